@@ -1,0 +1,45 @@
+"""Spectroscopic electron tomography in napari: from a tilt series to a chemical volume.
+
+The public names are imported when they are first used, so that opening the
+plugin costs neither torch nor HyperSpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = '0.1.0'
+
+#: Public name -> package that defines it. Recipes resolve their steps here too.
+_HOMES = {
+    'load_tilt_series': 'series',
+    'load': 'series',
+    'SpectralTiltSeries': 'series',
+    'MapSeries': 'series',
+    'Volume': 'series',
+    'Recipe': 'series',
+    'Source': 'series',
+    'Observer': 'series',
+    'Progress': 'series',
+    'DiptomoError': 'series',
+    'EDXMaps': 'spectra',
+    'Align': 'align',
+    'SIRT': 'reconstruct',
+    'TotalVariation': 'reconstruct',
+    'DIPmTV': 'reconstruct',
+    'run': 'jobs',
+}
+
+__all__ = [*_HOMES, '__version__']
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(importlib.import_module(f'{__name__}.{home}'), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

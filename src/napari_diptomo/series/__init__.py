@@ -1,0 +1,38 @@
+"""What flows: tilt series, maps, volumes, recipes; the contract of steps and observers.
+
+HyperSpy is behind `napari_diptomo.series._hyperspy` alone and imported when a
+file is read or written, never before.
+"""
+
+from napari_diptomo.series.data import MapSeries, SpectralTiltSeries, Volume
+from napari_diptomo.series.errors import (
+    Cancelled,
+    DiptomoError,
+    InputError,
+    ReconstructionError,
+    TooLargeError,
+)
+from napari_diptomo.series.observe import Observer, Progress, Request, Watch
+from napari_diptomo.series.recipe import Recipe, Source
+from napari_diptomo.series.steps import Parameter, Step, param, step_from_dict
+
+__all__ = [
+    'Cancelled',
+    'DiptomoError',
+    'InputError',
+    'MapSeries',
+    'Observer',
+    'Parameter',
+    'Progress',
+    'Recipe',
+    'ReconstructionError',
+    'Request',
+    'Source',
+    'SpectralTiltSeries',
+    'Step',
+    'TooLargeError',
+    'Volume',
+    'Watch',
+    'param',
+    'step_from_dict',
+]

@@ -1,0 +1,274 @@
+"""What flows between the stages: small frozen classes around arrays.
+
+Axes are in array order. The tilt axis runs along y, so every image row is one
+slice of the volume; z runs along the beam at zero tilt, and a point (x, z)
+falls on the detector at x' = x cos t + z sin t. Lengths are in nm, angles in
+degrees, shifts in pixels. Values of maps are counts, those of volumes counts
+per voxel of path, so that the projection of a volume is in counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.recipe import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralTiltSeries:
+    """A tilt series of spectrum images.
+
+    Attributes
+    ----------
+    counts : dask or numpy array (tilt, y, x, energy)
+        Counts per pixel and energy channel, lazy where the files allow it.
+    energy : ndarray (energy,)
+        Centres of the energy channels.
+    angles : ndarray (tilt,)
+        Degrees, ascending.
+    pixel_size : float
+        nm.
+    energy_unit : {'keV', 'eV'}
+        keV for EDX, eV for EELS.
+    haadf : ndarray (tilt, y, x), optional
+        Images recorded with the spectra, on the same pixels.
+    metadata : mapping
+        Detector and beam as far as known: ``beam_energy`` (kV),
+        ``energy_resolution_MnKa`` (eV), ``elevation``, ``azimuth`` (deg), ...
+    angle_source : str
+        Where the angles were taken from, in words.
+    transposed : bool
+        True when x and y were swapped on loading to bring the tilt axis along y.
+    recipe : Recipe, optional
+        How it was made.
+    """
+
+    counts: Any
+    energy: np.ndarray
+    angles: np.ndarray
+    pixel_size: float
+    energy_unit: str = 'keV'
+    haadf: np.ndarray | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    angle_source: str = ''
+    transposed: bool = False
+    recipe: Recipe | None = None
+
+    def __post_init__(self) -> None:
+        _set(self, energy=np.asarray(self.energy, float), angles=np.asarray(self.angles, float))
+        if self.counts.ndim != 4:
+            raise InputError(
+                f'A tilt series of spectra needs the axes (tilt, y, x, energy), not {self.counts.ndim} axes; '
+                'stack the spectrum images along the tilt.'
+            )
+        _check_length('angles', self.angles, 'tilts', self.counts.shape[0])
+        _check_length('energies', self.energy, 'channels', self.counts.shape[3])
+        _check_positive('pixel size', self.pixel_size)
+        if self.haadf is not None:
+            _set(self, haadf=_as_float32(self.haadf, 'HAADF images'))
+            _check_shape('The HAADF images', self.haadf.shape, self.counts.shape[:3])
+
+
+@dataclass(frozen=True, eq=False)
+class MapSeries:
+    """A tilt series of maps, one channel per element, line family or state.
+
+    Attributes
+    ----------
+    data : ndarray (channel, tilt, y, x), float32
+        Counts, or what a spectral fit made of them.
+    angles : ndarray (tilt,)
+        Degrees.
+    channels : tuple of str
+        Names, e.g. ``('Ge', 'Sb', 'Te')``.
+    pixel_size : float
+        nm.
+    shifts : ndarray (tilt, 2)
+        Where the specimen sits in each image relative to the common frame, in
+        pixels (y, x): the geometry follows it, the counts are never moved.
+    axis_shift : float
+        Tilt axis from the middle of the image along x, pixels.
+    variance : ndarray like data, optional
+        Variance of ``data`` where it is not plain counts.
+    held_out : ndarray like data, optional
+        The part of ``data`` that comes from a binomial share of the counts, set
+        aside before anything else touched them; ``data - held_out`` is fitted,
+        ``held_out`` judges the fit.
+    held_out_share : float
+        The share, 0 when nothing is held out.
+    background, mixing, gain : ndarray, optional
+        The counting model of windows w: ``gain[w, t] * sum_c mixing[w, c]
+        (A_t x_c) + background[w, t, y, x]``. With ``mixing`` the first axis of
+        ``data`` is windows and ``channels`` names the columns of ``mixing``.
+    haadf : ndarray (tilt, y, x), optional
+        Images on the same pixels, for the alignment.
+    transposed : bool
+        True when x and y were swapped on loading.
+    notes : mapping
+        Results of the steps worth telling (JSON-ready).
+    recipe : Recipe, optional
+        How it was made.
+    """
+
+    data: np.ndarray
+    angles: np.ndarray
+    channels: tuple[str, ...]
+    pixel_size: float = 1.0
+    shifts: np.ndarray | None = None
+    axis_shift: float = 0.0
+    variance: np.ndarray | None = None
+    held_out: np.ndarray | None = None
+    held_out_share: float = 0.0
+    background: np.ndarray | None = None
+    mixing: np.ndarray | None = None
+    gain: np.ndarray | None = None
+    haadf: np.ndarray | None = None
+    transposed: bool = False
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Recipe | None = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        data = _as_float32(self.data, 'maps')
+        if data.ndim != 4:
+            raise InputError(f'Maps need the axes (channel, tilt, y, x), not {data.ndim} axes; stack them so.')
+        angles = np.asarray(self.angles, float)
+        shifts = np.zeros((len(angles), 2)) if self.shifts is None else np.asarray(self.shifts, float)
+        _set(self, data=data, angles=angles, shifts=shifts, channels=tuple(self.channels))
+        _check_length('angles', angles, 'tilts', data.shape[1])
+        if not np.isfinite(angles).all():
+            raise InputError('A tilt angle is not a number; give one angle in degrees for every image.')
+        _check_shape('The shifts', shifts.shape, (len(angles), 2))
+        _check_positive('pixel size', self.pixel_size)
+        if len(set(self.channels)) != len(self.channels):
+            raise InputError(f'Channel names must differ, not {", ".join(self.channels)}; rename the double one.')
+        if self.mixing is None:
+            _check_length('channel names', self.channels, 'channels', data.shape[0])
+        else:
+            _set(self, mixing=np.asarray(self.mixing, np.float32))
+            _check_shape('The mixing matrix', self.mixing.shape, (data.shape[0], len(self.channels)))
+        for name in ('variance', 'held_out', 'background'):
+            value = getattr(self, name)
+            if value is not None:
+                _set(self, **{name: _as_float32(value, name)})
+                _check_shape(f'{name}', np.shape(value), data.shape)
+        if self.gain is not None:
+            _set(self, gain=np.asarray(self.gain, np.float32))
+            _check_shape('The gain', self.gain.shape, data.shape[:2])
+        if self.haadf is not None:
+            _set(self, haadf=_as_float32(self.haadf, 'HAADF images'))
+            _check_shape('The HAADF images', self.haadf.shape, data.shape[1:])
+
+    @property
+    def are_counts(self) -> bool:
+        """Whether ``data`` are whole, non-negative counts, so that Poisson statistics hold."""
+        if self.variance is not None:
+            return False
+        return bool((self.data >= 0).all() and (self.data == np.round(self.data)).all())
+
+    def select(self, channels: tuple[str, ...]) -> MapSeries:
+        """The same series with these channels only, in this order."""
+        missing = [c for c in channels if c not in self.channels]
+        if missing:
+            raise InputError(f'There is no channel {missing[0]}; choose among {", ".join(self.channels)}.')
+        if self.mixing is not None:
+            raise InputError('Channels of a mixed series cannot be taken apart; choose the elements before the maps.')
+        index = [self.channels.index(c) for c in channels]
+        parts = {
+            name: getattr(self, name)[index]
+            for name in ('data', 'variance', 'held_out', 'background', 'gain')
+            if getattr(self, name) is not None
+        }
+        return replace(self, channels=tuple(channels), **parts)
+
+    def save(self, path: Any) -> Any:
+        """Write as ``.hspy`` without loss; see `napari_diptomo.series.save`."""
+        from napari_diptomo.series import save
+
+        return save(self, path)
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A reconstructed chemical volume.
+
+    Attributes
+    ----------
+    data : ndarray (channel, z, y, x), float32
+        Counts per voxel of path.
+    channels : tuple of str
+        Names.
+    voxel_size : float
+        nm.
+    std : ndarray like data, optional
+        Spread of an ensemble.
+    scores : mapping of str to list of float
+        Curves over the iterations: ``iteration``, the loss terms, ``validation``.
+    notes : mapping
+        What the reconstruction wants to be known by: the stopping rule and its
+        reason, device, seconds, tilt range, ... (JSON-ready).
+    transposed : bool
+        True when x and y were swapped on loading; `save` and the layers swap back.
+    recipe : Recipe, optional
+        How it was made.
+    """
+
+    data: np.ndarray
+    channels: tuple[str, ...]
+    voxel_size: float = 1.0
+    std: np.ndarray | None = None
+    scores: Mapping[str, list[float]] = field(default_factory=dict)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    transposed: bool = False
+    recipe: Recipe | None = field(default_factory=Recipe)
+
+    def __post_init__(self) -> None:
+        data = _as_float32(self.data, 'volume')
+        if data.ndim != 4:
+            raise InputError(f'A volume needs the axes (channel, z, y, x), not {data.ndim} axes.')
+        _set(self, data=data, channels=tuple(self.channels))
+        _check_length('channel names', self.channels, 'channels', data.shape[0])
+        _check_positive('voxel size', self.voxel_size)
+        if self.std is not None:
+            _set(self, std=_as_float32(self.std, 'spread'))
+            _check_shape('The spread', self.std.shape, data.shape)
+
+    def save(self, path: Any) -> Any:
+        """Write as ``.hspy`` without loss; see `napari_diptomo.series.save`."""
+        from napari_diptomo.series import save
+
+        return save(self, path)
+
+
+def _set(instance: Any, **values: Any) -> None:
+    for name, value in values.items():
+        object.__setattr__(instance, name, value)
+
+
+def _as_float32(array: Any, what: str) -> np.ndarray:
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(array).all():
+        bad = int(array.size - np.isfinite(array).sum())
+        raise InputError(
+            f'{bad} values of the {what} are not numbers (NaN or infinite); mend or leave out those images.'
+        )
+    return array
+
+
+def _check_length(what: str, values: Any, of: str, expected: int) -> None:
+    if len(values) != expected:
+        raise InputError(f'There are {len(values)} {what} for {expected} {of}; give one for each.')
+
+
+def _check_shape(what: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if tuple(shape) != tuple(expected):
+        raise InputError(f'{what} have the shape {tuple(shape)} where {tuple(expected)} is needed; check the axes.')
+
+
+def _check_positive(what: str, value: float) -> None:
+    if not (np.isfinite(value) and value > 0):
+        raise InputError(f'The {what} must be a positive length in nm, not {value}; give it when loading.')

@@ -1,0 +1,160 @@
+"""How a long step tells where it is, and how it is told to stop.
+
+A step reports frozen `Progress` records to an `Observer` and asks it what to
+do next. The terminal bar, the tests, the child process and the dock are all
+observers. Inside a step, a `Watch` does the bookkeeping::
+
+    watch = Watch(observer, stage='SIRT', total=self.iterations)
+    for i in range(self.iterations):
+        ...
+        if watch.step(i + 1, losses={'data': d}, preview=lambda: x):
+            break                      # the user said: finish, keep the best so far
+
+`Watch.step` blocks while paused and raises `Cancelled` when cancelled, so a
+step obeys within one iteration without further code.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+from napari_diptomo.series.errors import Cancelled
+
+
+class Request(Enum):
+    """What the observer wants of a running step."""
+
+    GO = 'go'
+    PAUSE = 'pause'
+    FINISH = 'finish'
+    CANCEL = 'cancel'
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a step stands.
+
+    Attributes
+    ----------
+    stage : str
+        The step's title, e.g. ``'DIPm-TV'``.
+    iteration, total : int
+        Iterations (or tilts, files, ...) done and planned.
+    seconds : float
+        Time since the step began, pauses left out.
+    losses : mapping of str to float
+        Terms of the objective by name.
+    validation : float, optional
+        Score on data the fit does not see (held-out Poisson deviance per
+        datum); lower is better.
+    preview : ndarray (channel, z, y, x), optional
+        A copy of the current volume, float32; only where the observer wants it.
+    message : str
+        A few words on what is going on.
+    """
+
+    stage: str
+    iteration: int
+    total: int
+    seconds: float = 0.0
+    losses: Mapping[str, float] = field(default_factory=dict)
+    validation: float | None = None
+    preview: np.ndarray | None = None
+    message: str = ''
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds to go at the present pace, None before the first iteration."""
+        if self.iteration < 1:
+            return None
+        return self.seconds / self.iteration * max(self.total - self.iteration, 0)
+
+
+class Observer:
+    """The observer that looks away: override what you care for."""
+
+    def report(self, progress: Progress) -> None:
+        """Take note of where the step stands."""
+
+    def request(self) -> Request:
+        """Say what the step shall do next."""
+        return Request.GO
+
+    def wants_preview(self) -> bool:
+        """Whether the next report shall carry a copy of the volume."""
+        return False
+
+
+class Watch:
+    """The step's side of the talk with an observer.
+
+    Parameters
+    ----------
+    observer : Observer or None
+        None is an observer that looks away.
+    stage : str
+        Title of the step.
+    total : int
+        Planned iterations.
+    """
+
+    def __init__(self, observer: Observer | None, stage: str, total: int) -> None:
+        self._observer = observer if observer is not None else Observer()
+        self._stage = stage
+        self._total = total
+        self._start = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Working time so far, pauses left out."""
+        return time.monotonic() - self._start
+
+    def step(
+        self,
+        iteration: int,
+        losses: Mapping[str, float] | None = None,
+        validation: float | None = None,
+        preview: Callable[[], np.ndarray] | None = None,
+        message: str = '',
+    ) -> bool:
+        """Report, then obey.
+
+        Returns
+        -------
+        bool
+            True when the step shall finish now and keep its best result.
+
+        Raises
+        ------
+        Cancelled
+            When the observer cancels.
+        """
+        frame = preview() if preview is not None and self._observer.wants_preview() else None
+        self._observer.report(
+            Progress(
+                self._stage,
+                iteration,
+                self._total,
+                self.seconds,
+                dict(losses or {}),
+                validation,
+                frame,
+                message,
+            )
+        )
+        return self.obey()
+
+    def obey(self) -> bool:
+        """Ask the observer, wait while paused; see `step`."""
+        paused_at = time.monotonic()
+        while (request := self._observer.request()) is Request.PAUSE:
+            time.sleep(0.05)
+        self._start += time.monotonic() - paused_at
+        if request is Request.CANCEL:
+            raise Cancelled(self._stage)
+        return request is Request.FINISH

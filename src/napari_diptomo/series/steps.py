@@ -1,0 +1,161 @@
+"""A step is data: one definition for form, command line, recipe and docs.
+
+A step is a frozen pydantic model. Its fields, declared with `param`, carry
+description, unit, range and default; `run` does the work. `Step.parameters`
+hands that definition to whoever draws a form or a table from it.
+
+A finished step appends itself to the recipe of its result, so every result
+carries its provenance.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.observe import Observer
+
+
+def param(
+    default: Any,
+    description: str,
+    *,
+    unit: str = '',
+    advanced: bool = False,
+    **limits: Any,
+) -> Any:
+    """Declare a field of a step.
+
+    Parameters
+    ----------
+    default : Any
+        Value when nothing is given.
+    description : str
+        One sentence for the tooltip: what it does, and when to change it.
+    unit : str
+        Unit as printed behind the value, e.g. ``'nm'``.
+    advanced : bool
+        Hidden behind "More" in the form.
+    **limits
+        pydantic constraints: ``ge``, ``gt``, ``le``, ``lt``.
+    """
+    extra = {'unit': unit, 'advanced': advanced}
+    return Field(default, description=description, json_schema_extra=extra, **limits)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One field of a step as a form or a table needs it."""
+
+    name: str
+    annotation: Any
+    default: Any
+    description: str
+    unit: str
+    advanced: bool
+    minimum: float | None
+    maximum: float | None
+    choices: tuple[Any, ...]
+
+
+class Step(BaseModel):
+    """A stage of the work with its parameters.
+
+    Subclasses set `title` and implement `_run`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+    title: ClassVar[str] = ''
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InputError(_sentence(type(self).__name__, error)) from None
+
+    def run(self, data: Any, observer: Observer | None = None) -> Any:
+        """Do the work.
+
+        Parameters
+        ----------
+        data : SpectralTiltSeries, MapSeries or Volume
+            What the stage before it made.
+        observer : Observer, optional
+            Told of the progress, asked for pause, finish or cancel.
+
+        Returns
+        -------
+        MapSeries or Volume
+            The result; its ``recipe`` is that of ``data`` and this step.
+
+        Raises
+        ------
+        DiptomoError
+            One sentence on what cannot be done and what to do instead.
+        Cancelled
+            When the observer cancels.
+        """
+        result = self._run(data, observer)
+        if data.recipe is not None:
+            result = replace(result, recipe=data.recipe.then(self))
+        return result
+
+    def _run(self, data: Any, observer: Observer | None) -> Any:
+        raise TypeError(f'{type(self).__name__} does not say how it runs')
+
+    @classmethod
+    def parameters(cls) -> tuple[Parameter, ...]:
+        """The fields in order of declaration."""
+        found = []
+        for name, info in cls.model_fields.items():
+            extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+            limits = {}
+            for item in info.metadata:
+                for key in ('ge', 'gt', 'le', 'lt'):
+                    if getattr(item, key, None) is not None:
+                        limits[key] = getattr(item, key)
+            annotation = info.annotation
+            found.append(
+                Parameter(
+                    name=name,
+                    annotation=annotation,
+                    default=info.get_default(call_default_factory=True),
+                    description=info.description or '',
+                    unit=str(extra.get('unit', '')),
+                    advanced=bool(extra.get('advanced', False)),
+                    minimum=limits.get('ge', limits.get('gt')),
+                    maximum=limits.get('le', limits.get('lt')),
+                    choices=get_args(annotation) if get_origin(annotation) is Literal else (),
+                )
+            )
+        return tuple(found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: ``{'step': 'SIRT', 'iterations': 100, ...}``."""
+        return {'step': type(self).__name__, **self.model_dump(mode='json')}
+
+
+def step_from_dict(values: dict[str, Any]) -> Step:
+    """The step that `Step.to_dict` wrote; unknown names and values are an `InputError`."""
+    values = dict(values)
+    name = values.pop('step', None)
+    # A recipe names public steps; looking them up there keeps this lowest
+    # package free of imports from the stages above it.
+    public = importlib.import_module('napari_diptomo')
+    kind = getattr(public, str(name), None)
+    if not (isinstance(kind, type) and issubclass(kind, Step)):
+        raise InputError(f'The recipe has a step {name!r} that this version does not know; correct its name.')
+    return kind(**values)
+
+
+def _sentence(step: str, error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = '.'.join(str(part) for part in first['loc']) or 'values'
+    what = first['msg'].removeprefix('Value error, ')
+    given = first.get('input')
+    shown = '' if isinstance(given, dict) else f' (given: {given!r})'
+    return f'{step}: {where}: {what}{shown}; correct this parameter.'
