@@ -1,0 +1,175 @@
+r"""Parallel-beam projection about one tilt axis.
+
+The tilt axis runs along y, z along the beam at zero tilt. With x and z counted
+in pixels from the middle of the volume, the point (x, y, z) falls at tilt t on
+
+    column  u = a + (x - a) cos t + z sin t + s_x(t)
+    row     v = y + s_y(t)
+
+counted from the middle of image t; a is the place of the tilt axis in the
+image, s(t) the shift of image t. At zero tilt without shift a column of the
+image is a column of the volume.
+
+Every row of the images is a slice of its own, so the whole projection is one
+sparse matrix A, (tilt, u) by (z, x), shared by all slices and channels, and
+one small matrix per tilt that moves rows by linear interpolation. Both act on
+the model: the counts are never interpolated. A holds ASTRA's ``linear``
+(Joseph) weights: the length of the ray in units of the pixel, so a volume in
+counts per voxel of path projects to counts.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from napari_diptomo.series import InputError
+
+
+def elongation(max_tilt: float) -> float:
+    """Elongation of a point along the beam that the missing wedge causes.
+
+    Parameters
+    ----------
+    max_tilt : float
+        Largest tilt to either side, degrees, in (0, 90].
+
+    Returns
+    -------
+    float
+        Factor >= 1 of the width along the beam over that along x (Radermacher
+        1988, 3-D reconstruction by tomography).
+    """
+    a = np.deg2rad(max_tilt)
+    return float(np.sqrt((a + np.sin(a) * np.cos(a)) / (a - np.sin(a) * np.cos(a))))
+
+
+class ParallelBeam:
+    """The geometry of a tilt series and its projector.
+
+    Parameters
+    ----------
+    angles : array (tilt,)
+        Degrees.
+    shape : tuple of int
+        Shape of the volume (z, y, x).
+    shifts : array (tilt, 2), optional
+        Shift of each image (y, x), pixels.
+    axis_shift : float
+        Place of the tilt axis from the middle of the image along x, pixels.
+    columns : int, optional
+        Columns of the images; the volume may be wider than they are. Default:
+        as many as the volume has.
+    """
+
+    def __init__(
+        self,
+        angles: np.ndarray,
+        shape: tuple[int, int, int],
+        shifts: np.ndarray | None = None,
+        axis_shift: float = 0.0,
+        columns: int | None = None,
+    ) -> None:
+        self.angles = np.atleast_1d(np.asarray(angles, float))
+        self.shape = tuple(int(n) for n in shape)
+        if len(self.shape) != 3 or min(self.shape) < 1:
+            raise InputError(f'A volume needs three lengths (z, y, x) of at least 1 voxel, not {shape}.')
+        self.shifts = np.zeros((len(self.angles), 2)) if shifts is None else np.asarray(shifts, float)
+        self.axis_shift = float(axis_shift)
+        self.columns = int(columns or self.shape[2])
+
+    @property
+    def sinogram_shape(self) -> tuple[int, int, int]:
+        """(tilt, y, u)."""
+        return len(self.angles), self.shape[1], self.columns
+
+    @cached_property
+    def matrix(self) -> sparse.csr_matrix:
+        """A, float32 (tilt * u, z * x)."""
+        import astra
+
+        nz, _, nx = self.shape
+        t = np.deg2rad(self.angles)
+        offset = self.axis_shift * (1 - np.cos(t)) + self.shifts[:, 1]
+        # ASTRA's second axis points up while row 0 is on top: its y is our -z.
+        along = np.stack([np.cos(t), -np.sin(t)], axis=1)
+        ray = np.stack([np.sin(t), np.cos(t)], axis=1)
+        vectors = np.hstack([ray, -offset[:, None] * along, along])
+        volume = astra.create_vol_geom(nz, nx)
+        projector = astra.create_projector(
+            'linear', astra.create_proj_geom('parallel_vec', self.columns, vectors), volume
+        )
+        matrix = astra.projector.matrix(projector)
+        try:
+            found = astra.matrix.get(matrix).astype(np.float32)
+        finally:
+            astra.matrix.delete(matrix)
+            astra.projector.delete(projector)
+        return sparse.csr_matrix(found)
+
+    @cached_property
+    def adjoint_matrix(self) -> sparse.csr_matrix:
+        """The transpose of `matrix` in rows, float32 (z * x, tilt * u)."""
+        return sparse.csr_matrix(self.matrix.T)
+
+    @cached_property
+    def row_matrices(self) -> np.ndarray | None:
+        """(tilt, y of the image, y of the volume), None when no row moves."""
+        if not np.any(self.shifts[:, 0]):
+            return None
+        ny = self.shape[1]
+        rows = np.arange(ny)
+        matrices = np.zeros((len(self.angles), ny, ny), np.float32)
+        for matrix, shift in zip(matrices, self.shifts[:, 0], strict=True):
+            place = rows - shift
+            low = np.floor(place).astype(int)
+            for index, weight in ((low, 1 - (place - low)), (low + 1, place - low)):
+                inside = (index >= 0) & (index < ny)
+                matrix[rows[inside], index[inside]] += weight[inside]
+        return matrices
+
+    @cached_property
+    def covered(self) -> np.ndarray:
+        """Rows of each image that the volume accounts for, bool (tilt, y)."""
+        if self.row_matrices is None:
+            return np.ones((len(self.angles), self.shape[1]), bool)
+        return self.row_matrices.sum(2) > 1 - 1e-4
+
+    def project(self, volume: np.ndarray) -> np.ndarray:
+        """Project a volume.
+
+        Parameters
+        ----------
+        volume : ndarray (channel, z, y, x)
+
+        Returns
+        -------
+        ndarray (channel, tilt, y, u), float32
+        """
+        nc, nz, ny, nx = volume.shape
+        flat = np.ascontiguousarray(volume.transpose(1, 3, 0, 2), np.float32).reshape(nz * nx, nc * ny)
+        found = (self.matrix @ flat).reshape(len(self.angles), self.columns, nc, ny).transpose(2, 0, 3, 1)
+        if self.row_matrices is not None:
+            found = np.einsum('tvy,ctyu->ctvu', self.row_matrices, found, optimize=True)
+        return np.ascontiguousarray(found, np.float32)
+
+    def backproject(self, sinograms: np.ndarray) -> np.ndarray:
+        """Apply the adjoint of `project`.
+
+        Parameters
+        ----------
+        sinograms : ndarray (channel, tilt, y, u)
+
+        Returns
+        -------
+        ndarray (channel, z, y, x), float32
+        """
+        nc, nt, ny, nu = sinograms.shape
+        nz, _, nx = self.shape
+        if self.row_matrices is not None:
+            sinograms = np.einsum('tvy,ctvu->ctyu', self.row_matrices, sinograms, optimize=True)
+        flat = np.ascontiguousarray(sinograms.transpose(1, 3, 0, 2), np.float32).reshape(nt * nu, nc * ny)
+        found = (self.adjoint_matrix @ flat).reshape(nz, nx, nc, ny)
+        return np.ascontiguousarray(found.transpose(2, 0, 3, 1))

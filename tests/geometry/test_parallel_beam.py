@@ -1,0 +1,122 @@
+"""The projector against closed forms, its own adjoint, and ASTRA's projection."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_diptomo.geometry import ParallelBeam, elongation
+from napari_diptomo.geometry.torch_projector import TorchProjector
+
+ANGLES = np.arange(-40, 41, 10.0)
+
+
+def _beam(**changes):
+    rng = np.random.default_rng(0)
+    settings = {
+        'angles': ANGLES,
+        'shape': (14, 9, 18),
+        'shifts': rng.normal(0, 1.5, (len(ANGLES), 2)),
+        'axis_shift': 1.3,
+        'columns': 16,
+    }
+    return ParallelBeam(**{**settings, **changes})
+
+
+@pytest.mark.parametrize('shifts', [None, 'random'])
+def test_backprojection_is_the_adjoint(shifts):
+    beam = _beam() if shifts else _beam(shifts=None)
+    rng = np.random.default_rng(1)
+    x = rng.random((2, *beam.shape)).astype(np.float32)
+    y = rng.random((2, *beam.sinogram_shape)).astype(np.float32)
+    left = np.vdot(beam.project(x).astype(float), y)
+    right = np.vdot(x.astype(float), beam.backproject(y))
+    assert left == pytest.approx(right, rel=1e-5)
+
+
+def test_torch_operator_is_the_numpy_one_with_the_adjoint_as_gradient():
+    beam = _beam()
+    torch_beam = TorchProjector(beam)
+    rng = np.random.default_rng(2)
+    x = rng.random((3, *beam.shape)).astype(np.float32)
+    y = rng.random((3, *beam.sinogram_shape)).astype(np.float32)
+    tensor = torch.tensor(x, requires_grad=True)
+    projected = torch_beam.project(tensor)
+    np.testing.assert_allclose(projected.detach().numpy(), beam.project(x), rtol=1e-5, atol=1e-5)
+    (projected * torch.tensor(y)).sum().backward()
+    np.testing.assert_allclose(tensor.grad.numpy(), beam.backproject(y), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        torch_beam.backproject(torch.tensor(y)).numpy(), beam.backproject(y), rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize('axis_shift', [0.0, 3.0])
+def test_projection_is_that_of_astra(axis_shift):
+    """ASTRA rotates the other way round with its y axis up: angle -t on slices with z downwards."""
+    import astra
+
+    beam = _beam(shifts=None, axis_shift=0.0, columns=18)
+    rng = np.random.default_rng(3)
+    x = rng.random((1, *beam.shape)).astype(np.float32)
+    nz, ny, nx = beam.shape
+    geometry = astra.create_proj_geom('parallel', 1.0, 18, -np.deg2rad(ANGLES))
+    if axis_shift:
+        # A whole-image shift of all views is a shift of the detector the other way.
+        beam = _beam(shifts=np.tile([0.0, axis_shift], (len(ANGLES), 1)), axis_shift=0.0, columns=18)
+        geometry = astra.geom_postalignment(geometry, -axis_shift)
+    projector = astra.create_projector('linear', geometry, astra.create_vol_geom(nz, nx))
+    found = beam.project(x)[0]
+    for row in range(ny):
+        data, sinogram = astra.create_sino(np.ascontiguousarray(x[0, :, row]), projector)
+        astra.data2d.delete(data)
+        assert np.abs(found[:, row] - sinogram).max() < 1e-5 * np.abs(sinogram).max()
+    astra.projector.delete(projector)
+
+
+def _blob(shape, z, y, x, width=1.5):
+    """A round Gaussian at (z, y, x) from the middle: smooth, so its centre projects exactly."""
+    axes = np.meshgrid(*(np.arange(n) - (n - 1) / 2 for n in shape), indexing='ij')
+    square = sum((axis - place) ** 2 for axis, place in zip(axes, (z, y, x), strict=True))
+    return np.exp(-square / (2 * width**2))[None].astype(np.float32)
+
+
+def test_sign_of_the_angle():
+    """A point at z > 0 moves to larger x' when tilted positively: x' = x cos t + z sin t."""
+    volume = _blob((31, 3, 31), 7, 0, 4)
+    angles = np.array([-30.0, 0.0, 30.0])
+    projected = ParallelBeam(angles, (31, 3, 31)).project(volume)[0, :, 1]
+    place = (projected * (np.arange(31) - 15)).sum(1) / projected.sum(1)
+    t = np.deg2rad(angles)
+    np.testing.assert_allclose(place, 4 * np.cos(t) + 7 * np.sin(t), atol=0.01)
+
+
+def test_shifts_and_axis_move_the_image():
+    """column = a + (x - a) cos t + z sin t + s_x, row = y + s_y."""
+    volume = _blob((31, 17, 31), 5, 0, -2)
+    angles = np.array([-40.0, 0.0, 25.0])
+    shifts = np.array([[2.0, -1.0], [0.0, 0.5], [-1.5, 2.25]])
+    projected = ParallelBeam(angles, (31, 17, 31), shifts, axis_shift=2.0).project(volume)[0]
+    t = np.deg2rad(angles)
+    total = projected.sum((1, 2))
+    columns = (projected.sum(1) * (np.arange(31) - 15)).sum(1) / total
+    rows = (projected.sum(2) * (np.arange(17) - 8)).sum(1) / total
+    np.testing.assert_allclose(columns, 2 + (-2 - 2) * np.cos(t) + 5 * np.sin(t) + shifts[:, 1], atol=0.01)
+    np.testing.assert_allclose(rows, shifts[:, 0], atol=1e-3)
+
+
+def test_mass_is_kept_at_every_tilt():
+    volume = np.zeros((1, 16, 4, 16), np.float32)
+    volume[0, 5:11, :, 5:11] = 2.0
+    projected = ParallelBeam(ANGLES, (16, 4, 16)).project(volume)
+    np.testing.assert_allclose(projected.sum((0, 2, 3)), volume.sum(), rtol=1e-2)
+
+
+def test_rows_outside_the_volume_are_not_covered():
+    beam = ParallelBeam([0.0, 10.0], (4, 6, 8), shifts=np.array([[0.0, 0.0], [1.5, 0.0]]))
+    assert beam.covered.tolist() == [[True] * 6, [False, False, True, True, True, True]]
+
+
+@pytest.mark.parametrize(('tilt', 'factor'), [(70, 1.31), (60, 1.55), (45, 2.12), (40, 2.41), (30, 3.25)])
+def test_elongation_of_the_missing_wedge(tilt, factor):
+    assert elongation(tilt) == pytest.approx(factor, abs=0.006)
