@@ -11,7 +11,9 @@ observers. Inside a step, a `Watch` does the bookkeeping::
             break                      # the user said: finish, keep the best so far
 
 `Watch.step` blocks while paused and raises `Cancelled` when cancelled, so a
-step obeys within one iteration without further code.
+step obeys within one iteration without further code. A step that can go on
+after an interruption asks `Watch.load_state` at its start and offers
+`Watch.save_state` every iteration.
 """
 
 from __future__ import annotations
@@ -20,10 +22,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 import numpy as np
 
 from napari_diptomo.series.errors import Cancelled
+
+_SECONDS = '_seconds'
 
 
 class Request(Enum):
@@ -89,6 +94,18 @@ class Observer:
         """Whether the next report shall carry a copy of the volume."""
         return False
 
+    def save_state(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Keep what `state` returns, so that a later run can go on from here.
+
+        Offered every iteration; called for only when a checkpoint is due. The
+        state is a (nested) mapping or list of numbers, texts, numpy arrays and
+        torch tensors.
+        """
+
+    def load_state(self) -> dict[str, Any] | None:
+        """The state that an earlier run of this very step saved, None to start anew."""
+        return None
+
 
 class Watch:
     """The step's side of the talk with an observer.
@@ -148,6 +165,19 @@ class Watch:
             )
         )
         return self.obey()
+
+    def save_state(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Offer a checkpoint, see `Observer.save_state`."""
+        self._observer.save_state(lambda: {**state(), _SECONDS: self.seconds})
+
+    def load_state(self) -> dict[str, Any] | None:
+        """What an earlier run saved; the clock goes on from there too, so that the ETA holds."""
+        state = self._observer.load_state()
+        if state is None:
+            return None
+        state = dict(state)
+        self._start = time.monotonic() - float(state.pop(_SECONDS, 0.0))
+        return state
 
     def obey(self) -> bool:
         """Ask the observer, wait while paused; see `step`."""

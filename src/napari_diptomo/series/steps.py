@@ -135,21 +135,46 @@ class Step(BaseModel):
         return tuple(found)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: ``{'step': 'SIRT', 'iterations': 100, ...}``."""
-        return {'step': type(self).__name__, **self.model_dump(mode='json')}
+        """JSON-ready: ``{'step': 'SIRT', 'iterations': 100, ...}``.
+
+        A step from elsewhere is named ``'package.module:Class'``.
+        """
+        return {'step': _recipe_name(type(self)), **self.model_dump(mode='json')}
 
 
 def step_from_dict(values: dict[str, Any]) -> Step:
     """The step that `Step.to_dict` wrote; unknown names and values are an `InputError`."""
     values = dict(values)
     name = values.pop('step', None)
-    # A recipe names public steps; looking them up there keeps this lowest
-    # package free of imports from the stages above it.
-    public = importlib.import_module('napari_diptomo')
-    kind = getattr(public, str(name), None)
+    kind = _find(str(name))
     if not (isinstance(kind, type) and issubclass(kind, Step)):
         raise InputError(f'The recipe has a step {name!r} that this version does not know; correct its name.')
     return kind(**values)
+
+
+def _recipe_name(kind: type[Step]) -> str:
+    public = importlib.import_module('napari_diptomo')
+    if kind.__name__ in public.__all__:
+        return kind.__name__
+    return f'{kind.__module__}:{kind.__qualname__}'
+
+
+def _find(name: str) -> Any:
+    """What a recipe means by a step's name, None where there is no such thing.
+
+    A plain name is a public name of napari_diptomo, ``package.module:Class``
+    an importable step from elsewhere. Nothing is evaluated: a recipe can name
+    an installed class, it cannot carry code.
+    """
+    module, separator, attribute = name.rpartition(':')
+    # Looking plain names up in the public package keeps this lowest package
+    # free of imports from the stages above it.
+    if not separator:
+        return getattr(importlib.import_module('napari_diptomo'), name, None)
+    try:
+        return getattr(importlib.import_module(module), attribute, None)
+    except (ImportError, ValueError):
+        return None
 
 
 def _sentence(step: str, error: ValidationError) -> str:
