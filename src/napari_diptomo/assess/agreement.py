@@ -1,0 +1,94 @@
+"""Agreement of a volume with its data, and how high it can be.
+
+The Pearson correlation between the projections of a volume and the noisy maps
+cannot reach 1: noise is in the maps. How high it can be follows from the
+counts alone. Each count is put into one of two halves by the toss of a coin;
+the halves are then independent (binomial thinning of a Poisson variable).
+From their correlation r the reliability of the whole is 2r / (1 + r)
+(Spearman and Brown, 1910), and the correlation of the whole with the noiseless
+truth its square root. A fit above this ceiling has begun to fit noise.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_diptomo.assess._arrays import same_shape
+from napari_diptomo.series.errors import InputError
+
+
+def projection_correlation(maps: np.ndarray, projections: np.ndarray) -> np.ndarray:
+    """Pearson correlation of each channel over all its tilts and pixels.
+
+    Parameters
+    ----------
+    maps, projections : ndarray (channel, tilt, y, x)
+        Measured maps, and projections of the volume on the same pixels.
+
+    Returns
+    -------
+    ndarray (channel,)
+        Between -1 and 1; 0 where a channel is constant.
+
+    Raises
+    ------
+    InputError
+        The shapes differ.
+    """
+    same_shape('set of maps', np.shape(maps), 'projections', np.shape(projections))
+    a, b = _centred(maps), _centred(projections)
+    norm = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    return np.divide((a * b).sum(axis=1), norm, out=np.zeros(len(a)), where=norm > 0)
+
+
+def half_ceiling(half_a: np.ndarray, half_b: np.ndarray) -> np.ndarray:
+    """Ceiling of the correlation with the maps, from two independent halves of the data.
+
+    Parameters
+    ----------
+    half_a, half_b : ndarray (channel, tilt, y, x)
+        Maps of each half; fitted maps are fitted once for each half.
+
+    Returns
+    -------
+    ndarray (channel,)
+        What the noiseless truth itself would reach with the maps of both
+        halves together; 0 where the halves do not correlate.
+    """
+    r = np.clip(projection_correlation(half_a, half_b), 0, 1)
+    return np.sqrt(2 * r / (1 + r))
+
+
+def count_ceiling(counts: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Ceiling of the correlation with count maps, from their binomial halves.
+
+    Parameters
+    ----------
+    counts : ndarray (channel, tilt, y, x)
+        Whole, non-negative counts, neither filtered nor interpolated.
+    seed : int
+        Of the coin.
+
+    Returns
+    -------
+    ndarray (channel,)
+        See `half_ceiling`.
+
+    Raises
+    ------
+    InputError
+        These are not counts.
+    """
+    counts = np.asarray(counts)
+    if not ((counts >= 0) & (counts == np.round(counts))).all():
+        raise InputError(
+            'Only whole counts can be halved; for fitted maps fit each half of the spectra and use `half_ceiling`.'
+        )
+    whole = counts.astype(np.int64)
+    half = np.random.default_rng(seed).binomial(whole, 0.5)
+    return half_ceiling(half, whole - half)
+
+
+def _centred(maps: np.ndarray) -> np.ndarray:
+    flat = np.asarray(maps, dtype=np.float64).reshape(len(maps), -1)
+    return flat - flat.mean(axis=1, keepdims=True)

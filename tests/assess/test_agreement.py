@@ -1,0 +1,64 @@
+"""Correlation with the data and its ceiling: the ceiling is what the truth itself reaches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_diptomo.assess import count_ceiling, half_ceiling, projection_correlation
+from napari_diptomo.series import InputError
+
+
+def rates(mean):
+    y, x = np.mgrid[:96, :96]
+    image = 1 + np.sin(x / 5) * np.cos(y / 7)
+    return np.broadcast_to(mean * image, (1, 16, 96, 96))
+
+
+def test_correlation_of_each_channel():
+    a = np.random.default_rng(0).normal(size=(3, 4, 5, 6))
+    b = a.copy()
+    b[0] = 2 * a[0] + 7
+    b[1] = -a[1]
+    b[2] = 4
+    assert projection_correlation(a, b) == pytest.approx([1, -1, 0])
+
+
+def test_correlation_agrees_with_numpy():
+    rng = np.random.default_rng(1)
+    a, b = rng.random((2, 3, 4, 5)), rng.random((2, 3, 4, 5))
+    expected = [np.corrcoef(a[c].ravel(), b[c].ravel())[0, 1] for c in range(2)]
+    assert projection_correlation(a, b) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('mean', [0.5, 1, 5, 50])
+def test_the_ceiling_is_the_correlation_of_the_truth_with_the_counts(mean):
+    truth = rates(mean)
+    counts = np.random.default_rng(2).poisson(truth)
+    assert count_ceiling(counts, seed=3) == pytest.approx(projection_correlation(truth, counts), abs=0.02)
+
+
+def test_the_ceiling_from_variances():
+    # corr(truth, counts)^2 = signal variance / (signal variance + mean) for Poisson counts.
+    truth = rates(2)
+    expected = np.sqrt(truth.var() / (truth.var() + truth.mean()))
+    assert count_ceiling(np.random.default_rng(4).poisson(truth)) == pytest.approx([expected], abs=0.01)
+
+
+def test_halves_that_agree_or_do_not():
+    a = np.random.default_rng(5).random((1, 2, 8, 8))
+    assert half_ceiling(a, a) == pytest.approx([1])
+    assert half_ceiling(a, -a) == pytest.approx([0])
+
+
+def test_the_same_coin_gives_the_same_ceiling():
+    counts = np.random.default_rng(6).poisson(rates(1))
+    assert count_ceiling(counts, seed=1) == count_ceiling(counts, seed=1)
+    assert count_ceiling(counts, seed=1) != count_ceiling(counts, seed=2)
+
+
+def test_bad_input_is_one_sentence():
+    with pytest.raises(InputError, match='whole counts'):
+        count_ceiling(np.full((1, 2, 3, 3), 0.5))
+    with pytest.raises(InputError, match='shape'):
+        projection_correlation(np.zeros((1, 2, 3, 3)), np.zeros((1, 2, 3, 4)))
