@@ -1,0 +1,173 @@
+"""A form that is a step: every control comes from the step's own definition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFormLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from superqt import QCollapsible
+
+from napari_diptomo.series import DiptomoError, Parameter, Step
+from napari_diptomo.widgets.fields import Field, field_for
+
+_WORDS = {
+    'tv': 'TV',
+    'haadf': 'HAADF',
+    'edx': 'EDX',
+    'eels': 'EELS',
+    'lr': 'learning rate',
+    'ema': 'averaging',
+    'std': 'spread',
+}
+
+
+class StepForm(QWidget):
+    """The parameters of a step class as controls.
+
+    The usual ones are visible, those marked advanced sit behind "More". A
+    step with a ``preset`` refills the other controls when the preset changes,
+    with what ``step_class(preset=...)`` says.
+
+    Parameters
+    ----------
+    step_class : type of Step
+        What the form makes.
+    hide : tuple of str
+        Parameters that are shown elsewhere; they keep their last set value.
+    """
+
+    changed = Signal()
+
+    def __init__(self, step_class: type[Step], hide: tuple[str, ...] = (), parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.step_class = step_class
+        self.fields: dict[str, Field] = {}
+        self._hidden: dict[str, Any] = {}
+        self._filling = False
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        basic = _rows()
+        advanced = _rows()
+        for parameter in step_class.parameters():
+            if parameter.name in hide:
+                self._hidden[parameter.name] = parameter.default
+            else:
+                self._add(parameter, advanced if parameter.advanced else basic)
+        layout.addLayout(basic)
+        self.more = self._collapsible(advanced, layout)
+        self._add_reset(layout)
+        self.set_value(step_class())
+
+    def value(self) -> Step:
+        """The step as the controls stand.
+
+        Raises
+        ------
+        InputError
+            A value the step does not take; the text names it.
+        """
+        values = {name: field.value() for name, field in self.fields.items()}
+        return self.step_class(**values, **self._hidden)
+
+    def set_value(self, step: Step) -> None:
+        """Show this step; `changed` is emitted once."""
+        self._filling = True
+        try:
+            for name, field in self.fields.items():
+                field.set_value(getattr(step, name))
+            for name in self._hidden:
+                self._hidden[name] = getattr(step, name)
+        finally:
+            self._filling = False
+        self.changed.emit()
+
+    def restore_defaults(self) -> None:
+        """Back to the step's own defaults; parameters shown elsewhere stay."""
+        self.set_value(self.step_class(**self._hidden))
+
+    def _add(self, parameter: Parameter, rows: QFormLayout) -> None:
+        field = field_for(parameter, _exclusive(self.step_class, parameter.name))
+        label = QLabel(pretty(parameter.name))
+        label.setBuddy(field)
+        tip = tooltip(parameter)
+        for widget in (label, field, *field.findChildren(QWidget)):
+            widget.setToolTip(tip)
+            widget.setAccessibleName(pretty(parameter.name))
+        field.setObjectName(parameter.name)
+        field.changed.connect(self._preset_changed if parameter.name == 'preset' else self._field_changed)
+        rows.addRow(label, field)
+        self.fields[parameter.name] = field
+
+    def _collapsible(self, rows: QFormLayout, layout: QVBoxLayout) -> QCollapsible | None:
+        if rows.rowCount() == 0:
+            return None
+        inner = QWidget()
+        inner.setLayout(rows)
+        more = QCollapsible('More')
+        more.setDuration(0)
+        more.addWidget(inner)
+        more.collapse(animate=False)
+        layout.addWidget(more)
+        return more
+
+    def _add_reset(self, layout: QVBoxLayout) -> None:
+        self.reset = QPushButton('Restore defaults')
+        self.reset.setFlat(True)
+        self.reset.setToolTip('Set all parameters of this step to their defaults.')
+        self.reset.clicked.connect(self.restore_defaults)
+        if self.fields:
+            layout.addWidget(self.reset, alignment=Qt.AlignmentFlag.AlignRight)
+
+    def _field_changed(self) -> None:
+        if not self._filling:
+            self.changed.emit()
+
+    def _preset_changed(self) -> None:
+        if self._filling:
+            return
+        try:
+            self.set_value(self.step_class(preset=self.fields['preset'].value(), **self._hidden))
+        except DiptomoError:
+            # The refusal belongs to the moment of running, where it is shown.
+            self.changed.emit()
+
+
+def pretty(name: str) -> str:
+    """``'tv_weight'`` -> ``'TV weight'``."""
+    words = [_WORDS.get(word, word) for word in name.split('_')]
+    text = ' '.join(words)
+    return text[:1].upper() + text[1:]
+
+
+def tooltip(parameter: Parameter) -> str:
+    """The description, the range and the default, wrapped by Qt."""
+    parts = [parameter.description]
+    low, high = parameter.minimum, parameter.maximum
+    if low is not None and high is not None:
+        parts.append(f'Range {low:g} to {high:g}.')
+    elif low is not None:
+        parts.append(f'At least {low:g}.')
+    elif high is not None:
+        parts.append(f'At most {high:g}.')
+    unit = f' {parameter.unit}' if parameter.unit else ''
+    if parameter.default not in (None, (), ''):
+        parts.append(f'Default {parameter.default}{unit}.')
+    return '<qt>' + ' '.join(part for part in parts if part) + '</qt>'
+
+
+def _rows() -> QFormLayout:
+    rows = QFormLayout()
+    rows.setContentsMargins(0, 0, 0, 0)
+    rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    rows.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
+    return rows
+
+
+def _exclusive(step_class: type[Step], name: str) -> tuple[bool, bool]:
+    """Whether the field's limits are open (``gt``, ``lt``) at the low and the high end."""
+    metadata = step_class.model_fields[name].metadata
+    return (
+        any(getattr(item, 'gt', None) is not None for item in metadata),
+        any(getattr(item, 'lt', None) is not None for item in metadata),
+    )

@@ -1,0 +1,64 @@
+"""One colour per element, the same in maps, spectra and volumes.
+
+The hues follow Okabe and Ito (readable with the common kinds of colour
+blindness), brightened for a dark canvas. Elements that often meet in one
+specimen are kept apart; where two still want the same hue, the later one
+takes the next free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+HUES = (
+    '#4cc3ff',  # sky blue
+    '#ff9f1c',  # orange
+    '#e76bd0',  # reddish purple
+    '#2fe0a0',  # bluish green
+    '#f6e84a',  # yellow
+    '#ff5a3c',  # vermilion
+    '#6b7cff',  # blue
+    '#d0d0d0',  # grey
+)
+
+_SKY, _ORANGE, _PURPLE, _GREEN, _YELLOW, _RED, _BLUE, _GREY = range(8)
+
+_PREFERRED = {
+    'Ge': _SKY,
+    'Sb': _ORANGE,
+    'Te': _PURPLE,
+    'O': _SKY,
+    'Mg': _GREEN,
+    'Si': _YELLOW,
+    'Fe': _RED,
+    'S': _PURPLE,
+    'Ni': _BLUE,
+    'C': _GREY,
+    'N': _BLUE,
+    'Al': _BLUE,
+    'Ti': _PURPLE,
+    'Cu': _ORANGE,
+    'Pt': _GREY,
+    'Au': _YELLOW,
+    'W': _GREY,
+    'Co': _BLUE,
+    'Mn': _PURPLE,
+    'FeO': _ORANGE,
+    'Fe3O4': _SKY,
+}
+
+
+def colours(channels: Iterable[str]) -> dict[str, str]:
+    """A colour per channel, as ``'#rrggbb'``.
+
+    Parameters
+    ----------
+    channels : iterable of str
+        Element symbols, lines (``'Ge_K'``) or states.
+    """
+    chosen: dict[str, str] = {}
+    for name in channels:
+        wanted = _PREFERRED.get(name, _PREFERRED.get(name.split('_')[0], sum(map(ord, name)) % len(HUES)))
+        free = [hue for hue in (*HUES[wanted:], *HUES[:wanted]) if hue not in chosen.values()]
+        chosen[name] = free[0] if free else HUES[wanted]
+    return chosen

@@ -1,0 +1,87 @@
+"""Maps and volumes as layers: units, places, colours, records."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Layer
+from napari_diptomo.series import MapSeries, Recipe, Source, Volume
+from napari_diptomo.widgets import layers
+from napari_diptomo.widgets.palette import HUES, colours
+
+ANGLES = np.array([-40.0, -35.0, -30.0, -25.0])
+
+
+@pytest.fixture
+def maps() -> MapSeries:
+    data = np.random.default_rng(0).poisson(5, (2, 4, 6, 8))
+    return MapSeries(data, ANGLES, ('Ge', 'Te'), pixel_size=2.0)
+
+
+@pytest.fixture
+def volume() -> Volume:
+    data = np.random.default_rng(0).random((2, 5, 6, 8))
+    return Volume(data, ('Ge', 'Te'), voxel_size=2.0, recipe=Recipe(Source(paths=('a.bcf',))))
+
+
+def test_maps_and_volume_share_one_viewer_in_nm(maps: MapSeries, volume: Volume) -> None:
+    viewer = ViewerModel()
+    for part in (*layers.map_layers(maps), *layers.volume_layers(volume)):
+        viewer.add_layer(Layer.create(*part))
+    assert viewer.layers.units is not None
+    assert [str(unit) for unit in viewer.layers.units] == ['degree', 'nanometer', 'nanometer', 'nanometer']
+    assert viewer.dims.axis_labels == ('tilt', 'z', 'y', 'x')
+
+
+def test_the_tilt_slider_reads_degrees(maps: MapSeries) -> None:
+    viewer = ViewerModel()
+    viewer.add_layer(Layer.create(*layers.map_layers(maps)[0]))
+    viewer.dims.set_current_step(0, 3)
+    assert viewer.dims.point[0] == pytest.approx(-25.0)
+
+
+def test_the_maps_lie_in_the_middle_of_the_volume(maps: MapSeries, volume: Volume) -> None:
+    image = Layer.create(*layers.map_layers(maps)[0])
+    body = Layer.create(*layers.volume_layers(volume)[0])
+    assert body.data_to_world((2, 0, 0)) == pytest.approx((0, 0, 0))
+    assert image.data_to_world((0, 0, 3, 4))[1:] == pytest.approx(body.data_to_world((2, 3, 4)))
+
+
+def test_a_transposed_volume_is_shown_as_recorded(volume: Volume) -> None:
+    turned = Volume(volume.data, volume.channels, 2.0, transposed=True)
+    data, _, _ = layers.volume_layers(turned)[0]
+    assert data.shape == (5, 8, 6)
+    assert np.array_equal(data, volume.data[0].swapaxes(1, 2))
+
+
+def test_layers_remember_the_run(volume: Volume) -> None:
+    _, kwargs, _ = layers.volume_layers(volume)[1]
+    record = kwargs['metadata'][layers.KEY]
+    assert record['channel'] == 'Te'
+    assert json.loads(record['recipe'])['source']['paths'] == ['a.bcf']
+
+
+def test_limits_ignore_hot_pixels() -> None:
+    data = np.full((100, 100), 2.0)
+    data[0, 0] = 1e6
+    assert layers.contrast_limits(data) == (0.0, 2.0)
+
+
+@pytest.mark.parametrize('data', [np.zeros((4, 4)), np.full((2, 2), np.nan)])
+def test_limits_of_nothing_are_still_a_range(data: np.ndarray) -> None:
+    low, high = layers.contrast_limits(data)
+    assert low < high
+
+
+def test_uneven_tilts_get_the_mean_step() -> None:
+    assert layers.tilt_axis(np.array([-30.0, -10.0, 30.0])) == (30.0, -30.0)
+
+
+def test_one_element_one_colour() -> None:
+    assert colours(('Ge', 'Sb', 'Te'))['Te'] == colours(('Te',))['Te']
+    assert len(set(colours(('O', 'Ge', 'Mg', 'Si', 'Fe', 'S', 'Ni')).values())) == 7
+    assert colours(('Ge_K',))['Ge_K'] == colours(('Ge',))['Ge']
+    assert set(colours(map(str, range(12))).values()) == set(HUES)
