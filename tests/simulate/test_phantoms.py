@@ -44,7 +44,7 @@ def test_lamella_stays_in_the_field_at_every_tilt(seed):
     phantom = lamella(32, seed)
     maps = project(phantom, ANGLES)
     totals = maps.sum(axis=(2, 3))
-    np.testing.assert_allclose(totals, totals[:, :1] * np.ones(17), rtol=2e-3)
+    np.testing.assert_allclose(totals, totals[:, :1] * np.ones(17), rtol=5e-3)
     assert maps[..., [0, -1]].max() == 0
     assert maps[:, :, [0, -1]].max() == 0
 

@@ -1,5 +1,6 @@
 """Phantoms and spectra with a known truth, for sample data, tests and benchmarks."""
 
+from napari_diptomo.simulate.edx import SimulatedSpectra, demo_series, edx_tilt_series, line_shape
 from napari_diptomo.simulate.phantoms import GST_PHASES, Phantom, edx_phantom, eels_phantom, lamella
 from napari_diptomo.simulate.projections import Simulated, project, tilt_series
 
@@ -7,9 +8,13 @@ __all__ = [
     'GST_PHASES',
     'Phantom',
     'Simulated',
+    'SimulatedSpectra',
+    'demo_series',
     'edx_phantom',
+    'edx_tilt_series',
     'eels_phantom',
     'lamella',
+    'line_shape',
     'project',
     'tilt_series',
 ]
