@@ -1,0 +1,41 @@
+# Everything runs in .venv, made and kept up to date by itself.
+SHELL := /bin/bash
+BIN := .venv/bin
+STAMP := .venv/.up-to-date
+
+.DEFAULT_GOAL := help
+.PHONY: help env system demo test lint bench docs clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+env: $(STAMP) ## make .venv and install everything into it
+
+$(STAMP): pyproject.toml constraints.txt tools/environment.sh | system
+	@tools/environment.sh
+	@touch $@
+
+system: ## install the system libraries of Qt and OpenGL where possible
+	@tools/system.sh
+
+demo: env ## simulate, map, align, reconstruct, show (DATA=folder: your own tilt series)
+	$(BIN)/diptomo demo --output demo-output $(if $(DATA),--data "$(DATA)")
+
+test: env lint ## everything a change must pass
+	$(BIN)/python -m pytest
+
+lint: env ## style, layers, types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/mypy
+
+bench: env ## run benchmarks/ (ONLY=name for one of them)
+	$(BIN)/python benchmarks/_run.py $(ONLY)
+
+docs: env ## write the parameter tables of the docs anew
+	$(BIN)/python docs/make_parameter_tables.py
+
+clean: ## remove everything that was made here
+	rm -rf .venv build dist demo-output .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
+	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +

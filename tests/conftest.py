@@ -1,0 +1,58 @@
+"""What every test can rely on: a screen if one can be had, settled threads, the shared measurements."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+# Before Qt, torch and napari are imported: one Qt, software OpenGL that a
+# virtual screen can do, the same number of threads on every machine (sums in
+# another order give other last digits), and nobody's own settings touched.
+os.environ.setdefault('QT_API', 'pyqt6')
+os.environ.setdefault('LIBGL_ALWAYS_SOFTWARE', '1')
+os.environ.setdefault('OMP_NUM_THREADS', '2')
+os.environ.setdefault('MPLBACKEND', 'agg')
+os.environ['XDG_CONFIG_HOME'] = tempfile.mkdtemp(prefix='diptomo-test-config-')
+
+import numpy as np
+import pytest
+
+SHARED_DATA = Path(__file__).parents[1].parent / 'shared' / 'data'
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # pytest-xvfb has had its turn: whoever has no screen now has no Xvfb either.
+    if not _has_screen():
+        os.environ.setdefault('QT_QPA_PLATFORM', 'offscreen')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if _has_screen():
+        return
+    skip = pytest.mark.skip(reason='no screen and no Xvfb; `make system` installs it')
+    for item in items:
+        if {'make_napari_viewer', 'make_napari_viewer_proxy'} & set(getattr(item, 'fixturenames', ())):
+            item.add_marker(skip)
+
+
+def _has_screen() -> bool:
+    return not sys.platform.startswith('linux') or bool(os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY'))
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    """A test that forgets to seed still does the same every time."""
+    np.random.seed(0)  # noqa: NPY002
+    if 'torch' in sys.modules:
+        sys.modules['torch'].manual_seed(0)
+
+
+@pytest.fixture(scope='session')
+def shared_data() -> Path:
+    """The folder with real measurements; tests that ask for it are skipped where it is absent."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip('the shared measurements are not beside this checkout')
+    return SHARED_DATA

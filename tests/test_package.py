@@ -1,0 +1,108 @@
+"""The package as a whole: what it exports, what importing it costs, what it ships."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import entry_points, version
+from pathlib import Path
+
+import pytest
+from npe2 import PluginManifest
+
+import napari_diptomo
+from napari_diptomo.series import Step
+
+ROOT = Path(__file__).parents[1]
+MANIFEST = ROOT / 'src' / 'napari_diptomo' / 'napari.yaml'
+HEAVY = ('torch', 'hyperspy', 'exspy', 'rsciio', 'astra', 'napari', 'qtpy', 'matplotlib')
+
+
+def loaded_by(code: str) -> set[str]:
+    """Top-level modules that a fresh interpreter holds after this code."""
+    script = f'{code}\nimport sys, json\nprint(json.dumps(sorted({{m.split(".")[0] for m in sys.modules}})))'
+    done = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, check=True, timeout=120)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert not loaded_by('import napari_diptomo') & set(HEAVY)
+
+
+def test_naming_the_steps_loads_neither_torch_nor_hyperspy():
+    # What the dock and the command line do before anything runs.
+    names = 'EDXMaps, Align, SIRT, TotalVariation, DIPmTV, Recipe'
+    assert not loaded_by(f'from napari_diptomo import {names}') & {'torch', 'hyperspy', 'exspy', 'rsciio'}
+
+
+def test_the_command_line_starts_without_torch_and_hyperspy():
+    assert not loaded_by('import napari_diptomo.cli') & {'torch', 'hyperspy', 'exspy', 'rsciio', 'napari'}
+
+
+def test_the_docks_import_without_torch_and_hyperspy():
+    # Importing napari pulls in none of them, so whatever is found is ours.
+    assert not loaded_by('import napari_diptomo.widgets') & {'torch', 'hyperspy', 'exspy', 'rsciio'}
+
+
+@pytest.mark.parametrize('name', napari_diptomo.__all__)
+def test_public_names_resolve(name):
+    assert getattr(napari_diptomo, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match='no attribute'):
+        napari_diptomo.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize('name', napari_diptomo.__all__)
+def test_every_parameter_of_a_step_is_explained(name):
+    kind = getattr(napari_diptomo, name)
+    if not (isinstance(kind, type) and issubclass(kind, Step)):
+        pytest.skip('not a step')
+    assert kind.title
+    for parameter in kind.parameters():
+        assert parameter.description.endswith('.'), f'{name}.{parameter.name} has no sentence to explain it'
+
+
+def test_the_version_is_that_of_the_installation():
+    assert version('napari-diptomo') == napari_diptomo.__version__
+
+
+def test_the_manifest_is_valid_and_its_commands_exist():
+    manifest = PluginManifest.from_file(MANIFEST)
+    manifest.validate_imports()
+    assert manifest.name == 'napari-diptomo'
+    contributions = manifest.contributions
+    assert contributions.widgets and contributions.readers and contributions.sample_data
+
+
+def test_the_manifest_at_the_top_is_the_packaged_one():
+    assert (ROOT / 'napari.yaml').read_text(encoding='utf-8') == MANIFEST.read_text(encoding='utf-8')
+
+
+def test_napari_finds_the_manifest():
+    (found,) = (e for e in entry_points(group='napari.manifest') if e.name == 'napari-diptomo')
+    assert found.value == 'napari_diptomo:napari.yaml'
+
+
+def test_the_tables_of_parameters_are_up_to_date(tmp_path):
+    written = tmp_path / 'parameters.md'
+    script = ROOT / 'docs' / 'make_parameter_tables.py'
+    subprocess.run([sys.executable, script, written], check=True, timeout=120)
+    current = (ROOT / 'docs' / 'parameters.md').read_text(encoding='utf-8')
+    assert written.read_text(encoding='utf-8') == current, 'run `make docs`'
+
+
+@pytest.mark.slow
+def test_the_wheel_holds_the_manifest_and_no_tests(tmp_path):
+    environment = {**os.environ, 'PIP_DISABLE_PIP_VERSION_CHECK': '1'}
+    command = [sys.executable, '-m', 'build', '--wheel', '--outdir', str(tmp_path), str(ROOT)]
+    subprocess.run(command, check=True, env=environment, timeout=280)
+    (wheel,) = tmp_path.glob('*.whl')
+    names = zipfile.ZipFile(wheel).namelist()
+    assert 'napari_diptomo/napari.yaml' in names
+    assert 'napari_diptomo/cli.py' in names
+    assert not [n for n in names if n.startswith('tests')]
