@@ -173,7 +173,7 @@ def _find(name: str) -> Any:
         return getattr(importlib.import_module('napari_diptomo'), name, None)
     try:
         return getattr(importlib.import_module(module), attribute, None)
-    except (ImportError, ValueError):
+    except (ImportError, TypeError, ValueError):
         return None
 
 

@@ -1,0 +1,11 @@
+"""``python -m napari_diptomo.jobs JOB.json``: see `napari_diptomo.jobs.child`."""
+
+import os
+import sys
+
+from napari_diptomo.jobs.child import main
+
+code = main()
+sys.stderr.flush()
+# Not sys.exit: a library's thread or destructor must not keep the GPU's memory.
+os._exit(code)

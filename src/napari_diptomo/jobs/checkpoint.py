@@ -1,0 +1,176 @@
+"""Going on after an interruption: a step's state, now and then, on disk.
+
+A step hands its state (weights, optimiser, random state, best iterate, ...) to
+its observer; a `Checkpoint` writes it when one is due, in one stroke, so that
+a crash in the middle leaves the previous one whole. The file says which recipe
+and data it belongs to, and is refused for any other.
+
+The format is that of `torch.save`, read back with ``weights_only=True``: a
+checkpoint from a stranger can be wrong, but cannot run code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_diptomo.series import InputError, MapSeries, Recipe, Volume
+
+_FORMAT = 1
+
+
+class Checkpoint:
+    """The checkpoint file of one run.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    recipe : Recipe
+        What is being run.
+    interval : float
+        Seconds between two checkpoints; 0 writes at every chance.
+    resume : bool
+        Go on from the file if there is one. Otherwise an old one is overwritten.
+    """
+
+    def __init__(self, path: str | Path, recipe: Recipe, interval: float = 60.0, resume: bool = False) -> None:
+        self.path = Path(path)
+        self._recipe = recipe.to_dict()
+        self._interval = interval
+        self._last = time.monotonic()
+        self._saved = self._read() if resume and self.path.exists() else None
+
+    def save(self, step: int, data: Any, state: Callable[[], Mapping[str, Any]]) -> bool:
+        """Write the state of step number `step`, working on `data`, if a checkpoint is due; returns whether."""
+        if time.monotonic() - self._last < self._interval:
+            return False
+        import torch
+
+        content = {
+            'format': _FORMAT,
+            'recipe': json.dumps(self._recipe),
+            'step': step,
+            'data': json.dumps(_describe(data)),
+            'state': _pack(state(), torch),
+        }
+        part = self.path.with_name(self.path.name + '.part')
+        try:
+            with open(part, 'wb') as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, self.path)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+            part.unlink(missing_ok=True)
+            reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]
+            raise InputError(
+                f'Cannot write the checkpoint {self.path}: {reason}; free some disk space or choose another folder.'
+            ) from None
+        self._last = time.monotonic()
+        return True
+
+    def load(self, step: int, data: Any) -> dict[str, Any] | None:
+        """The state that step number `step` saved for these data, None when it saved none.
+
+        Raises
+        ------
+        InputError
+            When the checkpoint belongs to other data.
+        """
+        if self._saved is None or self._saved['step'] != step:
+            return None
+        if not _alike(json.loads(self._saved['data']), _describe(data)):
+            raise InputError(
+                f'The checkpoint {self.path} belongs to other data; '
+                'take the data it was made from, or run without resuming.'
+            )
+        return _unpack(self._saved['state'])
+
+    def remove(self) -> None:
+        """Delete the file: the run has ended well."""
+        self.path.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, Any]:
+        import torch
+
+        try:
+            saved = torch.load(self.path, map_location='cpu', weights_only=True)
+            recipe, form = json.loads(saved['recipe']), saved['format']
+        except Exception:  # torch raises whatever the broken bytes provoke
+            raise InputError(
+                f'The checkpoint {self.path} cannot be read; delete it and run without resuming.'
+            ) from None
+        if form != _FORMAT:
+            raise InputError(
+                f'The checkpoint {self.path} is from another version of napari-diptomo; run without resuming.'
+            )
+        difference = _difference(recipe, self._recipe)
+        if difference:
+            raise InputError(
+                f'The checkpoint {self.path} belongs to another recipe ({difference}); '
+                'run that recipe, or run this one without resuming.'
+            )
+        return saved
+
+
+def _describe(data: Any) -> dict[str, Any]:
+    """What tells data apart; totals instead of a hash, for sums differ in the last digit between machines."""
+    if not isinstance(data, MapSeries | Volume):
+        return {'kind': type(data).__name__}
+    return {
+        'kind': type(data).__name__,
+        'channels': list(data.channels),
+        'shape': list(data.data.shape),
+        'totals': data.data.sum(axis=(1, 2, 3), dtype=float).tolist(),
+    }
+
+
+def _alike(saved: dict[str, Any], now: dict[str, Any]) -> bool:
+    saved, now = dict(saved), dict(now)
+    before, after = saved.pop('totals', []), now.pop('totals', [])
+    return saved == now and len(before) == len(after) and bool(np.allclose(before, after, rtol=1e-3, atol=1e-6))
+
+
+def _difference(saved: dict[str, Any], now: dict[str, Any]) -> str:
+    """The first difference between two recipes in words, '' when they are the same."""
+    for key in sorted({*saved['source'], *now['source']}):
+        if saved['source'].get(key) != now['source'].get(key):
+            return f'its source has {key} = {saved["source"].get(key)!r}'
+    if [s['step'] for s in saved['steps']] != [s['step'] for s in now['steps']]:
+        return f'its steps are {", ".join(s["step"] for s in saved["steps"])}'
+    for before, after in zip(saved['steps'], now['steps'], strict=True):
+        for key in sorted({*before, *after}):
+            if before.get(key) != after.get(key):
+                return f'its {before["step"]} has {key} = {before.get(key)!r}'
+    return ''
+
+
+_ARRAY = '__numpy__'
+
+
+def _pack(value: Any, torch: Any) -> Any:
+    """`value` with numpy arrays as tensors and numpy scalars as numbers: what weights_only reads back."""
+    if isinstance(value, Mapping):
+        return {key: _pack(item, torch) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_pack(item, torch) for item in value)
+    if isinstance(value, np.ndarray):
+        return {_ARRAY: torch.from_numpy(np.array(value))}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _unpack(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        if set(value) == {_ARRAY}:
+            return value[_ARRAY].numpy()
+        return {key: _unpack(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_unpack(item) for item in value)
+    return value

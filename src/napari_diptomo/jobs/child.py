@@ -1,0 +1,223 @@
+"""The computing process: ``python -m napari_diptomo.jobs JOB.json``.
+
+It runs one recipe, tells of it in JSON lines on its standard output
+(`messages`), writes previews into the shared memory (`frames`) and obeys the
+lines on its standard input: ``pause``, ``resume``, ``finish``, ``cancel``, and
+``frames {"path": ..., "shape": ...}`` as the answer to `RoomNeeded`. When its
+standard input ends, its parent is gone: it removes the job's folder and exits,
+whatever it is doing.
+
+The job file::
+
+    {"recipe": {...}, "folder": "...", "data": "data.npz" or null, "result": "result.npz",
+     "preview_interval": 1.0, "checkpoint": null or {"path": "...", "interval": 60, "resume": false},
+     "keep": null or "folder"}
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+from napari_diptomo.jobs import transfer
+from napari_diptomo.jobs.checkpoint import Checkpoint
+from napari_diptomo.jobs.explain import explain
+from napari_diptomo.jobs.frames import FrameWriter
+from napari_diptomo.jobs.messages import (
+    CancelledRun,
+    Failure,
+    FrameReady,
+    Log,
+    Message,
+    Result,
+    RoomNeeded,
+    Stage,
+    format_message,
+)
+from napari_diptomo.jobs.runner import run
+from napari_diptomo.series import Cancelled, Observer, Progress, Recipe, Request
+
+#: At most so many progress lines a second; the last of a stage always goes out.
+_LINES_PER_SECOND = 20
+_COMMANDS = {
+    'pause': Request.PAUSE,
+    'resume': Request.GO,
+    'finish': Request.FINISH,
+    'cancel': Request.CANCEL,
+}
+
+
+class Line:
+    """The line to the parent; several threads may speak."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def send(self, message: Message) -> None:
+        # A parent that is gone cannot listen; the end of stdin ends this process.
+        with self._lock, contextlib.suppress(BrokenPipeError):
+            self._stream.write(format_message(message) + '\n')
+            self._stream.flush()
+
+
+class ChildObserver(Observer):
+    """Reports to the parent and obeys it.
+
+    Parameters
+    ----------
+    line : Line
+        Where messages go.
+    preview_interval : float
+        Seconds between two previews at least; 0 or less means no previews.
+    """
+
+    def __init__(self, line: Line, preview_interval: float) -> None:
+        self._line = line
+        self._interval = preview_interval
+        self._frames: FrameWriter | None = None
+        self._asked: tuple[int, ...] | None = None
+        self._last_preview = -float('inf')
+        self._last_line = -float('inf')
+        self._request = Request.GO
+        self._lock = threading.Lock()
+
+    def command(self, line: str) -> None:
+        """Obey one line of the parent's; unknown ones are ignored."""
+        word, _, rest = line.strip().partition(' ')
+        if word == 'frames':
+            place = json.loads(rest)
+            with self._lock:
+                old, self._frames = self._frames, FrameWriter(Path(place['path']), tuple(place['shape']))
+                if old is not None:
+                    old.close()
+        elif word in _COMMANDS and self._request is not Request.CANCEL:
+            self._request = _COMMANDS[word]
+
+    def leave(self) -> None:
+        """The parent is gone and cannot remove the shared memory: do it."""
+        with contextlib.suppress(OSError):
+            if self._frames is not None:
+                self._frames.path.unlink(missing_ok=True)
+
+    def begin(self, index: int, count: int, title: str) -> None:
+        """A step begins: what was asked of the one before it is done with."""
+        self._last_line = -float('inf')
+        if self._request is Request.FINISH:
+            self._request = Request.GO
+        self._line.send(Stage(index, count, title))
+
+    def request(self) -> Request:
+        return self._request
+
+    def wants_preview(self) -> bool:
+        return self._interval > 0 and time.monotonic() - self._last_preview >= self._interval
+
+    def report(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.preview is not None:
+            self._last_preview = now
+            self._show(progress)
+        if now - self._last_line >= 1 / _LINES_PER_SECOND or progress.iteration >= progress.total:
+            self._last_line = now
+            self._line.send(progress)
+
+    def _show(self, progress: Progress) -> None:
+        preview = progress.preview
+        assert preview is not None
+        with self._lock:
+            if self._frames is None or self._frames.shape != preview.shape:
+                # The parent owns the memory; this preview is let go, the next has a place.
+                if self._asked != preview.shape:
+                    self._asked = preview.shape
+                    self._line.send(RoomNeeded(preview.shape))
+                self._last_preview = -float('inf')
+                return
+            number = self._frames.write(preview, progress.iteration)
+        self._line.send(FrameReady(number, progress.iteration))
+
+
+class _LogLine(logging.Handler):
+    def __init__(self, line: Line) -> None:
+        super().__init__(logging.INFO)
+        self._line = line
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._line.send(Log(record.levelname.lower(), record.getMessage()))
+
+
+def work(job: dict[str, Any], line: Line, observer: ChildObserver) -> int:
+    """Run the job and say how it ended; returns the exit code."""
+    try:
+        recipe = Recipe.from_dict(job['recipe'])
+        checkpoint = Checkpoint(recipe=recipe, **job['checkpoint']) if job.get('checkpoint') else None
+        result = run(
+            recipe,
+            observer=observer,
+            data=transfer.read(job['data']) if job.get('data') else None,
+            on_step=lambda index, count, step: observer.begin(index, count, step.title or type(step).__name__),
+            keep=job.get('keep'),
+            checkpoint=checkpoint,
+        )
+        transfer.write(result, job['result'])
+        if checkpoint is not None:
+            checkpoint.remove()
+    except Cancelled as stop:
+        line.send(CancelledRun(str(stop)))
+        return 0
+    except Exception as error:
+        line.send(Failure(explain(error), type(error).__name__, traceback.format_exc()))
+        return 1
+    line.send(Result(str(job['result'])))
+    return 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point of the computing process."""
+    # Ctrl-C in a terminal reaches the whole process group; what it means is the parent's business.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _volunteer_for_the_oom_killer()
+    line = Line(_private_stdout())
+    job = json.loads(Path((arguments or sys.argv[1:])[0]).read_text(encoding='utf-8'))
+    observer = ChildObserver(line, float(job.get('preview_interval', 1.0)))
+    threading.Thread(target=_listen, args=(observer, job.get('folder')), daemon=True).start()
+    logging.getLogger('napari_diptomo').addHandler(_LogLine(line))
+    logging.getLogger('napari_diptomo').setLevel(logging.INFO)
+    return work(job, line, observer)
+
+
+def _private_stdout() -> TextIO:
+    """The pipe to the parent for us alone; what libraries print goes to stderr, C libraries included."""
+    stream = os.fdopen(os.dup(1), 'w', encoding='utf-8')
+    sys.stdout.flush()
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return stream
+
+
+def _listen(observer: ChildObserver, folder: str | None) -> None:
+    for text in sys.stdin:
+        try:
+            observer.command(text)
+        except (OSError, ValueError, KeyError, TypeError):
+            traceback.print_exc()
+    observer.leave()
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(3)
+
+
+def _volunteer_for_the_oom_killer() -> None:
+    """When memory runs out, Linux shall end this process and not the window."""
+    with contextlib.suppress(OSError):
+        Path('/proc/self/oom_score_adj').write_text('700')

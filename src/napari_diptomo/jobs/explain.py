@@ -1,0 +1,50 @@
+"""One sentence for whatever broke."""
+
+from __future__ import annotations
+
+import signal
+
+from napari_diptomo.series import DiptomoError
+
+_MEMORY = ('out of memory', "can't allocate memory", 'cannot allocate memory', 'bad_alloc', 'not enough memory')
+ADVICE = 'use a higher binning or fewer elements and run again'
+
+
+def explain(error: BaseException) -> str:
+    """What to tell the user of an exception: one sentence, one line."""
+    if isinstance(error, DiptomoError):
+        return _one_line(str(error))
+    text = _one_line(str(error))
+    # torch's own error is known by its name: importing torch to ask would cost seconds.
+    if isinstance(error, MemoryError) or type(error).__name__ == 'OutOfMemoryError' or _speaks_of_memory(text):
+        where = 'of the graphics card ' if 'CUDA' in text or 'MPS' in text else ''
+        return f'The memory {where}ran out; {ADVICE}.'
+    if isinstance(error, OSError) and error.strerror:
+        name = f' ({error.filename})' if error.filename else ''
+        return f'The system said: {error.strerror}{name}; check the file and the free disk space.'
+    return (
+        f'Unexpected error: {type(error).__name__}: {text[:300].rstrip(".")}; '
+        'run again with --debug and report what it prints.'
+    )
+
+
+def explain_death(code: int) -> str:
+    """What to tell the user when a computing process ended by itself with this exit code."""
+    number = -code if code < 0 else code - 128 if code > 128 else 0
+    if number == 9:
+        return f'The computing process was ended from outside (signal 9), most likely because memory ran out; {ADVICE}.'
+    if number:
+        try:
+            name = signal.Signals(number).name
+        except ValueError:
+            name = 'unknown'
+        return f'The computing process broke down (signal {number}, {name}); run again, and report it if it recurs.'
+    return f'The computing process ended without a result (exit code {code}); run again with --debug and report it.'
+
+
+def _speaks_of_memory(text: str) -> bool:
+    return any(words in text.lower() for words in _MEMORY)
+
+
+def _one_line(text: str) -> str:
+    return ' '.join(text.split())

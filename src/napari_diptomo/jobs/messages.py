@@ -1,0 +1,132 @@
+"""What a computing process says: one JSON object per line.
+
+Every line has a ``type``::
+
+    {"type": "stage", "index": 2, "count": 3, "title": "DIPm-TV"}
+    {"type": "progress", "stage": "DIPm-TV", "iteration": 12, "total": 400, "seconds": 3.1, ...}
+    {"type": "room", "shape": [3, 48, 48, 48]}         I have previews of this shape, make room
+    {"type": "frame", "number": 7, "iteration": 12}    a preview lies in the shared memory
+    {"type": "log", "level": "warning", "text": "..."}
+    {"type": "result", "path": "..."}                  the end, well
+    {"type": "error", "text": "...", "kind": "InputError", "details": "Traceback ..."}
+    {"type": "cancelled", "stage": "DIPm-TV"}
+
+Volumes never travel here. What is not of this form is no message: a library
+that writes to the same stream cannot break the talk.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from napari_diptomo.series import Progress
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Step ``index`` (from 0) of ``count`` begins."""
+
+    index: int
+    count: int
+    title: str
+
+
+@dataclass(frozen=True)
+class RoomNeeded:
+    """Previews of this shape (channel, z, y, x) are ready and have no place yet."""
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class FrameReady:
+    """Preview ``number`` of the run, taken at ``iteration``, lies in the shared memory."""
+
+    number: int
+    iteration: int
+
+
+@dataclass(frozen=True)
+class Log:
+    """A line for the log; ``level`` as in the logging module, in small letters."""
+
+    level: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """The run ended well; ``path`` holds the result."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The run broke down; ``text`` is one sentence, ``kind`` the exception's class, ``details`` its traceback."""
+
+    text: str
+    kind: str = 'ReconstructionError'
+    details: str = ''
+
+
+@dataclass(frozen=True)
+class CancelledRun:
+    """The run was cancelled in ``stage``; there is no result."""
+
+    stage: str = ''
+
+
+Message = Progress | Stage | RoomNeeded | FrameReady | Log | Result | Failure | CancelledRun
+
+_TYPES: dict[str, type] = {
+    'progress': Progress,
+    'stage': Stage,
+    'room': RoomNeeded,
+    'frame': FrameReady,
+    'log': Log,
+    'result': Result,
+    'error': Failure,
+    'cancelled': CancelledRun,
+}
+_NAMES = {kind: name for name, kind in _TYPES.items()}
+
+
+def format_message(message: Message) -> str:
+    """One line of JSON without the line end; a preview is left out.
+
+    NaN and infinity are written as null: they are not JSON.
+    """
+    values = {f.name: getattr(message, f.name) for f in fields(message) if f.name != 'preview'}
+    return json.dumps({'type': _NAMES[type(message)], **_plain(values)}, allow_nan=False)
+
+
+def parse_message(line: str) -> Message | None:
+    """The message on this line, None when there is none."""
+    try:
+        values = json.loads(line)
+        kind = _TYPES[values.pop('type')]
+        if kind is Progress:
+            losses = values.get('losses', {}).items()
+            values['losses'] = {name: math.nan if loss is None else loss for name, loss in losses}
+        if kind is RoomNeeded:
+            values['shape'] = tuple(int(n) for n in values['shape'])
+        return kind(**values)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, 'item'):  # numpy and torch scalars
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

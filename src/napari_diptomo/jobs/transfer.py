@@ -1,0 +1,63 @@
+"""Handing maps, spectra and volumes from process to process.
+
+A plain ``.npz`` of the fields: written and read in the time the disk takes,
+and without HyperSpy, whose import would hold up the window for seconds. It is
+a hand-over between two processes of one version, not an archive; that is
+`napari_diptomo.series.save`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_diptomo.series import InputError, MapSeries, Recipe, SpectralTiltSeries, Volume
+
+_KINDS = {kind.__name__: kind for kind in (SpectralTiltSeries, MapSeries, Volume)}
+
+
+def write(data: SpectralTiltSeries | MapSeries | Volume, path: str | Path) -> Path:
+    """Write to `path` (``.npz``); lazy counts are read. Returns the path."""
+    arrays: dict[str, np.ndarray] = {}
+    values: dict[str, Any] = {'kind': type(data).__name__}
+    for field in fields(data):
+        value = getattr(data, field.name)
+        if isinstance(value, Recipe):
+            values[field.name] = value.to_dict()
+        elif hasattr(value, 'compute') or isinstance(value, np.ndarray):
+            arrays[field.name] = np.asarray(value)
+        elif value is not None:
+            values[field.name] = dict(value) if hasattr(value, 'items') else value
+    with open(path, 'wb') as file:
+        np.savez(file, **{**arrays, '_values': np.array(json.dumps(values, default=_plain))})  # type: ignore[arg-type]
+    return Path(path)
+
+
+def read(path: str | Path) -> Any:
+    """What `write` wrote.
+
+    Raises
+    ------
+    InputError
+        When the file is missing or broken.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        values = json.loads(str(arrays.pop('_values')))
+        kind = _KINDS[values.pop('kind')]
+    except Exception:  # zipfile, numpy and json each have their own errors for broken bytes
+        raise InputError(f'The data handed over in {path} cannot be read; run again.') from None
+    # An absent recipe means none: the class would put an empty one in its place.
+    recipe = values.pop('recipe', None)
+    return kind(**values, **arrays, recipe=Recipe.from_dict(recipe) if recipe else None)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return str(value)

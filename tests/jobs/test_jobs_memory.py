@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import pytest
+
+from napari_diptomo.jobs.memory import binning_that_fits, check_fits, free_memory
+from napari_diptomo.series import TooLargeError
+
+
+def test_the_control_group_limits_what_is_free(tmp_path):
+    (tmp_path / 'memory.max').write_text('5000000\n')
+    (tmp_path / 'memory.current').write_text('2000000\n')
+    assert free_memory(tmp_path) == 3_000_000
+
+
+def test_a_control_group_without_limit_leaves_the_machine(tmp_path):
+    (tmp_path / 'memory.max').write_text('max\n')
+    (tmp_path / 'memory.current').write_text('2000000\n')
+    assert free_memory(tmp_path) > 10_000_000
+
+
+def test_the_old_control_group_counts_too(tmp_path):
+    (tmp_path / 'memory').mkdir()
+    (tmp_path / 'memory/memory.limit_in_bytes').write_text('7000000')
+    (tmp_path / 'memory/memory.usage_in_bytes').write_text('9000000')
+    assert free_memory(tmp_path) == 0
+
+
+def test_memory_falls_with_the_third_power_of_the_binning():
+    assert binning_that_fits(8_000, free=1_000) == 2
+    assert binning_that_fits(8_001, free=1_000) == 3
+    assert binning_that_fits(8_000, free=1_000, binning=2) == 4
+    assert binning_that_fits(900, free=1_000, binning=2) == 2
+
+
+def test_what_fits_passes():
+    check_fits(100, 'SIRT', free=100)
+
+
+def test_what_does_not_fit_says_need_room_and_binning():
+    with pytest.raises(TooLargeError) as caught:
+        check_fits(16_000_000_000, 'DIPm-TV on 512 x 512 x 512 voxels', free=2_000_000_000)
+    text = str(caught.value)
+    assert text == (
+        'DIPm-TV on 512 x 512 x 512 voxels needs 16.0 GB of memory, 2.0 GB are free; use binning 2 or fewer elements.'
+    )
