@@ -12,8 +12,10 @@ from napari_diptomo.series.errors import (
     ReconstructionError,
     TooLargeError,
 )
+from napari_diptomo.series.loading import load_tilt_series, open_source
 from napari_diptomo.series.observe import Observer, Progress, Request, Watch
 from napari_diptomo.series.recipe import Recipe, Source
+from napari_diptomo.series.saving import load, save
 from napari_diptomo.series.steps import Parameter, Step, param, step_from_dict
 
 __all__ = [
@@ -33,6 +35,10 @@ __all__ = [
     'TooLargeError',
     'Volume',
     'Watch',
+    'load',
+    'load_tilt_series',
+    'open_source',
     'param',
+    'save',
     'step_from_dict',
 ]

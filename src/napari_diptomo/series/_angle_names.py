@@ -1,0 +1,88 @@
+"""Tilt angles from file names.
+
+The numbers in the names that stay the same from file to file (sample, date,
+magnification) are no angles; the one that varies is. Written as ``-40``,
+``+05deg``, ``m40``, ``p05`` or ``neg40``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_NUMBER = re.compile(
+    r'(?P<sign>\+|-|\N{MINUS SIGN}|(?<![A-Za-z])(?:neg|minus|pos|plus|[mnp]))?'
+    r'(?P<digits>\d+(?:\.\d+)?)'
+    r'(?P<unit>\s?_?deg|\s?\N{DEGREE SIGN})?',
+    re.IGNORECASE,
+)
+_NEGATIVE = {'-', '\N{MINUS SIGN}', 'neg', 'minus', 'm', 'n'}
+_TILT_WORD = re.compile(r'(tilt|angle|alpha|theta)[ _=-]*$', re.IGNORECASE)
+_LARGEST = 90.0
+
+
+@dataclass(frozen=True)
+class _Field:
+    value: float
+    hyphen: bool  # a '-' that may be a separator as well as a sign
+    after_hyphen: bool  # a '-' before the sign: that one can only be a separator
+    marked: bool  # said to be an angle by its unit, its sign or the word before it
+
+
+def angles_from_names(files: Sequence[Path]) -> tuple[float, ...] | None:
+    """The angle in each name, None when no one field of the names can be it."""
+    names = [file.stem for file in files]
+    if len(set(names)) < len(names):
+        names = [file.parent.name for file in files]
+    rows = [_fields(name) for name in names]
+    if len(rows) < 2 or len({len(row) for row in rows}) != 1:
+        return None
+    candidates = []
+    for column in zip(*rows, strict=True):
+        values = _signed(column)
+        varies = len(set(values)) > 1 and max(map(abs, values)) <= _LARGEST
+        marked = all(field.marked for field in column) or min(values) < 0
+        if varies and (marked or not _counts_up(values)):
+            candidates.append((marked, values))
+    candidates = [c for c in candidates if c[0]] or candidates
+    return candidates[0][1] if len(candidates) == 1 else None
+
+
+def in_natural_order(files: Sequence[Path]) -> list[Path]:
+    """Sorted by the angle in the names, else by their text with whole numbers compared as numbers."""
+    angles = angles_from_names(files)
+    if angles is not None and len(set(angles)) == len(angles):
+        return [file for _, file in sorted(zip(angles, files, strict=True))]
+    return sorted(files, key=_natural)
+
+
+def _natural(file: Path) -> list[tuple[bool, int, str]]:
+    parts = re.split(r'(\d+)', str(file))
+    return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
+
+
+def _fields(name: str) -> list[_Field]:
+    fields = []
+    for match in _NUMBER.finditer(name):
+        sign = (match['sign'] or '').lower()
+        before = name[: match.start('sign') if match['sign'] else match.start('digits')]
+        value = float(match['digits']) * (-1 if sign in _NEGATIVE else 1)
+        # At the start, or after another separator, a hyphen can only be a sign.
+        hyphen = sign == '-' and bool(before) and before[-1].isalnum()
+        marked = bool(match['unit']) or _TILT_WORD.search(before) is not None or (bool(sign) and not hyphen)
+        fields.append(_Field(value, hyphen, before.endswith('-'), marked))
+    return fields
+
+
+def _signed(column: Sequence[_Field]) -> tuple[float, ...]:
+    if all(field.hyphen or field.after_hyphen for field in column):
+        return tuple(abs(field.value) if field.hyphen else field.value for field in column)
+    return tuple(field.value for field in column)
+
+
+def _counts_up(values: Sequence[float]) -> bool:
+    ordered = sorted(values)
+    return ordered[0] in (0, 1) and all(b - a == 1 for a, b in itertools.pairwise(ordered))

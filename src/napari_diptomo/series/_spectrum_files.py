@@ -1,0 +1,232 @@
+"""Spectrum images in files to a lazy `SpectralTiltSeries`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_diptomo.series import _hyperspy
+from napari_diptomo.series._calibration import axis_angles, energy_axis, pixel_size_of, tilt_axis_of
+from napari_diptomo.series._hyperspy import StoredSignal
+from napari_diptomo.series.angles import find_angles, metadata_angle
+from napari_diptomo.series.data import SpectralTiltSeries
+from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.recipe import Recipe, Source
+
+Signals = tuple[StoredSignal, ...]
+
+
+def spectra_in(signals: Signals) -> StoredSignal | None:
+    """The spectrum image of a file: the spectral signal with the most axes, at least (y, x, energy)."""
+    found = [signal for signal in signals if signal.spectral and len(signal.shape) >= 3]
+    return max(found, key=lambda signal: len(signal.shape)) if found else None
+
+
+def series_of_files(
+    files: Sequence[Path], opened: Sequence[Signals], tables: Sequence[Path], source: Source
+) -> SpectralTiltSeries:
+    """One file per tilt."""
+    spectra = [_required(path, signals) for path, signals in zip(files, opened, strict=True)]
+    for signal in spectra:
+        if len(signal.shape) != 3:
+            raise InputError(f'{signal.path.name} is a whole stack among single tilts; open it alone.')
+    _check_alike(spectra)
+    told = [metadata_angle(signal.metadata) for signal in spectra]
+    metadata = [None if angle is None else float(angle[0]) for angle in told]
+    found = find_angles(len(files), given=source.angles, tables=tables, metadata=metadata, files=files)
+    order = np.argsort(found.angles, kind='stable')
+    images = [_image_with(signals, spectrum) for signals, spectrum in zip(opened, spectra, strict=True)]
+    haadf = None
+    if all(image is not None for image in images):
+        haadf = np.stack([_prepare_image(_hyperspy.read(images[i]), source) for i in order])
+    counts = _lazy_counts([(spectra[i], None, 0) for i in order], spectra[0].shape[:2], source)
+    return _series(counts, found.angles[order], found.source, haadf, [spectra[i] for i in order], source)
+
+
+def series_of_stack(
+    signal: StoredSignal, signals: Signals, tables: Sequence[Path], source: Source
+) -> SpectralTiltSeries:
+    """One file with all tilts, axes (tilt, y, x, energy) or with the tilt named elsewhere."""
+    if len(signal.shape) != 4:
+        raise InputError(
+            f'{signal.path.name} has {len(signal.shape)} axes; a stack of spectrum images has (tilt, y, x, energy).'
+        )
+    tilt = tilt_axis_of(signal, (0, 1, 2))
+    count = signal.shape[tilt]
+    _check_several(count, signal.path)
+    found = find_angles(
+        count, given=source.angles, tables=tables, metadata=axis_angles(signal, tilt), noun='tilts of the stack'
+    )
+    order = np.argsort(found.angles, kind='stable')
+    image_shape = tuple(size for axis, size in enumerate(signal.shape[:3]) if axis != tilt)
+    counts = _lazy_counts([(signal, int(i), tilt) for i in order], image_shape, source)
+    haadf = None
+    images = [s for s in signals if not s.spectral and s.shape == (count, *image_shape)]
+    if images:
+        stack = _hyperspy.read(images[0])
+        haadf = np.stack([_prepare_image(stack[i], source) for i in order])
+    return _series(counts, found.angles[order], found.source, haadf, [signal], source, skip=tilt)
+
+
+def prepare_counts(image: np.ndarray, binning: int, swap: bool) -> np.ndarray:
+    """Swap y and x where asked, then sum ``binning`` x ``binning`` pixels; a remainder is cropped.
+
+    Whole counts stay whole: the sum is kept in the smallest unsigned type that
+    holds it, whatever the counts.
+    """
+    if swap:
+        image = image.swapaxes(0, 1)
+    if binning == 1:
+        return np.ascontiguousarray(image)
+    return _blocks(image, binning).sum(axis=(1, 3), dtype=binned_dtype(image.dtype, binning))
+
+
+def binned_dtype(dtype: np.dtype, binning: int) -> np.dtype:
+    """A type in which the sum of ``binning`` x ``binning`` values cannot overflow."""
+    dtype = np.dtype(dtype)
+    if dtype.kind not in 'ui' or binning == 1:
+        return dtype
+    largest = int(np.iinfo(dtype).max) * binning**2
+    kinds = (np.uint16, np.uint32, np.uint64) if dtype.kind == 'u' else (np.int32, np.int64)
+    return np.dtype(next((kind for kind in kinds if np.iinfo(kind).max >= largest), kinds[-1]))
+
+
+def _prepare_image(image: np.ndarray, source: Source) -> np.ndarray:
+    image = image.astype(np.float32)
+    if source.tilt_axis == 'x':
+        image = image.T
+    return _blocks(image, source.binning).mean(axis=(1, 3)) if source.binning > 1 else image
+
+
+def _blocks(image: np.ndarray, n: int) -> np.ndarray:
+    y, x = image.shape[0] // n, image.shape[1] // n
+    return image[: y * n, : x * n].reshape(y, n, x, n, *image.shape[2:])
+
+
+def _lazy_counts(tilts: Sequence[tuple[StoredSignal, int | None, int]], shape: tuple[int, ...], source: Source) -> Any:
+    import dask
+    import dask.array as da
+
+    swap = source.tilt_axis == 'x'
+    y, x = (size // source.binning for size in (shape[::-1] if swap else shape))
+    if y == 0 or x == 0:
+        raise InputError(f'Images of {shape[1]} x {shape[0]} pixels cannot be binned by {source.binning}; choose less.')
+
+    first = tilts[0][0]
+    dtype = binned_dtype(first.dtype, source.binning)
+    # Each tilt is one chunk: it is read when it is needed and forgotten after.
+    loads = [partial(_read_tilt, *tilt, source.binning, swap) for tilt in tilts]
+    blocks = [
+        da.from_delayed(dask.delayed(load, pure=False, traverse=False)(), (y, x, first.shape[-1]), dtype=dtype)
+        for load in loads
+    ]
+    return da.stack(blocks)
+
+
+def _read_tilt(signal: StoredSignal, position: int | None, axis: int, binning: int, swap: bool) -> np.ndarray:
+    return prepare_counts(_hyperspy.read(signal, position, axis), binning, swap)
+
+
+def _series(
+    counts: Any,
+    angles: np.ndarray,
+    angle_source: str,
+    haadf: np.ndarray | None,
+    spectra: Sequence[StoredSignal],
+    source: Source,
+    skip: int | None = None,
+) -> SpectralTiltSeries:
+    y, x = [axis for axis in range(len(spectra[0].shape) - 1) if axis != skip]
+    pixel_size = source.pixel_size or pixel_size_of(spectra[0], y, x)
+    if pixel_size is None:
+        raise InputError(f'{spectra[0].path.name} has no pixel size in a unit of length; give the pixel size in nm.')
+    energy, unit = energy_axis(spectra[0])
+    return SpectralTiltSeries(
+        counts=counts,
+        energy=energy,
+        angles=angles,
+        pixel_size=pixel_size * source.binning,
+        energy_unit=unit,
+        haadf=haadf,
+        metadata=_instrument(spectra),
+        angle_source=angle_source,
+        transposed=source.tilt_axis == 'x',
+        recipe=Recipe(source),
+    )
+
+
+def _required(path: Path, signals: Signals) -> StoredSignal:
+    spectrum = spectra_in(signals)
+    if spectrum is None:
+        raise InputError(f'{path.name} holds no spectrum image; leave it out.')
+    return spectrum
+
+
+def _check_several(count: int, path: Path) -> None:
+    if count < 2:
+        raise InputError(f'{path.name} is one tilt only; a tilt series needs at least two.')
+
+
+def _check_alike(spectra: Sequence[StoredSignal]) -> None:
+    first = spectra[0]
+    energy, unit = energy_axis(first)
+    size = pixel_size_of(first, 0, 1)
+    for other in spectra[1:]:
+        if other.shape != first.shape:
+            raise InputError(
+                f'{other.path.name} has the shape {other.shape} (y, x, energy) where {first.path.name} has '
+                f'{first.shape}; leave it out or record it alike.'
+            )
+        its_energy, its_unit = energy_axis(other)
+        if its_unit != unit or np.abs(its_energy - energy).max() > 0.5 * abs(energy[1] - energy[0]):
+            raise InputError(
+                f'{other.path.name} has another energy calibration than {first.path.name}; calibrate them alike.'
+            )
+        its_size = pixel_size_of(other, 0, 1)
+        if size is not None and its_size is not None and abs(its_size / size - 1) > 0.01:
+            raise InputError(
+                f'{other.path.name} has pixels of {its_size:.4g} nm where {first.path.name} has {size:.4g} nm; '
+                'leave it out or resample it.'
+            )
+
+
+def _image_with(signals: Signals, spectrum: StoredSignal) -> StoredSignal | None:
+    """The picture recorded with the spectra; the annular dark field where there are several."""
+    images = [s for s in signals if not s.spectral and s.shape == spectrum.shape[:2]]
+    for name in ('haadf', 'adf', 'df'):
+        for image in images:
+            if name in image.title.casefold():
+                return image
+    return images[0] if images else None
+
+
+def _instrument(spectra: Sequence[StoredSignal]) -> dict[str, Any]:
+    """Detector and beam as the file of the middle tilt has them, flat."""
+    middle = spectra[len(spectra) // 2].metadata
+    tree = middle.get('Acquisition_instrument', {})
+    microscope = tree.get('TEM') or tree.get('SEM') or {}
+    detectors = microscope.get('Detector', {})
+    eds, eels = detectors.get('EDS', {}), detectors.get('EELS', {})
+    found = {
+        'beam_energy': microscope.get('beam_energy'),
+        'microscope': microscope.get('microscope'),
+        'detector': eds.get('detector_type') or eels.get('spectrometer'),
+        'energy_resolution_MnKa': eds.get('energy_resolution_MnKa'),
+        'elevation': eds.get('elevation_angle'),
+        'azimuth': eds.get('azimuth_angle'),
+        'live_time': eds.get('live_time'),
+        'real_time': eds.get('real_time'),
+        'convergence_angle': microscope.get('convergence_angle'),
+        'collection_angle': eels.get('collection_angle'),
+        'elements': [str(element) for element in middle.get('Sample', {}).get('elements', ())] or None,
+        'title': middle.get('General', {}).get('title') or None,
+    }
+    return {key: _plain(value) for key, value in found.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

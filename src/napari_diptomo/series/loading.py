@@ -1,0 +1,138 @@
+"""Opening a tilt series: spectra, or ready maps, from whatever files they are in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from napari_diptomo.series import _hyperspy
+from napari_diptomo.series._files import IMAGES, find_files
+from napari_diptomo.series._map_files import maps_of_files
+from napari_diptomo.series._spectrum_files import series_of_files, series_of_stack, spectra_in
+from napari_diptomo.series.data import MapSeries, SpectralTiltSeries, Volume
+from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.observe import Observer, Watch
+from napari_diptomo.series.recipe import Source
+from napari_diptomo.series.saving import load, saved_kind
+
+PathLike = str | os.PathLike[str]
+
+
+def load_tilt_series(
+    paths: PathLike | Sequence[PathLike],
+    angles: Sequence[float] | PathLike | None = None,
+    core_loss: PathLike | Sequence[PathLike] | None = None,
+    *,
+    pixel_size: float | None = None,
+    binning: int = 1,
+    tilt_axis: Literal['y', 'x'] = 'y',
+    observer: Observer | None = None,
+) -> SpectralTiltSeries | MapSeries:
+    """Open a tilt series.
+
+    Parameters
+    ----------
+    paths : path or sequence of paths
+        A folder, the files, or one file: one spectrum image per tilt in any
+        format that HyperSpy reads; one stack of spectrum images; one stack of
+        maps (tilt, y, x) per element as TIFF, MRC or ``.hspy``; a map series
+        saved before. A list may name the table of angles too.
+    angles : sequence of float or path, optional
+        Tilt angles in degrees in the order of the files (those of a folder in
+        their natural order), or a table of them. Without it they are taken
+        from a table next to the data (``.rawtlt``, ``.tlt``, ``.csv``,
+        ``.txt``), from the metadata, or from the file names;
+        ``angle_source`` of the result says from where.
+    core_loss : path or sequence of paths, optional
+        The core loss of an EELS series.
+    pixel_size : float, optional
+        nm, before binning; without it as the files are calibrated.
+    binning : int
+        Sum this many pixels along y and along x; what does not fill a pixel is cropped.
+    tilt_axis : {'y', 'x'}
+        Direction of the tilt axis in the images; along x they are transposed.
+    observer : Observer, optional
+        Told of every file opened.
+
+    Returns
+    -------
+    SpectralTiltSeries or MapSeries
+        Sorted by angle. Spectra stay in their files until they are computed.
+
+    Raises
+    ------
+    InputError
+        One sentence on what is missing, damaged or contradictory.
+    Cancelled
+        When the observer cancels.
+    """
+    if core_loss is not None:
+        raise InputError('A core loss cannot be opened together with a low loss; open it as a series of its own.')
+    listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if isinstance(angles, str | os.PathLike):
+        angles = str(Path(angles).absolute())
+    source = Source(
+        paths=tuple(str(Path(path).absolute()) for path in listed),
+        angles=angles if angles is None or isinstance(angles, str) else tuple(float(angle) for angle in angles),
+        pixel_size=pixel_size,
+        binning=binning,
+        tilt_axis=tilt_axis,
+    )
+    return open_source(source, observer)
+
+
+def open_source(source: Source, observer: Observer | None = None) -> SpectralTiltSeries | MapSeries:
+    """Open the tilt series that a recipe starts from; see `load_tilt_series`."""
+    files = find_files(source.paths)
+    saved = _saved_series(files.data, source)
+    if saved is not None:
+        return saved
+    watch = Watch(observer, 'Open', len(files.data))
+    if all(path.suffix.lower() in IMAGES for path in files.data):
+        watch.step(0, message='reading the maps')
+        series = maps_of_files(files.data, files.tables, source)
+        watch.step(len(files.data))
+        return series
+    opened = []
+    for number, path in enumerate(files.data, start=1):
+        opened.append(_hyperspy.open_signals(path))
+        watch.step(number, message=path.name)
+    spectra = [spectra_in(signals) for signals in opened]
+    first = spectra[0]
+    if first is None and not any(spectra):
+        return _maps_or_nothing(files.data, opened, files.tables, source)
+    if len(files.data) > 1:
+        return series_of_files(files.data, opened, files.tables, source)
+    if len(first.shape) == 3:
+        raise InputError(f'{first.path.name} is one tilt only; choose the files of all tilts or their folder.')
+    return series_of_stack(first, opened[0], files.tables, source)
+
+
+def _maps_or_nothing(
+    files: Sequence[Path],
+    opened: Sequence[tuple[_hyperspy.StoredSignal, ...]],
+    tables: Sequence[Path],
+    source: Source,
+) -> MapSeries:
+    for path, signals in zip(files, opened, strict=True):
+        if not any(not signal.spectral and len(signal.shape) == 3 for signal in signals):
+            raise InputError(f'{path.name} holds no spectrum image and no stack of maps; choose other files.')
+    return maps_of_files(files, tables, source)
+
+
+def _saved_series(files: Sequence[Path], source: Source) -> MapSeries | None:
+    """A map series that this program saved, as it is and with its own recipe."""
+    kinds = {path: saved_kind(path) for path in files if path.suffix.lower() == '.hspy'}
+    if not any(kinds.values()):
+        return None
+    path = next(path for path, kind in kinds.items() if kind)
+    if len(files) > 1:
+        raise InputError(f'{path.name} is a saved {kinds[path]} among other files; open it alone.')
+    if source.angles is not None or source.pixel_size is not None or source.binning != 1 or source.tilt_axis != 'y':
+        raise InputError(f'{path.name} was saved with its angles and pixels; open it without angles, size or binning.')
+    loaded = load(path)
+    if isinstance(loaded, Volume):
+        raise InputError(f'{path.name} is a reconstructed volume, not a tilt series; open it in the viewer.')
+    return loaded

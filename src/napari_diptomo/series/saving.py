@@ -1,0 +1,226 @@
+"""Writing and reading back map series and volumes without loss.
+
+``.hspy`` is the format that keeps everything: the data with calibrated axes,
+as any HyperSpy opens them, and beside them under ``metadata.napari_diptomo``
+the arrays and, as JSON, the rest. Volumes go to ``.mrc`` and ``.tif`` too, for
+programs that show them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_diptomo.series import _hyperspy
+from napari_diptomo.series.data import MapSeries, Volume
+from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.recipe import Recipe
+
+FORMAT = 1
+_KEY = 'napari_diptomo'
+_MAP_ARRAYS = ('angles', 'shifts', 'variance', 'held_out', 'background', 'mixing', 'gain', 'haadf')
+_MAP_VALUES = ('channels', 'pixel_size', 'axis_shift', 'held_out_share', 'transposed', 'notes')
+_VOLUME_ARRAYS = ('std',)
+_VOLUME_VALUES = ('channels', 'voxel_size', 'scores', 'transposed', 'notes')
+#: What has the axes y and x of a volume, and is swapped back with them.
+_LIKE_VOLUME = ('data', 'std')
+
+
+def save(obj: MapSeries | Volume, path: str | os.PathLike[str]) -> Path | tuple[Path, ...]:
+    """Write a map series or a volume.
+
+    Parameters
+    ----------
+    obj : MapSeries or Volume
+    path : path
+        ``.hspy`` for everything; for a volume also ``.mrc`` (one file per
+        channel, its name behind the stem) or ``.tif`` (one calibrated ImageJ
+        stack). Without a suffix ``.hspy``. An existing file is replaced once
+        the new one is complete.
+
+    Returns
+    -------
+    Path, or tuple of Path
+        What was written; one path per channel for ``.mrc``.
+
+    Raises
+    ------
+    InputError
+        The suffix is none of these, or the place cannot be written to.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix == '':
+        path, suffix = path.with_name(path.name + '.hspy'), '.hspy'
+    if suffix == '.hspy':
+        return _replacing(path, lambda partial: _write_hspy(obj, partial))
+    if isinstance(obj, Volume) and suffix == '.mrc':
+        return tuple(
+            _replacing(path.with_name(f'{path.stem}_{channel}.mrc'), _mrc_writer(stack, obj.voxel_size))
+            for channel, stack in zip(obj.channels, _swapped(obj.data, obj.transposed), strict=True)
+        )
+    if isinstance(obj, Volume) and suffix in {'.tif', '.tiff'}:
+        return _replacing(path, lambda partial: _write_tiff(obj, partial))
+    allowed = '.hspy, .mrc or .tif' if isinstance(obj, Volume) else '.hspy'
+    raise InputError(f'{path.name} cannot be saved: choose a name that ends in {allowed}.')
+
+
+def load(path: str | os.PathLike[str]) -> MapSeries | Volume:
+    """Read back what `save` wrote to ``.hspy``, bit by bit the same.
+
+    Raises
+    ------
+    InputError
+        Not such a file, damaged, or its recipe has steps that this version does not know.
+    """
+    path = Path(path)
+    kind = saved_kind(path)
+    if kind is None:
+        raise InputError(f'{path.name} was not saved by napari-diptomo; open it as a tilt series.')
+    data, metadata = _hyperspy.read_whole(path)
+    stored = metadata[_KEY]
+    try:
+        values = json.loads(stored['values'])
+        arrays = {name: np.asarray(value) for name, value in stored.get('arrays', {}).items()}
+        values['channels'] = tuple(values['channels'])
+        recipe = json.loads(stored['recipe'])
+        restored = _whole(kind, data, arrays, values, Recipe.from_dict(recipe) if recipe is not None else None)
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise InputError(f'{path.name} lacks a part ({error}); it was changed after saving, save it anew.') from None
+    return restored
+
+
+def saved_kind(path: str | os.PathLike[str]) -> str | None:
+    """'map series' or 'volume' for files that `save` wrote, None for others."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f'There is no file {path}; check the path.')
+    branch = _hyperspy.metadata_of(path, _KEY)
+    if branch is None:
+        return None
+    if int(branch.get('format', 0)) > FORMAT:
+        raise InputError(f'{path.name} was saved by a newer version of napari-diptomo; update this one.')
+    return str(branch['kind'])
+
+
+def _whole(
+    kind: str, data: np.ndarray, arrays: dict[str, np.ndarray], values: dict[str, Any], recipe: Recipe | None
+) -> MapSeries | Volume:
+    if kind == 'map series':
+        return MapSeries(data=data, recipe=recipe, **arrays, **values)
+    swapped = {name: _swapped(array, values['transposed']) for name, array in arrays.items()}
+    return Volume(data=_swapped(data, values['transposed']), recipe=recipe, **swapped, **values)
+
+
+def _write_hspy(obj: MapSeries | Volume, path: Path) -> None:
+    is_map = isinstance(obj, MapSeries)
+    names, values = (_MAP_ARRAYS, _MAP_VALUES) if is_map else (_VOLUME_ARRAYS, _VOLUME_VALUES)
+    arrays = {name: getattr(obj, name) for name in names if getattr(obj, name) is not None}
+    data = obj.data
+    if not is_map:
+        data = _swapped(data, obj.transposed)
+        arrays = {name: _swapped(array, obj.transposed) for name, array in arrays.items()}
+    metadata = {
+        'format': FORMAT,
+        'kind': 'map series' if is_map else 'volume',
+        'arrays': arrays,
+        'values': json.dumps({name: getattr(obj, name) for name in values}, default=_jsonable),
+        'recipe': json.dumps(None if obj.recipe is None else obj.recipe.to_dict()),
+    }
+    axes = _map_axes(obj) if is_map else _volume_axes(data.shape, obj.voxel_size)
+    title = ', '.join(obj.channels)
+    _hyperspy.write(path, data, axes, title, {_KEY: metadata})
+
+
+def _map_axes(maps: MapSeries) -> list[dict[str, Any]]:
+    channels, tilts, y, x = maps.data.shape
+    tilt: dict[str, Any] = {'name': 'tilt', 'units': 'deg', 'navigate': True}
+    if tilts > 1 and (np.diff(maps.angles) > 0).all():
+        tilt |= {'axis': maps.angles}
+    else:
+        # An axis of positions must rise; the angles themselves are kept among the arrays.
+        tilt |= {'size': tilts, 'units': ''}
+    return [
+        {'name': 'channel', 'size': channels, 'navigate': True},
+        tilt,
+        _length_axis('y', y, maps.pixel_size),
+        _length_axis('x', x, maps.pixel_size),
+    ]
+
+
+def _volume_axes(shape: tuple[int, ...], voxel_size: float) -> list[dict[str, Any]]:
+    return [
+        {'name': 'channel', 'size': shape[0], 'navigate': True},
+        {**_length_axis('z', shape[1], voxel_size), 'navigate': True},
+        _length_axis('y', shape[2], voxel_size),
+        _length_axis('x', shape[3], voxel_size),
+    ]
+
+
+def _length_axis(name: str, size: int, scale: float) -> dict[str, Any]:
+    return {'name': name, 'size': size, 'scale': float(scale), 'units': 'nm', 'navigate': False}
+
+
+def _mrc_writer(stack: np.ndarray, voxel_size: float) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        import mrcfile
+
+        with mrcfile.new(path, overwrite=True) as file:
+            file.set_data(np.ascontiguousarray(stack))
+            file.voxel_size = 10.0 * voxel_size  # MRC counts in angstrom
+
+    return write
+
+
+def _write_tiff(volume: Volume, path: Path) -> None:
+    import tifffile
+
+    data = _swapped(volume.data, volume.transposed)
+    channels, depth = data.shape[:2]
+    tifffile.imwrite(
+        path,
+        np.ascontiguousarray(data.swapaxes(0, 1)),
+        imagej=True,
+        resolution=(1 / volume.voxel_size, 1 / volume.voxel_size),
+        metadata={
+            'axes': 'ZCYX',
+            'unit': 'nm',
+            'spacing': volume.voxel_size,
+            'mode': 'composite' if channels > 1 else 'grayscale',
+            'Labels': [name for _ in range(depth) for name in volume.channels],
+        },
+    )
+
+
+def _swapped(array: np.ndarray, transposed: bool) -> np.ndarray:
+    return np.ascontiguousarray(array.swapaxes(-1, -2)) if transposed else array
+
+
+def _replacing(path: Path, write: Callable[[Path], None]) -> Path:
+    """Write beside ``path`` and take its place only when complete."""
+    # The suffix stays last: the writers choose the format by it.
+    partial = path.with_name(f'.{path.stem}.{os.getpid()}.partial{path.suffix}')
+    try:
+        write(partial)
+        os.replace(partial, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(
+            f'{path.name} cannot be written ({reason}); choose another place or free some space.'
+        ) from None
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise InputError(f'A note of the kind {type(value).__name__} cannot be saved; keep notes to text and numbers.')
