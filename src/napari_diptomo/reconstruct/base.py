@@ -1,0 +1,102 @@
+"""What the reconstruction steps share: the grid, the device, the split, the result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from napari_diptomo.series import MapSeries, Step, TooLargeError, Volume, param
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_diptomo.reconstruct.problem import Problem
+
+
+class Reconstruction(Step):
+    """A step from maps to a volume."""
+
+    thickness: float | None = param(
+        None,
+        'Extent of the volume along the beam; empty: as wide as the images. For a lamella give its thickness and a margin.',
+        unit='nm',
+        gt=0.0,
+    )
+    beyond_field: bool = param(
+        False,
+        'Tick when the specimen goes on outside the images, as a lamella does: it is solved there too and cut off.',
+    )
+    holdout: float = param(
+        0.1,
+        'Share of the counts that the fit never sees and that decides when to stop; 0 fits all counts for all iterations.',
+        ge=0.0,
+        lt=0.9,
+        advanced=True,
+    )
+    seed: int = param(0, 'Seed of all random numbers: the same seed gives the same volume.', ge=0, advanced=True)
+    device: Literal['auto', 'cpu', 'cuda', 'mps'] = param(
+        'auto', 'Where to compute; auto takes a GPU when there is one.', advanced=True
+    )
+
+    def memory_bytes(self, maps: MapSeries) -> int:
+        """Memory that `run` needs for these maps, estimated before anything is allocated."""
+        from napari_diptomo.reconstruct.problem import volume_shape
+
+        shape = volume_shape(maps, self.thickness, self.beyond_field)
+        voxels = float(np.prod(shape))
+        data = float(maps.data.size)
+        matrices = 2 * 12 * 2.0 * len(maps.angles) * shape[0] * shape[2]
+        return int(4 * (voxels * len(maps.channels) * self._volumes(maps) + 8 * data) + matrices + 250e6)
+
+    def _volumes(self, maps: MapSeries) -> float:
+        """Volumes of all channels, float32, held at the same time."""
+        return 6.0
+
+    def device_name(self) -> str:
+        """The device in words, e.g. ``'CPU, 2 threads (torch 2.13.0)'``."""
+        from napari_diptomo.reconstruct.device import describe, pick
+
+        return describe(pick(self.device))
+
+    def _problem(self, maps: MapSeries) -> Problem:
+        from napari_diptomo.reconstruct.device import free_memory, pick
+        from napari_diptomo.reconstruct.problem import Problem, check_maps
+
+        check_maps(maps)
+        device = pick(self.device)
+        needed, free = self.memory_bytes(maps), free_memory(device)
+        if needed > free:
+            factor = 2
+            while needed / factor**3 > free:
+                factor += 1
+            raise TooLargeError(
+                f'This volume needs about {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; '
+                f'load the series with {factor} times the binning, or give the thickness of the specimen.'
+            )
+        return Problem(maps, self.thickness, self.beyond_field, self.holdout, self.seed, device)
+
+    def _volume(
+        self,
+        problem: Problem,
+        x: torch.Tensor,
+        scores: Mapping[str, list[float]],
+        notes: Mapping[str, Any],
+    ) -> Volume:
+        maps = problem.maps
+        common = {
+            'method': self.title,
+            'max_tilt': [float(maps.angles.min()), float(maps.angles.max())],
+            'tilts': len(maps.angles),
+            'device': self.device_name(),
+        }
+        return Volume(
+            data=problem.frame(x),
+            channels=maps.channels,
+            voxel_size=maps.pixel_size,
+            scores=dict(scores),
+            notes={**common, **notes},
+            transposed=maps.transposed,
+            recipe=None,
+        )

@@ -1,0 +1,56 @@
+r"""How far a model is from the data.
+
+Poisson deviance per datum, 2 (m - y + y log(y / m)): twice the negative
+log-likelihood less that of the perfect model; about 1 where the model is true
+and counts are not too few. The weighted square, (y - m)^2 / variance, has the
+same meaning for data that are not counts.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from napari_diptomo.reconstruct.problem import FLOOR, Problem
+
+
+def poisson_deviance(model: torch.Tensor, data: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean Poisson deviance per datum."""
+    model = model.clamp_min(0) + FLOOR
+    # The two logarithms apart: the gradient of xlogy(0, 0 / m) is not a number.
+    each = 2 * (model - data + torch.special.xlogy(data, data) - data * model.log())
+    return _masked_mean(each, mask)
+
+
+def weighted_square(
+    model: torch.Tensor, data: torch.Tensor, variance: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """Mean squared residual in units of the variance."""
+    return _masked_mean((data - model) ** 2 / variance, mask)
+
+
+def is_poisson(problem: Problem, choice: str) -> bool:
+    """Whether ``'auto'`` or the user's word makes this a Poisson problem."""
+    return problem.maps.are_counts if choice == 'auto' else choice == 'poisson'
+
+
+def fit_term(problem: Problem, expected: torch.Tensor, poisson: bool) -> torch.Tensor:
+    """Deviance per datum of the fitted share; ``expected`` is of the full exposure."""
+    share = 1 - problem.share
+    if poisson:
+        return poisson_deviance(share * expected, problem.fit, problem.mask)
+    return weighted_square(share * expected, problem.fit, share * problem.variance, problem.mask)
+
+
+def held_out_term(problem: Problem, x: torch.Tensor, poisson: bool) -> float | None:
+    """Deviance per datum of the held-out share for the volume ``x``; None when nothing is held out."""
+    if problem.held_out is None:
+        return None
+    with torch.no_grad():
+        expected = problem.share * problem.expected(x)
+        if poisson:
+            return float(poisson_deviance(expected, problem.held_out, problem.mask))
+        return float(weighted_square(expected, problem.held_out, problem.share * problem.variance, problem.mask))
+
+
+def _masked_mean(each: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    return (each * mask).sum() / (mask.sum() * each.shape[0] * each.shape[3])

@@ -1,0 +1,53 @@
+"""Which device computes, what it has free, and what it does well."""
+
+from __future__ import annotations
+
+import psutil
+import torch
+
+from napari_diptomo.series import InputError
+
+
+def pick(choice: str) -> torch.device:
+    """The device for ``'auto'``, ``'cpu'``, ``'cuda'`` or ``'mps'``.
+
+    Raises
+    ------
+    InputError
+        A device that this machine lacks.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if choice == 'auto':
+        return torch.device('cuda' if cuda else 'mps' if mps else 'cpu')
+    if (choice == 'cuda' and not cuda) or (choice == 'mps' and not mps):
+        raise InputError(f'This machine offers torch no {choice} device; choose auto or cpu.')
+    return torch.device(choice)
+
+
+def describe(device: torch.device) -> str:
+    """In words, for the dock and the notes of a result."""
+    if device.type == 'cuda':
+        return f'GPU {torch.cuda.get_device_name(device)} (torch {torch.__version__})'
+    if device.type == 'mps':
+        return f'Apple GPU (torch {torch.__version__})'
+    return f'CPU, {torch.get_num_threads()} threads (torch {torch.__version__})'
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes free on the device."""
+    if device.type == 'cuda':
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 convolutions have hardware behind them; elsewhere they are emulated and slow."""
+    if device.type == 'cuda':
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == 'mps':
+        return False
+    cpu = torch.cpu
+    return bool(
+        getattr(cpu, '_is_avx512_bf16_supported', lambda: False)()
+        or getattr(cpu, '_is_amx_tile_supported', lambda: False)()
+    )

@@ -1,0 +1,156 @@
+r"""DIPm-TV: multi-channel deep image prior with total variation.
+
+    x_c = s_c g(f_theta(z))_c,
+    min over theta of  deviance per datum / 2 + w * mean_v sqrt(sum_c |grad x_c / s_c|^2 + eps^2)
+
+One untrained network f draws all channels at once from fixed noise z: it
+describes structure before noise, and what the channels share is described
+once (arXiv 2606.10547, 2606.10893). s_c is the typical density of channel c.
+The input is jittered anew in every iteration; the exponential average of the
+iterates is what is judged and returned. Counts held out beforehand judge it:
+the average that predicts them best is the result.
+
+The presets ``published-edx`` and ``published-eels`` keep the settings of the
+papers' phantoms (facts: last raw iterate, least squares or L1 on maps divided
+by their maximum, total variation of the channels' sum with the weight 1e-10 on
+unit cubes); the others are ours, see docs/benchmarks.md for what each gives.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import model_validator
+
+from napari_diptomo.reconstruct.base import Reconstruction
+from napari_diptomo.series import MapSeries, Observer, Volume, param
+
+_PUBLISHED: dict[str, Any] = {
+    'learning_rate': 4e-4,
+    'schedule': 'constant',
+    'averaging': 0.0,
+    'tv': 'channel sum',
+    'tv_weight': 1e-10,
+    'skips': (4, 8, 16, 32, 64),
+    'normalisation': 'batch',
+    'head': 16,
+    'output': 'square',
+    'padding': 'reflect',
+    'scale': 'maximum',
+    'input_channels': 32,
+    'input_smoothing': 0.0,
+    'input_std': 0.1,
+    'jitter_decay': False,
+    'clip': 0.0,
+    'holdout': 0.0,
+}
+
+#: What each preset changes of the fields' defaults.
+PRESETS: dict[str, dict[str, Any]] = {
+    'balanced': {},
+    'fast': {'iterations': 200, 'widths': (8, 16, 32, 64), 'learning_rate': 2e-2},
+    'published-edx': {
+        **_PUBLISHED,
+        'iterations': 5000,
+        'data_term': 'normalised L2',
+        'widths': (16, 32, 64, 128, 256),
+        'jitter': 0.04,
+    },
+    'published-eels': {
+        **_PUBLISHED,
+        'iterations': 1000,
+        'data_term': 'normalised L1',
+        'widths': (16, 32, 64, 128),
+        'skips': (4, 8, 16, 32),
+        'jitter': 0.01,
+        'precision': 'float32',
+    },
+}
+
+
+class DIPmTV(Reconstruction):
+    """All channels from one untrained network, fitted to the counts."""
+
+    title: ClassVar[str] = 'DIPm-TV'
+
+    preset: Literal['balanced', 'fast', 'published-edx', 'published-eels'] = param(
+        'balanced',
+        'balanced: the best volume in minutes; fast: a first look; published-*: the settings of the source papers.',
+    )
+    iterations: int = param(400, 'Iterations at most; the result is the best average among them.', ge=1, le=100_000)
+    tv_weight: float = param(
+        0.1, 'Weight of the total variation: raise it when the volume is noisy, lower it when detail is lost.', ge=0.0
+    )
+    learning_rate: float = param(1e-2, 'Step size of the Adam optimiser at the start.', gt=0.0, le=1.0, advanced=True)
+    schedule: Literal['cosine', 'constant'] = param(
+        'cosine', 'How the step size goes down over the iterations.', advanced=True
+    )
+    averaging: float = param(
+        0.98,
+        'Memory of the exponential average of the iterates; 0 returns raw iterates.',
+        ge=0.0,
+        lt=1.0,
+        advanced=True,
+    )
+    data_term: Literal['auto', 'poisson', 'gaussian', 'normalised L2', 'normalised L1'] = param(
+        'auto',
+        "Statistics of the data: Poisson for counts, gaussian with the maps' variance otherwise.",
+        advanced=True,
+    )
+    tv: Literal['joint', 'channel sum'] = param(
+        'joint', 'Total variation of all channels in one norm, or of their sum as published.', advanced=True
+    )
+    widths: tuple[int, ...] = param((16, 32, 64, 64), 'Channels of the network at each level.', advanced=True)
+    skips: tuple[int, ...] = param((4, 4, 4, 4), 'Channels of the skip connection at each level.', advanced=True)
+    normalisation: Literal['group', 'batch'] = param('group', 'Normalisation between the layers.', advanced=True)
+    head: int = param(0, 'Width of an extra layer before the output, 0 for none.', ge=0, le=256, advanced=True)
+    output: Literal['softplus', 'square'] = param('softplus', 'How the output is kept non-negative.', advanced=True)
+    padding: Literal['zeros', 'reflect'] = param('zeros', 'What the network sees beyond the border.', advanced=True)
+    scale: Literal['density', 'maximum'] = param(
+        'density', "What the output is scaled by: typical density of a short SIRT, or the maps' maximum.", advanced=True
+    )
+    input_channels: int = param(8, 'Channels of the input noise.', ge=1, le=64, advanced=True)
+    input_smoothing: float = param(1.0, 'Smoothing of the input noise.', unit='voxels', ge=0.0, le=8.0, advanced=True)
+    input_std: float = param(0.3, 'Standard deviation of the input noise.', gt=0.0, le=10.0, advanced=True)
+    jitter: float = param(0.03, 'Fresh noise added to the input in every iteration.', ge=0.0, le=1.0, advanced=True)
+    jitter_decay: bool = param(True, 'Let the jitter go down to zero over the iterations.', advanced=True)
+    clip: float = param(1.0, 'Largest norm of the gradient, 0 for no limit.', ge=0.0, advanced=True)
+    precision: Literal['auto', 'bf16', 'float32'] = param(
+        'auto', 'Numbers in the network: bf16 where the processor is fast at it, float32 elsewhere.', advanced=True
+    )
+
+    @model_validator(mode='before')
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {**PRESETS.get(str(values.get('preset', 'balanced')), {}), **values}
+
+    @model_validator(mode='after')
+    def _levels_agree(self) -> DIPmTV:
+        if not self.widths or len(self.widths) > len(self.skips):
+            raise ValueError('give one skip width for each level of the network')
+        return self
+
+    def memory_bytes(self, maps: MapSeries) -> int:
+        """See `Reconstruction.memory_bytes`; the activations kept for the gradient are most of it."""
+        from napari_diptomo.reconstruct.problem import volume_shape
+
+        voxels = float(np.prod(volume_shape(maps, self.thickness, self.beyond_field)))
+        return int(super().memory_bytes(maps) + voxels * self._activation_bytes(len(maps.channels)))
+
+    def _activation_bytes(self, channels: int) -> float:
+        """Per voxel of the volume: what every layer leaves behind, level by level."""
+        total = 2.0 * self.input_channels + 4.0 * channels + 2 * self.head
+        above = self.input_channels
+        for level, (width, skip) in enumerate(zip(self.widths, self.skips, strict=False)):
+            below = self.widths[min(level + 1, len(self.widths) - 1)]
+            total += (2 * (below + skip) + 4 * width + 2 * skip) / 8**level + 4 * width / 8 ** (level + 1)
+            above = width
+        return 4.0 * (total + above / 8 ** len(self.widths))
+
+    def _run(self, maps: MapSeries, observer: Observer | None) -> Volume:
+        from napari_diptomo.reconstruct.prior_fit import fit_prior
+
+        return fit_prior(self, self._problem(maps), observer)

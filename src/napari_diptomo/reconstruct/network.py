@@ -1,0 +1,116 @@
+"""The untrained network: a 3-D U-Net that draws all channels from one head.
+
+The layout is that of the source papers (CNN3D of arXiv 2606.10547): every
+level halves the size by a strided convolution followed by another one; on the
+way up, trilinear interpolation, a thin skip connection, a 3x3x3 and a 1x1x1
+convolution. Widths, normalisation, head and output are parameters: the
+published settings use batch normalisation, a 16-wide head and a squared
+output, ours group normalisation, one convolution and a softplus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+_SLOPE = 0.2
+
+
+class UNet(nn.Module):
+    """Network from a fixed input to the (unscaled) volume.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+        Channels of the input noise and of the volume.
+    widths, skips : sequence of int
+        Channels per level and of the skip connection into that level.
+    normalisation : {'group', 'batch'}
+        Group normalisation (4 groups) or batch normalisation.
+    head : int
+        Width of an extra convolution before the last one, 0 for none.
+    output : {'softplus', 'square'}
+        How the output is made non-negative.
+    padding : {'zeros', 'reflect'}
+        Of the 3x3x3 convolutions.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        widths: Sequence[int] = (16, 32, 64, 64),
+        skips: Sequence[int] = (4, 4, 4, 4),
+        normalisation: str = 'group',
+        head: int = 0,
+        output: str = 'softplus',
+        padding: str = 'zeros',
+    ) -> None:
+        super().__init__()
+        norm = nn.BatchNorm3d if normalisation == 'batch' else _group_norm
+        above = [inputs, *widths[:-1]]
+        self.output = output
+        self.down = nn.ModuleList(
+            nn.Sequential(
+                *_block(a, w, 3, norm, padding, stride=2),
+                *_block(w, w, 3, norm, padding),
+            )
+            for a, w in zip(above, widths, strict=True)
+        )
+        self.skip = nn.ModuleList(
+            nn.Sequential(*_block(a, s, 1, norm, padding)) for a, s in zip(above, skips, strict=True)
+        )
+        below = [*widths[1:], widths[-1]]
+        self.up = nn.ModuleList(
+            nn.Sequential(norm(b + s), *_block(b + s, w, 3, norm, padding), *_block(w, w, 1, norm, padding))
+            for b, s, w in zip(below, skips, widths, strict=True)
+        )
+        last = [*_block(widths[0], head, 3, norm, padding)] if head else []
+        self.head = nn.Sequential(*last, nn.Conv3d(head or widths[0], outputs, 3, padding=1, padding_mode=padding))
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """(1, inputs, z, y, x) to the non-negative (outputs, z, y, x)."""
+        levels = [z]
+        for down in self.down:
+            levels.append(down(levels[-1]))
+        x = levels.pop()
+        for level, skip, up in reversed(list(zip(levels, self.skip, self.up, strict=True))):
+            x = upsample(x, level.shape[2:])
+            x = up(torch.cat([x, skip(level)], 1))
+        x = self.head(x)[0].float()
+        return F.softplus(x) if self.output == 'softplus' else F.leaky_relu(x, _SLOPE).square()
+
+
+def upsample(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Trilinear interpolation of (1, channel, z, y, x) to ``size``, corners not aligned.
+
+    One small matrix product per axis: the processors' fastest operation, where
+    torch's own interpolation took 40 % of a whole iteration.
+    """
+    _, c, nz, ny, nx = x.shape
+    mz, my, mx = (_interpolation(n, int(to), x.device, x.dtype) for n, to in zip((nz, ny, nx), size, strict=True))
+    x = torch.matmul(mz, x.reshape(c, nz, ny * nx)).reshape(c * mz.shape[0], ny, nx)
+    x = torch.matmul(my, x)
+    return torch.matmul(x, mx.T).reshape(1, c, *size)
+
+
+@lru_cache(maxsize=64)
+def _interpolation(n: int, to: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Matrix (to, n) of linear interpolation."""
+    eye = torch.eye(n)[None]
+    return F.interpolate(eye, size=to, mode='linear', align_corners=False)[0].T.to(device, dtype).contiguous()
+
+
+def _group_norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(4 if channels % 4 == 0 else 1, channels)
+
+
+def _block(
+    a: int, b: int, kernel: int, norm: Callable[[int], nn.Module], padding: str, stride: int = 1
+) -> list[nn.Module]:
+    conv = nn.Conv3d(a, b, kernel, stride=stride, padding=kernel // 2, padding_mode=padding)
+    return [conv, norm(b), nn.LeakyReLU(_SLOPE, inplace=True)]

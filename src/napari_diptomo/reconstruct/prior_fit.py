@@ -1,0 +1,215 @@
+"""The fit of the untrained network behind `DIPmTV`, see there for the objective."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from napari_diptomo.reconstruct.data_terms import fit_term, is_poisson
+from napari_diptomo.reconstruct.device import fast_bf16
+from napari_diptomo.reconstruct.network import UNet
+from napari_diptomo.reconstruct.problem import Problem
+from napari_diptomo.reconstruct.scale import channel_scale
+from napari_diptomo.reconstruct.stopping import Best
+from napari_diptomo.series import Observer, ReconstructionError, Volume, Watch
+
+if TYPE_CHECKING:
+    from napari_diptomo.reconstruct.dipm_tv import DIPmTV
+
+#: Smoothing of the total variation, in units of the typical density.
+_EPSILON = 1e-2
+
+
+def fit_prior(step: DIPmTV, problem: Problem, observer: Observer | None) -> Volume:
+    """Fit, judge, and return the best average; obeys the observer in every iteration."""
+    watch = Watch(observer, step.title, step.iterations)
+    fit = PriorFit(step, problem)
+    state = watch.load_state()
+    if state is not None:
+        fit.restore(state)
+    x, i = fit.best.x, fit.iteration
+    while fit.iteration < step.iterations:
+        losses = fit.iterate()
+        i, x = fit.iteration, fit.average
+        last = i == step.iterations
+        fit.best.see(i, x, losses, last)
+        watch.save_state(fit.state)
+        if watch.step(i, losses, fit.best.validation, lambda x=x: problem.frame(x)):
+            fit.best.see(i, x, losses, last=True)
+            break
+    notes = {
+        **fit.best.notes(i),
+        'preset': step.preset,
+        'precision': 'bf16' if fit.bf16 else 'float32',
+        'parameters': fit.parameters,
+        'seconds': watch.seconds,
+    }
+    return step._volume(problem, fit.best.x, fit.best.scores, notes)
+
+
+class PriorFit:
+    """Network, input, optimiser and averages of one fit."""
+
+    def __init__(self, step: DIPmTV, problem: Problem) -> None:
+        self.step, self.problem = step, problem
+        self.poisson = is_poisson(problem, step.data_term)
+        self.bf16 = step.precision == 'bf16' or (step.precision == 'auto' and fast_bf16(problem.device))
+        self.scale = _scale(step, problem)
+        self._random = torch.Generator().manual_seed(step.seed)
+        with _seeded(step.seed):
+            self.network = UNet(
+                step.input_channels,
+                problem.channels,
+                step.widths,
+                step.skips[: len(step.widths)],
+                step.normalisation,
+                step.head,
+                step.output,
+                step.padding,
+            ).to(problem.device)
+        self.z = self._noise()
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=step.learning_rate)
+        self.iteration = 0
+        self._sum = torch.zeros_like(problem.zeros())
+        self._weight = 0.0
+        self.best = Best(problem, self.poisson, every=5 if step.averaging else 25)
+
+    @property
+    def parameters(self) -> int:
+        """Free numbers of the network."""
+        return sum(p.numel() for p in self.network.parameters())
+
+    @property
+    def average(self) -> torch.Tensor:
+        """The exponential average of the iterates, (channel, z, y, x)."""
+        return self._sum / max(self._weight, 1e-12)
+
+    def iterate(self) -> dict[str, float]:
+        """One step of the optimiser; returns the terms of the objective.
+
+        Raises
+        ------
+        ReconstructionError
+            When the objective is no number any more.
+        """
+        step, problem = self.step, self.problem
+        done = self.iteration / step.iterations
+        for group in self.optimiser.param_groups:
+            group['lr'] = step.learning_rate * (
+                0.5 * (1 + math.cos(math.pi * done)) * 0.95 + 0.05 if step.schedule == 'cosine' else 1.0
+            )
+        jitter = step.jitter * (1 - done if step.jitter_decay else 1.0)
+        fresh = torch.randn(self.z.shape, generator=self._random).to(self.z.device)
+        with torch.autocast(problem.device.type, dtype=torch.bfloat16, enabled=self.bf16):
+            u = self.network(self.z + jitter * fresh)
+        data = self._data_term(u)
+        tv = step.tv_weight * (joint_tv(u) if step.tv == 'joint' else channel_sum_tv(u))
+        objective = data + tv
+        if not torch.isfinite(objective):
+            raise ReconstructionError(
+                f'The fit diverged at iteration {self.iteration + 1}; run again with half the learning rate.'
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        objective.backward()
+        if step.clip:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), step.clip)
+        self.optimiser.step()
+        self.iteration += 1
+        with torch.no_grad():
+            self._sum.mul_(step.averaging).add_(u.detach() * self.scale, alpha=1 - step.averaging)
+            self._weight = self._weight * step.averaging + 1 - step.averaging
+        return {'data': float(data.detach()), 'tv': float(tv.detach())}
+
+    def _data_term(self, u: torch.Tensor) -> torch.Tensor:
+        problem = self.problem
+        expected = problem.expected(u * self.scale)
+        if not self.step.data_term.startswith('normalised'):
+            return 0.5 * fit_term(problem, expected, self.poisson)
+        top = problem.fit.amax((1, 2, 3), keepdim=True)
+        residual = problem.mask * ((1 - problem.share) * expected - problem.fit) / top
+        return residual.square().mean() if self.step.data_term.endswith('L2') else residual.abs().mean()
+
+    def _noise(self) -> torch.Tensor:
+        step = self.step
+        shape = (1, step.input_channels, *self.problem.beam.shape)
+        if step.scale == 'maximum':
+            return step.input_std * torch.rand(shape, generator=self._random).to(self.problem.device)
+        z = torch.randn(shape, generator=self._random)
+        z = smooth(z, step.input_smoothing)
+        return (step.input_std * z / z.std()).to(self.problem.device)
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs to go on as if nothing had happened."""
+        return {
+            'iteration': self.iteration,
+            'network': self.network.state_dict(),
+            'optimiser': self.optimiser.state_dict(),
+            'random': self._random.get_state(),
+            'sum': self._sum,
+            'weight': self._weight,
+            'best': self.best.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.iteration = int(state['iteration'])
+        self.network.load_state_dict(state['network'])
+        self.optimiser.load_state_dict(state['optimiser'])
+        self._random.set_state(state['random'])
+        self._sum, self._weight = state['sum'], state['weight']
+        self.best.restore(state['best'])
+
+
+def joint_tv(u: torch.Tensor) -> torch.Tensor:
+    """Mean over voxels of sqrt(sum over channels and axes of squared forward differences + eps^2)."""
+    square = torch.zeros_like(u[0])
+    for axis in (1, 2, 3):
+        difference = torch.diff(u, dim=axis).square().sum(0)
+        pad = [0] * 6
+        pad[2 * (3 - axis) + 1] = 1
+        square = square + torch.nn.functional.pad(difference, pad)
+    return (square + _EPSILON**2).sqrt().mean() - _EPSILON
+
+
+def channel_sum_tv(u: torch.Tensor) -> torch.Tensor:
+    """As published: sum over voxels of the gradient norm of the channels' sum."""
+    total = u.sum(0, keepdim=True)
+    square = torch.zeros_like(total[0])
+    for axis in (1, 2, 3):
+        difference = torch.diff(total, dim=axis).square().sum(0)
+        pad = [0] * 6
+        pad[2 * (3 - axis) + 1] = 1
+        square = square + torch.nn.functional.pad(difference, pad)
+    return (square + 1e-9).sqrt().sum()
+
+
+def smooth(z: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Gaussian smoothing of the last three axes, periodic, sigma in voxels."""
+    if sigma <= 0:
+        return z
+    for axis in (2, 3, 4):
+        frequency = torch.fft.fftfreq(z.shape[axis])
+        response = torch.exp(-2 * (math.pi * sigma * frequency) ** 2)
+        shape = [1] * 5
+        shape[axis] = -1
+        z = torch.fft.ifft(torch.fft.fft(z, dim=axis) * response.reshape(shape), dim=axis).real
+    return z
+
+
+def _scale(step: DIPmTV, problem: Problem) -> torch.Tensor:
+    if step.scale == 'density':
+        return channel_scale(problem)
+    # On the published unit cubes a path through the whole volume has length 1.
+    top = problem.fit.amax((1, 2, 3)) / (1 - problem.share)
+    return (top / problem.beam.shape[2]).reshape(-1, 1, 1, 1)
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,204 @@
+r"""What every reconstruction starts from: data, held-out data, and the forward model.
+
+The expected data of the full exposure are
+
+    m[w, t, v, u] = gain[w, t] * sum_c mixing[w, c] (A_t x_c)[v, u] + background[w, t, v, u]
+
+(DESIGN section 4; with one map per element the mixing is the identity, the gain
+one, the background zero). A share h of the counts is held out before anything
+is fitted: binomial thinning of Poisson counts leaves two independent Poisson
+data sets with the expectations (1 - h) m and h m (Neufeld, Dharamshi, Gao and
+Witten, JMLR 2024, arXiv 2301.07276). Maps whose spectra were split before the
+spectral fit bring their held-out part along; maps with a known variance and no
+counts are thinned as Gaussian data.
+
+Data that the volume cannot account for (rows shifted in from outside) carry no
+weight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from napari_diptomo.geometry import ParallelBeam
+from napari_diptomo.geometry.torch_projector import TorchProjector
+from napari_diptomo.series import InputError, MapSeries
+
+#: Expected counts below which the Poisson deviance is not resolved; keeps log(0) away.
+FLOOR = 1e-3
+
+
+@dataclass(frozen=True)
+class Split:
+    """Fitted and held-out data, (window, tilt, y, u)."""
+
+    fit: np.ndarray
+    held_out: np.ndarray | None
+    share: float
+
+
+def split_counts(maps: MapSeries, share: float, seed: int) -> Split:
+    """Set data aside that the fit never sees.
+
+    Parameters
+    ----------
+    maps : MapSeries
+        Its own held-out part is used where there is one.
+    share : float
+        Share of the counts to hold out, in [0, 1); 0 holds nothing out.
+    seed : int
+        Of the thinning.
+    """
+    if maps.held_out is not None and share > 0:
+        return Split(maps.data - maps.held_out, maps.held_out, maps.held_out_share)
+    if share <= 0:
+        return Split(maps.data, None, 0.0)
+    rng = np.random.default_rng(seed)
+    if maps.are_counts:
+        held = rng.binomial(maps.data.astype(np.int64), share).astype(np.float32)
+    elif maps.variance is not None:
+        spread = np.sqrt(share * (1 - share) * np.maximum(maps.variance, 0))
+        held = (share * maps.data + spread * rng.standard_normal(maps.data.shape)).astype(np.float32)
+    else:
+        return Split(maps.data, None, 0.0)
+    return Split(maps.data - held, held, share)
+
+
+def check_maps(maps: MapSeries) -> None:
+    """Refuse what no method can reconstruct, in one sentence."""
+    if not isinstance(maps, MapSeries):
+        raise InputError('A reconstruction needs a series of maps; extract the maps from the spectra first.')
+    if len(np.unique(maps.angles)) < 2:
+        raise InputError('There is one tilt only; a volume needs images from at least two tilt angles.')
+    for name, channel in zip(maps.channels, maps.data, strict=False):
+        if not (channel > 0).any():
+            raise InputError(f'The maps of {name} are all zero; leave this channel out.')
+
+
+def lamella_width(columns: int, depth: int, angles: np.ndarray) -> int:
+    """Voxels along x that some ray of a specimen wider than the image passes."""
+    steepest = np.deg2rad(np.abs(angles).max())
+    half = (columns / 2 + depth / 2 * np.sin(steepest)) / max(np.cos(steepest), 0.2)
+    return columns + 2 * int(np.ceil(half - columns / 2))
+
+
+def smooth_variance(maps: MapSeries) -> np.ndarray:
+    """Variance for least squares, (window, tilt, y, u), positive.
+
+    A pixel's own few counts are a poor and biased estimate of its variance
+    (weights would favour the pixels that came out low), so the variance is
+    averaged over neighbours; without any, it is the counts' own.
+    """
+    raw = maps.variance if maps.variance is not None else np.maximum(maps.data, 0)
+    sigma = (0, 0, 2, 2)
+    smooth = ndimage.gaussian_filter(raw.astype(np.float32), sigma, mode='nearest')
+    floor = np.maximum(smooth.mean(axis=(1, 2, 3), keepdims=True) * 0.02, 1e-12)
+    return np.maximum(smooth, floor)
+
+
+class Problem:
+    """One reconstruction problem on one device.
+
+    Parameters
+    ----------
+    maps : MapSeries
+        The data.
+    thickness : float, optional
+        Extent of the volume along the beam, nm; default: as wide as the images.
+    beyond_field : bool
+        The specimen goes on outside the images along x: the volume is made
+        wider while solving and cut back at the end.
+    holdout : float
+        Share of the counts to hold out.
+    seed : int
+        Of the split.
+    device : torch.device or str
+        Where to compute.
+    """
+
+    def __init__(
+        self,
+        maps: MapSeries,
+        thickness: float | None = None,
+        beyond_field: bool = False,
+        holdout: float = 0.0,
+        seed: int = 0,
+        device: torch.device | str = 'cpu',
+    ) -> None:
+        check_maps(maps)
+        self.maps = maps
+        self.device = torch.device(device)
+        shape = volume_shape(maps, thickness, beyond_field)
+        self.beam = ParallelBeam(maps.angles, shape, maps.shifts, maps.axis_shift, columns=maps.data.shape[3])
+        self.projector = TorchProjector(self.beam, self.device)
+        split = split_counts(maps, holdout, seed)
+        self.share = split.share
+        self.fit = self._tensor(split.fit)
+        self.held_out = None if split.held_out is None else self._tensor(split.held_out)
+        self.mixing = None if maps.mixing is None else self._tensor(maps.mixing)
+        self.gain = None if maps.gain is None else self._tensor(maps.gain)[:, :, None, None]
+        self.background = None if maps.background is None else self._tensor(maps.background)
+        self.mask = self._tensor(self.beam.covered[None, :, :, None])
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        return torch.as_tensor(np.ascontiguousarray(array, np.float32), device=self.device)
+
+    @property
+    def channels(self) -> int:
+        return len(self.maps.channels)
+
+    @property
+    def data_size(self) -> int:
+        """Data that carry weight."""
+        return int(self.mask.sum().item()) * self.fit.shape[0] * self.fit.shape[3]
+
+    @cached_property
+    def variance(self) -> torch.Tensor:
+        """Of the data of the full exposure, (window, tilt, y, u)."""
+        return self._tensor(smooth_variance(self.maps))
+
+    def zeros(self) -> torch.Tensor:
+        """An empty volume (channel, z, y, x)."""
+        return torch.zeros((self.channels, *self.beam.shape), device=self.device)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Signal of a volume (channel, z, y, x) in the full exposure, background left out."""
+        signal = self.projector.project(x)
+        if self.mixing is not None:
+            signal = torch.einsum('wc,ctyu->wtyu', self.mixing, signal)
+        return signal if self.gain is None else signal * self.gain
+
+    def adjoint(self, data: torch.Tensor) -> torch.Tensor:
+        """The adjoint of `forward`."""
+        if self.gain is not None:
+            data = data * self.gain
+        if self.mixing is not None:
+            data = torch.einsum('wc,wtyu->ctyu', self.mixing, data)
+        return self.projector.backproject(data)
+
+    def expected(self, x: torch.Tensor) -> torch.Tensor:
+        """m of the module's formula: signal and background."""
+        signal = self.forward(x)
+        return signal if self.background is None else signal + self.background
+
+    def crop(self, x: torch.Tensor) -> torch.Tensor:
+        """Cut the margin beyond the field of view."""
+        spare = (x.shape[3] - self.beam.columns) // 2
+        return x[..., spare : spare + self.beam.columns]
+
+    def frame(self, x: torch.Tensor) -> np.ndarray:
+        """The volume as the user sees it: cut to the field, a float32 copy on the host."""
+        return np.array(self.crop(x.detach()).float().cpu().numpy(), np.float32, order='C', copy=True)
+
+
+def volume_shape(maps: MapSeries, thickness: float | None, beyond_field: bool) -> tuple[int, int, int]:
+    """Shape (z, y, x) that is solved for."""
+    _, _, ny, nu = maps.data.shape
+    nz = nu if thickness is None else max(round(thickness / maps.pixel_size), 1)
+    nx = lamella_width(nu, nz, maps.angles) if beyond_field else nu
+    return nz, ny, nx
