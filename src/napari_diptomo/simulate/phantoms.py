@@ -145,10 +145,10 @@ def lamella(size: int = 48, seed: int = 0, *, voxel_size: float = 1.0, supersamp
     slab = canvas.grid.box((0, 0, 0), half, turn)
     _paint_layers(canvas, rng, slab)
     _segregate(canvas, rng)
-    for _ in range(rng.integers(4, 9)):
-        _paint_particle(canvas, rng, half, slab, str(rng.choice(_PARTICLES)), size * np.array([0.05, 0.13]))
-    for _ in range(rng.integers(1, 4)):
-        _paint_particle(canvas, rng, half, slab, 'void', size * np.array([0.04, 0.08]))
+    for _ in range(rng.integers(10, 19)):
+        _paint_particle(canvas, rng, half, slab, str(rng.choice(_PARTICLES)), size * np.array([0.04, 0.11]))
+    for _ in range(rng.integers(3, 7)):
+        _paint_particle(canvas, rng, half, slab, 'void', size * np.array([0.03, 0.07]))
     return canvas.finish()
 
 
@@ -157,8 +157,8 @@ def _paint_layers(canvas: _Canvas, rng: np.random.Generator, slab: np.ndarray) -
     normal = Rotation.from_euler('zyx', rng.uniform(-25, 25, 3), degrees=True).apply([0.0, 0.0, 1.0])
     height = normal[0] * grid.z + normal[1] * grid.y + normal[2] * grid.x
     height = height + 0.02 * size * grid.smooth_noise(rng, 0.12 * size)
-    bounds = np.sort(rng.uniform(-0.28, 0.28, rng.integers(1, 4))) * size
-    names = rng.permutation(_LAYERS)
+    bounds = np.sort(rng.uniform(-0.3, 0.3, rng.integers(3, 7))) * size
+    names = rng.choice(_LAYERS, len(bounds) + 1)
     canvas.paint(str(names[0]), GST_PHASES[str(names[0])], slab)
     for name, bound in zip(names[1:], bounds, strict=False):
         canvas.paint(str(name), GST_PHASES[str(name)], slab * grid.occupancy(bound - height))
@@ -166,8 +166,8 @@ def _paint_layers(canvas: _Canvas, rng: np.random.Generator, slab: np.ndarray) -
 
 def _segregate(canvas: _Canvas, rng: np.random.Generator) -> None:
     for channel in canvas.fine:
-        field = canvas.grid.smooth_noise(rng, 0.1 * canvas.grid.size)
-        channel *= np.clip(1 + 0.12 * field, 0.5, 1.5)
+        field = canvas.grid.smooth_noise(rng, 0.06 * canvas.grid.size)
+        channel *= np.clip(1 + 0.2 * field, 0.4, 1.6)
 
 
 def _paint_particle(
