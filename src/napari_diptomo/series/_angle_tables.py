@@ -15,6 +15,7 @@ from pathlib import Path
 
 SUFFIXES = {'.rawtlt', '.tlt', '.csv', '.txt'}
 _LARGEST = 1_000_000  # bytes; no table of angles is longer
+_MOST_TEXTS = 2  # columns of text in a table: a file name, a remark; sentences have more words
 _COMMENT = re.compile(r'\s*(#|%|//|;)')
 _ANGLE_WORD = re.compile(r'angle|tilt|alpha|theta', re.IGNORECASE)
 
@@ -52,7 +53,7 @@ def read_table(path: Path) -> AngleTable | None:
     heading: list[str] = []
     if rows and not any(_number(cell) is not None for cell in rows[0]):
         heading, rows = rows[0], rows[1:]
-    if not rows or len({len(row) for row in rows}) != 1:
+    if len(rows) < 2 or len({len(row) for row in rows}) != 1:
         return None
     return _from_rows(path, rows, heading if len(heading) == len(rows[0]) else [])
 
@@ -61,7 +62,7 @@ def _from_rows(path: Path, rows: list[list[str]], heading: list[str]) -> AngleTa
     columns = [[_number(cell) for cell in column] for column in zip(*rows, strict=True)]
     numeric = [i for i, column in enumerate(columns) if None not in column]
     named = [i for i, title in enumerate(heading) if i in numeric and _ANGLE_WORD.search(title)]
-    if not numeric or len(rows[0]) > 12:
+    if not numeric or len(columns) - len(numeric) > _MOST_TEXTS:
         return None
     # Without a heading a leading 0, 1, 2, ... counts the rows; it is no angle.
     candidates = named or [i for i in numeric if not (len(numeric) > 1 and _counts_rows(columns[i]))] or numeric

@@ -151,6 +151,8 @@ def _read_tiff(path: Path) -> _Stack:
         raise InputError(
             f'{path.name} cannot be read ({str(error)[:100]}); it may be damaged, copy it again.'
         ) from None
+    if data.ndim == 2:
+        raise InputError(f'{path.name} is one tilt only; maps are read from one stack (tilt, y, x) per element.')
     if data.ndim != 3:
         raise InputError(f'{path.name} has the shape {data.shape}; a stack of maps has the axes (tilt, y, x).')
     return _Stack(path, data.astype(np.float32), pixel_size, (None,) * len(data), '')

@@ -117,9 +117,10 @@ def _lazy_counts(tilts: Sequence[tuple[StoredSignal, int | None, int]], shape: t
         raise InputError(f'Images of {shape[1]} x {shape[0]} pixels cannot be binned by {source.binning}; choose less.')
 
     first = tilts[0][0]
-    dtype = binned_dtype(first.dtype, source.binning)
+    # The Bruker reader takes the smallest type for each file.
+    dtype = binned_dtype(np.result_type(*(tilt[0].dtype for tilt in tilts)), source.binning)
     # Each tilt is one chunk: it is read when it is needed and forgotten after.
-    loads = [partial(_read_tilt, *tilt, source.binning, swap) for tilt in tilts]
+    loads = [partial(_read_tilt, *tilt, source.binning, swap, dtype) for tilt in tilts]
     blocks = [
         da.from_delayed(dask.delayed(load, pure=False, traverse=False)(), (y, x, first.shape[-1]), dtype=dtype)
         for load in loads
@@ -127,8 +128,10 @@ def _lazy_counts(tilts: Sequence[tuple[StoredSignal, int | None, int]], shape: t
     return da.stack(blocks)
 
 
-def _read_tilt(signal: StoredSignal, position: int | None, axis: int, binning: int, swap: bool) -> np.ndarray:
-    return prepare_counts(_hyperspy.read(signal, position, axis), binning, swap)
+def _read_tilt(
+    signal: StoredSignal, position: int | None, axis: int, binning: int, swap: bool, dtype: np.dtype
+) -> np.ndarray:
+    return prepare_counts(_hyperspy.read(signal, position, axis), binning, swap).astype(dtype, copy=False)
 
 
 def _series(
