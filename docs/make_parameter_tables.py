@@ -17,8 +17,8 @@ PAGE = Path(__file__).with_name('parameters.md')
 
 HEAD = """# Parameters
 
-Every step of a recipe with its parameters, made by `make docs` from the definitions that the forms in napari, the
-command line and the recipes use as well. Limits are inclusive unless they say otherwise in the form.
+Every step of a recipe with its parameters, made by `make docs` from the definitions that the forms in napari and the
+recipes use as well. Those marked (More) are folded away in the forms.
 """
 
 

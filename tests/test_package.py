@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -94,6 +95,21 @@ def test_the_tables_of_parameters_are_up_to_date(tmp_path):
     subprocess.run([sys.executable, script, written], check=True, timeout=120)
     current = (ROOT / 'docs' / 'parameters.md').read_text(encoding='utf-8')
     assert written.read_text(encoding='utf-8') == current, 'run `make docs`'
+
+
+@pytest.mark.parametrize('page', ['README.md', 'docs/recipes.md'])
+def test_the_recipes_in_the_docs_are_recipes(page):
+    blocks = re.findall(r'```json\n(.*?)```', (ROOT / page).read_text(encoding='utf-8'), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        assert napari_diptomo.Recipe.from_json(block).steps
+
+
+@pytest.mark.parametrize('page', sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / 'docs').glob('*.md')))
+def test_links_between_pages_lead_somewhere(page):
+    here = ROOT / page
+    for link in re.findall(r'\]\(([^)#]+)\)', here.read_text(encoding='utf-8')):
+        assert '://' in link or (here.parent / link).exists(), f'{page} points at {link}'
 
 
 @pytest.mark.slow
