@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from napari_diptomo.jobs.agreement import with_agreement
 from napari_diptomo.jobs.checkpoint import Checkpoint
 from napari_diptomo.series import (
     InputError,
@@ -17,10 +19,8 @@ from napari_diptomo.series import (
     SpectralTiltSeries,
     Step,
     Volume,
-    Watch,
 )
 
-OPENING = 'Open'
 _NAMES = {SpectralTiltSeries: 'a tilt series of spectra', MapSeries: 'maps', Volume: 'a volume'}
 
 
@@ -57,7 +57,8 @@ def run(
     Returns
     -------
     MapSeries or Volume
-        What the last step made; its recipe is the whole one.
+        What the last step made; its recipe is the whole one, and a volume's notes
+        tell how well it agrees with the maps (`napari_diptomo.jobs.agreement`).
 
     Raises
     ------
@@ -75,7 +76,9 @@ def run(
         _check_input(step, current)
         if on_step is not None:
             on_step(index, len(recipe.steps), step)
-        current = step.run(current, _StepObserver(observer, checkpoint, index, current))
+        before, current = current, step.run(current, _StepObserver(observer, checkpoint, index, current))
+        if isinstance(before, MapSeries) and isinstance(current, Volume):
+            current = with_agreement(current, before)
         if keep is not None:
             folder = Path(keep)
             folder.mkdir(parents=True, exist_ok=True)
@@ -99,19 +102,16 @@ def _open(recipe: Recipe, observer: Observer) -> Any:
         raise InputError('The recipe names no source files; add their paths, or hand over the data.')
     from napari_diptomo.series import open_source
 
-    watch = Watch(observer, OPENING, 1)
-    watch.step(0, message='reading files')
-    opened = open_source(recipe.source)
-    watch.step(1)
-    return opened
+    return open_source(recipe.source, observer)
 
 
 def _check_input(step: Step, data: Any) -> None:
     """Say which stage is missing, instead of an AttributeError from inside a step."""
     try:
-        wanted = get_type_hints(type(step)._run).get('data')
+        hints = get_type_hints(type(step)._run)
     except NameError:  # annotations that only a type checker can resolve
         return
+    wanted = hints.get(list(signature(type(step)._run).parameters)[1])
     if wanted not in _NAMES or isinstance(data, wanted):
         return
     given = _NAMES.get(type(data), type(data).__name__)

@@ -1,0 +1,116 @@
+"""The command line: ``diptomo run``, ``diptomo info``, ``diptomo demo``.
+
+What a command needs is imported when it runs, so that ``diptomo --help``
+answers at once. Whatever goes wrong is one line on standard error and exit
+code 1; ``--debug`` shows the traceback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help='Spectroscopic electron tomography: from EDX and EELS tilt series to chemical volumes.',
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Debug = Annotated[bool, typer.Option('--debug', help='Show the traceback when something goes wrong.')]
+
+
+def main() -> None:
+    """Entry point of the ``diptomo`` command."""
+    app()
+
+
+@app.command()
+def run(
+    recipe: Annotated[Path, typer.Argument(help='The recipe, a JSON file.')],
+    output: Annotated[
+        Path | None, typer.Option('--output', '-o', help='Where to write the result; default: next to the recipe.')
+    ] = None,
+    resume: Annotated[bool, typer.Option('--resume', help='Go on from the checkpoint of an interrupted run.')] = False,
+    debug: Debug = False,
+) -> None:
+    """Run a recipe and write the volume.
+
+    Ctrl-C once stops and keeps the best result so far, twice cancels. A run that was cut off (power, memory) goes on
+    with --resume.
+    """
+    with _one_line_errors(debug):
+        from napari_diptomo.jobs.commands import run_recipe
+
+        run_recipe(recipe, output, resume=resume)
+
+
+@app.command()
+def info(
+    files: Annotated[list[Path], typer.Argument(help='The files of a tilt series, or their folder.')],
+    angles: Annotated[str | None, typer.Option(help='Table file with the tilt angles.')] = None,
+    debug: Debug = False,
+) -> None:
+    """Say what is in the files of a tilt series."""
+    with _one_line_errors(debug):
+        from napari_diptomo.jobs.commands import show_info
+
+        show_info(files, angles)
+
+
+@app.command()
+def demo(
+    data: Annotated[
+        Path | None, typer.Option(help='Folder of a real tilt series; default: a simulated Ge-Sb-Te lamella.')
+    ] = None,
+    output: Annotated[Path, typer.Option('--output', '-o', help='Folder for the results.')] = Path('demo-output'),
+    elements: Annotated[
+        str | None, typer.Option(help='Elements to map, e.g. "O,Si,Fe"; default: the strongest.')
+    ] = None,
+    binning: Annotated[
+        int | None, typer.Option(min=1, max=64, help='Pixels summed in x and in y; default: about 48 pixels are left.')
+    ] = None,
+    fast: Annotated[bool, typer.Option('--fast', help='A first look in less than a minute.')] = False,
+    show: Annotated[bool, typer.Option('--show/--no-show', help='Open napari with the result.')] = True,
+    debug: Debug = False,
+) -> None:
+    """Do the whole work once: spectra, maps, alignment, SIRT and DIPm-TV, figures and scores."""
+    with _one_line_errors(debug):
+        from napari_diptomo.jobs.demo import DemoSettings, run_demo
+
+        names = tuple(name.strip() for name in (elements or '').replace(';', ',').split(',') if name.strip())
+        run_demo(DemoSettings(data, output, names, binning, fast, show))
+
+
+@contextlib.contextmanager
+def _one_line_errors(debug: bool) -> Iterator[None]:
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except BaseException as error:
+        from napari_diptomo.jobs.explain import explain
+        from napari_diptomo.series import Cancelled
+
+        if isinstance(error, Cancelled | KeyboardInterrupt):
+            _complain('Cancelled; nothing was kept.')
+            raise typer.Exit(130) from None
+        if not isinstance(error, Exception):
+            raise
+        if debug:
+            _complain(_details(error))
+        _complain(explain(error))
+        raise typer.Exit(1) from None
+
+
+def _details(error: Exception) -> str:
+    inside: Any = getattr(error, 'details', '')
+    return inside or ''.join(traceback.format_exception(error))
+
+
+def _complain(text: str) -> None:
+    typer.echo(text.rstrip(), err=True)

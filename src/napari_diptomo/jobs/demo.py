@@ -1,0 +1,240 @@
+"""``diptomo demo``: the whole work once, on a simulated lamella or on a folder of files.
+
+The simulated sample is a lamella of Ge-Sb-Te phases: EDX spectra with counting
+noise at 17 tilts over +-40 degrees, images displaced by up to two pixels. The
+truth is known, so the summary gives scores; nothing the reconstruction is
+given depends on it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_diptomo.jobs.runner import run
+from napari_diptomo.jobs.summary import write_summary
+from napari_diptomo.jobs.terminal import Planned, TerminalBar, clock
+from napari_diptomo.series import (
+    InputError,
+    MapSeries,
+    Recipe,
+    Source,
+    SpectralTiltSeries,
+    Step,
+    Volume,
+    load_tilt_series,
+)
+
+if TYPE_CHECKING:
+    from napari_diptomo.simulate import SimulatedSpectra
+
+_PIXELS, _FAST_PIXELS = 48, 32
+_MOST_ELEMENTS = 4
+_SIMULATED_ELEMENTS = ('Ge', 'Sb', 'Te')
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What ``diptomo demo`` is asked for.
+
+    Attributes
+    ----------
+    data : Path, optional
+        Folder of a real tilt series; None simulates one.
+    output : Path
+        Folder for the results.
+    elements : tuple of str
+        To map; empty: those of the simulation, or the strongest of the spectra.
+    binning : int, optional
+        None leaves about 48 pixels.
+    fast : bool
+        A first look: smaller sample, ``DIPmTV(preset='fast')``.
+    show : bool
+        Open napari where there is a screen.
+    """
+
+    data: Path | None = None
+    output: Path = Path('demo-output')
+    elements: tuple[str, ...] = ()
+    binning: int | None = None
+    fast: bool = False
+    show: bool = True
+
+
+@dataclass
+class DemoResult:
+    """What the demo made, for the figures and the summary."""
+
+    series: SpectralTiltSeries | MapSeries
+    maps: MapSeries
+    volumes: dict[str, Volume]
+    truth: Volume | None = None
+    alignment_error: float | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def run_demo(settings: DemoSettings) -> DemoResult:
+    """Run it; writes into ``settings.output``.
+
+    Raises
+    ------
+    DiptomoError
+        One sentence.
+    Cancelled
+        On the second Ctrl-C.
+    """
+    started = time.monotonic()
+    settings.output.mkdir(parents=True, exist_ok=True)
+    with TerminalBar(_plan(settings)) as bar:
+        result = _simulated(settings, bar) if settings.data is None else _measured(settings, bar)
+        bar.begin('Figures')
+        result.volumes['DIPm-TV'].save(settings.output / 'volume.hspy')
+        written = write_summary(result, settings.output)
+    total = time.monotonic() - started
+    print(f'Done in {clock(total)}. Written to {settings.output}:')
+    print('  ' + '\n  '.join(path.name for path in sorted([*written, settings.output / 'volume.hspy'])))
+    print((settings.output / 'summary.md').read_text(encoding='utf-8').rstrip())
+    if settings.show and has_screen():
+        open_napari(settings.output / 'volume.hspy')
+    return result
+
+
+def _plan(settings: DemoSettings) -> list[Planned]:
+    opening = 'Simulate' if settings.data is None else 'Open'
+    dip = 25.0 if settings.fast else 150.0
+    seconds = ((opening, 4.0), ('EDX maps', 5.0), ('Align', 3.0), ('SIRT', 5.0), ('DIPm-TV', dip), ('Figures', 6.0))
+    return [Planned(*stage) for stage in seconds]
+
+
+def _simulated(settings: DemoSettings, bar: TerminalBar) -> DemoResult:
+    from napari_diptomo.simulate import demo_series
+
+    bar.begin('Simulate')
+    simulated = demo_series(size=_FAST_PIXELS if settings.fast else _PIXELS)
+    maps = _maps(simulated.series, settings.elements or _SIMULATED_ELEMENTS, bar)
+    maps, error = in_the_frame_of_the_truth(maps, simulated)
+    # Saved with their geometry, so that the recipe runs anywhere the folder is copied to.
+    maps.save(settings.output / 'maps.hspy')
+    dip = _dip(settings)
+    Recipe(Source(paths=('maps.hspy',)), (dip,)).save(settings.output / 'recipe.json')
+    truth = simulated.truth
+    if maps.channels != truth.channels:
+        index = [truth.channels.index(name) for name in maps.channels]
+        truth = replace(truth, data=truth.data[index], channels=maps.channels)
+    return DemoResult(simulated.series, maps, _volumes(maps, dip, bar), truth, error)
+
+
+def _measured(settings: DemoSettings, bar: TerminalBar) -> DemoResult:
+    bar.begin('Open')
+    folder = str(settings.data)
+    binning = settings.binning or _fitting_binning(folder, bar)
+    series = load_tilt_series(folder, binning=binning, observer=bar)
+    elements = settings.elements
+    if isinstance(series, SpectralTiltSeries):
+        elements = elements or _strongest(series, bar)
+    maps = _maps(series, elements, bar)
+    maps.save(settings.output / 'maps.hspy')
+    dip = _dip(settings)
+    recipe = Recipe(Source(paths=('maps.hspy',)), (dip,))
+    if isinstance(series, SpectralTiltSeries) and maps.recipe is not None:
+        source = Source(paths=(os.path.relpath(folder, settings.output),), binning=binning)
+        recipe = Recipe(source, (*maps.recipe.steps, dip))
+    recipe.save(settings.output / 'recipe.json')
+    return DemoResult(series, maps, _volumes(maps, dip, bar))
+
+
+def _maps(series: SpectralTiltSeries | MapSeries, elements: tuple[str, ...], bar: TerminalBar) -> MapSeries:
+    from napari_diptomo.align import Align
+    from napari_diptomo.spectra import EDXMaps
+
+    steps: tuple[Step, ...] = (Align(),)
+    if isinstance(series, SpectralTiltSeries):
+        steps = (EDXMaps(elements=elements), *steps)
+    else:
+        bar.begin('Maps as given')
+        series = series.select(elements) if elements else series
+    return _run(steps, series, bar)
+
+
+def _volumes(maps: MapSeries, dip: Step, bar: TerminalBar) -> dict[str, Volume]:
+    from napari_diptomo.reconstruct import SIRT
+
+    return {step.title: _run((step,), maps, bar) for step in (SIRT(), dip)}
+
+
+def _dip(settings: DemoSettings) -> Step:
+    from napari_diptomo.reconstruct import DIPmTV
+
+    return DIPmTV(preset='fast' if settings.fast else 'balanced')
+
+
+def _run(steps: tuple[Step, ...], data: SpectralTiltSeries | MapSeries, bar: TerminalBar) -> Any:
+    return run(Recipe(steps=steps), data=data, observer=bar, on_step=lambda i, n, step: bar.begin(step.title))
+
+
+def _strongest(series: SpectralTiltSeries, bar: TerminalBar) -> tuple[str, ...]:
+    from napari_diptomo.spectra import suggest_elements
+
+    found = suggest_elements(series, observer=bar)
+    if not found:
+        raise InputError('No element stands out of the spectra; name some with --elements.')
+    return found[:_MOST_ELEMENTS]
+
+
+def _fitting_binning(folder: str, bar: TerminalBar) -> int:
+    """The binning that leaves about 48 pixels of the longer side."""
+    series = load_tilt_series(folder, observer=bar)
+    if isinstance(series, MapSeries) and series.recipe is not None and series.recipe.steps:
+        return 1  # saved by this program: it has its pixels already
+    shape = series.data.shape[2:] if isinstance(series, MapSeries) else series.counts.shape[1:3]
+    return max(round(max(shape) / _PIXELS), 1)
+
+
+def in_the_frame_of_the_truth(maps: MapSeries, simulated: SimulatedSpectra) -> tuple[MapSeries, float]:
+    """Choose the origin of the aligned maps as that of the simulation.
+
+    A tilt series does not know where the middle of the specimen is: shifting
+    it by (dx, dz) moves the images by dx cos t + dz sin t, and by dy along the
+    tilt axis, and no data tell the difference. These three numbers, and no
+    more, are set here, so that volume and truth can be compared voxel by
+    voxel without interpolating either; the errors of the alignment remain.
+
+    Returns
+    -------
+    MapSeries
+        The maps with the same alignment about another origin.
+    float
+        Root mean square of what remains, pixels.
+    """
+    angles = np.deg2rad(maps.angles)
+    found = np.array(maps.shifts)
+    found[:, 1] += maps.axis_shift * (1 - np.cos(angles))
+    off = found - simulated.shifts
+    gauge = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    along_x = gauge @ np.linalg.lstsq(gauge, off[:, 1], rcond=None)[0]
+    along_y = np.full(len(angles), off[:, 0].mean())
+    origin = np.stack([along_y, along_x], axis=1)
+    error = float(np.sqrt(((off - origin) ** 2).mean()))
+    return replace(maps, shifts=maps.shifts - origin), error
+
+
+def has_screen() -> bool:
+    """Whether a window can be opened."""
+    if sys.platform in ('win32', 'darwin'):
+        return True
+    return bool(os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY'))
+
+
+def open_napari(path: Path) -> None:
+    """Open a volume in a napari of its own, which outlives this process."""
+    command = [sys.executable, '-m', 'napari', str(path), '--plugin', 'napari-diptomo']
+    quiet = {'stdin': subprocess.DEVNULL, 'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL}
+    subprocess.Popen(command, start_new_session=True, **quiet)  # type: ignore[call-overload]
+    print('Opening napari with the volume.')

@@ -1,0 +1,136 @@
+"""What the demo writes beside the volume: figures, scores, a page to read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_diptomo.jobs import figures
+from napari_diptomo.series import MapSeries, SpectralTiltSeries, Volume
+
+if TYPE_CHECKING:
+    from napari_diptomo.jobs.demo import DemoResult
+
+_ZERO_PEAK = 0.15  # keV; the strobe peak of the detector lies below
+
+
+def write_summary(result: DemoResult, folder: Path) -> list[Path]:
+    """Write PNGs, ``summary.json`` and ``summary.md``; returns their paths."""
+    scores = _scores(result)
+    written = _figures(result, folder, scores)
+    (folder / 'summary.json').write_text(json.dumps(scores, indent=2) + '\n', encoding='utf-8')
+    (folder / 'summary.md').write_text(_page(result, scores), encoding='utf-8')
+    return [*written, folder / 'summary.json', folder / 'summary.md', folder / 'maps.hspy', folder / 'recipe.json']
+
+
+def _scores(result: DemoResult) -> dict[str, Any]:
+    maps = result.maps
+    found: dict[str, Any] = {
+        'channels': list(maps.channels),
+        'angles': [float(angle) for angle in maps.angles],
+        'pixel_size_nm': maps.pixel_size,
+        'counts_per_pixel_and_tilt': {
+            n: round(float(c.mean()), 3) for n, c in zip(maps.channels, maps.data, strict=False)
+        },
+        'alignment_error_pixels': result.alignment_error,
+        'volumes': {title: _volume_scores(volume, result.truth, maps) for title, volume in result.volumes.items()},
+    }
+    return found
+
+
+def _volume_scores(volume: Volume, truth: Volume | None, maps: MapSeries) -> dict[str, Any]:
+    wanted = ('projection_correlation', 'correlation_ceiling', 'seconds', 'device', 'stopping', 'preset', 'iterations')
+    found = {name: volume.notes[name] for name in wanted if name in volume.notes}
+    if truth is not None:
+        from napari_diptomo.assess import compare, psnr, ssim
+
+        found['psnr'] = [round(float(v), 3) for v in psnr(volume.data, truth.data)]
+        found['ssim'] = [round(float(v), 4) for v in ssim(volume.data, truth.data)]
+        overall = compare(volume.data, truth.data, float(np.abs(maps.angles).max()))
+        found['mean'] = {name: round(value, 4) for name, value in overall.items()}
+    return found
+
+
+def _figures(result: DemoResult, folder: Path, scores: dict[str, Any]) -> list[Path]:
+    volumes = {**({'truth': result.truth} if result.truth is not None else {}), **result.volumes}
+    judged = {title: s for title, s in scores['volumes'].items() if 'psnr' in s}
+    written = [
+        figures.slices(folder / 'slices.png', volumes, judged),
+        figures.maps_at_zero(folder / 'maps.png', result.maps),
+        figures.convergence(folder / 'convergence.png', result.volumes['DIPm-TV']),
+    ]
+    if isinstance(result.series, SpectralTiltSeries):
+        written.append(_spectrum(result.series, result.maps.channels, folder / 'spectrum.png'))
+    return [path for path in written if path is not None]
+
+
+def _spectrum(series: SpectralTiltSeries, channels: tuple[str, ...], path: Path) -> Path:
+    from napari_diptomo.spectra import families_for, sum_spectrum
+
+    above = series.energy > _ZERO_PEAK
+    energy, counts = series.energy[above], sum_spectrum(series)[above]
+    beam = float(series.metadata.get('beam_energy') or 200.0)
+    families = families_for(channels, _ZERO_PEAK, float(energy[-1]), beam)
+    lines = {family.name: family.main_energy for family in families}
+    limit = min(1.25 * max(lines.values()) + 1.0, float(energy[-1]))
+    return figures.spectrum(path, energy, counts, lines, limit)
+
+
+def _page(result: DemoResult, scores: dict[str, Any]) -> str:
+    maps = result.maps
+    tilts = f'{len(maps.angles)} tilts from {maps.angles.min():g} to {maps.angles.max():g} deg'
+    counts = ', '.join(f'{name} {value:.2g}' for name, value in scores['counts_per_pixel_and_tilt'].items())
+    lines = [
+        '# Demo',
+        '',
+        f'{", ".join(maps.channels)}; {tilts}; pixels of {maps.pixel_size:.4g} nm.',
+        f'Mean counts per pixel and tilt: {counts}.',
+    ]
+    if result.alignment_error is not None:
+        lines.append(f'Error of the alignment: {result.alignment_error:.2f} pixels (root mean square).')
+    if result.truth is not None:
+        lines += ['', '## Against the known truth', '', *_truth_table(scores)]
+    lines += ['', '## Against the maps', '', *_agreement_table(scores)]
+    for title, values in scores['volumes'].items():
+        if 'stopping' in values:
+            lines += [
+                '',
+                f'{title}: {values["stopping"]} ({values.get("seconds", 0):.0f} s on {values.get("device", "")}).',
+            ]
+    return '\n'.join(lines) + '\n'
+
+
+def _truth_table(scores: dict[str, Any]) -> list[str]:
+    names = scores['channels']
+    lines = [
+        '| volume | ' + ' | '.join(f'{n} PSNR / SSIM' for n in names) + ' | mean PSNR | mean SSIM | FSC in the wedge |',
+        '|---' * (len(names) + 4) + '|',
+    ]
+    for title, values in scores['volumes'].items():
+        each = ' | '.join(f'{p:.1f} dB / {s:.2f}' for p, s in zip(values['psnr'], values['ssim'], strict=True))
+        mean = values['mean']
+        lines.append(f'| {title} | {each} | {mean["psnr"]:.1f} dB | {mean["ssim"]:.2f} | {mean["fsc_missing"]:.2f} |')
+    first, last = (scores['volumes'][title]['mean'] for title in ('SIRT', 'DIPm-TV'))
+    gain = f'{last["psnr"] - first["psnr"]:+.1f} dB, SSIM {last["ssim"] - first["ssim"]:+.2f}'
+    return [*lines, '', f'DIPm-TV against SIRT: {gain}.']
+
+
+def _agreement_table(scores: dict[str, Any]) -> list[str]:
+    names = scores['channels']
+    lines = ['Correlation of the projections with the maps:', '']
+    lines += ['| volume | ' + ' | '.join(names) + ' |', '|---' * (len(names) + 1) + '|']
+    ceiling: dict[str, float] = {}
+    for title, values in scores['volumes'].items():
+        found = values.get('projection_correlation', {})
+        lines.append(f'| {title} | ' + ' | '.join(_number(found.get(name)) for name in names) + ' |')
+        ceiling = values.get('correlation_ceiling', ceiling)
+    if ceiling:
+        lines.append('| ceiling of the counts | ' + ' | '.join(_number(ceiling.get(name)) for name in names) + ' |')
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return '' if value is None else f'{value:.3f}'

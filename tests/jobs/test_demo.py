@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_diptomo.jobs import demo
+from napari_diptomo.jobs.demo import DemoSettings, has_screen, in_the_frame_of_the_truth, run_demo
+from napari_diptomo.series import MapSeries, load
+from napari_diptomo.simulate import demo_series
+
+
+@pytest.fixture
+def small(monkeypatch):
+    from napari_diptomo.reconstruct import DIPmTV
+
+    monkeypatch.setattr(demo, '_FAST_PIXELS', 16)
+    quick = DIPmTV(iterations=6, widths=(4, 8), skips=(2, 2), precision='float32')
+    monkeypatch.setattr(demo, '_dip', lambda settings: quick)
+
+
+def test_the_demo_leaves_volume_recipe_figures_and_scores(small, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(demo, 'open_napari', opened.append)
+    monkeypatch.setenv('DISPLAY', ':99')
+    result = run_demo(DemoSettings(output=tmp_path / 'out', fast=True))
+    folder = tmp_path / 'out'
+    assert opened == [folder / 'volume.hspy']
+    for name in ('slices.png', 'maps.png', 'spectrum.png', 'convergence.png'):
+        assert (folder / name).read_bytes().startswith(b'\x89PNG')
+    volume = load(folder / 'volume.hspy')
+    assert volume.data.shape == (3, 16, 16, 16)
+    assert volume.channels == ('Ge', 'Sb', 'Te')
+    assert [type(s).__name__ for s in volume.recipe.steps] == ['EDXMaps', 'Align', 'DIPmTV']
+    scores = json.loads((folder / 'summary.json').read_text())
+    assert set(scores['volumes']) == {'SIRT', 'DIPm-TV'}
+    for values in scores['volumes'].values():
+        assert len(values['psnr']) == len(values['ssim']) == 3
+        assert set(values['projection_correlation']) == {'Ge', 'Sb', 'Te'}
+        assert set(values['correlation_ceiling']) == {'Ge', 'Sb', 'Te'}
+    page = (folder / 'summary.md').read_text()
+    assert 'Against the known truth' in page
+    assert 'DIPm-TV against SIRT' in page
+    assert result.alignment_error < 1.5
+
+
+def test_the_recipe_of_the_demo_runs(small, tmp_path):
+    from napari_diptomo.jobs import run
+
+    first = run_demo(DemoSettings(output=tmp_path, fast=True, show=False))
+    again = run(tmp_path / 'recipe.json')
+    np.testing.assert_allclose(again.data, first.volumes['DIPm-TV'].data, rtol=1e-4, atol=1e-4)
+
+
+def test_the_demo_takes_ready_maps_from_a_folder(small, tmp_path):
+    simulated = demo_series(size=16)
+    maps = MapSeries(
+        np.random.default_rng(0).poisson(simulated.clean), simulated.series.angles, ('Ge', 'Sb', 'Te'), 2.0
+    )
+    maps.save(tmp_path / 'in.hspy')
+    settings = DemoSettings(tmp_path / 'in.hspy', tmp_path / 'out', ('Sb', 'Te'), fast=True, show=False)
+    assert run_demo(settings).volumes['SIRT'].channels == ('Sb', 'Te')
+    page = (tmp_path / 'out' / 'summary.md').read_text()
+    assert 'known truth' not in page
+    assert 'ceiling of the counts' in page
+
+
+def test_choosing_the_origin_undoes_what_no_data_can_tell_and_nothing_else():
+    simulated = demo_series(size=16)
+    angles = np.deg2rad(simulated.series.angles)
+    moved = np.stack([np.full(len(angles), 1.5), 2 * np.cos(angles) - 3 * np.sin(angles)], axis=1)
+    maps = MapSeries(simulated.clean, simulated.series.angles, ('Ge', 'Sb', 'Te'), shifts=simulated.shifts + moved)
+    found, error = in_the_frame_of_the_truth(maps, simulated)
+    np.testing.assert_allclose(found.shifts, simulated.shifts, atol=1e-9)
+    assert error == pytest.approx(0, abs=1e-9)
+
+    rough = np.random.default_rng(0).normal(0, 0.3, moved.shape)
+    _, error = in_the_frame_of_the_truth(replace(maps, shifts=maps.shifts + rough), simulated)
+    assert 0.15 < error < 0.35
+
+    tilted = replace(maps, shifts=simulated.shifts + moved - [[0, 1]] * (1 - np.cos(angles))[:, None], axis_shift=1.0)
+    found, error = in_the_frame_of_the_truth(tilted, simulated)
+    assert error == pytest.approx(0, abs=1e-9)
+
+
+def test_a_screen_is_there_or_not(monkeypatch):
+    monkeypatch.setattr(demo.sys, 'platform', 'linux')
+    monkeypatch.delenv('DISPLAY', raising=False)
+    monkeypatch.delenv('WAYLAND_DISPLAY', raising=False)
+    assert not has_screen()
+    monkeypatch.setenv('WAYLAND_DISPLAY', 'wayland-0')
+    assert has_screen()

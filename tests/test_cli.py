@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from napari_diptomo.cli import app
+from napari_diptomo.series import MapSeries, Recipe, Source
+
+STEPS = str(Path(__file__).parent / 'jobs')
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch, tmp_path):
+    monkeypatch.setenv('PYTHONPATH', STEPS)
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    monkeypatch.syspath_prepend(STEPS)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def maps_file(tmp_path):
+    rng = np.random.default_rng(0)
+    angles = np.arange(-40.0, 41.0, 20.0)
+    maps = MapSeries(rng.poisson(4.0, (2, len(angles), 8, 8)), angles, ('Ge', 'Te'), pixel_size=2.0)
+    maps.save(tmp_path / 'maps.hspy')
+    return tmp_path / 'maps.hspy'
+
+
+def write_recipe(path, *steps, source='maps.hspy'):
+    recipe = {'napari-diptomo': 1, 'source': Source(paths=(source,)).model_dump(mode='json'), 'steps': list(steps)}
+    path.write_text(json.dumps(recipe))
+    return str(path)
+
+
+def cli(*arguments):
+    return CliRunner().invoke(app, list(arguments))
+
+
+def assert_one_line(result, text):
+    assert result.exit_code == 1, result.output
+    lines = [line for line in result.stderr.splitlines() if line and not line.startswith(('[', '    '))]
+    assert len(lines) == 1, result.stderr
+    assert text in lines[0]
+    assert 'Traceback' not in result.output
+
+
+def test_run_writes_the_volume_next_to_the_recipe_and_says_how_it_agrees(maps_file, tmp_path):
+    recipe = write_recipe(tmp_path / 'first.json', {'step': 'SIRT', 'iterations': 5, 'device': 'cpu'})
+    result = cli('run', recipe)
+    assert result.exit_code == 0, result.output
+    assert 'first.hspy' in result.stdout.replace('\n', '')
+    assert 'ceiling' in result.stdout
+    from napari_diptomo.series import load
+
+    volume = load(tmp_path / 'first.hspy')
+    assert volume.channels == ('Ge', 'Te')
+    assert volume.voxel_size == 2.0
+    assert set(volume.notes['projection_correlation']) == {'Ge', 'Te'}
+    assert [type(step).__name__ for step in volume.recipe.steps] == ['SIRT']
+    assert not (tmp_path / 'first.hspy.checkpoint').exists()
+
+
+def test_resume_goes_on_after_a_kill(maps_file, tmp_path, monkeypatch):
+    from napari_diptomo.jobs import commands
+
+    real = commands.ChildJob
+    monkeypatch.setattr(commands, 'ChildJob', lambda *a, **k: real(*a, **k, checkpoint_interval=0))
+    recipe = write_recipe(tmp_path / 'r.json', {'step': 'job_steps:Count', 'iterations': 6, 'die_at': 4})
+    assert_one_line(cli('run', recipe), 'signal 9')
+    result = cli('run', recipe, '--resume', '-o', str(tmp_path / 'r.hspy'))
+    assert result.exit_code == 0, result.output
+    from napari_diptomo.series import load
+
+    assert load(tmp_path / 'r.hspy').notes['restored']
+
+
+@pytest.mark.parametrize(
+    ('recipe', 'text'),
+    [
+        ('{"napari-diptomo": 1, "source": {"paths": ["maps.hspy"]}, "steps": [{"step": "Magic"}]}', "'Magic'"),
+        ('{"napari-diptomo": 1, "source": {"paths": ["maps.hspy"]}, "steps": []}', 'no steps'),
+        ('{"napari-diptomo": 1, "source": {"paths": ["gone"]}, "steps": [{"step": "SIRT"}]}', 'gone'),
+        ('{"half": ', 'not valid JSON'),
+    ],
+)
+def test_bad_recipes_are_one_line(maps_file, tmp_path, recipe, text):
+    (tmp_path / 'bad.json').write_text(recipe)
+    assert_one_line(cli('run', 'bad.json'), text)
+
+
+def test_other_mistakes_are_one_line(maps_file, tmp_path):
+    assert_one_line(cli('run', 'nothing.json'), 'Cannot read the recipe')
+    good = write_recipe(tmp_path / 'good.json', {'step': 'SIRT'})
+    assert_one_line(cli('run', good, '--output', 'no/such/folder.hspy'), 'There is no folder')
+    assert_one_line(cli('run', good, '--resume'), 'no checkpoint')
+    assert_one_line(cli('info', 'nothing.bcf'), 'nothing.bcf')
+
+
+def test_what_nobody_expected_is_one_line_too_and_debug_shows_where(maps_file, tmp_path):
+    recipe = write_recipe(tmp_path / 'r.json', {'step': 'job_steps:Break', 'how': 'runtime'})
+    assert_one_line(cli('run', recipe), 'Unexpected error: RuntimeError: matrix is singular')
+    result = cli('run', recipe, '--debug')
+    assert result.exit_code == 1
+    assert 'Traceback' in result.stderr
+    assert 'job_steps.py' in result.stderr
+
+
+def test_a_series_with_one_angle_is_refused_in_one_line_by_the_real_command(maps_file, tmp_path):
+    np.savetxt(tmp_path / 'two.csv', [[1.0], [2.0]])
+    command = [sys.executable, '-c', 'from napari_diptomo.cli import main; main()', 'run', 'absent.json']
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ})
+    assert done.returncode == 1
+    assert done.stdout == ''
+    assert done.stderr.count('\n') == 1
+    assert 'absent.json' in done.stderr
+
+
+def test_info_tells_what_is_there(maps_file):
+    result = cli('info', str(maps_file))
+    assert result.exit_code == 0, result.output
+    for text in ('maps of Ge, Te', '5: -40, -20, 0, 20, 40 deg', '8 x 8 pixels', '2 nm', '16 x 16 nm'):
+        assert text in result.stdout
+
+
+def test_info_on_spectra_names_the_source_of_the_angles_and_the_elements():
+    from napari_diptomo.jobs.commands import facts
+    from napari_diptomo.simulate import demo_series
+
+    series = demo_series(size=16).series
+    found = facts(series, 'Te, Sb, Ge', 12.3)
+    assert found['angles from'] == 'simulation'
+    assert found['counts'] == '12.3 per pixel and tilt'
+    assert found['elements seen'] == 'Te, Sb, Ge'
+    assert found['HAADF'] == 'yes'
+    assert '17: -40' in found['tilts']
+
+
+def test_help_loads_nothing_heavy():
+    script = (
+        'import sys\nfrom napari_diptomo.cli import app\nfrom typer.testing import CliRunner\n'
+        'assert CliRunner().invoke(app, ["--help"]).exit_code == 0\n'
+        'print(sorted({"torch", "hyperspy", "napari", "matplotlib", "astra"} & set(sys.modules)))'
+    )
+    out = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == '[]'
+
+
+def test_recipes_round_trip_through_the_file(tmp_path):
+    path = write_recipe(tmp_path / 'r.json', {'step': 'SIRT', 'iterations': 7})
+    assert Recipe.load(path).steps[0].iterations == 7
