@@ -1,0 +1,22 @@
+"""From spectra to maps: line families, the fit, and which elements a series shows.
+
+eXSpy is behind `napari_diptomo.spectra._exspy` alone and imported when its
+tables are first needed.
+"""
+
+from napari_diptomo.spectra._counts import sum_spectrum
+from napari_diptomo.spectra.edx import EDXMaps
+from napari_diptomo.spectra.lines import Detector, LineFamily, families_for, families_of
+from napari_diptomo.spectra.suggest import FoundElement, find_elements, suggest_elements
+
+__all__ = [
+    'Detector',
+    'EDXMaps',
+    'FoundElement',
+    'LineFamily',
+    'families_for',
+    'families_of',
+    'find_elements',
+    'suggest_elements',
+    'sum_spectrum',
+]

@@ -1,0 +1,105 @@
+"""The spectra of a tilt series, one tilt at a time, read from the files once.
+
+A spectrum of an EDX tilt series holds some ten photons in some thousand
+channels: as a sparse matrix a whole series fits the memory that one tilt
+takes as an array. It is kept with the series for as long as that lives, so
+that the plot of the sum spectrum, the suggestion of elements and the fit do
+not read the files three times.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from scipy import sparse
+
+from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
+
+#: Bytes of sparse spectra that one series may keep in memory.
+_BUDGET = 2 * 1024**3
+_KEPT: WeakKeyDictionary[SpectralTiltSeries, TiltCounts] = WeakKeyDictionary()
+_LOCK = threading.Lock()
+
+
+class TiltCounts:
+    """Sparse spectra (pixel, energy) by tilt, and their sums.
+
+    Parameters
+    ----------
+    counts : dask or numpy array (tilt, y, x, energy)
+        The spectra.
+    """
+
+    def __init__(self, counts: Any) -> None:
+        self._counts = counts
+        self._sparse: dict[int, sparse.csr_matrix] = {}
+        self._bytes = 0
+        self.sums = np.zeros((counts.shape[0], counts.shape[3]))
+        self._summed: set[int] = set()
+
+    def tilt(self, index: int) -> sparse.csr_matrix:
+        """The spectra of one tilt, (y * x, energy)."""
+        if index not in self._sparse:
+            matrix = _sparse_spectra(self._counts[index], index)
+            self.sums[index] = np.asarray(matrix.sum(axis=0, dtype=float)).ravel()
+            self._summed.add(index)
+            self._bytes += matrix.data.nbytes + matrix.indices.nbytes
+            if self._bytes > _BUDGET:
+                return matrix
+            self._sparse[index] = matrix
+        return self._sparse[index]
+
+    def read(self, watch: Watch | None = None) -> np.ndarray:
+        """Read whatever is not read yet; returns the sum spectrum of every tilt, (tilt, energy)."""
+        n = len(self.sums)
+        for index in range(n):
+            if index not in self._summed:
+                self.tilt(index)
+            if watch is not None:
+                watch.step(index + 1, message=f'spectra {index + 1} of {n}')
+        return self.sums
+
+
+def counts_of(series: SpectralTiltSeries) -> TiltCounts:
+    """The spectra of a series, shared by all who ask for them."""
+    with _LOCK:
+        if series not in _KEPT:
+            _KEPT[series] = TiltCounts(series.counts)
+        return _KEPT[series]
+
+
+def sum_spectrum(series: SpectralTiltSeries, observer: Observer | None = None) -> np.ndarray:
+    """Sum of the spectra over all pixels and tilts.
+
+    The first call reads the series, later ones answer at once.
+
+    Parameters
+    ----------
+    series : SpectralTiltSeries
+        The spectra.
+    observer : Observer, optional
+        Told of every tilt read.
+
+    Returns
+    -------
+    ndarray (energy,)
+        Counts.
+    """
+    watch = Watch(observer, 'Sum spectrum', len(series.angles))
+    return counts_of(series).read(watch).sum(axis=0)
+
+
+def _sparse_spectra(tilt: Any, index: int) -> sparse.csr_matrix:
+    dense = np.asarray(tilt)
+    flat = dense.reshape(-1, dense.shape[-1])
+    if dense.dtype.kind == 'f' and not np.isfinite(flat).all():
+        raise InputError(f'Image {index + 1} holds values that are not numbers (NaN or infinite); leave it out.')
+    matrix = sparse.csr_matrix(flat)
+    if matrix.nnz and matrix.data.min() < 0:
+        raise InputError(f'Image {index + 1} holds negative counts; load the spectra as they were recorded.')
+    if dense.dtype.kind != 'f':
+        matrix = matrix.astype(np.int32)
+    return matrix

@@ -1,0 +1,186 @@
+"""Fit of a sum spectrum: line families and a smooth background, none negative.
+
+The background is the bremsstrahlung of Kramers, (E0 - E) / E, as it is and
+absorbed by exp(-(Ea / E)^3) at a few energies Ea, and times cubic B-splines in
+an energy scaled by the peak width, each several peak widths broad: smooth
+enough not to imitate a line, free enough for a real detector's window and
+stray continuum. Coefficients are non-negative least squares with Poisson
+weights, iterated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.interpolate import BSpline
+from scipy.linalg import cholesky, solve_triangular
+from scipy.ndimage import gaussian_filter1d
+from scipy.optimize import minimize, minimize_scalar, nnls
+
+from napari_diptomo.spectra.lines import Detector, LineFamily, channel_edges
+
+#: Distance of the background's knots in peak widths.
+_KNOT_WIDTHS = 6.0
+#: Energies, keV, at which windows, dead layers and specimens let 1/e of the photons through.
+_ABSORPTION_EDGES = np.array([0.0, 0.25, 0.5, 1.0, 2.0])
+
+
+@dataclass(frozen=True, eq=False)
+class SumFit:
+    """A fitted sum spectrum.
+
+    Attributes
+    ----------
+    counts : ndarray (family,)
+        Counts in each whole family.
+    lines, background : ndarray (energy,)
+        Expected counts, the two parts.
+    chi2 : float
+        Pearson's, per degree of freedom.
+    """
+
+    counts: np.ndarray
+    lines: np.ndarray
+    background: np.ndarray
+    chi2: float
+
+    @property
+    def model(self) -> np.ndarray:
+        return self.lines + self.background
+
+
+def background_shapes(energy: np.ndarray, detector: Detector, beam_energy: float) -> np.ndarray:
+    """Non-negative smooth shapes that span the background.
+
+    Parameters
+    ----------
+    energy : ndarray (energy,)
+        Channel centres, keV, above zero.
+    detector : Detector
+        Its widths set how broad the shapes are.
+    beam_energy : float
+        keV.
+
+    Returns
+    -------
+    ndarray (energy, shape)
+        Each sums to one.
+    """
+    edges = channel_edges(energy)
+    widths = np.concatenate([[0.0], np.cumsum(np.diff(edges) / detector.fwhm(energy))])
+    place = np.interp(energy, edges, widths)
+    pieces = max(round(widths[-1] / _KNOT_WIDTHS), 3)
+    knots = np.concatenate([[0.0] * 3, np.linspace(0, widths[-1], pieces + 1), [widths[-1]] * 3])
+    splines = BSpline.design_matrix(place, knots, 3).toarray()
+    kramers = np.maximum(beam_energy - energy, 0.02 * beam_energy) / np.maximum(energy, 0.05)
+    absorbed = np.exp(-((_ABSORPTION_EDGES / np.maximum(energy, 0.05)[:, None]) ** 3))
+    shapes = np.hstack([splines, absorbed]) * kramers[:, None]
+    return shapes / shapes.sum(axis=0)
+
+
+def fit_sum(
+    energy: np.ndarray,
+    counts: np.ndarray,
+    families: Sequence[LineFamily],
+    detector: Detector,
+    beam_energy: float,
+) -> SumFit:
+    """Non-negative fit of families and background to one spectrum.
+
+    Parameters
+    ----------
+    energy, counts : ndarray (energy,)
+        Channel centres (keV), counts.
+    families : sequence of LineFamily
+        What to fit.
+    detector : Detector
+        Widths and calibration.
+    beam_energy : float
+        keV.
+    """
+    shapes = line_shapes(energy, families, detector)
+    smooth = background_shapes(energy, detector, beam_energy)
+    return solve(counts, shapes, smooth)
+
+
+def line_shapes(energy: np.ndarray, families: Sequence[LineFamily], detector: Detector) -> np.ndarray:
+    """Shapes of families as columns, (energy, family)."""
+    if not families:
+        return np.zeros((len(energy), 0))
+    return np.stack([detector.shape(energy, family) for family in families], axis=1)
+
+
+def solve(counts: np.ndarray, shapes: np.ndarray, smooth: np.ndarray, iterations: int = 3) -> SumFit:
+    """The fit proper, with the columns given: ``shapes`` (energy, family), ``smooth`` (energy, shape)."""
+    columns = np.hstack([shapes, smooth])
+    expected = gaussian_filter1d(counts.astype(float), 2.0)
+    # A channel expected to hold next to nothing must not outweigh the rest of the spectrum.
+    floor = max(1e-3 * counts.mean(), 1e-12)
+    for _ in range(iterations):
+        root = 1 / np.sqrt(np.maximum(expected, floor))
+        solution = _non_negative(columns * root[:, None], counts * root)
+        expected = columns @ solution
+    n = shapes.shape[1]
+    lines, background = shapes @ solution[:n], smooth @ solution[n:]
+    freedom = max(len(counts) - int((solution > 0).sum()), 1)
+    chi2 = float((((counts - lines - background) ** 2) / np.maximum(lines + background, floor)).sum() / freedom)
+    return SumFit(solution[:n], lines, background, chi2)
+
+
+def _non_negative(columns: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Non-negative least squares by way of the normal equations, tens of times faster here than without."""
+    scale = np.maximum(np.linalg.norm(columns, axis=0), 1e-300)
+    columns = columns / scale
+    gram = columns.T @ columns + 1e-9 * np.eye(columns.shape[1])
+    factor = cholesky(gram)
+    right = solve_triangular(factor, columns.T @ target, trans='T')
+    return nnls(factor, right, maxiter=50 * columns.shape[1])[0] / scale
+
+
+def calibrate(
+    energy: np.ndarray,
+    counts: np.ndarray,
+    families: Sequence[LineFamily],
+    detector: Detector,
+    beam_energy: float,
+) -> Detector:
+    """Refine the energy scale, the resolution and the tail of the lines on a sum spectrum.
+
+    A prior of 3 % (resolution), 10 eV (offset, bend) and 0.2 % (gain) holds
+    what the peaks do not determine; it counts little once a peak holds a few
+    thousand counts.
+
+    Returns
+    -------
+    Detector
+        The one given where the refinement does not improve the fit.
+    """
+    smooth = background_shapes(energy, detector, beam_energy)
+
+    def refined(x: np.ndarray) -> Detector:
+        return replace(
+            detector,
+            resolution=detector.resolution * (1 + 0.03 * float(x[0])),
+            offset=detector.offset + 0.010 * float(x[1]),
+            gain=detector.gain + 0.002 * float(x[2]),
+            bend=detector.bend + 0.010 * float(x[3]),
+        )
+
+    def cost(trial: Detector) -> float:
+        model = np.maximum(solve(counts, line_shapes(energy, families, trial), smooth, iterations=1).model, 1e-9)
+        return float(2 * (model - counts * np.log(model)).sum())
+
+    found = minimize(
+        lambda x: cost(refined(x)) + float((x**2).sum()),
+        np.zeros(4),
+        method='Powell',
+        bounds=[(-3, 3)] * 4,
+        options={'xtol': 0.05, 'ftol': 1e-8},
+    )
+    best = refined(found.x)
+    tail = minimize_scalar(
+        lambda x: cost(replace(best, tail=x)), bounds=(0, 0.15), method='bounded', options={'xatol': 2e-3}
+    )
+    return min((detector, best, replace(best, tail=float(tail.x))), key=cost)
