@@ -7,11 +7,13 @@ surface, so that edges carry no staircase of the grid they are drawn on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 from scipy.spatial.transform import Rotation
+
+Point: TypeAlias = np.ndarray | tuple[float, float, float]
 
 
 class Grid:
@@ -44,9 +46,7 @@ class Grid:
         """1 inside, 0 outside, a linear ramp one fine voxel wide between."""
         return np.clip(0.5 - distance / self.step, 0.0, 1.0).astype(np.float32)
 
-    def coordinates(
-        self, centre: Sequence[float], rotation: Rotation | None = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def coordinates(self, centre: Point, rotation: Rotation | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Coordinates (z, y, x) in the frame of a shape at ``centre`` turned by ``rotation``."""
         z, y, x = self.z - centre[0], self.y - centre[1], self.x - centre[2]
         if rotation is None:
@@ -54,22 +54,20 @@ class Grid:
         rows = rotation.as_matrix().T.astype(np.float32)
         return tuple(row[0] * z + row[1] * y + row[2] * x for row in rows)
 
-    def box(self, centre: Sequence[float], half: Sequence[float], rotation: Rotation | None = None) -> np.ndarray:
+    def box(self, centre: Point, half: Point, rotation: Rotation | None = None) -> np.ndarray:
         """Occupancy of a box with half edges ``half`` (z, y, x)."""
         axes = self.coordinates(centre, rotation)
         distance = np.maximum.reduce(np.broadcast_arrays(*[np.abs(a) - h for a, h in zip(axes, half, strict=True)]))
         return self.occupancy(distance)
 
-    def ellipsoid(
-        self, centre: Sequence[float], radii: Sequence[float], rotation: Rotation | None = None
-    ) -> np.ndarray:
+    def ellipsoid(self, centre: Point, radii: Point, rotation: Rotation | None = None) -> np.ndarray:
         """Occupancy of an ellipsoid with semi-axes ``radii`` (z, y, x)."""
         axes = self.coordinates(centre, rotation)
-        k0 = np.sqrt(sum((a / r) ** 2 for a, r in zip(axes, radii, strict=True)))
-        k1 = np.sqrt(sum((a / r**2) ** 2 for a, r in zip(axes, radii, strict=True)))
+        k0 = np.sqrt(sum(((a / r) ** 2 for a, r in zip(axes, radii, strict=True)), np.float32(0)))
+        k1 = np.sqrt(sum(((a / r**2) ** 2 for a, r in zip(axes, radii, strict=True)), np.float32(0)))
         return self.occupancy(k0 * (k0 - 1) / np.maximum(k1, 1e-6))
 
-    def cylinder(self, centre: Sequence[float], radius: float, axis: int) -> np.ndarray:
+    def cylinder(self, centre: Point, radius: float, axis: int) -> np.ndarray:
         """Occupancy of an endless cylinder along ``axis`` (0 z, 1 y, 2 x)."""
         across = [a for i, a in enumerate(self.coordinates(centre)) if i != axis]
         distance = np.sqrt(across[0] ** 2 + across[1] ** 2) - radius

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import erf
 
 from napari_diptomo.series import InputError, SpectralTiltSeries, Volume
@@ -132,7 +133,7 @@ def bremsstrahlung(energy: np.ndarray, beam_energy: float = 200.0) -> np.ndarray
 
 def edx_tilt_series(
     phantom: Phantom,
-    angles: Sequence[float],
+    angles: ArrayLike,
     *,
     peak_counts: float = 30.0,
     seed: int = 0,
@@ -151,7 +152,7 @@ def edx_tilt_series(
     ----------
     phantom : Phantom
         The specimen; its channels are elements of `ELEMENTS`.
-    angles : sequence of float
+    angles : array-like (tilt,)
         Tilts, degrees.
     peak_counts : float
         Largest expected counts of a family over all channels, tilts, pixels.

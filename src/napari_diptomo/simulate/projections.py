@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.series import InputError, MapSeries, Volume
@@ -32,14 +32,14 @@ class Simulated:
     clean: np.ndarray
 
 
-def project(phantom: Phantom, angles: Sequence[float], shifts: np.ndarray | None = None) -> np.ndarray:
+def project(phantom: Phantom, angles: ArrayLike, shifts: np.ndarray | None = None) -> np.ndarray:
     """Project the fine grid and sum its detector pixels to coarse ones.
 
     Parameters
     ----------
     phantom : Phantom
         The specimen.
-    angles : sequence of float
+    angles : array-like (tilt,)
         Tilts, degrees.
     shifts : ndarray (tilt, 2), optional
         Where the specimen sits in each image, coarse pixels (y, x).
@@ -60,7 +60,7 @@ def project(phantom: Phantom, angles: Sequence[float], shifts: np.ndarray | None
 
 def tilt_series(
     phantom: Phantom,
-    angles: Sequence[float],
+    angles: ArrayLike,
     peak_counts: float = 30.0,
     seed: int = 0,
     shifts: np.ndarray | None = None,
@@ -71,7 +71,7 @@ def tilt_series(
     ----------
     phantom : Phantom
         The specimen.
-    angles : sequence of float
+    angles : array-like (tilt,)
         Tilts, degrees.
     peak_counts : float
         Largest expected count over all channels, tilts and pixels; the

@@ -93,13 +93,18 @@ def sum_spectrum(series: SpectralTiltSeries, observer: Observer | None = None) -
 
 
 def _sparse_spectra(tilt: Any, index: int) -> sparse.csr_matrix:
-    dense = np.asarray(tilt)
-    flat = dense.reshape(-1, dense.shape[-1])
-    if dense.dtype.kind == 'f' and not np.isfinite(flat).all():
+    dense = np.ascontiguousarray(tilt)
+    if dense.dtype.kind == 'f' and not np.isfinite(dense).all():
         raise InputError(f'Image {index + 1} holds values that are not numbers (NaN or infinite); leave it out.')
-    matrix = sparse.csr_matrix(flat)
-    if matrix.nnz and matrix.data.min() < 0:
+    # Nearly all channels are empty: finding the others by hand is several times faster than csr_matrix(dense).
+    width = dense.shape[-1]
+    flat = dense.ravel()
+    filled = np.flatnonzero(flat)
+    values = flat[filled]
+    if values.size and values.min() < 0:
         raise InputError(f'Image {index + 1} holds negative counts; load the spectra as they were recorded.')
-    if dense.dtype.kind != 'f':
-        matrix = matrix.astype(np.int32)
-    return matrix
+    if values.dtype.kind != 'f':
+        values = values.astype(np.int32)
+    rows = np.searchsorted(filled, np.arange(0, flat.size + 1, width))
+    shape = (flat.size // width, width)
+    return sparse.csr_matrix((values, (filled % width).astype(np.int32), rows.astype(np.int32)), shape=shape)

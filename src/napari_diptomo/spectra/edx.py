@@ -184,9 +184,10 @@ class _Model:
 
 def _model(spectrum: np.ndarray, window: Window, wanted: tuple[LineFamily, ...], refine: bool) -> _Model:
     energy, beam_energy = window.energy, window.beam_energy
-    detector, found = window.detector, find_elements(energy, spectrum, window.detector, beam_energy)
     if refine:
-        detector, found = survey(energy, spectrum, detector, beam_energy, wanted)
+        detector, found = survey(energy, spectrum, window.detector, beam_energy, wanted)
+    else:
+        detector, found = window.detector, find_elements(energy, spectrum, window.detector, beam_energy)
     present = dict.fromkeys([family.element for family in wanted] + [f.element for f in found])
     along = [
         family
