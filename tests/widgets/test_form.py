@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import pytest
+
 from napari_diptomo.series import InputError, Step, param
 from napari_diptomo.widgets.fields import ChoiceField, NumberField, OptionalField
 from napari_diptomo.widgets.form import StepForm, pretty, tooltip

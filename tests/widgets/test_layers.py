@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
+
 from napari_diptomo.series import MapSeries, Recipe, Source, Volume
 from napari_diptomo.widgets import layers
 from napari_diptomo.widgets.palette import HUES, colours

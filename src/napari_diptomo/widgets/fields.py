@@ -215,7 +215,7 @@ class ListField(TextField):
 
 
 class OptionalField(Field):
-    """Any field with an "auto" box in front: ticked, the value is None."""
+    """Any field with an "auto" box in front: ticked, the value is None and the field out of sight."""
 
     def __init__(self, inner: Field, word: str = 'auto') -> None:
         super().__init__()
@@ -224,7 +224,7 @@ class OptionalField(Field):
         self._row.addWidget(self.auto)
         self._row.addWidget(inner, 1)
         self.auto.setChecked(True)
-        inner.setEnabled(False)
+        inner.setVisible(False)
         self.auto.toggled.connect(self._toggled)
         inner.changed.connect(self._emit)
         self.setFocusProxy(self.auto)
@@ -234,11 +234,19 @@ class OptionalField(Field):
 
     def set_value(self, value: Any) -> None:
         self.auto.setChecked(value is None)
+        self.inner.setVisible(value is not None)
         if value is not None:
             self.inner.set_value(value)
 
+    def propose(self, value: Any) -> None:
+        """What the field shows first when the box is unticked."""
+        if self.auto.isChecked():
+            self.inner.blockSignals(True)
+            self.inner.set_value(value)
+            self.inner.blockSignals(False)
+
     def _toggled(self, auto: bool) -> None:
-        self.inner.setEnabled(not auto)
+        self.inner.setVisible(not auto)
         self.changed.emit()
 
 

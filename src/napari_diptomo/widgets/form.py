@@ -104,7 +104,7 @@ class StepForm(QWidget):
             return None
         inner = QWidget()
         inner.setLayout(rows)
-        more = QCollapsible('More')
+        more = QCollapsible('More', expandedIcon='▾', collapsedIcon='▸')
         more.setDuration(0)
         more.addWidget(inner)
         more.collapse(animate=False)

@@ -21,6 +21,9 @@ LayerTuple = tuple[Any, dict[str, Any], str]
 #: Key of our entry in ``layer.metadata``.
 KEY = 'diptomo'
 
+#: What lies in front dims what is behind: a plain maximum of several elements is white all over.
+ATTENUATION = 0.3
+
 _SAMPLE = 200_000
 
 
@@ -38,17 +41,21 @@ class Provenance(TypedDict, total=False):
     notes: dict[str, Any]
     scores: dict[str, list[float]]
     run: int
+    dropped: bool
+    maps: MapSeries
 
 
-def contrast_limits(data: np.ndarray, high: float = 99.9, low: float = 0.0) -> tuple[float, float]:
-    """Limits that a few hot pixels do not set: 0 to a high percentile of what is not empty.
+def contrast_limits(data: np.ndarray, high: float = 99.9) -> tuple[float, float]:
+    """From nothing to a high percentile, so that a few hot pixels do not set the limits.
+
+    Fitted counts scatter about zero; what is below is noise and stays black.
 
     Parameters
     ----------
     data : ndarray
         Values; large arrays are sampled.
-    high, low : float
-        Percentiles.
+    high : float
+        Percentile.
     """
     step = max(1, data.size // _SAMPLE)
     # Stepping through the flat order with an even stride would visit the same
@@ -57,11 +64,10 @@ def contrast_limits(data: np.ndarray, high: float = 99.9, low: float = 0.0) -> t
     sample = sample[np.isfinite(sample)]
     if sample.size == 0:
         return 0.0, 1.0
-    bottom = float(np.percentile(sample, low)) if low > 0 else min(0.0, float(sample.min()))
     top = float(np.percentile(sample, high))
-    if top <= bottom:
-        top = max(float(sample.max()), bottom + 1e-6)
-    return bottom, top
+    if top <= 0:
+        top = max(float(sample.max()), 1e-6)
+    return 0.0, top
 
 
 def tilt_axis(angles: np.ndarray) -> tuple[float, float]:
@@ -109,11 +115,16 @@ def map_layers(maps: MapSeries, colour: dict[str, str] | None = None) -> list[La
 
 
 def sum_layer(
-    counts: np.ndarray, angles: np.ndarray, pixel_size: float, source: list[str], transposed: bool = False
+    counts: Any,
+    angles: np.ndarray,
+    pixel_size: float,
+    source: list[str],
+    transposed: bool = False,
+    limits: tuple[float, float] | None = None,
 ) -> LayerTuple:
-    """All counts of every pixel (tilt, y, x) as one grey 4-D layer that knows its files."""
+    """All counts of every pixel (tilt, y, x), lazy or not, as one grey 4-D layer that knows its files."""
     if transposed:
-        counts = np.swapaxes(counts, -1, -2)
+        counts = counts.swapaxes(-1, -2)
     name = Path(source[0]).stem if len(source) == 1 else Path(source[0]).parent.name
     return (
         counts[:, None],
@@ -122,7 +133,7 @@ def sum_layer(
             'name': f'{name or "series"} (all counts)',
             'colormap': 'gray',
             'blending': 'additive',
-            'contrast_limits': contrast_limits(np.asarray(counts)),
+            'contrast_limits': limits or contrast_limits(np.asarray(counts)),
             'metadata': {KEY: Provenance(kind='series', source=source, angles=[float(a) for a in angles])},
         },
         'image',
@@ -146,7 +157,8 @@ def volume_layers(volume: Volume, method: str = '', colour: dict[str, str] | Non
                 'name': layer_name(name, method),
                 'colormap': colormap(name, colour[name]),
                 'blending': 'additive',
-                'rendering': 'mip',
+                'rendering': 'attenuated_mip',
+                'attenuation': ATTENUATION,
                 'contrast_limits': contrast_limits(data[index]),
                 'metadata': {KEY: volume_record(volume, index)},
             },

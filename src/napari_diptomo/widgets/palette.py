@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 HUES = (
-    '#4cc3ff',  # sky blue
-    '#ff9f1c',  # orange
-    '#e76bd0',  # reddish purple
-    '#2fe0a0',  # bluish green
-    '#f6e84a',  # yellow
-    '#ff5a3c',  # vermilion
-    '#6b7cff',  # blue
+    '#2ab0ff',  # sky blue
+    '#ff9410',  # orange
+    '#ea4fd0',  # reddish purple
+    '#00d896',  # bluish green
+    '#f2e000',  # yellow
+    '#ff5030',  # vermilion
+    '#6674ff',  # blue
     '#d0d0d0',  # grey
 )
 

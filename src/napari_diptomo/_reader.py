@@ -1,0 +1,110 @@
+"""Reader for what is dropped on napari: tilt series, maps, volumes.
+
+The check is cheap: suffixes, and for folders the names inside. HyperSpy comes
+in when a file is read. Where the dock is open a tilt series goes straight to
+it; otherwise its layers remember their files for the dock to take over later.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_diptomo.widgets.layers import LayerTuple
+
+_SUFFIXES = {'.hspy', '.zspy', '.emd', '.bcf', '.dm3', '.dm4', '.mrc', '.ali', '.rpl', '.pts'}
+#: What napari takes as "read, but nothing to show".
+_NOTHING: list[Any] = [(None,)]
+_log = logging.getLogger('napari_diptomo')
+
+
+def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[Any]] | None:
+    """The reader for these files or this folder, None where it cannot help."""
+    paths = [path] if isinstance(path, str) else list(path)
+    try:
+        return read if paths and all(_is_ours(Path(p)) for p in paths) else None
+    except (OSError, TypeError, ValueError):
+        return None
+
+
+def read(path: str | list[str]) -> list[Any]:
+    """Layers for these files; what cannot be read is said in one notification."""
+    from napari_diptomo.series import DiptomoError
+
+    paths = [path] if isinstance(path, str) else list(path)
+    try:
+        return _read([str(Path(p)) for p in paths])
+    except DiptomoError as error:
+        from napari_diptomo.widgets.notify import say_error
+
+        say_error(str(error))
+        return _NOTHING
+
+
+def _is_ours(path: Path) -> bool:
+    if path.suffix.lower() in _SUFFIXES:
+        return path.exists()
+    return path.is_dir() and any(child.suffix.lower() in _SUFFIXES for child in path.iterdir())
+
+
+def _read(paths: list[str]) -> list[Any]:
+    from napari_diptomo.series import Volume, load
+    from napari_diptomo.series.saving import saved_kind
+    from napari_diptomo.widgets import layers
+
+    if len(paths) == 1 and Path(paths[0]).suffix.lower() == '.hspy' and saved_kind(paths[0]) == 'volume':
+        volume = load(paths[0])
+        assert isinstance(volume, Volume)
+        return layers.volume_layers(volume)
+    if _hand_to_dock(paths):
+        return _NOTHING
+    return _series_layers(paths)
+
+
+def _hand_to_dock(paths: list[str]) -> bool:
+    # A dock can only be open when this module has been imported; importing it
+    # here would load Qt for scripts that only read.
+    drops = sys.modules.get('napari_diptomo.widgets.drops')
+    return drops is not None and drops.hand_over(paths)
+
+
+def _series_layers(paths: list[str]) -> list[LayerTuple]:
+    from napari_diptomo.series import InputError, MapSeries, Source, open_source
+    from napari_diptomo.widgets import layer_files
+
+    try:
+        opened = open_source(Source(paths=tuple(paths)))
+    except InputError as error:
+        if len(paths) > 1 or Path(paths[0]).is_dir():
+            raise
+        # One tilt of a series, or a picture without angles: worth a look all the same.
+        single = _single_file(paths[0])
+        if not single:
+            raise
+        _log.info('%s', error)
+        return single
+    if isinstance(opened, MapSeries):
+        return layer_files.dropped_maps(opened, paths)
+    return [layer_files.dropped_counts(opened, paths)]
+
+
+def _single_file(path: str) -> list[LayerTuple]:
+    from napari_diptomo.series import _hyperspy
+    from napari_diptomo.widgets import layer_files
+
+    found = []
+    for signal in _hyperspy.open_signals(path):
+        data = _hyperspy.read(signal)
+        if signal.spectral:
+            data = data.sum(-1)
+        if data.ndim < 2:
+            continue
+        axes = [(axis.scale, axis.offset, axis.unit) for axis in signal.axes[: data.ndim]]
+        found.append(
+            layer_files.picture(data, axes, f'{Path(path).stem} {signal.title}'.strip(), path, signal.spectral)
+        )
+    return found

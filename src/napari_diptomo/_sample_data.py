@@ -1,0 +1,33 @@
+"""Samples for File > Open Sample: simulated maps with counting noise, made offline in seconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari_diptomo.simulate import Phantom
+    from napari_diptomo.widgets.layers import LayerTuple
+
+
+def lamella_maps() -> list[LayerTuple]:
+    """A Ge-Sb-Te lamella: 17 tilts over +-40 degrees, 30 counts at most, jitter of two pixels."""
+    from napari_diptomo.simulate import lamella
+
+    return _maps(lamella(48, voxel_size=2.0), np.arange(-40.0, 41.0, 5.0), 'Ge-Sb-Te lamella')
+
+
+def nanocube_maps() -> list[LayerTuple]:
+    """A nanocube with an FeO core in an Fe3O4 shell: 9 tilts over +-70 degrees."""
+    from napari_diptomo.simulate import eels_phantom
+
+    return _maps(eels_phantom(48), np.linspace(-70.0, 70.0, 9), 'FeO/Fe3O4 nanocube')
+
+
+def _maps(phantom: Phantom, angles: np.ndarray, name: str) -> list[LayerTuple]:
+    from napari_diptomo.simulate import tilt_series
+    from napari_diptomo.widgets.layer_files import dropped_maps
+
+    shifts = np.random.default_rng(1).uniform(-2, 2, (len(angles), 2))
+    return dropped_maps(tilt_series(phantom, angles, peak_counts=30.0, seed=0, shifts=shifts).maps, [name])

@@ -1,0 +1,69 @@
+"""The layers of what was measured: all counts, then the maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Layer
+
+from napari_diptomo.series import MapSeries
+from napari_diptomo.widgets import layers as as_layers
+
+
+class MapsView:
+    """Shows the series and its maps, replacing the earlier ones of the same kind.
+
+    Where the tilts are not evenly spaced a slider cannot tell the angle; then
+    it is written into the corner of the canvas.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._shown: list[Layer] = []
+        self._angles = np.zeros(0)
+        viewer.dims.events.current_step.connect(self._tell_angle)
+
+    def show_series(self, layer: as_layers.LayerTuple, angles: np.ndarray) -> None:
+        """Show the counts of a tilt series; nothing when a dropped file shows them already."""
+        self._replace([layer], angles)
+
+    def show_maps(self, maps: MapSeries) -> None:
+        """Show one layer per channel in place of the sum of counts."""
+        self._replace(as_layers.map_layers(maps), maps.angles)
+
+    def cleanup(self) -> None:
+        """Let go of the viewer."""
+        self._viewer.dims.events.current_step.disconnect(self._tell_angle)
+
+    def _replace(self, parts: list[as_layers.LayerTuple], angles: np.ndarray) -> None:
+        for layer in self._shown:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        self._hide_earlier()
+        self._shown = [Layer.create(*part) for part in parts]
+        for layer in self._shown:
+            self._viewer.add_layer(layer)
+        self._angles = np.asarray(angles, float)
+        self._viewer.dims.ndisplay = 2
+        self._viewer.dims.set_current_step(0, len(angles) // 2)
+        self._viewer.reset_view()
+        self._viewer.canvas.overlays.scale_bar.visible = True
+        self._tell_angle()
+
+    def _hide_earlier(self) -> None:
+        for layer in self._viewer.layers:
+            if as_layers.KEY in layer.metadata:
+                layer.visible = False
+
+    def _tell_angle(self, event: Any = None) -> None:
+        text = self._viewer.canvas.overlays.text
+        uneven = len(self._angles) > 2 and np.ptp(np.diff(self._angles)) > 0.1
+        shown = any(layer.visible and layer in self._viewer.layers for layer in self._shown)
+        if not (uneven and shown and self._viewer.dims.ndim == 4):
+            text.visible = False
+            return
+        index = min(self._viewer.dims.current_step[0], len(self._angles) - 1)
+        text.text = f'tilt {self._angles[index]:.4g}°'
+        text.visible = True

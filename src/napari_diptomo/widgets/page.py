@@ -1,0 +1,112 @@
+"""What the pages of the dock have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from napari.components import ViewerModel
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from napari_diptomo.widgets.maps_view import MapsView
+from napari_diptomo.widgets.session import Session
+from napari_diptomo.widgets.settings import LastUsed
+from napari_diptomo.widgets.thread_job import Job
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every page works with."""
+
+    viewer: ViewerModel
+    session: Session
+    last_used: LastUsed
+    maps_view: MapsView
+
+
+class Page(QWidget):
+    """One stage of the work: its controls, and the job its button starts.
+
+    Subclasses set the class variables, add to `body`, and implement `job` and
+    `done`. `enter` is called whenever the page comes to the front.
+
+    Signals
+    -------
+    changed
+        What `obstacle` says may have changed.
+    """
+
+    changed = Signal()
+    title = ''
+    action = ''
+    explanation = ''
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        #: Where the result is told, to be scrolled to.
+        self.outcome_widget: QWidget | None = None
+        self.context = context
+        self.session = context.session
+        self.body = QVBoxLayout(self)
+        self.body.setContentsMargins(8, 4, 8, 4)
+        self.body.addWidget(words(self.explanation))
+
+    def closed(self) -> str:
+        """Why the page cannot be entered yet, one sentence; empty when it can."""
+        return ''
+
+    def obstacle(self) -> str:
+        """Why its button cannot be pressed, one sentence; empty when it can."""
+        return self.closed()
+
+    def enter(self) -> None:
+        """The page comes to the front."""
+
+    def job(self) -> tuple[Job, str]:
+        """What the button starts, and its title.
+
+        Raises
+        ------
+        DiptomoError
+            A parameter that does not do.
+        """
+        raise TypeError(f'{type(self).__name__} has no job')
+
+    def done(self, result: Any) -> None:
+        """The job ended well."""
+
+    def set_frozen(self, frozen: bool) -> None:
+        """While a job runs, what it was started with cannot be changed."""
+        for form in self.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly):
+            if not isinstance(form, QLabel) and not hasattr(form, 'follow_theme'):
+                form.setEnabled(not frozen)
+
+    def cleanup(self) -> None:
+        """Undo connections to what outlives the page."""
+
+
+def words(text: str) -> QLabel:
+    """Text that wraps and never widens the dock."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setMinimumWidth(10)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return label
+
+
+def heading(text: str) -> QLabel:
+    """A small title within a page."""
+    label = QLabel(f'<b>{text}</b>')
+    label.setContentsMargins(0, 6, 0, 0)
+    return label
+
+
+def scrolling(page: QWidget) -> QScrollArea:
+    """The page in a frame that scrolls downwards only."""
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QFrame.Shape.NoFrame)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setWidget(page)
+    return area

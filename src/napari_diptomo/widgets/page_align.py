@@ -1,0 +1,87 @@
+"""Align: the shifts between the tilts and the tilt axis."""
+
+from __future__ import annotations
+
+import numpy as np
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_diptomo.series import InputError, MapSeries
+from napari_diptomo.widgets import work
+from napari_diptomo.widgets.form import StepForm
+from napari_diptomo.widgets.page import Context, Page, heading, words
+from napari_diptomo.widgets.plots import ShiftPlot
+from napari_diptomo.widgets.thread_job import ThreadJob
+
+
+class AlignPage(Page):
+    """The parameters of the alignment, and the shifts it found.
+
+    The counts are never moved: shifts go into the geometry, so the layers stay
+    where they are and the plot tells what was found.
+    """
+
+    title = 'Align'
+    action = '&Align'
+    explanation = (
+        'Find how far the specimen moved between the tilts. The counts stay as measured: the geometry follows.'
+    )
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(context, parent)
+        self.form: StepForm | None = None
+        self._place = QVBoxLayout()
+        self.body.addLayout(self._place)
+        self.found_heading = heading('Shifts found')
+        self.plot = ShiftPlot()
+        self.found = self.outcome_widget = words('')
+        for widget in (self.found_heading, self.plot, self.found):
+            self.body.addWidget(widget)
+        self.body.addStretch(1)
+        self._show(None)
+        self.session.changed.connect(self._session_changed)
+
+    def closed(self) -> str:
+        return '' if self.session.maps is not None else 'Make maps first, or open ready ones.'
+
+    def enter(self) -> None:
+        if self.form is not None:
+            return
+        from napari_diptomo.align import Align
+
+        self.form = StepForm(Align)
+        self.form.set_value(self.context.last_used.step(Align))
+        self._place.addWidget(self.form)
+
+    def job(self) -> tuple[ThreadJob, str]:
+        self.enter()
+        if self.session.maps is None:
+            raise InputError(self.closed())
+        step = self.form.value()
+        self.context.last_used.remember(step)
+        return ThreadJob(work.running(step, self.session.maps)), 'Align'
+
+    def done(self, maps: MapSeries) -> None:
+        self.session.set_aligned(maps)
+
+    def cleanup(self) -> None:
+        self.plot.cleanup()
+
+    def _session_changed(self) -> None:
+        self._show(self.session.aligned)
+
+    def _show(self, maps: MapSeries | None) -> None:
+        for widget in (self.found_heading, self.plot, self.found):
+            widget.setVisible(maps is not None)
+        if maps is not None:
+            self.plot.set_shifts(maps.angles, maps.shifts, maps.pixel_size)
+            self.found.setText(describe_shifts(maps))
+
+
+def describe_shifts(maps: MapSeries) -> str:
+    """The largest shift and the axis, in nm and pixels."""
+    largest = float(np.abs(maps.shifts).max())
+    axis = maps.axis_shift
+    return (
+        f'Largest shift {largest * maps.pixel_size:.3g} nm ({largest:.2g} pixels); '
+        f'tilt axis {axis * maps.pixel_size:+.3g} nm ({axis:+.2g} pixels) from the middle of the images.'
+    )

@@ -1,0 +1,184 @@
+"""Open: files or a folder in, a tilt series with believed angles out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QWidget
+
+from napari_diptomo.series import DiptomoError, MapSeries, Source, SpectralTiltSeries, Step
+from napari_diptomo.widgets import layers as as_layers
+from napari_diptomo.widgets import work
+from napari_diptomo.widgets.fields import Field, field_for
+from napari_diptomo.widgets.form import pretty, tooltip
+from napari_diptomo.widgets.page import Context, Page, heading, words
+from napari_diptomo.widgets.session import summary
+from napari_diptomo.widgets.thread_job import ThreadJob
+from napari_diptomo.widgets.tilt_table import TiltTable
+
+_LABELS = {'pixel_size': 'Pixel size', 'binning': 'Binning', 'tilt_axis': 'Tilt axis along'}
+
+
+class OpenPage(Page):
+    """Files, angles, pixel size, binning.
+
+    Signals
+    -------
+    start(Job, str)
+        A job that the page's button does not start: the sample.
+    """
+
+    start = Signal(object, str)
+    title = 'Open'
+    action = '&Open'
+    explanation = 'Drop the files of a tilt series here, or their folder: one spectrum image per tilt, or ready maps.'
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(context, parent)
+        self._paths: tuple[str, ...] = ()
+        self.fields: dict[str, Field] = {}
+        self._add_buttons()
+        self.table = TiltTable()
+        self.table.edited.connect(self.changed)
+        self.told = words('')
+        self.body.addWidget(self.table)
+        self.body.addWidget(self.told)
+        self._tell('')
+        self._add_fields()
+        self.body.addWidget(heading('Opened'))
+        self.opened = self.outcome_widget = words('Nothing yet: add files, or load the sample to look around.')
+        self.body.addWidget(self.opened)
+        self.body.addStretch(1)
+
+    def add_paths(self, paths: list[str]) -> None:
+        """Take files or a folder: more files join those that are listed, a folder replaces them."""
+        if not paths:
+            return
+        keep = self._paths if not any(Path(p).is_dir() for p in (*paths, *self._paths)) else ()
+        self._paths = tuple(dict.fromkeys((*keep, *paths)))
+        self._list_files()
+
+    def clear(self) -> None:
+        """Forget the files."""
+        self._paths = ()
+        self._list_files()
+
+    def source(self) -> Source:
+        """What the button will open."""
+        values = {name: field.value() for name, field in self.fields.items()}
+        angles = self.table.angles()
+        paths = self.table.files() if angles is not None else self._paths
+        return Source(paths=paths, angles=angles, **values)
+
+    def obstacle(self) -> str:
+        if self.table.problem:
+            return self.table.problem
+        return '' if self._paths else 'Add the files of a tilt series first.'
+
+    def job(self) -> tuple[ThreadJob, str]:
+        return ThreadJob(work.opening(self.source())), 'Open'
+
+    def done(self, result: work.Opened) -> None:
+        data = result.data
+        if isinstance(data, MapSeries):
+            self.session.set_ready_maps(data)
+            self.context.maps_view.show_maps(data)
+        else:
+            self.session.set_series(data, result.spectrum, result.suggested, result.doubt)
+            source = list(data.recipe.source.paths) if data.recipe is not None else []
+            layer = as_layers.sum_layer(
+                result.image, data.angles, data.pixel_size, source or ['sample'], data.transposed
+            )
+            self.context.maps_view.show_series(layer, data.angles)
+        self.table.show_found(data.angles)
+        self.opened.setText(_describe(data))
+
+    def _add_buttons(self) -> None:
+        row = QHBoxLayout()
+        for text, tip, slot in (
+            ('Add &files…', 'Choose the files of a tilt series, one per tilt, or one stack.', self._choose_files),
+            ('Add f&older…', 'Choose the folder that holds the tilt series.', self._choose_folder),
+            ('Clear', 'Forget the files listed below.', self.clear),
+            ('Load sam&ple', 'Simulate a Ge-Sb-Te lamella with counted EDX spectra.', self._load_sample),
+        ):
+            button = QPushButton(text)
+            button.setToolTip(tip)
+            button.clicked.connect(slot)
+            row.addWidget(button)
+        self.body.addLayout(row)
+
+    def _add_fields(self) -> None:
+        rows = QFormLayout()
+        # A source is no step, but its fields are declared like those of one.
+        for parameter in Step.parameters.__func__(Source):
+            if parameter.name not in _LABELS:
+                continue
+            field = field_for(parameter)
+            field.set_value(parameter.default)
+            field.setToolTip(tooltip(parameter))
+            field.setAccessibleName(pretty(parameter.name))
+            rows.addRow(_LABELS[parameter.name], field)
+            self.fields[parameter.name] = field
+        self.body.addLayout(rows)
+
+    def _tell(self, text: str) -> None:
+        self.told.setText(text)
+        self.told.setVisible(bool(text))
+
+    def _choose_files(self) -> None:
+        paths, _ = QFileDialog.getOpenFileNames(self, 'Files of a tilt series', self._folder())
+        self.add_paths(paths)
+
+    def _choose_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, 'Folder of a tilt series', self._folder())
+        self.add_paths([path] if path else [])
+
+    def _folder(self) -> str:
+        return str(self.context.last_used.value('folder', ''))
+
+    def _load_sample(self) -> None:
+        self.clear()
+        self.start.emit(ThreadJob(work.sample()), 'Sample')
+
+    def _list_files(self) -> None:
+        from napari_diptomo.series._files import find_files
+        from napari_diptomo.series.angles import find_angles
+
+        if not self._paths:
+            self.table.show_files((), None)
+            self._tell('')
+            self.changed.emit()
+            return
+        self.context.last_used.remember_value('folder', str(Path(self._paths[0]).parent))
+        try:
+            found = find_files(self._paths)
+        except DiptomoError as error:
+            self.table.show_files((), None)
+            self._tell(str(error))
+            self._paths = ()
+            self.changed.emit()
+            return
+        try:
+            angles = find_angles(len(found.data), tables=found.tables, files=found.data)
+            self.table.show_files(found.data, angles.angles)
+            self._tell(f'Angles: {angles.source}; change one by a double click.')
+        except DiptomoError:
+            self.table.show_files(found.data, None)
+            self._tell('Angles: as the files say, read when opened; or type them in.')
+        self.changed.emit()
+
+
+def _describe(data: SpectralTiltSeries | MapSeries) -> str:
+    """What was opened, in two or three sentences."""
+    parts = [summary(data.angles) + '.']
+    if isinstance(data, SpectralTiltSeries):
+        _, rows, columns, channels = data.counts.shape
+        parts.append(f'Angles: {data.angle_source}.' if data.angle_source else '')
+        parts.append(f'{columns} x {rows} pixels of {data.pixel_size:.4g} nm, {channels} energy channels.')
+        beam = data.metadata.get('beam_energy')
+        parts.append(f'Beam {beam:g} keV.' if beam else 'The files do not tell the beam energy.')
+    else:
+        _, _, rows, columns = data.data.shape
+        parts.append(f'{columns} x {rows} pixels of {data.pixel_size:.4g} nm; maps of {", ".join(data.channels)}.')
+    return ' '.join(part for part in parts if part)

@@ -1,0 +1,32 @@
+"""The colours of napari's current theme, for what Qt's style sheet does not reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari.settings import get_settings
+from napari.utils.theme import get_system_theme, get_theme
+
+
+@dataclass(frozen=True)
+class PlotColours:
+    """Hex colours of plots and of words that need attention."""
+
+    background: str
+    text: str
+    grid: str
+    accent: str
+    warning: str
+
+
+def plot_colours() -> PlotColours:
+    """As the appearance setting says now."""
+    name = get_settings().appearance.theme
+    theme = get_theme(get_system_theme() if name == 'system' else name)
+    return PlotColours(
+        background=theme.background.as_hex(),
+        text=theme.text.as_hex(),
+        grid=theme.primary.as_hex(),
+        accent=theme.current.as_hex(),
+        warning=theme.warning.as_hex(),
+    )

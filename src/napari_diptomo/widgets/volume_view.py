@@ -1,0 +1,144 @@
+"""A run's volume in the viewer: one additive layer per element that grows with the previews."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image
+
+from napari_diptomo.series import MapSeries, Volume
+from napari_diptomo.widgets import layers as as_layers
+from napari_diptomo.widgets.palette import colours
+
+#: Euler angles in degrees: a lamella seen from above its edge.
+_CAMERA = (20.0, 25.0, 75.0)
+
+
+class VolumeView:
+    """Shows previews and the result of one run, and takes them away again.
+
+    Layers the user deletes stay deleted. Contrast limits follow the data until
+    the user moves a slider.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Where the layers go.
+    maps : MapSeries
+        What is reconstructed: names, pixel size, orientation.
+    method : str
+        Title of the step, for the names.
+    run : int
+        Number of the run.
+    """
+
+    def __init__(self, viewer: ViewerModel, maps: MapSeries, method: str, run: int) -> None:
+        self._viewer = viewer
+        self._maps = maps
+        self._method = method
+        self._run = run
+        self._layers: dict[str, Image] = {}
+        self._free: set[str] = set()
+        self._setting = False
+
+    @property
+    def layers(self) -> list[Image]:
+        """The run's layers that are still in the viewer."""
+        return [layer for layer in self._layers.values() if layer in self._viewer.layers]
+
+    def show(self, frame: np.ndarray) -> None:
+        """Show a preview (channel, z, y, x), which becomes the layers' own."""
+        if self._maps.transposed:
+            frame = np.swapaxes(frame, -1, -2)
+        if not self._layers:
+            self._create(frame)
+            return
+        for name, data in zip(self._maps.channels, frame, strict=True):
+            layer = self._layers[name]
+            if layer in self._viewer.layers:
+                self._update(name, layer, np.ascontiguousarray(data))
+
+    def finish(self, volume: Volume) -> None:
+        """Show the result and write the run's record into the layers."""
+        self.show(volume.data)
+        for index, name in enumerate(volume.channels):
+            record = as_layers.volume_record(volume, index)
+            record['run'] = self._run
+            self._layers[name].metadata[as_layers.KEY] = record
+
+    def discard(self) -> None:
+        """Remove the run's layers; the undo."""
+        for layer in self.layers:
+            self._viewer.layers.remove(layer)
+        self.release()
+
+    def release(self) -> None:
+        """Leave the layers to the user: no limits are set any more."""
+        for layer in self._layers.values():
+            layer.events.contrast_limits.disconnect(self._limits_moved)
+
+    def _create(self, frame: np.ndarray) -> None:
+        hue = colours(self._maps.channels)
+        for name, data in zip(self._maps.channels, frame, strict=True):
+            layer = Image(
+                np.ascontiguousarray(data),
+                name=as_layers.layer_name(name, self._method),
+                colormap=as_layers.colormap(name, hue[name]),
+                blending='additive',
+                rendering='attenuated_mip',
+                attenuation=as_layers.ATTENUATION,
+                contrast_limits=as_layers.contrast_limits(data),
+                metadata={as_layers.KEY: {'kind': 'preview', 'channel': name, 'run': self._run}},
+                **self._grid(data.shape),
+            )
+            self._layers[name] = layer
+            self._free.add(name)
+        self._look_at_volume()
+        for layer in self._layers.values():
+            self._viewer.add_layer(layer)
+            layer.events.contrast_limits.connect(self._limits_moved)
+        self._viewer.reset_view()
+        self._viewer.scene.camera.angles = _CAMERA
+
+    def _look_at_volume(self) -> None:
+        # Maps and earlier volumes in the same place would shine through.
+        for layer in self._viewer.layers:
+            if as_layers.KEY in layer.metadata:
+                layer.visible = False
+        self._viewer.dims.ndisplay = 3
+        self._viewer.canvas.overlays.scale_bar.visible = True
+
+    def _update(self, name: str, layer: Image, data: np.ndarray) -> None:
+        if data.shape != layer.data.shape:
+            grid = self._grid(data.shape)
+            layer.data = data
+            layer.scale, layer.translate = grid['scale'], grid['translate']
+        else:
+            layer.data = data
+        if name not in self._free:
+            return
+        low, high = as_layers.contrast_limits(data)
+        self._setting = True
+        try:
+            # The slider's range does not follow the data by itself, and limits
+            # outside of it are cut.
+            layer.contrast_limits_range = (low, max(float(data.max()), high))
+            layer.contrast_limits = (low, high)
+        finally:
+            self._setting = False
+
+    def _limits_moved(self, event: Any) -> None:
+        if not self._setting:
+            self._free.discard(next((n for n, layer in self._layers.items() if layer is event.source), ''))
+
+    def _grid(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        """Where voxels lie; a preview may be binned."""
+        rows = self._maps.data.shape[-1 if self._maps.transposed else -2]
+        factor = max(1, round(rows / shape[1]))
+        size = self._maps.pixel_size * factor
+        grid = as_layers.volume_grid(shape[0], size)
+        middle = (factor - 1) / 2 * self._maps.pixel_size
+        grid['translate'] = (grid['translate'][0], middle, middle)
+        return grid

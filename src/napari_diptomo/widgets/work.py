@@ -1,0 +1,111 @@
+"""What runs in the background, as functions of an observer; HyperSpy and torch are imported here, when called.
+
+The names of the inner functions are what napari shows when the window is
+closed while they run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_diptomo.series import DiptomoError, MapSeries, Observer, Source, SpectralTiltSeries, Step, Watch
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A tilt series with what the dock shows of it.
+
+    Attributes
+    ----------
+    data : SpectralTiltSeries or MapSeries
+        As opened.
+    image : ndarray (tilt, y, x), float32
+        All counts of every pixel; of ready maps the sum of the channels.
+    spectrum : ndarray (energy,), optional
+        Sum over everything; None for ready maps.
+    suggested : tuple of str
+        Elements that the spectrum seems to hold.
+    doubt : str
+        Why none can be suggested, one sentence.
+    """
+
+    data: SpectralTiltSeries | MapSeries
+    image: np.ndarray
+    spectrum: np.ndarray | None = None
+    suggested: tuple[str, ...] = ()
+    doubt: str = ''
+
+
+def opening(source: Source) -> Callable[[Observer], Opened]:
+    """Open the files, count them up, suggest elements."""
+
+    def open_tilt_series(observer: Observer) -> Opened:
+        from napari_diptomo.series import open_source
+
+        return look_over(open_source(source, observer), observer)
+
+    return open_tilt_series
+
+
+def sample() -> Callable[[Observer], Opened]:
+    """Simulate the sample: a Ge-Sb-Te lamella."""
+
+    def simulate_sample(observer: Observer) -> Opened:
+        from napari_diptomo.simulate import demo_series
+
+        Watch(observer, 'Sample', 1).step(0, message='simulating spectra')
+        return look_over(demo_series().series, observer)
+
+    return simulate_sample
+
+
+def look_over(data: SpectralTiltSeries | MapSeries, observer: Observer | None = None) -> Opened:
+    """Read all counts once, tilt by tilt; the fit of the maps finds them in memory."""
+    if isinstance(data, MapSeries):
+        return Opened(data, data.data.sum(0))
+    from napari_diptomo.spectra._counts import counts_of
+
+    counts = counts_of(data)
+    watch = Watch(observer, 'Counts', len(data.angles))
+    image = np.zeros(data.counts.shape[:3], np.float32)
+    spectrum = np.zeros(data.counts.shape[3])
+    for tilt, angle in enumerate(data.angles):
+        spectra = counts.tilt(tilt)
+        image[tilt] = spectra.sum(axis=1).reshape(image.shape[1:])
+        spectrum += np.asarray(spectra.sum(axis=0)).ravel()
+        watch.step(tilt + 1, message=f'tilt {angle:g}°')
+    suggested, doubt = _suggest(data)
+    return Opened(data, image, spectrum, suggested, doubt)
+
+
+def running(step: Step, data: Any) -> Callable[[Observer], Any]:
+    """Run a short step."""
+
+    def run_step(observer: Observer) -> Any:
+        return step.run(data, observer)
+
+    run_step.__name__ = f'run_{type(step).__name__}'
+    return run_step
+
+
+def saving(result: Any, path: str) -> Callable[[Observer], Any]:
+    """Write a result to a file; gives back what was written."""
+
+    def save_result(observer: Observer) -> Any:
+        return result.save(path)
+
+    return save_result
+
+
+def _suggest(series: SpectralTiltSeries) -> tuple[tuple[str, ...], str]:
+    from napari_diptomo.spectra import suggest_elements
+
+    try:
+        return suggest_elements(series), ''
+    except DiptomoError as error:
+        # A series without an energy scale can still be looked at.
+        return (), str(error)

@@ -1,0 +1,71 @@
+"""Docks on a viewer without a window, small samples, waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.utils.notifications import notification_manager
+
+from napari_diptomo.series import MapSeries
+from napari_diptomo.widgets.dock import TomographyDock
+from napari_diptomo.widgets.settings import LastUsed
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def last_used(tmp_path: Path) -> LastUsed:
+    return LastUsed(tmp_path / 'last-used.json')
+
+
+@pytest.fixture
+def dock(viewer: ViewerModel, last_used: LastUsed, qtbot: Any) -> Iterator[TomographyDock]:
+    dock = TomographyDock(viewer, last_used)
+    qtbot.addWidget(dock)
+    yield dock
+    dock.cleanup()
+
+
+@pytest.fixture
+def settled(qtbot: Any) -> Callable[..., None]:
+    """Wait until the dock's job has ended."""
+
+    def wait(dock: TomographyDock, timeout: int = 60_000) -> None:
+        qtbot.waitUntil(lambda: not dock.runner.busy, timeout=timeout)
+
+    return wait
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    """Messages of the notifications dispatched during the test."""
+    messages: list[str] = []
+
+    def note(notification: Any) -> None:
+        messages.append(str(notification.message))
+
+    notification_manager.notification_ready.connect(note)
+    yield messages
+    notification_manager.notification_ready.disconnect(note)
+
+
+@pytest.fixture
+def maps() -> MapSeries:
+    """Two balls of two elements, 7 tilts, 16 x 16 pixels."""
+    z, y, x = np.mgrid[:16, :16, :16] - 7.5
+    ball = ((x - 2) ** 2 + y**2 + z**2 < 16).astype(float)
+    other = ((x + 3) ** 2 + y**2 + z**2 < 9).astype(float)
+    angles = np.arange(-30.0, 31.0, 10.0)
+    from napari_diptomo.geometry import ParallelBeam
+
+    clean = ParallelBeam(angles, shape=(16, 16, 16)).project(np.stack([ball, other]).astype(np.float32))
+    counts = np.random.default_rng(0).poisson(np.maximum(clean, 0) * 4)
+    return MapSeries(counts, angles, ('Ge', 'Te'), pixel_size=2.0)
