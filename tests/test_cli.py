@@ -135,7 +135,7 @@ def test_info_on_spectra_names_the_source_of_the_angles_and_the_elements():
 
     series = demo_series(size=16).series
     found = facts(series, 'Te, Sb, Ge', 12.3)
-    assert found['angles from'] == 'simulation'
+    assert found['angles'] == 'simulation'
     assert found['counts'] == '12.3 per pixel and tilt'
     assert found['elements seen'] == 'Te, Sb, Ge'
     assert found['HAADF'] == 'yes'

@@ -163,7 +163,7 @@ def test_cancel_before_the_process_exists(maps):
         ('torch', 'The memory ran out; use a higher binning or fewer elements and run again.'),
         ('kill', 'The computing process was ended from outside (signal 9), most likely because memory ran out; use a higher binning or fewer elements and run again.'),
         ('abort', 'The computing process broke down (signal 6, SIGABRT); run again, and report it if it recurs.'),
-        ('runtime', 'Unexpected error: RuntimeError: matrix is singular; run again with --debug and report what it prints.'),
+        ('runtime', 'Unexpected error: RuntimeError: matrix is singular; please report it with its traceback (in a terminal: run again with --debug; in napari: the log).'),
     ],
 )  # fmt: skip
 def test_what_breaks_is_one_sentence(start, how, sentence):

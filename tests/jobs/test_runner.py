@@ -7,7 +7,16 @@ from job_steps import Break, Chatter, Count, NeedsVolume
 import napari_diptomo
 from napari_diptomo.jobs import run
 from napari_diptomo.jobs.transfer import read, write
-from napari_diptomo.series import Cancelled, InputError, Observer, Recipe, Request, SpectralTiltSeries, step_from_dict
+from napari_diptomo.series import (
+    Cancelled,
+    InputError,
+    Observer,
+    Recipe,
+    Request,
+    SpectralTiltSeries,
+    TooLargeError,
+    step_from_dict,
+)
 
 
 def test_run_is_public():
@@ -61,6 +70,15 @@ def test_a_missing_stage_is_named(maps):
     spectra = SpectralTiltSeries(np.zeros((1, 2, 2, 3)), np.arange(3), [0.0], 1.0)
     with pytest.raises(InputError, match=r'Count needs maps .* put EDXMaps before it'):
         run(Recipe(steps=(Count(),)), data=spectra)
+
+
+def test_what_does_not_fit_is_refused_before_it_runs(maps, monkeypatch):
+    from napari_diptomo.jobs import memory
+    from napari_diptomo.reconstruct import SIRT
+
+    monkeypatch.setattr(memory, 'free_memory', lambda: 100_000_000)
+    with pytest.raises(TooLargeError, match=r'^SIRT on these maps needs .* are free; load the series with 2 times'):
+        run(Recipe(steps=(SIRT(device='cpu'),)), data=maps)
 
 
 def test_finish_keeps_and_cancel_does_not(maps):

@@ -65,8 +65,7 @@ def report(result: MapSeries | Volume, path: Path) -> None:
 def show_info(files: Sequence[Path], angles: str | None = None) -> None:
     """Print what a tilt series holds."""
     source = Source(paths=tuple(str(file) for file in files), angles=angles)
-    plan = [Planned('Open')]
-    with TerminalBar(plan) as bar:
+    with TerminalBar([Planned('Open'), Planned('Sum spectrum')]) as bar:
         bar.begin()
         series = open_source(source, bar)
         elements, counts = '', np.nan
@@ -89,7 +88,7 @@ def facts(series: SpectralTiltSeries | MapSeries, elements: str = '', counts: fl
     else:
         low, high = series.energy[0], series.energy[-1]
         spectra = f'{len(series.energy)} channels, {low:.4g} to {high:.4g} {series.energy_unit}'
-        found = {'kind': f'spectra ({spectra})', **found, 'angles from': series.angle_source}
+        found = {'kind': f'spectra ({spectra})', **found, 'angles': series.angle_source}
         shape = series.counts.shape[1:3]
     ny, nx = shape
     size = series.pixel_size

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _PIXELS, _FAST_PIXELS = 48, 32
 _MOST_ELEMENTS = 4
+#: Grid, focused ion beam, contamination: mapped when asked for by name.
+_OF_THE_PREPARATION = ('Cu', 'Ga', 'C')
 _SIMULATED_ELEMENTS = ('Ge', 'Sb', 'Te')
 
 
@@ -185,7 +187,12 @@ def _strongest(series: SpectralTiltSeries, bar: TerminalBar) -> tuple[str, ...]:
     found = suggest_elements(series, observer=bar)
     if not found:
         raise InputError('No element stands out of the spectra; name some with --elements.')
-    return found[:_MOST_ELEMENTS]
+    specimen = [name for name in found if name not in _OF_THE_PREPARATION]
+    chosen = tuple((specimen or list(found))[:_MOST_ELEMENTS])
+    rest = [name for name in found if name not in chosen]
+    others = f' (seen as well: {", ".join(rest)}; choose with --elements)' if rest else ''
+    bar.say(f'Mapping {", ".join(chosen)}{others}.')
+    return chosen
 
 
 def _fitting_binning(folder: str, bar: TerminalBar) -> int:

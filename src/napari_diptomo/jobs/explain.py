@@ -24,7 +24,7 @@ def explain(error: BaseException) -> str:
         return f'The system said: {error.strerror}{name}; check the file and the free disk space.'
     return (
         f'Unexpected error: {type(error).__name__}: {text[:300].rstrip(".")}; '
-        'run again with --debug and report what it prints.'
+        'please report it with its traceback (in a terminal: run again with --debug; in napari: the log).'
     )
 
 
@@ -39,7 +39,7 @@ def explain_death(code: int) -> str:
         except ValueError:
             name = 'unknown'
         return f'The computing process broke down (signal {number}, {name}); run again, and report it if it recurs.'
-    return f'The computing process ended without a result (exit code {code}); run again with --debug and report it.'
+    return f'The computing process ended without a result (exit code {code}); run again, and report it if it recurs.'
 
 
 def _speaks_of_memory(text: str) -> bool:
