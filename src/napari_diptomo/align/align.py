@@ -1,0 +1,113 @@
+"""The step `Align`: shifts of the images and the tilt axis, as geometry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from napari_diptomo.align.chain import chained_shifts
+from napari_diptomo.align.gauge import Axis, axis_in, fixed
+from napari_diptomo.align.matching import Match, matched_shifts
+from napari_diptomo.series import InputError, MapSeries, Observer, Step, Watch, param
+
+#: Images are binned to at most this many pixels for the projection matching.
+_MATCHING_SIZE = 96
+_SMALLEST = 8
+
+
+class Align(Step):
+    """Find where the specimen sits in each image.
+
+    Neighbouring tilts are correlated from the lowest tilt outward, then all
+    images are matched to the projections of one quick reconstruction. One set
+    of shifts serves all channels. The counts stay as they are: shifts and axis
+    go into the geometry.
+    """
+
+    title: ClassVar[str] = 'Align'
+
+    reference: Literal['auto', 'haadf', 'maps'] = param(
+        'auto', 'Images that are compared: HAADF where there are any, else the sum of the maps.'
+    )
+    find_axis: bool = param(
+        True, 'Tell the place of the tilt axis apart from the shifts; the volume is the same either way.'
+    )
+    rounds: int = param(
+        8, 'Rounds of matching all images to one quick reconstruction; 0 compares neighbours only.', ge=0, le=100
+    )
+    max_shift: float = param(
+        0.35,
+        'Largest displacement between neighbouring tilts, as a share of the image; a larger one is not believed.',
+        gt=0.0,
+        le=1.0,
+        advanced=True,
+    )
+    upsampling: int = param(20, 'Displacements are found to this fraction of a pixel.', ge=1, le=200, advanced=True)
+
+    def _run(self, maps: MapSeries, observer: Observer | None) -> MapSeries:
+        images, name = self._reference_images(maps)
+        order = np.argsort(maps.angles, kind='stable')
+        images, angles = images[order], maps.angles[order]
+        watch = Watch(observer, self.title, len(angles) - 1 + self.rounds)
+        chain = chained_shifts(images, angles, self.upsampling, self.max_shift * max(images.shape[1:]), watch)
+        match = self._match(images, angles, chain.shifts, watch)
+        shifts = fixed(match.shifts, angles, match.height)
+        axis = axis_in(shifts, angles, images.shape[2] / 2) if self.find_axis else Axis(0.0, float('inf'))
+        shifts[:, 1] -= axis.shift * (1 - np.cos(np.deg2rad(angles)))
+        in_place = np.empty_like(shifts)
+        in_place[order] = shifts
+        found = {
+            'reference': name,
+            'method': 'neighbours correlated from the lowest tilt outward'
+            + (', then matched to the projections of a reconstruction' if self.rounds else ''),
+            'largest_shift': float(np.abs(shifts).max()),
+            'rms_shift': float(np.sqrt((shifts**2).mean())),
+            'rounds': match.rounds,
+            'likeness_before': match.before,
+            'likeness_after': match.after,
+            'axis_shift': axis.shift,
+            'axis_uncertainty': axis.uncertainty if np.isfinite(axis.uncertainty) else None,
+            'doubtful_angles': [float(angles[i]) for i in chain.doubtful],
+            'seconds': watch.seconds,
+        }
+        return replace(maps, shifts=in_place, axis_shift=axis.shift, notes={**maps.notes, 'align': found})
+
+    def _reference_images(self, maps: MapSeries) -> tuple[np.ndarray, str]:
+        if self.reference == 'haadf' and maps.haadf is None:
+            raise InputError('There are no HAADF images to align; choose the maps as reference.')
+        use_haadf = maps.haadf is not None and self.reference != 'maps'
+        images = np.asarray(maps.haadf if use_haadf else maps.data.sum(axis=0), float)
+        what = 'HAADF images' if use_haadf else 'sum of the maps'
+        if len(images) < 2:
+            raise InputError('There is one tilt only; nothing can be aligned to it.')
+        if min(images.shape[1:]) < _SMALLEST:
+            raise InputError(
+                f'Images of {images.shape[2]} x {images.shape[1]} pixels are too small to be aligned; bin them less.'
+            )
+        flat = [float(angle) for angle, image in zip(maps.angles, images, strict=True) if np.ptp(image) == 0]
+        if flat:
+            raise InputError(
+                f'The {what} at {flat[0]:g} deg is empty, so it cannot be aligned; leave this tilt out or '
+                'choose another reference.'
+            )
+        # A detector's dark level is no mass; fitted maps may be negative.
+        floor = np.percentile(images, 1) if use_haadf else 0.0
+        return np.maximum(images - floor, 0), what
+
+    def _match(self, images: np.ndarray, angles: np.ndarray, shifts: np.ndarray, watch: Watch) -> Match:
+        if self.rounds == 0:
+            return Match(shifts, 0.0, 0.0, 0, 0.0)
+        n = -(-max(images.shape[1:]) // _MATCHING_SIZE)
+        small = _binned(images, n)
+        found = matched_shifts(small, angles, shifts / n, self.upsampling, self.rounds, watch, len(angles) - 1)
+        return replace(found, shifts=found.shifts * n, height=found.height * n)
+
+
+def _binned(images: np.ndarray, n: int) -> np.ndarray:
+    """Mean of n x n pixels about the middle, so that shifts scale by n alone."""
+    tilts, ny, nx = images.shape
+    y0, x0 = (ny % n) // 2, (nx % n) // 2
+    y, x = ny // n, nx // n
+    return images[:, y0 : y0 + y * n, x0 : x0 + x * n].reshape(tilts, y, n, x, n).mean(axis=(2, 4))
