@@ -57,11 +57,14 @@ def test_the_result_is_the_average_that_predicts_the_held_out_counts_best(maps):
     assert volume.notes['held_out_share'] == 0.1
 
 
-def test_finish_keeps_the_best_so_far_within_one_iteration(maps):
-    script = Script(at=7, word=Request.FINISH)
+@pytest.mark.parametrize('at', [7, 10])
+def test_finish_keeps_the_best_so_far_within_one_iteration(maps, at):
+    script = Script(at=at, word=Request.FINISH)
     volume = DIPmTV(iterations=1000, **SMALL).run(maps, script)
-    assert script.seen[-1].iteration == 7
-    assert volume.notes['iterations'] == 7
+    assert script.seen[-1].iteration == at
+    assert volume.notes['iterations'] == at
+    assert volume.scores['iteration'] == sorted(set(volume.scores['iteration']))
+    assert volume.scores['iteration'][-1] == at
     assert volume.data.max() > 0
 
 

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Literal
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 _SLOPE = 0.2
+Padding = Literal['zeros', 'reflect']
 
 
 class UNet(nn.Module):
@@ -48,10 +50,10 @@ class UNet(nn.Module):
         normalisation: str = 'group',
         head: int = 0,
         output: str = 'softplus',
-        padding: str = 'zeros',
+        padding: Padding = 'zeros',
     ) -> None:
         super().__init__()
-        norm = nn.BatchNorm3d if normalisation == 'batch' else _group_norm
+        norm: Callable[[int], nn.Module] = nn.BatchNorm3d if normalisation == 'batch' else _group_norm
         above = [inputs, *widths[:-1]]
         self.output = output
         self.down = nn.ModuleList(
@@ -110,7 +112,7 @@ def _group_norm(channels: int) -> nn.GroupNorm:
 
 
 def _block(
-    a: int, b: int, kernel: int, norm: Callable[[int], nn.Module], padding: str, stride: int = 1
+    a: int, b: int, kernel: int, norm: Callable[[int], nn.Module], padding: Padding, stride: int = 1
 ) -> list[nn.Module]:
     conv = nn.Conv3d(a, b, kernel, stride=stride, padding=kernel // 2, padding_mode=padding)
     return [conv, norm(b), nn.LeakyReLU(_SLOPE, inplace=True)]

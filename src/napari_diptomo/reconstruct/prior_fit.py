@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,18 +32,16 @@ def fit_prior(step: DIPmTV, problem: Problem, observer: Observer | None) -> Volu
     state = watch.load_state()
     if state is not None:
         fit.restore(state)
-    x, i = fit.best.x, fit.iteration
     while fit.iteration < step.iterations:
         losses = fit.iterate()
         i, x = fit.iteration, fit.average
-        last = i == step.iterations
-        fit.best.see(i, x, losses, last)
+        fit.best.see(i, x, losses, last=i == step.iterations)
         watch.save_state(fit.state)
-        if watch.step(i, losses, fit.best.validation, lambda x=x: problem.frame(x)):
+        if watch.step(i, losses, fit.best.validation, partial(problem.frame, x)):
             fit.best.see(i, x, losses, last=True)
             break
     notes = {
-        **fit.best.notes(i),
+        **fit.best.notes(fit.iteration),
         'preset': step.preset,
         'precision': 'bf16' if fit.bf16 else 'float32',
         'parameters': fit.parameters,

@@ -10,6 +10,7 @@ so with held-out counts the iterate that predicts them best is returned.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from napari_diptomo.reconstruct.base import Reconstruction
@@ -54,7 +55,7 @@ class SIRT(Reconstruction):
             loss = float(fit_term(problem, problem.expected(x), poisson))
             x = iteration(x)
             best.see(i, x, {'data': loss}, last=i == self.iterations)
-            if watch.step(i, {'data': loss}, best.validation, lambda x=x: problem.frame(x)):
+            if watch.step(i, {'data': loss}, best.validation, partial(problem.frame, x)):
                 break
         return self._volume(problem, best.x, best.scores, {**best.notes(i), 'seconds': watch.seconds})
 

@@ -34,7 +34,7 @@ class Best:
 
     def __init__(self, problem: Problem, poisson: bool, every: int = 1, patience: int | None = None) -> None:
         self._problem, self._poisson, self._every, self._patience = problem, poisson, every, patience
-        self.x: torch.Tensor | None = None
+        self.x: torch.Tensor = problem.zeros()
         self.iteration = 0
         self.validation: float | None = None
         self._lowest = float('inf')
@@ -50,14 +50,15 @@ class Best:
     def see(self, iteration: int, x: torch.Tensor, losses: Mapping[str, float], last: bool = False) -> None:
         """Take note of an iterate; a copy is kept when it is the best so far."""
         self._seen = iteration
-        if iteration % self._every and not last:
+        seen_before = bool(self.scores['iteration']) and self.scores['iteration'][-1] == iteration
+        if seen_before or (iteration % self._every and not last):
             return
         self.validation = held_out_term(self._problem, x, self._poisson)
         self.scores['iteration'].append(float(iteration))
         self.scores['validation'].append(float('nan') if self.validation is None else self.validation)
         for name, value in losses.items():
             self.scores.setdefault(name, []).append(float(value))
-        if self.validation is None or self.validation < self._lowest or self.x is None:
+        if self.validation is None or self.validation < self._lowest or not self.iteration:
             self._lowest = float('inf') if self.validation is None else self.validation
             self.iteration = iteration
             self.x = x.detach().clone()
