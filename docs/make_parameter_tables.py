@@ -10,6 +10,8 @@ import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+from pydantic import BaseModel
+
 import napari_diptomo
 from napari_diptomo.series import Parameter, Source, Step
 
@@ -32,23 +34,26 @@ def public_steps() -> list[type[Step]]:
     return found
 
 
-def section(name: str, about: str, parameters: tuple[Parameter, ...]) -> str:
+def section(kind: type[BaseModel]) -> str:
+    # The source of a recipe is no step, but its fields are declared in the same way.
+    name = 'source' if kind is Source else kind.__name__
+    parameters = Step.parameters.__func__(kind)  # type: ignore[attr-defined]
     lines = [
         f'## {name}',
         '',
-        about,
+        first_paragraph(kind.__doc__),
         '',
         '| parameter | values | default | unit | what it does |',
         '|---|---|---|---|---|',
     ]
-    lines += [row(parameter) for parameter in parameters]
+    lines += [row(parameter, open_ends(kind, parameter.name)) for parameter in parameters]
     return '\n'.join(lines) + '\n'
 
 
-def row(parameter: Parameter) -> str:
+def row(parameter: Parameter, open_ends: tuple[bool, bool]) -> str:
     cells = (
         f'`{parameter.name}`' + (' (More)' if parameter.advanced else ''),
-        values(parameter),
+        values(parameter, *open_ends),
         shown(parameter.default),
         parameter.unit,
         parameter.description,
@@ -56,18 +61,21 @@ def row(parameter: Parameter) -> str:
     return '| ' + ' | '.join(cell.replace('|', '\\|').replace('\n', ' ') for cell in cells) + ' |'
 
 
-def values(parameter: Parameter) -> str:
+def open_ends(kind: type[BaseModel], name: str) -> tuple[bool, bool]:
+    """Whether the lower and the upper limit themselves are excluded."""
+    limits = kind.model_fields[name].metadata
+    return any(hasattr(item, 'gt') for item in limits), any(hasattr(item, 'lt') for item in limits)
+
+
+def values(parameter: Parameter, above: bool, below: bool) -> str:
     if parameter.choices:
         return ', '.join(f'`{choice}`' for choice in parameter.choices)
-    low, high = parameter.minimum, parameter.maximum
-    limits = ''
-    if low is not None and high is not None:
-        limits = f', {low:g} to {high:g}'
-    elif low is not None:
-        limits = f', from {low:g}'
-    elif high is not None:
-        limits = f', up to {high:g}'
-    return in_words(parameter.annotation) + limits
+    parts = [in_words(parameter.annotation)]
+    if parameter.minimum is not None:
+        parts.append(f'{"above" if above else "from"} {parameter.minimum:g}')
+    if parameter.maximum is not None:
+        parts.append(f'{"below" if below else "up to"} {parameter.maximum:g}')
+    return ', '.join(parts)
 
 
 def in_words(annotation: Any) -> str:
@@ -98,14 +106,8 @@ def first_paragraph(docstring: str | None) -> str:
     return ' '.join((docstring or '').strip().split('\n\n')[0].split())
 
 
-def parameters_of_source() -> tuple[Parameter, ...]:
-    # The source is no step, but is described by the same kind of fields.
-    return Step.parameters.__func__(Source)  # type: ignore[attr-defined]
-
-
 def main(path: Path) -> None:
-    parts = [HEAD, section('source', first_paragraph(Source.__doc__), parameters_of_source())]
-    parts += [section(kind.__name__, first_paragraph(kind.__doc__), kind.parameters()) for kind in public_steps()]
+    parts = [HEAD, *(section(kind) for kind in (Source, *public_steps()))]
     path.write_text('\n'.join(parts), encoding='utf-8')
 
 
