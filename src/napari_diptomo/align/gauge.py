@@ -6,8 +6,8 @@ Image t shows the point (x, y, z) at
 
 Moving the whole specimen by (dx, dy, dz) changes s_x by dx cos t + dz sin t and
 s_y by dy: no image can tell one from the other. This freedom is used so that
-the image of the lowest tilt stays where it is and the mass lies at middle
-height.
+the mass lies at middle height and the shifts are as small as they can be, which
+keeps most of every image in the volume.
 
 The place a of the tilt axis adds a (1 - cos t): the free shifts hold it
 already. It is told apart from them only as that smooth part which leaves the
@@ -20,7 +20,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-
 
 _CLEAR = 3.0  # standard deviations
 
@@ -42,12 +41,11 @@ def without_gauge(shifts: np.ndarray, angles: np.ndarray) -> np.ndarray:
 
 
 def fixed(shifts: np.ndarray, angles: np.ndarray, height: float = 0.0) -> np.ndarray:
-    """The same shifts with the lowest tilt unmoved and mass from ``height`` (pixels) brought to the middle."""
+    """The same shifts, as small as motions along y and x make them, with mass from ``height`` brought to the middle."""
     t = np.deg2rad(angles)
-    lowest = int(np.argmin(np.abs(angles)))
     along_x = shifts[:, 1] + height * np.sin(t)
-    along_x = along_x - along_x[lowest] / np.cos(t[lowest]) * np.cos(t)
-    return np.stack([shifts[:, 0] - shifts[lowest, 0], along_x], axis=1)
+    along_x = along_x - (along_x @ np.cos(t)) / (np.cos(t) @ np.cos(t)) * np.cos(t)
+    return np.stack([shifts[:, 0] - shifts[:, 0].mean(), along_x], axis=1)
 
 
 def axis_in(shifts: np.ndarray, angles: np.ndarray, largest: float) -> Axis:

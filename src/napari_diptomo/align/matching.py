@@ -28,7 +28,7 @@ _SETTLED = 0.02  # pixels, rms
 
 @dataclass(frozen=True)
 class Match:
-    """Shifts (tilt, 2) in pixels; likeness of images and projections before and after; height of the mass in pixels."""
+    """Shifts (tilt, 2) in pixels; likeness of images and projections before and after; height of the specimen in pixels."""
 
     shifts: np.ndarray
     before: float
@@ -65,7 +65,7 @@ def matched_shifts(
         score = float(np.mean([likeness(a, b) for a, b in zip(targets, pictures, strict=True)]))
         before = score if taken == 0 else before
         if score > best_likeness:
-            best, best_likeness, height = current, score, _height(volume)
+            best, best_likeness, height = current, score, _height(volume, images.shape[2])
         if taken == rounds:
             break
         found = np.array([displacement(a, b, upsampling) for a, b in zip(targets, pictures, strict=True)])
@@ -98,8 +98,15 @@ def _inverse(sums: np.ndarray) -> np.ndarray:
     return (sums > 1e-3) / np.maximum(sums, 1e-3)
 
 
-def _height(volume: np.ndarray) -> float:
-    """Middle of the mass along z, in pixels from the middle of the volume; the haze of the wedge left out."""
-    solid = np.maximum(volume - 0.3 * volume.max(), 0).sum(axis=(1, 2))
+def _height(volume: np.ndarray, columns: int) -> float:
+    """Height of the specimen in pixels from the middle of the volume.
+
+    Mass is smeared along z over the whole wedge; detail is sharpest where it
+    is, so the planes are weighted by the energy of their detail.
+    """
+    beyond = (volume.shape[2] - columns) // 2
+    planes = volume[:, :, beyond : beyond + columns]
+    energy = np.array([(prepared(plane) ** 2).sum() for plane in planes])
+    weight = np.maximum(energy - 0.5 * energy.max(), 0)
     z = np.arange(len(volume)) - (len(volume) - 1) / 2
-    return float((z * solid).sum() / solid.sum()) if solid.sum() > 0 else 0.0
+    return float((z * weight).sum() / weight.sum()) if weight.sum() > 0 else 0.0
