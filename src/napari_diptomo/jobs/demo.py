@@ -120,7 +120,8 @@ def _simulated(settings: DemoSettings, bar: TerminalBar) -> DemoResult:
 
     bar.begin('Simulate')
     simulated = demo_series(size=_FAST_PIXELS if settings.fast else _PIXELS)
-    maps = _maps(simulated.series, settings.elements or _SIMULATED_ELEMENTS, bar)
+    series = replace(simulated.series, recipe=Recipe())
+    maps = _maps(series, settings.elements or _SIMULATED_ELEMENTS, bar)
     maps, error = in_the_frame_of_the_truth(maps, simulated)
     # Saved with their geometry, so that the recipe runs anywhere the folder is copied to.
     maps.save(settings.output / 'maps.hspy')
@@ -130,7 +131,7 @@ def _simulated(settings: DemoSettings, bar: TerminalBar) -> DemoResult:
     if maps.channels != truth.channels:
         index = [truth.channels.index(name) for name in maps.channels]
         truth = replace(truth, data=truth.data[index], channels=maps.channels)
-    return DemoResult(simulated.series, maps, _volumes(maps, dip, bar), truth, error)
+    return DemoResult(series, maps, _volumes(maps, dip, bar), truth, error)
 
 
 def _measured(settings: DemoSettings, bar: TerminalBar) -> DemoResult:
