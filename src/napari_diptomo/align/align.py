@@ -92,15 +92,15 @@ class Align(Step):
                 f'The {what} at {flat[0]:g} deg is empty, so it cannot be aligned; leave this tilt out or '
                 'choose another reference.'
             )
-        # A detector's dark level is no mass; fitted maps may be negative.
-        floor = np.percentile(images, 1) if use_haadf else 0.0
-        return np.maximum(images - floor, 0), what
+        # A detector's dark level is no mass.
+        return images - (np.percentile(images, 1) if use_haadf else 0.0), what
 
     def _match(self, images: np.ndarray, angles: np.ndarray, shifts: np.ndarray, watch: Watch) -> Match:
         if self.rounds == 0:
             return Match(shifts, 0.0, 0.0, 0, 0.0)
         n = -(-max(images.shape[1:]) // _MATCHING_SIZE)
-        small = _binned(images, n)
+        # Fitted maps may be negative; clipped before binning their noise would turn into mass.
+        small = np.maximum(_binned(images, n), 0)
         found = matched_shifts(small, angles, shifts / n, self.upsampling, self.rounds, watch, len(angles) - 1)
         return replace(found, shifts=found.shifts * n, height=found.height * n)
 

@@ -66,7 +66,7 @@ def _from_rows(path: Path, rows: list[list[str]], heading: list[str]) -> AngleTa
         return None
     # Without a heading a leading 0, 1, 2, ... counts the rows; it is no angle.
     candidates = named or [i for i in numeric if not (len(numeric) > 1 and _counts_rows(columns[i]))] or numeric
-    angles = tuple(float(value) for value in columns[candidates[0]])
+    angles = tuple(value for value in columns[candidates[0]] if value is not None)
     if max(map(abs, angles)) > 180:
         return None
     texts = [i for i in range(len(columns)) if i not in numeric]

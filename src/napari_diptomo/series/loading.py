@@ -99,12 +99,12 @@ def open_source(source: Source, observer: Observer | None = None) -> SpectralTil
     for number, path in enumerate(files.data, start=1):
         opened.append(_hyperspy.open_signals(path))
         watch.step(number, message=path.name)
-    spectra = [spectra_in(signals) for signals in opened]
-    first = spectra[0]
-    if first is None and not any(spectra):
+    spectra = [found for signals in opened if (found := spectra_in(signals)) is not None]
+    if not spectra:
         return _maps_or_nothing(files.data, opened, files.tables, source)
     if len(files.data) > 1:
         return series_of_files(files.data, opened, files.tables, source)
+    first = spectra[0]
     if len(first.shape) == 3:
         raise InputError(f'{first.path.name} is one tilt only; choose the files of all tilts or their folder.')
     return series_of_stack(first, opened[0], files.tables, source)

@@ -23,12 +23,10 @@ from napari_diptomo.series.recipe import Recipe
 
 FORMAT = 1
 _KEY = 'napari_diptomo'
-_MAP_ARRAYS = ('angles', 'shifts', 'variance', 'held_out', 'background', 'mixing', 'gain', 'haadf')
-_MAP_VALUES = ('channels', 'pixel_size', 'axis_shift', 'held_out_share', 'transposed', 'notes')
-_VOLUME_ARRAYS = ('std',)
-_VOLUME_VALUES = ('channels', 'voxel_size', 'scores', 'transposed', 'notes')
-#: What has the axes y and x of a volume, and is swapped back with them.
-_LIKE_VOLUME = ('data', 'std')
+_MAP_ARRAYS: tuple[str, ...] = ('angles', 'shifts', 'variance', 'held_out', 'background', 'mixing', 'gain', 'haadf')
+_MAP_VALUES: tuple[str, ...] = ('channels', 'pixel_size', 'axis_shift', 'held_out_share', 'transposed', 'notes')
+_VOLUME_ARRAYS: tuple[str, ...] = ('std',)
+_VOLUME_VALUES: tuple[str, ...] = ('channels', 'voxel_size', 'scores', 'transposed', 'notes')
 
 
 def save(obj: MapSeries | Volume, path: str | os.PathLike[str]) -> Path | tuple[Path, ...]:
@@ -112,29 +110,30 @@ def _whole(
     kind: str, data: np.ndarray, arrays: dict[str, np.ndarray], values: dict[str, Any], recipe: Recipe | None
 ) -> MapSeries | Volume:
     if kind == 'map series':
-        return MapSeries(data=data, recipe=recipe, **arrays, **values)
-    swapped = {name: _swapped(array, values['transposed']) for name, array in arrays.items()}
-    return Volume(data=_swapped(data, values['transposed']), recipe=recipe, **swapped, **values)
+        parts: dict[str, Any] = {**arrays, **values}
+        return MapSeries(data=data, recipe=recipe, **parts)
+    parts = {name: _swapped(array, values['transposed']) for name, array in arrays.items()} | values
+    return Volume(data=_swapped(data, values['transposed']), recipe=recipe, **parts)
 
 
 def _write_hspy(obj: MapSeries | Volume, path: Path) -> None:
-    is_map = isinstance(obj, MapSeries)
-    names, values = (_MAP_ARRAYS, _MAP_VALUES) if is_map else (_VOLUME_ARRAYS, _VOLUME_VALUES)
-    arrays = {name: getattr(obj, name) for name in names if getattr(obj, name) is not None}
-    data = obj.data
-    if not is_map:
-        data = _swapped(data, obj.transposed)
-        arrays = {name: _swapped(array, obj.transposed) for name, array in arrays.items()}
+    if isinstance(obj, MapSeries):
+        kind, names, values = 'map series', _MAP_ARRAYS, _MAP_VALUES
+        axes = _map_axes(obj)
+        swap = False
+    else:
+        kind, names, values = 'volume', _VOLUME_ARRAYS, _VOLUME_VALUES
+        swap = obj.transposed
+        axes = _volume_axes(_swapped(obj.data, swap).shape, obj.voxel_size)
+    arrays = {name: _swapped(getattr(obj, name), swap) for name in names if getattr(obj, name) is not None}
     metadata = {
         'format': FORMAT,
-        'kind': 'map series' if is_map else 'volume',
+        'kind': kind,
         'arrays': arrays,
         'values': json.dumps({name: getattr(obj, name) for name in values}, default=_jsonable),
         'recipe': json.dumps(None if obj.recipe is None else obj.recipe.to_dict()),
     }
-    axes = _map_axes(obj) if is_map else _volume_axes(data.shape, obj.voxel_size)
-    title = ', '.join(obj.channels)
-    _hyperspy.write(path, data, axes, title, {_KEY: metadata})
+    _hyperspy.write(path, _swapped(obj.data, swap), axes, ', '.join(obj.channels), {_KEY: metadata})
 
 
 def _map_axes(maps: MapSeries) -> list[dict[str, Any]]:

@@ -43,7 +43,7 @@ def param(
     **limits
         pydantic constraints: ``ge``, ``gt``, ``le``, ``lt``.
     """
-    extra = {'unit': unit, 'advanced': advanced}
+    extra: Any = {'unit': unit, 'advanced': advanced}
     return Field(default, description=description, json_schema_extra=extra, **limits)
 
 
