@@ -24,8 +24,8 @@ _log = logging.getLogger('napari_diptomo')
 
 def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[Any]] | None:
     """The reader for these files or this folder, None where it cannot help."""
-    paths = [path] if isinstance(path, str) else list(path)
     try:
+        paths = [path] if isinstance(path, str) else list(path)
         return read if paths and all(_is_ours(Path(p)) for p in paths) else None
     except (OSError, TypeError, ValueError):
         return None
@@ -103,7 +103,7 @@ def _single_file(path: str) -> list[LayerTuple]:
             data = data.sum(-1)
         if data.ndim < 2:
             continue
-        axes = [(axis.scale, axis.offset, axis.unit) for axis in signal.axes[: data.ndim]]
+        axes = [(axis.scale, axis.offset, axis.units) for axis in signal.axes[: data.ndim]]
         found.append(
             layer_files.picture(data, axes, f'{Path(path).stem} {signal.title}'.strip(), path, signal.spectral)
         )

@@ -66,9 +66,18 @@ def test_layers_remember_the_run(volume: Volume) -> None:
 
 
 def test_limits_ignore_hot_pixels() -> None:
-    data = np.full((100, 100), 2.0)
+    data = np.zeros((100, 100))
+    data[:10] = 2.0
     data[0, 0] = 1e6
     assert layers.contrast_limits(data) == (0.0, 2.0)
+
+
+def test_limits_of_an_even_image_leave_room() -> None:
+    assert layers.contrast_limits(np.full((10, 10), 2.0)) == (0.0, 4.0)
+
+
+def test_limits_start_at_nothing_though_noise_is_below() -> None:
+    assert layers.contrast_limits(np.random.default_rng(0).normal(0, 1, 10_000))[0] == 0.0
 
 
 @pytest.mark.parametrize('data', [np.zeros((4, 4)), np.full((2, 2), np.nan)])

@@ -6,6 +6,7 @@ import weakref
 from typing import Any
 
 from napari.components import ViewerModel
+from qtpy.compat import isalive
 from qtpy.QtCore import QMimeData, QObject, QTimer, Signal
 
 from napari_diptomo.widgets.layers import KEY
@@ -24,10 +25,11 @@ _docks: weakref.WeakSet[Dropped] = weakref.WeakSet()
 
 def hand_over(paths: list[str]) -> bool:
     """Give files that napari was asked to read to the dock that is open; False when there is none."""
-    for dropped in _docks:
-        dropped.add(paths)
-        return True
-    return False
+    # With its viewer a dock goes without a farewell: only its C++ half is gone.
+    alive = [dropped for dropped in _docks if isalive(dropped)]
+    if alive:
+        alive[0].add(paths)
+    return bool(alive)
 
 
 class Dropped(QObject):

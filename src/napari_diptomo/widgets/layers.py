@@ -49,6 +49,7 @@ def contrast_limits(data: np.ndarray, high: float = 99.9) -> tuple[float, float]
     """From nothing to a high percentile, so that a few hot pixels do not set the limits.
 
     Fitted counts scatter about zero; what is below is noise and stays black.
+    Where nothing stands out the limits leave room: an even volume is half bright.
 
     Parameters
     ----------
@@ -64,7 +65,9 @@ def contrast_limits(data: np.ndarray, high: float = 99.9) -> tuple[float, float]
     sample = sample[np.isfinite(sample)]
     if sample.size == 0:
         return 0.0, 1.0
-    top = float(np.percentile(sample, high))
+    middle, top = (float(value) for value in np.percentile(sample, (50, high)))
+    # The first iterates are even all over; at their own level they would be white.
+    top = max(top, 2 * middle)
     if top <= 0:
         top = max(float(sample.max()), 1e-6)
     return 0.0, top

@@ -15,8 +15,8 @@ from napari_diptomo.widgets import layers as as_layers
 class MapsView:
     """Shows the series and its maps, replacing the earlier ones of the same kind.
 
-    Where the tilts are not evenly spaced a slider cannot tell the angle; then
-    it is written into the corner of the canvas.
+    napari's slider counts images, so the tilt angle is written into the corner
+    of the canvas.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -24,6 +24,7 @@ class MapsView:
         self._shown: list[Layer] = []
         self._angles = np.zeros(0)
         viewer.dims.events.current_step.connect(self._tell_angle)
+        viewer.dims.events.ndisplay.connect(self._tell_angle)
 
     def show_series(self, layer: as_layers.LayerTuple, angles: np.ndarray) -> None:
         """Show the counts of a tilt series; nothing when a dropped file shows them already."""
@@ -36,16 +37,17 @@ class MapsView:
     def cleanup(self) -> None:
         """Let go of the viewer."""
         self._viewer.dims.events.current_step.disconnect(self._tell_angle)
+        self._viewer.dims.events.ndisplay.disconnect(self._tell_angle)
 
     def _replace(self, parts: list[as_layers.LayerTuple], angles: np.ndarray) -> None:
         for layer in self._shown:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
         self._hide_earlier()
+        self._angles = np.asarray(angles, float)
         self._shown = [Layer.create(*part) for part in parts]
         for layer in self._shown:
             self._viewer.add_layer(layer)
-        self._angles = np.asarray(angles, float)
         self._viewer.dims.ndisplay = 2
         self._viewer.dims.set_current_step(0, len(angles) // 2)
         self._viewer.reset_view()
@@ -59,9 +61,8 @@ class MapsView:
 
     def _tell_angle(self, event: Any = None) -> None:
         text = self._viewer.canvas.overlays.text
-        uneven = len(self._angles) > 2 and np.ptp(np.diff(self._angles)) > 0.1
         shown = any(layer.visible and layer in self._viewer.layers for layer in self._shown)
-        if not (uneven and shown and self._viewer.dims.ndim == 4):
+        if not (shown and self._viewer.dims.ndim == 4 and self._viewer.dims.ndisplay == 2):
             text.visible = False
             return
         index = min(self._viewer.dims.current_step[0], len(self._angles) - 1)

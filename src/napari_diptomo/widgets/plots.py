@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from napari.settings import get_settings
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
@@ -42,6 +43,10 @@ class ThemedPlot(pg.GraphicsLayoutWidget):
 
     def follow_theme(self, event: Any = None) -> None:
         """Take on the colours of the current theme."""
+        if not isalive(self):
+            # Gone with its viewer; the setting still knows it.
+            self.cleanup()
+            return
         colours = plot_colours()
         self.setBackground(colours.background)
         for plot in self.plots:
@@ -122,7 +127,7 @@ class SpectrumPlot(ThemedPlot):
 
     def follow_theme(self, event: Any = None) -> None:
         super().follow_theme(event)
-        if hasattr(self, '_curve'):
+        if isalive(self) and hasattr(self, '_curve'):
             self._curve.setPen(pg.mkPen(plot_colours().text, width=1))
 
     def _mark(self, label: str, energy: float, peak: float, height: float, colour: str) -> None:

@@ -91,7 +91,7 @@ class Stages(QWidget):
     def bring_into_view(self, widget: QWidget | None) -> None:
         """Scroll the page in front to this widget, once Qt has laid it out."""
         self._wanted = widget
-        QTimer.singleShot(50, self._scroll)
+        QTimer.singleShot(250, self._scroll)
 
     def set_running(self, running: bool) -> None:
         """While a job runs the parameters stay as they were given."""

@@ -1,0 +1,162 @@
+"""In a real window: the dock by its manifest, closing it, closing napari, dropping files."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QMimeData, QUrl
+from qtpy.QtWidgets import QDockWidget
+
+from napari_diptomo.reconstruct import DIPmTV
+from napari_diptomo.series import MapSeries
+from napari_diptomo.widgets import work
+from napari_diptomo.widgets.drops import hand_over, paths_of
+
+ENDLESS = DIPmTV(preset='fast', iterations=5000, widths=(8, 8), skips=(2, 2))
+
+
+@pytest.fixture
+def window(make_napari_viewer: Any) -> Any:
+    return make_napari_viewer()
+
+
+def opened(window: Any) -> Any:
+    _, dock = window.window.add_plugin_dock_widget('napari-diptomo', 'Tomography')
+    return dock
+
+
+def running(dock: Any, maps: MapSeries, qtbot: Any) -> Any:
+    """Start an endless run and wait for its process."""
+    dock.open_page.done(work.look_over(maps))
+    page = dock.reconstruct_page
+    dock.stages.go_to(page)
+    page.forms[ENDLESS.title].set_value(ENDLESS)
+    dock.run_page()
+    child = dock.runner.job.child
+    qtbot.waitUntil(lambda: child.pid is not None, timeout=20_000)
+    return child
+
+
+def test_the_manifest_opens_the_dock(window: Any) -> None:
+    dock = opened(window)
+    assert dock.viewer is not None
+    assert dock.sizeHint().width() <= 450
+    assert dock.minimumSizeHint().width() <= 450, 'fits beside the canvas on 1366 x 768'
+    assert dock.minimumSizeHint().height() <= 640
+
+
+def test_the_x_of_the_dock_kills_the_child(window: Any, maps: MapSeries, qtbot: Any) -> None:
+    dock = opened(window)
+    child = running(dock, maps, qtbot)
+    frame = dock.parent()
+    assert isinstance(frame, QDockWidget)
+    frame.destroyOnClose()
+    qtbot.waitUntil(lambda: not child.is_alive, timeout=5_000)
+    window.layers.clear()
+    window.add_image(np.zeros((4, 4)))
+
+
+def test_closing_napari_kills_the_child(make_napari_viewer: Any, maps: MapSeries, qtbot: Any) -> None:
+    window = make_napari_viewer()
+    dock = opened(window)
+    child = running(dock, maps, qtbot)
+    dock.runner.frame.connect(lambda *_: None)
+    del dock
+    window.close()
+    qtbot.waitUntil(lambda: not child.is_alive, timeout=5_000)
+    qtbot.wait(200)
+
+
+def test_dropped_files_are_listed(window: Any, tmp_path: Path, qtbot: Any) -> None:
+    dock = opened(window)
+    for angle in (-10, 0, 10):
+        (tmp_path / f'{angle}.bcf').write_bytes(b'x')
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in tmp_path.iterdir()])
+    assert sorted(paths_of(mime)) == sorted(str(path) for path in tmp_path.iterdir())
+    dock.open_page.add_paths(paths_of(mime))
+    assert [dock.open_page.table.item(row, 0).text() for row in range(3)] == ['-10.bcf', '0.bcf', '10.bcf']
+    assert [dock.open_page.table.item(row, 1).text() for row in range(3)] == ['-10', '0', '10']
+
+
+def test_what_napari_reads_goes_to_the_open_dock(window: Any, tmp_path: Path, qtbot: Any) -> None:
+    dock = opened(window)
+    taken: list[list[str]] = []
+    dock._dropped.files.connect(taken.append)
+    paths = [tmp_path / f'{angle}.bcf' for angle in (-10, 0, 10)]
+    for path in paths:
+        path.write_bytes(b'x')
+        assert hand_over([str(path)])
+    qtbot.waitUntil(lambda: bool(taken), timeout=3_000)
+    assert taken == [[str(path) for path in paths]]
+    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=30_000)
+    dock.cleanup()
+    assert not hand_over(['x'])
+
+
+def test_the_sample_is_taken_over_by_the_dock(window: Any, qtbot: Any) -> None:
+    window.open_sample('napari-diptomo', 'lamella')
+    assert [layer.name for layer in window.layers] == ['Ge maps', 'Sb maps', 'Te maps']
+    dock = opened(window)
+    qtbot.waitUntil(lambda: dock.session.maps is not None, timeout=5_000)
+    assert dock.session.maps.channels == ('Ge', 'Sb', 'Te')
+    assert len(window.layers) == 3
+
+
+def test_the_volume_is_seen_in_its_colours(make_napari_viewer: Any, maps: MapSeries, qtbot: Any) -> None:
+    window = make_napari_viewer(show=True)
+    dock = opened(window)
+    dock.runs.begin(maps, 'SIRT')
+    z, y, x = np.mgrid[:16, :16, :16] - 7.5
+    ball = (x**2 + y**2 + z**2 < 25).astype(np.float32)
+    dock.runs.show(np.stack([ball, np.zeros_like(ball)]))
+    picture = window.screenshot(canvas_only=True, flash=False)[..., :3].astype(float)
+    blue = (picture[..., 2] > 100) & (picture[..., 2] > 1.5 * picture[..., 0])
+    assert blue.sum() > 500, 'germanium is sky blue'
+
+
+def test_a_theme_chosen_after_the_viewer_is_gone_harms_nobody(make_napari_viewer: Any) -> None:
+    from napari.settings import get_settings
+
+    window = make_napari_viewer()
+    dock = opened(window)
+    plot = dock.reconstruct_page.course
+    window.close()
+    get_settings().appearance.theme = 'light'
+    get_settings().appearance.theme = 'dark'
+    assert plot is not None
+
+
+def test_the_plots_follow_the_theme(window: Any) -> None:
+    from napari.settings import get_settings
+
+    dock = opened(window)
+    plot = dock.reconstruct_page.course
+    dark = plot.backgroundBrush().color().lightness()
+    get_settings().appearance.theme = 'light'
+    assert plot.backgroundBrush().color().lightness() > dark + 100
+    get_settings().appearance.theme = 'dark'
+
+
+def test_opening_the_dock_imports_neither_torch_nor_hyperspy() -> None:
+    import subprocess
+
+    code = (
+        'import sys\n'
+        'from qtpy.QtWidgets import QApplication\n'
+        'app = QApplication([])\n'
+        'from napari.components import ViewerModel\n'
+        'from napari_diptomo.widgets import TomographyDock\n'
+        'dock = TomographyDock(ViewerModel())\n'
+        'print([m for m in ("torch", "hyperspy", "exspy", "rsciio", "astra") if m in sys.modules])\n'
+        'dock.cleanup()\n'
+    )
+    begun = time.monotonic()
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip().splitlines()[-1] == '[]', done.stderr[-2000:]
+    assert time.monotonic() > begun
