@@ -8,6 +8,7 @@ code 1; ``--debug`` shows the traceback.
 from __future__ import annotations
 
 import contextlib
+import os
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,8 @@ Debug = Annotated[bool, typer.Option('--debug', help='Show the traceback when so
 
 def main() -> None:
     """Entry point of the ``diptomo`` command."""
+    # See napari_diptomo.jobs._talk.patient_environment; the demo computes in this process.
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     app()
 
 

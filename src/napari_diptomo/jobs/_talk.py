@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,16 @@ from napari_diptomo.jobs.messages import (
     parse_message,
 )
 from napari_diptomo.series import DiptomoError
+
+
+def patient_environment() -> dict[str, str]:
+    """The environment, with OpenMP threads that sleep while they wait.
+
+    By default they spin. Where another process wants the cores (a viewer that
+    paints, a second run) that made an iteration on two cores five times
+    slower; it must be said before torch is loaded.
+    """
+    return {'OMP_WAIT_POLICY': 'PASSIVE', **os.environ}
 
 
 class JobState(Enum):
@@ -166,6 +177,7 @@ class Talk:
                 text=True,
                 encoding='utf-8',
                 errors='replace',
+                env=patient_environment(),
                 creationflags=getattr(subprocess, 'CREATE_NO_WINDOW', 0),
             )
             if self._preview_shape is not None:
