@@ -94,7 +94,8 @@ def spectrum(path: Path, energy: np.ndarray, counts: np.ndarray, lines: Mapping[
     axis.step(energy, np.maximum(counts, 0.5), where='mid', color='#9cc9f5', lw=0.8)
     axis.set_yscale('log')
     axis.set_xlim(float(energy[0]), float(energy[-1]))
-    axis.set_ylim(max(float(counts[counts > 0].min(initial=1.0)) * 0.5, 0.5), float(counts.max()) * 6)
+    floor = float(np.percentile(counts, 2)) * 0.3
+    axis.set_ylim(max(floor, 0.5), float(counts.max()) * 6)
     ordered = sorted(lines.items(), key=lambda item: item[1])
     for place, (name, position) in enumerate(ordered):
         hue = _HUES[list(lines).index(name) % len(_HUES)]
@@ -164,7 +165,8 @@ def _blend(images: Sequence[np.ndarray], limits: Sequence[float]) -> np.ndarray:
     total = np.zeros((*images[0].shape, 3))
     for number, (image, limit) in enumerate(zip(images, limits, strict=True)):
         total += np.clip(image / limit, 0, 1)[..., None] * np.array(to_rgb(_HUES[number % len(_HUES)]))
-    return np.clip(total, 0, 1)
+    # Where all elements are together the sum of their colours is white and tells nothing.
+    return np.clip(total / max(1.0, len(images) / 2), 0, 1)
 
 
 def _colour_map(hue: str) -> Any:
