@@ -11,7 +11,7 @@ from napari.layers import Layer
 
 from napari_diptomo.series import MapSeries, Recipe, Source, Volume
 from napari_diptomo.widgets import layers
-from napari_diptomo.widgets.palette import HUES, colours
+from napari_diptomo.widgets.palette import HUES, colours, opacity
 
 ANGLES = np.array([-40.0, -35.0, -30.0, -25.0])
 
@@ -95,3 +95,11 @@ def test_one_element_one_colour() -> None:
     assert len(set(colours(('O', 'Ge', 'Mg', 'Si', 'Fe', 'S', 'Ni')).values())) == 7
     assert colours(('Ge_K',))['Ge_K'] == colours(('Ge',))['Ge']
     assert set(colours(map(str, range(12))).values()) == set(HUES)
+
+
+def test_mixtures_do_not_all_turn_white() -> None:
+    assert opacity([HUES[0]]) == 1.0
+    four = [HUES[i] for i in (0, 3, 4, 5)]
+    brightest = np.array([[int(hue[i : i + 2], 16) / 255 for i in (1, 3, 5)] for hue in four]).sum(0).max()
+    assert opacity(four) * brightest == pytest.approx(1.6)
+    assert opacity([]) == 1.0

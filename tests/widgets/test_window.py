@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QMimeData, QUrl
+from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QDockWidget
 
 from napari_diptomo.reconstruct import DIPmTV
 from napari_diptomo.series import MapSeries
 from napari_diptomo.widgets import work
-from napari_diptomo.widgets.drops import hand_over, paths_of
+from napari_diptomo.widgets.drops import hand_over
 
 ENDLESS = DIPmTV(preset='fast', iterations=5000, widths=(8, 8), skips=(2, 2))
 
@@ -72,16 +73,30 @@ def test_closing_napari_kills_the_child(make_napari_viewer: Any, maps: MapSeries
     qtbot.wait(200)
 
 
-def test_dropped_files_are_listed(window: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_dropped_files_are_listed_and_opened(window: Any, tmp_path: Path, qtbot: Any, told: list[str]) -> None:
     dock = opened(window)
     for angle in (-10, 0, 10):
         (tmp_path / f'{angle}.bcf').write_bytes(b'x')
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(path)) for path in tmp_path.iterdir()])
-    assert sorted(paths_of(mime)) == sorted(str(path) for path in tmp_path.iterdir())
-    dock.open_page.add_paths(paths_of(mime))
-    assert [dock.open_page.table.item(row, 0).text() for row in range(3)] == ['-10.bcf', '0.bcf', '10.bcf']
-    assert [dock.open_page.table.item(row, 1).text() for row in range(3)] == ['-10', '0', '10']
+    where, keys, buttons = QPointF(9, 9), Qt.KeyboardModifier.NoModifier, Qt.MouseButton.LeftButton
+    enter = QDragEnterEvent(where.toPoint(), Qt.DropAction.CopyAction, mime, buttons, keys)
+    dock.dragEnterEvent(enter)
+    assert enter.isAccepted()
+    dock.dropEvent(QDropEvent(where, Qt.DropAction.CopyAction, mime, buttons, keys))
+    table = dock.open_page.table
+    assert [table.item(row, 0).text() for row in range(3)] == ['-10.bcf', '0.bcf', '10.bcf']
+    assert [table.item(row, 1).text() for row in range(3)] == ['-10', '0', '10']
+    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=30_000)
+    assert len(told) == 1, 'they are no real files'
+
+
+def test_the_settings_page_has_our_settings(window: Any) -> None:
+    from napari_diptomo.widgets import settings
+
+    assert settings._compute() is not None
+    assert settings.preview_seconds() == 1.0
+    assert settings.default_device() == 'auto'
 
 
 def test_what_napari_reads_goes_to_the_open_dock(window: Any, tmp_path: Path, qtbot: Any) -> None:

@@ -25,6 +25,7 @@ class ElementPicker(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.line = QLineEdit()
+        self.line.setAcceptDrops(False)
         self.line.setPlaceholderText('for example Ge, Sb, Te')
         self.line.setToolTip(
             '<qt>Elements to map, separated by commas. A line family can be named too: Pt_M instead of Pt.</qt>'

@@ -182,6 +182,8 @@ class TextField(Field):
 
     def __init__(self) -> None:
         super().__init__(QLineEdit())
+        # Files dropped here are meant for the dock.
+        self.editor.setAcceptDrops(False)
         self.editor.editingFinished.connect(self._emit)
 
     def value(self) -> str:

@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from napari_diptomo.series import MapSeries, Recipe, Volume
-from napari_diptomo.widgets.palette import colours
+from napari_diptomo.widgets.palette import colours, opacity
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
@@ -98,6 +98,7 @@ def map_layers(maps: MapSeries, colour: dict[str, str] | None = None) -> list[La
                 'name': f'{name} maps',
                 'colormap': colormap(name, colour[name]),
                 'blending': 'additive',
+                'opacity': opacity(colour.values()),
                 'contrast_limits': contrast_limits(data[index]),
                 'metadata': {
                     KEY: Provenance(
@@ -160,6 +161,7 @@ def volume_layers(volume: Volume, method: str = '', colour: dict[str, str] | Non
                 'name': layer_name(name, method),
                 'colormap': colormap(name, colour[name]),
                 'blending': 'additive',
+                'opacity': opacity(colour.values()),
                 'rendering': 'attenuated_mip',
                 'attenuation': ATTENUATION,
                 'contrast_limits': contrast_limits(data[index]),

@@ -67,4 +67,5 @@ class MapsView:
             return
         index = min(self._viewer.dims.current_step[0], len(self._angles) - 1)
         text.text = f'tilt {self._angles[index]:.4g}°'
+        text.position = 'top_left'
         text.visible = True

@@ -21,6 +21,9 @@ HUES = (
     '#d0d0d0',  # grey
 )
 
+#: Brightest channel of all colours together; above one, single elements stay bright while mixtures saturate late.
+_FULL = 1.6
+
 _SKY, _ORANGE, _PURPLE, _GREEN, _YELLOW, _RED, _BLUE, _GREY = range(8)
 
 _PREFERRED = {
@@ -62,3 +65,19 @@ def colours(channels: Iterable[str]) -> dict[str, str]:
         free = [hue for hue in (*HUES[wanted:], *HUES[:wanted]) if hue not in chosen.values()]
         chosen[name] = free[0] if free else HUES[wanted]
     return chosen
+
+
+def opacity(hues: Iterable[str]) -> float:
+    """How strongly each of several additive layers may shine.
+
+    Where all elements of a specimen are together their colours add up; at full
+    strength the whole volume would be white.
+
+    Parameters
+    ----------
+    hues : iterable of str
+        The colours shown together, ``'#rrggbb'``.
+    """
+    rgb = [[int(hue[i : i + 2], 16) / 255 for i in (1, 3, 5)] for hue in hues]
+    brightest = max(map(sum, zip(*rgb, strict=True)), default=0.0)
+    return 1.0 if brightest <= _FULL else _FULL / brightest

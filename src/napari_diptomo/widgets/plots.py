@@ -19,8 +19,8 @@ from napari_diptomo.widgets.palette import HUES
 from napari_diptomo.widgets.theme import plot_colours
 
 _HEIGHT = 170
-#: Of a label in the spectrum, decades of counts.
-_LABEL_HEIGHT = 0.75
+#: Of a label in the spectrum, as a share of the height.
+_LABEL = 0.15
 
 
 class ThemedPlot(pg.GraphicsLayoutWidget):
@@ -111,6 +111,7 @@ class SpectrumPlot(ThemedPlot):
         if self._energy.size == 0:
             return
         low, high = self.plot.getViewBox().viewRange()[0]
+        tall = _LABEL * (float(np.log10(self._counts.max())) + 0.5)
         taken: list[tuple[float, float]] = []
         for element, (label, energy) in sorted(lines.items(), key=lambda item: item[1][1]):
             near = np.abs(self._energy - energy).argmin()
@@ -118,12 +119,12 @@ class SpectrumPlot(ThemedPlot):
             height = peak
             # Labels of neighbouring lines go above one another.
             for place, level in taken:
-                if abs(place - energy) < 0.11 * (high - low) and abs(height - level) < _LABEL_HEIGHT:
-                    height = level + _LABEL_HEIGHT
+                if abs(place - energy) < 0.11 * (high - low) and abs(height - level) < tall:
+                    height = level + tall
             taken.append((energy, height))
             self._mark(label, energy, peak, height, colours.get(element, HUES[-1]))
         top = max([height for _, height in taken], default=0.0)
-        self.plot.setYRange(0, max(np.log10(self._counts.max()) + 0.5, top + _LABEL_HEIGHT), padding=0)
+        self.plot.setYRange(0, max(np.log10(self._counts.max()) + 0.5, top + 1.5 * tall), padding=0)
 
     def follow_theme(self, event: Any = None) -> None:
         super().follow_theme(event)
@@ -145,12 +146,16 @@ class ShiftPlot(ThemedPlot):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
         self.plot = self.plots[0]
-        self.plot.addLegend(offset=(1, 1), labelTextSize='8pt')
+        self.plot.setTitle(
+            f'<span style="color: {HUES[0]}">● across the axis (x)</span> &nbsp; '
+            f'<span style="color: {HUES[1]}">■ along the axis (y)</span>',
+            size='9pt',
+        )
         self.plot.setLabel('bottom', 'tilt / deg')
         self.plot.setLabel('left', 'shift / nm')
         self.plot.showGrid(y=True, alpha=0.2)
-        self._x = self.plot.plot(name='across the axis (x)', pen=HUES[0], symbol='o', symbolSize=5, symbolBrush=HUES[0])
-        self._y = self.plot.plot(name='along the axis (y)', pen=HUES[1], symbol='s', symbolSize=5, symbolBrush=HUES[1])
+        self._x = self.plot.plot(pen=HUES[0], symbol='o', symbolSize=5, symbolBrush=HUES[0])
+        self._y = self.plot.plot(pen=HUES[1], symbol='s', symbolSize=5, symbolBrush=HUES[1])
         self.follow_theme()
 
     def set_shifts(self, angles: np.ndarray, shifts: np.ndarray, pixel_size: float) -> None:

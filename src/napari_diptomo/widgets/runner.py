@@ -2,7 +2,7 @@
 
 The window asks; nothing is called across threads or processes. A timer
 drains the job's messages and, at a slower beat, takes its newest preview.
-The beat of the previews stretches to five times what showing one costs, so
+The beat of the previews stretches to ten times what showing one costs, so
 that a large volume does not make the window sluggish.
 
 Closing the dock or the viewer destroys the runner. Its timer dies with it, and
@@ -22,7 +22,7 @@ from napari_diptomo.widgets.thread_job import Job
 
 _POLL_MS = 60
 #: Showing previews may take this share of the window's time.
-_SHARE = 0.2
+_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class Runner(QObject):
         self.preview_cost = 0.0
         self._title = ''
         self._job: Job | None = None
-        self._next_frame = 0.0
         self._frame_begun = 0.0
+        self._last_poll = 0.0
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL_MS)
         self._timer.timeout.connect(self._poll)
@@ -95,7 +95,8 @@ class Runner(QObject):
         assert self._job is None, 'one job at a time'
         self._job = self._reaper.job = job
         self._title = title
-        self._next_frame = 0.0
+        self._frame_begun = 0.0
+        self._last_poll = time.monotonic()
         self.preview_cost = 0.0
         self.started.emit(title)
         try:
@@ -120,6 +121,10 @@ class Runner(QObject):
         job = self._job
         if job is None:
             return
+        now = time.monotonic()
+        # A repaint comes some time after the layers were changed and shows in
+        # nothing but this timer being late.
+        self.preview_cost += max(now - self._last_poll - 2 * _POLL_MS / 1e3, 0.0)
         # Asked before the messages are fetched: what a job says with its last
         # breath must not be missed.
         over = job.over
@@ -129,23 +134,17 @@ class Runner(QObject):
                 return
         if over:
             self._end(Outcome(self._title, job.result, job.error))
-        elif time.monotonic() >= self._next_frame:
+        elif now - self._frame_begun >= max(self.preview_seconds, self.preview_cost / _SHARE):
             self._show_frame(job)
+        self._last_poll = time.monotonic()
 
     def _show_frame(self, job: Job) -> None:
         newest = job.latest_frame()
         if newest is None:
             return
         self._frame_begun = time.monotonic()
-        self._next_frame = float('inf')
         self.frame.emit(*newest)
-        # A zero timer fires after the posted repaint, so the cost holds both.
-        QTimer.singleShot(0, self._frame_shown)
-
-    def _frame_shown(self) -> None:
-        now = time.monotonic()
-        self.preview_cost = now - self._frame_begun
-        self._next_frame = self._frame_begun + max(self.preview_seconds, self.preview_cost / _SHARE)
+        self.preview_cost = time.monotonic() - self._frame_begun
 
     def _end(self, outcome: Outcome) -> None:
         self._timer.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import QPoint, QTimer, Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
     QHBoxLayout,
@@ -101,7 +101,12 @@ class Stages(QWidget):
     def _scroll(self) -> None:
         area = self._stack.currentWidget()
         if self._wanted is not None and isinstance(area, QScrollArea) and area.isAncestorOf(self._wanted):
-            area.ensureWidgetVisible(self._wanted, 0, 10)
+            # What has just been shown has no place before the layout is done.
+            self.current.layout().activate()
+            # Not ensureWidgetVisible: of a plot it looks at the text cursor it has not got.
+            top = self._wanted.mapTo(self.current, QPoint(0, 0)).y()
+            area.ensureVisible(0, top + self._wanted.height(), 0, 10)
+            area.ensureVisible(0, top, 0, 10)
 
     def _show(self, index: int) -> None:
         self.buttons[index].setChecked(True)

@@ -10,10 +10,11 @@ from napari.layers import Image
 
 from napari_diptomo.series import MapSeries, Volume
 from napari_diptomo.widgets import layers as as_layers
-from napari_diptomo.widgets.palette import colours
+from napari_diptomo.widgets.palette import colours, opacity
 
 #: Euler angles in degrees: a lamella seen from above its edge.
 _CAMERA = (20.0, 25.0, 75.0)
+_ZOOM = 0.75
 
 
 class VolumeView:
@@ -87,6 +88,7 @@ class VolumeView:
                 name=as_layers.layer_name(name, self._method),
                 colormap=as_layers.colormap(name, hue[name]),
                 blending='additive',
+                opacity=opacity(hue.values()),
                 rendering='attenuated_mip',
                 attenuation=as_layers.ATTENUATION,
                 contrast_limits=as_layers.contrast_limits(data),
@@ -101,6 +103,8 @@ class VolumeView:
             layer.events.contrast_limits.connect(self._limits_moved)
         self._viewer.reset_view()
         self._viewer.scene.camera.angles = _CAMERA
+        # Seen from a corner a box is wider than from the front.
+        self._viewer.scene.camera.zoom *= _ZOOM
 
     def _look_at_volume(self) -> None:
         # Maps and earlier volumes in the same place would shine through.

@@ -1,0 +1,146 @@
+"""Make the pictures of the docs: napari with the dock, page by page.
+
+    python docs/make_screenshots.py
+    python docs/make_screenshots.py --data FOLDER --elements O,Mg,Si,Fe --binning 8 --out DIR
+
+Runs under Xvfb where there is no screen. Without a folder it shows the sample.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+IMAGES = Path(__file__).parent / 'images'
+
+
+class Tour:
+    """A napari window with the dock, led from page to page.
+
+    Parameters
+    ----------
+    out : Path
+        Folder for the pictures.
+    size : tuple of int
+        Of the window, pixels.
+    """
+
+    def __init__(self, out: Path, size: tuple[int, int]) -> None:
+        import napari
+        from qtpy.QtWidgets import QApplication
+
+        self._app = QApplication.instance() or QApplication([])
+        self._out = out
+        self.viewer = napari.Viewer(show=True)
+        self.settle(1.0)
+        self.viewer.window.resize(*size)
+        _, self.dock = self.viewer.window.add_plugin_dock_widget('napari-diptomo', 'Tomography')
+        self.settle(1.0)
+
+    def settle(self, seconds: float = 1.0) -> None:
+        """Let the window paint."""
+        end = time.monotonic() + seconds
+        self.until(lambda: time.monotonic() >= end)
+
+    def until(self, done: Callable[[], bool], timeout: float = 900.0) -> None:
+        """Let the window live until `done`."""
+        end = time.monotonic() + timeout
+        while not done():
+            if time.monotonic() > end:
+                sys.exit('The tour took too long.')
+            self._app.processEvents()
+            time.sleep(0.01)
+
+    def idle(self) -> None:
+        """Wait for the running stage."""
+        self.until(lambda: not self.dock.runner.busy)
+        self.settle()
+
+    def picture(self, name: str) -> None:
+        """Save what the window shows."""
+        self.settle()
+        self.viewer.screenshot(str(self._out / f'{name}.png'), canvas_only=False, flash=False)
+        print(self._out / f'{name}.png', flush=True)
+
+
+def lead(tour: Tour, arguments: argparse.Namespace) -> None:
+    """Open, maps, align, run: a picture of each."""
+    dock = tour.dock
+    tour.picture('0-empty')
+    if arguments.data:
+        dock.open_page.fields['binning'].set_value(arguments.binning)
+        dock.open_paths([arguments.data])
+    else:
+        dock.open_page._load_sample()
+    tour.idle()
+    tour.picture('1-open')
+    dock.stages.go_on()
+    if arguments.elements:
+        dock.maps_page.picker.set_elements(tuple(arguments.elements.split(',')))
+    dock.run_page()
+    tour.idle()
+    tour.picture('2-maps')
+    dock.stages.go_on()
+    dock.run_page()
+    tour.idle()
+    tour.picture('3-align')
+    dock.stages.go_on()
+    _set(dock, arguments)
+    tour.until(lambda: 'Needs' in dock.reconstruct_page.estimate.text())
+    tour.picture('4-reconstruct')
+    dock.run_page()
+    tour.until(lambda: dock.run_bar.bar.value() > arguments.iterations / 3 or not dock.runner.busy)
+    tour.picture('5-running')
+    tour.idle()
+    tour.picture('6-volume')
+
+
+def _set(dock: Any, arguments: argparse.Namespace) -> None:
+    page = dock.reconstruct_page
+    form = page.forms[page.method.currentText()]
+    form.fields['preset'].set_value('fast')
+    form.fields['iterations'].set_value(arguments.iterations)
+    if arguments.thickness:
+        form.fields['thickness'].set_value(arguments.thickness)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--data', help='folder of a tilt series; without it the sample')
+    parser.add_argument('--elements', help='separated by commas')
+    parser.add_argument('--binning', type=int, default=1)
+    parser.add_argument('--thickness', type=float, help='nm')
+    parser.add_argument('--iterations', type=int, default=150)
+    parser.add_argument('--size', default='1366x768')
+    parser.add_argument('--theme', default='dark')
+    parser.add_argument('--out', type=Path, default=IMAGES)
+    arguments = parser.parse_args()
+    if sys.platform.startswith('linux') and not os.environ.get('DISPLAY') and not os.environ.get('WAYLAND_DISPLAY'):
+        xvfb = shutil.which('xvfb-run')
+        if xvfb is None:
+            print('There is no screen and no Xvfb; `make system` installs it.')
+            return 1
+        screen = f'-screen 0 {arguments.size}x24'
+        os.execv(xvfb, [xvfb, '-a', '-s', screen, sys.executable, *sys.argv])
+    # Nobody's own settings shall be in the pictures, nor the pictures' in theirs.
+    os.environ['NAPARI_CONFIG'] = str(Path(tempfile.mkdtemp()) / 'settings.yaml')
+    from napari.settings import get_settings
+
+    get_settings().appearance.theme = arguments.theme
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    width, height = (int(number) for number in arguments.size.split('x'))
+    tour = Tour(arguments.out, (width, height))
+    lead(tour, arguments)
+    tour.viewer.close()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
