@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,32 @@ def test_volume_and_recipe_are_saved(
     dock.reconstruct_page._save_recipe()
     assert np.array_equal(load(tmp_path / 'v.hspy').data, volume.data)
     assert Recipe.load(tmp_path / 'r.json').steps == recipe.steps
+
+
+def test_a_change_after_opening_is_not_silently_ignored(dock: TomographyDock, maps: MapSeries, tmp_path: Path) -> None:
+    path = maps.save(tmp_path / 'maps.hspy')
+    dock.open_page.add_paths([str(path)])
+    with_maps(dock, maps)
+    assert '7 tilts' in dock.open_page.opened.text()
+    dock.open_page.fields['binning'].set_value(2)
+    assert 'press Open' in dock.open_page.opened.text()
+
+
+def test_unaligned_maps_are_remarked_on(dock: TomographyDock, maps: MapSeries) -> None:
+    with_maps(dock, maps)
+    dock.stages.go_to(dock.reconstruct_page)
+    assert dock.reconstruct_page.unaligned.isVisibleTo(dock)
+    dock.session.set_aligned(replace(maps, shifts=np.ones((7, 2))))
+    assert not dock.reconstruct_page.unaligned.isVisibleTo(dock)
+
+
+def test_damaged_spectra_can_be_looked_at_and_say_what_is_wrong(
+    dock: TomographyDock, series: SpectralTiltSeries, settled: Settled, told: list[str]
+) -> None:
+    dock.open_page.done(work.look_over(replace(series, energy_unit='eV')))
+    dock.stages.go_to(dock.maps_page)
+    assert 'keV' in dock.maps_page.hint.text()
+    dock.maps_page.picker.set_elements(('Te',))
+    dock.run_page()
+    settled(dock)
+    assert len(told) == 1

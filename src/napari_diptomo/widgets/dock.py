@@ -164,6 +164,7 @@ class TomographyDock(QWidget):
 
     def _show_frame(self, frame: Any, iteration: int) -> None:
         self.runs.show(frame)
+        self.reconstruct_page.told.setText(f'The viewer shows iteration {iteration}.')
 
     def _ended(self, outcome: Outcome) -> None:
         page, self._running_page = self._running_page, None

@@ -89,7 +89,8 @@ class MapsPage(Page):
         self._series = series
         self.made.setText('')
         self.plot.setVisible(series is not None)
-        self.picker.setEnabled(series is not None)
+        self.picker.setVisible(series is not None)
+        self.hint.setText('')
         if series is None:
             return
         self.plot.set_spectrum(series.energy, self.session.spectrum, series.energy_unit)

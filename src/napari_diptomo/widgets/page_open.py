@@ -40,7 +40,7 @@ class OpenPage(Page):
         self.fields: dict[str, Field] = {}
         self._add_buttons()
         self.table = TiltTable()
-        self.table.edited.connect(self.changed)
+        self.table.edited.connect(self._edited)
         self.told = words('')
         self.body.addWidget(self.table)
         self.body.addWidget(self.told)
@@ -93,6 +93,7 @@ class OpenPage(Page):
             self.context.maps_view.show_series(layer, data.angles)
         self.table.show_found(data.angles)
         self.opened.setText(_describe(data))
+        self.changed.emit()
 
     def _add_buttons(self) -> None:
         row = QHBoxLayout()
@@ -116,11 +117,17 @@ class OpenPage(Page):
                 continue
             field = field_for(parameter)
             field.set_value(parameter.default)
+            field.changed.connect(self._edited)
             field.setToolTip(tooltip(parameter))
             field.setAccessibleName(pretty(parameter.name))
             rows.addRow(_LABELS[parameter.name], field)
             self.fields[parameter.name] = field
         self.body.addLayout(rows)
+
+    def _edited(self) -> None:
+        if self.session.angles is not None and self._paths:
+            self.opened.setText('Changed since it was opened: press Open to read it anew.')
+        self.changed.emit()
 
     def _tell(self, text: str) -> None:
         self.told.setText(text)

@@ -47,6 +47,8 @@ class ReconstructPage(Page):
         self.method.setAccessibleName('Method')
         self.method.setToolTip('<qt>DIPm-TV for few counts and a missing wedge; SIRT for a first look in seconds.</qt>')
         self.method.currentTextChanged.connect(self._method_changed)
+        self.unaligned = words('These maps are not aligned: go back to Align, unless they were aligned before.')
+        self.body.addWidget(self.unaligned)
         row = QHBoxLayout()
         label = QLabel('Met&hod')
         label.setBuddy(self.method)
@@ -181,6 +183,8 @@ class ReconstructPage(Page):
         self.body.addWidget(self.result_row)
 
     def _session_changed(self) -> None:
+        maps = self.session.input_maps
+        self.unaligned.setVisible(maps is not None and not maps.shifts.any())
         self.result_row.setVisible(self.session.volume is not None)
         if self.isVisible():
             self._ask_estimate()

@@ -52,7 +52,7 @@ class ProcessJob:
         self._worker = create_worker(reconstruction_in_a_child_process, self.child)
         # Quitting a worker leaves its generator suspended: `finally` in there
         # would not be reached.
-        self._worker.aborted.connect(self.child.cancel)
+        self._worker.aborted.connect(self.cancel)
         self._worker.start()
 
     def messages(self) -> list[Any]:
@@ -78,6 +78,9 @@ class ProcessJob:
 
     def cancel(self) -> None:
         self.child.cancel()
+        # Nothing is kept, so there is nothing to wait for: on a busy machine
+        # the grace that the child gets could last longer than a second.
+        self.child.kill()
 
     def kill(self) -> None:
         self.child.kill()

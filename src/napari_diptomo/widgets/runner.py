@@ -2,7 +2,7 @@
 
 The window asks; nothing is called across threads or processes. A timer
 drains the job's messages and, at a slower beat, takes its newest preview.
-The beat of the previews stretches to ten times what showing one costs, so
+The beat of the previews stretches to five times what showing one costs, so
 that a large volume does not make the window sluggish.
 
 Closing the dock or the viewer destroys the runner. Its timer dies with it, and
@@ -22,7 +22,7 @@ from napari_diptomo.widgets.thread_job import Job
 
 _POLL_MS = 60
 #: Showing previews may take this share of the window's time.
-_SHARE = 0.1
+_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class Runner(QObject):
         self._title = ''
         self._job: Job | None = None
         self._frame_begun = 0.0
+        self._frames = 0
         self._last_poll = 0.0
         self._timer = QTimer(self)
         self._timer.setInterval(_POLL_MS)
@@ -96,6 +97,7 @@ class Runner(QObject):
         self._job = self._reaper.job = job
         self._title = title
         self._frame_begun = 0.0
+        self._frames = 0
         self._last_poll = time.monotonic()
         self.preview_cost = 0.0
         self.started.emit(title)
@@ -134,15 +136,23 @@ class Runner(QObject):
                 return
         if over:
             self._end(Outcome(self._title, job.result, job.error))
-        elif now - self._frame_begun >= max(self.preview_seconds, self.preview_cost / _SHARE):
+        elif now - self._frame_begun >= self._interval:
             self._show_frame(job)
         self._last_poll = time.monotonic()
+
+    @property
+    def _interval(self) -> float:
+        """Seconds between two previews."""
+        # The first makes the layers and their shaders and says nothing of the next.
+        cost = self.preview_cost if self._frames > 1 else 0.0
+        return max(self.preview_seconds, cost / _SHARE)
 
     def _show_frame(self, job: Job) -> None:
         newest = job.latest_frame()
         if newest is None:
             return
         self._frame_begun = time.monotonic()
+        self._frames += 1
         self.frame.emit(*newest)
         self.preview_cost = time.monotonic() - self._frame_begun
 

@@ -14,7 +14,7 @@ from napari_diptomo.widgets.palette import colours, opacity
 
 #: Euler angles in degrees: a lamella seen from above its edge.
 _CAMERA = (20.0, 25.0, 75.0)
-_ZOOM = 0.75
+_ZOOM = 0.68
 
 
 class VolumeView:
