@@ -105,7 +105,7 @@ class Stages(QWidget):
             self.current.layout().activate()
             # Not ensureWidgetVisible: of a plot it looks at the text cursor it has not got.
             top = self._wanted.mapTo(self.current, QPoint(0, 0)).y()
-            area.ensureVisible(0, top + self._wanted.height(), 0, 10)
+            area.ensureVisible(0, top + self._wanted.height(), 0, 36)
             area.ensureVisible(0, top, 0, 10)
 
     def _show(self, index: int) -> None:
