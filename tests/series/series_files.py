@@ -25,7 +25,10 @@ def write_spectra(
 ) -> Path:
     import hyperspy.api as hs
 
-    space = [{'name': n, 'size': s, 'scale': pixel[0], 'units': pixel[1]} for n, s in zip('yx', data.shape[-3:-1])]
+    space = [
+        {'name': n, 'size': s, 'scale': pixel[0], 'units': pixel[1]}
+        for n, s in zip('yx', data.shape[-3:-1], strict=False)
+    ]
     energy = {'name': 'Energy', 'scale': 0.01, 'offset': -0.1, 'units': 'keV'} if energy is None else energy
     axes = [*([tilt_axis] if tilt_axis else []), *space, {**energy, 'size': data.shape[-1]}]
     signal = hs.signals.Signal1D(data, axes=axes)

@@ -120,7 +120,7 @@ def test_a_table_meant_for_the_data_must_fit(tmp_path):
 def test_a_table_that_is_none(tmp_path):
     prose = tmp_path / 'about.txt'
     prose.write_text('some words\nand more of them\n')
-    with pytest.raises(InputError, match='about.txt is not a table'):
+    with pytest.raises(InputError, match=r'about.txt is not a table'):
         find_angles(4, given=str(prose), files=BCF)
     with pytest.raises(InputError, match='no table of angles'):
         find_angles(4, given=str(tmp_path / 'gone.csv'), files=BCF)

@@ -27,6 +27,7 @@ from napari_diptomo.reconstruct.base import Reconstruction
 from napari_diptomo.series import MapSeries, Observer, Volume, param
 
 _PUBLISHED: dict[str, Any] = {
+    'optimiser': 'adam',
     'learning_rate': 4e-4,
     'schedule': 'constant',
     'averaging': 0.0,
@@ -82,7 +83,10 @@ class DIPmTV(Reconstruction):
     tv_weight: float = param(
         0.1, 'Weight of the total variation: raise it when the volume is noisy, lower it when detail is lost.', ge=0.0
     )
-    learning_rate: float = param(1e-2, 'Step size of the Adam optimiser at the start.', gt=0.0, le=1.0, advanced=True)
+    optimiser: Literal['muon', 'adam'] = param(
+        'muon', 'How the network learns: muon needs a fifth of the iterations of adam.', advanced=True
+    )
+    learning_rate: float = param(0.05, 'Step size of the optimiser at the start.', gt=0.0, le=1.0, advanced=True)
     schedule: Literal['cosine', 'constant'] = param(
         'cosine', 'How the step size goes down over the iterations.', advanced=True
     )

@@ -13,6 +13,7 @@ import torch
 from napari_diptomo.reconstruct.data_terms import fit_term, is_poisson
 from napari_diptomo.reconstruct.device import fast_bf16
 from napari_diptomo.reconstruct.network import UNet
+from napari_diptomo.reconstruct.optimiser import optimisers
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.scale import channel_scale
 from napari_diptomo.reconstruct.stopping import Best
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 #: Smoothing of the total variation, in units of the typical density.
 _EPSILON = 1e-2
-#: Of Adam; the shorter memory of the second moment follows the falling objective faster than torch's 0.999.
-_BETAS = (0.9, 0.99)
 
 
 def fit_prior(step: DIPmTV, problem: Problem, observer: Observer | None) -> Volume:
@@ -73,7 +72,8 @@ class PriorFit:
                 step.padding,
             ).to(problem.device)
         self.z = self._noise()
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=step.learning_rate, betas=_BETAS)
+        self.optimisers = optimisers(self.network, step.optimiser, step.learning_rate)
+        self._rates = [group['lr'] for o in self.optimisers for group in o.param_groups]
         self.iteration = 0
         self._sum = torch.zeros_like(problem.zeros())
         self._weight = 0.0
@@ -99,10 +99,7 @@ class PriorFit:
         """
         step, problem = self.step, self.problem
         done = self.iteration / step.iterations
-        for group in self.optimiser.param_groups:
-            group['lr'] = step.learning_rate * (
-                0.5 * (1 + math.cos(math.pi * done)) * 0.95 + 0.05 if step.schedule == 'cosine' else 1.0
-            )
+        self._set_rates(0.05 + 0.475 * (1 + math.cos(math.pi * done)) if step.schedule == 'cosine' else 1.0)
         jitter = step.jitter * (1 - done if step.jitter_decay else 1.0)
         fresh = torch.randn(self.z.shape, generator=self._random).to(self.z.device)
         with torch.autocast(problem.device.type, dtype=torch.bfloat16, enabled=self.bf16):
@@ -114,16 +111,22 @@ class PriorFit:
             raise ReconstructionError(
                 f'The fit diverged at iteration {self.iteration + 1}; run again with half the learning rate.'
             )
-        self.optimiser.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         objective.backward()
         if step.clip:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), step.clip)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         self.iteration += 1
         with torch.no_grad():
             self._sum.mul_(step.averaging).add_(u.detach() * self.scale, alpha=1 - step.averaging)
             self._weight = self._weight * step.averaging + 1 - step.averaging
         return {'data': float(data.detach()), 'tv': float(tv.detach())}
+
+    def _set_rates(self, share: float) -> None:
+        groups = [group for optimiser in self.optimisers for group in optimiser.param_groups]
+        for group, rate in zip(groups, self._rates, strict=True):
+            group['lr'] = rate * share
 
     def _data_term(self, u: torch.Tensor) -> torch.Tensor:
         problem = self.problem
@@ -148,7 +151,7 @@ class PriorFit:
         return {
             'iteration': self.iteration,
             'network': self.network.state_dict(),
-            'optimiser': self.optimiser.state_dict(),
+            'optimisers': [optimiser.state_dict() for optimiser in self.optimisers],
             'random': self._random.get_state(),
             'sum': self._sum,
             'weight': self._weight,
@@ -159,7 +162,8 @@ class PriorFit:
         """Go on from `state`."""
         self.iteration = int(state['iteration'])
         self.network.load_state_dict(state['network'])
-        self.optimiser.load_state_dict(state['optimiser'])
+        for optimiser, saved in zip(self.optimisers, state['optimisers'], strict=True):
+            optimiser.load_state_dict(saved)
         self._random.set_state(state['random'])
         self._sum, self._weight = state['sum'], state['weight']
         self.best.restore(state['best'])
