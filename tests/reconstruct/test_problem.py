@@ -10,7 +10,8 @@ import torch
 
 from napari_diptomo.reconstruct import SIRT
 from napari_diptomo.reconstruct.data_terms import poisson_deviance
-from napari_diptomo.reconstruct.problem import Problem, lamella_width, split_counts
+from napari_diptomo.reconstruct.grid import lamella_width
+from napari_diptomo.reconstruct.problem import Problem, split_counts
 from napari_diptomo.series import InputError, TooLargeError
 
 
@@ -105,6 +106,8 @@ def test_nan_is_refused_where_it_enters(maps):
 
 
 def test_a_volume_beyond_the_memory_names_what_fits(maps, monkeypatch):
-    monkeypatch.setattr('napari_diptomo.reconstruct.device.free_memory', lambda device: int(40e6))
-    with pytest.raises(TooLargeError, match=r'needs about .* GB .* times the binning'):
+    monkeypatch.setattr('napari_diptomo.reconstruct.device.free_memory', lambda device: int(200e6))
+    with pytest.raises(
+        TooLargeError, match=r'^SIRT on these maps needs .* are free; load the series with 2 times the binning'
+    ):
         SIRT().run(maps)

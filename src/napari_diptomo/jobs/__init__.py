@@ -2,7 +2,6 @@
 
 from napari_diptomo.jobs.checkpoint import Checkpoint
 from napari_diptomo.jobs.explain import explain
-from napari_diptomo.jobs.memory import binning_that_fits, check_fits, free_memory
 from napari_diptomo.jobs.messages import CancelledRun, Failure, FrameReady, Log, Message, Result, Stage
 from napari_diptomo.jobs.process import ChildJob, JobState
 from napari_diptomo.jobs.runner import run
@@ -18,9 +17,6 @@ __all__ = [
     'Message',
     'Result',
     'Stage',
-    'binning_that_fits',
-    'check_fits',
     'explain',
-    'free_memory',
     'run',
 ]

@@ -9,7 +9,6 @@ from typing import Any, get_type_hints
 
 from napari_diptomo.jobs.agreement import with_agreement
 from napari_diptomo.jobs.checkpoint import Checkpoint
-from napari_diptomo.jobs.memory import binning_that_fits, check_fits
 from napari_diptomo.series import (
     InputError,
     MapSeries,
@@ -75,7 +74,6 @@ def run(
     current = data if data is not None else _open(recipe, observer)
     for index, step in enumerate(recipe.steps):
         _check_input(step, current)
-        _check_memory(step, current)
         if on_step is not None:
             on_step(index, len(recipe.steps), step)
         before, current = current, step.run(current, _StepObserver(observer, checkpoint, index, current))
@@ -120,25 +118,6 @@ def _check_input(step: Step, data: Any) -> None:
     needed = {MapSeries: 'EDXMaps', Volume: 'SIRT or DIPmTV'}.get(wanted)
     advice = f'put {needed} before it' if needed else 'make it the first step'
     raise InputError(f'{type(step).__name__} needs {_NAMES[wanted]} but is handed {given}; {advice}.')
-
-
-def _check_memory(step: Step, data: Any) -> None:
-    """Refuse before the system swaps or kills; a container's limit counts. GPUs are the step's own business."""
-    estimate, device = getattr(step, 'memory_bytes', None), getattr(step, 'device', 'cpu')
-    if estimate is None or device not in ('auto', 'cpu'):
-        return
-    if device == 'auto':
-        from napari_diptomo.reconstruct.device import pick
-
-        if pick('auto').type != 'cpu':
-            return
-    needed = estimate(data)
-    factor = binning_that_fits(needed)
-    check_fits(
-        needed,
-        f'{step.title or type(step).__name__} on these maps',
-        f'load the series with {factor} times the binning, or give the thickness of the specimen',
-    )
 
 
 class _StepObserver(Observer):

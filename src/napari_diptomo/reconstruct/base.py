@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_diptomo.series import MapSeries, Step, TooLargeError, Volume, param
+from napari_diptomo.reconstruct.grid import check_maps, volume_shape
+from napari_diptomo.series import MapSeries, Step, Volume, param
+from napari_diptomo.series.memory import binning_that_fits, check_fits
 
 if TYPE_CHECKING:
     import torch
@@ -42,8 +44,6 @@ class Reconstruction(Step):
 
     def memory_bytes(self, maps: MapSeries) -> int:
         """Memory that `run` needs for these maps, estimated before anything is allocated."""
-        from napari_diptomo.reconstruct.problem import volume_shape
-
         shape = volume_shape(maps, self.thickness, self.beyond_field)
         voxels = float(np.prod(shape))
         data = float(maps.data.size)
@@ -62,19 +62,14 @@ class Reconstruction(Step):
 
     def _problem(self, maps: MapSeries) -> Problem:
         from napari_diptomo.reconstruct.device import free_memory, pick
-        from napari_diptomo.reconstruct.problem import Problem, check_maps
+        from napari_diptomo.reconstruct.problem import Problem
 
         check_maps(maps)
         device = pick(self.device)
         needed, free = self.memory_bytes(maps), free_memory(device)
-        if needed > free:
-            factor = 2
-            while needed / factor**3 > free:
-                factor += 1
-            raise TooLargeError(
-                f'This volume needs about {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are free; '
-                f'load the series with {factor} times the binning, or give the thickness of the specimen.'
-            )
+        factor = binning_that_fits(needed, free)
+        advice = f'load the series with {factor} times the binning, or give the thickness of the specimen'
+        check_fits(needed, f'{self.title} on these maps', advice, free=free)
         return Problem(maps, self.thickness, self.beyond_field, self.holdout, self.seed, device)
 
     def _volume(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import psutil
 import torch
 
 from napari_diptomo.series import InputError
+from napari_diptomo.series import memory as host
 
 
 def pick(choice: str) -> torch.device:
@@ -37,7 +37,7 @@ def free_memory(device: torch.device) -> int:
     """Bytes free on the device."""
     if device.type == 'cuda':
         return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+    return host.free_memory()
 
 
 def fast_bf16(device: torch.device) -> bool:

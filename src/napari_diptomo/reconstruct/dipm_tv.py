@@ -24,6 +24,7 @@ import numpy as np
 from pydantic import model_validator
 
 from napari_diptomo.reconstruct.base import Reconstruction
+from napari_diptomo.reconstruct.grid import volume_shape
 from napari_diptomo.series import MapSeries, Observer, Volume, param
 
 _PUBLISHED: dict[str, Any] = {
@@ -139,8 +140,6 @@ class DIPmTV(Reconstruction):
 
     def memory_bytes(self, maps: MapSeries) -> int:
         """See `Reconstruction.memory_bytes`; the activations kept for the gradient are most of it."""
-        from napari_diptomo.reconstruct.problem import volume_shape
-
         voxels = float(np.prod(volume_shape(maps, self.thickness, self.beyond_field)))
         return int(super().memory_bytes(maps) + voxels * self._activation_bytes(len(maps.channels)))
 

@@ -83,7 +83,8 @@ def optimisers(network: nn.Module, kind: str, learning_rate: float) -> list[torc
     """
     if kind == 'adam':
         return [torch.optim.Adam(network.parameters(), lr=learning_rate)]
-    matrices, rest = [], []
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         is_matrix = parameter.dim() > 1 and not name.startswith('head')
         (matrices if is_matrix else rest).append(parameter)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_diptomo.jobs import free_memory
 from napari_diptomo.series import MapSeries, Observer, Step
 from napari_diptomo.widgets.thread_job import ThreadJob
 
@@ -58,7 +57,7 @@ def _question(step: Step, maps: MapSeries) -> Callable[[Observer], str]:
         from napari_diptomo.reconstruct import device
 
         chosen = device.pick(step.device)
-        free = free_memory() if chosen.type == 'cpu' else device.free_memory(chosen)
+        free = device.free_memory(chosen)
         needed = step.memory_bytes(maps)
         verdict = '' if needed < free else ' That does not fit: use a higher binning or fewer elements.'
         return f'Needs about {size(needed)}, {size(free)} are free.{verdict} {step.device_name()}.'

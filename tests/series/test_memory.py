@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from napari_diptomo.jobs.memory import binning_that_fits, check_fits, free_memory
 from napari_diptomo.series import TooLargeError
+from napari_diptomo.series.memory import binning_that_fits, check_fits, free_memory
 
 
 def test_the_control_group_limits_what_is_free(tmp_path):

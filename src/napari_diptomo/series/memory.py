@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from napari_diptomo.series import TooLargeError
+from napari_diptomo.series.errors import TooLargeError
 
 _GROUPS = Path('/sys/fs/cgroup')
 _FILES = (('memory.max', 'memory.current'), ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes'))
