@@ -100,8 +100,10 @@ def write_docs(rows: list[tuple[str, dict[str, float]]], size: int, seeds: list[
         '',
         (__doc__ or '').strip().split('\n\n', 1)[1].replace('\n', ' '),
         '',
-        f'Means over {len(seeds)} lamellae. FSC: mean Fourier shell correlation with the truth among the measured '
-        'frequencies and among those inside the missing wedge.',
+        (
+            f'Means over {len(seeds)} lamellae. FSC: mean Fourier shell correlation with the truth among the measured '
+            'frequencies and among those inside the missing wedge.'
+        ),
         '',
         '| method | PSNR (dB) | SSIM | FSC measured | FSC wedge | seconds |',
         '|---|---|---|---|---|---|',

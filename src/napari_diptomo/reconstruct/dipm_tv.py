@@ -51,7 +51,7 @@ _PUBLISHED: dict[str, Any] = {
 #: What each preset changes of the fields' defaults.
 PRESETS: dict[str, dict[str, Any]] = {
     'balanced': {},
-    'fast': {'iterations': 200, 'widths': (8, 16, 32, 64), 'learning_rate': 2e-2},
+    'fast': {'iterations': 120},
     'published-edx': {
         **_PUBLISHED,
         'iterations': 5000,
@@ -80,9 +80,9 @@ class DIPmTV(Reconstruction):
         'balanced',
         'balanced: the best volume in minutes; fast: a first look; published-*: the settings of the source papers.',
     )
-    iterations: int = param(400, 'Iterations at most; the result is the best average among them.', ge=1, le=100_000)
+    iterations: int = param(350, 'Iterations at most; the result is the best average among them.', ge=1, le=100_000)
     tv_weight: float = param(
-        0.1, 'Weight of the total variation: raise it when the volume is noisy, lower it when detail is lost.', ge=0.0
+        0.04, 'Weight of the total variation: raise it when the volume is noisy, lower it when detail is lost.', ge=0.0
     )
     optimiser: Literal['muon', 'adam'] = param(
         'muon', 'How the network learns: muon needs a fifth of the iterations of adam.', advanced=True
@@ -118,7 +118,7 @@ class DIPmTV(Reconstruction):
     input_channels: int = param(8, 'Channels of the input noise.', ge=1, le=64, advanced=True)
     input_smoothing: float = param(1.0, 'Smoothing of the input noise.', unit='voxels', ge=0.0, le=8.0, advanced=True)
     input_std: float = param(0.3, 'Standard deviation of the input noise.', gt=0.0, le=10.0, advanced=True)
-    jitter: float = param(0.03, 'Fresh noise added to the input in every iteration.', ge=0.0, le=1.0, advanced=True)
+    jitter: float = param(0.1, 'Fresh noise added to the input in every iteration.', ge=0.0, le=1.0, advanced=True)
     jitter_decay: bool = param(True, 'Let the jitter go down to zero over the iterations.', advanced=True)
     clip: float = param(1.0, 'Largest norm of the gradient, 0 for no limit.', ge=0.0, advanced=True)
     precision: Literal['auto', 'bf16', 'float32'] = param(
