@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_diptomo.geometry import ParallelBeam, elongation
+from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.geometry.torch_projector import TorchProjector
 
 ANGLES = np.arange(-40, 41, 10.0)
@@ -115,8 +115,3 @@ def test_mass_is_kept_at_every_tilt():
 def test_rows_outside_the_volume_are_not_covered():
     beam = ParallelBeam([0.0, 10.0], (4, 6, 8), shifts=np.array([[0.0, 0.0], [1.5, 0.0]]))
     assert beam.covered.tolist() == [[True] * 6, [False, False, True, True, True, True]]
-
-
-@pytest.mark.parametrize(('tilt', 'factor'), [(70, 1.31), (60, 1.55), (45, 2.12), (40, 2.41), (30, 3.25)])
-def test_elongation_of_the_missing_wedge(tilt, factor):
-    assert elongation(tilt) == pytest.approx(factor, abs=0.006)

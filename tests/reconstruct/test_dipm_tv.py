@@ -127,9 +127,10 @@ def test_presets_fill_what_is_not_given_and_survive_json():
 @pytest.mark.parametrize('preset', ['published-edx', 'published-eels'])
 def test_published_settings_run_and_fit(maps, preset):
     levels = {'widths': (16, 32), 'skips': (4, 8)}
-    volume = DIPmTV(preset=preset, iterations=26, **levels).run(maps)
-    assert volume.scores['data'][-1] < volume.scores['data'][0]
-    assert volume.notes['returned_iteration'] == 26
+    script = Script()
+    volume = DIPmTV(preset=preset, iterations=26, **levels).run(maps, script)
+    assert script.seen[-1].losses['data'] < 0.5 * script.seen[0].losses['data']
+    assert volume.notes['held_out_share'] == 0
 
 
 def test_wrong_parameters_are_one_sentence():

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_diptomo.reconstruct import SIRT
+from napari_diptomo.reconstruct import SIRT, DIPmTV, TotalVariation
 from napari_diptomo.reconstruct.data_terms import poisson_deviance
+from napari_diptomo.reconstruct.device import pick
 from napari_diptomo.reconstruct.grid import lamella_width
-from napari_diptomo.reconstruct.problem import Problem, split_counts
+from napari_diptomo.reconstruct.problem import Problem, noise_variance, split_counts
 from napari_diptomo.series import InputError, TooLargeError
 
 
@@ -76,6 +77,7 @@ def test_a_lamella_is_solved_as_wide_as_the_steepest_ray_reaches():
     width = lamella_width(20, 10, np.array([-60.0, 0.0, 60.0]))
     assert width == 20 + 2 * int(np.ceil(2 * (10 + 5 * np.sin(np.pi / 3)) - 10))
     assert lamella_width(20, 10, np.array([0.0])) == 20
+    assert lamella_width(20, 10, np.array([0.0]), np.array([3.0])) == 26
 
 
 def test_rows_from_outside_carry_no_weight(maps):
@@ -111,3 +113,40 @@ def test_a_volume_beyond_the_memory_names_what_fits(maps, monkeypatch):
         TooLargeError, match=r'^SIRT on these maps needs .* are free; load the series with 2 times the binning'
     ):
         SIRT().run(maps)
+
+
+@pytest.mark.parametrize('mean', [0.2, 0.5, 2.0])
+def test_least_squares_weights_do_not_pull_faint_maps_down(maps, mean):
+    """A constant fitted to flat counts is their mean; with the pixel's own counts in its weight it is 10 % low at 0.2."""
+    counts = np.random.default_rng(3).poisson(mean, (1, 9, 150, 150)).astype(np.float32)
+    flat = replace(maps, data=counts, channels=('A',))
+    variance = noise_variance(flat)
+    fitted = float((counts / variance).sum() / (1 / variance).sum())
+    assert fitted == pytest.approx(float(counts.mean()), rel=0.03)
+
+
+def test_maps_without_counts_or_variance_give_the_same_volume_in_any_unit(maps):
+    """Fitted fractions, normalised maps: the scatter tells the noise, so the unit drops out."""
+    scaled = [replace(maps, data=maps.data * unit) for unit in (0.37, 0.37e-3)]
+    assert not scaled[0].are_counts
+    # Edges of so small a specimen count as scatter: right within a factor of two.
+    assert 0.5 < float(noise_variance(scaled[0]).mean() / maps.data.mean()) / 0.37**2 < 2
+    first, second = (TotalVariation(iterations=50).run(m) for m in scaled)
+    np.testing.assert_allclose(second.data * 1e3, first.data, rtol=1e-2, atol=1e-3)
+    assert 'estimated' in first.notes['statistics']
+    assert split_counts(scaled[0], 0.1, 0).held_out is not None
+
+
+def test_negative_maps_are_not_taken_for_poisson_counts(maps):
+    fitted = replace(maps, data=maps.data - 0.5)
+    for step in (TotalVariation(data_term='poisson'), DIPmTV(data_term='poisson')):
+        with pytest.raises(InputError, match='set the data term to auto or gaussian'):
+            step.run(fitted)
+
+
+def test_auto_never_chooses_a_device_without_sparse_matrices(monkeypatch):
+    monkeypatch.setattr('torch.backends.mps.is_available', lambda: True)
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    assert pick('auto').type == 'cpu'
+    with pytest.raises(InputError, match='choose auto or cpu'):
+        pick('cuda')

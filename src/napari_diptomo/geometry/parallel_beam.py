@@ -28,24 +28,6 @@ from scipy import sparse
 from napari_diptomo.series import InputError
 
 
-def elongation(max_tilt: float) -> float:
-    """Elongation of a point along the beam that the missing wedge causes.
-
-    Parameters
-    ----------
-    max_tilt : float
-        Largest tilt to either side, degrees, in (0, 90].
-
-    Returns
-    -------
-    float
-        Factor >= 1 of the width along the beam over that along x (Radermacher
-        1988, 3-D reconstruction by tomography).
-    """
-    a = np.deg2rad(max_tilt)
-    return float(np.sqrt((a + np.sin(a) * np.cos(a)) / (a - np.sin(a) * np.cos(a))))
-
-
 class ParallelBeam:
     """The geometry of a tilt series and its projector.
 

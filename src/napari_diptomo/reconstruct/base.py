@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from napari_diptomo.reconstruct.problem import Problem
 
 
+def statistics(maps: MapSeries) -> str:
+    """What the noise is taken for, in words."""
+    if maps.variance is not None:
+        return 'Gaussian, with the variance of the spectral fit'
+    return 'Poisson counts' if maps.are_counts else 'Gaussian, variance estimated from the scatter of the maps'
+
+
 class Reconstruction(Step):
     """A step from maps to a volume."""
 
@@ -32,14 +39,15 @@ class Reconstruction(Step):
     )
     holdout: float = param(
         0.1,
-        'Share of the counts that the fit never sees and that decides when to stop; 0 fits all counts for all iterations.',
+        'Share of the counts that the fit never sees and that decides when to stop; 0 fits all counts for all iterations. '
+        'Maps that bring a held-out part use theirs.',
         ge=0.0,
         lt=0.9,
         advanced=True,
     )
     seed: int = param(0, 'Seed of all random numbers: the same seed gives the same volume.', ge=0, advanced=True)
-    device: Literal['auto', 'cpu', 'cuda', 'mps'] = param(
-        'auto', 'Where to compute; auto takes a GPU when there is one.', advanced=True
+    device: Literal['auto', 'cpu', 'cuda'] = param(
+        'auto', 'Where to compute; auto takes a CUDA GPU when there is one.', advanced=True
     )
 
     def memory_bytes(self, maps: MapSeries) -> int:
@@ -84,6 +92,7 @@ class Reconstruction(Step):
             'method': self.title,
             'max_tilt': [float(maps.angles.min()), float(maps.angles.max())],
             'tilts': len(maps.angles),
+            'statistics': statistics(maps),
             'device': self.device_name(),
         }
         return Volume(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import torch
 
 from napari_diptomo.reconstruct.problem import FLOOR, Problem
+from napari_diptomo.series import InputError
 
 
 def poisson_deviance(model: torch.Tensor, data: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -30,6 +31,10 @@ def weighted_square(
 
 def is_poisson(problem: Problem, choice: str) -> bool:
     """Whether ``'auto'`` or the user's word makes this a Poisson problem."""
+    if choice == 'poisson' and bool((problem.fit < 0).any()):
+        raise InputError(
+            'Fitted maps with negative values are no Poisson counts; set the data term to auto or gaussian.'
+        )
     return problem.maps.are_counts if choice == 'auto' else choice == 'poisson'
 
 

@@ -9,18 +9,20 @@ from napari_diptomo.series import memory as host
 
 
 def pick(choice: str) -> torch.device:
-    """The device for ``'auto'``, ``'cpu'``, ``'cuda'`` or ``'mps'``.
+    """The device for ``'auto'``, ``'cpu'`` or ``'cuda'``.
+
+    Apple's GPUs are left out: torch has no sparse matrices there, which the projector needs.
 
     Raises
     ------
     InputError
         A device that this machine lacks.
     """
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    cuda = torch.cuda.is_available()
     if choice == 'auto':
-        return torch.device('cuda' if cuda else 'mps' if mps else 'cpu')
-    if (choice == 'cuda' and not cuda) or (choice == 'mps' and not mps):
-        raise InputError(f'This machine offers torch no {choice} device; choose auto or cpu.')
+        return torch.device('cuda' if cuda else 'cpu')
+    if choice == 'cuda' and not cuda:
+        raise InputError('This machine offers torch no CUDA device; choose auto or cpu.')
     return torch.device(choice)
 
 
@@ -28,8 +30,6 @@ def describe(device: torch.device) -> str:
     """In words, for the dock and the notes of a result."""
     if device.type == 'cuda':
         return f'GPU {torch.cuda.get_device_name(device)} (torch {torch.__version__})'
-    if device.type == 'mps':
-        return f'Apple GPU (torch {torch.__version__})'
     return f'CPU, {torch.get_num_threads()} threads (torch {torch.__version__})'
 
 
@@ -44,8 +44,6 @@ def fast_bf16(device: torch.device) -> bool:
     """Whether bfloat16 convolutions have hardware behind them; elsewhere they are emulated and slow."""
     if device.type == 'cuda':
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == 'mps':
-        return False
     cpu = torch.cpu
     return bool(
         getattr(cpu, '_is_avx512_bf16_supported', lambda: False)()

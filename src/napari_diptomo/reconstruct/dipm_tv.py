@@ -13,7 +13,8 @@ the average that predicts them best is the result.
 The presets ``published-edx`` and ``published-eels`` keep the settings of the
 papers' phantoms (facts: last raw iterate, least squares or L1 on maps divided
 by their maximum, total variation of the channels' sum with the weight 1e-10 on
-unit cubes); the others are ours, see docs/benchmarks.md for what each gives.
+unit cubes); the others are ours: docs/benchmarks.md has their scores,
+docs/choices.md what each choice is worth.
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ class DIPmTV(Reconstruction):
         0.04, 'Weight of the total variation: raise it when the volume is noisy, lower it when detail is lost.', ge=0.0
     )
     optimiser: Literal['muon', 'adam'] = param(
-        'muon', 'How the network learns: muon needs a fifth of the iterations of adam.', advanced=True
+        'muon',
+        'How the network learns: muon needs far fewer iterations than adam, which the source papers use.',
+        advanced=True,
     )
     learning_rate: float = param(0.05, 'Step size of the optimiser at the start.', gt=0.0, le=1.0, advanced=True)
     schedule: Literal['cosine', 'constant'] = param(
@@ -144,14 +147,14 @@ class DIPmTV(Reconstruction):
         return int(super().memory_bytes(maps) + voxels * self._activation_bytes(len(maps.channels)))
 
     def _activation_bytes(self, channels: int) -> float:
-        """Per voxel of the volume: what every layer leaves behind, level by level."""
+        """Per voxel of the volume: what every layer leaves behind, level by level, and the backward pass's scratch."""
         total = 2.0 * self.input_channels + 4.0 * channels + 2 * self.head
         above = self.input_channels
         for level, (width, skip) in enumerate(zip(self.widths, self.skips, strict=False)):
             below = self.widths[min(level + 1, len(self.widths) - 1)]
             total += (2 * (below + skip) + 4 * width + 2 * skip) / 8**level + 4 * width / 8 ** (level + 1)
             above = width
-        return 4.0 * (total + above / 8 ** len(self.widths))
+        return 1.4 * 4.0 * (total + above / 8 ** len(self.widths))
 
     def _run(self, maps: MapSeries, observer: Observer | None) -> Volume:
         from napari_diptomo.reconstruct.prior_fit import fit_prior

@@ -22,12 +22,16 @@ def volume_shape(maps: MapSeries, thickness: float | None, beyond_field: bool) -
     """Shape (z, y, x) that is solved for."""
     _, _, ny, nu = maps.data.shape
     nz = nu if thickness is None else max(round(thickness / maps.pixel_size), 1)
-    nx = lamella_width(nu, nz, maps.angles) if beyond_field else nu
+    offsets = np.asarray(maps.shifts)[:, 1] + maps.axis_shift * (1 - np.cos(np.deg2rad(maps.angles)))
+    nx = lamella_width(nu, nz, maps.angles, offsets) if beyond_field else nu
     return nz, ny, nx
 
 
-def lamella_width(columns: int, depth: int, angles: np.ndarray) -> int:
-    """Voxels along x that some ray of a specimen wider than the image passes."""
-    steepest = np.deg2rad(np.abs(angles).max())
-    half = (columns / 2 + depth / 2 * np.sin(steepest)) / max(np.cos(steepest), 0.2)
-    return columns + 2 * int(np.ceil(half - columns / 2))
+def lamella_width(columns: int, depth: int, angles: np.ndarray, offsets: np.ndarray | float = 0.0) -> int:
+    """Voxels along x that some ray of a specimen wider than the image passes.
+
+    ``offsets`` (tilt,) is how far the specimen's middle sits from that of each image, pixels along x.
+    """
+    t = np.deg2rad(np.asarray(angles, float))
+    half = (columns / 2 + np.abs(offsets) + depth / 2 * np.sin(np.abs(t))) / np.maximum(np.cos(t), 0.2)
+    return columns + 2 * int(np.ceil(half.max() - columns / 2))

@@ -9,8 +9,7 @@ values,
 
 with U V^T from five Newton-Schulz iterations. Every direction that the data
 ask for is learnt at the same pace, the faint ones too; Adam learns the strong
-ones first. On the lamellae of the benchmark this reaches in 200 iterations
-what Adam reaches in 1000 (docs/benchmarks.md). The last layer, biases and
+ones first (docs/choices.md compares them). The last layer, biases and
 normalisation have no such structure: they go by Adam with a fifth of the rate.
 """
 

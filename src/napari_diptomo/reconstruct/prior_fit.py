@@ -34,7 +34,9 @@ def fit_prior(step: DIPmTV, problem: Problem, observer: Observer | None) -> Volu
     if state is not None:
         fit.restore(state)
     while fit.iteration < step.iterations:
-        losses = fit.iterate()
+        # The same seed shall give the same volume, on a GPU too.
+        with torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False):
+            losses = fit.iterate()
         i, x = fit.iteration, fit.average
         fit.best.see(i, x, losses, last=i == step.iterations)
         watch.save_state(fit.state)
@@ -121,7 +123,9 @@ class PriorFit:
         with torch.no_grad():
             self._sum.mul_(step.averaging).add_(u.detach() * self.scale, alpha=1 - step.averaging)
             self._weight = self._weight * step.averaging + 1 - step.averaging
-        return {'data': float(data.detach()), 'tv': float(tv.detach())}
+        # Told as the full deviance, in the units of the held-out one.
+        told = 1.0 if step.data_term.startswith('normalised') else 2.0
+        return {'data': told * float(data.detach()), 'tv': float(tv.detach())}
 
     def _set_rates(self, share: float) -> None:
         groups = [group for optimiser in self.optimisers for group in optimiser.param_groups]
@@ -165,31 +169,28 @@ class PriorFit:
         for optimiser, saved in zip(self.optimisers, state['optimisers'], strict=True):
             optimiser.load_state_dict(saved)
         self._random.set_state(state['random'])
-        self._sum, self._weight = state['sum'], state['weight']
+        self._sum, self._weight = state['sum'].to(self.problem.device), state['weight']
         self.best.restore(state['best'])
 
 
 def joint_tv(u: torch.Tensor) -> torch.Tensor:
     """Mean over voxels of sqrt(sum over channels and axes of squared forward differences + eps^2)."""
+    return (_squared_gradient(u) + _EPSILON**2).sqrt().mean() - _EPSILON
+
+
+def channel_sum_tv(u: torch.Tensor) -> torch.Tensor:
+    """As published: sum over voxels of the gradient norm of the channels' sum."""
+    return (_squared_gradient(u.sum(0, keepdim=True)) + 1e-9).sqrt().sum()
+
+
+def _squared_gradient(u: torch.Tensor) -> torch.Tensor:
     square = torch.zeros_like(u[0])
     for axis in (1, 2, 3):
         difference = torch.diff(u, dim=axis).square().sum(0)
         pad = [0] * 6
         pad[2 * (3 - axis) + 1] = 1
         square = square + torch.nn.functional.pad(difference, pad)
-    return (square + _EPSILON**2).sqrt().mean() - _EPSILON
-
-
-def channel_sum_tv(u: torch.Tensor) -> torch.Tensor:
-    """As published: sum over voxels of the gradient norm of the channels' sum."""
-    total = u.sum(0, keepdim=True)
-    square = torch.zeros_like(total[0])
-    for axis in (1, 2, 3):
-        difference = torch.diff(total, dim=axis).square().sum(0)
-        pad = [0] * 6
-        pad[2 * (3 - axis) + 1] = 1
-        square = square + torch.nn.functional.pad(difference, pad)
-    return (square + 1e-9).sqrt().sum()
+    return square
 
 
 def smooth(z: torch.Tensor, sigma: float) -> torch.Tensor:

@@ -9,8 +9,8 @@ one, the background zero). A share h of the counts is held out before anything
 is fitted: binomial thinning of Poisson counts leaves two independent Poisson
 data sets with the expectations (1 - h) m and h m (Neufeld, Dharamshi, Gao and
 Witten, JMLR 2024, arXiv 2301.07276). Maps whose spectra were split before the
-spectral fit bring their held-out part along; maps with a known variance and no
-counts are thinned as Gaussian data.
+spectral fit bring their held-out part along; maps that are no counts are thinned
+as Gaussian data with their variance.
 
 Data that the volume cannot account for (rows shifted in from outside) carry no
 weight.
@@ -23,12 +23,12 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from scipy import ndimage
 
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.geometry.torch_projector import TorchProjector
 from napari_diptomo.reconstruct.grid import check_maps, volume_shape
 from napari_diptomo.series import MapSeries
+from napari_diptomo.series.noise import neighbours
 
 #: Expected counts below which the Poisson deviance is not resolved; keeps log(0) away.
 FLOOR = 1e-3
@@ -59,29 +59,44 @@ def split_counts(maps: MapSeries, share: float, seed: int) -> Split:
         return Split(maps.data - maps.held_out, maps.held_out, maps.held_out_share)
     if share <= 0:
         return Split(maps.data, None, 0.0)
-    rng = np.random.default_rng(seed)
+    # A stream of its own: a simulation may have drawn the counts with the same seed.
+    rng = np.random.default_rng((seed, 1))
     if maps.are_counts:
         held = rng.binomial(maps.data.astype(np.int64), share).astype(np.float32)
-    elif maps.variance is not None:
-        spread = np.sqrt(share * (1 - share) * np.maximum(maps.variance, 0))
-        held = (share * maps.data + spread * rng.standard_normal(maps.data.shape)).astype(np.float32)
     else:
-        return Split(maps.data, None, 0.0)
+        spread = np.sqrt(share * (1 - share) * noise_variance(maps))
+        held = (share * maps.data + spread * rng.standard_normal(maps.data.shape)).astype(np.float32)
     return Split(maps.data - held, held, share)
 
 
-def smooth_variance(maps: MapSeries) -> np.ndarray:
+def noise_variance(maps: MapSeries) -> np.ndarray:
     """Variance for least squares, (window, tilt, y, u), positive.
 
-    A pixel's own few counts are a poor and biased estimate of its variance
-    (weights would favour the pixels that came out low), so the variance is
-    averaged over neighbours; without any, it is the counts' own.
+    That which came with the maps, or else one proportional to the signal with
+    a factor that the scatter between neighbours tells (1 for counts): the
+    weights then do not depend on the unit of the maps. The signal is that of
+    the neighbours, the pixel's own left out: a pixel that came out low by
+    chance must not gain weight by it (Neyman's bias).
     """
-    raw = maps.variance if maps.variance is not None else np.maximum(maps.data, 0)
-    sigma = (0, 0, 2, 2)
-    smooth = ndimage.gaussian_filter(raw.astype(np.float32), sigma, mode='nearest')
-    floor = np.maximum(smooth.mean(axis=(1, 2, 3), keepdims=True) * 0.02, 1e-12)
-    return np.maximum(smooth, floor)
+    if maps.variance is not None:
+        found = maps.variance
+    else:
+        signal = neighbours(np.maximum(maps.data, 0))
+        found = signal * (1.0 if maps.are_counts else _scatter(maps.data, signal))
+    floor = np.maximum(found.mean(axis=(1, 2, 3), keepdims=True) * 0.02, 1e-30)
+    return np.maximum(found, floor).astype(np.float32)
+
+
+def _scatter(data: np.ndarray, signal: np.ndarray) -> np.ndarray:
+    """Variance per signal of each window, (window, 1, 1, 1), from differences of neighbours along the tilt axis."""
+    difference = np.diff(data.astype(np.float64), axis=2) ** 2 / 2
+    level = (signal[:, :, 1:] + signal[:, :, :-1]) / 2
+    factors = []
+    for d, s in zip(difference, level, strict=True):
+        bright = s > 0.2 * s.max()
+        # The median of a squared normal deviate is 0.4549: edges between neighbours do not move it much.
+        factors.append(np.median(d[bright] / s[bright]) / 0.4549)
+    return np.maximum(np.array(factors), 1e-30).reshape(-1, 1, 1, 1)
 
 
 class Problem:
@@ -143,7 +158,7 @@ class Problem:
     @cached_property
     def variance(self) -> torch.Tensor:
         """Of the data of the full exposure, (window, tilt, y, u)."""
-        return self._tensor(smooth_variance(self.maps))
+        return self._tensor(noise_variance(self.maps))
 
     def zeros(self) -> torch.Tensor:
         """An empty volume (channel, z, y, x)."""

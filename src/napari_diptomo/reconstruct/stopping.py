@@ -28,28 +28,18 @@ class Best:
         Which deviance judges.
     every : int
         Iterations between two looks at the held-out data.
-    patience : int, optional
-        Iterations without improvement after which `exhausted` turns true.
     """
 
-    def __init__(self, problem: Problem, poisson: bool, every: int = 1, patience: int | None = None) -> None:
-        self._problem, self._poisson, self._every, self._patience = problem, poisson, every, patience
+    def __init__(self, problem: Problem, poisson: bool, every: int = 1) -> None:
+        self._problem, self._poisson, self._every = problem, poisson, every
         self.x: torch.Tensor = problem.zeros()
         self.iteration = 0
         self.validation: float | None = None
         self._lowest = float('inf')
-        self._seen = 0
         self.scores: dict[str, list[float]] = {'iteration': [], 'validation': []}
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether patience is over."""
-        judged = self._patience is not None and self._problem.held_out is not None
-        return judged and self._seen - self.iteration >= (self._patience or 0)
 
     def see(self, iteration: int, x: torch.Tensor, losses: Mapping[str, float], last: bool = False) -> None:
         """Take note of an iterate; a copy is kept when it is the best so far."""
-        self._seen = iteration
         seen_before = bool(self.scores['iteration']) and self.scores['iteration'][-1] == iteration
         if seen_before or (iteration % self._every and not last):
             return
@@ -68,7 +58,7 @@ class Best:
         if self._problem.held_out is None:
             reason = 'no counts held out: the last iterate is returned'
         elif self.iteration < ended:
-            reason = f'iterate {self.iteration} predicts the held-out counts best; later ones fit noise'
+            reason = f'iterate {self.iteration} of {ended} predicts the held-out counts best'
         else:
             reason = 'the last iterate predicts the held-out counts best: more iterations might help'
         return {
@@ -85,5 +75,5 @@ class Best:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`."""
-        self.x, self.iteration = state['x'], state['iteration']
+        self.x, self.iteration = state['x'].to(self._problem.device), state['iteration']
         self._lowest, self.scores = state['lowest'], state['scores']

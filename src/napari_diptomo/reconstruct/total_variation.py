@@ -34,7 +34,7 @@ class TotalVariation(Reconstruction):
     title: ClassVar[str] = 'Joint TV'
 
     weight: float = param(
-        0.1, 'Weight of the total variation: raise it when the volume is noisy, lower it when detail is lost.', gt=0.0
+        0.6, 'Weight of the total variation: raise it when the volume is noisy, lower it when detail is lost.', gt=0.0
     )
     iterations: int = param(300, 'Iterations; 300 are enough for convergence to 1 % or better.', ge=1, le=100_000)
     data_term: Literal['auto', 'poisson', 'gaussian'] = param(

@@ -138,7 +138,8 @@ class MapSeries:
             raise InputError(f'Maps need the axes (channel, tilt, y, x), not {data.ndim} axes; stack them so.')
         angles = np.asarray(self.angles, float)
         shifts = np.zeros((len(angles), 2)) if self.shifts is None else np.asarray(self.shifts, float)
-        _set(self, data=data, angles=angles, shifts=shifts, channels=tuple(self.channels))
+        channels = (self.channels,) if isinstance(self.channels, str) else tuple(self.channels)
+        _set(self, data=data, angles=angles, shifts=shifts, channels=channels)
         _check_length('angles', angles, 'tilts', data.shape[1])
         if not np.isfinite(angles).all():
             raise InputError('A tilt angle is not a number; give one angle in degrees for every image.')
@@ -156,6 +157,8 @@ class MapSeries:
             if value is not None:
                 _set(self, **{name: _as_float32(value, name)})
                 _check_shape(f'{name}', np.shape(value), data.shape)
+        if (self.held_out is None) != (self.held_out_share == 0):
+            raise InputError('Held-out maps and their share of the counts belong together; give both or neither.')
         if self.gain is not None:
             _set(self, gain=np.asarray(self.gain, np.float32))
             _check_shape('The gain', self.gain.shape, data.shape[:2])

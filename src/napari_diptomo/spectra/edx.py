@@ -10,7 +10,7 @@ the spectrum that the fit of the whole tilt expects. Within a tilt W is ONE
 matrix for all pixels. So the maps are linear in the counts: unbiased however
 few they are (weights taken from the pixel itself would pull them down), the
 map of the held-out photons is W applied to these photons, and the variance of
-a map is W^2 applied to the expected spectrum.
+a map is W^2 applied to the spectra of its neighbours.
 
 The shape of the background comes from the non-negative fit of the tilt's sum
 spectrum (`sum_fit`); pixels scale it, and tilt and bend it by powers of log E.
@@ -27,16 +27,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
-from scipy.ndimage import gaussian_filter
 
 from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries, Step, Watch, param
+from napari_diptomo.series.noise import neighbours
 from napari_diptomo.spectra._counts import counts_of
 from napari_diptomo.spectra.lines import Detector, LineFamily, families_for, families_of
 from napari_diptomo.spectra.suggest import find_elements, survey
 from napari_diptomo.spectra.sum_fit import SumFit, background_shapes, line_shapes, solve
 from napari_diptomo.spectra.window import Window
 
-#: The variance is smoothed over this many pixels and floored at this share of the tilt's mean.
+#: The variance is averaged over this many pixels and floored at this share of the tilt's mean.
 _SMOOTH_PIXELS, _LEAST_VARIANCE = 2.0, 0.05
 #: A family nobody asked for is fitted along from this share of the strongest one's counts.
 _LEAST_SHARE = 1e-3
@@ -47,9 +47,9 @@ class EDXMaps(Step):
 
     The result counts photons in the whole family of each element. Where next
     to nothing is, the counts scatter about zero and may be negative. Its
-    ``variance`` is the Poisson variance of the fit, smoothed over
-    neighbouring pixels and floored at 5 % of the mean of its tilt, so that it
-    is positive and does not follow the noise of the very pixel it weighs.
+    ``variance`` is the Poisson variance of the fit, averaged over the
+    neighbouring pixels without the pixel itself and floored at 5 % of the mean
+    of its tilt: positive, and blind to the noise of the very pixel it weighs.
     """
 
     title: ClassVar[str] = 'EDX maps'
@@ -225,8 +225,7 @@ def _apply(operator: np.ndarray, spectra: sparse.csr_matrix, shape: tuple[int, i
 
 def _variance(operator: np.ndarray, spectra: sparse.csr_matrix, shape: tuple[int, int]) -> np.ndarray:
     raw = _apply(operator**2, spectra, shape)
-    smooth = gaussian_filter(raw, (0, _SMOOTH_PIXELS, _SMOOTH_PIXELS), mode='nearest')
-    return np.maximum(smooth, _LEAST_VARIANCE * raw.mean(axis=(1, 2), keepdims=True))
+    return np.maximum(neighbours(raw, _SMOOTH_PIXELS), _LEAST_VARIANCE * raw.mean(axis=(1, 2), keepdims=True))
 
 
 def _hold_out(spectra: sparse.csr_matrix, share: float, seed: tuple[int, int]) -> sparse.csr_matrix:

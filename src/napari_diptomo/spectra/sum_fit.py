@@ -80,31 +80,6 @@ def background_shapes(energy: np.ndarray, detector: Detector, beam_energy: float
     return shapes / shapes.sum(axis=0)
 
 
-def fit_sum(
-    energy: np.ndarray,
-    counts: np.ndarray,
-    families: Sequence[LineFamily],
-    detector: Detector,
-    beam_energy: float,
-) -> SumFit:
-    """Non-negative fit of families and background to one spectrum.
-
-    Parameters
-    ----------
-    energy, counts : ndarray (energy,)
-        Channel centres (keV), counts.
-    families : sequence of LineFamily
-        What to fit.
-    detector : Detector
-        Widths and calibration.
-    beam_energy : float
-        keV.
-    """
-    shapes = line_shapes(energy, families, detector)
-    smooth = background_shapes(energy, detector, beam_energy)
-    return solve(counts, shapes, smooth)
-
-
 def line_shapes(energy: np.ndarray, families: Sequence[LineFamily], detector: Detector) -> np.ndarray:
     """Shapes of families as columns, (energy, family)."""
     if not families:
