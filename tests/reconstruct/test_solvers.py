@@ -56,8 +56,9 @@ def test_proximal_map_of_the_conjugate_minimises_what_it_should(maps, poisson):
     found = solver._proximal(moved)
     index = (0, 4, 8, 8)
     sigma = float(solver._sigma_data.expand_as(moved)[index])
-    y, variance = float(problem.fit[index]), float(problem.variance[index])
-    q = np.linspace(1e-4, 60, 2_000_001)
+    y, variance = float(solver._target[index]), 1.0
+    # Gaussian data are in units of their noise.
+    q = np.linspace(1e-4 if poisson else -30, 60, 2_000_001)
     term = q - y * np.log(q) if poisson else (q - y) ** 2 / (2 * variance)
     best = q[np.argmin(term + sigma / 2 * (q - float(moved[index]) / sigma) ** 2)]
     assert float(found[index]) == pytest.approx(float(moved[index]) - sigma * best, abs=1e-4)

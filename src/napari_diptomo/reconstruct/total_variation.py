@@ -89,12 +89,20 @@ class _PrimalDual:
     """State and one step of the preconditioned primal-dual method in the scaled volume u."""
 
     def __init__(self, problem: Problem, scale: torch.Tensor, weight: float, poisson: bool) -> None:
+        import torch
+
         self._problem, self._scale, self._poisson = problem, scale, poisson
         self._share = 1 - problem.share
         self._bound = weight * problem.data_size / float(problem.zeros()[0].numel())
+        # Counts are their own unit; other data are measured in their noise, or the
+        # step sizes, and with them the speed, would depend on the unit of the maps.
+        unit = torch.ones_like(problem.fit) if poisson else (self._share * problem.variance).sqrt()
+        self._weight = problem.mask * self._share / unit
+        self._target = problem.fit / unit
+        self._background = 0.0 if problem.background is None else self._share * problem.background / unit
         ones = problem.zeros() + 1
-        rows = self._share * problem.forward(ones * scale) * problem.mask
-        columns = self._share * problem.adjoint(problem.mask.expand_as(problem.fit)) * scale
+        rows = self._weight * problem.forward(ones * scale)
+        columns = problem.adjoint(self._weight) * scale
         # Convergence does not depend on this balance of the two blocks, its speed does:
         # a dual gradient as large as its bound should be reached within a few steps.
         self._balance = max(self._bound, 1e-6)
@@ -103,28 +111,27 @@ class _PrimalDual:
         self._tau = 1 / (columns + 6 * self._balance)
         self.u = problem.zeros()
         self._ahead = self.u
-        self._dual_data = problem.mask * 0 * problem.fit
+        self._dual_data = torch.zeros_like(problem.fit)
         self._dual_gradient = gradient(self.u)
 
     def step(self) -> None:
-        problem, share = self._problem, self._share
-        signal = share * problem.forward(self._ahead * self._scale)
+        problem = self._problem
+        signal = self._weight * problem.forward(self._ahead * self._scale)
         self._dual_data = problem.mask * self._proximal(self._dual_data + self._sigma_data * signal)
         dual = self._dual_gradient + self._sigma_gradient * gradient(self._ahead)
         size = dual.square().sum((0, 1), keepdim=True).sqrt()
         self._dual_gradient = dual / (size / self._bound).clamp_min(1)
-        slope = share * problem.adjoint(self._dual_data) * self._scale + gradient_adjoint(self._dual_gradient)
+        slope = problem.adjoint(self._weight * self._dual_data) * self._scale + gradient_adjoint(self._dual_gradient)
         new = (self.u - self._tau * slope).clamp_min(0)
         self._ahead = 2 * new - self.u
         self.u = new
 
     def _proximal(self, moved: torch.Tensor) -> torch.Tensor:
-        problem, sigma, y = self._problem, self._sigma_data, self._problem.fit
-        background = 0.0 if problem.background is None else self._share * problem.background
+        sigma = self._sigma_data
         if self._poisson:
-            v = moved + sigma * background
-            return (v + 1 - ((v - 1).square() + 4 * sigma * y).sqrt()) / 2
-        return (moved - sigma * (y - background)) / (1 + sigma * self._share * problem.variance)
+            v = moved + sigma * self._background
+            return (v + 1 - ((v - 1).square() + 4 * sigma * self._target).sqrt()) / 2
+        return (moved - sigma * (self._target - self._background)) / (1 + sigma)
 
 
 def gradient(u: torch.Tensor) -> torch.Tensor:
