@@ -89,14 +89,16 @@ def noise_variance(maps: MapSeries) -> np.ndarray:
 
 def _scatter(data: np.ndarray, signal: np.ndarray) -> np.ndarray:
     """Variance per signal of each window, (window, 1, 1, 1), from differences of neighbours along the tilt axis."""
-    difference = np.diff(data.astype(np.float64), axis=2) ** 2 / 2
+    data = data.astype(np.float64)
+    difference = np.diff(data, axis=2) ** 2 / 2
     level = (signal[:, :, 1:] + signal[:, :, :-1]) / 2
+    filled = (data[:, :, 1:] != 0) | (data[:, :, :-1] != 0)
     factors = []
-    for d, s in zip(difference, level, strict=True):
-        bright = s > 0.2 * s.max()
+    for d, s, f in zip(difference, level, filled, strict=True):
+        seen = f & (s > 0.2 * s.max())
         # The median of a squared normal deviate is 0.4549: edges between neighbours do not move it much.
-        factors.append(np.median(d[bright] / s[bright]) / 0.4549)
-    return np.maximum(np.array(factors), 1e-30).reshape(-1, 1, 1, 1)
+        factors.append(np.median(d[seen] / s[seen]) / 0.4549)
+    return np.array(factors).reshape(-1, 1, 1, 1)
 
 
 class Problem:
