@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.jobs.agreement import correlation_ceiling, with_agreement
-from napari_diptomo.series import MapSeries, Volume
+from napari_diptomo.reconstruct import SIRT
+from napari_diptomo.reconstruct.grid import volume_shape
+from napari_diptomo.series import MapSeries, Recipe, Volume
 
 ANGLES = np.arange(-40.0, 41.0, 10.0)
 
@@ -58,3 +61,38 @@ def test_a_volume_on_other_pixels_stays_as_it_is(volume):
     maps = maps_of(volume)
     other = Volume(volume.data[..., :-1], volume.channels)
     assert with_agreement(other, maps) is other
+
+
+@pytest.fixture
+def lamella():
+    """A film wider than the images: what is kept of it, and the maps of all of it."""
+    rng = np.random.default_rng(5)
+    step = SIRT(thickness=8.0, beyond_field=True)
+    blank = MapSeries(np.ones((2, len(ANGLES), 24, 32)), ANGLES, ('Ge', 'Te'), pixel_size=1.0)
+    nz, ny, nx = volume_shape(blank, step.thickness, step.beyond_field)
+    whole = ndimage.gaussian_filter(rng.uniform(0, 6, (2, nz, ny, nx)), (0, 2, 2, 2)).astype(np.float32)
+    # Much more matter outside the field than inside.
+    spare = (nx - 32) // 2
+    whole[..., :spare] *= 5
+    shifts = rng.uniform(-2, 2, (len(ANGLES), 2))
+    beam = ParallelBeam(ANGLES, (nz, ny, nx), shifts, 1.0, columns=32)
+    maps = replace(blank, data=beam.project(whole), shifts=shifts, axis_shift=1.0)
+    kept = Volume(whole[..., spare : spare + 32].copy(), maps.channels, recipe=Recipe().then(step))
+    return kept, maps
+
+
+def test_matter_beyond_the_field_does_not_spoil_the_agreement_of_the_truth(lamella):
+    kept, maps = lamella
+    notes = with_agreement(kept, maps).notes
+    assert notes['projection_correlation'] == {'Ge': pytest.approx(1, abs=1e-3), 'Te': pytest.approx(1, abs=1e-3)}
+    assert 0.5 < notes['compared_pixels'] < 0.95
+    blind = with_agreement(replace(kept, recipe=None), maps).notes
+    assert blind['projection_correlation']['Ge'] < 0.9
+
+
+def test_the_ceiling_beyond_the_field_is_that_of_the_compared_pixels(lamella):
+    kept, maps = lamella
+    counts = np.random.default_rng(0).poisson(maps.data)
+    notes = with_agreement(kept, replace(maps, data=counts)).notes
+    for name in kept.channels:
+        assert notes['correlation_ceiling'][name] == pytest.approx(notes['projection_correlation'][name], abs=0.03)

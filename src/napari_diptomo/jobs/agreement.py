@@ -9,19 +9,33 @@ is the variance of the signal in the whole (each part carries its share of the
 signal, and noise of its own), so the noiseless truth itself would correlate by
 sqrt(S / var(maps)). Whole counts without a held-out part are halved by
 `napari_diptomo.assess.count_ceiling`.
+
+A specimen larger than the images puts matter into the tilted images that is
+cut off the volume in the end. Only pixels whose ray runs inside the volume
+that was kept are compared, and the ceiling is that of the same pixels.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_diptomo.series import MapSeries, Volume
 
+if TYPE_CHECKING:
+    from napari_diptomo.geometry import ParallelBeam
+
+#: Share of a ray's length that must lie in the volume for its pixel to be compared.
+_INSIDE = 0.999
+
 
 def with_agreement(volume: Volume, maps: MapSeries) -> Volume:
-    """The volume with ``projection_correlation`` and ``correlation_ceiling`` in its notes, per channel.
+    """The volume with its agreement with the maps in its notes, per channel.
+
+    ``projection_correlation``; ``correlation_ceiling`` where the counts tell
+    it; ``compared_pixels``, the share of the pixels that both are taken from.
 
     As it is where they cannot be told: windows that mix elements, or a volume
     that is not on the pixels of the maps.
@@ -34,36 +48,81 @@ def with_agreement(volume: Volume, maps: MapSeries) -> Volume:
     from napari_diptomo.geometry import ParallelBeam
 
     beam = ParallelBeam(maps.angles, volume.data.shape[1:], maps.shifts, maps.axis_shift, columns=columns[1])
+    seen = _accounted_for(beam, volume, maps)
+    if not seen.any():
+        return volume
     expected = beam.project(volume.data)
     if maps.gain is not None:
         expected = expected * maps.gain[:, :, None, None]
     if maps.background is not None:
         expected = expected + maps.background
-    # Rows that were shifted in from outside are not of this volume.
-    seen = beam.covered
-    found = projection_correlation(maps.data[:, seen][:, :, None], expected[:, seen][:, :, None])
-    notes = {**volume.notes, 'projection_correlation': _by_name(maps, found)}
-    ceiling = correlation_ceiling(maps)
+    found = projection_correlation(maps.data[:, seen], expected[:, seen])
+    notes = {
+        **volume.notes,
+        'projection_correlation': _by_name(maps, found),
+        'compared_pixels': round(float(seen.mean()), 4),
+    }
+    ceiling = correlation_ceiling(maps, seen)
     if ceiling is not None:
         notes['correlation_ceiling'] = _by_name(maps, ceiling)
     return replace(volume, notes=notes)
 
 
-def correlation_ceiling(maps: MapSeries) -> np.ndarray | None:
-    """What the noiseless truth would reach, (channel,); None when the counts cannot tell."""
+def correlation_ceiling(maps: MapSeries, seen: np.ndarray | None = None) -> np.ndarray | None:
+    """What the noiseless truth would reach, (channel,); None when the counts cannot tell.
+
+    Parameters
+    ----------
+    maps : MapSeries
+        Counts, or maps with a held-out part.
+    seen : ndarray of bool (tilt, y, x), optional
+        The pixels that are compared; default: all.
+    """
     from napari_diptomo.assess import count_ceiling
 
+    seen = np.ones(maps.data.shape[1:], bool) if seen is None else seen
+    data = maps.data[:, seen]
     if maps.are_counts:
-        return count_ceiling(maps.data)
+        return count_ceiling(data)
     share = maps.held_out_share
     if maps.held_out is None or not 0 < share < 1:
         return None
-    held = maps.held_out - maps.held_out.mean(axis=(1, 2, 3), keepdims=True)
-    fitted = maps.data - maps.held_out
-    fitted = fitted - fitted.mean(axis=(1, 2, 3), keepdims=True)
-    signal = (fitted * held).mean(axis=(1, 2, 3)) / (share * (1 - share))
-    whole = maps.data.var(axis=(1, 2, 3))
-    return np.sqrt(np.clip(signal / np.maximum(whole, np.finfo(np.float32).tiny), 0, 1))
+    held_out = maps.held_out[:, seen]
+    held = held_out - held_out.mean(axis=1, keepdims=True)
+    fitted = data - held_out
+    fitted = fitted - fitted.mean(axis=1, keepdims=True)
+    signal = (fitted * held).mean(axis=1) / (share * (1 - share))
+    return np.sqrt(np.clip(signal / np.maximum(data.var(axis=1), np.finfo(np.float32).tiny), 0, 1))
+
+
+def _accounted_for(beam: ParallelBeam, volume: Volume, maps: MapSeries) -> np.ndarray:
+    """Pixels that show the volume and nothing beside it, bool (tilt, y, x)."""
+    # Rows that were shifted in from outside are not of this volume.
+    rows = np.broadcast_to(beam.covered[:, :, None], beam.sinogram_shape)
+    solved = _solved_shape(volume, maps)
+    if solved == beam.shape:
+        return rows.copy()
+    from napari_diptomo.geometry import ParallelBeam
+
+    whole = ParallelBeam(maps.angles, solved, maps.shifts, maps.axis_shift, columns=beam.columns)
+    length, kept = _ray_lengths(whole), _ray_lengths(beam)
+    return rows & ((length > 0) & (kept >= _INSIDE * length))[:, None, :]
+
+
+def _solved_shape(volume: Volume, maps: MapSeries) -> tuple[int, ...]:
+    """Shape (z, y, x) before the volume was cut to the field of view."""
+    from napari_diptomo.reconstruct import Reconstruction
+    from napari_diptomo.reconstruct.grid import volume_shape
+
+    step = volume.recipe.steps[-1] if volume.recipe is not None and volume.recipe.steps else None
+    if not isinstance(step, Reconstruction):
+        return volume.data.shape[1:]
+    return volume_shape(maps, step.thickness, step.beyond_field)
+
+
+def _ray_lengths(beam: ParallelBeam) -> np.ndarray:
+    """Length of each ray inside the volume, pixels, (tilt, u)."""
+    return np.asarray(beam.matrix.sum(axis=1)).reshape(len(beam.angles), beam.columns)
 
 
 def _by_name(maps: MapSeries, values: np.ndarray) -> dict[str, float]:
