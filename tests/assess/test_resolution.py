@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.fft import fftfreq, fftn, ifftn
 
 from napari_diptomo.assess import elongation, fsc, fsc_wedge, measured_frequencies, wedge_elongation
+from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.series import InputError
 
 
@@ -64,6 +66,36 @@ def test_wedge_share_is_the_share_of_the_angle():
     assert mask[disc].mean() == pytest.approx(40 / 90, abs=0.005)
 
 
+def test_an_unequal_tilt_range_moves_the_wedge():
+    mask = measured_frequencies((16, 16, 16), (-60, 10))
+    assert mask[-5, 0, 5] and mask[5, 0, -5], 'k and -k at -45 degrees'
+    assert not mask[5, 0, 5] and not mask[-5, 0, -5], 'at +45 degrees'
+    assert mask[:1].all()
+    k = fftfreq(127)
+    disc = k[:, None] ** 2 + k[None] ** 2 < 0.25
+    assert measured_frequencies((127, 1, 127), (-60, 10))[:, 0][disc].mean() == pytest.approx(70 / 180, abs=0.005)
+    assert (measured_frequencies((16, 9, 16), (-40, 40)) == measured_frequencies((16, 9, 16), 40)).all()
+
+
+def test_the_sign_of_the_tilt_range_is_that_of_the_projector():
+    beam = ParallelBeam([30.0], (64, 4, 64))
+    spread = beam.backproject(ndimage.gaussian_filter(noise(0, (1, 1, 4, 64)), (0, 0, 0, 2)))[0]
+    power = np.abs(fftn(spread - spread.mean())) ** 2
+    share = {t: power[measured_frequencies(spread.shape, (t - 8, t + 8))].sum() / power.sum() for t in (30, -30)}
+    # Some leaks along the axes, where the box cuts the rays.
+    assert share[30] > 0.5
+    assert share[-30] < 0.1
+
+
+def test_a_volume_of_an_unequal_range_keeps_the_measured_and_loses_the_missing():
+    truth = noise(0)
+    tilts = (-40, 35)
+    volume = ifftn(np.where(measured_frequencies(truth.shape, tilts), fftn(truth), 0)).real
+    result = fsc_wedge(volume, truth, tilts)
+    assert result.measured == pytest.approx([1])
+    assert result.missing == pytest.approx([0], abs=1e-6)
+
+
 def test_a_volume_without_its_wedge_keeps_the_measured_and_loses_the_missing():
     truth = noise(0)
     mask = measured_frequencies(truth.shape, 40)
@@ -112,6 +144,8 @@ def test_elongation_leaves_out_what_is_below_the_threshold():
 def test_bad_input_is_one_sentence():
     with pytest.raises(InputError, match='between 0 and 90'):
         wedge_elongation(90)
+    with pytest.raises(InputError, match='from 40 to -40'):
+        measured_frequencies((4, 4, 4), (40, -40))
     with pytest.raises(InputError, match='no object'):
         elongation(np.zeros((4, 4, 4)))
     with pytest.raises(InputError, match='one channel'):

@@ -20,7 +20,7 @@ from scipy.ndimage import binary_erosion
 from skimage.metrics import structural_similarity
 
 from napari_diptomo.assess._arrays import as_channels, same_shape
-from napari_diptomo.assess.resolution import fsc_wedge
+from napari_diptomo.assess.resolution import TiltRange, fsc_wedge
 from napari_diptomo.series.errors import InputError
 
 
@@ -138,15 +138,15 @@ def composition_error(volume: np.ndarray, truth: np.ndarray, phases: np.ndarray)
     return CompositionError(float(np.abs(error[:, inside]).mean()), labels, bias, float(in_voids))
 
 
-def compare(volume: np.ndarray, truth: np.ndarray, max_tilt: float) -> dict[str, float]:
+def compare(volume: np.ndarray, truth: np.ndarray, max_tilt: TiltRange) -> dict[str, float]:
     """The four figures to report together, each the mean over the channels.
 
     Parameters
     ----------
     volume, truth : ndarray (channel, z, y, x)
         In the same units.
-    max_tilt : float
-        Largest tilt of the series, degrees.
+    max_tilt : float or (float, float)
+        Largest tilt of the series to either side, degrees, or its smallest and largest.
 
     Returns
     -------

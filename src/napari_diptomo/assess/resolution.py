@@ -28,6 +28,9 @@ from scipy.fft import fftfreq, fftn
 from napari_diptomo.assess._arrays import as_channels, same_shape
 from napari_diptomo.series.errors import InputError
 
+#: Largest tilt to either side, or (smallest, largest), degrees.
+TiltRange = float | tuple[float, float]
+
 
 @dataclass(frozen=True, eq=False)
 class FSC:
@@ -135,15 +138,16 @@ def fsc(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> FSC:
     return FSC(np.arange(1, shells + 1) * step, correlation)
 
 
-def fsc_wedge(volume: np.ndarray, truth: np.ndarray, max_tilt: float) -> WedgeFSC:
+def fsc_wedge(volume: np.ndarray, truth: np.ndarray, max_tilt: TiltRange) -> WedgeFSC:
     """Mean shell correlation with the truth outside and inside the missing wedge.
 
     Parameters
     ----------
     volume, truth : ndarray (channel, z, y, x) or (z, y, x)
         Tilt axis along y, beam at zero tilt along z.
-    max_tilt : float
-        Largest tilt, degrees, above 0 and below 90.
+    max_tilt : float or (float, float)
+        Largest tilt to either side, degrees, above 0 and below 90; or the
+        smallest and the largest, e.g. ``(-40, 35)``.
 
     Returns
     -------
@@ -166,25 +170,33 @@ def fsc_wedge(volume: np.ndarray, truth: np.ndarray, max_tilt: float) -> WedgeFS
     return WedgeFSC(mean(measured), mean(~measured))
 
 
-def measured_frequencies(shape: tuple[int, ...], max_tilt: float) -> np.ndarray:
-    """Which frequencies of a volume lie between the largest tilts.
+def measured_frequencies(shape: tuple[int, ...], max_tilt: TiltRange) -> np.ndarray:
+    """Which frequencies of a volume lie between the outermost tilts.
 
     Parameters
     ----------
     shape : tuple of int
         (z, y, x).
-    max_tilt : float
-        Largest tilt, degrees, above 0 and below 90.
+    max_tilt : float or (float, float)
+        Largest tilt to either side, degrees, above 0 and below 90; or the
+        smallest and the largest, e.g. ``(-40, 35)``.
 
     Returns
     -------
     ndarray of bool (z, y, x)
         In the order of an FFT; True along the ky axis, which every tilt sees.
     """
-    _check_tilt(max_tilt)
+    smallest, largest = _tilt_range(max_tilt)
     kz, _, kx = _frequencies(shape)
-    tilt = np.degrees(np.arctan2(np.abs(kz), np.abs(kx)))
-    return np.broadcast_to(tilt <= max_tilt + 1e-9, shape).copy()
+    # k and -k are one frequency of a real volume; half a plane holds all directions.
+    tilt = np.degrees(np.arctan2(np.where(kx < 0, -kz, kz), np.abs(kx)))
+    both_signs = (np.abs(kz) == 0.5) | (np.abs(kx) == 0.5)  # Nyquist of an even length
+
+    def between(tilt: np.ndarray) -> np.ndarray:
+        return (smallest - 1e-9 <= tilt) & (tilt <= largest + 1e-9)
+
+    measured = between(tilt) | (both_signs & between(-tilt)) | ((kx == 0) & (kz == 0))
+    return np.broadcast_to(measured, shape).copy()
 
 
 def wedge_elongation(max_tilt: float) -> float:
@@ -249,6 +261,20 @@ def _variance(profile: np.ndarray) -> float:
     position = np.arange(len(profile))
     centre = (profile * position).sum() / total
     return float((profile * (position - centre) ** 2).sum() / total)
+
+
+def _tilt_range(tilts: TiltRange) -> tuple[float, float]:
+    """(smallest, largest), degrees."""
+    if np.ndim(tilts) == 0:
+        _check_tilt(float(np.asarray(tilts)))
+        return -float(np.asarray(tilts)), float(np.asarray(tilts))
+    smallest, largest = (float(tilt) for tilt in np.asarray(tilts).ravel()[[0, -1]])
+    if not -90 < smallest < largest < 90:
+        raise InputError(
+            f'A tilt range goes from one angle up to another between -90 and 90 degrees, not from {smallest:g} to '
+            f'{largest:g}; give it as (smallest, largest).'
+        )
+    return smallest, largest
 
 
 def _check_tilt(max_tilt: float) -> None:

@@ -109,14 +109,15 @@ def _accounted_for(beam: ParallelBeam, volume: Volume, maps: MapSeries) -> np.nd
     return rows & ((length > 0) & (kept >= _INSIDE * length))[:, None, :]
 
 
-def _solved_shape(volume: Volume, maps: MapSeries) -> tuple[int, ...]:
+def _solved_shape(volume: Volume, maps: MapSeries) -> tuple[int, int, int]:
     """Shape (z, y, x) before the volume was cut to the field of view."""
     from napari_diptomo.reconstruct import Reconstruction
     from napari_diptomo.reconstruct.grid import volume_shape
 
     step = volume.recipe.steps[-1] if volume.recipe is not None and volume.recipe.steps else None
     if not isinstance(step, Reconstruction):
-        return volume.data.shape[1:]
+        nz, ny, nx = volume.data.shape[1:]
+        return nz, ny, nx
     return volume_shape(maps, step.thickness, step.beyond_field)
 
 
