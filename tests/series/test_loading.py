@@ -255,7 +255,7 @@ def test_a_saved_series_opens_as_it_is(tmp_path):
 # What can be wrong
 
 
-def fails(match: str, *args, **kwargs) -> None:
+def check_fails(match: str, *args, **kwargs) -> None:
     with pytest.raises(InputError, match=match) as caught:
         series = load_tilt_series(*args, **kwargs)
         series.counts.compute()
@@ -264,55 +264,55 @@ def fails(match: str, *args, **kwargs) -> None:
 
 
 def test_paths_that_are_none(tmp_path):
-    fails('There is no file or folder', tmp_path / 'gone')
-    fails('No spectra and no maps were found', tmp_path)
-    fails('No file was given', [])
+    check_fails('There is no file or folder', tmp_path / 'gone')
+    check_fails('No spectra and no maps were found', tmp_path)
+    check_fails('No file was given', [])
     (tmp_path / 'notes.txt').write_text('words')
-    fails('No spectra and no maps were found', tmp_path / 'notes.txt')
+    check_fails('No spectra and no maps were found', tmp_path / 'notes.txt')
 
 
 def test_one_tilt_only(folder, tmp_path_factory):
-    fails('one tilt only', folder / 'GST_+0deg.hspy')
+    check_fails('one tilt only', folder / 'GST_+0deg.hspy')
     alone = tmp_path_factory.mktemp('one')
-    fails('one tilt only', write_maps(alone / 'Fe.tif', maps(0)[:1]), [0.0])
+    check_fails('one tilt only', write_maps(alone / 'Fe.tif', maps(0)[:1]), [0.0])
     axis = {'name': 'tilt', 'units': 'deg', 'size': 1}
-    fails('one tilt only', write_spectra(alone / 'stack.hspy', stack((1, 8, 6, 16)), tilt_axis=axis))
+    check_fails('one tilt only', write_spectra(alone / 'stack.hspy', stack((1, 8, 6, 16)), tilt_axis=axis))
 
 
 def test_shapes_that_differ_name_the_file(folder):
     write_spectra(folder / 'GST_+30deg.hspy', counts(0, (8, 5, 16)))
-    fails(r'GST_\+30deg\.hspy has the shape \(8, 5, 16\)', folder)
+    check_fails(r'GST_\+30deg\.hspy has the shape \(8, 5, 16\)', folder)
 
 
 def test_calibrations_that_differ_name_the_file(folder):
     write_spectra(folder / 'GST_+30deg.hspy', counts(), energy={'scale': 0.02, 'offset': -0.1, 'units': 'keV'})
-    fails(r'GST_\+30deg\.hspy has another energy calibration', folder)
+    check_fails(r'GST_\+30deg\.hspy has another energy calibration', folder)
     write_spectra(folder / 'GST_+30deg.hspy', counts(), pixel=(3.0, 'nm'))
-    fails(r'GST_\+30deg\.hspy has pixels of 3 nm', folder)
+    check_fails(r'GST_\+30deg\.hspy has pixels of 3 nm', folder)
 
 
 def test_missing_and_double_angles(folder, tmp_path_factory):
     other = tmp_path_factory.mktemp('nameless')
     for name in 'ab':
         write_spectra(other / f'{name}.hspy', counts())
-    fails('No tilt angles were found', other)
-    fails('have the same tilt angle 5', other, [5, 5])
+    check_fails('No tilt angles were found', other)
+    check_fails('have the same tilt angle 5', other, [5, 5])
     (folder / 'angles.csv').write_text('GST_+10deg,1\nGST_-20deg,1\nGST_+0deg,3\n')
-    fails('have the same tilt angle 1', folder)
+    check_fails('have the same tilt angle 1', folder)
 
 
 @pytest.mark.parametrize('energy', [{'units': ''}, {'scale': 1.0, 'offset': 0.0, 'units': 'keV'}, {'units': 'nm'}])
 def test_uncalibrated_spectra(tmp_path, energy):
     for tilt in (-1, 1):
         write_spectra(tmp_path / f'{tilt}.hspy', counts(), energy=energy)
-    fails('no energy calibration', tmp_path)
+    check_fails('no energy calibration', tmp_path)
 
 
 def test_damaged_files_are_named(folder):
     whole = (folder / 'GST_+0deg.hspy').read_bytes()
     for content in (whole[: len(whole) // 2], b'', b'x' * 500):
         (folder / 'GST_+0deg.hspy').write_bytes(content)
-        fails(r'GST_\+0deg\.hspy', folder)
+        check_fails(r'GST_\+0deg\.hspy', folder)
 
 
 def test_a_file_that_changes_after_opening(folder):
@@ -327,10 +327,10 @@ def test_nan_in_spectra_and_maps(tmp_path):
     bad[0, 0, 0] = np.nan
     write_spectra(tmp_path / '0.hspy', bad)
     write_spectra(tmp_path / '-5.hspy', counts().astype(np.float32))
-    fails(r'0\.hspy holds values that are not numbers', tmp_path)
+    check_fails(r'0\.hspy holds values that are not numbers', tmp_path)
     spoilt = maps(0)
     spoilt[1, 2, 3] = np.nan
-    fails('not numbers', write_maps(tmp_path / 'Fe.tif', spoilt), [0, 1, 2, 3])
+    check_fails('not numbers', write_maps(tmp_path / 'Fe.tif', spoilt), [0, 1, 2, 3])
 
 
 def test_maps_of_different_shape_without_size_or_depth(tmp_path):
@@ -338,24 +338,24 @@ def test_maps_of_different_shape_without_size_or_depth(tmp_path):
 
     write_maps(tmp_path / 'Ge.tif', maps(0))
     write_maps(tmp_path / 'Te.tif', maps(0, (3, 6, 8)))
-    fails(r'Te\.tif has the shape \(3, 6, 8\)', tmp_path, [0, 1, 2, 3])
+    check_fails(r'Te\.tif has the shape \(3, 6, 8\)', tmp_path, [0, 1, 2, 3])
     tifffile.imwrite(tmp_path / 'plain.tif', maps(0))
-    fails('give the pixel size', tmp_path / 'plain.tif', [0, 1, 2, 3])
+    check_fails('give the pixel size', tmp_path / 'plain.tif', [0, 1, 2, 3])
     tifffile.imwrite(tmp_path / 'deep.tif', maps(0).reshape(2, 2, 6, 8), imagej=True, metadata={'axes': 'TZYX'})
     load_tilt_series(tmp_path / 'deep.tif', [0, 1, 2, 3], pixel_size=1.0)
     (tmp_path / 'broken.tif').write_bytes((tmp_path / 'Ge.tif').read_bytes()[:100])
-    fails(r'broken\.tif', tmp_path / 'broken.tif', [0, 1, 2, 3])
+    check_fails(r'broken\.tif', tmp_path / 'broken.tif', [0, 1, 2, 3])
 
 
 def test_binning_beyond_the_image(folder):
-    fails('cannot be binned by 9', folder, binning=9)
+    check_fails('cannot be binned by 9', folder, binning=9)
 
 
 def test_a_volume_is_no_series(tmp_path):
     from napari_diptomo.series import Volume
 
     path = save(Volume(np.ones((1, 2, 3, 4)), ('Fe',)), tmp_path / 'volume.hspy')
-    fails('is a reconstructed volume', path)
+    check_fails('is a reconstructed volume', path)
 
 
 def test_importing_the_package_is_light():
@@ -390,12 +390,12 @@ def test_a_cut_off_bruker_file_is_refused_before_its_reader_crashes(tmp_path, ke
     for name in ('-5.bcf', '0.bcf'):
         data = (OPENNCEM / name).read_bytes()
         (tmp_path / name).write_bytes(data if name == '0.bcf' else data[: int(kept * len(data))])
-    fails(r'-5\.bcf is cut off', tmp_path)
+    check_fails(r'-5\.bcf is cut off', tmp_path)
 
 
 @pytest.mark.skipif(not (REAL / 'readers').is_dir(), reason='the reader fixtures are not beside the repository')
 def test_reader_fixtures_give_one_sentence_each():
-    fails('one tilt only', REAL / 'readers' / 'test_TEM.bcf')
-    fails('one tilt only', REAL / 'readers' / 'EELS_SI.dm4')
-    fails('no spectrum image and no stack', REAL / 'readers' / 'EDS-STO.emd')
-    fails(r'HAADFscan\.mrc', REAL / 'readers' / 'HAADFscan.mrc')
+    check_fails('one tilt only', REAL / 'readers' / 'test_TEM.bcf')
+    check_fails('one tilt only', REAL / 'readers' / 'EELS_SI.dm4')
+    check_fails('no spectrum image and no stack', REAL / 'readers' / 'EDS-STO.emd')
+    check_fails(r'HAADFscan\.mrc', REAL / 'readers' / 'HAADFscan.mrc')
