@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_diptomo.jobs.colours import HUES, colours
 from napari_diptomo.series import MapSeries, Volume
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito, brightened for a black background.
-_HUES = ('#4cc3ff', '#ff9f1c', '#e76bd0', '#2fe0a0', '#f6e84a', '#ff5a3c', '#6b7cff', '#d0d0d0')
+# What the curves of a run are called; all others are terms of the objective.
+_DEVIANCES = {'data': 'fitted counts', 'validation': 'held-out counts'}
 _PAPER, _INK, _FAINT = '#0f1216', '#e8eaed', '#8b929c'
 _DPI = 150
 
@@ -39,15 +40,16 @@ def slices(path: Path, volumes: Mapping[str, Volume], scores: Mapping[str, Mappi
     width = 2.3 * len(volumes) + 0.7
     figure, axes = _page(len(names) + 1, len(volumes), width, 2.3 * nz / nx * (len(names) + 1) + 1.2)
     limits = [_top(channel[:, row]) for channel in first.data]
+    hues = list(colours(names).values())
     for column, (title, volume) in enumerate(volumes.items()):
         images = [channel[:, row] for channel in volume.data]
         for line, image in enumerate(images):
             axis = axes[line, column]
-            axis.imshow(image, cmap=_colour_map(_HUES[line % len(_HUES)]), vmin=0, vmax=limits[line])
+            axis.imshow(image, cmap=_colour_map(hues[line]), vmin=0, vmax=limits[line])
             if title in scores:
                 note = f'{scores[title]["psnr"][line]:.1f} dB   SSIM {scores[title]["ssim"][line]:.2f}'
                 axis.set_xlabel(note, color=_FAINT, fontsize=8, labelpad=3)
-        axes[-1, column].imshow(_blend(images, limits))
+        axes[-1, column].imshow(_blend(images, limits, hues))
         axes[0, column].set_title(title, color=_INK, fontsize=11, pad=8)
     for line, name in enumerate((*names, 'all')):
         axes[line, 0].set_ylabel(name, color=_INK, fontsize=11, rotation=0, ha='right', va='center', labelpad=10)
@@ -59,7 +61,9 @@ def slices(path: Path, volumes: Mapping[str, Volume], scores: Mapping[str, Mappi
 def maps_at_zero(path: Path, maps: MapSeries) -> Path:
     """The element maps nearest to zero tilt, and the HAADF image beside them."""
     tilt = int(np.argmin(np.abs(maps.angles)))
-    images = [(name, channel[tilt], _HUES[i % len(_HUES)]) for i, (name, channel) in enumerate(_named(maps))]
+    named = _named(maps)
+    hues = colours(name for name, _ in named)
+    images = [(name, channel[tilt], hues[name]) for name, channel in named]
     if maps.haadf is not None:
         images.insert(0, ('HAADF', maps.haadf[tilt], '#ffffff'))
     ny, nx = maps.data.shape[2:]
@@ -97,8 +101,9 @@ def spectrum(path: Path, energy: np.ndarray, counts: np.ndarray, lines: Mapping[
     floor = float(np.percentile(counts, 2)) * 0.3
     axis.set_ylim(max(floor, 0.5), float(counts.max()) * 6)
     ordered = sorted(lines.items(), key=lambda item: item[1])
+    hues = colours(lines)
     for place, (name, position) in enumerate(ordered):
-        hue = _HUES[list(lines).index(name) % len(_HUES)]
+        hue = hues[name]
         height = float(counts[np.argmin(np.abs(energy - position))])
         close = place > 0 and position - ordered[place - 1][1] < 0.05 * limit
         axis.annotate(
@@ -117,26 +122,31 @@ def spectrum(path: Path, energy: np.ndarray, counts: np.ndarray, lines: Mapping[
 
 
 def convergence(path: Path, volume: Volume) -> Path | None:
-    """Loss and held-out score over the iterations; None when the volume has no curves."""
+    """Deviances above, other terms of the objective below; None when the volume has no curves."""
     curves = {name: np.asarray(values, float) for name, values in volume.scores.items()}
     iterations = curves.pop('iteration', None)
     curves = {n: c for n, c in curves.items() if iterations is not None and len(c) == len(iterations)}
     curves = {n: c for n, c in curves.items() if np.isfinite(c).any()}
     if iterations is None or not curves:
         return None
-    figure, axis = _graph(7.0, 3.6)
-    for number, (name, curve) in enumerate(curves.items()):
-        label = 'held-out counts' if name == 'validation' else name
-        axis.plot(iterations, curve, color=_HUES[number % len(_HUES)], lw=1.8, label=label)
+    deviances = {_DEVIANCES[n]: curves[n] for n in _DEVIANCES if n in curves}
+    terms = {n: c for n, c in curves.items() if n not in _DEVIANCES}
+    panels = [(label, part) for label, part in (('deviance per datum', deviances), ('term', terms)) if part]
+    figure, axes = _graphs(len(panels), 7.0, 1.2 + 2.4 * len(panels))
+    hues = iter(HUES[i] for i in (0, 3, 1, 2, 4, 5, 6, 7) * 2)
     chosen = volume.notes.get('returned_iteration')
-    if chosen is not None:
-        axis.axvline(float(chosen), color=_INK, lw=0.9, ls='--', label=f'returned: iteration {chosen}')
-    if all((curve[np.isfinite(curve)] > 0).all() for curve in curves.values()):
-        axis.set_yscale('log')
-    axis.set_xlim(float(iterations[0]), float(iterations[-1]))
-    axis.set_xlabel('iteration')
-    axis.set_ylabel('objective per datum')
-    axis.legend(frameon=False, labelcolor=_INK, fontsize=9)
+    for axis, (label, part) in zip(axes, panels, strict=True):
+        for name, curve in part.items():
+            known = np.isfinite(curve)
+            axis.plot(iterations[known], curve[known], color=next(hues), lw=1.8, label=name)
+        if chosen is not None:
+            axis.axvline(float(chosen), color=_INK, lw=0.9, ls='--', label=f'returned: iteration {chosen}')
+        if all((curve[np.isfinite(curve)] > 0).all() for curve in part.values()):
+            axis.set_yscale('log')
+        axis.set_xlim(float(iterations[0]), float(iterations[-1]))
+        axis.set_ylabel(label if label != 'term' or len(part) > 1 else f'{next(iter(part))} term')
+        axis.legend(frameon=False, labelcolor=_INK, fontsize=9)
+    axes[-1].set_xlabel('iteration')
     return _save(figure, path)
 
 
@@ -159,12 +169,12 @@ def _top(image: np.ndarray) -> float:
     return max(float(np.percentile(image, 99.7)), 1e-9)
 
 
-def _blend(images: Sequence[np.ndarray], limits: Sequence[float]) -> np.ndarray:
+def _blend(images: Sequence[np.ndarray], limits: Sequence[float], hues: Sequence[str]) -> np.ndarray:
     from matplotlib.colors import to_rgb
 
     total = np.zeros((*images[0].shape, 3))
-    for number, (image, limit) in enumerate(zip(images, limits, strict=True)):
-        total += np.clip(image / limit, 0, 1)[..., None] * np.array(to_rgb(_HUES[number % len(_HUES)]))
+    for image, limit, hue in zip(images, limits, hues, strict=True):
+        total += np.clip(image / limit, 0, 1)[..., None] * np.array(to_rgb(hue))
     # Where all elements are together the sum of their colours is white and tells nothing.
     return np.clip(total / max(1.0, len(images) / 2), 0, 1)
 
@@ -191,16 +201,21 @@ def _page(rows: int, columns: int, width: float, height: float) -> tuple[Figure,
 
 
 def _graph(width: float, height: float) -> tuple[Figure, Axes]:
-    figure, axes = _page(1, 1, width, height)
-    axis = axes[0, 0]
-    axis.set_facecolor(_PAPER)
-    axis.xaxis.set_major_locator(_locator())
-    axis.yaxis.set_major_locator(_locator())
-    axis.tick_params(colors=_FAINT, labelsize=9, which='both')
-    axis.xaxis.label.set_color(_INK)
-    axis.yaxis.label.set_color(_INK)
-    axis.grid(color='#30363d', lw=0.6)
-    return figure, axis
+    figure, axes = _graphs(1, width, height)
+    return figure, axes[0]
+
+
+def _graphs(rows: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    figure, axes = _page(rows, 1, width, height)
+    for axis in axes[:, 0]:
+        axis.set_facecolor(_PAPER)
+        axis.xaxis.set_major_locator(_locator())
+        axis.yaxis.set_major_locator(_locator())
+        axis.tick_params(colors=_FAINT, labelsize=9, which='both')
+        axis.xaxis.label.set_color(_INK)
+        axis.yaxis.label.set_color(_INK)
+        axis.grid(color='#30363d', lw=0.6)
+    return figure, list(axes[:, 0])
 
 
 def _locator() -> Any:

@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLineEdit, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import QFlowLayout
 
-from napari_diptomo.widgets.palette import colours
+from napari_diptomo.jobs.colours import colours
 
 
 class ElementPicker(QWidget):

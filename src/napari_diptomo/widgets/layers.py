@@ -13,8 +13,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from napari_diptomo.jobs.colours import colours, opacity
 from napari_diptomo.series import MapSeries, Recipe, Volume
-from napari_diptomo.widgets.palette import colours, opacity
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 

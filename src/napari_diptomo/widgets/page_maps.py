@@ -6,12 +6,12 @@ from typing import Any
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_diptomo.jobs.colours import colours
 from napari_diptomo.series import DiptomoError, InputError, MapSeries
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.element_picker import ElementPicker
 from napari_diptomo.widgets.form import StepForm
 from napari_diptomo.widgets.page import Context, Page, heading, words
-from napari_diptomo.widgets.palette import colours
 from napari_diptomo.widgets.plots import SpectrumPlot
 from napari_diptomo.widgets.thread_job import ThreadJob
 

@@ -11,11 +11,11 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabe
 from napari_diptomo.jobs import Stage
 from napari_diptomo.series import DiptomoError, InputError, Progress, Recipe, Step, Volume
 from napari_diptomo.widgets import work
+from napari_diptomo.widgets.course_plot import CoursePlot
 from napari_diptomo.widgets.estimate import Estimator
 from napari_diptomo.widgets.form import StepForm
 from napari_diptomo.widgets.notify import say, say_error
 from napari_diptomo.widgets.page import Context, Page, heading, words
-from napari_diptomo.widgets.plots import LossPlot
 from napari_diptomo.widgets.process_job import ProcessJob
 from napari_diptomo.widgets.settings import default_device, preview_seconds
 from napari_diptomo.widgets.thread_job import ThreadJob
@@ -107,6 +107,7 @@ class ReconstructPage(Page):
 
     def done(self, volume: Volume) -> None:
         self.course.redraw()
+        self.course.mark_returned(volume.notes.get('returned_iteration'))
         self.session.set_result(volume)
         self.told.setText(describe_volume(volume))
 
@@ -152,10 +153,11 @@ class ReconstructPage(Page):
 
     def _add_course(self) -> None:
         self.course_heading = heading('Course of the run')
-        self.course = LossPlot()
+        self.course = CoursePlot()
         self.course.setToolTip(
-            '<qt>Above: what is minimised. Below: deviance of counts the fit never saw; the dashed line marks the '
-            'best iterate, which is the result.</qt>'
+            '<qt>Above: misfit of the fitted and of the held-out counts, per datum; where the held-out one rises, noise '
+            'is being fitted. Below: the other terms of what is minimised. The dashed line marks the returned '
+            'iterate.</qt>'
         )
         self.told = words('')
         for widget in (self.course_heading, self.course, self.told):

@@ -15,7 +15,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
-from napari_diptomo.widgets.palette import HUES
+from napari_diptomo.jobs.colours import HUES
 from napari_diptomo.widgets.theme import plot_colours
 
 _HEIGHT = 170
@@ -162,67 +162,3 @@ class ShiftPlot(ThemedPlot):
         """Show shifts (tilt, 2) in pixels (y, x) as nm over the angles (tilt,) in degrees."""
         self._y.setData(angles, shifts[:, 0] * pixel_size)
         self._x.setData(angles, shifts[:, 1] * pixel_size)
-
-
-class LossPlot(ThemedPlot):
-    """Terms of the objective above, the score on held-out counts below, over the iterations."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(rows=2, parent=parent)
-        self.setFixedHeight(2 * _HEIGHT - 70)
-        self.losses, self.validation = self.plots
-        self.losses.addLegend(offset=(-1, 1), labelTextSize='8pt')
-        self.losses.setLabel('left', 'loss')
-        self.validation.setLabel('left', 'held-out')
-        self.validation.setLabel('bottom', 'iteration')
-        for plot in self.plots:
-            plot.getAxis('left').setWidth(62)
-        self.validation.setXLink(self.losses)
-        self._curves: dict[str, Any] = {}
-        self._points: dict[str, list[tuple[float, float]]] = {}
-        self._score = self.validation.plot(pen=pg.mkPen(HUES[3], width=2))
-        self._best = pg.InfiniteLine(angle=90, pen=pg.mkPen(HUES[3], style=Qt.PenStyle.DashLine))
-        self._best.setVisible(False)
-        self.validation.addItem(self._best, ignoreBounds=True)
-        self._scores: list[tuple[float, float]] = []
-        self._dirty = False
-        self.follow_theme()
-
-    def clear_curves(self) -> None:
-        """Forget the last run."""
-        for curve in self._curves.values():
-            self.losses.removeItem(curve)
-        self._curves.clear()
-        self._points.clear()
-        self._scores.clear()
-        self._score.setData([], [])
-        self._best.setVisible(False)
-
-    def add(self, iteration: int, losses: Mapping[str, float], validation: float | None) -> None:
-        """Note the values of one iteration; `redraw` shows them."""
-        for name, value in losses.items():
-            if np.isfinite(value):
-                self._points.setdefault(name, []).append((iteration, value))
-        if validation is not None and np.isfinite(validation):
-            self._scores.append((iteration, validation))
-        self._dirty = True
-
-    def redraw(self) -> None:
-        """Bring the curves up to date."""
-        if not self._dirty:
-            return
-        self._dirty = False
-        values = [value for points in self._points.values() for _, value in points]
-        # A log-likelihood may be negative, and a logarithm would hide it.
-        self.losses.setLogMode(y=bool(values) and min(values) > 0)
-        for name, points in self._points.items():
-            if name not in self._curves:
-                hue = HUES[len(self._curves) % len(HUES)]
-                self._curves[name] = self.losses.plot(pen=pg.mkPen(hue, width=2), name=name.replace('_', ' '))
-            self._curves[name].setData(*np.array(points).T)
-        if self._scores:
-            scores = np.array(self._scores)
-            self._score.setData(*scores.T)
-            self._best.setValue(scores[scores[:, 1].argmin(), 0])
-            self._best.setVisible(True)
-        self.follow_theme()

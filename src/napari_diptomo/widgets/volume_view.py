@@ -8,9 +8,9 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image
 
+from napari_diptomo.jobs.colours import colours, opacity
 from napari_diptomo.series import MapSeries, Volume
 from napari_diptomo.widgets import layers as as_layers
-from napari_diptomo.widgets.palette import colours, opacity
 
 #: Euler angles in degrees: a lamella seen from above its edge.
 _CAMERA = (20.0, 25.0, 75.0)

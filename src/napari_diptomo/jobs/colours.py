@@ -1,4 +1,4 @@
-"""One colour per element, the same in maps, spectra and volumes.
+"""One colour per element, the same in maps, spectra, volumes and figures.
 
 The hues follow Okabe and Ito (readable with the common kinds of colour
 blindness), brightened for a dark canvas. Elements that often meet in one

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_diptomo.widgets.course_plot import CoursePlot
+
+
+@pytest.fixture
+def plot(qtbot):
+    found = CoursePlot()
+    qtbot.addWidget(found)
+    yield found
+    found.cleanup()
+
+
+def shown(plot_item):
+    return [curve.getOriginalDataset()[1].tolist() for curve in plot_item.listDataItems()]
+
+
+def test_deviances_share_one_plot_and_other_terms_have_their_own(plot):
+    for i in (1, 2, 3):
+        plot.add(i, {'data': 3.0 / i, 'tv': 0.01 * i}, 4.0 / i)
+    plot.redraw()
+    assert shown(plot.deviances) == [[3.0, 1.5, 1.0], [4.0, 2.0, pytest.approx(4 / 3)]]
+    assert shown(plot.terms) == [pytest.approx([0.01, 0.02, 0.03])]
+    assert 'fitted' in plot.deviances.titleLabel.text and 'held-out' in plot.deviances.titleLabel.text
+    assert 'tv' in plot.terms.titleLabel.text and 'held-out' not in plot.terms.titleLabel.text
+    assert 'deviance per datum' in plot.deviances.titleLabel.text
+
+
+def test_values_of_numpy_are_values(plot):
+    plot.add(1, {'data': np.float64(2.0), 'tv': np.float32(0.1)}, np.float64(1.0))
+    plot.redraw()
+    assert plot.deviances.getAxis('left').logMode
+
+
+def test_nothing_is_marked_until_the_result_says_what_was_returned(plot):
+    for i in range(1, 6):
+        plot.add(i, {'data': 1.0}, float(abs(i - 2) + 1))
+    plot.redraw()
+    assert plot.returned is None
+    plot.mark_returned(4)
+    assert plot.returned == 4
+    plot.mark_returned(None)
+    assert plot.returned is None
+
+
+def test_a_run_without_other_terms_shows_one_plot(plot):
+    plot.add(1, {'data': 2.0}, None)
+    plot.redraw()
+    assert not plot.terms.isVisible()
+    plot.clear_curves()
+    plot.add(1, {'data': 2.0, 'tv': 1.0}, np.nan)
+    plot.redraw()
+    assert plot.terms.isVisible()
+    assert shown(plot.deviances) == [[2.0]]
