@@ -18,8 +18,9 @@ $(STAMP): pyproject.toml constraints.txt tools/environment.sh | system
 system: ## install the system libraries of Qt and OpenGL where possible
 	@tools/system.sh
 
-demo: env ## simulate, map, align, reconstruct, show (DATA=folder: your own tilt series)
-	$(BIN)/diptomo demo --output demo-output $(if $(DATA),--data "$(DATA)")
+demo: env ## simulate, map, align, reconstruct, show (DATA=folder ELEMENTS="O Si Fe" BINNING=4: your own tilt series)
+	$(BIN)/diptomo demo --output demo-output $(if $(DATA),--data "$(DATA)") \
+		$(if $(ELEMENTS),--elements "$(ELEMENTS)") $(if $(BINNING),--binning $(BINNING))
 
 test: env lint ## everything a change must pass
 	$(BIN)/python -m pytest

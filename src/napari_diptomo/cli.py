@@ -72,7 +72,10 @@ def demo(
     ] = None,
     output: Annotated[Path, typer.Option('--output', '-o', help='Folder for the results.')] = Path('demo-output'),
     elements: Annotated[
-        str | None, typer.Option(help='Elements to map, e.g. "O,Si,Fe"; default: the strongest.')
+        str | None,
+        typer.Option(
+            help='Elements to map, e.g. "O Si Fe"; default: the strongest that are not of grid or preparation.'
+        ),
     ] = None,
     binning: Annotated[
         int | None, typer.Option(min=1, max=64, help='Pixels summed in x and in y; default: about 48 pixels are left.')
@@ -81,11 +84,11 @@ def demo(
     show: Annotated[bool, typer.Option('--show/--no-show', help='Open napari with the result.')] = True,
     debug: Debug = False,
 ) -> None:
-    """Do the whole work once: spectra, maps, alignment, SIRT and DIPm-TV, figures and scores."""
+    """Do the whole work once: spectra, maps, alignment, SIRT, joint TV and DIPm-TV, figures and scores."""
     with _one_line_errors(debug):
         from napari_diptomo.jobs.demo import DemoSettings, run_demo
 
-        names = tuple(name.strip() for name in (elements or '').replace(';', ',').split(',') if name.strip())
+        names = tuple((elements or '').replace(';', ' ').replace(',', ' ').split())
         run_demo(DemoSettings(data, output, names, binning, fast, show))
 
 

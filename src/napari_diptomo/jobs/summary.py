@@ -6,14 +6,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_diptomo.jobs import figures
 from napari_diptomo.series import MapSeries, SpectralTiltSeries, Volume
 
 if TYPE_CHECKING:
     from napari_diptomo.jobs.demo import DemoResult
 
+DIP = 'DIPm-TV'
 _ZERO_PEAK = 0.15  # keV; the strobe peak of the detector lies below
 
 
@@ -42,14 +41,15 @@ def _scores(result: DemoResult) -> dict[str, Any]:
 
 
 def _volume_scores(volume: Volume, truth: Volume | None, maps: MapSeries) -> dict[str, Any]:
-    wanted = ('projection_correlation', 'correlation_ceiling', 'seconds', 'device', 'stopping', 'preset', 'iterations')
+    wanted = ('projection_correlation', 'correlation_ceiling', 'compared_pixels', 'iterations', 'returned_iteration')
+    wanted += ('weight', 'preset', 'stopping', 'seconds', 'device')
     found = {name: volume.notes[name] for name in wanted if name in volume.notes}
     if truth is not None:
         from napari_diptomo.assess import compare, psnr, ssim
 
         found['psnr'] = [round(float(v), 3) for v in psnr(volume.data, truth.data)]
         found['ssim'] = [round(float(v), 4) for v in ssim(volume.data, truth.data)]
-        overall = compare(volume.data, truth.data, float(np.abs(maps.angles).max()))
+        overall = compare(volume.data, truth.data, (float(maps.angles.min()), float(maps.angles.max())))
         found['mean'] = {name: round(value, 4) for name, value in overall.items()}
     return found
 
@@ -60,7 +60,7 @@ def _figures(result: DemoResult, folder: Path, scores: dict[str, Any]) -> list[P
     written = [
         figures.slices(folder / 'slices.png', volumes, judged),
         figures.maps_at_zero(folder / 'maps.png', result.maps),
-        figures.convergence(folder / 'convergence.png', result.volumes['DIPm-TV']),
+        figures.convergence(folder / 'convergence.png', result.volumes[DIP]),
     ]
     if isinstance(result.series, SpectralTiltSeries):
         written.append(_spectrum(result.series, result.maps.channels, folder / 'spectrum.png'))
@@ -90,7 +90,11 @@ def _page(result: DemoResult, scores: dict[str, Any]) -> str:
         f'Mean counts per pixel and tilt: {counts}.',
     ]
     if result.alignment_error is not None:
-        lines.append(f'Error of the alignment: {result.alignment_error:.2f} pixels (root mean square).')
+        lines += [
+            f'Error of the alignment: {result.alignment_error:.2f} pixels (root mean square, per axis of the image).',
+            'Its origin (x, y, z), which no data can tell, is set to that of the known truth so that volumes can be compared',
+            'with it voxel by voxel; everything else is found from the counts.',
+        ]
     if result.truth is not None:
         lines += ['', '## Against the known truth', '', *_truth_table(scores)]
     lines += ['', '## Against the maps', '', *_agreement_table(scores)]
@@ -113,14 +117,18 @@ def _truth_table(scores: dict[str, Any]) -> list[str]:
         each = ' | '.join(f'{p:.1f} dB / {s:.2f}' for p, s in zip(values['psnr'], values['ssim'], strict=True))
         mean = values['mean']
         lines.append(f'| {title} | {each} | {mean["psnr"]:.1f} dB | {mean["ssim"]:.2f} | {mean["fsc_missing"]:.2f} |')
-    first, last = (scores['volumes'][title]['mean'] for title in ('SIRT', 'DIPm-TV'))
-    gain = f'{last["psnr"] - first["psnr"]:+.1f} dB, SSIM {last["ssim"] - first["ssim"]:+.2f}'
-    return [*lines, '', f'DIPm-TV against SIRT: {gain}.']
+    lines.append('')
+    own = scores['volumes'][DIP]['mean']
+    for title, values in scores['volumes'].items():
+        if title != DIP:
+            gain = f'{own["psnr"] - values["mean"]["psnr"]:+.1f} dB, SSIM {own["ssim"] - values["mean"]["ssim"]:+.2f}'
+            lines.append(f'{DIP} against {title}: {gain}.')
+    return lines
 
 
 def _agreement_table(scores: dict[str, Any]) -> list[str]:
     names = scores['channels']
-    lines = ['Correlation of the projections with the maps:', '']
+    lines = ['Correlation of the projections with the maps that were fitted:', '']
     lines += ['| volume | ' + ' | '.join(names) + ' |', '|---' * (len(names) + 1) + '|']
     ceiling: dict[str, float] = {}
     for title, values in scores['volumes'].items():
@@ -129,6 +137,10 @@ def _agreement_table(scores: dict[str, Any]) -> list[str]:
         ceiling = values.get('correlation_ceiling', ceiling)
     if ceiling:
         lines.append('| ceiling of the counts | ' + ' | '.join(_number(ceiling.get(name)) for name in names) + ' |')
+        lines += [
+            '',
+            'The noiseless truth itself would reach the ceiling; a correlation above it means fitted noise.',
+        ]
     return lines
 
 
