@@ -219,10 +219,16 @@ class ReconstructPage(Page):
 
 
 def describe_volume(volume: Volume) -> str:
-    """Size and how the run ended."""
+    """Size, how the run ended, and what no data can vouch for."""
     _, z, y, x = volume.data.shape
     parts = [f'{x} x {y} x {z} voxels of {volume.voxel_size:.3g} nm.']
     reason = volume.notes.get('stopping')
     if isinstance(reason, str):
         parts.append(reason[:1].upper() + reason[1:].rstrip('.') + '.')
+    tilts = volume.notes.get('max_tilt')
+    if isinstance(tilts, list | tuple) and len(tilts) == 2 and tilts[1] - tilts[0] < 180:
+        parts.append(
+            f'Tilts end at {tilts[0]:.4g}° and {tilts[1]:.4g}°: faces normal to the beam and detail along it '
+            'rest on the prior, not on data.'
+        )
     return ' '.join(parts)
