@@ -9,7 +9,7 @@ import pytest
 from napari_diptomo.jobs import demo
 from napari_diptomo.jobs.demo import DemoSettings, has_screen, in_the_frame_of_the_truth, run_demo
 from napari_diptomo.jobs.element_choice import choice_in_words, of_the_specimen
-from napari_diptomo.series import MapSeries, Recipe, Source, load
+from napari_diptomo.series import InputError, MapSeries, Recipe, Source, load
 from napari_diptomo.simulate import demo_series
 
 
@@ -111,3 +111,8 @@ def test_elements_of_the_preparation_are_left_out_and_named():
     assert 'ELEMENTS="Ti O Si"' in words
     assert of_the_specimen(('Pt', 'Cu')) == ('Pt', 'Cu'), 'a platinum specimen'
     assert choice_in_words(('Ge',), ('Ge',)) == 'Elements: Ge.'
+
+
+def test_elements_that_the_simulation_does_not_hold_are_one_sentence(tmp_path):
+    with pytest.raises(InputError, match='holds Ge, Sb, Te and no Fe'):
+        run_demo(DemoSettings(output=tmp_path, elements=('Ge', 'Fe'), show=False))

@@ -131,6 +131,12 @@ def _plan(settings: DemoSettings) -> list[Planned]:
 def _simulated(settings: DemoSettings, bar: TerminalBar) -> DemoResult:
     from napari_diptomo.simulate import demo_series
 
+    strangers = [name for name in settings.elements if name not in _SIMULATED_ELEMENTS]
+    if strangers:
+        raise InputError(
+            f'The simulated lamella holds {", ".join(_SIMULATED_ELEMENTS)} and no {strangers[0]}; '
+            'leave --elements out, or give a tilt series with --data.'
+        )
     bar.begin('Simulate')
     simulated = demo_series(size=_FAST_PIXELS if settings.fast else _PIXELS)
     series = replace(simulated.series, recipe=Recipe())

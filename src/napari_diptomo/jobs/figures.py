@@ -141,8 +141,8 @@ def convergence(path: Path, volume: Volume) -> Path | None:
             axis.plot(iterations[known], curve[known], color=next(hues), lw=1.8, label=name)
         if chosen is not None:
             axis.axvline(float(chosen), color=_INK, lw=0.9, ls='--', label=f'returned: iteration {chosen}')
-        if all((curve[np.isfinite(curve)] > 0).all() for curve in part.values()):
-            axis.set_yscale('log')
+        if part is deviances and all((curve[np.isfinite(curve)] > 0).all() for curve in part.values()):
+            _plain_logarithm(axis)
         axis.set_xlim(float(iterations[0]), float(iterations[-1]))
         axis.set_ylabel(label if label != 'term' or len(part) > 1 else f'{next(iter(part))} term')
         axis.legend(frameon=False, labelcolor=_INK, fontsize=9)
@@ -216,6 +216,16 @@ def _graphs(rows: int, width: float, height: float) -> tuple[Figure, list[Axes]]
         axis.yaxis.label.set_color(_INK)
         axis.grid(color='#30363d', lw=0.6)
     return figure, list(axes[:, 0])
+
+
+def _plain_logarithm(axis: Axes) -> None:
+    """A logarithmic axis that writes 0.5, 1, 2 and no powers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_yscale('log')
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
+    axis.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _locator() -> Any:

@@ -13,6 +13,19 @@ if TYPE_CHECKING:
     from napari_diptomo.jobs.demo import DemoResult
 
 DIP = 'DIPm-TV'
+#: What of a volume's notes goes into summary.json.
+_NOTES = (
+    'projection_correlation',
+    'correlation_ceiling',
+    'compared_pixels',
+    'iterations',
+    'returned_iteration',
+    'weight',
+    'preset',
+    'stopping',
+    'seconds',
+    'device',
+)
 _ZERO_PEAK = 0.15  # keV; the strobe peak of the detector lies below
 
 
@@ -41,9 +54,7 @@ def _scores(result: DemoResult) -> dict[str, Any]:
 
 
 def _volume_scores(volume: Volume, truth: Volume | None, maps: MapSeries) -> dict[str, Any]:
-    wanted = ('projection_correlation', 'correlation_ceiling', 'compared_pixels', 'iterations', 'returned_iteration')
-    wanted += ('weight', 'preset', 'stopping', 'seconds', 'device')
-    found = {name: volume.notes[name] for name in wanted if name in volume.notes}
+    found = {name: volume.notes[name] for name in _NOTES if name in volume.notes}
     if truth is not None:
         from napari_diptomo.assess import compare, psnr, ssim
 
@@ -99,11 +110,8 @@ def _page(result: DemoResult, scores: dict[str, Any]) -> str:
         lines += ['', '## Against the known truth', '', *_truth_table(scores)]
     lines += ['', '## Against the maps', '', *_agreement_table(scores)]
     for title, values in scores['volumes'].items():
-        if 'stopping' in values:
-            lines += [
-                '',
-                f'{title}: {values["stopping"]} ({values.get("seconds", 0):.0f} s on {values.get("device", "")}).',
-            ]
+        ended = values.get('stopping', f'{values.get("iterations", "")} iterations')
+        lines += ['', f'{title}: {ended} ({values.get("seconds", 0):.0f} s on {values.get("device", "")}).']
     return '\n'.join(lines) + '\n'
 
 
