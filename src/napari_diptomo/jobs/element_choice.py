@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-_MOST = 4
+_MOST = 5
 #: Grid, focused ion beam and its protective layers, contamination: mapped when asked for by name.
 _OF_THE_PREPARATION = ('Cu', 'Mo', 'Ga', 'Pt', 'W', 'C')
 
@@ -20,7 +20,7 @@ def of_the_specimen(found: Sequence[str]) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Four at most; those of the preparation only where there are no others.
+        Five at most; those of the preparation only where there are no others.
     """
     specimen = [name for name in found if name not in _OF_THE_PREPARATION]
     return tuple((specimen or list(found))[:_MOST])

@@ -10,6 +10,11 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 _FILE, _ANGLE = 0, 1
+_EDITABLE = '<qt>Tilt angles, degrees. Double-click one to correct it.</qt>'
+_FIXED = (
+    '<qt>Tilt angles as the files hold them, degrees. To correct them put a table of angles '
+    '(.rawtlt, .tlt, .csv, .txt) beside the files and open them again.</qt>'
+)
 
 
 class TiltTable(QTableWidget):
@@ -31,7 +36,7 @@ class TiltTable(QTableWidget):
         self.verticalHeader().setVisible(False)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setFixedHeight(150)
-        self.setToolTip('<qt>Tilt angles, degrees. Double-click one to correct it.</qt>')
+        self.setToolTip(_EDITABLE)
         self.setAccessibleName('Files and tilt angles')
         self._files: tuple[Path, ...] = ()
         self._touched = False
@@ -83,6 +88,7 @@ class TiltTable(QTableWidget):
                 angle.setFlags(fixed)
             self.setItem(row, _ANGLE, angle)
         self.blockSignals(False)
+        self.setToolTip(_EDITABLE if editable else _FIXED)
         self._touched = False
         self.problem = ''
 
