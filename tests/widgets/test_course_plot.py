@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_diptomo.series import Volume
 from napari_diptomo.widgets.course_plot import CoursePlot
 
 
@@ -55,3 +56,14 @@ def test_a_run_without_other_terms_shows_one_plot(plot):
     plot.redraw()
     assert plot.terms.isVisible()
     assert shown(plot.deviances) == [[2.0]]
+
+
+def test_the_mark_is_what_the_volume_says_of_itself(dock):
+    page = dock.reconstruct_page
+    data = np.zeros((1, 4, 4, 4), np.float32)
+    for i in (1, 2, 3):
+        page.course.add(i, {'data': 1.0}, float(i))
+    page.done(Volume(data, ('Ge',), notes={'returned_iteration': 3}))
+    assert page.course.returned == 3, 'not the lowest of the curve'
+    page.done(Volume(data, ('Ge',)))
+    assert page.course.returned is None
