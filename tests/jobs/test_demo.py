@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_diptomo.jobs import demo
+from napari_diptomo.jobs import demo, summary
 from napari_diptomo.jobs.demo import DemoSettings, has_screen, in_the_frame_of_the_truth, run_demo
 from napari_diptomo.jobs.element_choice import choice_in_words, of_the_specimen
 from napari_diptomo.series import InputError, MapSeries, Recipe, Source, load
@@ -116,3 +116,12 @@ def test_elements_of_the_preparation_are_left_out_and_named():
 def test_elements_that_the_simulation_does_not_hold_are_one_sentence(tmp_path):
     with pytest.raises(InputError, match='holds Ge, Sb, Te and no Fe'):
         run_demo(DemoSettings(output=tmp_path, elements=('Ge', 'Fe'), show=False))
+
+
+def test_elements_that_no_volume_explains_are_named():
+    row = {'projection_correlation': {'Ti': 0.74, 'O': 0.95}, 'correlation_ceiling': {'Ti': 0.98, 'O': 0.97}}
+    words = ' '.join(summary._stray_elements({'channels': ['Ti', 'O'], 'volumes': {'SIRT': row}}))
+    assert 'maps of Ti are' in words
+    assert 'ELEMENTS="O"' in words
+    row['projection_correlation']['Ti'] = 0.9
+    assert summary._stray_elements({'channels': ['Ti', 'O'], 'volumes': {'SIRT': row}}) == []

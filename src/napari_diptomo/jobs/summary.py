@@ -26,6 +26,8 @@ _NOTES = (
     'seconds',
     'device',
 )
+#: SIRT fits nearly everything that is a projection of something: below this share of the ceiling the maps are not.
+_LEAST_OF_CEILING = 0.85
 _ZERO_PEAK = 0.15  # keV; the strobe peak of the detector lies below
 
 
@@ -109,6 +111,7 @@ def _page(result: DemoResult, scores: dict[str, Any]) -> str:
     if result.truth is not None:
         lines += ['', '## Against the known truth', '', *_truth_table(scores)]
     lines += ['', '## Against the maps', '', *_agreement_table(scores)]
+    lines += _stray_elements(scores)
     for title, values in scores['volumes'].items():
         ended = values.get('stopping', f'{values.get("iterations", "")} iterations')
         lines += ['', f'{title}: {ended} ({values.get("seconds", 0):.0f} s on {values.get("device", "")}).']
@@ -150,6 +153,22 @@ def _agreement_table(scores: dict[str, Any]) -> list[str]:
             'The noiseless truth itself would reach the ceiling; a correlation above it means fitted noise.',
         ]
     return lines
+
+
+def _stray_elements(scores: dict[str, Any]) -> list[str]:
+    """A warning for elements whose maps no volume explains, as those of stray radiation."""
+    first = next(iter(scores['volumes'].values()))
+    found, ceiling = first.get('projection_correlation', {}), first.get('correlation_ceiling', {})
+    stray = [name for name in ceiling if found.get(name, 1.0) < _LEAST_OF_CEILING * ceiling[name]]
+    if not stray:
+        return []
+    rest = ' '.join(name for name in scores['channels'] if name not in stray)
+    advice = f', and what happens without: ELEMENTS="{rest}"' if rest else ''
+    return [
+        '',
+        f'The maps of {", ".join(stray)} are hardly those of any volume (see the first row against the ceiling):',
+        f'stray radiation, shadows or a poor alignment. Look at them{advice}.',
+    ]
 
 
 def _number(value: float | None) -> str:
