@@ -43,3 +43,8 @@ def test_a_soft_peak_without_its_hard_one_is_another_element():
     # Zn-L (1.012 keV) without Zn-K is not zinc: here it is the copper's own L lines.
     found = {f.element for f in find_elements(ENERGY, spectrum(Cu_K=20000, Cu_L=30000))}
     assert found == {'Cu'}
+
+
+def test_an_empty_spectrum_shows_no_element_and_warns_of_nothing(recwarn):
+    assert find_elements(np.linspace(0.2, 10, 500), np.zeros(500)) == ()
+    assert not [w for w in recwarn if w.category is RuntimeWarning]

@@ -78,6 +78,8 @@ def find_elements(
     beam_energy : float
         keV.
     """
+    if not np.any(spectrum):
+        return ()
     search = _Search(energy, np.asarray(spectrum, float), detector or Detector(), beam_energy)
     chosen: list[_Candidate] = []
     rest = search.candidates()
