@@ -30,7 +30,8 @@ def describe(device: torch.device) -> str:
     """In words, for the dock and the notes of a result."""
     if device.type == 'cuda':
         return f'GPU {torch.cuda.get_device_name(device)} (torch {torch.__version__})'
-    return f'CPU, {torch.get_num_threads()} threads (torch {torch.__version__})'
+    threads = torch.get_num_threads()
+    return f'CPU, {threads} thread{"s" * (threads > 1)} (torch {torch.__version__})'
 
 
 def free_memory(device: torch.device) -> int:
