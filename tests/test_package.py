@@ -122,3 +122,15 @@ def test_the_wheel_holds_the_manifest_and_no_tests(tmp_path):
     assert 'napari_diptomo/napari.yaml' in names
     assert 'napari_diptomo/cli.py' in names
     assert not [n for n in names if n.startswith('tests')]
+
+
+def test_the_device_setting_offers_what_the_steps_take():
+    """The settings once offered a device that no step accepts."""
+    import yaml
+
+    from napari_diptomo import DIPmTV
+
+    (device,) = (p for p in DIPmTV.parameters() if p.name == 'device')
+    manifest = yaml.safe_load((Path(napari_diptomo.__file__).parent / 'napari.yaml').read_text(encoding='utf-8'))
+    settings = manifest['contributions']['configurations']['compute']['properties']
+    assert tuple(settings['device']['enum']) == device.choices

@@ -199,8 +199,9 @@ def test_a_forgotten_job_ends_its_process(maps):
     process, folder = job._talk.process, job._talk._folder
     del job
     gc.collect()
-    process.wait(20)
+    assert process.wait(20) is not None
     until(lambda: not folder.exists())
+    assert not folder.exists()
 
 
 def test_what_libraries_print_does_not_disturb(start, maps):
