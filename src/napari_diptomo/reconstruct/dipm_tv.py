@@ -157,6 +157,6 @@ class DIPmTV(Reconstruction):
         return 1.4 * 4.0 * (total + above / 8 ** len(self.widths))
 
     def _run(self, maps: MapSeries, observer: Observer | None) -> Volume:
-        from napari_diptomo.reconstruct.prior_fit import fit_prior
+        from napari_diptomo.reconstruct.fit_loop import fit_prior
 
         return fit_prior(self, self._problem(maps), observer)

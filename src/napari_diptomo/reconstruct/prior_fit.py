@@ -1,11 +1,10 @@
-"""The fit of the untrained network behind `DIPmTV`, see there for the objective."""
+"""One iteration of the fit of the untrained network behind `DIPmTV`, see there for the objective."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 from collections.abc import Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,40 +16,13 @@ from napari_diptomo.reconstruct.optimiser import optimisers
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.scale import channel_scale
 from napari_diptomo.reconstruct.stopping import Best
-from napari_diptomo.series import Observer, ReconstructionError, Volume, Watch
+from napari_diptomo.series import ReconstructionError
 
 if TYPE_CHECKING:
     from napari_diptomo.reconstruct.dipm_tv import DIPmTV
 
 #: Smoothing of the total variation, in units of the typical density.
 _EPSILON = 1e-2
-
-
-def fit_prior(step: DIPmTV, problem: Problem, observer: Observer | None) -> Volume:
-    """Fit, judge, and return the best average; obeys the observer in every iteration."""
-    watch = Watch(observer, step.title, step.iterations)
-    fit = PriorFit(step, problem)
-    state = watch.load_state()
-    if state is not None:
-        fit.restore(state)
-    while fit.iteration < step.iterations:
-        # The same seed shall give the same volume, on a GPU too.
-        with torch.backends.cudnn.flags(deterministic=True, benchmark=False, allow_tf32=False):
-            losses = fit.iterate()
-        i, x = fit.iteration, fit.average
-        fit.best.see(i, x, losses, last=i == step.iterations)
-        watch.save_state(fit.state)
-        if watch.step(i, losses, fit.best.validation, partial(problem.frame, x)):
-            fit.best.see(i, x, losses, last=True)
-            break
-    notes = {
-        **fit.best.notes(fit.iteration),
-        'preset': step.preset,
-        'precision': 'bf16' if fit.bf16 else 'float32',
-        'parameters': fit.parameters,
-        'seconds': watch.seconds,
-    }
-    return step._volume(problem, fit.best.x, fit.best.scores, notes)
 
 
 class PriorFit:
