@@ -20,6 +20,15 @@ def test_eels_phantom_holds_the_volumes_of_its_cubes():
     assert iron == pytest.approx(20 * edge**3 * (20**3 + 43**3 - 40**3), rel=0.04)
 
 
+def test_eels_phantom_has_a_pore_in_its_shell_on_demand():
+    solid, pierced = eels_phantom(80).truth.data, eels_phantom(80, pore=True).truth.data
+    missing = solid - pierced
+    assert missing[0].sum() == pytest.approx(10 * 4 / 3 * np.pi * 3**3, rel=0.03)
+    assert np.abs(missing[1]).max() == 0
+    where = np.argwhere(missing[0] == missing[0].max()).mean(axis=0) - 39.5
+    assert np.linalg.norm(where) == pytest.approx(np.hypot(5, 30) / 2, abs=0.5)
+
+
 def test_edx_phantom_places_its_bodies_along_the_beam_and_across():
     phantom = edx_phantom(80)
     z, y, x = np.indices((80, 80, 80)) - 39.5

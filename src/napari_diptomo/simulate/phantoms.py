@@ -221,11 +221,12 @@ def edx_phantom(size: int = 160, *, voxel_size: float = 1.0, supersample: int = 
     return canvas.finish()
 
 
-def eels_phantom(size: int = 160, *, voxel_size: float = 1.0, supersample: int = 2) -> Phantom:
+def eels_phantom(size: int = 160, *, voxel_size: float = 1.0, supersample: int = 2, pore: bool = False) -> Phantom:
     """A core-shell nanocube in two oxidation states, turned out of the axes.
 
     After arXiv 2606.10893 (there 160^3): FeO core of half edge 20, Fe3O4 shell
-    to 40, a thin outer shell of FeO to 43; turned by 5, 7 and 13 degrees.
+    to 40, a thin outer shell of FeO to 43; turned by 5, 7 and 13 degrees. An
+    older version of it has a pore of radius 6 in the shell.
 
     Parameters
     ----------
@@ -235,6 +236,8 @@ def eels_phantom(size: int = 160, *, voxel_size: float = 1.0, supersample: int =
         nm.
     supersample : int
         Fine voxels per voxel.
+    pore : bool
+        With the pore, at (0, 5, 30) in the frame (z, y, x) of the cube.
 
     Returns
     -------
@@ -245,4 +248,7 @@ def eels_phantom(size: int = 160, *, voxel_size: float = 1.0, supersample: int =
     turn = Rotation.from_euler('zyx', (5, 7, 13), degrees=True)
     for name, composition, half in (('FeO', (0, 20), 43), ('Fe3O4', (10, 0), 40), ('FeO', (0, 20), 20)):
         canvas.paint(name, composition, canvas.grid.box((0, 0, 0), (half * size / 160,) * 3, turn))
+    if pore:
+        centre = turn.apply((0, 5, 30)) * size / 160
+        canvas.paint('vacuum', (0, 0), canvas.grid.ellipsoid(centre, np.full(3, 6) * size / 160))
     return canvas.finish()
