@@ -7,7 +7,7 @@ import pytest
 
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.series import InputError
-from napari_diptomo.simulate import edx_phantom, eels_phantom, lamella, project, tilt_series
+from napari_diptomo.simulate import edx_phantom, eels_phantom, lamella, lamella_frame, project, tilt_series
 
 ANGLES = np.arange(-40.0, 41.0, 5.0)
 
@@ -69,6 +69,15 @@ def test_lamella_thickness_is_that_of_a_slab():
         phantom = lamella(32, seed)
         inside = (phantom.phases > 0).sum(axis=0)
         assert 0.38 * 32 <= np.median(inside[inside > 0]) <= 0.58 * 32
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_lamella_frame_is_the_slab_that_holds_the_lamella(seed):
+    phases = lamella(32, seed).phases > 0
+    half, normal = lamella_frame(32, seed)
+    across = np.tensordot(normal, np.indices((32, 32, 32)) - 15.5, axes=1)
+    assert np.abs(across[phases]).max() == pytest.approx(half[0], abs=1)
+    assert np.median(np.abs(across[phases])) == pytest.approx(half[0] / 2, rel=0.1)
 
 
 def test_phases_have_their_nominal_composition_inside():

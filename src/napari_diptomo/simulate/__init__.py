@@ -1,7 +1,7 @@
 """Phantoms and spectra with a known truth, for sample data, tests and benchmarks."""
 
 from napari_diptomo.simulate.edx import SimulatedSpectra, demo_series, edx_tilt_series, line_shape
-from napari_diptomo.simulate.phantoms import GST_PHASES, Phantom, edx_phantom, eels_phantom, lamella
+from napari_diptomo.simulate.phantoms import GST_PHASES, Phantom, edx_phantom, eels_phantom, lamella, lamella_frame
 from napari_diptomo.simulate.projections import Simulated, project, tilt_series
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     'edx_tilt_series',
     'eels_phantom',
     'lamella',
+    'lamella_frame',
     'line_shape',
     'project',
     'tilt_series',

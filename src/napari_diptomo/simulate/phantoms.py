@@ -139,9 +139,7 @@ def lamella(size: int = 48, seed: int = 0, *, voxel_size: float = 1.0, supersamp
     """
     rng = np.random.default_rng(seed)
     canvas = _Canvas(size, supersample, ('Ge', 'Sb', 'Te'), voxel_size)
-    # Half thickness and half width obey hypot(z, x) < 0.45, so that no tilt pushes a corner out of the field.
-    half = size * np.array([rng.uniform(0.20, 0.28), rng.uniform(0.34, 0.40), rng.uniform(0.30, 0.34)])
-    turn = Rotation.from_euler('zyx', rng.uniform(-4, 4, 3), degrees=True)
+    half, turn = _frame(size, rng)
     slab = canvas.grid.box((0, 0, 0), half, turn)
     _paint_layers(canvas, rng, slab)
     _segregate(canvas, rng)
@@ -150,6 +148,31 @@ def lamella(size: int = 48, seed: int = 0, *, voxel_size: float = 1.0, supersamp
     for _ in range(rng.integers(3, 7)):
         _paint_particle(canvas, rng, half, slab, 'void', size * np.array([0.03, 0.07]))
     return canvas.finish()
+
+
+def lamella_frame(size: int = 48, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The slab that a lamella was cut to, as a microscopist would know it from its sides.
+
+    Parameters
+    ----------
+    size, seed : int
+        As for `lamella`.
+
+    Returns
+    -------
+    half : ndarray (3,)
+        Half lengths across the slab, along y and along x, voxels.
+    normal : ndarray (3,)
+        Unit vector (z, y, x) across it.
+    """
+    half, turn = _frame(size, np.random.default_rng(seed))
+    return half, turn.apply([1.0, 0.0, 0.0])
+
+
+def _frame(size: int, rng: np.random.Generator) -> tuple[np.ndarray, Rotation]:
+    # Half thickness and half width obey hypot(z, x) < 0.45, so that no tilt pushes a corner out of the field.
+    half = size * np.array([rng.uniform(0.20, 0.28), rng.uniform(0.34, 0.40), rng.uniform(0.30, 0.34)])
+    return half, Rotation.from_euler('zyx', rng.uniform(-4, 4, 3), degrees=True)
 
 
 def _paint_layers(canvas: _Canvas, rng: np.random.Generator, slab: np.ndarray) -> None:
