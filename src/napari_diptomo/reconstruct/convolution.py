@@ -7,19 +7,20 @@ oneDNN does with them. bfloat16 is not subject to it, but many processors lack i
 
 The way round that is used here: the forward pass calls oneDNN directly; in the
 backward pass an input in oneDNN's own layout (one copy) makes torch choose it.
-What was measured, time of forward and backward pass relative to torch's own
-choice (float32, one thread of an AVX-512 server, best of several; smaller is
-better):
+The pass over one layer, forward and backward, then takes this part of the time of
+torch's own choice (float32, one thread of an AVX-512 server, processor time, best
+of five; the last column is the alternative of two overlapping slabs as a batch):
 
-===================  ============  =====================  =================
-channels, size       this module   two overlapping slabs  ... channels last
-===================  ============  =====================  =================
-8 to 8, 48^3         0.18          0.23                   0.10
-32 to 32, 24^3       0.13          0.14                   0.14
-64 to 64, 12^3       0.23          0.28                   0.28
-64 to 64, 6^3        0.37          0.44                   0.62
-36 to 16, 48^3       above the threshold: torch's own choice is kept
-===================  ============  =====================  =================
+================  ===========  =========
+channels, size    this module  two slabs
+================  ===========  =========
+8 to 8, 48^3      0.12         0.10
+32 to 32, 24^3    0.13         0.14
+64 to 64, 12^3    0.19         0.28
+64 to 64, 6^3     0.46         0.44
+8 to 16, 48^3 /2  0.52         (stride 2: not measured)
+36 to 16, 48^3    (above the threshold: torch's own choice is kept)
+================  ===========  =========
 
 Kernels of a single voxel gain nothing (0.9 to 1.5 as a matrix product) and stay
 torch's as well.
@@ -71,7 +72,7 @@ def reflect(x: torch.Tensor, padding: tuple[int, int, int]) -> torch.Tensor:
 
 def _evaded(x: torch.Tensor, weight: torch.Tensor) -> bool:
     """Whether torch would pass oneDNN by for no good reason."""
-    return (
+    return bool(
         x.device.type == 'cpu'
         and x.dtype == weight.dtype == torch.float32
         and x.dim() == 5
