@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from pydantic import model_validator
 
 from napari_diptomo.reconstruct.grid import check_maps, volume_shape
 from napari_diptomo.series import MapSeries, Step, Volume, param
@@ -37,6 +38,59 @@ class Reconstruction(Step):
         False,
         'Tick when the specimen goes on outside the images, as a lamella does: it is solved there too and cut off.',
     )
+    support: Literal['none', 'slab', 'box', 'mask'] = param(
+        'none',
+        'Where the specimen can be; the volume is zero elsewhere. The best help against the missing wedge, but only when '
+        'it is true: rather too large than too small.',
+    )
+    slab_thickness: float | None = param(
+        None,
+        'Thickness of the lamella, for the support slab; auto: found from the counts, with a margin.',
+        unit='nm',
+        gt=0.0,
+    )
+    slab_tilt: float | None = param(
+        None,
+        'Stage tilt at which the beam passes the slab straight; auto: found from the counts.',
+        unit='deg',
+        ge=-60.0,
+        le=60.0,
+        advanced=True,
+    )
+    slab_tip: float | None = param(
+        None,
+        'Turn of the slab about the x axis, positive when it lies lower where y is larger; auto: found from the counts.',
+        unit='deg',
+        ge=-60.0,
+        le=60.0,
+        advanced=True,
+    )
+    slab_offset: float | None = param(
+        None,
+        'Place of the middle plane of the slab along the beam, from the middle of the volume; auto: found from the counts.',
+        unit='nm',
+        advanced=True,
+    )
+    slab_margin: float = param(
+        1.0,
+        'Added on both faces of a slab whose thickness was found from the counts.',
+        unit='voxels',
+        ge=0.0,
+        le=100.0,
+        advanced=True,
+    )
+    support_box: tuple[float, ...] = param(
+        (),
+        'Edges of the support box in nm from the middle of the volume: from and to along z, from and to along y, '
+        'from and to along x.',
+        advanced=True,
+    )
+    support_file: str = param(
+        '',
+        'File with the support mask (.npy, .tif, .mrc, .hspy; z, y, x): not zero inside, of the shape of the volume, '
+        'e.g. labels drawn in napari and saved.',
+        advanced=True,
+    )
     holdout: float = param(
         0.1,
         'Share of the counts that the fit never sees and that decides when to stop; 0 fits all counts for all iterations. '
@@ -49,6 +103,14 @@ class Reconstruction(Step):
     device: Literal['auto', 'cpu', 'cuda'] = param(
         'auto', 'Where to compute; auto takes a CUDA GPU when there is one.', advanced=True
     )
+
+    @model_validator(mode='after')
+    def _support_is_given(self) -> Self:
+        if self.support == 'box' and len(self.support_box) != 6:
+            raise ValueError('the support box needs six edges: from and to along z, y and x')
+        if self.support == 'mask' and not self.support_file:
+            raise ValueError('the support mask needs a file')
+        return self
 
     def memory_bytes(self, maps: MapSeries) -> int:
         """Memory that `run` needs for these maps, estimated before anything is allocated."""
@@ -71,6 +133,7 @@ class Reconstruction(Step):
     def _problem(self, maps: MapSeries) -> Problem:
         from napari_diptomo.reconstruct.device import free_memory, pick
         from napari_diptomo.reconstruct.problem import Problem
+        from napari_diptomo.reconstruct.support import support_of
 
         check_maps(maps)
         device = pick(self.device)
@@ -78,7 +141,8 @@ class Reconstruction(Step):
         factor = binning_that_fits(needed, free)
         advice = f'load the series with {factor} times the binning, or give the thickness of the specimen'
         check_fits(needed, f'{self.title} on these maps', advice, free=free)
-        return Problem(maps, self.thickness, self.beyond_field, self.holdout, self.seed, device)
+        support = support_of(self, maps, device)
+        return Problem(maps, self.thickness, self.beyond_field, self.holdout, self.seed, device, support)
 
     def _volume(
         self,
@@ -95,6 +159,8 @@ class Reconstruction(Step):
             'statistics': statistics(maps),
             'device': self.device_name(),
         }
+        if problem.support_notes:
+            common['support'] = problem.support_notes
         return Volume(
             data=problem.frame(x),
             channels=maps.channels,

@@ -13,13 +13,15 @@ spectral fit bring their held-out part along; maps that are no counts are thinne
 as Gaussian data with their variance.
 
 Data that the volume cannot account for (rows shifted in from outside) carry no
-weight.
+weight. With a support S (see `reconstruct.support`) the solvers' variable is v,
+the volume S v, and A S stands for A throughout.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +29,7 @@ import torch
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.geometry.torch_projector import TorchProjector
 from napari_diptomo.reconstruct.grid import check_maps, volume_shape
+from napari_diptomo.reconstruct.support import Support, counts_outside
 from napari_diptomo.series import MapSeries
 from napari_diptomo.series.noise import neighbours
 
@@ -119,6 +122,9 @@ class Problem:
         Of the split.
     device : torch.device or str
         Where to compute.
+    support : Support, optional
+        Where the volume can differ from zero, on the grid of `volume_shape`; the
+        grid that is solved on is cut to it along z and x.
     """
 
     def __init__(
@@ -129,11 +135,17 @@ class Problem:
         holdout: float = 0.0,
         seed: int = 0,
         device: torch.device | str = 'cpu',
+        support: Support | None = None,
     ) -> None:
         check_maps(maps)
         self.maps = maps
         self.device = torch.device(device)
-        shape = volume_shape(maps, thickness, beyond_field)
+        self._whole = shape = volume_shape(maps, thickness, beyond_field)
+        self.support: torch.Tensor | None = None
+        self.support_notes: dict[str, Any] = {}
+        if support is not None:
+            inside = support.cropped()
+            self.support, shape = self._tensor(inside), inside.shape
         self.beam = ParallelBeam(maps.angles, shape, maps.shifts, maps.axis_shift, columns=maps.data.shape[3])
         self.projector = TorchProjector(self.beam, self.device)
         split = split_counts(maps, holdout, seed)
@@ -144,6 +156,9 @@ class Problem:
         self.gain = None if maps.gain is None else self._tensor(maps.gain)[:, :, None, None]
         self.background = None if maps.background is None else self._tensor(maps.background)
         self.mask = self._tensor(self.beam.covered[None, :, :, None])
+        if support is not None:
+            path_length = self.beam.project(support.cropped()[None])[0]
+            self.support_notes = {**support.notes, 'counts_outside': counts_outside(maps, path_length)}
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.as_tensor(np.ascontiguousarray(array, np.float32), device=self.device)
@@ -168,7 +183,7 @@ class Problem:
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Signal of a volume (channel, z, y, x) in the full exposure, background left out."""
-        signal = self.projector.project(x)
+        signal = self.projector.project(x if self.support is None else x * self.support)
         if self.mixing is not None:
             signal = torch.einsum('wc,ctyu->wtyu', self.mixing, signal)
         return signal if self.gain is None else signal * self.gain
@@ -179,18 +194,18 @@ class Problem:
             data = data * self.gain
         if self.mixing is not None:
             data = torch.einsum('wc,wtyu->ctyu', self.mixing, data)
-        return self.projector.backproject(data)
+        found = self.projector.backproject(data)
+        return found if self.support is None else found * self.support
 
     def expected(self, x: torch.Tensor) -> torch.Tensor:
         """m of the module's formula: signal and background."""
         signal = self.forward(x)
         return signal if self.background is None else signal + self.background
 
-    def crop(self, x: torch.Tensor) -> torch.Tensor:
-        """Cut the margin beyond the field of view."""
-        spare = (x.shape[3] - self.beam.columns) // 2
-        return x[..., spare : spare + self.beam.columns]
-
     def frame(self, x: torch.Tensor) -> np.ndarray:
-        """The volume as the user sees it: cut to the field, a float32 copy on the host."""
-        return np.array(self.crop(x.detach()).float().cpu().numpy(), np.float32, order='C', copy=True)
+        """The volume as the user sees it: zero outside the support, cut to the field, a float32 copy on the host."""
+        x = x.detach() if self.support is None else x.detach() * self.support
+        nz, nx = (self._whole[0] - x.shape[1]) // 2, (self.beam.columns - x.shape[3]) // 2
+        # Negative margins cut.
+        x = torch.nn.functional.pad(x.float(), (nx, nx, 0, 0, nz, nz))
+        return np.array(x.cpu().numpy(), np.float32, order='C', copy=True)

@@ -1,0 +1,238 @@
+r"""Where the specimen can be: a slab, a box or a mask; the volume is zero elsewhere.
+
+What no tilt range short of 90 degrees measures has to come from what is known
+otherwise, and the faces of a lamella are the first of it. With the support
+S(z, y, x) in [0, 1] every method solves
+
+    m = A (S v),   x = S v,   v >= 0
+
+in place of m = A x: one change of variables in the forward model, so that the
+weights (A 1 becomes A S, A^T 1 becomes S A^T 1), the data term, the held-out
+counts and the returned volume all agree.
+
+Lengths are in voxels here, counted from the middle of the volume. The normal
+of a slab of tilt a and tip b is n = (cos a cos b, sin b, -sin a cos b) along
+(z, y, x): at the stage tilt a the beam passes it straight, in the plane across
+the tilt axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_diptomo.reconstruct.grid import volume_shape
+from napari_diptomo.series import InputError, MapSeries
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_diptomo.reconstruct.base import Reconstruction
+
+_READABLE = '.npy, .tif, .mrc or .hspy'
+
+
+@dataclass(frozen=True, eq=False)
+class Support:
+    """A support with what the result tells of it.
+
+    Attributes
+    ----------
+    inside : ndarray (z, y, x), float32
+        1 inside, 0 outside, between across a face.
+    notes : dict
+        Kind and place, JSON-ready.
+    """
+
+    inside: np.ndarray
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (self.inside > 0).any():
+            raise InputError('The support is empty: it lies outside the volume; check its size and place.')
+
+    def cropped(self) -> np.ndarray:
+        """`inside` without the empty margins along z and x, cut alike on both sides: the middle stays the middle."""
+        found = self.inside
+        for axis in (0, 2):
+            filled = np.flatnonzero(found.any(axis=tuple(a for a in (0, 1, 2) if a != axis)))
+            spare = min(filled[0], found.shape[axis] - 1 - filled[-1])
+            found = np.take(found, range(spare, found.shape[axis] - spare), axis)
+        return np.ascontiguousarray(found)
+
+
+@dataclass(frozen=True)
+class Slab:
+    """A slab between two parallel faces; lengths in voxels, angles in degrees.
+
+    Attributes
+    ----------
+    thickness : float
+        Between the faces, along the normal.
+    tilt : float
+        Stage tilt at which the beam passes the slab straight.
+    tip : float
+        Turn about the x axis; positive: the slab lies lower in z where y is larger.
+    offset : float
+        Place of its middle plane along the beam, from the middle of the volume.
+    """
+
+    thickness: float
+    tilt: float = 0.0
+    tip: float = 0.0
+    offset: float = 0.0
+
+    def inside(self, shape: tuple[int, ...]) -> np.ndarray:
+        """1 inside, falling to 0 over one voxel across a face; (z, y, x), float32."""
+        z, y, x = (np.arange(n, dtype=np.float32) - (n - 1) / 2 for n in shape)
+        a, b = np.deg2rad([self.tilt, self.tip])
+        height = (
+            np.cos(a) * np.cos(b) * (z[:, None, None] - self.offset)
+            + np.sin(b) * y[None, :, None]
+            - np.sin(a) * np.cos(b) * x[None, None, :]
+        )
+        return np.clip(0.5 + self.thickness / 2 - np.abs(height), 0, 1).astype(np.float32)
+
+
+def box(shape: tuple[int, ...], edges: Sequence[float]) -> np.ndarray:
+    """1 inside a box, falling to 0 over one voxel across its faces; (z, y, x), float32.
+
+    ``edges`` are from and to along z, y and x, voxels from the middle.
+    """
+    found = np.ones(shape, np.float32)
+    for axis, n in enumerate(shape):
+        place = np.arange(n) - (n - 1) / 2
+        low, high = edges[2 * axis], edges[2 * axis + 1]
+        if low >= high:
+            raise InputError(f'The box goes from {low:g} to {high:g} along {"zyx"[axis]}; give the smaller edge first.')
+        along = np.clip(0.5 + np.minimum(place - low, high - place), 0, 1)
+        found *= along.reshape([-1 if a == axis else 1 for a in range(3)]).astype(np.float32)
+    return found
+
+
+def read_mask(path: str | Path, shape: tuple[int, int, int], transposed: bool = False) -> np.ndarray:
+    """A mask from a file, 1 where its values are not zero; (z, y, x), float32.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``.npy``, ``.tif`` (as napari saves labels), ``.mrc`` or ``.hspy``; with a fourth axis, a voxel
+        is inside when it is inside along any of it.
+    shape : tuple of int
+        Of the volume (z, y, x) as it is solved.
+    transposed : bool
+        The mask was drawn on a volume whose x and y are those of the solved one swapped.
+
+    Raises
+    ------
+    InputError
+        No such file, not readable, or another shape.
+    """
+    path = Path(path)
+    found = _read(path)
+    if found.ndim == 4:
+        found = np.asarray(found.any(axis=0))
+    needed = (shape[0], shape[2], shape[1]) if transposed else tuple(shape)
+    if found.shape != needed:
+        raise InputError(
+            f'The mask {path.name} has the shape {found.shape} where the volume has {needed} voxels along z, y, x; '
+            'draw it on a volume of the same binning and thickness.'
+        )
+    if not found.any():
+        raise InputError(f'The mask {path.name} is empty: all its values are zero; mark the specimen in it.')
+    return np.ascontiguousarray(found.swapaxes(1, 2) if transposed else found).astype(np.float32)
+
+
+def support_of(step: Reconstruction, maps: MapSeries, device: torch.device) -> Support | None:
+    """The support that the fields of a step ask for, None without one.
+
+    Raises
+    ------
+    InputError
+        A mask of another shape, a box of no size, a support outside the volume.
+    """
+    shape = volume_shape(maps, step.thickness, step.beyond_field)
+    if step.support == 'slab':
+        return _slab(step, maps, shape, device)
+    if step.support == 'box':
+        edges = np.reshape(step.support_box, (3, 2))[[0, 2, 1] if maps.transposed else [0, 1, 2]]
+        notes = {'kind': 'box', 'edges_nm': list(step.support_box)}
+        return Support(box(shape, (edges / maps.pixel_size).ravel().tolist()), notes)
+    if step.support == 'mask':
+        columns = maps.data.shape[3]
+        inside = read_mask(step.support_file, (*shape[:2], columns), maps.transposed)
+        spare = (shape[2] - columns) // 2
+        # What goes on outside the images goes on as it was at their edge.
+        return Support(np.pad(inside, ((0, 0), (0, 0), (spare, spare)), mode='edge'), {'kind': 'mask'})
+    return None
+
+
+def _slab(step: Reconstruction, maps: MapSeries, shape: tuple[int, int, int], device: torch.device) -> Support:
+    given = {
+        'thickness': _in_voxels(step.slab_thickness, maps),
+        'tilt': step.slab_tilt,
+        'tip': step.slab_tip,
+        'offset': _in_voxels(step.slab_offset, maps),
+    }
+    fitted = [name for name, value in given.items() if value is None]
+    if fitted:
+        from napari_diptomo.reconstruct.slab_fit import fit_slab
+
+        slab = fit_slab(maps, step.thickness, step.beyond_field, given, device)
+    else:
+        slab = Slab(**{name: float(value) for name, value in given.items() if value is not None})
+    if 'thickness' in fitted:
+        slab = replace(slab, thickness=slab.thickness + 2 * step.slab_margin)
+    notes = {
+        'kind': 'slab',
+        'thickness_nm': slab.thickness * maps.pixel_size,
+        'tilt_deg': slab.tilt,
+        'tip_deg': slab.tip,
+        'offset_nm': slab.offset * maps.pixel_size,
+        'fitted': fitted,
+    }
+    return Support(slab.inside(shape), notes)
+
+
+def _in_voxels(length: float | None, maps: MapSeries) -> float | None:
+    return None if length is None else length / maps.pixel_size
+
+
+def counts_outside(maps: MapSeries, path_length: np.ndarray) -> float:
+    """Share of the signal on rays that never pass the support: much of it means that the support is wrong."""
+    signal = maps.data if maps.background is None else maps.data - maps.background
+    per_pixel = signal.sum(axis=0)
+    missed = float(per_pixel[path_length <= 1e-6].sum())
+    return max(missed, 0.0) / max(float(per_pixel.sum()), 1e-12)
+
+
+def _read(path: Path) -> np.ndarray:
+    if not path.is_file():
+        raise InputError(f'There is no file {path} with a mask; give the path of a {_READABLE} file.')
+    suffix = path.suffix.lower()
+    try:
+        if suffix == '.npy':
+            return np.load(path, allow_pickle=False) != 0
+        if suffix in ('.tif', '.tiff'):
+            import tifffile
+
+            found = tifffile.imread(path) != 0
+            if not found.size:
+                raise ValueError('no images in it')
+            return found
+        if suffix == '.mrc':
+            import mrcfile
+
+            with mrcfile.open(path) as file:
+                return np.asarray(file.data) != 0
+    except (OSError, ValueError) as error:
+        raise InputError(f'{path.name} cannot be read as a mask ({str(error)[:100]}); save it again.') from None
+    if suffix == '.hspy':
+        from napari_diptomo.series import _hyperspy
+
+        return _hyperspy.read(_hyperspy.open_signals(path)[0]) != 0
+    raise InputError(f'{path.name} is of no kind that a mask is read from; save it as {_READABLE}.')
