@@ -47,6 +47,7 @@ _PUBLISHED: dict[str, Any] = {
     'jitter_decay': False,
     'clip': 0.0,
     'holdout': 0.0,
+    'stopping': 'last',
 }
 
 #: What each preset changes of the fields' defaults.
@@ -84,6 +85,24 @@ class DIPmTV(Reconstruction):
     iterations: int = param(350, 'Iterations at most; the result is the best average among them.', ge=1, le=100_000)
     tv_weight: float = param(
         0.04, 'Weight of the total variation: raise it when the volume is noisy, lower it when detail is lost.', ge=0.0
+    )
+    sum_rule: Literal['none', 'bound', 'solid'] = param(
+        'none',
+        'What the elements add up to in a voxel: bound: no more than the solid holds; solid: that or nothing. '
+        'Needs the densities of the pure elements.',
+    )
+    densities: tuple[float, ...] = param(
+        (),
+        'For the sum rule: density of each pure element in the order of the channels, in any common unit; '
+        'relative number of atoms per volume times the counts per atom.',
+    )
+    absolute_densities: bool = param(
+        False,
+        'The densities are counts per voxel as measured, not in a unit of their own: tick when they were calibrated.',
+        advanced=True,
+    )
+    sum_rule_weight: float = param(
+        0.1, 'Weight of the sum rule: lower it when voids or mixed voxels are lost.', ge=0.0, advanced=True
     )
     optimiser: Literal['muon', 'adam'] = param(
         'muon',
@@ -124,6 +143,19 @@ class DIPmTV(Reconstruction):
     jitter: float = param(0.1, 'Fresh noise added to the input in every iteration.', ge=0.0, le=1.0, advanced=True)
     jitter_decay: bool = param(True, 'Let the jitter go down to zero over the iterations.', advanced=True)
     clip: float = param(1.0, 'Largest norm of the gradient, 0 for no limit.', ge=0.0, advanced=True)
+    stopping: Literal['auto', 'held-out', 'variance', 'last'] = param(
+        'auto',
+        'Which iterate is returned: the one that predicts held-out counts best, the one around which the iterates vary least '
+        '(for images that are no counts), or the last; auto takes held-out counts where they can be trusted.',
+        advanced=True,
+    )
+    ensemble: int = param(
+        1,
+        'Fits with other random numbers and other counts held out; from two on the volume is their mean and comes with a '
+        'standard deviation. Five give usable error bars at five times the time.',
+        ge=1,
+        le=20,
+    )
     precision: Literal['auto', 'bf16', 'float32'] = param(
         'auto', 'Numbers in the network: bf16 where the processor is fast at it, float32 elsewhere.', advanced=True
     )
@@ -137,6 +169,8 @@ class DIPmTV(Reconstruction):
 
     @model_validator(mode='after')
     def _levels_agree(self) -> DIPmTV:
+        if any(density <= 0 for density in self.densities):
+            raise ValueError('densities of pure elements are positive numbers')
         if not self.widths or len(self.widths) > len(self.skips):
             raise ValueError('give one skip width for each level of the network')
         return self

@@ -15,7 +15,8 @@ from napari_diptomo.reconstruct.network import UNet
 from napari_diptomo.reconstruct.optimiser import optimisers
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.scale import channel_scale
-from napari_diptomo.reconstruct.stopping import Best
+from napari_diptomo.reconstruct.stopping import Best, rule_for
+from napari_diptomo.reconstruct.sum_rule import sum_rule_of
 from napari_diptomo.series import ReconstructionError
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 #: Smoothing of the total variation, in units of the typical density.
 _EPSILON = 1e-2
+
+
+class Diverged(ReconstructionError):
+    """The objective is no number any more."""
 
 
 class PriorFit:
@@ -49,9 +54,11 @@ class PriorFit:
         self.optimisers = optimisers(self.network, step.optimiser, step.learning_rate)
         self._rates = [group['lr'] for o in self.optimisers for group in o.param_groups]
         self.iteration = 0
+        self.sum_rule = sum_rule_of(step, problem)
         self._sum = torch.zeros_like(problem.zeros())
         self._weight = 0.0
-        self.best = Best(problem, self.poisson, every=5 if step.averaging else 25)
+        every = 5 if step.averaging else 25
+        self.best = Best(problem, self.poisson, every, rule_for(problem, step.stopping), step.averaging)
 
     @property
     def parameters(self) -> int:
@@ -68,7 +75,7 @@ class PriorFit:
 
         Raises
         ------
-        ReconstructionError
+        Diverged
             When the objective is no number any more.
         """
         step, problem = self.step, self.problem
@@ -81,8 +88,11 @@ class PriorFit:
         data = self._data_term(u)
         tv = step.tv_weight * (joint_tv(u) if step.tv == 'joint' else channel_sum_tv(u))
         objective = data + tv
+        if self.sum_rule is not None:
+            self.sum_rule.follow(self.average, self.iteration)
+            objective = objective + self.sum_rule.term(problem.inside(u * self.scale), done)
         if not torch.isfinite(objective):
-            raise ReconstructionError(
+            raise Diverged(
                 f'The fit diverged at iteration {self.iteration + 1}; run again with half the learning rate.'
             )
         self.network.zero_grad(set_to_none=True)
@@ -98,6 +108,10 @@ class PriorFit:
         # Told as the full deviance, in the units of the held-out one.
         told = 1.0 if step.data_term.startswith('normalised') else 2.0
         return {'data': told * float(data.detach()), 'tv': float(tv.detach())}
+
+    def slow_down(self, factor: float) -> None:
+        """Go on with `factor` times the step size."""
+        self._rates = [rate * factor for rate in self._rates]
 
     def _set_rates(self, share: float) -> None:
         groups = [group for optimiser in self.optimisers for group in optimiser.param_groups]
@@ -131,6 +145,8 @@ class PriorFit:
             'random': self._random.get_state(),
             'sum': self._sum,
             'weight': self._weight,
+            'level': 1.0 if self.sum_rule is None else self.sum_rule.level,
+            'rates': self._rates,
             'best': self.best.state(),
         }
 
@@ -142,7 +158,10 @@ class PriorFit:
             optimiser.load_state_dict(saved)
         self._random.set_state(state['random'])
         self._sum, self._weight = state['sum'].to(self.problem.device), state['weight']
+        self._rates = list(state['rates'])
         self.best.restore(state['best'])
+        if self.sum_rule is not None:
+            self.sum_rule.level = float(state['level'])
 
 
 def joint_tv(u: torch.Tensor) -> torch.Tensor:

@@ -1,20 +1,64 @@
-"""When to stop, and what to return: the iterate that predicts the held-out counts best.
+r"""When to stop, and which iterate to return.
 
-Two independent noisy copies of the data give nearly optimal early stopping of
-a deep image prior (Huang et al. 2026, arXiv 2605.25299); counts give the second
-copy by thinning, for a tenth of the dose. No such rule sees errors that leave
-no trace in the data: those inside the missing wedge.
+Three rules, of which the data decide (`rule_for`):
+
+*held-out counts*: the iterate that predicts best what was held out. Two
+independent noisy copies of the data give nearly optimal early stopping of a
+deep image prior (Huang et al. 2026, arXiv 2605.25299); counts give the second
+copy by thinning, for a tenth of the dose. Two iterates are compared datum by
+datum: the noise that both have to predict cancels, and the standard error of
+the difference is far below that of each deviance.
+
+*windowed variance*: where nothing trustworthy is held out, the iterate around
+which the iterates move least (ES-EMV, Wang et al. 2021, arXiv 2112.06074),
+
+    EMV_t = a EMV_(t-1) + a (1 - a) ||x_t - EMA_(t-1)||^2,
+
+of the averaged iterate EMA with memory a. The published form.
+
+*last*: the last iterate, as the source papers do.
+
+Guard to the first two, the discrepancy principle: once an iterate fits the
+counts as closely as the truth would (`discrepancy`), a later one has to be
+better beyond doubt. No rule sees errors that leave no trace in the data: those
+inside the missing wedge.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from napari_diptomo.reconstruct.data_terms import held_out_term
-from napari_diptomo.reconstruct.problem import Problem
+from napari_diptomo.reconstruct.data_terms import fit_term, poisson_deviance, weighted_square
+from napari_diptomo.reconstruct.discrepancy import noise_reached
+from napari_diptomo.reconstruct.problem import FLOOR, Problem
+
+Rule = Literal['held-out', 'variance', 'last']
+
+#: Standard errors of the paired difference that count as beyond doubt: for a later iterate, and to end a run early.
+_DOUBT, _RISEN = 2.0, 4.0
+#: Iterations without a better iterate before a run may end early; a passing fluctuation is shorter.
+_PATIENCE = 200
+_WORDS = {
+    'held-out': 'predicts the held-out counts best',
+    'variance': 'is where the iterates moved least (windowed variance)',
+}
+
+
+def rule_for(problem: Problem, choice: str) -> Rule:
+    """The rule for the user's word: ``'auto'``, ``'held-out'``, ``'variance'`` or ``'last'``.
+
+    Data of unknown noise cannot be split into independent parts: what is held
+    out of them would praise fitted noise.
+    """
+    if choice == 'last':
+        return 'last'
+    maps = problem.maps
+    splits = maps.are_counts or maps.variance is not None or maps.held_out is not None
+    trusted = problem.held_out is not None and (splits or choice == 'held-out')
+    return 'held-out' if trusted and choice != 'variance' else 'variance'
 
 
 class Best:
@@ -27,53 +71,183 @@ class Best:
     poisson : bool
         Which deviance judges.
     every : int
-        Iterations between two looks at the held-out data.
+        Iterations between two looks at an iterate.
+    rule : {'held-out', 'variance', 'last'}, optional
+        Default: held-out counts where there are some, else the last iterate.
+    memory : float
+        That of the exponential average which the iterates are, for the variance.
     """
 
-    def __init__(self, problem: Problem, poisson: bool, every: int = 1) -> None:
+    def __init__(
+        self, problem: Problem, poisson: bool, every: int = 1, rule: Rule | None = None, memory: float = 0.0
+    ) -> None:
         self._problem, self._poisson, self._every = problem, poisson, every
+        self.rule: Rule = rule or ('last' if problem.held_out is None else 'held-out')
+        self._variance = _Variance(memory) if self.rule == 'variance' else None
         self.x: torch.Tensor = problem.zeros()
         self.iteration = 0
         self.validation: float | None = None
+        #: The first iterate that was as close to the counts as the truth.
+        self.noise_reached: int | None = None
+        #: Held-out deviance of the latest look above that of the best, in standard errors of the difference.
+        self.risen = 0.0
         self._lowest = float('inf')
+        self._expected: torch.Tensor | None = None
         self.scores: dict[str, list[float]] = {'iteration': [], 'validation': []}
 
+    @torch.no_grad()
     def see(self, iteration: int, x: torch.Tensor, losses: Mapping[str, float], last: bool = False) -> None:
         """Take note of an iterate; a copy is kept when it is the best so far."""
+        if self._variance is not None:
+            self._variance.see(x)
         seen_before = bool(self.scores['iteration']) and self.scores['iteration'][-1] == iteration
         if seen_before or (iteration % self._every and not last):
             return
-        self.validation = held_out_term(self._problem, x, self._poisson)
+        expected = self._look(iteration, x)
         self.scores['iteration'].append(float(iteration))
         self.scores['validation'].append(float('nan') if self.validation is None else self.validation)
         for name, value in losses.items():
             self.scores.setdefault(name, []).append(float(value))
-        if self.validation is None or self.validation < self._lowest or not self.iteration:
-            self._lowest = float('inf') if self.validation is None else self.validation
-            self.iteration = iteration
+        value = self._value()
+        if not self.iteration or self._is_better(value, expected):
+            self.iteration, self._lowest, self._expected = iteration, value, expected
             self.x = x.detach().clone()
+
+    def may_end(self) -> bool:
+        """Whether the held-out deviance has risen beyond doubt and for long: no better iterate is to come."""
+        latest = self.scores['iteration'][-1] if self.scores['iteration'] else 0
+        return self.rule == 'held-out' and self.risen > _RISEN and latest - self.iteration >= _PATIENCE
 
     def notes(self, ended: int) -> dict[str, Any]:
         """What was chosen and why, JSON-ready."""
-        if self._problem.held_out is None:
-            reason = 'no counts held out: the last iterate is returned'
-        elif self.iteration < ended:
-            reason = f'iterate {self.iteration} of {ended} predicts the held-out counts best'
-        else:
-            reason = 'the last iterate predicts the held-out counts best: more iterations might help'
+        held_out = self._problem.held_out is not None
         return {
             'iterations': ended,
             'returned_iteration': self.iteration,
-            'stopping': reason,
+            'stopping': self._reason(ended),
+            'stopping_rule': self.rule,
+            'noise_reached': self.noise_reached,
             'held_out_share': float(self._problem.share),
-            'held_out_deviance': None if self._problem.held_out is None else float(self._lowest),
+            'held_out_deviance': float(self._lowest) if held_out and self.rule == 'held-out' else self.validation,
         }
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
-        return {'x': self.x, 'iteration': self.iteration, 'lowest': self._lowest, 'scores': self.scores}
+        return {
+            'x': self.x,
+            'iteration': self.iteration,
+            'lowest': self._lowest,
+            'expected': self._expected,
+            'noise_reached': self.noise_reached,
+            'variance': None if self._variance is None else self._variance.state(),
+            'scores': self.scores,
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from `state`."""
-        self.x, self.iteration = state['x'].to(self._problem.device), state['iteration']
-        self._lowest, self.scores = state['lowest'], state['scores']
+        device = self._problem.device
+        self.x, self.iteration = state['x'].to(device), state['iteration']
+        self._lowest, self.noise_reached = state['lowest'], state['noise_reached']
+        self._expected = None if state['expected'] is None else state['expected'].to(device)
+        self.scores = {name: list(curve) for name, curve in state['scores'].items()}
+        if self._variance is not None:
+            self._variance.restore(state['variance'], device)
+
+    def _look(self, iteration: int, x: torch.Tensor) -> torch.Tensor | None:
+        """Judge an iterate by its expected data, which are returned."""
+        problem = self._problem
+        if self.rule == 'last' and problem.held_out is None:
+            return None
+        expected = problem.expected(x)
+        if problem.held_out is not None:
+            self.validation = self._held_out_deviance(expected)
+        if self.noise_reached is None and self.rule != 'last':
+            fitted = float(fit_term(problem, expected, self._poisson))
+            if noise_reached(problem, expected, fitted, self._poisson):
+                self.noise_reached = iteration
+        return expected
+
+    def _value(self) -> float:
+        """What the rule makes small."""
+        if self.rule == 'held-out' and self.validation is not None:
+            return self.validation
+        return self._variance.value if self._variance is not None else float('-inf')
+
+    def _is_better(self, value: float, expected: torch.Tensor | None) -> bool:
+        if self.rule == 'last':
+            return True
+        guarded = self.noise_reached is not None and self.iteration >= self.noise_reached
+        if self.rule == 'variance':
+            return value < self._lowest and not guarded
+        mean, error = self._gain(expected)
+        self.risen = -mean / error if error > 0 else 0.0
+        return mean > (_DOUBT * error if guarded else 0.0)
+
+    def _held_out_deviance(self, expected: torch.Tensor) -> float:
+        problem = self._problem
+        model = problem.share * expected
+        if self._poisson:
+            return float(poisson_deviance(model, problem.held_out, problem.mask))
+        return float(weighted_square(model, problem.held_out, problem.share * problem.variance, problem.mask))
+
+    def _gain(self, expected: torch.Tensor | None) -> tuple[float, float]:
+        """Held-out deviance per datum of the best less that of this one, and the standard error of the difference."""
+        problem = self._problem
+        if expected is None or self._expected is None or problem.held_out is None:
+            return float('inf'), 0.0
+        before, now = problem.share * self._expected, problem.share * expected
+        data = problem.held_out
+        if self._poisson:
+            before, now = before.clamp_min(0) + FLOOR, now.clamp_min(0) + FLOOR
+            each = 2 * (before - now - data * (before.log() - now.log()))
+        else:
+            each = ((data - before) ** 2 - (data - now) ** 2) / (problem.share * problem.variance)
+        used = each[problem.mask.expand_as(each) > 0].double()
+        return float(used.mean()), float(used.std()) / max(used.numel(), 1) ** 0.5
+
+    def _reason(self, ended: int) -> str:
+        if self.rule == 'last':
+            nothing = ', and no counts are held out' if self._problem.held_out is None else ''
+            return f'the last of {ended} iterates is returned, as asked{nothing}'
+        which = f'iterate {self.iteration} of {ended}' if self.iteration < ended else 'the last iterate'
+        reason = f'{which} {_WORDS[self.rule]}'
+        if self.noise_reached is not None and self.iteration >= self.noise_reached:
+            later = ' beyond doubt' if self.iteration > self.noise_reached and self.rule == 'held-out' else ''
+            return f'{reason}{later}; the fit is as close to the counts as noise allows since {self.noise_reached}'
+        if self.iteration == ended and self.rule == 'held-out':
+            reason += ': more iterations might help'
+        return reason
+
+
+class _Variance:
+    """Exponential moving variance of the iterates behind an exponential average, relative to its square."""
+
+    def __init__(self, memory: float) -> None:
+        self._memory = memory
+        self._window = round(1 / (1 - memory))
+        self._previous: torch.Tensor | None = None
+        self._moving = 0.0
+        self._seen = 0
+
+    @property
+    def value(self) -> float:
+        """Infinite until the window is full."""
+        return self._moving if self._seen > 2 * self._window else float('inf')
+
+    def see(self, average: torch.Tensor) -> None:
+        if self._previous is not None:
+            # The average moves by (1 - a) (x_t - EMA_(t-1)): the iterate itself need not be known.
+            a = self._memory or 0.9
+            jump = float((average - self._previous).square().sum()) / (1 - self._memory) ** 2
+            size = float(average.square().sum())
+            self._moving = a * self._moving + a * (1 - a) * jump / max(size, 1e-30)
+        self._previous = average.detach().clone()
+        self._seen += 1
+
+    def state(self) -> dict[str, Any]:
+        return {'previous': self._previous, 'moving': self._moving, 'seen': self._seen}
+
+    def restore(self, state: Mapping[str, Any], device: torch.device) -> None:
+        previous = state['previous']
+        self._previous = None if previous is None else previous.to(device)
+        self._moving, self._seen = state['moving'], state['seen']
