@@ -1,29 +1,48 @@
 """The projector of `ParallelBeam` as a differentiable torch operator.
 
 The sparse matrix and its transpose are both kept in rows: the backward pass is
-the exact adjoint, on every device, and runs as fast as the forward pass.
+the exact adjoint, on every device, and runs as fast as the forward pass. A row
+times the volume is a weighted sum of the volume's rows, which torch has as
+`embedding_bag`: that works where sparse matrices do not (Apple's GPUs) and is
+the fastest of what was tried. Processor time on 64^3 voxels, 3 channels, 17
+tilts, one thread, relative to it: torch's sparse matrices 1.7 forward and 3.4
+back, SciPy's 2.1 and 4.2, dense matrices 7 and 15, gathering rows padded to one
+length 40 and 95.
 """
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from scipy import sparse
+from torch.nn import functional as F
 
 from napari_diptomo.geometry.parallel_beam import ParallelBeam
 
 
+class _Rows(NamedTuple):
+    """A sparse matrix by rows: columns and values of its entries, and where each row begins."""
+
+    columns: torch.Tensor
+    begins: torch.Tensor
+    values: torch.Tensor
+
+    def times(self, x: torch.Tensor) -> torch.Tensor:
+        """Product with the dense ``x`` (column, feature)."""
+        found: torch.Tensor = F.embedding_bag(self.columns, x, self.begins, mode='sum', per_sample_weights=self.values)
+        return found
+
+
 class _SparseProduct(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, matrix: torch.Tensor, adjoint: torch.Tensor) -> torch.Tensor:
-        ctx.adjoint = adjoint
-        return matrix @ x
+    def forward(ctx: Any, x: torch.Tensor, matrix: _Rows, adjoint: _Rows) -> torch.Tensor:
+        ctx.matrix, ctx.adjoint = matrix, adjoint
+        return matrix.times(x)
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        return ctx.adjoint @ grad.contiguous(), None, None
+        return _SparseProduct.apply(grad.contiguous(), ctx.adjoint, ctx.matrix), None, None
 
 
 class TorchProjector:
@@ -66,14 +85,6 @@ class TorchProjector:
         return found.reshape(nz, nx, nc, ny).permute(2, 0, 3, 1)
 
 
-def _to_torch(matrix: sparse.csr_matrix, device: torch.device | str) -> torch.Tensor:
-    with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', 'Sparse CSR tensor support is in beta')
-        return torch.sparse_csr_tensor(
-            torch.as_tensor(matrix.indptr, dtype=torch.int64),
-            torch.as_tensor(matrix.indices, dtype=torch.int64),
-            torch.as_tensor(matrix.data),
-            size=matrix.shape,
-            device=device,
-            check_invariants=False,
-        )
+def _to_torch(matrix: sparse.csr_matrix, device: torch.device | str) -> _Rows:
+    index, begins = matrix.indices.astype('int64'), matrix.indptr[:-1].astype('int64')
+    return _Rows(*(torch.as_tensor(part, device=device) for part in (index, begins, matrix.data)))
