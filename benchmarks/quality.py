@@ -1,127 +1,189 @@
-"""DIPm-TV against joint total variation with the oracle's weight, and SIRT, on lamellae with known truth.
+"""How good the volumes are: every method on specimens of known truth, side by side.
 
-Three random Ge-Sb-Te lamellae of 48^3 voxels (layers, soft segregation,
-particles, voids), simulated on a grid twice as fine, tilted over +-40 degrees
-in steps of 5, 30 counts at the brightest pixel, Poisson noise; the seed of the
-lamella is that of the reconstruction. None of the three was looked at while the presets were chosen (that was lamella 1). Total variation gets
-the weight that the truth itself picks from the grid below, once for the best
-PSNR and once for the best SSIM; nobody has that knowledge in practice. DIPm-TV
-gets its preset. Writes `results/quality.json` and `docs/benchmarks.md`.
+Runs in pieces: every reconstruction is a process of its own, its scores go to
+`results/quality.json` at once, and what is there is not run again. The most
+telling runs come first: peak 30 and the first noise for all cases and methods,
+then the published settings, then the other noises and peaks. `--report` writes
+docs/benchmarks.md from the JSON alone; so does the end of every run.
+
+    python benchmarks/quality.py --minutes 60
+    python benchmarks/quality.py --cases "lamella 10" --methods "DIPm-TV balanced" --peaks 30 --seeds 0
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from _cases import CASES, Sample, sample
+from _cell import measure
+from _methods import METHODS, WEIGHTS, Method
+from _report import DOCS, write
+from _search import climb
+from _store import Store
+from _table import PEAKS, SEEDS, SIZE, Series, key
+from napari_diptomo.reconstruct import Reconstruction
+from napari_diptomo.series import InputError
 
-from napari_diptomo.assess import fsc_wedge, psnr, ssim
-from napari_diptomo.reconstruct import SIRT, DIPmTV, Reconstruction, TotalVariation
-from napari_diptomo.simulate import lamella, tilt_series
-
-ANGLES = np.arange(-40, 41, 5.0)
-WEIGHTS = (0.1, 0.2, 0.4, 0.6, 0.8, 1.2, 2.0, 4.0)
 HERE = Path(__file__).parent
 RESULTS = HERE / 'results' / 'quality.json'
-DOCS = HERE.parent / 'docs' / 'benchmarks.md'
-HEADER = ['| method | PSNR (dB) | SSIM | FSC measured | FSC wedge | seconds |', '|---|---|---|---|---|---|']
 
 
-def score(step: Reconstruction, seed: int, size: int) -> dict[str, float]:
-    """Scores of one reconstruction of one lamella, means over the channels."""
-    sample = tilt_series(lamella(size=size, seed=seed), ANGLES, peak_counts=30, seed=1000 + seed)
-    start = time.perf_counter()
-    volume = step.run(sample.maps)
-    seconds = time.perf_counter() - start
-    wedge = fsc_wedge(volume.data, sample.truth.data, float(ANGLES.max()))
-    return {
-        'psnr': float(np.mean(psnr(volume.data, sample.truth.data))),
-        'ssim': float(np.mean(ssim(volume.data, sample.truth.data))),
-        'fsc_measured': float(np.mean(wedge.measured)),
-        'fsc_wedge': float(np.mean(wedge.missing)),
-        'seconds': seconds,
-    }
+class OutOfTime(Exception):
+    """No further run is started."""
 
 
-def methods(seed: int, presets: list[str]) -> dict[str, Reconstruction]:
-    """What is compared, by name."""
-    found: dict[str, Reconstruction] = {'SIRT, 30 iterations': SIRT(iterations=30)}
-    found |= {f'joint TV, weight {w:g}': TotalVariation(weight=w, iterations=400) for w in WEIGHTS}
-    found |= {f'DIPm-TV {preset}': DIPmTV(preset=preset, seed=seed) for preset in presets}
-    return found
+class Broken(Exception):
+    """A run ended with a defect; nothing was kept of it."""
 
 
-def measure(path: Path, cases: dict[int, dict[str, Reconstruction]], size: int) -> dict:
-    """Scores by seed and name; what the file already holds is not run again: delete it after a change of the code."""
-    kept = json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
-    for seed, steps in cases.items():
-        mine = kept.setdefault(str(seed), {})
-        for name, step in steps.items():
-            key = {'step': step.model_dump(mode='json'), 'size': size}
-            if mine.get(name, {}).get('key') != key:
-                mine[name] = {**score(step, seed, size), 'key': key}
-                print(f'lamella {seed}  {name:36s}', cells(mine[name]), flush=True)
-                path.parent.mkdir(exist_ok=True)
-                path.write_text(json.dumps(kept, indent=1) + '\n', encoding='utf-8')
-    return kept
+@dataclass(frozen=True)
+class Run:
+    """One method on one noisy series."""
+
+    series: Series
+    method: Method
+
+    def key(self, size: int, detail: str = '') -> str:
+        return key(self.series, size, self.method.name + detail)
 
 
-def summarise(results: dict, seeds: list[int]) -> list[tuple[str, dict[str, float]]]:
-    """Means over the lamellae, the oracle's choices made for each lamella."""
-    per_seed = [results[str(seed)] for seed in seeds]
-    weights = [name for name in per_seed[0] if name.startswith('joint TV')]
-    rows = {'SIRT, 30 iterations': [r['SIRT, 30 iterations'] for r in per_seed]}
-    for which in ('psnr', 'ssim'):
-        best = [max((r[w] for w in weights), key=lambda s, which=which: s[which]) for r in per_seed]
-        rows[f'joint TV, oracle weight by {which.upper()}'] = best
-    rows |= {n: [r[n] for r in per_seed] for n in per_seed[0] if n.startswith('DIPm-TV')}
-    columns = ('psnr', 'ssim', 'fsc_measured', 'fsc_wedge', 'seconds')
-    return [(name, {c: float(np.mean([s[c] for s in scores])) for c in columns}) for name, scores in rows.items()]
-
-
-def cells(row: dict[str, float]) -> str:
-    return ' | '.join(
-        [f'{row[c]:.{digits}f}' for c, digits in (('psnr', 2), ('ssim', 3), ('fsc_measured', 3), ('fsc_wedge', 3))]
-        + [f'{row["seconds"]:.0f}']
+def runs(cases: list[str], peaks: list[int], seeds: list[int], methods: list[str]) -> Iterator[Run]:
+    """All runs that are asked for, the most telling first."""
+    combinations = sorted(
+        ((peak, seed) for peak in peaks for seed in seeds),
+        key=lambda pair: (pair != (30, 0), pair[0] != 30, pair[1], pair[0]),
     )
+    for peak, seed in combinations:
+        first = (peak, seed) == (30, 0)
+        # The published settings and the ensemble take hours: they come behind all else of their round.
+        for late in (False, True) if first else (False,):
+            for case in cases:
+                for name in methods:
+                    method = METHODS[name]
+                    if method.once == late and (method.cases is None or case in method.cases):
+                        yield Run(Series(case, peak, seed), method)
 
 
-def write_docs(rows: list[tuple[str, dict[str, float]]], size: int, seeds: list[int]) -> None:
-    """The table that the docs show."""
-    text = [
-        '# Benchmarks',
-        '',
-        'Written by `make bench`; do not edit by hand.',
-        '',
-        f'## Quality: Ge-Sb-Te lamellae, {size}^3, +-40:5, peak 30 counts',
-        '',
-        (__doc__ or '').strip().split('\n\n', 1)[1].replace('\n', ' '),
-        '',
-        (
-            f'Means over {len(seeds)} lamellae. FSC: mean Fourier shell correlation with the truth among the measured '
-            'frequencies and among those inside the missing wedge.'
-        ),
-        '',
-        *HEADER,
-    ]
-    text += [f'| {name} | {cells(row)} |' for name, row in rows]
-    DOCS.write_text('\n'.join(text) + '\n', encoding='utf-8')
-    print('\n'.join(text[-len(rows) - 2 :]))
+class Bench:
+    """Measures what the store lacks until the time is up."""
+
+    def __init__(self, store: Store, size: int, minutes: float) -> None:
+        self.store, self.size = store, size
+        self._end = time.monotonic() + 60 * minutes
+
+    def run(self, run: Run) -> None:
+        """One method, its search included."""
+        if run.method.search:
+            self._search(run)
+        else:
+            self.cell(run, self.step(run))
+
+    def step(self, run: Run, *more: float | None) -> Reconstruction:
+        return run.method.step(CASES[run.series.case], self.size, run.series.seed, *more)
+
+    def cell(self, run: Run, step: Reconstruction, detail: str = '') -> dict[str, Any]:
+        """The result of one reconstruction, measured when it is not there."""
+        key = run.key(self.size, detail)
+        found = self.store.find(key, step)
+        if found is not None:
+            return found
+        if time.monotonic() > self._end:
+            raise OutOfTime
+        method = run.method
+        result = measure(
+            data(run.series, self.size),
+            step.to_dict(),
+            case=run.series.case,
+            every=method.every,
+            patience=method.patience,
+            take_best=method.take_best,
+        )
+        if 'crash' in result:
+            raise Broken(result['crash'])
+        print(f'{key:72s} {told(result)}', flush=True)
+        return self.store.put(key, step, result)
+
+    def _search(self, run: Run) -> None:
+        """The best weights by PSNR and by SSIM (see `_search.climb`), and that by the held-out counts."""
+
+        def at(index: int) -> dict[str, Any]:
+            return self.cell(run, self.step(run, WEIGHTS[index]), f' {WEIGHTS[index]:g}')
+
+        def best(which: str, start: int, steps: tuple[int, ...]) -> int:
+            return climb(lambda index: at(index).get(which, -math.inf), start, len(WEIGHTS), steps)
+
+        near = self.store.cells.get(Run(replace(run.series, seed=0), run.method).key(self.size, ' chosen'))
+        start, steps = (WEIGHTS.index(near['psnr']), (1,)) if near else (len(WEIGHTS) // 2, (2, 1))
+        by_psnr = best('psnr', start, steps)
+        by_ssim = best('ssim', by_psnr, (1,))
+        self.cell(run, self.step(run, None), ' by counts')
+        key, step = run.key(self.size, ' chosen'), self.step(run, WEIGHTS[by_psnr])
+        if self.store.find(key, step) is None:
+            self.store.put(key, step, {'psnr': WEIGHTS[by_psnr], 'ssim': WEIGHTS[by_ssim]})
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--seeds', type=int, nargs='+', default=[10, 11, 12])
-    parser.add_argument('--size', type=int, default=48)
-    parser.add_argument('--presets', nargs='+', default=['fast', 'balanced'])
-    options = parser.parse_args()
-    cases = {seed: methods(seed, options.presets) for seed in options.seeds}
-    results = measure(RESULTS, cases, options.size)
-    write_docs(summarise(results, options.seeds), options.size, options.seeds)
+@lru_cache(maxsize=1)
+def data(series: Series, size: int) -> Sample:
+    """The data of the runs at hand."""
+    return sample(CASES[series.case], size, series.peak, series.seed)
+
+
+def told(result: dict[str, Any]) -> str:
+    """A result in one line."""
+    if 'error' in result:
+        return f'failed: {result["error"]}'
+    text = (
+        f'{result["psnr"]:6.2f} dB  {result["ssim"]:.3f}  FSC {result["fsc_measured"]:.2f}/{result["fsc_missing"]:.2f}'
+    )
+    text += f'  {result["seconds_in_all"]:6.1f} s  {result["peak_mib"]:5d} MiB'
+    if 'best' in result:
+        text += f'  best {result["best"]["psnr"]:.2f} at {result["best"]["iteration"]}'
+    return text
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--cases', nargs='+', default=list(CASES), choices=list(CASES))
+    parser.add_argument('--peaks', nargs='+', type=int, default=list(PEAKS))
+    parser.add_argument('--seeds', nargs='+', type=int, default=list(SEEDS), help='numbers of the noise')
+    parser.add_argument('--methods', nargs='+', default=list(METHODS), choices=list(METHODS), metavar='NAME')
+    parser.add_argument('--minutes', type=float, default=math.inf, help='start no run after so many minutes')
+    parser.add_argument('--size', type=int, default=SIZE, help='edge of the volumes; only 64 is reported')
+    parser.add_argument('--results', type=Path, default=RESULTS)
+    parser.add_argument('--docs', type=Path, default=DOCS, help='where the page goes')
+    parser.add_argument('--report', action='store_true', help='write the page and run nothing')
+    parser.add_argument('--list', action='store_true', help='print the names of the methods')
+    return parser.parse_args()
+
+
+def main() -> int:
+    asked = options()
+    if asked.list:
+        print('\n'.join(METHODS))
+        return 0
+    store = Store(asked.results)
+    broken = 0
+    try:
+        bench = Bench(store, asked.size, asked.minutes)
+        for run in () if asked.report else runs(asked.cases, asked.peaks, asked.seeds, asked.methods):
+            try:
+                bench.run(run)
+            except (Broken, InputError) as error:
+                broken += 1
+                print(f'{run.key(asked.size):72s} BROKEN: {error}', flush=True)
+    except OutOfTime:
+        print('The time is up; the next call goes on from here.')
+    if asked.size == SIZE or asked.docs != DOCS:
+        print(write(store, asked.docs, asked.size))
+    return int(broken > 0)
 
 
 if __name__ == '__main__':
-    main()
+    raise SystemExit(main())

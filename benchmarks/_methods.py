@@ -1,0 +1,161 @@
+"""What is compared: the methods by name, the grid of weights, and what makes each one's step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from _cases import LAMELLAE, Case
+from napari_diptomo.reconstruct import SIRT, DIPmTV, Reconstruction, TotalVariation
+from napari_diptomo.reconstruct.dipm_tv import PRESETS
+from napari_diptomo.reconstruct.poisson_em import PoissonEM
+from napari_diptomo.simulate import lamella_frame
+
+#: Weights of the total variation that the truth may choose from, a factor of sqrt(2) apart.
+WEIGHTS = tuple(float(f'{0.05 * 2 ** (k / 2):.3g}') for k in range(15))
+TV_ITERATIONS = 600
+TV_TOLERANCE = 5e-4
+PUBLISHED_ITERATIONS = 1500
+#: A published run ends when its best iterate is this many iterations old.
+PUBLISHED_PATIENCE = 400
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of the table.
+
+    Attributes
+    ----------
+    name : str
+        As in the table.
+    step : callable
+        From case, size, number of the noise (and for a search the weight, None for
+        that which the held-out counts choose) to the step.
+    every : int
+        Iterations between two looks at the iterate, 0 where there is nothing to stop.
+    patience : int
+        End when the best iterate is this old; 0 never.
+    take_best : bool
+        The row shows the iterate that the truth picks.
+    search : bool
+        The weight is searched for.
+    is_ours : bool
+        Judged by the shows as ours.
+    cases : tuple of str or None
+        The cases it is run on; None for all.
+    once : bool
+        Only at a peak of 30 counts and the first noise.
+    """
+
+    name: str
+    step: Callable[..., Reconstruction]
+    every: int = 0
+    patience: int = 0
+    take_best: bool = False
+    search: bool = False
+    is_ours: bool = False
+    cases: tuple[str, ...] | None = None
+    once: bool = False
+
+
+def _sirt(case: Case, size: int, seed: int) -> SIRT:
+    return SIRT(iterations=30, seed=seed)
+
+
+def _sirt_long(case: Case, size: int, seed: int) -> SIRT:
+    return SIRT(iterations=150, seed=seed)
+
+
+def _poisson_em(case: Case, size: int, seed: int) -> PoissonEM:
+    return PoissonEM(iterations=50, seed=seed)
+
+
+def _poisson_em_long(case: Case, size: int, seed: int) -> PoissonEM:
+    return PoissonEM(iterations=150, seed=seed)
+
+
+def _tv(coupling: str, data_term: str) -> Callable[..., TotalVariation]:
+    def step(case: Case, size: int, seed: int, weight: float | None) -> TotalVariation:
+        weights = {'choose_weight': True} if weight is None else {'weight': weight}
+        return TotalVariation(
+            coupling=coupling,
+            data_term=data_term,
+            iterations=TV_ITERATIONS,
+            tolerance=TV_TOLERANCE,
+            seed=seed,
+            **weights,
+        )
+
+    return step
+
+
+def _preset(preset: str, **changes: Any) -> Callable[..., DIPmTV]:
+    def step(case: Case, size: int, seed: int) -> DIPmTV:
+        return DIPmTV(preset=preset, seed=seed, **changes)
+
+    return step
+
+
+def _supported(case: Case, size: int, seed: int) -> DIPmTV:
+    return with_support(DIPmTV(preset='balanced', seed=seed), case, size)
+
+
+def with_support(step: DIPmTV, case: Case, size: int) -> DIPmTV:
+    """The step with the slab that the lamella was cut to: its thickness, tilt and tip, nothing of its sides."""
+    half, (nz, ny, nx) = lamella_frame(size, int(case.name.split()[1]))
+    slab = {
+        'support': 'slab',
+        # Voxels of the phantoms are 1 nm.
+        'slab_thickness': float(2 * half[0]),
+        'slab_tilt': float(np.degrees(np.arctan2(-nx, nz))),
+        'slab_tip': float(np.degrees(np.arcsin(ny))),
+        'slab_offset': 0.0,
+    }
+    return DIPmTV(**{**step.model_dump(), **slab})
+
+
+def _published(case: Case, size: int, seed: int) -> DIPmTV:
+    # Our kernels: what the settings reach does not depend on them, how long it takes does; speed.py has the ratio.
+    return DIPmTV(preset=case.published, iterations=PUBLISHED_ITERATIONS, precision='bf16', seed=seed)
+
+
+def _name(coupling: str, data_term: str) -> str:
+    kind = {'joint': 'joint TV', 'channels': 'TV per channel', 'nuclear': 'nuclear TV'}[coupling]
+    return f'{kind}, {"Poisson" if data_term == "poisson" else "least squares"}'
+
+
+def _all() -> list[Method]:
+    found = [
+        Method('SIRT, 30 iterations', _sirt),
+        Method('SIRT, oracle iteration', _sirt_long, every=1, patience=40, take_best=True),
+        Method('Poisson-EM, 50 iterations', _poisson_em, every=5),
+        Method('Poisson-EM, oracle iteration', _poisson_em_long, every=1, patience=40, take_best=True),
+        Method(_name('joint', 'poisson'), _tv('joint', 'poisson'), search=True),
+    ]
+    for preset in ('balanced', 'fast', 'best'):
+        if preset in PRESETS:
+            found.append(Method(f'DIPm-TV {preset}', _preset(preset), every=10, is_ours=True))
+    found.append(Method('DIPm-TV balanced, slab given', _supported, every=10, is_ours=True, cases=LAMELLAE))
+    found_slab = _preset('balanced', support='slab')
+    found.append(Method('DIPm-TV balanced, slab found', found_slab, every=10, is_ours=True, cases=LAMELLAE))
+    for coupling, data_term in (
+        ('joint', 'gaussian'),
+        ('channels', 'poisson'),
+        ('nuclear', 'poisson'),
+        ('channels', 'gaussian'),
+        ('nuclear', 'gaussian'),
+    ):
+        found.append(Method(_name(coupling, data_term), _tv(coupling, data_term), search=True))
+    found.append(Method('published', _published, every=10, patience=PUBLISHED_PATIENCE, take_best=True, once=True))
+    if 'ensemble' in DIPmTV.model_fields:
+        found.append(
+            Method('DIPm-TV balanced, ensemble of 5', _preset('balanced', ensemble=5), cases=LAMELLAE, once=True)
+        )
+    return found
+
+
+METHODS: dict[str, Method] = {method.name: method for method in _all()}
+JOINT_TV = tuple(_name('joint', data_term) for data_term in ('poisson', 'gaussian'))

@@ -1,0 +1,81 @@
+"""Results beside the benchmarks: one JSON file, one line per run, resumable.
+
+A run is measured again when its step, its case or the version of its method
+has changed. Versions are raised by hand (below): a hash of the sources would
+throw a day of work away for a comment.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import _cases
+from napari_diptomo.series import Step
+from napari_diptomo.series.steps import step_from_dict
+
+#: Raise by one when the code of a method changes what it computes or how fast.
+ENGINE = {'SIRT': 1, 'PoissonEM': 1, 'TotalVariation': 1, 'DIPmTV': 1, 'published': 1}
+
+
+def version(step: Mapping[str, Any]) -> str:
+    """Which code and which cases a result belongs to."""
+    published = str(step.get('preset', '')).startswith('published')
+    return f'{ENGINE["published" if published else str(step["step"]).rpartition(":")[2]]}.{_cases.VERSION}'
+
+
+class Store:
+    """The results of one benchmark.
+
+    Parameters
+    ----------
+    path : Path
+        JSON file; a missing one is an empty one.
+
+    Attributes
+    ----------
+    cells : dict of str to dict
+        By key; each holds the step and the version that it was measured with.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.cells: dict[str, dict[str, Any]] = _read(path)
+
+    def find(self, key: str, step: Step) -> dict[str, Any] | None:
+        """The result, None where there is none of this step and this code."""
+        kept = self.cells.get(key)
+        if kept is None or kept.get('version') != version(step.to_dict()):
+            return None
+        return kept if same_step(kept.get('step', {}), step) else None
+
+    def put(self, key: str, step: Step, result: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep a result, on disk at once; another process may write to the same file."""
+        told = step.to_dict()
+        cell = {**result, 'step': told, 'version': version(told)}
+        self.path.parent.mkdir(exist_ok=True)
+        with self.path.with_suffix('.lock').open('w', encoding='ascii') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.cells = {**_read(self.path), key: cell}
+            lines = ',\n'.join(f'{json.dumps(name)}: {json.dumps(self.cells[name])}' for name in sorted(self.cells))
+            fresh = self.path.with_suffix('.new')
+            fresh.write_text('{"cells": {\n' + lines + '\n}}\n', encoding='utf-8')
+            os.replace(fresh, self.path)
+        return cell
+
+
+def _read(path: Path) -> dict[str, dict[str, Any]]:
+    return json.loads(path.read_text(encoding='utf-8')).get('cells', {}) if path.exists() else {}
+
+
+def same_step(kept: Mapping[str, Any], step: Step) -> bool:
+    """Whether a kept description is that of ``step``; a field that is new since then counts by its default."""
+    kept = {name: value for name, value in kept.items() if name == 'step' or name in type(step).model_fields}
+    try:
+        return step_from_dict(dict(kept)).to_dict() == step.to_dict()
+    except ValueError:
+        return False
