@@ -15,9 +15,12 @@ from napari_diptomo.series._calibration import axis_angles, length_in_nm, pixel_
 from napari_diptomo.series.angles import find_angles
 from napari_diptomo.series.data import MapSeries
 from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.images import without_dark_level
 from napari_diptomo.series.recipe import Recipe, Source
 
 _TIFF = {'.tif', '.tiff'}
+#: Whole numbers from here on are the intensities of a detector, not X-rays counted in a pixel.
+_MOST_COUNTS = 4096
 _PICTURES = {'haadf', 'adf', 'maadf', 'laadf', 'df', 'abf', 'bf'}
 _SYMBOLS = (
     'H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb '
@@ -39,10 +42,12 @@ class _Stack:
 def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source) -> MapSeries:
     """One file per element, all of one shape; a file named HAADF becomes the images for the alignment.
 
+    Without maps of elements the images themselves are the series: their dark level is taken off.
+
     Raises
     ------
     InputError
-        Not stacks, different shapes, NaN, no angles, no pixel size.
+        Not stacks, different shapes, NaN, no angles, no pixel size, no dark level to be found.
     """
     stacks = [_read_stack(path) for path in files]
     first = stacks[0]
@@ -63,9 +68,10 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
     names = _channel_names(stacks)
     channels = [i for i, name in enumerate(names) if name.casefold() not in _PICTURES]
     pictures = [i for i in range(len(names)) if i not in channels]
+    images = not channels or _are_images([stacks[i] for i in channels], [names[i] for i in channels], source)
     if not channels:
-        raise InputError(f'{first.path.name} is an image series without any map; add the maps of the elements.')
-    return MapSeries(
+        channels, pictures = pictures, []
+    series = MapSeries(
         data=np.stack([_binned(stacks[i].data[order], source, np.sum) for i in channels]),
         angles=found.angles[order],
         channels=tuple(names[i] for i in channels),
@@ -74,6 +80,22 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
         transposed=source.tilt_axis == 'x',
         notes={'angle_source': found.source},
         recipe=Recipe(source),
+    )
+    if not images:
+        return series
+    level = source.dark_level
+    return without_dark_level(series, None if level is None else level * source.binning**2)
+
+
+def _are_images(stacks: Sequence[_Stack], names: Sequence[str], source: Source) -> bool:
+    """Whether stacks that are not named like images are: the user gives their dark level, or no counts look so."""
+    if any(_element_in(re.split(r'[_\-\s.]+', name)) for name in names):
+        if source.dark_level is not None:
+            raise InputError(f'Maps of {names[0]} have no dark level; leave it empty.')
+        return False
+    whole = all((stack.data == np.round(stack.data)).all() for stack in stacks)
+    return source.dark_level is not None or (
+        whole and any(stack.data.min() < 0 or stack.data.max() >= _MOST_COUNTS for stack in stacks)
     )
 
 

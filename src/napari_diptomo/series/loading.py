@@ -28,6 +28,7 @@ def load_tilt_series(
     pixel_size: float | None = None,
     binning: int = 1,
     tilt_axis: Literal['y', 'x'] = 'y',
+    dark_level: float | None = None,
     observer: Observer | None = None,
 ) -> SpectralTiltSeries | MapSeries:
     """Open a tilt series.
@@ -37,8 +38,8 @@ def load_tilt_series(
     paths : path or sequence of paths
         A folder, the files, or one file: one spectrum image per tilt in any
         format that HyperSpy reads; one stack of spectrum images; one stack of
-        maps (tilt, y, x) per element as TIFF, MRC or ``.hspy``; a map series
-        saved before. A list may name the table of angles too.
+        maps (tilt, y, x) per element as TIFF, MRC or ``.hspy``; one stack of
+        images named HAADF or the like; a map series saved before. A list may name the table of angles too.
     angles : sequence of float or path, optional
         Tilt angles in degrees in the order of the files (those of a folder in
         their natural order), or a table of them. Without it they are taken
@@ -53,6 +54,10 @@ def load_tilt_series(
         Sum this many pixels along y and along x; what does not fill a pixel is cropped.
     tilt_axis : {'y', 'x'}
         Direction of the tilt axis in the images; along x they are transposed.
+    dark_level : float, optional
+        Of a stack of images (HAADF), per pixel of the files; without it found
+        beside the specimen. `napari_diptomo.series.images` says how, the notes
+        of the result what was taken. Given, a stack named otherwise is images too.
     observer : Observer, optional
         Told of every file opened.
 
@@ -79,6 +84,7 @@ def load_tilt_series(
         pixel_size=pixel_size,
         binning=binning,
         tilt_axis=tilt_axis,
+        dark_level=dark_level,
     )
     return open_source(source, observer)
 
@@ -130,7 +136,7 @@ def _saved_series(files: Sequence[Path], source: Source) -> MapSeries | None:
     path = next(path for path, kind in kinds.items() if kind)
     if len(files) > 1:
         raise InputError(f'{path.name} is a saved {kinds[path]} among other files; open it alone.')
-    if source.angles is not None or source.pixel_size is not None or source.binning != 1 or source.tilt_axis != 'y':
+    if source != Source(paths=source.paths):
         raise InputError(f'{path.name} was saved with its angles and pixels; open it without angles, size or binning.')
     loaded = load(path)
     if isinstance(loaded, Volume):

@@ -33,6 +33,11 @@ class Source(BaseModel):
         1, 'Sum this many pixels in x and in y: fewer, better counted pixels and a faster volume.', ge=1, le=64
     )
     tilt_axis: Literal['y', 'x'] = param('y', 'Direction of the tilt axis in the images; x is transposed on loading.')
+    dark_level: float | None = param(
+        None,
+        'For images (HAADF) only: what the detector shows without a specimen, in the units of the files, taken off on '
+        'loading; empty: found beside the specimen.',
+    )
 
     def __init__(self, **values: Any) -> None:
         try:
