@@ -173,6 +173,8 @@ class DIPmTV(Reconstruction):
             raise ValueError('densities of pure elements are positive numbers')
         if not self.widths or len(self.widths) > len(self.skips):
             raise ValueError('give one skip width for each level of the network')
+        if self.ensemble > 1 and not self.holdout:
+            raise ValueError('error bars come from held-out counts; set holdout to 0.1, or ensemble to 1')
         return self
 
     def memory_bytes(self, maps: MapSeries) -> int:
@@ -191,6 +193,10 @@ class DIPmTV(Reconstruction):
         return 1.4 * 4.0 * (total + above / 8 ** len(self.widths))
 
     def _run(self, maps: MapSeries, observer: Observer | None) -> Volume:
+        if self.ensemble > 1:
+            from napari_diptomo.reconstruct.ensemble import fit_ensemble
+
+            return fit_ensemble(self, maps, observer)
         from napari_diptomo.reconstruct.fit_loop import fit_prior
 
         return fit_prior(self, self._problem(maps), observer)

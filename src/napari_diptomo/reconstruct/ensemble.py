@@ -1,0 +1,195 @@
+r"""Error bars from an ensemble: fits with other random numbers and other counts left out.
+
+Member k starts from its own random network and holds out its own share h of
+the counts. The mean of the K members is the volume, and its standard deviation
+
+    std^2 = c^2 s^2,     s^2 = sum_k (x_k - mean)^2 / (K - 1), smoothed over a voxel.
+
+The members share most of their counts, so s alone is far too small. For the
+counting noise this is the delete-d jackknife (Shao and Wu 1989, Ann. Stat. 17,
+1176): c^2 = (1 - h) / h + 1 / K. What the prior gets wrong in every member is
+in no spread at all. So c^2 is measured where the counts can tell: member k has
+never seen its held-out counts, and on top of their noise, whose power is known
+because they are counts, they differ from its projections by its error,
+
+    E |FFT(held out / h - A x_k)|^2 = noise + |FFT(A (x_k - x))|^2.
+
+The mean over the members of their squared errors is that of the mean plus
+(K - 1) / K s^2, which gives c^2 as the ratio of powers; every frequency counts
+by what the spread has there over the noise. See docs/uncertainty.md for how
+often such intervals hold the truth.
+
+All this is about what the tilts measure. Inside the missing wedge the spread
+says how far networks differ when no data bind them, no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+
+from napari_diptomo.reconstruct.ensemble_talk import EnsembleTalk
+from napari_diptomo.reconstruct.fit_loop import Fitted, fit_network, fit_notes
+from napari_diptomo.reconstruct.moments import Moments
+from napari_diptomo.reconstruct.spread_check import Calibration, SpreadCheck
+from napari_diptomo.series import MapSeries, Observer, Volume, Watch
+
+if TYPE_CHECKING:
+    from napari_diptomo.reconstruct.dipm_tv import DIPmTV
+    from napari_diptomo.reconstruct.problem import Problem
+
+#: Apart far enough that runs with neighbouring seeds share no member.
+_SEEDS_APART = 1000
+#: Voxels; the variance of a few members is itself too uncertain voxel by voxel.
+_SMOOTHING = 1.0
+#: Notes of the members that add up, and those that are listed.
+_SUMMED = ('iterations', 'seconds')
+_LISTED = ('returned_iteration', 'held_out_deviance')
+
+
+def fit_ensemble(
+    step: DIPmTV,
+    maps: MapSeries,
+    observer: Observer | None = None,
+    on_member: Callable[[np.ndarray], None] | None = None,
+) -> Volume:
+    """Mean and standard deviation of ``step.ensemble`` fits.
+
+    Parameters
+    ----------
+    step : DIPmTV
+        Settings of every member; member 0 has its seed.
+    maps : MapSeries
+        The data.
+    observer : Observer, optional
+        Sees one long run. ``finish`` keeps the members that are complete.
+    on_member : callable, optional
+        Is given each member's volume (channel, z, y, x), e.g. to judge its
+        frequencies apart.
+
+    Returns
+    -------
+    Volume
+        With ``std`` when two members or more were completed.
+    """
+    talk = EnsembleTalk(step, observer)
+    record = _Record()
+    if talk.resumed is not None:
+        record.restore(talk.resumed)
+    maps = _resampled(maps)
+    for member in range(record.members, step.ensemble):
+        talk.begin(member, record.state, record.preview)
+        template = _fit_member(step, member, maps, talk, record, on_member)
+        if talk.finished:
+            break
+    return record.volume(template, step)
+
+
+def smooth_spread(variance: np.ndarray) -> np.ndarray:
+    """Variance (channel, z, y, x) averaged over the neighbourhood of each voxel."""
+    return np.stack([gaussian_filter(channel, _SMOOTHING, mode='nearest') for channel in variance])
+
+
+def _fit_member(
+    step: DIPmTV,
+    member: int,
+    maps: MapSeries,
+    talk: EnsembleTalk,
+    record: _Record,
+    on_member: Callable[[np.ndarray], None] | None,
+) -> Volume:
+    """Fit one member and take it into the record; its own volume."""
+    own = step.model_copy(update={'seed': step.seed + _SEEDS_APART * member, 'ensemble': 1})
+    problem = own._problem(maps)
+    fitted = fit_network(own, problem, Watch(talk, step.title, step.iterations))
+    best = fitted.fit.best
+    volume = step._volume(problem, best.x, best.scores, fit_notes(own, fitted))
+    stopped = talk.finished and fitted.fit.iteration < step.iterations
+    # A member stopped on the way would pass for spread; alone it is all there is.
+    if not stopped or record.members == 0:
+        record.add(problem, fitted, volume)
+        if on_member is not None:
+            on_member(volume.data)
+    return volume
+
+
+def _resampled(maps: MapSeries) -> MapSeries:
+    """Maps whose split is left to each member: one split for all would resample nothing."""
+    return replace(maps, held_out=None, held_out_share=0.0)
+
+
+class _Record:
+    """What is known of the complete members; its size does not grow with their number."""
+
+    def __init__(self) -> None:
+        self._volumes = Moments()
+        self._check = SpreadCheck()
+        self._scores: dict[str, list[float]] = {}
+        self._told: list[dict[str, Any]] = []
+
+    @property
+    def members(self) -> int:
+        return self._volumes.count
+
+    def add(self, problem: Problem, fitted: Fitted, volume: Volume) -> None:
+        """Take in a member."""
+        before = sum(int(told['iterations']) for told in self._told)
+        for name, curve in volume.scores.items():
+            shift = before if name == 'iteration' else 0
+            self._scores.setdefault(name, []).extend(value + shift for value in curve)
+        self._told.append({key: volume.notes.get(key) for key in (*_SUMMED, *_LISTED, 'stopping')})
+        with torch.no_grad():
+            self._check.add(problem, problem.expected(fitted.fit.best.x), fitted.fit.poisson)
+        self._volumes.add(volume.data)
+
+    def preview(self) -> np.ndarray | None:
+        """Mean of the members so far."""
+        return self._volumes.mean.astype(np.float32) if self.members else None
+
+    def volume(self, template: Volume, step: DIPmTV) -> Volume:
+        """Mean, standard deviation, and what is to be said of them."""
+        first = self._told[0]
+        notes: dict[str, Any] = {**template.notes, **{key: sum(t[key] for t in self._told) for key in _SUMMED}}
+        notes |= {f'{key}s': [t[key] for t in self._told] for key in _LISTED}
+        notes['returned_iteration'] = None if self.members > 1 else first['returned_iteration']
+        notes['stopping'] = f'mean of {self.members} fits; of the first, {first["stopping"]}'
+        mean = self._volumes.mean.astype(np.float32)
+        if self.members < 2:
+            notes['stopping'] = first['stopping']
+            notes['ensemble'] = {'asked': step.ensemble, 'members': self.members}
+            notes['uncertainty'] = 'one fit only was completed: it has no standard deviation'
+            return replace(template, data=mean, scores=self._scores, notes=notes)
+        calibration = self._check.calibration()
+        std = calibration.factor * np.sqrt(smooth_spread(self._volumes.variance))
+        notes['ensemble'] = {'asked': step.ensemble, 'members': self.members, **asdict(calibration)}
+        notes['uncertainty'] = _sentence(self.members, calibration)
+        return replace(template, data=mean, std=std.astype(np.float32), scores=self._scores, notes=notes)
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {
+            'volumes': self._volumes.state(),
+            'check': self._check.state(),
+            'scores': {name: list(curve) for name, curve in self._scores.items()},
+            'told': list(self._told),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state`."""
+        self._volumes.restore(state['volumes'])
+        self._check.restore(state['check'])
+        self._scores = {name: list(curve) for name, curve in state['scores'].items()}
+        self._told = [dict(told) for told in state['told']]
+
+
+def _sentence(members: int, calibration: Calibration) -> str:
+    error = f' ± {calibration.error:.2g}' if calibration.error else ''
+    return (
+        f'standard deviation: the spread of {members} fits times {calibration.factor:.2g}{error} '
+        f'({calibration.source}); detail inside the missing wedge rests on the prior, and there it is a lower bound'
+    )

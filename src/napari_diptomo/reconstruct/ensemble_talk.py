@@ -1,0 +1,99 @@
+"""The members of an ensemble as one run to whoever watches: one clock, one count of iterations, one checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_diptomo.series import Observer, Progress, Request
+
+if TYPE_CHECKING:
+    from napari_diptomo.reconstruct.dipm_tv import DIPmTV
+
+
+class EnsembleTalk(Observer):
+    """Observer of a member's fit that speaks to the observer of the whole.
+
+    Parameters
+    ----------
+    step : DIPmTV
+        Members and iterations of each.
+    observer : Observer or None
+        Of the whole.
+
+    Attributes
+    ----------
+    finished : bool
+        Whether the observer said ``finish``.
+    resumed : mapping or None
+        What an earlier run knew of its complete members.
+    """
+
+    def __init__(self, step: DIPmTV, observer: Observer | None) -> None:
+        self._observer = observer if observer is not None else Observer()
+        self._members, self._iterations = step.ensemble, step.iterations
+        self._member, self._seconds_before, self._seconds = 0, 0.0, 0.0
+        self._preview: Callable[[], np.ndarray | None] = lambda: None
+        self._record: Callable[[], Mapping[str, Any]] = dict
+        self.finished = False
+        state = self._observer.load_state()
+        self.resumed: Mapping[str, Any] | None = None if state is None else state['record']
+        self._fit: dict[str, Any] | None = None if state is None else dict(state['fit'])
+        if state is not None:
+            self._seconds = float(state['seconds_before'])
+
+    def begin(
+        self, member: int, record: Callable[[], Mapping[str, Any]], preview: Callable[[], np.ndarray | None]
+    ) -> None:
+        """A member starts.
+
+        Parameters
+        ----------
+        member : int
+            From 0.
+        record : callable
+            State of what is known of the complete members.
+        preview : callable
+            Their mean (channel, z, y, x), None before there is one.
+        """
+        self._member, self._record, self._preview = member, record, preview
+        self._seconds_before = self._seconds
+
+    def report(self, progress: Progress) -> None:
+        """Pass it on as progress of the whole."""
+        self._seconds = self._seconds_before + progress.seconds
+        mean = self._preview() if progress.preview is not None else None
+        self._observer.report(
+            replace(
+                progress,
+                iteration=self._member * self._iterations + progress.iteration,
+                total=self._members * self._iterations,
+                seconds=self._seconds,
+                preview=progress.preview if mean is None else mean,
+                message=f'fit {self._member + 1} of {self._members}',
+            )
+        )
+
+    def request(self) -> Request:
+        """Pass it on."""
+        request = self._observer.request()
+        self.finished = self.finished or request is Request.FINISH
+        return request
+
+    def wants_preview(self) -> bool:
+        """Pass it on."""
+        return self._observer.wants_preview()
+
+    def save_state(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Offer the state of the whole."""
+        self._observer.save_state(
+            lambda: {'record': self._record(), 'fit': state(), 'seconds_before': self._seconds_before}
+        )
+
+    def load_state(self) -> dict[str, Any] | None:
+        """The state of the member that was interrupted; the members after it start anew."""
+        state, self._fit = self._fit, None
+        return state
