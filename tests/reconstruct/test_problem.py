@@ -13,7 +13,7 @@ from napari_diptomo.reconstruct.data_terms import poisson_deviance
 from napari_diptomo.reconstruct.device import pick
 from napari_diptomo.reconstruct.grid import lamella_width
 from napari_diptomo.reconstruct.problem import Problem, noise_variance, split_counts
-from napari_diptomo.series import InputError, TooLargeError
+from napari_diptomo.series import InputError
 
 
 def test_forward_model_of_windows_and_its_adjoint(maps, clean, truth):
@@ -107,14 +107,6 @@ def test_nan_is_refused_where_it_enters(maps):
         replace(maps, data=data)
 
 
-def test_a_volume_beyond_the_memory_names_what_fits(maps, monkeypatch):
-    monkeypatch.setattr('napari_diptomo.reconstruct.device.free_memory', lambda device: int(200e6))
-    with pytest.raises(
-        TooLargeError, match=r'^SIRT on these maps needs .* are free; load the series with 2 times the binning'
-    ):
-        SIRT().run(maps)
-
-
 @pytest.mark.parametrize('mean', [0.2, 0.5, 2.0])
 def test_least_squares_weights_do_not_pull_faint_maps_down(maps, mean):
     """A constant fitted to flat counts is their mean; with the pixel's own counts in its weight it is 10 % low at 0.2."""
@@ -149,9 +141,16 @@ def test_negative_maps_are_not_taken_for_poisson_counts(maps):
             step.run(fitted)
 
 
-def test_auto_never_chooses_a_device_without_sparse_matrices(monkeypatch):
-    monkeypatch.setattr('torch.backends.mps.is_available', lambda: True)
-    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
-    assert pick('auto').type == 'cpu'
-    with pytest.raises(InputError, match='choose auto or cpu'):
+def test_auto_takes_cuda_then_mps_then_the_processor(monkeypatch):
+    there = {'cuda': True, 'mps': True}
+    monkeypatch.setattr('torch.backends.mps.is_available', lambda: there['mps'])
+    monkeypatch.setattr('torch.cuda.is_available', lambda: there['cuda'])
+    assert pick('auto').type == 'cuda'
+    there['cuda'] = False
+    assert pick('auto').type == 'mps'
+    with pytest.raises(InputError, match=r'no CUDA device; choose auto or cpu'):
         pick('cuda')
+    there['mps'] = False
+    assert pick('auto').type == 'cpu'
+    with pytest.raises(InputError, match=r'no Apple GPU \(MPS\); choose auto or cpu'):
+        pick('mps')

@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 
 from napari_diptomo.series import DiptomoError
+from napari_diptomo.series.memory import ran_out
 
-_MEMORY = ('out of memory', "can't allocate memory", 'cannot allocate memory', 'bad_alloc', 'not enough memory')
 ADVICE = 'use a higher binning or fewer elements and run again'
 
 
@@ -15,8 +15,7 @@ def explain(error: BaseException) -> str:
     if isinstance(error, DiptomoError):
         return _one_line(str(error))
     text = _one_line(str(error))
-    # torch's own error is known by its name: importing torch to ask would cost seconds.
-    if isinstance(error, MemoryError) or type(error).__name__ == 'OutOfMemoryError' or _speaks_of_memory(text):
+    if ran_out(error):
         where = 'of the graphics card ' if 'CUDA' in text or 'MPS' in text else ''
         return f'The memory {where}ran out; {ADVICE}.'
     if isinstance(error, OSError) and error.strerror:
@@ -40,10 +39,6 @@ def explain_death(code: int) -> str:
             name = 'unknown'
         return f'The computing process broke down (signal {number}, {name}); run again, and report it if it recurs.'
     return f'The computing process ended without a result (exit code {code}); run again, and report it if it recurs.'
-
-
-def _speaks_of_memory(text: str) -> bool:
-    return any(words in text.lower() for words in _MEMORY)
 
 
 def _one_line(text: str) -> str:

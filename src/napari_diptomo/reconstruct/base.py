@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import model_validator
 
 from napari_diptomo.reconstruct.grid import check_maps, volume_shape
-from napari_diptomo.series import MapSeries, Step, Volume, param
-from napari_diptomo.series.memory import binning_that_fits, check_fits
+from napari_diptomo.reconstruct.room import check_room, memory_told
+from napari_diptomo.series import MapSeries, Observer, Step, Volume, param
 
 if TYPE_CHECKING:
     import torch
@@ -100,8 +100,8 @@ class Reconstruction(Step):
         advanced=True,
     )
     seed: int = param(0, 'Seed of all random numbers: the same seed gives the same volume.', ge=0, advanced=True)
-    device: Literal['auto', 'cpu', 'cuda'] = param(
-        'auto', 'Where to compute; auto takes a CUDA GPU when there is one.', advanced=True
+    device: Literal['auto', 'cpu', 'cuda', 'mps'] = param(
+        'auto', 'Where to compute; auto takes a CUDA GPU when there is one, else the GPU of an Apple (mps).', advanced=True
     )
 
     @model_validator(mode='after')
@@ -111,6 +111,11 @@ class Reconstruction(Step):
         if self.support == 'mask' and not self.support_file:
             raise ValueError('the support mask needs a file')
         return self
+
+    def run(self, data: Any, observer: Observer | None = None) -> Any:
+        """See `Step.run`; memory that runs out in the middle is a `TooLargeError` as well."""
+        with memory_told(self, data):
+            return super().run(data, observer)
 
     def memory_bytes(self, maps: MapSeries) -> int:
         """Memory that `run` needs for these maps, estimated before anything is allocated."""
@@ -137,10 +142,7 @@ class Reconstruction(Step):
 
         check_maps(maps)
         device = pick(self.device)
-        needed, free = self.memory_bytes(maps), free_memory(device)
-        factor = binning_that_fits(needed, free)
-        advice = f'load the series with {factor} times the binning, or give the thickness of the specimen'
-        check_fits(needed, f'{self.title} on these maps', advice, free=free)
+        check_room(self, maps, free_memory(device))
         support = support_of(self, maps, device)
         return Problem(maps, self.thickness, self.beyond_field, self.holdout, self.seed, device, support)
 

@@ -7,22 +7,22 @@ import torch
 from napari_diptomo.series import InputError
 from napari_diptomo.series import memory as host
 
+_NAMES = {'cuda': 'CUDA device', 'mps': 'Apple GPU (MPS)'}
+
 
 def pick(choice: str) -> torch.device:
-    """The device for ``'auto'``, ``'cpu'`` or ``'cuda'``.
-
-    Apple's GPUs are left out: torch has no sparse matrices there, which the projector needs.
+    """The device for ``'auto'``, ``'cpu'``, ``'cuda'`` or ``'mps'``; auto takes the first there is of CUDA, MPS, CPU.
 
     Raises
     ------
     InputError
         A device that this machine lacks.
     """
-    cuda = torch.cuda.is_available()
+    there = {'cuda': torch.cuda.is_available(), 'mps': torch.backends.mps.is_available(), 'cpu': True}
     if choice == 'auto':
-        return torch.device('cuda' if cuda else 'cpu')
-    if choice == 'cuda' and not cuda:
-        raise InputError('This machine offers torch no CUDA device; choose auto or cpu.')
+        return torch.device(next(name for name, available in there.items() if available))
+    if not there.get(choice, True):
+        raise InputError(f'This machine offers torch no {_NAMES[choice]}; choose auto or cpu.')
     return torch.device(choice)
 
 
@@ -30,6 +30,8 @@ def describe(device: torch.device) -> str:
     """In words, for the dock and the notes of a result."""
     if device.type == 'cuda':
         return f'GPU {torch.cuda.get_device_name(device)} (torch {torch.__version__})'
+    if device.type == 'mps':
+        return f'Apple GPU (torch {torch.__version__})'
     threads = torch.get_num_threads()
     return f'CPU, {threads} thread{"s" * (threads > 1)} (torch {torch.__version__})'
 
@@ -38,6 +40,10 @@ def free_memory(device: torch.device) -> int:
     """Bytes free on the device."""
     if device.type == 'cuda':
         return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == 'mps':
+        # Apple's GPU shares the machine's memory and is given a part of it at most.
+        left = torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+        return int(min(left, host.free_memory()))
     return host.free_memory()
 
 
@@ -45,6 +51,9 @@ def fast_bf16(device: torch.device) -> bool:
     """Whether bfloat16 convolutions have hardware behind them; elsewhere they are emulated and slow."""
     if device.type == 'cuda':
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == 'mps':
+        # Nobody has measured it for us there; float32 works on every Apple GPU.
+        return False
     cpu = torch.cpu
     return bool(
         getattr(cpu, '_is_avx512_bf16_supported', lambda: False)()

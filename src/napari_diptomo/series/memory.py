@@ -5,6 +5,7 @@ In a container the limit of the control group counts, not the machine's memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -13,6 +14,8 @@ from napari_diptomo.series.errors import TooLargeError
 
 _GROUPS = Path('/sys/fs/cgroup')
 _FILES = (('memory.max', 'memory.current'), ('memory/memory.limit_in_bytes', 'memory/memory.usage_in_bytes'))
+
+_WORDS = ('out of memory', "can't allocate memory", 'cannot allocate memory', 'bad_alloc', 'not enough memory')
 
 
 def free_memory(groups: Path = _GROUPS) -> int:
@@ -25,19 +28,30 @@ def free_memory(groups: Path = _GROUPS) -> int:
     return int(free)
 
 
-def binning_that_fits(needed: int, free: int | None = None, binning: int = 1) -> int:
-    """The smallest binning at which a task needing `needed` bytes at `binning` fits.
+def binning_that_fits(needed: Callable[[int], int], free: int, most: int = 64) -> int | None:
+    """The smallest binning, `most` at the highest, at which a task fits; None when none does.
 
-    Volumes shrink with the third power of the binning.
+    Parameters
+    ----------
+    needed : callable
+        Bytes that the task needs, from the binning.
+    free : int
+        Bytes there are.
     """
-    free = free_memory() if free is None else free
-    fits = binning
-    while needed * (binning / fits) ** 3 > free and fits < 64:
-        fits += 1
-    return fits
+    return next((n for n in range(1, most + 1) if needed(n) <= free), None)
 
 
-def check_fits(needed: int, what: str, advice: str = '', *, free: int | None = None, binning: int = 1) -> None:
+def ran_out(error: BaseException) -> bool:
+    """Whether an error says that an allocation failed, on the host or on a device."""
+    # torch's own error is known by its name: importing torch to ask would cost seconds.
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == 'OutOfMemoryError'
+        or any(words in str(error).lower() for words in _WORDS)
+    )
+
+
+def check_fits(needed: int, what: str, advice: str, *, free: int | None = None) -> None:
     """Raise when a task does not fit the free memory.
 
     Parameters
@@ -45,13 +59,11 @@ def check_fits(needed: int, what: str, advice: str = '', *, free: int | None = N
     needed : int
         Bytes.
     what : str
-        The task, as the sentence begins: ``'DIPm-TV on 256 x 256 x 256 voxels'``.
+        The task, as the sentence begins: ``'DIPm-TV on these maps'``.
     advice : str
-        What to do; empty: use the binning that fits.
+        What to do.
     free : int, optional
         Bytes there are; None asks the machine.
-    binning : int
-        The binning at which `needed` holds.
 
     Raises
     ------
@@ -59,10 +71,8 @@ def check_fits(needed: int, what: str, advice: str = '', *, free: int | None = N
         Naming what is needed, what there is, and what would fit.
     """
     free = free_memory() if free is None else free
-    if needed <= free:
-        return
-    advice = advice or f'use binning {binning_that_fits(needed, free, binning)} or fewer elements'
-    raise TooLargeError(f'{what} needs {_size(needed)} of memory, {_size(free)} are free; {advice.rstrip(".")}.')
+    if needed > free:
+        raise TooLargeError(f'{what} needs {_size(needed)} of memory, {_size(free)} are free; {advice.rstrip(".")}.')
 
 
 def _number(path: Path) -> int | None:
