@@ -35,7 +35,7 @@ def test_importing_the_package_loads_nothing_heavy():
 
 def test_naming_the_steps_loads_neither_torch_nor_hyperspy():
     # What the dock and the command line do before anything runs.
-    names = 'EDXMaps, Align, SIRT, TotalVariation, DIPmTV, Recipe'
+    names = 'EDXMaps, Align, SIRT, PoissonEM, TotalVariation, DIPmTV, Recipe'
     assert not loaded_by(f'from napari_diptomo import {names}') & {'torch', 'hyperspy', 'exspy', 'rsciio'}
 
 

@@ -26,6 +26,7 @@ _HOMES = {
     'EDXMaps': 'spectra',
     'Align': 'align',
     'SIRT': 'reconstruct',
+    'PoissonEM': 'reconstruct',
     'TotalVariation': 'reconstruct',
     'DIPmTV': 'reconstruct',
     'run': 'jobs',

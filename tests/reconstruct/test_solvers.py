@@ -10,8 +10,9 @@ import torch
 
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.reconstruct import SIRT, TotalVariation
+from napari_diptomo.reconstruct.jacobian_norms import gradient, gradient_adjoint
+from napari_diptomo.reconstruct.primal_dual import PrimalDual
 from napari_diptomo.reconstruct.problem import Problem
-from napari_diptomo.reconstruct.total_variation import _PrimalDual, gradient, gradient_adjoint
 from napari_diptomo.series import MapSeries
 
 
@@ -36,9 +37,12 @@ def test_one_sirt_iteration_from_zero_is_the_weighted_backprojection(maps):
 def test_sirt_with_held_out_counts_returns_the_iterate_that_predicts_them_best(maps):
     few = replace(maps, data=np.random.default_rng(5).binomial(maps.data.astype(int), 0.1))
     volume = SIRT(iterations=150, holdout=0.2).run(few)
-    curve = volume.scores['validation']
-    assert volume.notes['returned_iteration'] == 1 + int(np.argmin(curve)) < 150
-    assert volume.notes['held_out_deviance'] == pytest.approx(min(curve))
+    curve, returned = volume.scores['validation'], volume.notes['returned_iteration']
+    # Once noise is reached, a later iterate has to be better beyond doubt.
+    assert 1 <= returned <= 1 + int(np.argmin(curve)) < 150
+    assert volume.notes['held_out_deviance'] == pytest.approx(curve[returned - 1])
+    assert curve[returned - 1] <= 1.01 * min(curve)
+    np.testing.assert_array_equal(volume.data, SIRT(iterations=returned, holdout=0.2).run(few).data)
 
 
 def test_gradient_adjoint():
@@ -51,7 +55,7 @@ def test_gradient_adjoint():
 def test_proximal_map_of_the_conjugate_minimises_what_it_should(maps, poisson):
     """Moreau: prox_{s F*}(v) = v - s argmin_q [F(q) + s/2 (q - v/s)^2], here by brute force."""
     problem = Problem(maps)
-    solver = _PrimalDual(problem, torch.ones(2, 1, 1, 1), 0.1, poisson)
+    solver = PrimalDual(problem, torch.ones(2, 1, 1, 1), 0.1, poisson)
     moved = torch.rand(problem.fit.shape, generator=torch.Generator().manual_seed(0)) * 2 - 0.5
     found = solver._proximal(moved)
     index = (0, 4, 8, 8)
@@ -66,7 +70,7 @@ def test_proximal_map_of_the_conjugate_minimises_what_it_should(maps, poisson):
 
 def test_overwhelming_total_variation_leaves_the_constant_that_explains_the_counts(maps):
     """With w -> infinity only constants are left: k_c = sum y_c / sum (A 1)."""
-    volume = TotalVariation(weight=1000.0, iterations=3000).run(maps)
+    volume = TotalVariation(weight=1000.0, iterations=3000, tolerance=0).run(maps)
     path = ParallelBeam(maps.angles, (16, 16, 16)).project(np.ones((1, 16, 16, 16), np.float32)).sum()
     for channel, counts in zip(volume.data, maps.data, strict=True):
         np.testing.assert_allclose(channel, counts.sum() / path, rtol=5e-3)

@@ -10,15 +10,15 @@ so with held-out counts the iterate that predicts them best is returned.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from napari_diptomo.reconstruct.base import Reconstruction
-from napari_diptomo.series import MapSeries, Observer, Volume, Watch, param
+from napari_diptomo.series import MapSeries, Observer, Volume, param
 
 if TYPE_CHECKING:
     import torch
 
+    from napari_diptomo.reconstruct.iterative import Update
     from napari_diptomo.reconstruct.problem import Problem
 
 
@@ -37,39 +37,29 @@ class SIRT(Reconstruction):
     )
 
     def _run(self, maps: MapSeries, observer: Observer | None) -> Volume:
-        import torch
+        from napari_diptomo.reconstruct.data_terms import is_poisson
+        from napari_diptomo.reconstruct.iterative import iterate
 
-        with torch.no_grad():
-            return self._iterate(self._problem(maps), observer)
-
-    def _iterate(self, problem: Problem, observer: Observer | None) -> Volume:
-        from napari_diptomo.reconstruct.data_terms import fit_term, is_poisson
-        from napari_diptomo.reconstruct.stopping import Best
-
-        watch = Watch(observer, self.title, self.iterations)
-        poisson = is_poisson(problem, 'auto')
-        best = Best(problem, poisson)
-        iteration = sirt_iteration(problem)
-        x = problem.zeros()
-        for i in range(1, self.iterations + 1):
-            loss = float(fit_term(problem, problem.expected(x), poisson))
-            x = iteration(x)
-            best.see(i, x, {'data': loss}, last=i == self.iterations)
-            if watch.step(i, {'data': loss}, best.validation, partial(problem.frame, x)):
-                break
-        return self._volume(problem, best.x, best.scores, {**best.notes(i), 'seconds': watch.seconds})
+        problem = self._problem(maps)
+        return iterate(self, problem, problem.zeros(), sirt_update(problem), is_poisson(problem, 'auto'), observer)
 
 
-def sirt_iteration(problem: Problem) -> Callable[[torch.Tensor], torch.Tensor]:
-    """One SIRT iteration on the fitted data, as a function of the volume."""
+def sirt_update(problem: Problem) -> Update:
+    """One SIRT iteration on the fitted data, as a function of the volume and the data expected of it."""
     rows = _inverse(problem.forward(problem.zeros() + 1)) * problem.mask
     columns = _inverse(problem.adjoint(problem.mask.expand_as(problem.fit)))
     target = problem.fit / (1 - problem.share)
 
-    def iteration(x: torch.Tensor) -> torch.Tensor:
-        return (x + columns * problem.adjoint(rows * (target - problem.expected(x)))).clamp_min(0)
+    def update(x: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
+        return (x + columns * problem.adjoint(rows * (target - expected))).clamp_min(0)
 
-    return iteration
+    return update
+
+
+def sirt_iteration(problem: Problem) -> Callable[[torch.Tensor], torch.Tensor]:
+    """One SIRT iteration on the fitted data, as a function of the volume alone."""
+    update = sirt_update(problem)
+    return lambda x: update(x, problem.expected(x))
 
 
 def _inverse(sums: torch.Tensor) -> torch.Tensor:

@@ -24,7 +24,7 @@ _LAST_METHOD = 'method'
 
 
 class ReconstructPage(Page):
-    """SIRT, total variation or DIPm-TV on the aligned maps, in a child process.
+    """SIRT, Poisson EM, total variation or DIPm-TV on the aligned maps, in a child process.
 
     Signals
     -------
@@ -116,10 +116,10 @@ class ReconstructPage(Page):
         self.course.cleanup()
 
     def _build_forms(self) -> None:
-        from napari_diptomo.reconstruct import SIRT, DIPmTV, TotalVariation
+        from napari_diptomo.reconstruct import SIRT, DIPmTV, PoissonEM, TotalVariation
 
         self.method.blockSignals(True)
-        for kind in (DIPmTV, TotalVariation, SIRT):
+        for kind in (DIPmTV, TotalVariation, PoissonEM, SIRT):
             form = StepForm(kind)
             form.set_value(self._start_value(kind))
             form.changed.connect(self._ask_estimate)
