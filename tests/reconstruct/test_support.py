@@ -12,9 +12,9 @@ from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.reconstruct import SIRT, DIPmTV, TotalVariation
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.slab_fit import fit_slab, reduced
-from napari_diptomo.reconstruct.support import Slab, Support, box, read_mask
+from napari_diptomo.reconstruct.support import Slab, Support, box, read_mask, slab_angles
 from napari_diptomo.series import InputError, MapSeries, step_from_dict
-from napari_diptomo.simulate import lamella, tilt_series
+from napari_diptomo.simulate import lamella, lamella_frame, tilt_series
 
 FAST_DIP = {'widths': (8, 16), 'skips': (4, 4), 'iterations': 3}
 LEVEL = {'slab_tilt': 0.0, 'slab_tip': 0.0, 'slab_offset': 0.0}
@@ -170,12 +170,8 @@ def test_a_slab_fitted_from_the_counts_is_not_too_thin_and_little_too_thick(seed
 
 
 def _true_slab(size, seed):
-    from scipy.spatial.transform import Rotation
-
-    rng = np.random.default_rng(seed)
-    half = size * np.array([rng.uniform(0.20, 0.28), rng.uniform(0.34, 0.40), rng.uniform(0.30, 0.34)])
-    z, y, x = Rotation.from_euler('zyx', rng.uniform(-4, 4, 3), degrees=True).apply([1.0, 0, 0])
-    return 2 * half[0], np.rad2deg(np.arctan2(-x, z)), np.rad2deg(np.arcsin(y))
+    half, normal = lamella_frame(size, seed)
+    return 2 * half[0], *slab_angles(normal)
 
 
 def test_known_parts_of_a_slab_stay_and_the_margin_is_added_to_what_was_fitted(maps):

@@ -91,6 +91,12 @@ class Reconstruction(Step):
         'e.g. labels drawn in napari and saved.',
         advanced=True,
     )
+    fit_gain: bool = param(
+        False,
+        'Tick when dose or detector changed from tilt to tilt: the total counts of all tilts are made those of one volume. '
+        'Only when the whole specimen lies in every image.',
+        advanced=True,
+    )
     holdout: float = param(
         0.1,
         'Share of the counts that the fit never sees and that decides when to stop; 0 fits all counts for all iterations. '
@@ -101,7 +107,9 @@ class Reconstruction(Step):
     )
     seed: int = param(0, 'Seed of all random numbers: the same seed gives the same volume.', ge=0, advanced=True)
     device: Literal['auto', 'cpu', 'cuda', 'mps'] = param(
-        'auto', 'Where to compute; auto takes a CUDA GPU when there is one, else the GPU of an Apple (mps).', advanced=True
+        'auto',
+        'Where to compute; auto takes a CUDA GPU when there is one, else the GPU of an Apple (mps).',
+        advanced=True,
     )
 
     @model_validator(mode='after')
@@ -110,6 +118,8 @@ class Reconstruction(Step):
             raise ValueError('the support box needs six edges: from and to along z, y and x')
         if self.support == 'mask' and not self.support_file:
             raise ValueError('the support mask needs a file')
+        if self.fit_gain and self.beyond_field:
+            raise ValueError('the gain cannot be fitted for a specimen that goes on beyond the field of the images')
         return self
 
     def run(self, data: Any, observer: Observer | None = None) -> Any:
@@ -137,12 +147,15 @@ class Reconstruction(Step):
 
     def _problem(self, maps: MapSeries) -> Problem:
         from napari_diptomo.reconstruct.device import free_memory, pick
+        from napari_diptomo.reconstruct.gain import with_fitted_gain
         from napari_diptomo.reconstruct.problem import Problem
         from napari_diptomo.reconstruct.support import support_of
 
         check_maps(maps)
         device = pick(self.device)
         check_room(self, maps, free_memory(device))
+        if self.fit_gain:
+            maps = with_fitted_gain(maps)
         support = support_of(self, maps, device)
         return Problem(maps, self.thickness, self.beyond_field, self.holdout, self.seed, device, support)
 
@@ -163,6 +176,8 @@ class Reconstruction(Step):
         }
         if problem.support_notes:
             common['support'] = problem.support_notes
+        if self.fit_gain and maps.gain is not None:
+            common['gain'] = [float(g) for g in maps.gain.mean(axis=0)]
         return Volume(
             data=problem.frame(x),
             channels=maps.channels,

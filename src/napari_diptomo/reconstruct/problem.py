@@ -181,9 +181,13 @@ class Problem:
         """An empty volume (channel, z, y, x)."""
         return torch.zeros((self.channels, *self.beam.shape), device=self.device)
 
+    def inside(self, x: torch.Tensor) -> torch.Tensor:
+        """S x: a volume of the solvers, (channel, z, y, x), with what lies outside the support gone."""
+        return x if self.support is None else x * self.support
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Signal of a volume (channel, z, y, x) in the full exposure, background left out."""
-        signal = self.projector.project(x if self.support is None else x * self.support)
+        signal = self.projector.project(self.inside(x))
         if self.mixing is not None:
             signal = torch.einsum('wc,ctyu->wtyu', self.mixing, signal)
         return signal if self.gain is None else signal * self.gain
@@ -194,8 +198,7 @@ class Problem:
             data = data * self.gain
         if self.mixing is not None:
             data = torch.einsum('wc,wtyu->ctyu', self.mixing, data)
-        found = self.projector.backproject(data)
-        return found if self.support is None else found * self.support
+        return self.inside(self.projector.backproject(data))
 
     def expected(self, x: torch.Tensor) -> torch.Tensor:
         """m of the module's formula: signal and background."""
@@ -204,7 +207,7 @@ class Problem:
 
     def frame(self, x: torch.Tensor) -> np.ndarray:
         """The volume as the user sees it: zero outside the support, cut to the field, a float32 copy on the host."""
-        x = x.detach() if self.support is None else x.detach() * self.support
+        x = self.inside(x.detach())
         nz, nx = (self._whole[0] - x.shape[1]) // 2, (self.beam.columns - x.shape[3]) // 2
         # Negative margins cut.
         x = torch.nn.functional.pad(x.float(), (nx, nx, 0, 0, nz, nz))

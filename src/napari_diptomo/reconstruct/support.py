@@ -98,6 +98,12 @@ class Slab:
         return np.clip(0.5 + self.thickness / 2 - np.abs(height), 0, 1).astype(np.float32)
 
 
+def slab_angles(normal: Sequence[float]) -> tuple[float, float]:
+    """Tilt and tip, degrees, of the slab across the vector ``normal`` (z, y, x)."""
+    z, y, x = np.asarray(normal, float) / np.linalg.norm(normal) * (1 if normal[0] >= 0 else -1)
+    return float(np.rad2deg(np.arctan2(-x, z))), float(np.rad2deg(np.arcsin(y)))
+
+
 def box(shape: tuple[int, ...], edges: Sequence[float]) -> np.ndarray:
     """1 inside a box, falling to 0 over one voxel across its faces; (z, y, x), float32.
 
