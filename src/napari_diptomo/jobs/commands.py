@@ -83,7 +83,10 @@ def facts(series: SpectralTiltSeries | MapSeries, elements: str = '', counts: fl
     tilts = ', '.join(f'{angle:g}' for angle in series.angles)
     found = {'tilts': f'{len(series.angles)}: {tilts} deg'}
     if isinstance(series, MapSeries):
-        found = {'kind': f'maps of {", ".join(series.channels)}', **found}
+        kind = 'images' if 'images' in series.notes else 'maps'
+        found = {'kind': f'{kind} of {", ".join(series.channels)}', **found}
+        if 'images' in series.notes:
+            found['intensities'] = str(series.notes['images'])
         shape, counts = series.data.shape[2:], float(series.data.sum(axis=0).mean())
     else:
         low, high = series.energy[0], series.energy[-1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from napari_diptomo.series._calibration import axis_angles, length_in_nm, pixel_
 from napari_diptomo.series.angles import find_angles
 from napari_diptomo.series.data import MapSeries
 from napari_diptomo.series.errors import InputError
-from napari_diptomo.series.images import without_dark_level
+from napari_diptomo.series.images import with_noise, without_dark_level
 from napari_diptomo.series.recipe import Recipe, Source
 
 _TIFF = {'.tif', '.tiff'}
@@ -71,8 +71,12 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
     images = not channels or _are_images([stacks[i] for i in channels], [names[i] for i in channels], source)
     if not channels:
         channels, pictures = pictures, []
+    data = [stacks[i].data[order] for i in channels]
+    levels = []
+    if images:
+        data, levels = zip(*(without_dark_level(stack, source.dark_level) for stack in data), strict=True)
     series = MapSeries(
-        data=np.stack([_binned(stacks[i].data[order], source, np.sum) for i in channels]),
+        data=np.stack([_binned(stack, source, np.sum) for stack in data]),
         angles=found.angles[order],
         channels=tuple(names[i] for i in channels),
         pixel_size=pixel_size * source.binning,
@@ -83,8 +87,8 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
     )
     if not images:
         return series
-    level = source.dark_level
-    return without_dark_level(series, None if level is None else level * source.binning**2)
+    binned = [None if found.dark is None else _binned(found.dark, source, np.min) for found in levels]
+    return with_noise(series, [replace(found, dark=dark) for found, dark in zip(levels, binned, strict=True)])
 
 
 def _are_images(stacks: Sequence[_Stack], names: Sequence[str], source: Source) -> bool:

@@ -14,6 +14,7 @@ differ too little: how much is told by pixels further apart beside the specimen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,7 +39,7 @@ class DarkLevel:
     Attributes
     ----------
     levels : ndarray (tilt,)
-        In units of the images.
+        Per pixel, in units of the images.
     dark : ndarray of bool (tilt, y, x), optional
         The pixels beside the specimen; None where the level was given.
     """
@@ -47,11 +48,11 @@ class DarkLevel:
     dark: np.ndarray | None = None
 
     def __str__(self) -> str:
-        typical = f'dark level {np.median(self.levels):.4g}'
+        typical = f'dark level {np.median(self.levels):.5g}'
         if self.dark is None:
             return f'{typical} as given'
         return (
-            f'{typical} ({self.levels.min():.4g} to {self.levels.max():.4g} over the tilts), '
+            f'{typical} ({self.levels.min():.5g} to {self.levels.max():.5g} over the tilts), '
             f'found in the {100 * self.dark.mean():.0f} % of the pixels beside the specimen'
         )
 
@@ -82,13 +83,13 @@ def find_dark_level(images: np.ndarray) -> DarkLevel:
     return DarkLevel(levels, np.stack([dark for _, dark in found]))
 
 
-def without_dark_level(maps: MapSeries, level: float | None = None) -> MapSeries:
-    """Images ready to be reconstructed: dark level taken off, variance set, both told in the notes.
+def without_dark_level(images: np.ndarray, level: float | None = None) -> tuple[np.ndarray, DarkLevel]:
+    """The signal alone, and what was taken off.
 
     Parameters
     ----------
-    maps : MapSeries
-        Images as recorded, one channel or several.
+    images : ndarray (tilt, y, x)
+        As recorded, not binned: what an alignment left empty must not be mixed with what was recorded.
     level : float, optional
         The dark level, one for all images; without it that of every image is estimated.
 
@@ -97,17 +98,36 @@ def without_dark_level(maps: MapSeries, level: float | None = None) -> MapSeries
     InputError
         See `find_dark_level`; or nothing is brighter than the level given.
     """
-    data, variance, words = np.empty_like(maps.data), np.empty_like(maps.data), []
-    for c, (name, images) in enumerate(zip(maps.channels, maps.data, strict=True)):
-        given = None if level is None else DarkLevel(np.full(len(images), float(level)))
-        dark_level = find_dark_level(images) if given is None else given
-        signal = images - dark_level.levels[:, None, None]
-        if not (signal > 0).any():
-            raise InputError(f'No pixel of {name} is brighter than the dark level {level:g}; give a lower one.')
-        constant, slope = noise_model(signal, dark_level.dark)
-        data[c], variance[c] = signal, constant + slope * neighbours(signal)
-        words.append(f'{name}: {dark_level}; noise variance {constant:.3g} + {slope:.3g} times the signal')
-    return replace(maps, data=data, variance=variance, notes={**maps.notes, 'images': '; '.join(words)})
+    images = np.asarray(images, np.float32)
+    found = find_dark_level(images) if level is None else DarkLevel(np.full(len(images), float(level)))
+    signal = images - found.levels[:, None, None].astype(np.float32)
+    if not (signal > 0).any():
+        raise InputError(
+            f'No pixel is brighter than the dark level {np.median(found.levels):g}; give a lower dark level.'
+        )
+    if found.dark is not None:
+        signal[np.stack([_filled(image) for image in images]) & (signal < 0)] = 0
+    return signal, found
+
+
+def as_images(maps: MapSeries, level: float | None = None) -> MapSeries:
+    """Images in an array ready to be reconstructed: dark level taken off, variance set, both told in the notes.
+
+    `load_tilt_series` does this to files of images; the parameters are those of `without_dark_level`.
+    """
+    parts = [without_dark_level(images, level) for images in maps.data]
+    series = replace(maps, data=np.stack([signal for signal, _ in parts]))
+    return with_noise(series, [found for _, found in parts])
+
+
+def with_noise(maps: MapSeries, levels: Sequence[DarkLevel]) -> MapSeries:
+    """Images without their dark level, with the variance of their noise; the notes tell both."""
+    variance, words = np.empty_like(maps.data), []
+    for c, (name, signal, found) in enumerate(zip(maps.channels, maps.data, levels, strict=True)):
+        constant, slope = noise_model(signal, found.dark)
+        variance[c] = constant + slope * neighbours(signal)
+        words.append(f'{name}: {found}; noise variance {constant:.3g} + {slope:.3g} times the signal')
+    return replace(maps, variance=variance, notes={**maps.notes, 'images': '; '.join(words)})
 
 
 def noise_model(signal: np.ndarray, dark: np.ndarray | None = None) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from napari_diptomo.widgets.session import summary
 from napari_diptomo.widgets.thread_job import ThreadJob
 from napari_diptomo.widgets.tilt_table import TiltTable
 
-_LABELS = {'pixel_size': 'Pixel size', 'binning': 'Binning', 'tilt_axis': 'Tilt axis along'}
+_LABELS = {'pixel_size': 'Pixel size', 'binning': 'Binning', 'tilt_axis': 'Tilt axis along', 'dark_level': 'Dark level'}
 
 
 class OpenPage(Page):
@@ -188,4 +188,5 @@ def _describe(data: SpectralTiltSeries | MapSeries) -> str:
     else:
         _, _, rows, columns = data.data.shape
         parts.append(f'{columns} x {rows} pixels of {data.pixel_size:.4g} nm; maps of {", ".join(data.channels)}.')
+        parts.append(f'Images, {data.notes["images"]}.' if 'images' in data.notes else '')
     return ' '.join(part for part in parts if part)
