@@ -1,6 +1,7 @@
 """How good a volume is: against a known truth, and against the data alone."""
 
 from napari_diptomo.assess.agreement import count_ceiling, half_ceiling, projection_correlation
+from napari_diptomo.assess.calibration import SpreadQuality, away_from_edges, band, judge_spread, reliability
 from napari_diptomo.assess.quality import CompositionError, compare, composition_error, psnr, ssim
 from napari_diptomo.assess.resolution import (
     FSC,
@@ -15,7 +16,10 @@ from napari_diptomo.assess.resolution import (
 __all__ = [
     'FSC',
     'CompositionError',
+    'SpreadQuality',
     'WedgeFSC',
+    'away_from_edges',
+    'band',
     'compare',
     'composition_error',
     'count_ceiling',
@@ -23,9 +27,11 @@ __all__ = [
     'fsc',
     'fsc_wedge',
     'half_ceiling',
+    'judge_spread',
     'measured_frequencies',
     'projection_correlation',
     'psnr',
+    'reliability',
     'ssim',
     'wedge_elongation',
 ]
