@@ -24,6 +24,10 @@ VERSION = 1
 Blob = Callable[[int], tuple[int, tuple[slice, slice, slice]]]
 
 
+#: Parts of a series that are there or not.
+_EXTRA = ('mixing', 'variance', 'held_out')
+
+
 @dataclass(frozen=True)
 class Case:
     """One specimen.
@@ -63,27 +67,28 @@ class Sample:
 
     def save(self, path: Path) -> None:
         """Write for a child process."""
+        maps = self.maps
+        extra = {name: getattr(maps, name) for name in _EXTRA if getattr(maps, name) is not None}
         np.savez(
             path,
-            data=self.maps.data,
-            angles=self.maps.angles,
-            channels=self.maps.channels,
+            data=maps.data,
+            angles=maps.angles,
+            channels=maps.channels,
             truth=self.truth,
             phases=self.phases,
             phase_names=self.phase_names,
-            **{
-                name: getattr(self.maps, name)
-                for name in ('mixing', 'variance')
-                if getattr(self.maps, name) is not None
-            },
+            share=maps.held_out_share,
+            **extra,
         )
 
     @staticmethod
     def load(path: Path) -> Sample:
         """What `save` wrote."""
         with np.load(path) as file:
-            extra = {name: file[name] for name in ('mixing', 'variance') if name in file.files}
-            maps = MapSeries(file['data'], file['angles'], tuple(map(str, file['channels'])), recipe=None, **extra)
+            extra = {name: file[name] for name in _EXTRA if name in file.files}
+            channels = tuple(map(str, file['channels']))
+            share = float(file['share'])
+            maps = MapSeries(file['data'], file['angles'], channels, held_out_share=share, recipe=None, **extra)
             return Sample(maps, file['truth'], file['phases'], tuple(map(str, file['phase_names'])))
 
 

@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from _cases import CASES, Sample
 
 
@@ -26,6 +28,7 @@ def measure(
     every: int = 0,
     patience: int = 0,
     take_best: bool = False,
+    volume_to: Path | None = None,
 ) -> dict[str, Any]:
     """Run a step on a sample in a child process.
 
@@ -43,6 +46,8 @@ def measure(
         End the run when the best iterate is this many iterations old, 0 never.
     take_best : bool
         Score the best iterate instead of the returned volume.
+    volume_to : Path, optional
+        Where to leave the returned volume, ``.npy``.
 
     Returns
     -------
@@ -54,6 +59,7 @@ def measure(
         job, out = Path(folder, 'job.json'), Path(folder, 'out.json')
         sample.save(Path(folder, 'sample.npz'))
         options = {'step': step, 'case': case, 'every': every, 'patience': patience, 'take_best': take_best}
+        options['volume_to'] = None if volume_to is None else str(volume_to)
         job.write_text(json.dumps(options), encoding='utf-8')
         environment = {'OMP_WAIT_POLICY': 'PASSIVE', **os.environ}
         ended = subprocess.run(
@@ -81,6 +87,8 @@ def _run(folder: Path) -> dict[str, Any]:
     curve = Curve(sample.truth, options['every'], options['patience'])
     volume = step.run(sample.maps, curve)
     seconds, peak = curve.seconds, peak_memory() - before
+    if options['volume_to']:
+        np.save(options['volume_to'], volume.data)
     case = CASES.get(options['case'])
     take_best = options['take_best'] and curve.best is not None
     judged = curve.best if take_best else volume.data

@@ -56,8 +56,8 @@ class Table:
     ----------
     rows : dict of str to dict of Series to dict
         Results, also those of runs that gave up (with ``error`` in place of scores).
-    planned : dict of str to int
-        Runs that belong to the whole table, by row and peak.
+    planned : dict of (str, int) to list of Series
+        What belongs to the whole table, by row and peak.
     """
 
     def __init__(self, store: Store, size: int = SIZE) -> None:
@@ -126,19 +126,23 @@ def mean(results: Iterable[Result], column: str) -> float | None:
 
 
 def markdown(table: Table, names: Iterable[str], peak: int, cases: Iterable[str]) -> list[str]:
-    """Means by row; the number of runs in each is in the row."""
+    """Means by row with the number of runs in each, and a sentence on what is not run."""
     cases = set(cases)
     lines = [
         '| method | runs | ' + ' | '.join(heading for _, heading, _ in COLUMNS) + ' |',
         '|---' * (len(COLUMNS) + 2) + '|',
     ]
+    missing = []
     for name in names:
         wanted = [s for s in table.planned.get((name, peak), []) if s.case in cases]
-        if not wanted:
-            continue
         found = table.scored(name, wanted).values()
-        runs = f'{len(found)} of {len(wanted)}' if found else f'not run (0 of {len(wanted)})'
+        if wanted and not found:
+            missing.append(f'{name} (0 of {len(wanted)})')
+        if not found:
+            continue
         values = [(mean(found, column), digits) for column, _, digits in COLUMNS]
         cells = ['' if value is None else f'{value:.{digits}f}' for value, digits in values]
-        lines.append(f'| {name} | {runs} | ' + ' | '.join(cells) + ' |')
-    return lines
+        lines.append(f'| {name} | {len(found)} of {len(wanted)} | ' + ' | '.join(cells) + ' |')
+    if len(lines) == 2:
+        lines = []
+    return [*lines, *(['', f'Not run: {"; ".join(missing)}.'] if missing else [])]

@@ -181,7 +181,8 @@ def main() -> int:
     except OutOfTime:
         print('The time is up; the next call goes on from here.')
     if asked.size == SIZE or asked.docs != DOCS:
-        print(write(store, asked.docs, asked.size))
+        text = write(store, asked.docs, asked.size)
+        print(text if asked.report else f'Written: {asked.docs}')
     return int(broken > 0)
 
 
