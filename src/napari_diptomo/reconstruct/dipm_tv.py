@@ -38,6 +38,7 @@ _PUBLISHED: dict[str, Any] = {
     'skips': (4, 8, 16, 32, 64),
     'normalisation': 'batch',
     'head': 16,
+    'layout': 'published',
     'output': 'square',
     'padding': 'reflect',
     'scale': 'maximum',
@@ -131,6 +132,9 @@ class DIPmTV(Reconstruction):
     widths: tuple[int, ...] = param((16, 32, 64, 64), 'Channels of the network at each level.', advanced=True)
     skips: tuple[int, ...] = param((4, 4, 4, 4), 'Channels of the skip connection at each level.', advanced=True)
     normalisation: Literal['group', 'batch'] = param('group', 'Normalisation between the layers.', advanced=True)
+    layout: Literal['slim', 'published'] = param(
+        'slim', 'Where coarse features are mixed: before they are enlarged, or after, as published.', advanced=True
+    )
     head: int = param(0, 'Width of an extra layer before the output, 0 for none.', ge=0, le=256, advanced=True)
     output: Literal['softplus', 'square'] = param('softplus', 'How the output is kept non-negative.', advanced=True)
     padding: Literal['zeros', 'reflect'] = param('zeros', 'What the network sees beyond the border.', advanced=True)

@@ -6,6 +6,14 @@ way up, trilinear interpolation, a thin skip connection, a 3x3x3 and a 1x1x1
 convolution. Widths, normalisation, head and output are parameters: the
 published settings use batch normalisation, a 16-wide head and a squared
 output, ours group normalisation, one convolution and a softplus.
+
+The ``slim`` layout mixes the coarse features down to the width of the level
+BEFORE they are interpolated, where there is an eighth of the voxels, and leaves
+out the normalisation of what is joined: the widest convolution of the published
+layout, at full size, took a third of an iteration and drew nothing better
+(docs/choices.md).
+
+Parameters stay in float32; every layer computes in the type of its input.
 """
 
 from __future__ import annotations
@@ -17,6 +25,8 @@ from typing import Literal
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from napari_diptomo.reconstruct.convolution import Conv3d
 
 _SLOPE = 0.2
 Padding = Literal['zeros', 'reflect']
@@ -39,6 +49,8 @@ class UNet(nn.Module):
         How the output is made non-negative.
     padding : {'zeros', 'reflect'}
         Of the 3x3x3 convolutions.
+    layout : {'slim', 'published'}
+        Where the coarse features are mixed, see the module.
     """
 
     def __init__(
@@ -51,8 +63,10 @@ class UNet(nn.Module):
         head: int = 0,
         output: str = 'softplus',
         padding: Padding = 'zeros',
+        layout: str = 'slim',
     ) -> None:
         super().__init__()
+        slim = layout == 'slim'
         norm: Callable[[int], nn.Module] = nn.BatchNorm3d if normalisation == 'batch' else _group_norm
         above = [inputs, *widths[:-1]]
         self.output = output
@@ -67,12 +81,18 @@ class UNet(nn.Module):
             nn.Sequential(*_block(a, s, 1, norm, padding)) for a, s in zip(above, skips, strict=True)
         )
         below = [*widths[1:], widths[-1]]
+        kept = [max(w - s, 1) if slim else b for b, s, w in zip(below, skips, widths, strict=True)]
+        self.mix = nn.ModuleList(Pointwise(b, k) if slim else nn.Identity() for b, k in zip(below, kept, strict=True))
         self.up = nn.ModuleList(
-            nn.Sequential(norm(b + s), *_block(b + s, w, 3, norm, padding), *_block(w, w, 1, norm, padding))
-            for b, s, w in zip(below, skips, widths, strict=True)
+            nn.Sequential(
+                *([] if slim else [norm(k + s)]),
+                *_block(k + s, w, 3, norm, padding),
+                *_block(w, w, 1, norm, padding),
+            )
+            for k, s, w in zip(kept, skips, widths, strict=True)
         )
         last = [*_block(widths[0], head, 3, norm, padding)] if head else []
-        self.head = nn.Sequential(*last, nn.Conv3d(head or widths[0], outputs, 3, padding=1, padding_mode=padding))
+        self.head = nn.Sequential(*last, Convolution(head or widths[0], outputs, 3, padding=1, padding_mode=padding))
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """(1, inputs, z, y, x) to the non-negative (outputs, z, y, x)."""
@@ -80,8 +100,9 @@ class UNet(nn.Module):
         for down in self.down:
             levels.append(down(levels[-1]))
         x = levels.pop()
-        for level, skip, up in reversed(list(zip(levels, self.skip, self.up, strict=True))):
-            x = upsample(x, level.shape[2:])
+        steps = list(zip(levels, self.skip, self.mix, self.up, strict=True))
+        for level, skip, mix, up in reversed(steps):
+            x = upsample(mix(x), level.shape[2:])
             x = up(torch.cat([x, skip(level)], 1))
         x = self.head(x)[0].float()
         return F.softplus(x) if self.output == 'softplus' else F.leaky_relu(x, _SLOPE).square()
@@ -107,6 +128,28 @@ def _interpolation(n: int, to: int, device: torch.device, dtype: torch.dtype) ->
     return F.interpolate(eye, size=to, mode='linear', align_corners=False)[0].T.to(device, dtype).contiguous()
 
 
+class Convolution(Conv3d):
+    """A 3x3x3 convolution in the type of its input."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return self._conv_forward(x, self.weight.to(x.dtype), bias)
+
+
+class Pointwise(nn.Conv3d):
+    """A convolution of a single voxel; in bfloat16 the matrix product takes a quarter of torch's convolution."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__(a, b, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)  # type: ignore[union-attr]
+        if x.dtype != torch.bfloat16:
+            return self._conv_forward(x, weight, bias)
+        found = torch.addmm(bias[:, None], weight.flatten(1), x.reshape(x.shape[1], -1))
+        return found.reshape(1, -1, *x.shape[2:])
+
+
 def _group_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(4 if channels % 4 == 0 else 1, channels)
 
@@ -114,5 +157,5 @@ def _group_norm(channels: int) -> nn.GroupNorm:
 def _block(
     a: int, b: int, kernel: int, norm: Callable[[int], nn.Module], padding: Padding, stride: int = 1
 ) -> list[nn.Module]:
-    conv = nn.Conv3d(a, b, kernel, stride=stride, padding=kernel // 2, padding_mode=padding)
+    conv = Pointwise(a, b) if kernel == 1 else Convolution(a, b, 3, stride=stride, padding=1, padding_mode=padding)
     return [conv, norm(b), nn.LeakyReLU(_SLOPE, inplace=True)]

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 #: Smoothing of the total variation, in units of the typical density.
 _EPSILON = 1e-2
+#: Weight of what the network draws outside the support. It is cut off anyway, but a network that
+#: need not end by itself fills the support to its faces, and a loose one is worse than none then.
+_OUTSIDE = 1.0
 
 
 class Diverged(ReconstructionError):
@@ -49,8 +52,11 @@ class PriorFit:
                 step.head,
                 step.output,
                 step.padding,
+                step.layout,
             ).to(problem.device)
-        self.z = self._noise()
+        self.type = torch.bfloat16 if self.bf16 else torch.float32
+        self.z = self._noise().to(self.type)
+        self._jitter = self._jitter_noise()
         self.optimisers = optimisers(self.network, step.optimiser, step.learning_rate)
         self._rates = [group['lr'] for o in self.optimisers for group in o.param_groups]
         self.iteration = 0
@@ -82,15 +88,11 @@ class PriorFit:
         done = self.iteration / step.iterations
         self._set_rates(0.05 + 0.475 * (1 + math.cos(math.pi * done)) if step.schedule == 'cosine' else 1.0)
         jitter = step.jitter * (1 - done if step.jitter_decay else 1.0)
-        fresh = torch.randn(self.z.shape, generator=self._random).to(self.z.device)
-        with torch.autocast(problem.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            u = self.network(self.z + jitter * fresh)
+        u = self.network(torch.add(self.z, self._fresh(), alpha=jitter))
         data = self._data_term(u)
-        tv = step.tv_weight * (joint_tv(u) if step.tv == 'joint' else channel_sum_tv(u))
-        objective = data + tv
-        if self.sum_rule is not None:
-            self.sum_rule.follow(self.average, self.iteration)
-            objective = objective + self.sum_rule.term(problem.inside(u * self.scale), done)
+        seen = problem.inside(u)
+        tv = step.tv_weight * (problem.filling * joint_tv(seen) if step.tv == 'joint' else channel_sum_tv(seen))
+        objective = data + tv + self._known(u, seen, done)
         if not torch.isfinite(objective):
             raise Diverged(
                 f'The fit diverged at iteration {self.iteration + 1}; run again with half the learning rate.'
@@ -108,6 +110,16 @@ class PriorFit:
         # Told as the full deviance, in the units of the held-out one.
         told = 1.0 if step.data_term.startswith('normalised') else 2.0
         return {'data': told * float(data.detach()), 'tv': float(tv.detach())}
+
+    def _known(self, u: torch.Tensor, seen: torch.Tensor, done: float) -> torch.Tensor | float:
+        """What is known of the specimen: nothing outside its support, elements that add up."""
+        term: torch.Tensor | float = 0.0
+        if seen is not u:
+            term = _OUTSIDE * self.problem.filling * (u - seen).square().mean()
+        if self.sum_rule is not None:
+            self.sum_rule.follow(self.problem.inside(self.average), self.iteration)
+            term = term + self.problem.filling * self.sum_rule.term(seen * self.scale, done)
+        return term
 
     def slow_down(self, factor: float) -> None:
         """Go on with `factor` times the step size."""
@@ -135,6 +147,16 @@ class PriorFit:
         z = torch.randn(shape, generator=self._random)
         z = smooth(z, step.input_smoothing)
         return (step.input_std * z / z.std()).to(self.problem.device)
+
+    def _jitter_noise(self) -> torch.Tensor:
+        """Twice as much white noise as the input has: drawing it anew took a tenth of an iteration."""
+        noise = torch.randn(2 * self.z.numel(), generator=self._random)
+        return noise.to(self.problem.device, self.type)
+
+    def _fresh(self) -> torch.Tensor:
+        """Noise of the shape of the input, from a random place of the store."""
+        start = int(torch.randint(self.z.numel(), (1,), generator=self._random))
+        return self._jitter[start : start + self.z.numel()].view_as(self.z)
 
     def state(self) -> dict[str, Any]:
         """All that `restore` needs to go on as if nothing had happened."""
