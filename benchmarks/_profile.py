@@ -22,6 +22,8 @@ from napari_diptomo.series import MapSeries
 Call = Callable[[], Any]
 #: Repetitions of a timed call; the fastest counts, others share the machine.
 _REPEATS = 5
+#: Calls of microseconds are repeated up to so often, for so many seconds.
+_MANY, _LONG = 60, 0.1
 
 
 def fit_of(step: DIPmTV, maps: MapSeries) -> PriorFit:
@@ -81,19 +83,20 @@ def projector_seconds(fit: PriorFit) -> float:
 
 
 @contextmanager
-def convolutions_seen() -> Iterator[list[tuple[nn.Conv3d, torch.Tensor, int]]]:
-    """Every convolution that runs meanwhile: the layer, its input, how many layers have the same shapes."""
+def convolutions_seen() -> Iterator[list[tuple[nn.Conv3d, torch.Tensor, bool, int]]]:
+    """Every convolution that runs meanwhile: layer, input, whether under autocast, how many layers have these shapes."""
     seen: dict[tuple[Any, ...], list[Any]] = {}
 
     def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         if isinstance(module, nn.Conv3d):
             x = inputs[0]
             key = (tuple(x.shape), tuple(module.weight.shape), module.stride, x.dtype, x.stride())
-            seen.setdefault(key, [module, torch.empty_strided(x.shape, x.stride(), dtype=x.dtype).normal_(), 0])
-            seen[key][2] += 1
+            same = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype).normal_()
+            seen.setdefault(key, [module, same, torch.is_autocast_enabled('cpu'), 0])
+            seen[key][3] += 1
 
     handle = register_module_forward_hook(hook)
-    found: list[tuple[nn.Conv3d, torch.Tensor, int]] = []
+    found: list[tuple[nn.Conv3d, torch.Tensor, bool, int]] = []
     try:
         yield found
     finally:
@@ -105,13 +108,14 @@ def convolution_table(fit: PriorFit) -> list[dict[str, Any]]:
     """Each distinct convolution of the network, forward and backward: time as we run it over the best that was found.
 
     The candidates are torch's plain convolution with batches of one and two
-    (time per sample), contiguous and channels-last, float32 and bfloat16.
+    (time per sample), contiguous and channels-last, float32 and bfloat16, and
+    for kernels of a single voxel the matrix product.
     """
     with convolutions_seen() as seen:
         fit.iterate()
     rows = []
-    for layer, x, count in seen:
-        ours = _passes(_layer_call(layer, fit.bf16), x)
+    for layer, x, autocast, count in seen:
+        ours = _passes(_layer_call(layer, autocast), x)
         best = {'forward': (np.inf, ''), 'backward': (np.inf, '')}
         for name, call, sample, batch in _candidates(layer, x):
             for which, seconds in _passes(call, sample).items():
@@ -138,9 +142,9 @@ def _voxels(x: torch.Tensor, layer: nn.Conv3d) -> int:
     return int(np.prod([-(-n // s) for n, s in zip(x.shape[2:], layer.stride, strict=True)]))
 
 
-def _layer_call(layer: nn.Conv3d, bf16: bool) -> Callable[[torch.Tensor], torch.Tensor]:
+def _layer_call(layer: nn.Conv3d, autocast: bool) -> Callable[[torch.Tensor], torch.Tensor]:
     def call(x: torch.Tensor) -> torch.Tensor:
-        with torch.autocast('cpu', dtype=torch.bfloat16, enabled=bf16):
+        with torch.autocast('cpu', dtype=torch.bfloat16, enabled=autocast):
             return layer(x)
 
     return call
@@ -166,13 +170,21 @@ def _candidates(
 
                 name = f'{type_name}, {"channels last" if layout is torch.channels_last_3d else "contiguous"}'
                 yield f'{name}, batch {batch}', call, sample, batch
+        if layer.kernel_size == (1, 1, 1):
+            yield f'{type_name}, matrix product', _product(layer, dtype), x.to(dtype).contiguous(), 1
+
+
+def _product(layer: nn.Conv3d, dtype: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
+    weight = layer.weight.detach().flatten(1).to(dtype).requires_grad_()
+    return lambda x: weight @ x.reshape(x.shape[1], -1)
 
 
 def _passes(call: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> dict[str, float]:
     """Fastest seconds of the forward and of the backward pass."""
     x = x.detach().requires_grad_()
     times: dict[str, list[float]] = {'forward': [], 'backward': []}
-    for _ in range(_REPEATS + 1):
+    began = time.perf_counter()
+    while len(times['forward']) <= _REPEATS or (len(times['forward']) < _MANY and time.perf_counter() < began + _LONG):
         start = time.perf_counter()
         y = call(x)
         middle = time.perf_counter()

@@ -7,9 +7,18 @@ from pathlib import Path
 
 import _verdicts
 from _cases import CASES, LAMELLAE
-from _methods import METHODS, PUBLISHED_ITERATIONS, PUBLISHED_PATIENCE, TV_ITERATIONS, TV_TOLERANCE, WEIGHTS
+from _methods import (
+    METHODS,
+    PEAKS,
+    PUBLISHED_ITERATIONS,
+    PUBLISHED_PATIENCE,
+    SEEDS,
+    TV_ITERATIONS,
+    TV_TOLERANCE,
+    WEIGHTS,
+)
 from _store import Store
-from _table import PEAKS, SEEDS, SIZE, Table, markdown
+from _table import SIZE, Table, markdown
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / 'docs' / 'benchmarks.md'
@@ -21,7 +30,8 @@ Written by `python benchmarks/quality.py --report` from benchmarks/results/quali
 Specimens of known truth, {SIZE}^3 voxels, simulated on a grid twice as fine, with Poisson noise. The peak is the expected
 count of the brightest pixel. Four random Ge-Sb-Te lamellae (layers, soft segregation, particles, voids; none of them was
 looked at while the presets were chosen, that was lamella 1) and the EDX phantom of the source papers at +-40 degrees in
-steps of 5; the EELS nanocube with its pore at nine tilts over +-70 degrees. {len(SEEDS)} noises each.
+steps of 5; the EELS nanocube with its pore at nine tilts over +-70 degrees. {len(SEEDS)} noises each; TV per channel and
+nuclear TV with one.
 
 How to read it:
 

@@ -11,16 +11,13 @@ import time
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import maximum_filter, minimum_filter
-from scipy.stats import spearmanr
 
 from _cases import Blob, Sample
-from napari_diptomo.assess import composition_error, elongation, fsc_wedge, measured_frequencies, psnr, ssim
+from napari_diptomo.assess import composition_error, elongation, fsc_wedge, psnr, ssim
+from napari_diptomo.assess.calibration import away_from_edges, band, judge_spread
 from napari_diptomo.series import InputError, Observer, Progress, Request
 
-#: Of a normal distribution: the middle 90 %.
-_NOMINAL = 1.645
-#: A voxel is within the wedge's reach when the unmeasured part of the truth is more than this share of the range there.
+#: A voxel is within the wedge's reach where the unmeasured part of the truth is more than this share of the range.
 _REACH = 0.1
 
 
@@ -79,32 +76,30 @@ def _elongation(volume: np.ndarray, blob: Blob) -> float | None:
 
 
 def spread_scores(mean: np.ndarray, std: np.ndarray, sample: Sample) -> dict[str, float]:
-    """Whether a spread tells the error.
+    """Whether a spread tells the error, see `napari_diptomo.assess.judge_spread`.
 
     Voxels within one voxel of a border between phases are left out. A voxel is
     within the wedge's reach where the truth without its measured frequencies
     is more than a tenth of the channel's range: there no data vouch for it.
-    Coverage of mean +- 1.645 std, and Spearman's correlation of spread and
-    absolute error, all channels together.
     """
     truth = sample.truth
     tilts = float(sample.maps.angles.min()), float(sample.maps.angles.max())
-    missing = ~measured_frequencies(truth.shape[1:], tilts)
-    ranges = truth.max(axis=(1, 2, 3), keepdims=True)
-    unmeasured = np.fft.ifftn(np.fft.fftn(truth, axes=(1, 2, 3)) * missing, axes=(1, 2, 3)).real
-    reached = np.abs(unmeasured) > _REACH * ranges
-    solid = maximum_filter(sample.phases, 3) == minimum_filter(sample.phases, 3)
-    error = np.abs(mean - truth)
-    inside = solid & (sample.phases > 0)
+    reach = _REACH * truth.max(axis=(1, 2, 3), keepdims=True)
+    reached = (np.abs(band(truth, tilts, missing=True)) > reach).any(axis=0)
+    solid = away_from_edges(sample.phases)
+    specimen = solid & (sample.phases > 0)
     found = {}
     for name, use in (
         ('outside', solid & ~reached),
         ('inside', solid & reached),
-        ('outside, in the specimen', inside & ~reached),
-        ('inside, in the specimen', inside & reached),
+        ('outside, in the specimen', specimen & ~reached),
+        ('inside, in the specimen', specimen & reached),
     ):
-        found[f'coverage {name}'] = round(float((error[use] <= _NOMINAL * std[use]).mean()), 4)
-        found[f'rank correlation {name}'] = round(float(spearmanr(std[use], error[use]).statistic), 4)
+        if use.any():
+            quality = judge_spread(mean, std, truth, use)
+            found[f'coverage {name}'] = round(quality.coverage[0.9], 4)
+            found[f'rank correlation {name}'] = round(quality.rank_correlation, 4)
+            found[f'share of voxels {name}'] = round(float(use.mean()), 4)
     return found
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 #: Below this part of the machine's best an operation is named.
 _THIRD = 1 / 3
+#: Share of an iteration from which on it matters.
+_WORTH = 0.01
 
 
 def page(found: dict[str, Any]) -> str:
@@ -20,8 +22,9 @@ def page(found: dict[str, Any]) -> str:
         + '. The fastest of several rounds counts, in turns.',
         '## One iteration\n\n' + '\n'.join(_iterations(found)),
         '## Shares of an iteration of `balanced`\n\n' + '\n'.join(_shares(found)),
-        '## Convolutions against the best layout and type\n\n' + '\n'.join(_convolutions(found['convolutions'])),
-        '## Memory of `balanced`, estimate against use\n\n' + '\n'.join(_memory(found['memory'])),
+        '## Convolutions against the best layout and type\n\n'
+        + '\n'.join(_convolutions(found['convolutions'], found['iteration']['balanced']['seconds'])),
+        'Memory, estimated and used: [memory](memory.md).',
     ]
     return '\n\n'.join(parts) + '\n'
 
@@ -57,41 +60,26 @@ def _shares(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _convolutions(rows: list[dict[str, Any]]) -> list[str]:
-    slow = [row for row in rows if row['reached'] < _THIRD]
-    share = sum(row['ms'] * row['layers'] for row in slow) / sum(row['ms'] * row['layers'] for row in rows)
+def _convolutions(rows: list[dict[str, Any]], iteration: float) -> list[str]:
+    shares = [row['ms'] * row['layers'] / 1e3 / iteration for row in rows]
+    heavy = [(row, share) for row, share in zip(rows, shares, strict=True) if share >= _WORTH]
+    slow = [(row, share) for row, share in heavy if row['reached'] < _THIRD]
+    text = (
+        'Every distinct convolution of the network as it runs in an iteration, alone, against the fastest of torch in '
+        'float32 and bf16, contiguous and channels last, batches of one and two (per sample), and the matrix product for '
+        f'kernels of one voxel. {len(slow)} of the {len(heavy)} that take {_WORTH:.0%} of an iteration or more run below '
+        f'a third of the best ({sum(share for _, share in slow):.0%} of an iteration); of all '
+        f'{len(rows)}, {sum(row["reached"] < _THIRD for row in rows)}.'
+    )
     lines = [
-        (
-            'Every distinct convolution of the network as it runs in an iteration, alone, against the fastest of torch in '
-            'float32 and bf16, contiguous and channels last, batches of one and two (per sample).'
-        ),
+        text,
         '',
-        f'{len(slow)} of {len(rows)} run below a third of the best; they are {share:.0%} of the time of all convolutions.',
-        '',
-        '| layer | pass | layers | ms | GFLOP/s | best GFLOP/s | reached | best with |',
-        '|---|---|---|---|---|---|---|---|',
+        '| layer | pass | layers | ms | share of an iteration | GFLOP/s | best GFLOP/s | reached | best with |',
+        '|---' * 9 + '|',
     ]
     lines += [
-        f'| {r["layer"]} | {r["pass"]} | {r["layers"]} | {r["ms"]:.2f} | {r["gflops"]:.0f} | {r["best_gflops"]:.0f} | '
-        f'{r["reached"]:.2f} | {r["best"]} |'
-        for r in rows
+        f'| {r["layer"]} | {r["pass"]} | {r["layers"]} | {r["ms"]:.2f} | {share:.1%} | {r["gflops"]:.0f} | '
+        f'{r["best_gflops"]:.0f} | {r["reached"]:.2f} | {r["best"]} |'
+        for r, share in zip(rows, shares, strict=True)
     ]
     return lines
-
-
-def _memory(rows: list[dict[str, Any]]) -> list[str]:
-    lines = [
-        'Largest memory of two iterations in a process of its own, above that before torch was loaded.',
-        '',
-        '| volume | estimate (MiB) | used (MiB) | estimate / used | of it libraries (MiB) | whole process (MiB) |',
-        '|---|---|---|---|---|---|',
-    ]
-    for row in rows:
-        if 'error' in row:
-            lines.append(f'| {row["size"]}^3 x 3 | failed: {row["error"]} | | | | |')
-            continue
-        lines.append(
-            f'| {row["size"]}^3 x 3 | {row["estimate_mib"]} | {row["used_mib"]} | '
-            f'{row["estimate_mib"] / row["used_mib"]:.2f} | {row["of_it_libraries_mib"]} | {row["process_mib"]} |'
-        )
-    return lines if rows else ['Not run.']

@@ -12,8 +12,6 @@ from _cases import CASES
 from _methods import METHODS, WEIGHTS, Method
 from _store import Store
 
-PEAKS = (30, 100, 10)
-SEEDS = (0, 1, 2)
 SIZE = 64
 #: Score, heading, digits.
 COLUMNS = (
@@ -115,8 +113,7 @@ class Table:
 def planned(method: Method) -> list[Series]:
     """Every series that a method is to be run on."""
     cases = CASES if method.cases is None else method.cases
-    noises = [(30, 0)] if method.once else [(peak, seed) for peak in PEAKS for seed in SEEDS]
-    return [Series(case, peak, seed) for case in cases for peak, seed in noises]
+    return [Series(case, peak, seed) for case in cases for peak, seed in method.noises]
 
 
 def mean(results: Iterable[Result], column: str) -> float | None:
@@ -144,5 +141,5 @@ def markdown(table: Table, names: Iterable[str], peak: int, cases: Iterable[str]
         cells = ['' if value is None else f'{value:.{digits}f}' for value, digits in values]
         lines.append(f'| {name} | {len(found)} of {len(wanted)} | ' + ' | '.join(cells) + ' |')
     if len(lines) == 2:
-        lines = []
+        return ['Not run.']
     return [*lines, *(['', f'Not run: {"; ".join(missing)}.'] if missing else [])]

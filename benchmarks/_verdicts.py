@@ -207,7 +207,7 @@ def spread(table: Table) -> list[str]:
     found = {s: r['spread'] for s, r in table.scored(name).items() if 'spread' in r}
     if not found:
         return [f'- Not run (0 of {len(wanted)}).']
-    columns = list(next(iter(found.values())))
+    columns = [c for c in next(iter(found.values())) if all(c in row for row in found.values())]
     lines = ['| series | ' + ' | '.join(columns) + ' |', '|---' * (len(columns) + 1) + '|']
     lines += [f'| {s} | ' + ' | '.join(f'{row[c]:.2f}' for c in columns) + ' |' for s, row in sorted(found.items())]
     means = [np.mean([row[c] for row in found.values()]) for c in columns]

@@ -23,11 +23,11 @@ from typing import Any
 
 from _cases import CASES, Sample, sample
 from _cell import measure
-from _methods import METHODS, WEIGHTS, Method
+from _methods import METHODS, PEAKS, SEEDS, WEIGHTS, Method
 from _report import DOCS, write
 from _search import climb
 from _store import Store
-from _table import PEAKS, SEEDS, SIZE, Series, key
+from _table import SIZE, Series, key, planned
 from napari_diptomo.reconstruct import Reconstruction
 from napari_diptomo.series import InputError
 
@@ -61,14 +61,12 @@ def runs(cases: list[str], peaks: list[int], seeds: list[int], methods: list[str
         key=lambda pair: (pair != (30, 0), pair[0] != 30, pair[1], pair[0]),
     )
     for peak, seed in combinations:
-        first = (peak, seed) == (30, 0)
-        # The published settings and the ensemble take hours: they come behind all else of their round.
-        for late in (False, True) if first else (False,):
+        for late in (False, True):
             for case in cases:
-                for name in methods:
-                    method = METHODS[name]
-                    if method.once == late and (method.cases is None or case in method.cases):
-                        yield Run(Series(case, peak, seed), method)
+                series = Series(case, peak, seed)
+                for method in (METHODS[name] for name in methods):
+                    if method.is_late == late and series in planned(method):
+                        yield Run(series, method)
 
 
 class Bench:
