@@ -15,6 +15,8 @@ def test_a_volume_is_told_with_its_size_its_end_and_its_missing_wedge():
         '6 x 5 x 4 voxels of 2 nm. Iterate 7 of 9 predicts the held-out counts best. '
         'Tilts end at -40° and 35°: faces normal to the beam and detail along it rest on the prior, not on data.'
     )
+    told = describe_volume(Volume(np.ones((1, 4, 5, 6)), ('Ge',), 2.0, notes={'uncertainty': 'the spread of 5 fits'}))
+    assert told.endswith('nm. The spread of 5 fits.')
     assert 'Tilts end' not in describe_volume(
         Volume(np.ones((1, 4, 5, 6)), ('Ge',), 2.0, notes={'max_tilt': [-90, 90]})
     )

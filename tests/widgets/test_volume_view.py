@@ -114,3 +114,27 @@ def test_discard_undoes_the_last_run_only(runs: VolumeRuns, viewer: ViewerModel,
     assert not first[0].visible, 'the earlier run would shine through'
     runs.discard()
     assert list(viewer.layers) == first
+
+
+def test_the_spread_of_an_ensemble_is_there_on_request_and_goes_with_its_run(
+    runs: VolumeRuns, viewer: ViewerModel
+) -> None:
+    spread = 0.1 * frame(3)
+    runs.show(frame(0))
+    runs.end(Outcome('SIRT', Volume(frame(1), ('Ge', 'Te'), 2.0, std=spread)))
+    assert [layer.name for layer in viewer.layers] == ['Ge (SIRT)', 'Te (SIRT)', 'Ge ± std', 'Te ± std']
+    body, layer = viewer.layers[1], viewer.layers[3]
+    assert not layer.visible
+    assert np.array_equal(layer.data, spread[1])
+    assert layer.colormap.name not in {other.colormap.name for other in viewer.layers[:2]}
+    assert layer.metadata[KEY]['kind'] == 'spread'
+    assert layer.extent.world == pytest.approx(body.extent.world)
+    runs.discard()
+    assert len(viewer.layers) == 0
+
+
+def test_the_spread_of_a_transposed_series_is_shown_as_recorded(viewer: ViewerModel, maps: MapSeries) -> None:
+    runs = VolumeRuns(viewer)
+    runs.begin(replace(maps, transposed=True), 'SIRT')
+    runs.end(Outcome('SIRT', Volume(frame(0), ('Ge', 'Te'), 2.0, std=frame(1), transposed=True)))
+    assert np.array_equal(viewer.layers[2].data, frame(1)[0].swapaxes(1, 2))

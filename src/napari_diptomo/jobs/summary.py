@@ -23,6 +23,7 @@ _NOTES = (
     'weight',
     'preset',
     'stopping',
+    'uncertainty',
     'seconds',
     'device',
 )
@@ -115,6 +116,13 @@ def _page(result: DemoResult, scores: dict[str, Any]) -> str:
     for title, values in scores['volumes'].items():
         ended = values.get('stopping', f'{values.get("iterations", "")} iterations')
         lines += ['', f'{title}: {ended} ({values.get("seconds", 0):.0f} s on {values.get("device", "")}).']
+        if 'uncertainty' in values:
+            lines.append(values['uncertainty'][:1].upper() + values['uncertainty'][1:] + '.')
+    low, high = float(maps.angles.min()), float(maps.angles.max())
+    lines += [
+        '',
+        f'Tilts end at {low:g} and {high:g} deg: detail along directions beyond them rests on the prior, not on data.',
+    ]
     return '\n'.join(lines) + '\n'
 
 

@@ -225,6 +225,9 @@ def describe_volume(volume: Volume) -> str:
     reason = volume.notes.get('stopping')
     if isinstance(reason, str):
         parts.append(reason[:1].upper() + reason[1:].rstrip('.') + '.')
+    uncertainty = volume.notes.get('uncertainty')
+    if isinstance(uncertainty, str):
+        parts.append(uncertainty[:1].upper() + uncertainty[1:].rstrip('.') + '.')
     tilts = volume.notes.get('max_tilt')
     if isinstance(tilts, list | tuple) and len(tilts) == 2 and tilts[1] - tilts[0] < 180:
         parts.append(

@@ -11,6 +11,7 @@ from napari.layers import Image
 from napari_diptomo.jobs.colours import colours, opacity
 from napari_diptomo.series import MapSeries, Volume
 from napari_diptomo.widgets import layers as as_layers
+from napari_diptomo.widgets.spread_layers import spread_layers
 
 #: Euler angles in degrees: a lamella seen from above its edge.
 _CAMERA = (20.0, 25.0, 75.0)
@@ -41,13 +42,14 @@ class VolumeView:
         self._method = method
         self._run = run
         self._layers: dict[str, Image] = {}
+        self._spread: list[Image] = []
         self._free: set[str] = set()
         self._setting = False
 
     @property
     def layers(self) -> list[Image]:
         """The run's layers that are still in the viewer."""
-        return [layer for layer in self._layers.values() if layer in self._viewer.layers]
+        return [layer for layer in (*self._layers.values(), *self._spread) if layer in self._viewer.layers]
 
     def show(self, frame: np.ndarray) -> None:
         """Show a preview (channel, z, y, x), which becomes the layers' own."""
@@ -62,12 +64,15 @@ class VolumeView:
                 self._update(name, layer, np.ascontiguousarray(data))
 
     def finish(self, volume: Volume) -> None:
-        """Show the result and write the run's record into the layers."""
+        """Show the result, its standard deviation hidden beside it, and write the run's record into the layers."""
         self.show(volume.data)
         for index, name in enumerate(volume.channels):
             record = as_layers.volume_record(volume, index)
             record['run'] = self._run
             self._layers[name].metadata[as_layers.KEY] = record
+        for data, given, _ in spread_layers(volume):
+            given['metadata'][as_layers.KEY]['run'] = self._run
+            self._spread.append(self._viewer.add_layer(Image(data, **given)))
 
     def discard(self) -> None:
         """Remove the run's layers; the undo."""
