@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 def statistics(maps: MapSeries) -> str:
     """What the noise is taken for, in words."""
+    if 'images' in maps.notes:
+        return 'Gaussian, with the variance measured on the images'
     if maps.variance is not None:
         return 'Gaussian, with the variance of the spectral fit'
     return 'Poisson counts' if maps.are_counts else 'Gaussian, variance estimated from the scatter of the maps'
