@@ -66,7 +66,7 @@ class PrimalDual:
 
     def set_weight(self, weight: float) -> None:
         """Go on from here with another weight."""
-        bound = weight * self._problem.data_size / float(self.u[0].numel())
+        bound = weight * self._problem.filling * self._problem.data_size / float(self.u[0].numel())
         if self._bound:
             self._dual_gradient = self._dual_gradient * (bound / self._bound)
         self._bound = bound
@@ -84,9 +84,10 @@ class PrimalDual:
         problem = self._problem
         signal = self._weight * problem.forward(self._ahead * self._scale)
         self._dual_data = problem.mask * self._proximal(self._dual_data + self._sigma_data * signal)
-        moved = self._dual_gradient + self._sigma_gradient * gradient(self._ahead)
+        moved = self._dual_gradient + self._sigma_gradient * gradient(problem.inside(self._ahead))
         self._dual_gradient = project(moved, self._bound, self._coupling)
-        slope = problem.adjoint(self._weight * self._dual_data) * self._scale + gradient_adjoint(self._dual_gradient)
+        slope = problem.adjoint(self._weight * self._dual_data) * self._scale
+        slope = slope + problem.inside(gradient_adjoint(self._dual_gradient))
         new = (self.u - self._tau * slope).clamp_min(0)
         self._ahead = 2 * new - self.u
         self.u = new

@@ -177,6 +177,11 @@ class Problem:
         """Of the data of the full exposure, (window, tilt, y, u)."""
         return self._tensor(noise_variance(self.maps))
 
+    @property
+    def filling(self) -> float:
+        """Voxels that are solved for per voxel of the whole grid: means over either keep one meaning by it."""
+        return float(np.prod(self.beam.shape) / np.prod(self._whole))
+
     def zeros(self) -> torch.Tensor:
         """An empty volume (channel, z, y, x)."""
         return torch.zeros((self.channels, *self.beam.shape), device=self.device)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from napari_diptomo.reconstruct.base import Reconstruction
 
+#: Empty voxels kept around a support: a network that ends at its face would fill it to the face.
+MARGIN = 3
 _READABLE = '.npy, .tif, .mrc or .hspy'
 
 
@@ -56,11 +58,11 @@ class Support:
             raise InputError('The support is empty: it lies outside the volume; check its size and place.')
 
     def cropped(self) -> np.ndarray:
-        """`inside` without the empty margins along z and x, cut alike on both sides: the middle stays the middle."""
+        """`inside` with `MARGIN` empty voxels around it along z and x, cut alike on both sides of the middle."""
         found = self.inside
         for axis in (0, 2):
             filled = np.flatnonzero(found.any(axis=tuple(a for a in (0, 1, 2) if a != axis)))
-            spare = min(filled[0], found.shape[axis] - 1 - filled[-1])
+            spare = max(min(filled[0], found.shape[axis] - 1 - filled[-1]) - MARGIN, 0)
             found = np.take(found, range(spare, found.shape[axis] - spare), axis)
         return np.ascontiguousarray(found)
 
