@@ -186,6 +186,10 @@ class DIPmTV(Reconstruction):
         voxels = float(np.prod(volume_shape(maps, self.thickness, self.beyond_field)))
         return int(super().memory_bytes(maps) + voxels * self._activation_bytes(len(maps.channels)))
 
+    def _volumes(self, maps: MapSeries) -> float:
+        # The state to fall back on holds two; mean and squares of an ensemble are in double precision.
+        return 8.0 + 8.0 * (self.ensemble > 1)
+
     def _activation_bytes(self, channels: int) -> float:
         """Per voxel of the volume: what every layer leaves behind, level by level, and the backward pass's scratch."""
         total = 2.0 * self.input_channels + 4.0 * channels + 2 * self.head

@@ -104,7 +104,7 @@ def _fit_member(
     on_member: Callable[[np.ndarray], None] | None,
 ) -> Volume:
     """Fit one member and take it into the record; its own volume."""
-    own = step.model_copy(update={'seed': step.seed + _SEEDS_APART * member, 'ensemble': 1})
+    own = step.model_copy(update={'seed': step.seed + _SEEDS_APART * member})
     problem = own._problem(maps)
     fitted = fit_network(own, problem, Watch(talk, step.title, step.iterations))
     best = fitted.fit.best

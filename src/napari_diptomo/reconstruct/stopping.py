@@ -160,7 +160,7 @@ class Best:
             return None
         expected = problem.expected(x)
         if problem.held_out is not None:
-            self.validation = self._held_out_deviance(expected)
+            self.validation = self._held_out_deviance(expected, problem.held_out)
         if self.noise_reached is None and self.rule != 'last':
             fitted = float(fit_term(problem, expected, self._poisson))
             if noise_reached(problem, expected, fitted, self._poisson):
@@ -183,12 +183,12 @@ class Best:
         self.risen = -mean / error if error > 0 else 0.0
         return mean > (_DOUBT * error if guarded else 0.0)
 
-    def _held_out_deviance(self, expected: torch.Tensor) -> float:
+    def _held_out_deviance(self, expected: torch.Tensor, data: torch.Tensor) -> float:
         problem = self._problem
         model = problem.share * expected
         if self._poisson:
-            return float(poisson_deviance(model, problem.held_out, problem.mask))
-        return float(weighted_square(model, problem.held_out, problem.share * problem.variance, problem.mask))
+            return float(poisson_deviance(model, data, problem.mask))
+        return float(weighted_square(model, data, problem.share * problem.variance, problem.mask))
 
     def _gain(self, expected: torch.Tensor | None) -> tuple[float, float]:
         """Held-out deviance per datum of the best less that of this one, and the standard error of the difference."""
