@@ -69,12 +69,18 @@ def project(dual: torch.Tensor, radius: float, coupling: Coupling) -> torch.Tens
 _Gram = dict[tuple[int, int], torch.Tensor]
 
 
+def _precision(device: torch.device) -> torch.dtype:
+    """Double where there is any: eigenvalues are squares of what is sought and can lie close together."""
+    return torch.float32 if device.type == 'mps' else torch.float64
+
+
 def _gram(rows: torch.Tensor) -> _Gram:
-    """J J^T at each voxel, in double precision: eigenvalues are its squares and can lie close together."""
+    """J J^T at each voxel."""
+    precision = _precision(rows.device)
     found = {}
     for i in range(3):
         for j in range(i, 3):
-            found[i, j] = found[j, i] = (rows[i] * rows[j]).sum(0).double()
+            found[i, j] = found[j, i] = (rows[i] * rows[j]).sum(0).to(precision)
     return found
 
 
@@ -89,7 +95,7 @@ def _eigenvalues(g: _Gram) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         + g[0, 1] * g[0, 2] * g[1, 2]
         - (x * g[1, 2].square() + y * g[0, 2].square() + z * g[0, 1].square()) / 2
     )
-    angle = (half_determinant / size.pow(3).clamp_min(1e-300)).clamp(-1, 1).acos() / 3
+    angle = (half_determinant / size.pow(3).clamp_min(torch.finfo(mean.dtype).tiny)).clamp(-1, 1).acos() / 3
     largest = mean + 2 * size * angle.cos()
     smallest = mean + 2 * size * (angle + 2 * math.pi / 3).cos()
     return largest, 3 * mean - largest - smallest, smallest
@@ -100,7 +106,8 @@ def _spectral_projection(dual: torch.Tensor, radius: float) -> torch.Tensor:
     a, b, c = _eigenvalues(g)
     fa, fb, fc = (value.clamp_min(1).rsqrt() for value in (a, b, c))
     # Where eigenvalues meet the quotients are 0 / 0, and what they multiply is 0 too.
-    least = 1e-10 * a + 1e-300
+    limits = torch.finfo(a.dtype)
+    least = 100 * limits.eps * a + limits.tiny
     fab, fbc = (fa - fb) / (a - b + least), (fb - fc) / (b - c + least)
     fabc = (fab - fbc) / (a - c + least)
     constant, linear = fa - fab * a + fabc * a * b, fab - fabc * (a + b)
