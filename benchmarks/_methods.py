@@ -157,10 +157,6 @@ def _all() -> list[Method]:
             step = _tv(coupling, data_term)
             found.append(Method(_name(coupling, data_term), step, search=True, noises=FIRST_NOISE))
     found.append(Method('published', _published, every=10, patience=PUBLISHED_PATIENCE, take_best=True, noises=ONCE))
-    if 'ensemble' in DIPmTV.model_fields:
-        found.append(
-            Method('DIPm-TV balanced, ensemble of 5', _preset('balanced', ensemble=5), cases=LAMELLAE, noises=ONCE)
-        )
     return found
 
 

@@ -38,8 +38,8 @@ How to read it:
 - PSNR and SSIM: means over the channels, the truth alone sets the range. FSC: mean Fourier shell correlation with the
   truth, among the measured frequencies and among those inside the missing wedge. Elongation: length along the beam over
   width of the sphere in the EDX phantom, 1 in truth. Composition error: mean |fraction - true fraction| in the
-  specimen. Matter in voids: mean density outside the specimen over that inside. Seconds and peak memory (above that of
-  the loaded program): each run in a process of its own.
+  specimen. Matter in voids: mean density outside the specimen over that inside. Seconds and peak memory: each run in a
+  process of its own, without what loading the libraries takes. Error bars: [uncertainty](uncertainty.md).
 - The oracle knows the truth, which nobody does: for total variation it picks the weight among {len(WEIGHTS)} from
   {WEIGHTS[0]:g} to {WEIGHTS[-1]:g}, a factor of sqrt(2) apart (climbing from the middle in steps of two, then of one: scores
   have one hill over the weight), for SIRT and the published settings the iterate. Total variation ends when 20
@@ -76,20 +76,12 @@ def write(store: Store, path: Path = DOCS, size: int = SIZE) -> str:
         'Against the best published iterate (peak 30)': _verdicts.against_published(table, plain_factor),
         'A first look (lamellae, peak 30)': _verdicts.first_look(table),
         'Stopping (all runs of DIPm-TV)': _verdicts.stopping(table),
-        'Spread of an ensemble of 5 (lamellae, peak 30)': [SPREAD, '', *_verdicts.spread(table)],
         'Odd runs': _odd(table),
     }
     parts += [f'## {title}\n\n' + '\n'.join(lines) for title, lines in sections.items()]
     text = '\n\n'.join(parts) + '\n'
     path.write_text(text, encoding='utf-8')
     return text
-
-
-SPREAD = (
-    'Share of voxels whose truth lies in mean +- 1.645 std (nominal 90 %), and rank correlation of std and absolute error; '
-    'voxels next to a border between phases left out. "Inside" the reach of the wedge: where the truth without its measured '
-    "frequencies exceeds a tenth of the channel's range; what stands there rests on the prior."
-)
 
 
 def _odd(table: Table) -> list[str]:

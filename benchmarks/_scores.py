@@ -14,11 +14,7 @@ import numpy as np
 
 from _cases import Blob, Sample
 from napari_diptomo.assess import composition_error, elongation, fsc_wedge, psnr, ssim
-from napari_diptomo.assess.calibration import away_from_edges, band, judge_spread
 from napari_diptomo.series import InputError, Observer, Progress, Request
-
-#: A voxel is within the wedge's reach where the unmeasured part of the truth is more than this share of the range.
-_REACH = 0.1
 
 
 def scores(volume: np.ndarray, sample: Sample, blob: Blob | None = None) -> dict[str, Any]:
@@ -73,34 +69,6 @@ def _elongation(volume: np.ndarray, blob: Blob) -> float | None:
         return round(float(elongation(volume[channel][box], threshold=0.5)[0]), 3)
     except InputError:
         return None
-
-
-def spread_scores(mean: np.ndarray, std: np.ndarray, sample: Sample) -> dict[str, float]:
-    """Whether a spread tells the error, see `napari_diptomo.assess.judge_spread`.
-
-    Voxels within one voxel of a border between phases are left out. A voxel is
-    within the wedge's reach where the truth without its measured frequencies
-    is more than a tenth of the channel's range: there no data vouch for it.
-    """
-    truth = sample.truth
-    tilts = float(sample.maps.angles.min()), float(sample.maps.angles.max())
-    reach = _REACH * truth.max(axis=(1, 2, 3), keepdims=True)
-    reached = (np.abs(band(truth, tilts, missing=True)) > reach).any(axis=0)
-    solid = away_from_edges(sample.phases)
-    specimen = solid & (sample.phases > 0)
-    found = {}
-    for name, use in (
-        ('outside', solid & ~reached),
-        ('inside', solid & reached),
-        ('outside, in the specimen', specimen & ~reached),
-        ('inside, in the specimen', specimen & reached),
-    ):
-        if use.any():
-            quality = judge_spread(mean, std, truth, use)
-            found[f'coverage {name}'] = round(quality.coverage[0.9], 4)
-            found[f'rank correlation {name}'] = round(quality.rank_correlation, 4)
-            found[f'share of voxels {name}'] = round(float(use.mean()), 4)
-    return found
 
 
 class Curve(Observer):

@@ -198,18 +198,3 @@ def stopping(table: Table) -> list[str]:
         f"- Runs that end below SIRT's best iterate: {len(below)} of {made}.",
         *below,
     ]
-
-
-def spread(table: Table) -> list[str]:
-    """Whether the ensemble's spread tells the error."""
-    name = 'DIPm-TV balanced, ensemble of 5'
-    wanted = planned(METHODS[name]) if name in METHODS else []
-    found = {s: r['spread'] for s, r in table.scored(name).items() if 'spread' in r}
-    if not found:
-        return [f'- Not run (0 of {len(wanted)}).']
-    columns = [c for c in next(iter(found.values())) if all(c in row for row in found.values())]
-    lines = ['| series | ' + ' | '.join(columns) + ' |', '|---' * (len(columns) + 1) + '|']
-    lines += [f'| {s} | ' + ' | '.join(f'{row[c]:.2f}' for c in columns) + ' |' for s, row in sorted(found.items())]
-    means = [np.mean([row[c] for row in found.values()]) for c in columns]
-    lines.append(f'| mean ({len(found)} of {len(wanted)}) | ' + ' | '.join(f'{value:.2f}' for value in means) + ' |')
-    return lines
