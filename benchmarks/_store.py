@@ -53,6 +53,11 @@ class Store:
             return None
         return kept if same_step(kept.get('step', {}), step) else None
 
+    def current(self, key: str) -> dict[str, Any]:
+        """The result of whatever step was measured last with this code; empty where there is none."""
+        kept = self.cells.get(key, {})
+        return kept if kept and kept['version'] == version(kept['step']) else {}
+
     def put(self, key: str, step: Step, result: Mapping[str, Any]) -> dict[str, Any]:
         """Keep a result, on disk at once; another process may write to the same file."""
         told = step.to_dict()

@@ -192,7 +192,7 @@ def page(store: Store, size: int) -> str:
     for title, names in COMPARISONS.items():
         lines = [f'## {title}', '', f'| specimen | {" | ".join(header)} |', '|---' * (len(header) + 1) + '|']
         for case in LAMELLAE:
-            lines += [f'| {case} | {n} | {cells(store.cells.get(f"{case} | {size} | {n}", {}))} |' for n in names]
+            lines += [f'| {case} | {n} | {cells(store.current(f"{case} | {size} | {n}"))} |' for n in names]
         parts.append('\n'.join(lines))
         if title in CONCLUSIONS:
             parts.append(CONCLUSIONS[title])
