@@ -45,9 +45,14 @@ class Reconstruction(Step):
         'Where the specimen can be; the volume is zero elsewhere. The best help against the missing wedge, but only when '
         'it is true: rather too large than too small.',
     )
+    support_exact: bool = param(
+        False,
+        'Tick when the specimen fills the support to its faces, known to half a voxel: worth much then, harmful when they '
+        'are off. Unticked, the specimen may end anywhere inside.',
+    )
     slab_thickness: float | None = param(
         None,
-        'Thickness of the lamella, for the support slab; auto: found from the counts, with a margin.',
+        'Thickness of the lamella, for the support slab; auto: found from the counts, a little too thick to be safe.',
         unit='nm',
         gt=0.0,
     )
@@ -74,7 +79,7 @@ class Reconstruction(Step):
         advanced=True,
     )
     slab_margin: float = param(
-        1.0,
+        0.5,
         'Added on both faces of a slab whose thickness was found from the counts.',
         unit='voxels',
         ge=0.0,
@@ -135,7 +140,7 @@ class Reconstruction(Step):
         voxels = float(np.prod(shape))
         data = float(maps.data.size)
         matrices = 2 * 12 * 2.0 * len(maps.angles) * shape[0] * shape[2]
-        return int(4 * (voxels * len(maps.channels) * self._volumes(maps) + 8 * data) + matrices + 250e6)
+        return int(4 * (voxels * len(maps.channels) * self._volumes(maps) + 8 * data) + matrices + 25e6)
 
     def _volumes(self, maps: MapSeries) -> float:
         """Volumes of all channels, float32, held at the same time."""

@@ -84,10 +84,10 @@ class PrimalDual:
         problem = self._problem
         signal = self._weight * problem.forward(self._ahead * self._scale)
         self._dual_data = problem.mask * self._proximal(self._dual_data + self._sigma_data * signal)
-        moved = self._dual_gradient + self._sigma_gradient * gradient(problem.inside(self._ahead))
+        moved = self._dual_gradient + self._sigma_gradient * gradient(problem.regular(self._ahead))
         self._dual_gradient = project(moved, self._bound, self._coupling)
         slope = problem.adjoint(self._weight * self._dual_data) * self._scale
-        slope = slope + problem.inside(gradient_adjoint(self._dual_gradient))
+        slope = slope + problem.regular(gradient_adjoint(self._dual_gradient))
         new = (self.u - self._tau * slope).clamp_min(0)
         self._ahead = 2 * new - self.u
         self.u = new

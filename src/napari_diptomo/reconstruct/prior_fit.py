@@ -90,9 +90,9 @@ class PriorFit:
         jitter = step.jitter * (1 - done if step.jitter_decay else 1.0)
         u = self.network(torch.add(self.z, self._fresh(), alpha=jitter))
         data = self._data_term(u)
-        seen = problem.inside(u)
+        seen = problem.regular(u)
         tv = step.tv_weight * (problem.filling * joint_tv(seen) if step.tv == 'joint' else channel_sum_tv(seen))
-        objective = data + tv + self._known(u, seen, done)
+        objective = data + tv + self._known(u, done)
         if not torch.isfinite(objective):
             raise Diverged(
                 f'The fit diverged at iteration {self.iteration + 1}; run again with half the learning rate.'
@@ -111,14 +111,15 @@ class PriorFit:
         told = 1.0 if step.data_term.startswith('normalised') else 2.0
         return {'data': told * float(data.detach()), 'tv': float(tv.detach())}
 
-    def _known(self, u: torch.Tensor, seen: torch.Tensor, done: float) -> torch.Tensor | float:
+    def _known(self, u: torch.Tensor, done: float) -> torch.Tensor | float:
         """What is known of the specimen: nothing outside its support, elements that add up."""
         term: torch.Tensor | float = 0.0
-        if seen is not u:
-            term = _OUTSIDE * self.problem.filling * (u - seen).square().mean()
+        problem, seen = self.problem, self.problem.inside(u)
+        if seen is not u and not problem.exact:
+            term = _OUTSIDE * problem.filling * (u - seen).square().mean()
         if self.sum_rule is not None:
-            self.sum_rule.follow(self.problem.inside(self.average), self.iteration)
-            term = term + self.problem.filling * self.sum_rule.term(seen * self.scale, done)
+            self.sum_rule.follow(problem.inside(self.average), self.iteration)
+            term = term + problem.filling * self.sum_rule.term(seen * self.scale, done)
         return term
 
     def slow_down(self, factor: float) -> None:

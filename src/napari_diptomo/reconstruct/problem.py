@@ -142,6 +142,7 @@ class Problem:
         self.device = torch.device(device)
         self._whole = shape = volume_shape(maps, thickness, beyond_field)
         self.support: torch.Tensor | None = None
+        self.exact = support is not None and support.exact
         self.support_notes: dict[str, Any] = {}
         if support is not None:
             inside = support.cropped()
@@ -189,6 +190,10 @@ class Problem:
     def inside(self, x: torch.Tensor) -> torch.Tensor:
         """S x: a volume of the solvers, (channel, z, y, x), with what lies outside the support gone."""
         return x if self.support is None else x * self.support
+
+    def regular(self, x: torch.Tensor) -> torch.Tensor:
+        """The volume whose edges cost: S x, or x itself under an exact support, whose faces are given."""
+        return x if self.exact else self.inside(x)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Signal of a volume (channel, z, y, x) in the full exposure, background left out."""

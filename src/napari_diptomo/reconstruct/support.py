@@ -6,9 +6,12 @@ S(z, y, x) in [0, 1] every method solves
 
     m = A (S v),   x = S v,   v >= 0
 
-in place of m = A x: one change of variables in the forward model, so that the
+in place of m = A x, one change of variables in the forward model, so that the
 weights (A 1 becomes A S, A^T 1 becomes S A^T 1), the data term, the held-out
-counts and the returned volume all agree.
+counts and the returned volume all agree. Total variation is that of S v, and a
+network pays for what it draws outside: the specimen has to end by itself
+inside the support. Where the support is exact, it is that of v: the faces are
+given then, and cost nothing.
 
 Lengths are in voxels here, counted from the middle of the volume. The normal
 of a slab of tilt a and tip b is n = (cos a cos b, sin b, -sin a cos b) along
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 
     from napari_diptomo.reconstruct.base import Reconstruction
 
-#: Empty voxels kept around a support: a network that ends at its face would fill it to the face.
+#: Empty voxels kept around a support that is a limit only: a network whose grid ends at the face fills it.
 MARGIN = 3
 _READABLE = '.npy, .tif, .mrc or .hspy'
 
@@ -48,21 +51,24 @@ class Support:
         1 inside, 0 outside, between across a face.
     notes : dict
         Kind and place, JSON-ready.
+    exact : bool
+        The specimen fills it to its faces; otherwise it may end anywhere inside.
     """
 
     inside: np.ndarray
     notes: dict[str, Any] = field(default_factory=dict)
+    exact: bool = False
 
     def __post_init__(self) -> None:
         if not (self.inside > 0).any():
             raise InputError('The support is empty: it lies outside the volume; check its size and place.')
 
     def cropped(self) -> np.ndarray:
-        """`inside` with `MARGIN` empty voxels around it along z and x, cut alike on both sides of the middle."""
-        found = self.inside
+        """`inside` cut along z and x, alike on both sides of the middle, to a margin of `MARGIN` empty voxels or none."""
+        found, margin = self.inside, 0 if self.exact else MARGIN
         for axis in (0, 2):
             filled = np.flatnonzero(found.any(axis=tuple(a for a in (0, 1, 2) if a != axis)))
-            spare = max(min(filled[0], found.shape[axis] - 1 - filled[-1]) - MARGIN, 0)
+            spare = max(min(filled[0], found.shape[axis] - 1 - filled[-1]) - margin, 0)
             found = np.take(found, range(spare, found.shape[axis] - spare), axis)
         return np.ascontiguousarray(found)
 
@@ -165,18 +171,20 @@ def support_of(step: Reconstruction, maps: MapSeries, device: torch.device) -> S
     """
     shape = volume_shape(maps, step.thickness, step.beyond_field)
     if step.support == 'slab':
-        return _slab(step, maps, shape, device)
-    if step.support == 'box':
+        found = _slab(step, maps, shape, device)
+    elif step.support == 'box':
         edges = np.reshape(step.support_box, (3, 2))[[0, 2, 1] if maps.transposed else [0, 1, 2]]
         notes = {'kind': 'box', 'edges_nm': list(step.support_box)}
-        return Support(box(shape, (edges / maps.pixel_size).ravel().tolist()), notes)
-    if step.support == 'mask':
+        found = Support(box(shape, (edges / maps.pixel_size).ravel().tolist()), notes)
+    elif step.support == 'mask':
         columns = maps.data.shape[3]
         inside = read_mask(step.support_file, (*shape[:2], columns), maps.transposed)
         spare = (shape[2] - columns) // 2
         # What goes on outside the images goes on as it was at their edge.
-        return Support(np.pad(inside, ((0, 0), (0, 0), (spare, spare)), mode='edge'), {'kind': 'mask'})
-    return None
+        found = Support(np.pad(inside, ((0, 0), (0, 0), (spare, spare)), mode='edge'), {'kind': 'mask'})
+    else:
+        return None
+    return replace(found, notes={**found.notes, 'exact': step.support_exact}, exact=step.support_exact)
 
 
 def _slab(step: Reconstruction, maps: MapSeries, shape: tuple[int, int, int], device: torch.device) -> Support:
