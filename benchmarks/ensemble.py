@@ -5,7 +5,9 @@ degrees in steps of 5, 30 counts at the brightest pixel. Error bars are judged
 over all frequencies, over those between the outermost tilts, and over those
 inside the missing wedge, where no data vouch for anything; for a part of the
 frequencies volume, truth and members are filtered alike, and the factor is
-that of the run. "Away from edges": no other phase within a voxel. Writes
+that of the run.
+"Away from edges": no other phase within a voxel; the vacuum is part of it, so
+"in the specimen" is the harder test of the ranking. Writes
 `results/ensemble.json` and `docs/uncertainty.md`.
 """
 

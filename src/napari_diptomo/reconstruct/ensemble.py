@@ -7,17 +7,19 @@ the counts. The mean of the K members is the volume, and its standard deviation
 
 The members share most of their counts, so s alone is far too small. For the
 counting noise this is the delete-d jackknife (Shao and Wu 1989, Ann. Stat. 17,
-1176): c^2 = (1 - h) / h + 1 / K. What the prior gets wrong in every member is
-in no spread at all. So c^2 is measured where the counts can tell: member k has
-never seen its held-out counts, and on top of their noise, whose power is known
-because they are counts, they differ from its projections by its error,
+1176): c^2 = (1 - h) / h + 1 / K. But most of the spread comes from the random
+networks, and what the prior gets wrong in every member is in no spread at all:
+one factor for all of it is a model, not a theorem, and has to be measured.
+Counts can tell: member k has never seen its held-out counts, and on top of
+their noise, whose power is known, they differ from its projections by its error,
 
     E |FFT(held out / h - A x_k)|^2 = noise + |FFT(A (x_k - x))|^2.
 
 The mean over the members of their squared errors is that of the mean plus
 (K - 1) / K s^2, which gives c^2 as the ratio of powers; every frequency counts
-by what the spread has there over the noise. See docs/uncertainty.md for how
-often such intervals hold the truth.
+by what the spread has there over the noise. The jackknife stands in where this
+cannot be measured: for too few counts, and for data that are no counts. See
+docs/uncertainty.md for how often such intervals hold the truth.
 
 All this is about what the tilts measure. Inside the missing wedge the spread
 says how far networks differ when no data bind them, no more.
@@ -25,7 +27,7 @@ says how far networks differ when no data bind them, no more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -167,7 +169,7 @@ class _Record:
         calibration = self._check.calibration()
         std = calibration.factor * np.sqrt(smooth_spread(self._volumes.variance))
         notes['ensemble'] = {'asked': step.ensemble, 'members': self.members, **asdict(calibration)}
-        notes['uncertainty'] = _sentence(self.members, calibration)
+        notes['uncertainty'] = _sentence(self.members, calibration, template.notes['max_tilt'])
         return replace(template, data=mean, std=std.astype(np.float32), scores=self._scores, notes=notes)
 
     def state(self) -> dict[str, Any]:
@@ -187,9 +189,10 @@ class _Record:
         self._told = [dict(told) for told in state['told']]
 
 
-def _sentence(members: int, calibration: Calibration) -> str:
+def _sentence(members: int, calibration: Calibration, tilts: Sequence[float]) -> str:
     error = f' ± {calibration.error:.2g}' if calibration.error else ''
     return (
         f'standard deviation: the spread of {members} fits times {calibration.factor:.2g}{error} '
-        f'({calibration.source}); detail inside the missing wedge rests on the prior, and there it is a lower bound'
+        f'({calibration.source}); detail in the missing wedge, beyond tilts of {tilts[0]:g} and {tilts[1]:g} degrees, '
+        'rests on the prior, and no data vouch for the standard deviation of it'
     )
