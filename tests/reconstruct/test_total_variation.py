@@ -43,7 +43,7 @@ def small(maps) -> MapSeries:
 def test_no_feasible_neighbour_is_better(small, coupling, counts):
     if not counts:
         small = replace(small, variance=np.maximum(small.data, 1) * 0.5)
-    step = TotalVariation(weight=0.3, coupling=coupling, iterations=600, tolerance=0)
+    step = TotalVariation(weight=0.3, coupling=coupling, iterations=300, tolerance=0)
     found = step.run(small).data
     least = objective(step, small, found)
     rng = np.random.default_rng(0)
@@ -56,8 +56,16 @@ def test_no_feasible_neighbour_is_better(small, coupling, counts):
             assert objective(step, small, near) > least
 
 
+@pytest.mark.parametrize('coupling', COUPLINGS)
+def test_the_curves_are_the_terms_of_the_objective(small, coupling):
+    step = TotalVariation(weight=0.3, coupling=coupling, iterations=40)
+    volume = step.run(small)
+    terms = volume.scores['data'][-1] / 2 + volume.scores['tv'][-1]
+    assert terms == pytest.approx(objective(step, small, volume.data) / Problem(small).data_size, rel=5e-3)
+
+
 def test_each_norm_has_the_lowest_minimum_of_its_own_objective(small):
-    steps = [TotalVariation(weight=0.5, coupling=c, iterations=400, tolerance=0) for c in COUPLINGS]
+    steps = [TotalVariation(weight=0.5, coupling=c, iterations=250, tolerance=0) for c in COUPLINGS]
     volumes = [step.run(small).data for step in steps]
     for step, own in zip(steps, volumes, strict=True):
         values = [objective(step, small, volume) for volume in volumes]
@@ -83,7 +91,7 @@ def test_channels_apart_are_two_runs_of_one_channel(small):
 @pytest.mark.parametrize('coupling', COUPLINGS)
 def test_it_stops_when_converged_and_says_so(small, coupling):
     early = TotalVariation(coupling=coupling).run(small)
-    late = TotalVariation(coupling=coupling, iterations=600, tolerance=0).run(small)
+    late = TotalVariation(coupling=coupling, iterations=450, tolerance=0).run(small)
     assert early.notes['converged']
     assert early.notes['iterations'] < 400
     assert f'converged after {early.notes["iterations"]} iterations' == early.notes['stopping']

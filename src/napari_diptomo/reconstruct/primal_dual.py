@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import torch
 
-from napari_diptomo.reconstruct.jacobian_norms import Coupling, gradient, gradient_adjoint, project
+from napari_diptomo.reconstruct.jacobian_norms import Coupling, gradient, gradient_adjoint, norm, project
 from napari_diptomo.reconstruct.problem import Problem
 
 #: Iterations between two looks at how far the volume still moves.
@@ -63,6 +63,12 @@ class PrimalDual:
     def volume(self) -> torch.Tensor:
         """The volume (channel, z, y, x)."""
         return self.u * self._scale
+
+    @property
+    def roughness(self) -> float:
+        """The term of the total variation per datum, its weight included."""
+        jacobian = gradient(self._problem.regular(self.u))
+        return self._bound * float(norm(jacobian, self._coupling).sum()) / self._problem.data_size
 
     def set_weight(self, weight: float) -> None:
         """Go on from here with another weight."""

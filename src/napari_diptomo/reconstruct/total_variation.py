@@ -162,12 +162,11 @@ class _Course:
 
     def _judge(self, solver: PrimalDual, weight: float) -> tuple[dict[str, float], float | None]:
         from napari_diptomo.reconstruct.data_terms import fit_term, held_out_term
-        from napari_diptomo.reconstruct.jacobian_norms import gradient, norm
 
         x = solver.volume
         losses = {
             'data': float(fit_term(self.problem, self.problem.expected(x), self.poisson)),
-            'tv': weight * float(norm(gradient(solver.u), self.step.coupling).mean()),
+            'tv': solver.roughness,
         }
         held_out = held_out_term(self.problem, x, self.poisson)
         told = float('nan') if held_out is None else held_out
