@@ -183,22 +183,14 @@ class DIPmTV(Reconstruction):
 
     def memory_bytes(self, maps: MapSeries) -> int:
         """See `Reconstruction.memory_bytes`; the activations kept for the gradient are most of it."""
+        from napari_diptomo.reconstruct.footprint import network_bytes
+
         voxels = float(np.prod(volume_shape(maps, self.thickness, self.beyond_field)))
-        return int(super().memory_bytes(maps) + voxels * self._activation_bytes(len(maps.channels)))
+        return int(super().memory_bytes(maps) + network_bytes(self, len(maps.channels), voxels))
 
     def _volumes(self, maps: MapSeries) -> float:
-        # The state to fall back on holds two; mean and squares of an ensemble are in double precision.
-        return 8.0 + 8.0 * (self.ensemble > 1)
-
-    def _activation_bytes(self, channels: int) -> float:
-        """Per voxel of the volume: what every layer leaves behind, level by level, and the backward pass's scratch."""
-        total = 2.0 * self.input_channels + 4.0 * channels + 2 * self.head
-        above = self.input_channels
-        for level, (width, skip) in enumerate(zip(self.widths, self.skips, strict=False)):
-            below = self.widths[min(level + 1, len(self.widths) - 1)]
-            total += (2 * (below + skip) + 4 * width + 2 * skip) / 8**level + 4 * width / 8 ** (level + 1)
-            above = width
-        return 1.4 * 4.0 * (total + above / 8 ** len(self.widths))
+        # Measured, with the state to fall back on, which holds two; mean and squares of an ensemble are in double precision.
+        return 16.0 + 8.0 * (self.ensemble > 1)
 
     def _run(self, maps: MapSeries, observer: Observer | None) -> Volume:
         if self.ensemble > 1:

@@ -1,0 +1,106 @@
+"""Memory that a run takes beside what `memory_bytes` said it would: writes docs/memory.md.
+
+Each case runs in a process of its own: the highest resident set after a few
+iterations less that after the imports. Cases as `benchmarks/memory.py
+NAME...` (see `CASES`), all without.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / 'benchmarks' / 'results' / 'memory.json'
+PAGE = ROOT / 'docs' / 'memory.md'
+MIB = 2**20
+
+#: Name: step, its parameters, channels, voxels along each axis.
+CASES: dict[str, tuple[str, dict[str, Any], int, int]] = {
+    **{
+        f'{precision}-{n}-{channels}': ('DIPmTV', {'iterations': 3, 'precision': precision}, channels, n)
+        for precision in ('bf16', 'float32')
+        for channels, n in ((3, 48), (3, 64), (3, 96), (1, 96), (3, 128))
+    },
+    'published-edx-64-3': ('DIPmTV', {'iterations': 3, 'preset': 'published-edx'}, 3, 64),
+    'sirt-96-3': ('SIRT', {'iterations': 3}, 3, 96),
+    'tv-96-3': ('TotalVariation', {'iterations': 10}, 3, 96),
+    'bf16-160-3': ('DIPmTV', {'iterations': 2, 'precision': 'bf16'}, 3, 160),
+}
+#: Only on request: it takes minutes and gigabytes.
+LARGE = ('bf16-160-3',)
+
+TEXT = """# Memory
+
+Written by `benchmarks/memory.py`: what a reconstruction takes on a CPU (highest resident memory of its process less that
+after the imports; 17 tilts) beside the estimate that the dock shows and that refuses what cannot fit.
+
+| step | precision | channels | voxels | measured | estimated | estimate / measured |
+|---|---|---|---|---|---|---|
+"""
+
+
+def measure(name: str) -> dict[str, Any]:
+    """Run one case in this process."""
+    import numpy as np
+    import torch
+
+    from napari_diptomo import reconstruct
+    from napari_diptomo.series import MapSeries
+
+    step_name, values, channels, n = CASES[name]
+    step = getattr(reconstruct, step_name)(device='cpu', **values)
+    counts = np.random.default_rng(0).poisson(5.0, (channels, 17, n, n))
+    maps = MapSeries(counts.astype(np.float32), np.arange(-40, 41, 5.0), tuple('ABC'[:channels]))
+    del counts
+    # The libraries that load themselves at their first use belong to the imports.
+    small = MapSeries(maps.data[:, :, :12, :12], maps.angles, maps.channels)
+    if step_name == 'SIRT' or step_name == 'TotalVariation' or values.get('preset') is None:
+        step.run(small)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    step.run(maps)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {
+        'step': step.title,
+        'preset': values.get('preset', ''),
+        'precision': values.get('precision', ''),
+        'channels': channels,
+        'size': n,
+        'measured': after - before,
+        'estimated': step.memory_bytes(maps),
+        'threads': torch.get_num_threads(),
+    }
+
+
+def row(found: dict[str, Any]) -> str:
+    """One line of the table."""
+    ratio = found['estimated'] / found['measured']
+    step = f'{found["step"]} {found["preset"]}'.strip()
+    return (
+        f'| {step} | {found["precision"]} | {found["channels"]} | {found["size"]}^3 '
+        f'| {found["measured"] / MIB:.0f} MiB | {found["estimated"] / MIB:.0f} MiB | {ratio:.2f} |'
+    )
+
+
+def main(names: list[str]) -> int:
+    kept = json.loads(RESULTS.read_text(encoding='utf-8')) if RESULTS.exists() else {}
+    for name in names or [name for name in CASES if name not in LARGE]:
+        command = [sys.executable, __file__, '--child', name]
+        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        kept[name] = json.loads(told.splitlines()[-1])
+        print(row(kept[name]), flush=True)
+        RESULTS.write_text(json.dumps(kept, indent=1) + '\n', encoding='utf-8')
+    lines = [row(kept[name]) for name in CASES if name in kept]
+    PAGE.write_text(TEXT + '\n'.join(lines) + '\n', encoding='utf-8')
+    return 0
+
+
+if __name__ == '__main__':
+    if sys.argv[1:2] == ['--child']:
+        print(json.dumps(measure(sys.argv[2])))
+    else:
+        sys.exit(main(sys.argv[1:]))
