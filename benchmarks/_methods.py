@@ -109,8 +109,11 @@ def _preset(preset: str, **changes: Any) -> Callable[..., DIPmTV]:
     return step
 
 
-def _supported(case: Case, size: int, seed: int) -> DIPmTV:
-    return with_support(DIPmTV(preset='balanced', seed=seed), case, size)
+def _supported(exact: bool) -> Callable[..., DIPmTV]:
+    def step(case: Case, size: int, seed: int) -> DIPmTV:
+        return with_support(DIPmTV(preset='balanced', support_exact=exact, seed=seed), case, size)
+
+    return step
 
 
 def with_support(step: DIPmTV, case: Case, size: int) -> DIPmTV:
@@ -148,14 +151,17 @@ def _all() -> list[Method]:
     for preset in ('balanced', 'fast', 'best'):
         if preset in PRESETS:
             found.append(Method(f'DIPm-TV {preset}', _preset(preset), every=10, is_ours=True))
-    found.append(Method('DIPm-TV balanced, slab given', _supported, every=10, is_ours=True, cases=LAMELLAE))
-    found_slab = _preset('balanced', support='slab')
-    found.append(Method('DIPm-TV balanced, slab found', found_slab, every=10, is_ours=True, cases=LAMELLAE))
+    for name, step in {
+        'slab given': _supported(exact=False),
+        'slab given as exact': _supported(exact=True),
+        'slab found': _preset('balanced', support='slab'),
+    }.items():
+        found.append(Method(f'DIPm-TV balanced, {name}', step, every=10, is_ours=True, cases=LAMELLAE))
     found.append(Method(_name('joint', 'gaussian'), _tv('joint', 'gaussian'), search=True))
     for coupling in ('channels', 'nuclear'):
         for data_term in ('poisson', 'gaussian'):
-            step = _tv(coupling, data_term)
-            found.append(Method(_name(coupling, data_term), step, search=True, noises=FIRST_NOISE))
+            name = _name(coupling, data_term)
+            found.append(Method(name, _tv(coupling, data_term), search=True, noises=FIRST_NOISE))
     found.append(Method('published', _published, every=10, patience=PUBLISHED_PATIENCE, take_best=True, noises=ONCE))
     return found
 

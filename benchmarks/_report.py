@@ -47,6 +47,8 @@ How to read it:
 - "published": the settings of the source papers, the EDX ones on the lamellae and the EDX phantom, the EELS ones on the
   nanocube, best iterate by the truth; at most {PUBLISHED_ITERATIONS} iterations, ended when the best was
   {PUBLISHED_PATIENCE} iterations old; peak 30, one noise, computed with our kernels in bf16.
+- "slab given": faces, tilt and tip that the lamella was cut to, nothing of its sides, as a limit or as exact; "slab
+  found": from the counts.
 - A mean is over the runs made; where some are missing, rows compare different runs."""
 
 

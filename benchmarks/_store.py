@@ -21,6 +21,9 @@ from napari_diptomo.series.steps import step_from_dict
 #: Raise by one when the code of a method changes what it computes or how fast.
 ENGINE = {'SIRT': 1, 'PoissonEM': 1, 'TotalVariation': 1, 'DIPmTV': 1, 'published': 1}
 
+#: Fields, by how their names begin, that do nothing while the switch is 'none'.
+_IDLE = {'support': ('slab_', 'support_'), 'sum_rule': ('densities', 'absolute_densities', 'sum_rule_')}
+
 
 def version(step: Mapping[str, Any]) -> str:
     """Which code and which cases a result belongs to."""
@@ -81,6 +84,12 @@ def same_step(kept: Mapping[str, Any], step: Step) -> bool:
     """Whether a kept description is that of ``step``; a field that is new since then counts by its default."""
     kept = {name: value for name, value in kept.items() if name == 'step' or name in type(step).model_fields}
     try:
-        return step_from_dict(dict(kept)).to_dict() == step.to_dict()
+        return _at_work(step_from_dict(dict(kept)).to_dict()) == _at_work(step.to_dict())
     except ValueError:
         return False
+
+
+def _at_work(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a step that do anything: those of a support or a rule that is off may change their defaults."""
+    idle = tuple(prefix for switch, prefixes in _IDLE.items() if values.get(switch) == 'none' for prefix in prefixes)
+    return {name: value for name, value in values.items() if name in _IDLE or not name.startswith(idle or ('\0',))}

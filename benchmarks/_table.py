@@ -79,11 +79,15 @@ class Table:
 
         if not method.search:
             return {method.name: find('')}
-        chosen = self._store.cells.get(key(series, self._size, method.name + ' chosen'))
+        name = key(series, self._size, method.name + ' chosen')
+        chosen = self._store.current(name)
+        # A search that was made with other settings is none.
+        if chosen and self._store.find(name, method.step(case, self._size, series.seed, chosen['psnr'])) is None:
+            chosen = {}
         found: dict[str, Result | None] = {}
-        for name, which in ((ORACLE_PSNR, 'psnr'), (ORACLE_SSIM, 'ssim')):
+        for ending, which in ((ORACLE_PSNR, 'psnr'), (ORACLE_SSIM, 'ssim')):
             weight = chosen[which] if chosen else None
-            found[method.name + name] = None if weight is None else find(f' {weight:g}', weight)
+            found[method.name + ending] = None if weight is None else find(f' {weight:g}', weight)
         found[method.name + COUNTS] = find(' by counts', None)
         return found
 

@@ -56,6 +56,15 @@ def test_a_field_that_is_new_counts_by_its_default(tmp_path):
     assert store.find('key', SIRT(holdout=0.2)) is None
 
 
+def test_a_field_that_does_nothing_may_change(tmp_path):
+    store = Store(tmp_path / 'a.json')
+    store.put('key', SIRT(), {})
+    assert store.find('key', SIRT(slab_margin=3.0)) is not None
+    assert store.find('key', SIRT(support='slab')) is None
+    store.put('key', SIRT(support='slab'), {})
+    assert store.find('key', SIRT(support='slab', slab_margin=3.0)) is None
+
+
 def test_curve_knows_the_best_and_does_not_count_its_own_time():
     truth = np.zeros((1, 4, 4, 4), np.float32)
     truth[:, 1:3] = 1
