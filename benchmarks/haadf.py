@@ -55,16 +55,23 @@ def main() -> None:
     parser.add_argument('--binning', type=int, default=2)
     parser.add_argument('--width', type=int, default=48, help='binned pixels across the tilt axis')
     parser.add_argument('--slices', type=int, nargs=2, default=(42, 62), help='from and to along the tilt axis')
+    parser.add_argument('--subsets', nargs='+', default=list(SUBSETS), choices=list(SUBSETS))
+    parser.add_argument('--methods', default='', help='only those whose name begins so')
+    parser.add_argument('--results', type=Path, default=RESULTS)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         series = load_tilt_series(find_data(options.data, Path(folder)), tilt_axis='x', binning=options.binning)
     maps = cut(series, options.width, slice(*options.slices))
     grid = [options.binning, options.width, *options.slices]
-    results = Results(RESULTS, grid)
+    results = Results(options.results, grid)
     reference = results.volume('reference', REFERENCE, maps)
-    for subset, angles in SUBSETS.items():
+    for subset in options.subsets:
         for name, step in methods().items():
-            results.score(subset, name, step, of_angles(maps, angles), reference)
+            if name.startswith(options.methods):
+                results.score(subset, name, step, of_angles(maps, SUBSETS[subset]), reference)
+    if not all(set(methods()) <= set(results.scores.get(subset, {})) for subset in SUBSETS):
+        print('Not all is measured yet; the page is written when it is.')
+        return
     write_docs(results, maps)
     draw(results, reference, maps.pixel_size)
 

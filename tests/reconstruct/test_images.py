@@ -7,9 +7,10 @@ import pytest
 
 from napari_diptomo import load_tilt_series
 from napari_diptomo.geometry import ParallelBeam
+from napari_diptomo.jobs.commands import facts
 from napari_diptomo.reconstruct import SIRT, DIPmTV, TotalVariation
-from napari_diptomo.series import InputError, MapSeries, load, save
-from napari_diptomo.series.images import as_images, find_dark_level, noise_model, without_dark_level
+from napari_diptomo.series import InputError, MapSeries, as_images, load, save
+from napari_diptomo.series.images import find_dark_level, noise_model, without_dark_level
 
 ANGLES = np.arange(-60, 61, 15.0)
 
@@ -132,6 +133,13 @@ def test_signed_images_of_any_name_are_no_counts(tmp_path):
     path = write(tmp_path / 'tip.mrc', np.round(images(100.0, 4.0, -20000.0)).astype(np.int16))
     series = load_tilt_series(path, list(ANGLES), pixel_size=2.0)
     assert 'images' in series.notes and abs(np.median(series.data[..., :8])) < 3
+
+
+def test_info_and_notes_say_that_these_are_images():
+    maps = as_images(MapSeries(images(100.0, 4.0)[None, :, 16:24], ANGLES, ('HAADF',)))
+    told = facts(maps)
+    assert told['kind'] == 'images of HAADF' and 'beside the specimen' in told['intensities']
+    assert SIRT(iterations=1).run(maps).notes['statistics'] == 'Gaussian, with the variance measured on the images'
 
 
 def test_maps_of_elements_have_no_dark_level(tmp_path):

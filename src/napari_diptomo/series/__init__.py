@@ -12,6 +12,7 @@ from napari_diptomo.series.errors import (
     ReconstructionError,
     TooLargeError,
 )
+from napari_diptomo.series.images import as_images
 from napari_diptomo.series.loading import load_tilt_series, open_source
 from napari_diptomo.series.observe import Observer, Progress, Request, Watch
 from napari_diptomo.series.recipe import Recipe, Source
@@ -35,6 +36,7 @@ __all__ = [
     'TooLargeError',
     'Volume',
     'Watch',
+    'as_images',
     'load',
     'load_tilt_series',
     'open_source',
