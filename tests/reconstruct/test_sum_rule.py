@@ -1,4 +1,4 @@
-"""The sum rule: its penalties, its level, and that it moves a volume the way it says."""
+"""The sum rule: its penalties, and that it moves a volume the way it says."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from napari_diptomo.reconstruct import DIPmTV
-from napari_diptomo.reconstruct.sum_rule import SumRule, above_full, mass_median, neither_full_nor_empty
+from napari_diptomo.reconstruct.sum_rule import SumRule, above_full, neither_full_nor_empty
 from napari_diptomo.series import InputError, Observer
 
 SMALL = {'widths': (8, 16), 'skips': (4, 4), 'learning_rate': 2e-2}
@@ -32,7 +32,7 @@ def test_the_penalty_is_smooth_where_it_is_used():
 
 
 def test_pure_elements_and_mixtures_of_them_fill_a_voxel():
-    rule = SumRule('solid', torch.tensor([13.0, 10.0, 9.0]), absolute=True, weight=2.0)
+    rule = SumRule('solid', torch.tensor([13.0, 10.0, 9.0]), weight=2.0)
     x = torch.tensor([[13.0, 0, 0], [0, 10, 0], [6.5, 5, 0], [0, 5, 4.5], [0, 0, 0]]).T.reshape(3, 5, 1, 1)
     np.testing.assert_allclose(rule.filled(x).flatten(), [1, 1, 1, 1, 0], atol=1e-6)
     assert float(rule.penalty(x)) == pytest.approx(0, abs=1e-12)
@@ -41,33 +41,12 @@ def test_pure_elements_and_mixtures_of_them_fill_a_voxel():
     assert float(rule.term(x / 2, 1.0)) == pytest.approx(2 * 0.1, rel=1e-5)
 
 
-def test_the_level_is_the_density_of_the_solid_whatever_is_blurred_at_its_faces():
-    amounts = torch.zeros(40, 8, 8)
-    amounts[10:26] = 7.0
-    amounts[9] = amounts[26] = 3.0
-    noisy = amounts + 0.5 * torch.randn(amounts.shape, generator=torch.Generator().manual_seed(0))
-    assert mass_median(amounts) == 7.0
-    assert mass_median(noisy) == pytest.approx(7.0, rel=0.03)
-
-
-def test_relative_densities_take_the_level_from_the_volume_and_absolute_ones_do_not():
-    x = torch.zeros(2, 4, 4, 4)
-    x[0, :2], x[1, 2:3] = 6.0, 3.0
-    densities = torch.tensor([2.0, 1.0])
-    relative, absolute = (SumRule('bound', densities, a, 1.0) for a in (False, True))
-    for rule in (relative, absolute):
-        rule.follow(x, 10)
-    assert (relative.level, absolute.level) == (3.0, 1.0)
-    relative.follow(2 * x, 13)
-    assert relative.level == 3.0
-
-
 def test_a_strong_rule_is_kept_to(maps):
     """Channel A alone, whose solid holds 3 counts per voxel; for the bound it is said to hold 2."""
     alone = maps.select(('A',))
 
     def filled(kind, density):
-        fields = {'sum_rule': kind, 'densities': (density,), 'absolute_densities': True, 'sum_rule_weight': 20.0}
+        fields = {'sum_rule': kind, 'densities': (density,), 'sum_rule_weight': 20.0}
         volume = DIPmTV(iterations=60, **SMALL, **fields).run(alone)
         return torch.as_tensor(volume.data[0] / density)
 

@@ -118,7 +118,6 @@ class PriorFit:
         if seen is not u and not problem.exact:
             term = _OUTSIDE * problem.filling * (u - seen).square().mean()
         if self.sum_rule is not None:
-            self.sum_rule.follow(problem.inside(self.average), self.iteration)
             term = term + problem.filling * self.sum_rule.term(seen * self.scale, done)
         return term
 
@@ -168,7 +167,6 @@ class PriorFit:
             'random': self._random.get_state(),
             'sum': self._sum,
             'weight': self._weight,
-            'level': 1.0 if self.sum_rule is None else self.sum_rule.level,
             'rates': self._rates,
             'best': self.best.state(),
         }
@@ -183,8 +181,6 @@ class PriorFit:
         self._sum, self._weight = state['sum'].to(self.problem.device), state['weight']
         self._rates = list(state['rates'])
         self.best.restore(state['best'])
-        if self.sum_rule is not None:
-            self.sum_rule.level = float(state['level'])
 
 
 def joint_tv(u: torch.Tensor) -> torch.Tensor:

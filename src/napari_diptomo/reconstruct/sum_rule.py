@@ -14,10 +14,9 @@ over the voxels,
 The second is the harmonic sum of the squared distances to empty and full: d^2
 near 0, (1 - d)^2 near 1, smooth between, at most quadratic beyond.
 
-Where the densities are known up to one factor only, p_c = L q_c, the level L
-is the median of sum_c x_c / q_c over the mass: half of all matter sits in
-voxels fuller than that, which blurred faces and noise leave in place. It is
-taken anew from the running average as the volume gets sharper.
+The densities have to be known: finding their common factor along with the
+volume was tried, and lost 3 dB, because a volume that is blurred still is
+taken for a thick specimen of low density and then kept that way.
 """
 
 from __future__ import annotations
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from napari_diptomo.reconstruct.dipm_tv import DIPmTV
     from napari_diptomo.reconstruct.problem import Problem
 
-#: Iterations between two looks at the level.
-EVERY = 10
 #: Share of the iterations at which the rule sets in, and at which it has its full weight: a volume
 #: that is blurred still must not be sorted into full and empty.
 ONSET, FULL = 0.1, 0.5
@@ -47,22 +44,19 @@ class SumRule:
     kind : {'bound', 'solid'}
         See the module.
     densities : tensor (channel,)
-        Of the pure elements: counts per voxel, or any unit when ``absolute`` is False.
-    absolute : bool
-        Whether the level is given by the densities or found from the volume.
+        Counts per voxel of the pure elements.
     weight : float
         Of the rule in the objective.
     """
 
-    def __init__(self, kind: str, densities: torch.Tensor, absolute: bool, weight: float) -> None:
+    def __init__(self, kind: str, densities: torch.Tensor, weight: float) -> None:
         self._penalty = {'bound': above_full, 'solid': neither_full_nor_empty}[kind]
         self._share = (1 / densities).reshape(-1, 1, 1, 1)
-        self._absolute, self._weight = absolute, weight
-        self.level = 1.0
+        self._weight = weight
 
     def filled(self, x: torch.Tensor) -> torch.Tensor:
         """d of the module's formula; (channel, z, y, x) to (z, y, x)."""
-        return (x * self._share).sum(0) / self.level
+        return (x * self._share).sum(0)
 
     def penalty(self, x: torch.Tensor) -> torch.Tensor:
         """Mean penalty of a volume (channel, z, y, x)."""
@@ -71,12 +65,6 @@ class SumRule:
     def term(self, x: torch.Tensor, done: float) -> torch.Tensor:
         """What the rule adds to the objective when the share ``done`` of the iterations lies behind."""
         return self._weight * min(max((done - ONSET) / (FULL - ONSET), 0.0), 1.0) * self.penalty(x)
-
-    @torch.no_grad()
-    def follow(self, x: torch.Tensor, iteration: int) -> None:
-        """Take the level from the volume ``x`` when it is not given and its time has come."""
-        if not self._absolute and iteration and iteration % EVERY == 0:
-            self.level = mass_median((x * self._share).sum(0))
 
 
 def above_full(filled: torch.Tensor) -> torch.Tensor:
@@ -89,13 +77,6 @@ def neither_full_nor_empty(filled: torch.Tensor) -> torch.Tensor:
     empty, full = filled.square(), (1 - filled).square()
     # The two never vanish together: their sum is at least 1/2.
     return empty * full / (empty + full)
-
-
-def mass_median(amounts: torch.Tensor) -> float:
-    """The amount per voxel below which half of the whole mass lies."""
-    ascending = amounts.flatten().clamp_min(0).sort().values
-    mass = ascending.double().cumsum(0)
-    return max(float(ascending[int(torch.searchsorted(mass, mass[-1] / 2))]), 1e-12)
 
 
 def sum_rule_of(step: DIPmTV, problem: Problem) -> SumRule | None:
@@ -115,4 +96,4 @@ def sum_rule_of(step: DIPmTV, problem: Problem) -> SumRule | None:
             f'not {len(step.densities)} numbers; give them in this order.'
         )
     densities = torch.tensor(step.densities, dtype=torch.float32, device=problem.device)
-    return SumRule(step.sum_rule, densities, step.absolute_densities, step.sum_rule_weight)
+    return SumRule(step.sum_rule, densities, step.sum_rule_weight)
