@@ -99,8 +99,8 @@ def test_a_rise_ends_the_run_only_when_it_is_clear_and_lasting(problem, truth):
 
 
 def test_the_variance_rule_returns_the_quiet_iterate(maps, truth):
-    problem = Problem(maps)
-    best = Best(problem, poisson=True, rule='variance', memory=0.8)
+    problem = Problem(replace(maps, data=maps.data / 3))
+    best = Best(problem, poisson=False, rule='variance', memory=0.8)
     noise = np.random.default_rng(2)
     quietest = 60
     for i in range(1, 121):
@@ -110,6 +110,20 @@ def test_the_variance_rule_returns_the_quiet_iterate(maps, truth):
     # The exponential window of five iterations looks back.
     assert quietest - 2 <= best.iteration <= quietest + 12
     assert 'windowed variance' in best.notes(120)['stopping']
+
+
+def test_the_variance_rule_returns_nothing_that_is_further_from_the_data_than_noise(maps, truth):
+    problem = Problem(replace(maps, variance=np.maximum(maps.data, 1)))
+    best = Best(problem, poisson=False, rule='variance', memory=0.5)
+    quiet_but_wrong = torch.as_tensor(0.2 * truth, dtype=torch.float32)
+    for i in range(1, 30):
+        best.see(i, quiet_but_wrong, {})
+    assert best.noise_reached is None
+    moving = [torch.as_tensor((1 + 0.01 * (-1) ** i) * truth, dtype=torch.float32) for i in range(30, 34)]
+    for i, x in enumerate(moving, start=30):
+        best.see(i, x, {})
+    assert best.noise_reached == 30
+    assert best.iteration >= 30
 
 
 def test_rules_follow_the_data(maps):
