@@ -140,11 +140,11 @@ class Reconstruction(Step):
         voxels = float(np.prod(shape))
         data = float(maps.data.size)
         matrices = 2 * 12 * 2.0 * len(maps.angles) * shape[0] * shape[2]
-        return int(4 * (voxels * len(maps.channels) * self._volumes(maps) + 8 * data) + matrices + 25e6)
+        return int(4 * (voxels * len(maps.channels) * self._volumes(maps) + 8 * data) + matrices + 10e6)
 
     def _volumes(self, maps: MapSeries) -> float:
         """Volumes of all channels, float32, held at the same time."""
-        return 6.0
+        return 4.5
 
     def device_name(self) -> str:
         """The device in words, e.g. ``'CPU, 2 threads (torch 2.13.0)'``."""
