@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from napari_diptomo.reconstruct.allocation import kept_memory
 from napari_diptomo.reconstruct.prior_fit import Diverged, PriorFit
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.series import Observer, ReconstructionError, Volume, Watch
@@ -54,6 +55,11 @@ def fit_network(step: DIPmTV, problem: Problem, watch: Watch) -> Fitted:
     ReconstructionError
         When the objective is no number for the second time.
     """
+    with kept_memory(problem.device):
+        return _fit_network(step, problem, watch)
+
+
+def _fit_network(step: DIPmTV, problem: Problem, watch: Watch) -> Fitted:
     fit = PriorFit(step, problem)
     state = watch.load_state()
     if state is not None:

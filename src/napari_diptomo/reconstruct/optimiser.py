@@ -64,7 +64,7 @@ def orthogonalise(matrix: torch.Tensor) -> torch.Tensor:
     x = x / (x.norm() + 1e-12)
     for _ in range(_ITERATIONS):
         square = x @ x.T
-        x = a * x + (b * square + c * square @ square) @ x
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
     return x if wide else x.T
 
 

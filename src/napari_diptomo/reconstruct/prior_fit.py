@@ -53,6 +53,7 @@ class PriorFit:
                 step.output,
                 step.padding,
                 step.layout,
+                step.coarse_share > 0,
             ).to(problem.device)
         self.type = torch.bfloat16 if self.bf16 else torch.float32
         self.z = self._noise().to(self.type)
@@ -88,6 +89,7 @@ class PriorFit:
         done = self.iteration / step.iterations
         self._set_rates(0.05 + 0.475 * (1 + math.cos(math.pi * done)) if step.schedule == 'cosine' else 1.0)
         jitter = step.jitter * (1 - done if step.jitter_decay else 1.0)
+        self.network.coarse = done < step.coarse_share
         u = self.network(torch.add(self.z, self._fresh(), alpha=jitter))
         data = self._data_term(u)
         seen = problem.regular(u)
