@@ -42,8 +42,8 @@ class Reconstruction(Step):
     )
     support: Literal['none', 'slab', 'box', 'mask'] = param(
         'none',
-        'Where the specimen can be; the volume is zero elsewhere. The best help against the missing wedge, but only when '
-        'it is true: rather too large than too small.',
+        'Where the specimen can be; the volume is zero elsewhere. Helps much against the missing wedge when it is exact and '
+        'little when it is loose; one that is too thin is far worse than none.',
     )
     support_exact: bool = param(
         False,

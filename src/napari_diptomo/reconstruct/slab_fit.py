@@ -8,8 +8,9 @@ cannot leave. In between is a minimum of the deviance, and a simplex search
 (Nelder and Mead 1965) finds it. All channels are added up and pixels binned,
 which makes it a matter of seconds.
 
-The minimum lies a few percent above the true thickness (docs/priors.md): on the safe
-side, since a support that is too thin forbids what is there. A specimen that
+The minimum lies above the true thickness, by 6 to 22 % in 18 series of simulated
+lamellae of 32 and 48 pixels: on the safe side, since a support that is too thin
+forbids what is there, but too loose to be taken for exact. A specimen that
 fills the images from edge to edge at every tilt and has no inner structure
 tells its thickness to nobody: give it then.
 """
