@@ -155,11 +155,11 @@ def peak_memory() -> int:
 
 def main() -> int:
     folder = Path(sys.argv[1])
-    from napari_diptomo.series.errors import DiptomoError
+    from napari_diptomo.series.errors import ReconstructionError, TooLargeError
 
     try:
         found = _run(folder)
-    except DiptomoError as error:
+    except (ReconstructionError, TooLargeError) as error:
         # A method that gives up with a sentence is a result, and one that counts against it.
         found = {'error': str(error)}
     (folder / 'out.json').write_text(json.dumps(found), encoding='utf-8')

@@ -198,4 +198,5 @@ def stopping(table: Table) -> list[str]:
         *lines,
         f"- Runs that end below SIRT's best iterate: {len(below)} of {made}.",
         *below,
+        f'- Runs that gave up: {sum(METHODS[name].is_ours for name, _, _ in table.failed() if name in METHODS)}.',
     ]
