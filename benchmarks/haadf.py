@@ -266,8 +266,10 @@ def draw(results: Results, reference: np.ndarray, voxel: float) -> None:
             axis.set_title(f'{title}\n{told}', fontsize=11)
         row[0].set_ylabel(f'{subset.replace(":", " : ")} deg', fontsize=12)
     length = 100 / voxel
-    axes[-1][0].plot([3, 3 + length], [3, 3], color='white', linewidth=4, solid_capstyle='butt')
-    axes[-1][0].text(3 + length / 2, 4.5, '100 nm', color='white', ha='center', fontsize=10)
+    # Below the picture: in it the needle would be behind the words.
+    axes[-1][0].plot([0, length], [-3, -3], color='black', linewidth=4, solid_capstyle='butt', clip_on=False)
+    axes[-1][0].text(length + 1, -3, '100 nm', va='center', fontsize=11)
+    axes[-1][0].set(xlim=(-0.5, picture.shape[1] - 0.5), ylim=(-0.5, picture.shape[0] - 0.5))
     FIGURE.parent.mkdir(exist_ok=True)
     figure.savefig(FIGURE, dpi=110)
 
