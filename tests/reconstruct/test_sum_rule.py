@@ -41,18 +41,22 @@ def test_pure_elements_and_mixtures_of_them_fill_a_voxel():
     assert float(rule.term(x / 2, 1.0)) == pytest.approx(2 * 0.1, rel=1e-5)
 
 
-def test_a_strong_rule_is_kept_to(maps):
-    """Channel A alone, whose solid holds 3 counts per voxel; for the bound it is said to hold 2."""
+def test_a_strong_bound_is_kept_to(maps):
+    """Channel A alone, whose solid holds 3 counts per voxel, said to hold 2."""
     alone = maps.select(('A',))
 
-    def filled(kind, density):
-        fields = {'sum_rule': kind, 'densities': (density,), 'sum_rule_weight': 20.0}
+    def overfull(kind):
+        fields = {'sum_rule': kind, 'densities': (2.0,), 'sum_rule_weight': 20.0}
         volume = DIPmTV(iterations=60, **SMALL, **fields).run(alone)
-        return torch.as_tensor(volume.data[0] / density)
+        return float(above_full(torch.as_tensor(volume.data[0] / 2)).mean())
 
-    free = filled('none', 2.0)
-    assert above_full(filled('bound', 2.0)).mean() < 0.2 * above_full(free).mean()
-    assert neither_full_nor_empty(filled('solid', 3.0)).mean() < 0.6 * neither_full_nor_empty(free * 2 / 3).mean()
+    assert overfull('bound') < 0.2 * overfull('none')
+
+
+def test_the_rule_of_the_solid_pulls_to_the_nearer_of_empty_and_full():
+    filled = torch.tensor([0.2, 0.4, 0.6, 0.8, 1.3], requires_grad=True)
+    neither_full_nor_empty(filled).sum().backward()
+    assert torch.sign(filled.grad).tolist() == [1, 1, -1, -1, 1]
 
 
 def test_a_rule_goes_on_from_a_checkpoint(maps):
