@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,14 @@ def test_asking_does_not_import_hyperspy(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == '[]'
+
+
+def test_error_bars_come_back_as_hidden_layers(tmp_path: Path, volume: Volume) -> None:
+    path = str(replace(volume, std=0.1 * volume.data).save(tmp_path / 'v.hspy'))
+    layers = [Layer.create(*part) for part in read(path)]
+    assert [layer.name for layer in layers[2:]] == [f'{name} ± std' for name in volume.channels]
+    assert not any(layer.visible for layer in layers[2:])
+    np.testing.assert_allclose(layers[3].data, 0.1 * volume.data[1], rtol=1e-6)
 
 
 def test_a_volume_becomes_its_layers(tmp_path: Path, volume: Volume) -> None:

@@ -55,11 +55,12 @@ def _read(paths: list[str]) -> list[Any]:
     from napari_diptomo.series import Volume, load
     from napari_diptomo.series.saving import saved_kind
     from napari_diptomo.widgets import layers
+    from napari_diptomo.widgets.spread_layers import spread_layers
 
     if len(paths) == 1 and Path(paths[0]).suffix.lower() == '.hspy' and saved_kind(paths[0]) == 'volume':
         volume = load(paths[0])
         assert isinstance(volume, Volume)
-        return layers.volume_layers(volume)
+        return [*layers.volume_layers(volume), *spread_layers(volume)]
     if _hand_to_dock(paths):
         return _NOTHING
     return _series_layers(paths)

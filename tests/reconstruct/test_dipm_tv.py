@@ -133,6 +133,11 @@ def test_published_settings_run_and_fit(maps, preset):
     assert volume.notes['held_out_share'] == 0
 
 
+def test_batch_normalisation_of_one_voxel_is_refused_in_a_sentence(maps):
+    with pytest.raises(InputError, match='16 x 16 x 16 voxels is too small for a network of 5 levels'):
+        DIPmTV(preset='published-edx', iterations=1).run(maps)
+
+
 def test_wrong_parameters_are_one_sentence():
     with pytest.raises(InputError, match='iterations'):
         DIPmTV(iterations=0)

@@ -17,7 +17,7 @@ from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.scale import channel_scale
 from napari_diptomo.reconstruct.stopping import Best, rule_for
 from napari_diptomo.reconstruct.sum_rule import sum_rule_of
-from napari_diptomo.series import ReconstructionError
+from napari_diptomo.series import InputError, ReconstructionError
 
 if TYPE_CHECKING:
     from napari_diptomo.reconstruct.dipm_tv import DIPmTV
@@ -37,6 +37,7 @@ class PriorFit:
     """Network, input, optimiser and averages of one fit."""
 
     def __init__(self, step: DIPmTV, problem: Problem) -> None:
+        _check_depth(step, problem)
         self.step, self.problem = step, problem
         self.poisson = is_poisson(problem, step.data_term)
         self.bf16 = step.precision == 'bf16' or (step.precision == 'auto' and fast_bf16(problem.device))
@@ -216,6 +217,16 @@ def smooth(z: torch.Tensor, sigma: float) -> torch.Tensor:
         shape[axis] = -1
         z = torch.fft.ifft(torch.fft.fft(z, dim=axis) * response.reshape(shape), dim=axis).real
     return z
+
+
+def _check_depth(step: DIPmTV, problem: Problem) -> None:
+    """Batch normalisation needs more than one voxel to normalise over, at the coarsest level too."""
+    coarsest = math.prod(-(-n // 2 ** len(step.widths)) for n in problem.beam.shape)
+    if step.normalisation == 'batch' and coarsest < 2:
+        raise InputError(
+            f'A volume of {" x ".join(map(str, problem.beam.shape))} voxels is too small for a network of '
+            f'{len(step.widths)} levels with batch normalisation; take the preset balanced.'
+        )
 
 
 def _scale(step: DIPmTV, problem: Problem) -> torch.Tensor:
