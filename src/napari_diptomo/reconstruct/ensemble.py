@@ -17,8 +17,9 @@ their noise, whose power is known, they differ from its projections by its error
 
 The mean over the members of their squared errors is that of the mean plus
 (K - 1) / K s^2, which gives c^2 as the ratio of powers; every frequency counts
-by what the spread has there over the noise. The jackknife stands in where this
-cannot be measured: for too few counts, and for data that are no counts. See
+by what the spread has there over the noise. Where the counts are too few for a
+measurement, its upper bound of one standard error is taken or the jackknife, whichever
+is less; for data that are no counts, the jackknife. See
 docs/uncertainty.md for how often such intervals hold the truth.
 
 All this is about what the tilts measure. Inside the missing wedge the spread

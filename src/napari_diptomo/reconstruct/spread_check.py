@@ -13,7 +13,7 @@ from scipy.fft import fft2, fftfreq
 from napari_diptomo.reconstruct.moments import Moments
 from napari_diptomo.reconstruct.problem import Problem
 
-#: Largest relative standard error at which the measured factor is preferred to the jackknife's.
+#: Largest relative standard error of c^2 at which the measured one is taken as it is.
 _TRUSTED = 0.35
 
 
@@ -77,8 +77,13 @@ class SpreadCheck:
             return Calibration(jackknife**0.5, 0.0, 'jackknife over the data left out')
         squared, error = self._measured()
         if not squared > 0 or error > _TRUSTED * squared:
+            # Not known, but not larger than this either: a bar too long misleads nobody, a needlessly long one is no use.
+            bound = max(squared, 1 / members) + error
+            if not bound < jackknife:
+                why = 'jackknife over the counts left out; they are too few to measure it'
+                return Calibration(jackknife**0.5, 0.0, why)
             return Calibration(
-                jackknife**0.5, 0.0, 'jackknife over the counts left out; they are too few to measure it'
+                bound**0.5, 0.0, 'upper bound (one standard error) from the held-out counts, which are few'
             )
         squared = max(squared, 1 / members)
         return Calibration(squared**0.5, 0.5 * error / squared**0.5, 'measured on the held-out counts')
