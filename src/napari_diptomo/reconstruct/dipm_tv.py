@@ -79,6 +79,7 @@ class DIPmTV(Reconstruction):
     """All channels from one untrained network, fitted to the counts."""
 
     title: ClassVar[str] = 'DIPm-TV'
+    leading: ClassVar[tuple[str, ...]] = ('preset',)
 
     preset: Literal['balanced', 'fast', 'best', 'published-edx', 'published-eels'] = param(
         'balanced',
@@ -93,11 +94,13 @@ class DIPmTV(Reconstruction):
         'none',
         'What the elements add up to in a voxel: bound: no more than the solid holds; solid: that or nothing. '
         'Needs the densities of the pure elements.',
+        advanced=True,
     )
     densities: tuple[float, ...] = param(
         (),
         'For the sum rule: counts per voxel of each pure element in the order of the channels, e.g. from counts over thickness '
         'at a place that is known. Off by 20 % they do more harm than good.',
+        advanced=True,
     )
     sum_rule_weight: float = param(
         1.0, 'Weight of the sum rule: raise it when the densities are known to a few percent.', ge=0.0, advanced=True

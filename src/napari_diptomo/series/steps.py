@@ -65,11 +65,13 @@ class Parameter:
 class Step(BaseModel):
     """A stage of the work with its parameters.
 
-    Subclasses set `title` and implement `_run`.
+    Subclasses set `title` and implement `_run`; `leading` names the parameters
+    that users look for first.
     """
 
     model_config = ConfigDict(frozen=True, extra='forbid')
     title: ClassVar[str] = ''
+    leading: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -109,7 +111,7 @@ class Step(BaseModel):
 
     @classmethod
     def parameters(cls) -> tuple[Parameter, ...]:
-        """The fields in order of declaration."""
+        """The fields, those of `leading` first, else in order of declaration."""
         found = []
         for name, info in cls.model_fields.items():
             extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
@@ -132,7 +134,7 @@ class Step(BaseModel):
                     choices=get_args(annotation) if get_origin(annotation) is Literal else (),
                 )
             )
-        return tuple(found)
+        return tuple(sorted(found, key=lambda parameter: parameter.name not in getattr(cls, 'leading', ())))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: ``{'step': 'SIRT', 'iterations': 100, ...}``.
