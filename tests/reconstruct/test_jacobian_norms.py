@@ -42,7 +42,7 @@ def test_spectral_projection_cuts_the_singular_values(channels, radius):
 @pytest.mark.parametrize('precision', [torch.float64, torch.float32])
 def test_spectral_projection_where_singular_values_meet(values, precision, monkeypatch):
     """Crystals have faces: equal and vanishing singular values are the rule, not the exception."""
-    monkeypatch.setattr('napari_diptomo.reconstruct.jacobian_norms._precision', lambda device: precision)
+    monkeypatch.setattr('napari_diptomo.reconstruct.jacobian_norms.widest_float', lambda device: precision)
     generator = torch.Generator().manual_seed(1)
     left, right = (torch.linalg.qr(torch.randn((60, 3, 3), generator=generator))[0] for _ in range(2))
     given = torch.tensor(values, dtype=torch.float32)

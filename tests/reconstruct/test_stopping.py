@@ -122,6 +122,27 @@ def test_the_variance_rule_returns_nothing_that_is_further_from_the_data_than_no
     assert best.iteration >= 30
 
 
+def test_the_deviance_told_is_that_of_the_iterate_returned(maps, truth):
+    problem = Problem(replace(maps, data=maps.data / 3), holdout=0.1)
+    best = Best(problem, poisson=False, rule='variance', memory=0.5)
+    for i in range(1, 20):
+        best.see(i, blurred(truth, 0.9) / 3, {})
+    kept = best.notes(19)['held_out_deviance']
+    best.see(20, blurred(truth, 0.2) / 3, {})
+    assert best.iteration < 20
+    assert best.notes(20)['held_out_deviance'] == kept < best.validation
+
+
+def test_an_iterate_seen_twice_has_not_come_to_rest(maps, truth):
+    problem = Problem(replace(maps, data=maps.data / 3))
+    one, other = (Best(problem, poisson=False, every=3, rule='variance', memory=0.5) for _ in range(2))
+    for best in (one, other):
+        for i in range(1, 9):
+            best.see(i, (1 + 0.1 * (-1) ** i) * blurred(truth, 0.9), {})
+    one.see(8, 0.9 * blurred(truth, 0.9), {}, last=True)
+    assert one.state()['variance']['moving'] == other.state()['variance']['moving']
+
+
 def test_rules_follow_the_data(maps):
     counts, unknown = Problem(maps, holdout=0.1), Problem(replace(maps, data=maps.data / 3), holdout=0.1)
     known = Problem(replace(maps, data=maps.data / 3, variance=maps.data / 9 + 1), holdout=0.1)
@@ -135,11 +156,15 @@ def test_rules_follow_the_data(maps):
 def test_best_goes_on_from_its_state(problem, truth):
     best, again = Best(problem, True), Best(problem, True)
     best.see(1, blurred(truth, 0.8), {})
+    best.see(2, blurred(truth, 0.3), {})
     again.restore(copy.deepcopy(best.state()))
+    assert again.risen == best.risen > 0
+    assert again.validation == best.validation
+    assert again.notes(2) == best.notes(2)
     for one in (best, again):
-        one.see(2, blurred(truth, 0.4), {})
-        one.see(3, blurred(truth, 0.9), {})
-    assert again.iteration == best.iteration == 3
+        one.see(3, blurred(truth, 0.4), {})
+        one.see(4, blurred(truth, 0.9), {})
+    assert again.iteration == best.iteration == 4
     assert again.scores == best.scores
     assert again.risen == best.risen
 

@@ -47,6 +47,11 @@ def free_memory(device: torch.device) -> int:
     return host.free_memory()
 
 
+def widest_float(device: torch.device) -> torch.dtype:
+    """Double precision where there is any; Apple's GPUs refuse it."""
+    return torch.float32 if device.type == 'mps' else torch.float64
+
+
 def fast_bf16(device: torch.device) -> bool:
     """Whether bfloat16 convolutions have hardware behind them; elsewhere they are emulated and slow."""
     if device.type == 'cuda':

@@ -24,6 +24,8 @@ from typing import Literal
 
 import torch
 
+from napari_diptomo.reconstruct.device import widest_float
+
 Coupling = Literal['joint', 'channels', 'nuclear']
 
 
@@ -69,14 +71,9 @@ def project(dual: torch.Tensor, radius: float, coupling: Coupling) -> torch.Tens
 _Gram = dict[tuple[int, int], torch.Tensor]
 
 
-def _precision(device: torch.device) -> torch.dtype:
-    """Double where there is any: eigenvalues are squares of what is sought and can lie close together."""
-    return torch.float32 if device.type == 'mps' else torch.float64
-
-
 def _gram(rows: torch.Tensor) -> _Gram:
-    """J J^T at each voxel."""
-    precision = _precision(rows.device)
+    """J J^T at each voxel, in the widest type: eigenvalues are squares of what is sought and can lie close together."""
+    precision = widest_float(rows.device)
     found = {}
     for i in range(3):
         for j in range(i, 3):

@@ -177,8 +177,18 @@ class Pointwise(nn.Conv3d):
         return found.reshape(1, -1, *x.shape[2:])
 
 
+class GroupNorm(nn.GroupNorm):
+    """Group normalisation in the type of its input."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        # Torch takes parameters in float32 beside an input in bfloat16 on the CPU; its CUDA kernel refuses them.
+        if x.device.type == 'cpu':
+            return super().forward(x)
+        return F.group_norm(x, self.num_groups, self.weight.to(x.dtype), self.bias.to(x.dtype), self.eps)
+
+
 def _group_norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(4 if channels % 4 == 0 else 1, channels)
+    return GroupNorm(4 if channels % 4 == 0 else 1, channels)
 
 
 def _block(

@@ -35,6 +35,7 @@ from typing import Any, Literal
 import torch
 
 from napari_diptomo.reconstruct.data_terms import fit_term, poisson_deviance, weighted_square
+from napari_diptomo.reconstruct.device import widest_float
 from napari_diptomo.reconstruct.discrepancy import noise_reached
 from napari_diptomo.reconstruct.problem import FLOOR, Problem
 
@@ -95,6 +96,8 @@ class Best:
         #: Held-out deviance of the latest look above that of the best, in standard errors of the difference.
         self.risen = 0.0
         self._lowest = float('inf')
+        #: Held-out deviance of the iterate kept.
+        self._deviance: float | None = None
         self._expected: torch.Tensor | None = None
         self.scores: dict[str, list[float]] = {'iteration': [], 'validation': []}
 
@@ -102,7 +105,7 @@ class Best:
     def see(self, iteration: int, x: torch.Tensor, losses: Mapping[str, float], last: bool = False) -> None:
         """Take note of an iterate; a copy is kept when it is the best so far."""
         if self._variance is not None:
-            self._variance.see(x)
+            self._variance.see(iteration, x)
         seen_before = bool(self.scores['iteration']) and self.scores['iteration'][-1] == iteration
         if seen_before or (iteration % self._every and not last):
             return
@@ -114,6 +117,7 @@ class Best:
         value = self._value()
         if not self.iteration or self._is_better(value, expected):
             self.iteration, self._lowest, self._expected = iteration, value, expected
+            self._deviance = self.validation
             self.x = x.detach().clone()
 
     def may_end(self) -> bool:
@@ -123,7 +127,6 @@ class Best:
 
     def notes(self, ended: int) -> dict[str, Any]:
         """What was chosen and why, JSON-ready."""
-        held_out = self._problem.held_out is not None
         return {
             'iterations': ended,
             'returned_iteration': self.iteration,
@@ -131,7 +134,7 @@ class Best:
             'stopping_rule': self.rule,
             'noise_reached': self.noise_reached,
             'held_out_share': float(self._problem.share),
-            'held_out_deviance': float(self._lowest) if held_out and self.rule == 'held-out' else self.validation,
+            'held_out_deviance': self._deviance,
         }
 
     def state(self) -> dict[str, Any]:
@@ -140,6 +143,9 @@ class Best:
             'x': self.x,
             'iteration': self.iteration,
             'lowest': self._lowest,
+            'deviance': self._deviance,
+            'validation': self.validation,
+            'risen': self.risen,
             'expected': self._expected,
             'noise_reached': self.noise_reached,
             'variance': None if self._variance is None else self._variance.state(),
@@ -151,6 +157,7 @@ class Best:
         device = self._problem.device
         self.x, self.iteration = state['x'].to(device), state['iteration']
         self._lowest, self.noise_reached = state['lowest'], state['noise_reached']
+        self._deviance, self.validation, self.risen = state['deviance'], state['validation'], state['risen']
         self._expected = None if state['expected'] is None else state['expected'].to(device)
         self.scores = {name: list(curve) for name, curve in state['scores'].items()}
         if self._variance is not None:
@@ -209,7 +216,7 @@ class Best:
             each = 2 * (before - now - data * (before.log() - now.log()))
         else:
             each = ((data - before) ** 2 - (data - now) ** 2) / (problem.share * problem.variance)
-        used = each[problem.mask.expand_as(each) > 0].double()
+        used = each[problem.mask.expand_as(each) > 0].to(widest_float(each.device))
         return float(used.mean()), float(used.std()) / max(used.numel(), 1) ** 0.5
 
     def _reason(self, ended: int) -> str:
@@ -233,14 +240,18 @@ class _Variance:
         self._window = round(1 / (1 - memory))
         self._previous: torch.Tensor | None = None
         self._moving = 0.0
-        self._seen = 0
+        self._seen = self._latest = 0
 
     @property
     def value(self) -> float:
         """Infinite until the window is full."""
         return self._moving if self._seen > 2 * self._window else float('inf')
 
-    def see(self, average: torch.Tensor) -> None:
+    def see(self, iteration: int, average: torch.Tensor) -> None:
+        if iteration == self._latest:
+            # The last iterate of a run that was ended by hand comes twice; it has not come to rest by that.
+            return
+        self._latest = iteration
         if self._previous is not None:
             # The average moves by (1 - a) (x_t - EMA_(t-1)): the iterate itself need not be known.
             a = self._memory or 0.9
@@ -251,9 +262,9 @@ class _Variance:
         self._seen += 1
 
     def state(self) -> dict[str, Any]:
-        return {'previous': self._previous, 'moving': self._moving, 'seen': self._seen}
+        return {'previous': self._previous, 'moving': self._moving, 'seen': self._seen, 'latest': self._latest}
 
     def restore(self, state: Mapping[str, Any], device: torch.device) -> None:
         previous = state['previous']
         self._previous = None if previous is None else previous.to(device)
-        self._moving, self._seen = state['moving'], state['seen']
+        self._moving, self._seen, self._latest = state['moving'], state['seen'], state['latest']
