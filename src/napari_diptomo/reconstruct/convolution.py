@@ -9,18 +9,18 @@ The way round that is used here: the forward pass calls oneDNN directly; in the
 backward pass an input in oneDNN's own layout (one copy) makes torch choose it.
 The pass over one layer, forward and backward, then takes this part of the time of
 torch's own choice (float32, one thread of an AVX-512 server, processor time, best
-of five; the last column is the alternative of two overlapping slabs as a batch):
+of five):
 
-================  ===========  =========
-channels, size    this module  two slabs
-================  ===========  =========
-8 to 8, 48^3      0.12         0.10
-32 to 32, 24^3    0.13         0.14
-64 to 64, 12^3    0.19         0.28
-64 to 64, 6^3     0.46         0.44
-8 to 16, 48^3 /2  0.52         (stride 2: not measured)
-36 to 16, 48^3    (above the threshold: torch's own choice is kept)
-================  ===========  =========
+================  ================================================
+channels, size    part of the time
+================  ================================================
+8 to 8, 48^3      0.12
+32 to 32, 24^3    0.13
+64 to 64, 12^3    0.19
+64 to 64, 6^3     0.46
+8 to 16, 48^3 /2  0.52
+36 to 16, 48^3    1: above the threshold torch's choice is kept
+================  ================================================
 
 Kernels of a single voxel gain nothing (0.9 to 1.5 as a matrix product) and stay
 torch's as well.
