@@ -149,6 +149,7 @@ def test_finish_amid_the_weights_keeps_the_best_of_those_solved(small):
     assert volume.notes['iterations'] == 250
     assert [w for w, _ in volume.notes['weight_curve']] == list(WEIGHTS[:2])
     assert volume.notes['returned_iteration'] in (100, 200)
+    assert 'of the 2 tried predicts' in volume.notes['stopping']
     assert observer.total == 800
 
 

@@ -55,7 +55,8 @@ def _advice(step: Reconstruction, maps: MapSeries, free: int) -> str:
 def _lighter_preset(step: Reconstruction, maps: MapSeries, free: int) -> str | None:
     presets = next((p.choices for p in step.parameters() if p.name == 'preset'), ())
     for preset in presets:
-        values: dict[str, Any] = {'preset': preset, 'thickness': step.thickness, 'beyond_field': step.beyond_field}
+        kept = ('thickness', 'beyond_field', 'device')
+        values: dict[str, Any] = {'preset': preset, **{name: getattr(step, name) for name in kept}}
         if preset != getattr(step, 'preset', None) and type(step)(**values).memory_bytes(maps) <= free:
             return str(preset)
     return None

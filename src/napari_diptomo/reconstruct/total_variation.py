@@ -189,5 +189,6 @@ class _Course:
         }
         if self.step.choose_weight:
             notes['weight_curve'] = [list(point) for point in self.curve]
-            notes['stopping'] = f'weight {best.weight:g} predicts the held-out counts best; {best.stopping}'
+            tried = '' if len(self.curve) == len(WEIGHTS) else f' of the {len(self.curve)} tried'
+            notes['stopping'] = f'weight {best.weight:g}{tried} predicts the held-out counts best; {best.stopping}'
         return notes
