@@ -141,6 +141,8 @@ def test_batch_normalisation_of_one_voxel_is_refused_in_a_sentence(maps):
 def test_wrong_parameters_are_one_sentence():
     with pytest.raises(InputError, match='iterations'):
         DIPmTV(iterations=0)
+    with pytest.raises(InputError, match='set holdout to 0'):
+        DIPmTV(stopping='held-out', holdout=0)
     with pytest.raises(InputError, match='skip'):
         DIPmTV(widths=(8, 8, 8, 8, 8))
 

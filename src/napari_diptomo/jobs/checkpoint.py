@@ -22,7 +22,7 @@ import numpy as np
 
 from napari_diptomo.series import InputError, MapSeries, Recipe, Volume
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 class Checkpoint:

@@ -184,6 +184,10 @@ class DIPmTV(Reconstruction):
             raise ValueError('densities of pure elements are positive numbers')
         if not self.widths or len(self.widths) > len(self.skips):
             raise ValueError('give one skip width for each level of the network')
+        if self.stopping == 'held-out' and not self.holdout:
+            raise ValueError(
+                'held-out counts can only decide where some are held out; set holdout to 0.1, or stopping to auto'
+            )
         if self.ensemble > 1 and not self.holdout:
             raise ValueError('error bars come from held-out counts; set holdout to 0.1, or ensemble to 1')
         return self

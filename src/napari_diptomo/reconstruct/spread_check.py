@@ -77,7 +77,7 @@ class SpreadCheck:
             return Calibration(jackknife**0.5, 0.0, 'jackknife over the data left out')
         squared, error = self._measured()
         if not squared > 0 or error > _TRUSTED * squared:
-            # Not known, but not larger than this either: a bar too long misleads nobody, a needlessly long one is no use.
+            # Rather too long a bar than too short, but the jackknife can be three times too long.
             bound = max(squared, 1 / members) + error
             if not bound < jackknife:
                 why = 'jackknife over the counts left out; they are too few to measure it'
