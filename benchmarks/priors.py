@@ -1,6 +1,6 @@
 """What prior knowledge is worth in DIPm-TV, and what it costs when it is wrong.
 
-Two random Ge-Sb-Te lamellae of 48^3 voxels, simulated on a grid twice as fine,
+Random Ge-Sb-Te lamellae of 48^3 voxels, simulated on a grid twice as fine,
 tilted over +-40 degrees in steps of 5, 30 counts at the brightest pixel,
 Poisson noise; preset `balanced`. Each kind of knowledge is given as it is, as
 it is found from the counts where that is possible, and wrong. The densities of the pure
@@ -188,7 +188,17 @@ def main() -> None:
     results = measure(options.results, options.size, options.seeds, options.only, changes)
     lines = table(results, options.seeds)
     text = ['# Prior knowledge', '', 'Written by `make bench ONLY=priors`; do not edit by hand.', '']
-    text += [(__doc__ or '').strip(), '', *lines, '', 'The slab as found from the counts, margin included:', '']
+    told = f'Means over lamella {", ".join(map(str, options.seeds))}; rows that were not run are left out.'
+    text += [
+        (__doc__ or '').strip(),
+        '',
+        told,
+        '',
+        *lines,
+        '',
+        'The slab as found from the counts, margin included:',
+        '',
+    ]
     text += found_slabs(results, options.size, options.seeds)
     options.docs.write_text('\n'.join(text) + '\n', encoding='utf-8')
     print('\n'.join(lines))
