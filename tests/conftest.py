@@ -13,6 +13,8 @@ from pathlib import Path
 os.environ.setdefault('QT_API', 'pyqt6')
 os.environ.setdefault('LIBGL_ALWAYS_SOFTWARE', '1')
 os.environ.setdefault('OMP_NUM_THREADS', '2')
+# Threads that spin while they wait stop everything on a busy machine.
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 os.environ.setdefault('MPLBACKEND', 'agg')
 os.environ['XDG_CONFIG_HOME'] = tempfile.mkdtemp(prefix='diptomo-test-config-')
 
