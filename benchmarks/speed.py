@@ -36,9 +36,8 @@ def iterations(size: int, repeats: int) -> dict[str, Any]:
     maps = sample(CASES['lamella 10'], size, 30, 0).maps
     fits = {preset: fit_of(DIPmTV(preset=preset), maps) for preset in PRESETS}
     fits |= {f'{p}, our kernels': fit_of(DIPmTV(preset=p, precision='bf16'), maps) for p in PUBLISHED}
-    balanced = fits['balanced']
     plain: dict[str, Any] = {f'{preset}, plain float32': plain_iteration(maps, preset) for preset in PUBLISHED}
-    seconds = seconds_of({'balanced, memory not kept': balanced.iterate, **plain}, repeats)
+    seconds = seconds_of(plain, repeats)
     with kept_memory(torch.device('cpu')):
         # As the product runs, see `fit_loop`.
         seconds = seconds_of({name: fit.iterate for name, fit in fits.items()}, repeats) | seconds
