@@ -163,7 +163,7 @@ class DIPmTV(Reconstruction):
     ensemble: int = param(
         1,
         'Fits with other random numbers and other counts held out; from two on the volume is their mean and comes with a '
-        'standard deviation. Five give usable error bars at five times the time.',
+        'standard deviation. Five give error bars that are rather too long than too short, at five times the time.',
         ge=1,
         le=20,
     )
