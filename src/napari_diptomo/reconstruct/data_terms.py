@@ -51,10 +51,15 @@ def held_out_term(problem: Problem, x: torch.Tensor, poisson: bool) -> float | N
     if problem.held_out is None:
         return None
     with torch.no_grad():
-        expected = problem.share * problem.expected(x)
-        if poisson:
-            return float(poisson_deviance(expected, problem.held_out, problem.mask))
-        return float(weighted_square(expected, problem.held_out, problem.share * problem.variance, problem.mask))
+        return held_out_deviance(problem, problem.expected(x), problem.held_out, poisson)
+
+
+def held_out_deviance(problem: Problem, expected: torch.Tensor, held_out: torch.Tensor, poisson: bool) -> float:
+    """Deviance per datum of the held-out share; ``expected`` is of the full exposure."""
+    model = problem.share * expected
+    if poisson:
+        return float(poisson_deviance(model, held_out, problem.mask))
+    return float(weighted_square(model, held_out, problem.share * problem.variance, problem.mask))
 
 
 def _masked_mean(each: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

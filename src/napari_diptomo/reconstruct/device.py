@@ -52,6 +52,11 @@ def widest_float(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == 'mps' else torch.float64
 
 
+def takes_bf16(precision: str, device: torch.device) -> bool:
+    """Whether a network computes in bfloat16: as the user says, or where it is fast."""
+    return precision == 'bf16' or (precision == 'auto' and fast_bf16(device))
+
+
 def fast_bf16(device: torch.device) -> bool:
     """Whether bfloat16 convolutions have hardware behind them; elsewhere they are emulated and slow."""
     if device.type == 'cuda':

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_diptomo.reconstruct.device import fast_bf16, pick
-from napari_diptomo.reconstruct.network import UNet
+from napari_diptomo.reconstruct.device import pick, takes_bf16
+from napari_diptomo.reconstruct.network import UNet, structure_of
 
 if TYPE_CHECKING:
     from napari_diptomo.reconstruct.dipm_tv import DIPmTV
@@ -31,20 +31,8 @@ _WEIGHTS = 10
 
 def network_bytes(step: DIPmTV, channels: int, voxels: float) -> float:
     """Bytes beside the volumes while the network is fitted to a volume of so many voxels."""
-    bf16 = step.precision == 'bf16' or (step.precision == 'auto' and fast_bf16(pick(step.device)))
-    size = 2 if bf16 else 4
-    structure = (
-        step.input_channels,
-        channels,
-        step.widths,
-        step.skips[: len(step.widths)],
-        step.normalisation,
-        step.head,
-        step.output,
-        step.padding,
-        step.layout,
-    )
-    kept, widest, weights = _activations(structure)
+    size = 2 if takes_bf16(step.precision, pick(step.device)) else 4
+    kept, widest, weights = _activations(structure_of(step, channels))
     per_voxel = size * (kept + _INPUTS * step.input_channels) + 4.0 * _GRADIENTS * widest
     return voxels * per_voxel + 4.0 * _WEIGHTS * weights
 

@@ -24,13 +24,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from napari_diptomo.reconstruct.convolution import Conv3d
+
+if TYPE_CHECKING:
+    from napari_diptomo.reconstruct.dipm_tv import DIPmTV
 
 _SLOPE = 0.2
 Padding = Literal['zeros', 'reflect']
@@ -133,6 +136,22 @@ class UNet(nn.Module):
             drawn = drawn + self.head(x)
         x = drawn[0].float()
         return F.softplus(x) if self.output == 'softplus' else F.leaky_relu(x, _SLOPE).square()
+
+
+def structure_of(step: DIPmTV, channels: int) -> tuple[Any, ...]:
+    """The arguments of `UNet` for a step and so many channels of the volume; hashable."""
+    return (
+        step.input_channels,
+        channels,
+        step.widths,
+        step.skips[: len(step.widths)],
+        step.normalisation,
+        step.head,
+        step.output,
+        step.padding,
+        step.layout,
+        step.coarse_share > 0,
+    )
 
 
 def upsample(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from napari_diptomo.reconstruct.data_terms import fit_term, is_poisson
-from napari_diptomo.reconstruct.device import fast_bf16
-from napari_diptomo.reconstruct.network import UNet
+from napari_diptomo.reconstruct.device import takes_bf16
+from napari_diptomo.reconstruct.network import UNet, structure_of
 from napari_diptomo.reconstruct.optimiser import optimisers
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.scale import channel_scale
@@ -40,22 +40,11 @@ class PriorFit:
         _check_depth(step, problem)
         self.step, self.problem = step, problem
         self.poisson = is_poisson(problem, step.data_term)
-        self.bf16 = step.precision == 'bf16' or (step.precision == 'auto' and fast_bf16(problem.device))
+        self.bf16 = takes_bf16(step.precision, problem.device)
         self.scale = _scale(step, problem)
         self._random = torch.Generator().manual_seed(step.seed)
         with _seeded(step.seed):
-            self.network = UNet(
-                step.input_channels,
-                problem.channels,
-                step.widths,
-                step.skips[: len(step.widths)],
-                step.normalisation,
-                step.head,
-                step.output,
-                step.padding,
-                step.layout,
-                step.coarse_share > 0,
-            ).to(problem.device)
+            self.network = UNet(*structure_of(step, problem.channels)).to(problem.device)
         self.type = torch.bfloat16 if self.bf16 else torch.float32
         self.z = self._noise().to(self.type)
         self._jitter = self._jitter_noise()

@@ -34,7 +34,7 @@ from typing import Any, Literal
 
 import torch
 
-from napari_diptomo.reconstruct.data_terms import fit_term, poisson_deviance, weighted_square
+from napari_diptomo.reconstruct.data_terms import fit_term, held_out_deviance
 from napari_diptomo.reconstruct.device import widest_float
 from napari_diptomo.reconstruct.discrepancy import noise_reached
 from napari_diptomo.reconstruct.problem import FLOOR, Problem
@@ -170,7 +170,7 @@ class Best:
             return None
         expected = problem.expected(x)
         if problem.held_out is not None:
-            self.validation = self._held_out_deviance(expected, problem.held_out)
+            self.validation = held_out_deviance(problem, expected, problem.held_out, self._poisson)
         if self.noise_reached is None and self.rule != 'last':
             fitted = float(fit_term(problem, expected, self._poisson))
             if noise_reached(problem, expected, fitted, self._poisson):
@@ -196,13 +196,6 @@ class Best:
         """Whether the iterate kept is further from the data than noise explains, where that is known."""
         known = self._poisson or self._problem.maps.variance is not None
         return known and (self.noise_reached is None or self.iteration < self.noise_reached)
-
-    def _held_out_deviance(self, expected: torch.Tensor, data: torch.Tensor) -> float:
-        problem = self._problem
-        model = problem.share * expected
-        if self._poisson:
-            return float(poisson_deviance(model, data, problem.mask))
-        return float(weighted_square(model, data, problem.share * problem.variance, problem.mask))
 
     def _gain(self, expected: torch.Tensor | None) -> tuple[float, float]:
         """Held-out deviance per datum of the best less that of this one, and the standard error of the difference."""
