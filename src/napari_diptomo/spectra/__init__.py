@@ -7,6 +7,7 @@ tables are first needed.
 from napari_diptomo.spectra._counts import sum_spectrum
 from napari_diptomo.spectra.edx import EDXMaps
 from napari_diptomo.spectra.lines import Detector, LineFamily, families_for, families_of
+from napari_diptomo.spectra.spectrum_model import SpectrumModel, spectrum_model
 from napari_diptomo.spectra.suggest import FoundElement, find_elements, suggest_elements
 
 __all__ = [
@@ -14,9 +15,11 @@ __all__ = [
     'EDXMaps',
     'FoundElement',
     'LineFamily',
+    'SpectrumModel',
     'families_for',
     'families_of',
     'find_elements',
+    'spectrum_model',
     'suggest_elements',
     'sum_spectrum',
 ]

@@ -21,9 +21,7 @@ into a neighbour's map.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -31,15 +29,13 @@ from scipy import sparse
 from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries, Step, Watch, param
 from napari_diptomo.series.noise import neighbours
 from napari_diptomo.spectra._counts import counts_of
-from napari_diptomo.spectra.lines import Detector, LineFamily, families_for, families_of
-from napari_diptomo.spectra.suggest import find_elements, survey
-from napari_diptomo.spectra.sum_fit import SumFit, background_shapes, line_shapes, solve
+from napari_diptomo.spectra.lines import LineFamily, families_for
+from napari_diptomo.spectra.spectrum_model import ends_of, spectrum_model
+from napari_diptomo.spectra.suggest import survey
 from napari_diptomo.spectra.window import Window
 
 #: The variance is averaged over this many pixels and floored at this share of the tilt's mean.
 _SMOOTH_PIXELS, _LEAST_VARIANCE = 2.0, 0.05
-#: A family nobody asked for is fitted along from this share of the strongest one's counts.
-_LEAST_SHARE = 1e-3
 
 
 class EDXMaps(Step):
@@ -91,7 +87,7 @@ class EDXMaps(Step):
         _check_counts(sums, data, window)
         if not wanted:
             raise InputError(self._which(sums.sum(axis=0), window))
-        model = _model(sums.sum(axis=0), window, wanted, self.calibrate)
+        model = spectrum_model(sums.sum(axis=0), window, wanted, self.calibrate)
 
         shape = (len(wanted), *data.counts.shape[:3])
         maps, variance = np.empty(shape, np.float32), np.empty(shape, np.float32)
@@ -125,7 +121,7 @@ class EDXMaps(Step):
         for name in self.lines:
             if '_' not in name:
                 raise InputError(f'{name} is not the name of a line family; write it as Ge_K, Sb_L or Pt_M.')
-        families = families_for(names, *_ends(window), window.beam_energy)
+        families = families_for(names, *ends_of(window), window.beam_energy)
         for i, family in enumerate(families):
             if family in families[:i]:
                 raise InputError(f'{names[i]} asks for {family.name} a second time; name each family once.')
@@ -138,78 +134,8 @@ class EDXMaps(Step):
         return 'No elements are chosen; ' + (f'the spectra show {seen}: choose among them.' if seen else 'name some.')
 
 
-@dataclass(frozen=True, eq=False)
-class _Model:
-    """Shapes of everything that is fitted; the first ``wanted`` families are mapped."""
-
-    window: Window
-    detector: Detector
-    families: tuple[LineFamily, ...]
-    wanted: int
-    shapes: np.ndarray
-    smooth: np.ndarray
-
-    def fit(self, spectrum: np.ndarray) -> SumFit:
-        return solve(spectrum, self.shapes, self.smooth)
-
-    def operator(self, fit: SumFit, order: int) -> np.ndarray:
-        """W, (wanted, energy)."""
-        place = np.log(self.window.energy)
-        place = 2 * (place - place[0]) / (place[-1] - place[0]) - 1
-        background = fit.background / max(fit.background.sum(), 1e-12)
-        columns = np.hstack([self.shapes, background[:, None] * place[:, None] ** np.arange(order + 1)])
-        columns = columns / np.maximum(np.linalg.norm(columns, axis=0), 1e-300)
-        weights = 1 / np.maximum(fit.model, 1e-3 * fit.model.mean())
-        weighted = columns * np.sqrt(weights)[:, None]
-        inverse = np.linalg.pinv(weighted, rcond=1e-6)
-        scale = np.linalg.norm(self.shapes, axis=0)
-        return (inverse * np.sqrt(weights))[: self.wanted] / scale[: self.wanted, None]
-
-    def notes(self, names: Sequence[str], chi2: list[float]) -> dict[str, Any]:
-        families = [family.name for family in self.families]
-        return {
-            'lines': dict(zip(names, families, strict=False)),
-            'also_fitted': families[self.wanted :],
-            'energy_range_keV': [round(end, 4) for end in _ends(self.window)],
-            'calibration': {
-                'offset_keV': round(float(self.detector.offset), 5),
-                'gain': round(float(self.detector.gain), 6),
-                'bend_keV': round(float(self.detector.bend), 5),
-                'tail': round(float(self.detector.tail), 4),
-                'resolution_eV': round(float(self.detector.resolution), 2),
-            },
-            'chi2': chi2,
-        }
-
-
-def _model(spectrum: np.ndarray, window: Window, wanted: tuple[LineFamily, ...], refine: bool) -> _Model:
-    energy, beam_energy = window.energy, window.beam_energy
-    if refine:
-        detector, found = survey(energy, spectrum, window.detector, beam_energy, wanted)
-    else:
-        detector, found = window.detector, find_elements(energy, spectrum, window.detector, beam_energy)
-    present = dict.fromkeys([family.element for family in wanted] + [f.element for f in found])
-    along = [
-        family
-        for element in present
-        for family in families_of(element, *_ends(window), beam_energy)
-        if family not in wanted
-    ]
-    families = (*wanted, *along)
-    smooth = background_shapes(energy, detector, beam_energy)
-    counts = solve(spectrum, line_shapes(energy, families, detector), smooth).counts
-    # What the sum spectrum does not show would only add its noise to its neighbours.
-    worth = [i < len(wanted) or counts[i] > _LEAST_SHARE * counts.max() for i in range(len(families))]
-    families = tuple(family for family, keep in zip(families, worth, strict=True) if keep)
-    return _Model(window, detector, families, len(wanted), line_shapes(energy, families, detector), smooth)
-
-
-def _ends(window: Window) -> tuple[float, float]:
-    return float(window.energy[0]), float(window.energy[-1])
-
-
 def _check_counts(sums: np.ndarray, series: SpectralTiltSeries, window: Window) -> None:
-    low, high = _ends(window)
+    low, high = ends_of(window)
     if not sums.any():
         raise InputError(f'The spectra hold no counts between {low:.2f} and {high:.2f} keV; check the files.')
     for t in np.flatnonzero(sums.sum(axis=1) == 0):

@@ -1,0 +1,131 @@
+"""What the spectra of a series are made of: line families, background shapes, a calibrated detector.
+
+Every element that the sum spectrum shows is fitted along, wanted or not: the
+copper of the grid, the platinum strap, the gallium of the beam must not leak
+into a neighbour's map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_diptomo.spectra.lines import Detector, LineFamily, families_of
+from napari_diptomo.spectra.suggest import find_elements, survey
+from napari_diptomo.spectra.sum_fit import SumFit, background_shapes, line_shapes, solve
+from napari_diptomo.spectra.window import Window
+
+#: A family nobody asked for is fitted along from this share of the strongest one's counts.
+_LEAST_SHARE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class SpectrumModel:
+    """Shapes of everything that is fitted.
+
+    Attributes
+    ----------
+    window : Window
+        Energies, beam.
+    detector : Detector
+        Calibrated.
+    families : tuple of LineFamily
+        The wanted ones first, then what the spectra show beside them.
+    wanted : int
+        How many of the families are mapped.
+    shapes : ndarray (energy, family)
+        Probability of each channel for one photon of a family.
+    smooth : ndarray (energy, shape)
+        Non-negative shapes that span the background; each sums to one.
+    """
+
+    window: Window
+    detector: Detector
+    families: tuple[LineFamily, ...]
+    wanted: int
+    shapes: np.ndarray
+    smooth: np.ndarray
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the families, e.g. ``'Ge_K'``."""
+        return tuple(family.name for family in self.families)
+
+    def fit(self, spectrum: np.ndarray) -> SumFit:
+        """Fit a sum spectrum, (energy,) on the channels of the window."""
+        return solve(spectrum, self.shapes, self.smooth)
+
+    def operator(self, fit: SumFit, order: int) -> np.ndarray:
+        """W of the linear fit, (wanted, energy); ``order`` is the freedom of the background at a pixel."""
+        place = np.log(self.window.energy)
+        place = 2 * (place - place[0]) / (place[-1] - place[0]) - 1
+        background = fit.background / max(fit.background.sum(), 1e-12)
+        columns = np.hstack([self.shapes, background[:, None] * place[:, None] ** np.arange(order + 1)])
+        columns = columns / np.maximum(np.linalg.norm(columns, axis=0), 1e-300)
+        weights = 1 / np.maximum(fit.model, 1e-3 * fit.model.mean())
+        weighted = columns * np.sqrt(weights)[:, None]
+        inverse = np.linalg.pinv(weighted, rcond=1e-6)
+        scale = np.linalg.norm(self.shapes, axis=0)
+        return (inverse * np.sqrt(weights))[: self.wanted] / scale[: self.wanted, None]
+
+    def notes(self, names: Sequence[str], chi2: list[float]) -> dict[str, Any]:
+        """What a map series tells of its fit; ``names`` are those of its channels, ``chi2`` by tilt."""
+        families = list(self.names)
+        return {
+            'lines': dict(zip(names, families, strict=False)),
+            'also_fitted': families[self.wanted :],
+            'energy_range_keV': [round(end, 4) for end in ends_of(self.window)],
+            'calibration': {
+                'offset_keV': round(float(self.detector.offset), 5),
+                'gain': round(float(self.detector.gain), 6),
+                'bend_keV': round(float(self.detector.bend), 5),
+                'tail': round(float(self.detector.tail), 4),
+                'resolution_eV': round(float(self.detector.resolution), 2),
+            },
+            'chi2': chi2,
+        }
+
+
+def spectrum_model(
+    spectrum: np.ndarray, window: Window, wanted: tuple[LineFamily, ...], calibrate: bool = True
+) -> SpectrumModel:
+    """What a series needs to be fitted with, found on its sum spectrum.
+
+    Parameters
+    ----------
+    spectrum : ndarray (energy,)
+        Sum over all pixels and tilts, on the channels of ``window``, counts.
+    window : Window
+        Energies, detector, beam.
+    wanted : tuple of LineFamily
+        To be mapped; what else the spectrum shows is fitted along.
+    calibrate : bool
+        Refine energy scale and resolution first.
+    """
+    energy, beam_energy = window.energy, window.beam_energy
+    if calibrate:
+        detector, found = survey(energy, spectrum, window.detector, beam_energy, wanted)
+    else:
+        detector, found = window.detector, find_elements(energy, spectrum, window.detector, beam_energy)
+    present = dict.fromkeys([family.element for family in wanted] + [f.element for f in found])
+    along = [
+        family
+        for element in present
+        for family in families_of(element, *ends_of(window), beam_energy)
+        if family not in wanted
+    ]
+    families = (*wanted, *along)
+    smooth = background_shapes(energy, detector, beam_energy)
+    counts = solve(spectrum, line_shapes(energy, families, detector), smooth).counts
+    # What the sum spectrum does not show would only add its noise to its neighbours.
+    worth = [i < len(wanted) or counts[i] > _LEAST_SHARE * counts.max() for i in range(len(families))]
+    families = tuple(family for family, keep in zip(families, worth, strict=True) if keep)
+    return SpectrumModel(window, detector, families, len(wanted), line_shapes(energy, families, detector), smooth)
+
+
+def ends_of(window: Window) -> tuple[float, float]:
+    """Lowest and highest energy of a window, keV."""
+    return float(window.energy[0]), float(window.energy[-1])
