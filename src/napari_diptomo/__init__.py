@@ -29,6 +29,7 @@ _HOMES = {
     'PoissonEM': 'reconstruct',
     'TotalVariation': 'reconstruct',
     'DIPmTV': 'reconstruct',
+    'Composition': 'assess',
     'run': 'jobs',
 }
 

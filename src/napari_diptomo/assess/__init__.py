@@ -2,6 +2,7 @@
 
 from napari_diptomo.assess.agreement import count_ceiling, half_ceiling, projection_correlation
 from napari_diptomo.assess.calibration import SpreadQuality, away_from_edges, band, judge_spread, reliability
+from napari_diptomo.assess.composition import Composition
 from napari_diptomo.assess.quality import CompositionError, compare, composition_error, psnr, ssim
 from napari_diptomo.assess.resolution import (
     FSC,
@@ -15,6 +16,7 @@ from napari_diptomo.assess.resolution import (
 
 __all__ = [
     'FSC',
+    'Composition',
     'CompositionError',
     'SpreadQuality',
     'WedgeFSC',

@@ -1,0 +1,181 @@
+r"""Composition: what every voxel consists of, in atomic or weight percent.
+
+A voxel emits I_c counts in the line family of element c. Cliff and Lorimer
+(J. Microsc. 103 (1975) 203) take the amounts of mass in proportion to k_c I_c:
+
+    w_c = k_c I_c / S,    S = sum_c k_c I_c,
+
+with k-factors relative to whatever element. Watanabe and Williams (J. Microsc.
+221 (2006) 89) take zeta-factors for them, which are absolute: with D electrons
+per pixel S / D is the mass thickness of the voxel, and over its size the
+density. Atomic percent divide k_c I_c by the atomic weights.
+
+The errors sigma_c of the I_c are propagated to first order: a fraction
+f_c = a_c I_c / S has
+
+    var f_c = ((1 - 2 f_c) a_c^2 sigma_c^2 + f_c^2 sum_d a_d^2 sigma_d^2) / S^2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import model_validator
+
+from napari_diptomo.assess._fractions import fractions, pooled
+from napari_diptomo.series import InputError, Observer, Step, Volume, param
+
+
+class Composition(Step):
+    """Turn the counts of a volume into atomic or weight percent.
+
+    Voxels whose counts cannot carry a number are masked: zero in every
+    channel, and so is their ``std``. Elsewhere the channels add up to 100, and
+    where next to nothing of an element is they scatter about zero and may be
+    negative.
+    """
+
+    title: ClassVar[str] = 'Composition'
+    leading: ClassVar[tuple[str, ...]] = ('method', 'unit', 'k_factors', 'zeta_factors')
+
+    method: Literal['Cliff-Lorimer', 'zeta'] = param(
+        'Cliff-Lorimer',
+        'Cliff-Lorimer needs ratios of k-factors only; zeta needs zeta-factors and the dose, and gives the density as well.',
+    )
+    unit: Literal['at.%', 'wt.%'] = param('at.%', 'Percent of the atoms or of the mass.')
+    k_factors: tuple[float, ...] = param(
+        (),
+        'k-factors by mass of the whole line families, one per channel in the order of the channels; only their ratios '
+        'count. Empty: from the table, else calculated, to 10-20 %.',
+    )
+    zeta_factors: tuple[float, ...] = param(
+        (),
+        'Zeta-factors of the whole line families, one per channel in the order of the channels. Empty: from the table, '
+        'else calculated from the solid angle.',
+        unit='kg/m^2',
+    )
+    factor_table: str = param(
+        '',
+        'File with your own factors (.csv or .json): line family, factor; for example Ge_K, 1.32. Used where no factors '
+        'are typed.',
+        advanced=True,
+    )
+    factor_error: float | None = param(
+        None,
+        'Relative error of the factors, told with the result; auto: 0.15 for calculated ones, 0 for your own.',
+        ge=0.0,
+        lt=1.0,
+        advanced=True,
+    )
+    lines: tuple[str, ...] = param(
+        (),
+        'Line families of the channels, e.g. Ge_K, Sb_L, Te_L; empty: as the maps tell.',
+        advanced=True,
+    )
+    beam_energy: float | None = param(
+        None, 'For calculated factors; auto: as the maps tell, else 200.', unit='keV', ge=10.0, le=1000.0, advanced=True
+    )
+    electrons: float | None = param(
+        None,
+        'For zeta: electrons per pixel and tilt, of the pixels as they were binned; auto: from current and live time.',
+        gt=0.0,
+        advanced=True,
+    )
+    beam_current: float | None = param(None, 'For zeta: beam current.', unit='nA', gt=0.0, advanced=True)
+    live_time: float | None = param(
+        None,
+        'For zeta: live time per pixel and tilt, of the pixels as they were binned.',
+        unit='s',
+        gt=0.0,
+        advanced=True,
+    )
+    solid_angle: float | None = param(
+        None,
+        'For calculated zeta-factors: solid angle of all detectors together.',
+        unit='sr',
+        gt=0.0,
+        lt=6.3,
+        advanced=True,
+    )
+    with_density: bool = param(False, 'For zeta: adds a channel named density, in g/cm^3.', advanced=True)
+    smooth: float = param(
+        1.0,
+        'Counts are pooled by a Gaussian of this width (sigma) before ratios are taken: less noise, and a composition '
+        'no sharper than 2.4 times as wide; 0 takes voxels as they are.',
+        unit='voxels',
+        ge=0.0,
+        le=10.0,
+    )
+    largest_error: float = param(
+        0.1,
+        'Voxels are masked where the relative error of their pooled counts, all channels together, exceeds this.',
+        gt=0.0,
+        le=1.0,
+    )
+    least_counts: float | None = param(
+        None,
+        'Voxels are masked where their pooled counts per tilt, all channels together, are fewer; auto: by the largest '
+        'error and the least share.',
+        ge=0.0,
+    )
+    least_share: float = param(
+        0.1,
+        'Voxels are masked where their pooled counts are less than this share of those of the brightest voxels: there is '
+        'no specimen but what the missing wedge smeared out.',
+        ge=0.0,
+        lt=1.0,
+        advanced=True,
+    )
+    absorption: bool = param(
+        False,
+        'Correct for the absorption of soft lines on their way through the volume to the detectors; needs the density.',
+        advanced=True,
+    )
+    density: float | None = param(
+        None,
+        'Density of the specimen, for the absorption; auto: from the zeta-factors.',
+        unit='g/cm^3',
+        gt=0.0,
+        lt=25.0,
+        advanced=True,
+    )
+    elevation: float = param(
+        18.0,
+        'Angle of the detectors above the plane of the untilted specimen, for the absorption.',
+        unit='deg',
+        gt=0.0,
+        le=90.0,
+        advanced=True,
+    )
+    azimuths: tuple[float, ...] = param(
+        (45.0, 135.0, 225.0, 315.0),
+        'Directions of the detectors about the beam, from the x axis towards y (the tilt axis), for the absorption.',
+        unit='deg',
+        advanced=True,
+    )
+
+    @model_validator(mode='after')
+    def _factors_are_sound(self) -> Self:
+        for name in ('k_factors', 'zeta_factors'):
+            if any(not 0 < factor < float('inf') for factor in getattr(self, name)):
+                raise ValueError(f'{name.replace("_f", "-f")} must be positive numbers')
+        if self.with_density and self.method != 'zeta':
+            raise ValueError('the density needs the method zeta')
+        if self.absorption and not self.azimuths:
+            raise ValueError('the absorption needs the direction of at least one detector')
+        return self
+
+    def _run(self, data: Volume, observer: Observer | None) -> Volume:
+        if len(data.channels) < 2:
+            raise InputError('A composition needs at least two elements, this volume has one; map more elements.')
+        factors = np.array(self.k_factors)
+        if len(factors) != len(data.channels):
+            raise InputError(
+                f'There are {len(factors)} k-factors for {len(data.channels)} channels; give one for each.'
+            )
+        counts = pooled(data.data, self.smooth)
+        error = pooled(data.std, self.smooth) if data.std is not None else np.zeros_like(counts)
+        shares, spread = fractions(counts * factors[:, None, None, None], error * factors[:, None, None, None])
+        return replace(data, data=100 * shares, std=100 * spread, notes={**data.notes, 'method': self.title})
