@@ -6,6 +6,7 @@ tables are first needed.
 
 from napari_diptomo.spectra._counts import sum_spectrum
 from napari_diptomo.spectra.edx import EDXMaps
+from napari_diptomo.spectra.explain import Explained, explain
 from napari_diptomo.spectra.lines import Detector, LineFamily, families_for, families_of
 from napari_diptomo.spectra.spectrum_model import SpectrumModel, spectrum_model
 from napari_diptomo.spectra.suggest import FoundElement, find_elements, suggest_elements
@@ -13,9 +14,11 @@ from napari_diptomo.spectra.suggest import FoundElement, find_elements, suggest_
 __all__ = [
     'Detector',
     'EDXMaps',
+    'Explained',
     'FoundElement',
     'LineFamily',
     'SpectrumModel',
+    'explain',
     'families_for',
     'families_of',
     'find_elements',

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from napari_diptomo.spectra.lines import Detector, LineFamily, families_of
-from napari_diptomo.spectra.suggest import find_elements, survey
+from napari_diptomo.spectra.suggest import FoundElement, find_elements, survey
 from napari_diptomo.spectra.sum_fit import SumFit, background_shapes, line_shapes, solve
 from napari_diptomo.spectra.window import Window
 
@@ -106,10 +107,9 @@ def spectrum_model(
         Refine energy scale and resolution first.
     """
     energy, beam_energy = window.energy, window.beam_energy
-    if calibrate:
-        detector, found = survey(energy, spectrum, window.detector, beam_energy, wanted)
-    else:
-        detector, found = window.detector, find_elements(energy, spectrum, window.detector, beam_energy)
+    detector, found = _surveyed(
+        energy.tobytes(), np.asarray(spectrum, float).tobytes(), window.detector, beam_energy, calibrate
+    )
     present = dict.fromkeys([family.element for family in wanted] + [f.element for f in found])
     along = [
         family
@@ -121,9 +121,18 @@ def spectrum_model(
     smooth = background_shapes(energy, detector, beam_energy)
     counts = solve(spectrum, line_shapes(energy, families, detector), smooth).counts
     # What the sum spectrum does not show would only add its noise to its neighbours.
-    worth = [i < len(wanted) or counts[i] > _LEAST_SHARE * counts.max() for i in range(len(families))]
+    worth = [i < len(wanted) or counts[i] > _LEAST_SHARE * counts.max(initial=0.0) for i in range(len(families))]
     families = tuple(family for family, keep in zip(families, worth, strict=True) if keep)
     return SpectrumModel(window, detector, families, len(wanted), line_shapes(energy, families, detector), smooth)
+
+
+@lru_cache(maxsize=16)
+def _surveyed(
+    energy: bytes, spectrum: bytes, detector: Detector, beam_energy: float, calibrate: bool
+) -> tuple[Detector, tuple[FoundElement, ...]]:
+    """The survey takes seconds and does not depend on what is wanted, so one serves every choice of elements."""
+    look = survey if calibrate else lambda *seen: (detector, find_elements(*seen))
+    return look(np.frombuffer(energy), np.frombuffer(spectrum), detector, beam_energy)
 
 
 def ends_of(window: Window) -> tuple[float, float]:
