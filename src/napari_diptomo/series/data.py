@@ -188,6 +188,27 @@ class MapSeries:
         }
         return replace(self, channels=tuple(channels), **parts)
 
+    def unmixed(self) -> MapSeries:
+        """Maps of the channels where ``data`` are windows, the series itself where they are not.
+
+        For looking, aligning and comparing; a reconstruction takes the windows.
+
+        Returns
+        -------
+        MapSeries
+            Counts of whole families (channel, tilt, y, x) with their variance:
+            weighted least squares at every pixel, background and gain taken
+            out, held-out part likewise; see `napari_diptomo.series.unmixing`.
+
+        Raises
+        ------
+        InputError
+            The windows cannot tell the channels apart.
+        """
+        from napari_diptomo.series.unmixing import unmixed
+
+        return unmixed(self)
+
     def save(self, path: Any) -> Any:
         """Write as ``.hspy`` without loss; see `napari_diptomo.series.save`."""
         from napari_diptomo.series import save
