@@ -1,6 +1,7 @@
 """Phantoms and spectra with a known truth, for sample data, tests and benchmarks."""
 
 from napari_diptomo.simulate.edx import SimulatedSpectra, demo_series, edx_tilt_series, line_shape
+from napari_diptomo.simulate.edx_dose import counts_from_dose
 from napari_diptomo.simulate.phantoms import GST_PHASES, Phantom, edx_phantom, eels_phantom, lamella, lamella_frame
 from napari_diptomo.simulate.projections import Simulated, project, tilt_series
 
@@ -9,6 +10,7 @@ __all__ = [
     'Phantom',
     'Simulated',
     'SimulatedSpectra',
+    'counts_from_dose',
     'demo_series',
     'edx_phantom',
     'edx_tilt_series',

@@ -2,76 +2,40 @@
 
 Expected spectrum of a pixel at tilt t:
 
-    sum_c n_c f_c(E)            characteristic families, n_c counts
-    + b m K(E)                  bremsstrahlung, proportional to mass thickness m
-    + s (1 + 2 (t/40)^2) g(E)   copper of grid and holder, rising with tilt
-    + z exp(-E^2 / 2 sigma^2)   the zero-strobe peak of a silicon drift detector
+    g(t) [ sum_f n_f T_f f(E)  +  b m K(E) ]   families and bremsstrahlung of the specimen
+    + s (1 + r (t/40)^2) c(E)                  copper and titanium of grid and holder, rising with tilt
+    + z exp(-E^2 / 2 sigma^2)                  the zero-strobe peak of a silicon drift detector
+    + p N (S * S)(E)                           photons counted two at a time
 
-and the counts are Poisson. The line shape is a Gaussian whose width follows
-FWHM(E)^2 = FWHM(Mn-Ka)^2 + 2.5 (E - E(Mn-Ka)), in eV, the relation of eXSpy.
-Lines, yields and the Ge-L absorption are those of a Ge-Sb-Te film at 200 kV
-with 18 degrees take-off; the rise of the stray copper with tilt is that of a
-measured series (openNCEM).
-
-The tables here are the simulator's own: a fit that is tested on these
-spectra brings its own tables.
+and the counts are Poisson. T_f is what the specimen lets out of a family, g
+what the holder does not hide from the detectors, m the mass thickness, S the
+spectrum that arrives. The rise of the stray signal with tilt and the dips of g
+at plus and minus the take-off angle are those of a measured series (openNCEM).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import erf
 
 from napari_diptomo.series import InputError, SpectralTiltSeries, Volume
+from napari_diptomo.simulate.edx_detector import bremsstrahlung, line_shape, pile_up, shadowing, stray, with_escape
+from napari_diptomo.simulate.edx_dose import counts_per_areal_atom, known, mass_per_area, transmission
+from napari_diptomo.simulate.edx_tables import ELEMENTS, GST_ATOMS_PER_NM3, LINES, line_energy, mass_absorption
 from napari_diptomo.simulate.phantoms import Phantom, lamella
 from napari_diptomo.simulate.projections import project
 
-#: Lines of each family: energy in keV and relative weight.
-LINES: dict[str, tuple[tuple[float, float], ...]] = {
-    'O_K': ((0.5249, 1.0),),
-    'Si_K': ((1.7397, 1.0), (1.8389, 0.0278)),
-    'Fe_K': ((6.4039, 1.0), (7.0580, 0.1272)),
-    'Fe_L': ((0.7045, 1.0), (0.6282, 0.1253), (0.6152, 0.3086), (0.7921, 0.0245)),
-    'Cu_K': ((8.0478, 1.0), (8.9053, 0.1316)),
-    'Cu_L': ((0.9295, 1.0), (0.9494, 0.0320), (0.8312, 0.0198), (0.8113, 0.0840), (1.0225, 0.0011)),
-    'Ge_K': ((9.8864, 1.0), (10.9823, 0.1322)),
-    'Ge_L': ((1.1880, 1.0), (1.2191, 0.1670), (1.0678, 0.02), (1.0367, 0.0511), (1.2935, 0.0443)),
-    'Sb_L': (
-        (3.6047, 1.0),
-        (3.8435, 0.4276),
-        (4.1008, 0.1556),
-        (3.8864, 0.0932),
-        (3.4367, 0.0155),
-        (3.1885, 0.0419),
-        (3.9327, 0.1510),
-        (4.5999, 0.0321),
-        (4.3490, 0.0606),
-    ),
-    'Te_L': (
-        (3.7693, 1.0),
-        (4.0295, 0.4318),
-        (4.3016, 0.1627),
-        (4.0695, 0.0906),
-        (3.6060, 0.0154),
-        (3.3354, 0.0419),
-        (4.1205, 0.1458),
-        (4.8290, 0.0317),
-        (4.5722, 0.0638),
-    ),
-}
-#: Family that is mapped per element, counts per atom relative to Sb-L (200 kV), atomic number.
-ELEMENTS: dict[str, tuple[str, float, int]] = {
-    'Ge': ('Ge_K', 0.42, 32),
-    'Sb': ('Sb_L', 1.0, 51),
-    'Te': ('Te_L', 0.87, 52),
-}
-_GE_L_PER_K = 2.1
-_GE_L_ABSORPTION = 0.22
-_E_MN = 5.8987
+__all__ = ['LINES', 'SimulatedSpectra', 'bremsstrahlung', 'demo_series', 'edx_tilt_series', 'line_shape']
+
+#: Share of Ge-L that a film of 50 nm keeps, for series of which only the peak counts are given.
+_FILM_LOSS = 0.22
+#: Rise of the stray K lines from 0 to 40 degrees, and L photons per K photon.
+_STRAY = {'Cu': (2.0, 1.2), 'Ti': (4.0, 0.5)}
+#: Channels below 0 keV.
+_ZERO = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,52 +47,24 @@ class SimulatedSpectra:
     series : SpectralTiltSeries
         The counts, with HAADF images.
     truth : Volume
-        Counts of each element's family per voxel of path.
+        Counts of each element's family per voxel of path, before absorption
+        and shadowing.
     clean : ndarray (channel, tilt, y, x), float32
-        Expected counts of each element's family.
+        Expected counts of each element's family as they were counted.
     shifts : ndarray (tilt, 2)
         Where the specimen sits in each image, pixels (y, x).
+    gain : ndarray (tilt,)
+        Share of the specimen's photons that the detectors see.
+    stray : mapping of str to ndarray (tilt,)
+        Expected counts per pixel of the K family of Cu and Ti from grid and holder.
     """
 
     series: SpectralTiltSeries
     truth: Volume
     clean: np.ndarray
     shifts: np.ndarray
-
-
-def line_shape(energy: np.ndarray, lines: Sequence[tuple[float, float]], resolution: float = 130.0) -> np.ndarray:
-    """Probability of each channel for one photon of a family.
-
-    Parameters
-    ----------
-    energy : ndarray (energy,)
-        Channel centres, keV, equally spaced.
-    lines : sequence of (energy in keV, weight)
-        The family.
-    resolution : float
-        FWHM at Mn-Ka, eV.
-
-    Returns
-    -------
-    ndarray (energy,)
-        Sums to one where the axis holds the whole family.
-    """
-    step = energy[1] - energy[0]
-    edges = np.append(energy - step / 2, energy[-1] + step / 2)
-    total = sum(weight for _, weight in lines)
-    shape = np.zeros(len(energy))
-    for centre, weight in lines:
-        fwhm = np.sqrt(resolution**2 + 2.5e3 * (centre - _E_MN)) * 1e-3
-        sigma = fwhm / np.sqrt(8 * np.log(2))
-        shape += weight / total * np.diff(erf((edges - centre) / (np.sqrt(2) * sigma))) / 2
-    return shape
-
-
-def bremsstrahlung(energy: np.ndarray, beam_energy: float = 200.0) -> np.ndarray:
-    """Kramers' shape behind a thin window, normalised to one count, (energy,)."""
-    e = np.maximum(energy, 0.05)
-    shape = np.where(energy > 0.05, (beam_energy - e) / e * np.exp(-((0.45 / e) ** 3)), 0.0)
-    return shape / shape.sum()
+    gain: np.ndarray
+    stray: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def edx_tilt_series(
@@ -136,36 +72,55 @@ def edx_tilt_series(
     angles: ArrayLike,
     *,
     peak_counts: float = 30.0,
+    dose: float | None = None,
     seed: int = 0,
     jitter: float = 0.0,
     background: float = 1.0,
     stray_copper: float = 0.3,
+    stray_titanium: float = 0.0,
     zero_peak: float = 2.0,
+    shadow: float = 0.0,
+    take_off: float = 18.0,
+    escape: float = 0.0,
+    sum_peaks: float = 0.0,
     resolution: float = 130.0,
     channels: int = 1280,
     dispersion: float = 0.01,
     haadf_noise: float = 0.02,
 ) -> SimulatedSpectra:
-    """Spectrum images of a phantom of Ge, Sb and Te at every tilt.
+    """Spectrum images of a phantom of elements at every tilt.
 
     Parameters
     ----------
     phantom : Phantom
-        The specimen; its channels are elements of `ELEMENTS`.
+        The specimen; its channels are elements of `edx_tables.ELEMENTS`.
     angles : array-like (tilt,)
         Tilts, degrees.
     peak_counts : float
         Largest expected counts of a family over all channels, tilts, pixels.
+        Families that are mapped leave without loss, the others as from a film of 50 nm.
+    dose : float, optional
+        e-/A^2 PER TILT, in place of ``peak_counts``. The phantom's densities are
+        then in atoms of Ge2Sb2Te5 (`GST_ATOMS_PER_NM3`), its voxels in nm, and
+        every family is absorbed along the way out of each pixel.
     seed : int
         Of counting noise and jitter.
     jitter : float
         Largest displacement of an image along y and x, pixels; drawn uniformly.
     background : float
         Bremsstrahlung counts per characteristic count, over the specimen.
-    stray_copper : float
-        Counts of stray Cu-K per pixel at zero tilt.
+    stray_copper, stray_titanium : float
+        Counts of stray Cu-K and Ti-K per pixel at zero tilt.
     zero_peak : float
         Counts of the zero-strobe peak per pixel.
+    shadow : float
+        Share of the specimen's photons that the holder hides at a tilt of plus or minus the take-off angle.
+    take_off : float
+        Degrees.
+    escape : float
+        Share of the photons of 2 keV whose Si-K photon leaves the detector; about 0.018 in silicon.
+    sum_peaks : float
+        Share of the photons counted two at a time.
     resolution : float
         FWHM at Mn-Ka, eV.
     channels : int
@@ -183,43 +138,34 @@ def edx_tilt_series(
     Raises
     ------
     InputError
-        A channel of the phantom that the simulator has no lines for.
+        A channel of the phantom that the simulator has no lines for, or a dose that is not positive.
     """
-    unknown = [name for name in phantom.channels if name not in ELEMENTS]
-    if unknown:
-        raise InputError(f'The simulator has no lines of {unknown[0]}; it knows {", ".join(ELEMENTS)}.')
+    known(phantom.channels)
+    if dose is not None and not dose > 0:
+        raise InputError(f'The dose must be a positive number of electrons per square angstrom, not {dose}.')
     rng = np.random.default_rng(seed)
     angles = np.asarray(angles, float)
     shifts = rng.uniform(-jitter, jitter, (len(angles), 2))
     atoms = np.maximum(project(phantom, angles, shifts), 0)
-    yields = np.array([ELEMENTS[name][1] for name in phantom.channels], np.float32)
-    families = atoms * yields[:, None, None, None]
-    scale = np.float32(peak_counts / families.max())
-    clean = families * scale
-    mass = np.tensordot(_numbers(phantom), atoms, axes=1)
-    mass *= background * clean.sum() / mass.sum()
-
-    energy = (np.arange(channels) - 24) * dispersion
-    shapes = _shapes(phantom, energy, resolution)
-    counts = np.empty((len(angles), *clean.shape[2:], channels), np.uint8)
-    for t, angle in enumerate(angles):
-        amounts = _amounts(phantom, clean[:, t], mass[t], angle, stray_copper, zero_peak)
-        drawn = rng.poisson(np.tensordot(amounts, shapes, axes=(0, 0)))
-        if drawn.max() > np.iinfo(counts.dtype).max:
-            counts = counts.astype(np.uint16)
-        counts[t] = np.minimum(drawn, np.iinfo(counts.dtype).max)
+    gain = shadowing(angles, shadow, take_off)
+    specimen = _Specimen.of(phantom, atoms, angles, gain, peak_counts, dose, take_off, background)
+    strays = {
+        name: stray(angles, at_zero, _STRAY[name][0])
+        for name, at_zero in (('Cu', stray_copper), ('Ti', stray_titanium))
+    }
+    energy = (np.arange(channels) - _ZERO) * dispersion
+    expected = _expected(specimen, strays, zero_peak, sum_peaks, energy, resolution, escape)
     series = SpectralTiltSeries(
-        counts,
+        _draw(expected, (*atoms.shape[1:], channels), rng),
         energy,
         angles,
         phantom.voxel_size,
         haadf=_haadf(phantom, atoms, haadf_noise, rng),
-        metadata={'beam_energy': 200.0, 'energy_resolution_MnKa': resolution, 'elevation': 18.0},
+        metadata={'beam_energy': 200.0, 'energy_resolution_MnKa': resolution, 'elevation': take_off},
         angle_source='simulation',
     )
-    truth = phantom.truth
-    truth = replace(truth, data=truth.data * (yields * scale)[:, None, None, None])
-    return SimulatedSpectra(series, truth, clean, shifts)
+    truth = replace(phantom.truth, data=phantom.truth.data * specimen.scale[:, None, None, None])
+    return SimulatedSpectra(series, truth, specimen.clean, shifts, gain, strays)
 
 
 def demo_series(seed: int = 0, size: int = 48) -> SimulatedSpectra:
@@ -228,29 +174,122 @@ def demo_series(seed: int = 0, size: int = 48) -> SimulatedSpectra:
     return edx_tilt_series(phantom, np.arange(-40.0, 41.0, 5.0), seed=seed, jitter=2.0)
 
 
-def _numbers(phantom: Phantom) -> np.ndarray:
-    return np.array([ELEMENTS[name][2] for name in phantom.channels], np.float32)
+@dataclass(frozen=True, eq=False)
+class _Specimen:
+    """What the specimen sends into the detectors, per tilt and pixel.
+
+    Attributes
+    ----------
+    scale : ndarray (channel,), float32
+        Counts of the mapped family per unit of density and voxel.
+    clean : ndarray (channel, tilt, y, x), float32
+        Mapped families.
+    others : dict of str to ndarray (tilt, y, x)
+        Families of the same elements that are not mapped.
+    mass : ndarray (tilt, y, x)
+        Bremsstrahlung.
+    names : tuple of str
+        The mapped families.
+    """
+
+    scale: np.ndarray
+    clean: np.ndarray
+    others: dict[str, np.ndarray]
+    mass: np.ndarray
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        phantom: Phantom,
+        atoms: np.ndarray,
+        angles: np.ndarray,
+        gain: np.ndarray,
+        peak_counts: float,
+        dose: float | None,
+        take_off: float,
+        background: float,
+    ) -> _Specimen:
+        elements = [ELEMENTS[name] for name in phantom.channels]
+        names = tuple(element.mapped for element in elements)
+        yields = np.array([element.families[element.mapped] for element in elements], np.float32)
+        emitted = atoms * yields[:, None, None, None]
+        areal = GST_ATOMS_PER_NM3 * phantom.voxel_size
+        if dose is None:
+            unit = np.float32(peak_counts / (emitted * gain[:, None, None].astype(np.float32)).max())
+        else:
+            unit = np.float32(1e14 * areal * counts_per_areal_atom(dose, phantom.voxel_size))
+        clean = emitted * unit
+        numbers = np.array([element.number for element in elements], np.float32)
+        mass = np.tensordot(numbers, atoms, axes=1)
+        mass *= background * clean.sum() / mass.sum()
+        seen = gain[:, None, None].astype(np.float32)
+
+        def through(family: str) -> np.ndarray:
+            if dose is not None:
+                return transmission(line_energy(family), mass_per_area(atoms * areal, phantom.channels), take_off)
+            return _film(family, angles)[:, None, None]
+
+        others = {
+            family: clean[i] * (relative / element.families[element.mapped]) * through(family) * seen
+            for i, element in enumerate(elements)
+            for family, relative in element.families.items()
+            if family != element.mapped
+        }
+        if dose is not None:
+            clean = clean * np.stack([through(name) for name in names]).astype(np.float32)
+        return cls(yields * unit, clean * seen, others, mass * seen, names)
 
 
-def _shapes(phantom: Phantom, energy: np.ndarray, resolution: float) -> np.ndarray:
-    """One row per component, in the order of `_amounts`."""
-    names = [ELEMENTS[name][0] for name in phantom.channels]
-    rows = [line_shape(energy, LINES[name], resolution) for name in (*names, 'Ge_L', 'Cu_K', 'Cu_L')]
+def _film(family: str, angles: np.ndarray) -> np.ndarray:
+    """Share of a family that leaves a film of 50 nm, tilted, (tilt,)."""
+    relative = mass_absorption(line_energy(family)) / mass_absorption(line_energy('Ge_L'))
+    return (1 - _FILM_LOSS) ** (relative / np.cos(np.deg2rad(angles)))
+
+
+def _expected(
+    specimen: _Specimen,
+    strays: Mapping[str, np.ndarray],
+    zero_peak: float,
+    sum_peaks: float,
+    energy: np.ndarray,
+    resolution: float,
+    escape: float,
+) -> Iterator[np.ndarray]:
+    """Expected spectra of each tilt, (y, x, energy)."""
+    strayed = {name: counts for name, counts in strays.items() if counts.any()}
+    names = [*specimen.names, *specimen.others]
+    names += [f'{name}_{shell}' for name in strayed for shell in 'KL']
+    shapes = [line_shape(energy, with_escape(LINES[name], escape), resolution) for name in names]
+    shapes.append(bremsstrahlung(energy))
     zero = line_shape(energy, ((0.0, 1.0),), resolution)
-    return np.array([*rows, bremsstrahlung(energy), zero])
+    for t in range(specimen.clean.shape[1]):
+        flat = np.ones(specimen.clean.shape[2:])
+        amounts = [*specimen.clean[:, t], *(other[t] for other in specimen.others.values())]
+        for name, counts in strayed.items():
+            amounts += [counts[t] * flat, counts[t] * _STRAY[name][1] * flat]
+        amounts.append(specimen.mass[t])
+        rows, columns = [*amounts, zero_peak * flat], [*shapes, zero]
+        if sum_peaks:
+            total = np.sum(amounts, axis=0)
+            rows.append(sum_peaks * total)
+            columns.append(pile_up(np.tensordot([a.sum() for a in amounts], shapes, axes=1), _ZERO))
+        yield np.tensordot(np.stack(rows), np.array(columns), axes=(0, 0))
 
 
-def _amounts(
-    phantom: Phantom, clean: np.ndarray, mass: np.ndarray, angle: float, stray: float, zero: float
-) -> np.ndarray:
-    flat = np.ones_like(mass)
-    germanium = clean[phantom.channels.index('Ge')] if 'Ge' in phantom.channels else 0 * flat
-    through = (1 - _GE_L_ABSORPTION) ** (1 / np.cos(np.deg2rad(angle)))
-    copper = stray * (1 + 2 * (angle / 40) ** 2) * flat
-    return np.stack([*clean, germanium * _GE_L_PER_K * through, copper, 1.2 * copper, mass, zero * flat])
+def _draw(expected: Iterator[np.ndarray], shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """Poisson counts in the smallest of uint8 and uint16 that holds them, (tilt, y, x, energy)."""
+    counts = np.empty(shape, np.uint8)
+    for t, spectra in enumerate(expected):
+        drawn = rng.poisson(spectra)
+        if drawn.max() > np.iinfo(counts.dtype).max:
+            counts = counts.astype(np.uint16)
+        counts[t] = np.minimum(drawn, np.iinfo(counts.dtype).max)
+    return counts
 
 
 def _haadf(phantom: Phantom, atoms: np.ndarray, noise: float, rng: np.random.Generator) -> np.ndarray:
-    image = np.tensordot(_numbers(phantom) ** 1.7, atoms, axes=1)
+    numbers = np.array([ELEMENTS[name].number for name in phantom.channels], np.float32)
+    image = np.tensordot(numbers**1.7, atoms, axes=1)
     image = image / image.max() * 1000
     return (image + 1000 * noise * rng.standard_normal(image.shape)).astype(np.float32)
