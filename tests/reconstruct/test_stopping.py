@@ -30,6 +30,13 @@ def blurred(truth: np.ndarray, share: float) -> torch.Tensor:
     return torch.as_tensor(x, dtype=torch.float32)
 
 
+def test_a_last_iterate_that_has_not_reached_the_noise_says_that_more_might_help(problem, truth):
+    best = Best(problem, poisson=True)
+    for iteration, share in enumerate((0.0, 0.1), start=1):
+        best.see(iteration, blurred(truth, share), {})
+    assert best.notes(2)['stopping'] == 'the last iterate predicts the held-out counts best: more iterations might help'
+
+
 @pytest.mark.parametrize('mean', [0.003, 0.05, 0.7, 3.0, 40.0, 900.0])
 def test_the_expected_deviance_is_that_of_drawn_counts(mean):
     counts = torch.as_tensor(np.random.default_rng(1).poisson(mean, 400_000)).double()
@@ -80,6 +87,7 @@ def test_noise_being_reached_is_told_and_keeps_no_better_iterate_away(problem, t
     assert best.iteration == 1 + int(np.argmin(validation))
     assert best.iteration > 1
     assert 'within their noise since 1' in best.notes(3)['stopping']
+    assert 'might help' not in best.notes(3)['stopping']
 
 
 def test_a_rise_ends_the_run_only_when_it_is_clear_and_lasting(problem, truth):

@@ -218,10 +218,10 @@ class Best:
             return f'the last of {ended} iterates is returned, as asked{nothing}'
         which = f'iterate {self.iteration} of {ended}' if self.iteration < ended else 'the last iterate'
         reason = f'{which} {_WORDS[self.rule]}'
+        if self.noise_reached is not None:
+            return f'{reason} (the data are fitted to within their noise since {self.noise_reached})'
         if self.iteration == ended and self.rule == 'held-out':
             reason += ': more iterations might help'
-        if self.noise_reached is not None:
-            reason += f' (the data are fitted to within their noise since {self.noise_reached})'
         return reason
 
 
