@@ -18,8 +18,9 @@ import numpy as np
 from napari_diptomo.series import Observer, SpectralTiltSeries
 from napari_diptomo.spectra._counts import sum_spectrum
 from napari_diptomo.spectra._exspy import atomic_numbers
+from napari_diptomo.spectra.calibration import calibrate
 from napari_diptomo.spectra.lines import Detector, LineFamily, families_for, families_of
-from napari_diptomo.spectra.sum_fit import SumFit, background_shapes, calibrate, line_shapes, solve
+from napari_diptomo.spectra.sum_fit import SumFit, background_shapes, line_shapes, solve
 from napari_diptomo.spectra.window import Window
 
 #: Noble gases, and what is not stable: nobody's specimen until it is asked for by name.

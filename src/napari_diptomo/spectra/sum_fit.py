@@ -11,15 +11,16 @@ weights, iterated.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.interpolate import BSpline
 from scipy.linalg import cholesky, solve_triangular
 from scipy.ndimage import gaussian_filter1d
-from scipy.optimize import minimize, minimize_scalar, nnls
+from scipy.optimize import nnls
 
-from napari_diptomo.spectra.lines import Detector, LineFamily, channel_edges
+from napari_diptomo.spectra.detector import Detector, channel_edges
+from napari_diptomo.spectra.lines import LineFamily
 
 #: Distance of the background's knots in peak widths.
 _KNOT_WIDTHS = 6.0
@@ -95,7 +96,7 @@ def solve(counts: np.ndarray, shapes: np.ndarray, smooth: np.ndarray, iterations
     floor = max(1e-3 * counts.mean(), 1e-12)
     for _ in range(iterations):
         root = 1 / np.sqrt(np.maximum(expected, floor))
-        solution = _non_negative(columns * root[:, None], counts * root)
+        solution = non_negative(columns * root[:, None], counts * root)
         expected = columns @ solution
     n = shapes.shape[1]
     lines, background = shapes @ solution[:n], smooth @ solution[n:]
@@ -104,7 +105,7 @@ def solve(counts: np.ndarray, shapes: np.ndarray, smooth: np.ndarray, iterations
     return SumFit(solution[:n], lines, background, chi2)
 
 
-def _non_negative(columns: np.ndarray, target: np.ndarray) -> np.ndarray:
+def non_negative(columns: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Non-negative least squares by way of the normal equations, tens of times faster here than without."""
     scale = np.maximum(np.linalg.norm(columns, axis=0), 1e-300)
     columns = columns / scale
@@ -112,50 +113,3 @@ def _non_negative(columns: np.ndarray, target: np.ndarray) -> np.ndarray:
     factor = cholesky(gram)
     right = solve_triangular(factor, columns.T @ target, trans='T')
     return nnls(factor, right, maxiter=50 * columns.shape[1])[0] / scale
-
-
-def calibrate(
-    energy: np.ndarray,
-    counts: np.ndarray,
-    families: Sequence[LineFamily],
-    detector: Detector,
-    beam_energy: float,
-) -> Detector:
-    """Refine the energy scale, the resolution and the tail of the lines on a sum spectrum.
-
-    A prior of 3 % (resolution), 10 eV (offset, bend) and 0.2 % (gain) holds
-    what the peaks do not determine; it counts little once a peak holds a few
-    thousand counts.
-
-    Returns
-    -------
-    Detector
-        The one given where the refinement does not improve the fit.
-    """
-    smooth = background_shapes(energy, detector, beam_energy)
-
-    def refined(x: np.ndarray) -> Detector:
-        return replace(
-            detector,
-            resolution=detector.resolution * (1 + 0.03 * float(x[0])),
-            offset=detector.offset + 0.010 * float(x[1]),
-            gain=detector.gain + 0.002 * float(x[2]),
-            bend=detector.bend + 0.010 * float(x[3]),
-        )
-
-    def cost(trial: Detector) -> float:
-        model = np.maximum(solve(counts, line_shapes(energy, families, trial), smooth, iterations=1).model, 1e-9)
-        return float(2 * (model - counts * np.log(model)).sum())
-
-    found = minimize(
-        lambda x: cost(refined(x)) + float((x**2).sum()),
-        np.zeros(4),
-        method='Powell',
-        bounds=[(-3, 3)] * 4,
-        options={'xtol': 0.05, 'ftol': 1e-8},
-    )
-    best = refined(found.x)
-    tail = minimize_scalar(
-        lambda x: cost(replace(best, tail=x)), bounds=(0, 0.15), method='bounded', options={'xatol': 2e-3}
-    )
-    return min((detector, best, replace(best, tail=float(tail.x))), key=cost)
