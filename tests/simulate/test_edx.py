@@ -11,7 +11,6 @@ from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.series import InputError
 from napari_diptomo.simulate import counts_from_dose, demo_series, edx_tilt_series, eels_phantom, lamella, line_shape
 from napari_diptomo.simulate.edx_dose import transmission
-from napari_diptomo.simulate.edx_tables import LINES
 
 ANGLES = np.array([-40.0, 0.0, 40.0])
 
@@ -158,12 +157,6 @@ def test_any_elements_with_their_overlaps(elements):
     for element, counts in zip(elements, expected, strict=True):
         near = window(made, mapped[element] - 0.12, mapped[element] + 0.12).sum()
         assert near > 0.5 * counts
-
-
-def test_family_tables_are_lists_of_falling_weight_from_one():
-    for lines in LINES.values():
-        assert lines[0][1] == 1.0
-        assert max(weight for _, weight in lines) == 1.0
 
 
 def test_a_dose_without_electrons_is_told():

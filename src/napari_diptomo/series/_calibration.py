@@ -105,11 +105,12 @@ def energy_axis(signal: StoredSignal) -> tuple[np.ndarray, str]:
             f'The spectra of {signal.path.name} have no energy calibration; set scale, offset and unit (keV or eV) '
             'of their energy axis and save them again.'
         )
-    unit = 'eV' if _is_eels(signal, units) else 'keV'
+    unit = 'eV' if is_eels(signal) else 'keV'
     return axis.values * factor / (1000.0 if unit == 'keV' else 1.0), unit
 
 
-def _is_eels(signal: StoredSignal, units: str) -> bool:
+def is_eels(signal: StoredSignal) -> bool:
+    """Whether the spectra are energy losses: by the detector, else by the unit of the energies."""
     detector: Any = signal.metadata.get('Acquisition_instrument', {})
     kinds = {
         key
@@ -120,4 +121,4 @@ def _is_eels(signal: StoredSignal, units: str) -> bool:
     if 'EELS' in kinds or 'EDS' in kinds:
         return 'EELS' in kinds
     quantity = str(signal.metadata.get('Signal', {}).get('quantity', ''))
-    return units != 'kev' and not quantity.startswith('X-rays')
+    return signal.axes[-1].units.casefold() != 'kev' and not quantity.startswith('X-rays')

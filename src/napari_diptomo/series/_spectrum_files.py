@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import _hyperspy
-from napari_diptomo.series._calibration import axis_angles, energy_axis, pixel_size_of, tilt_axis_of
+from napari_diptomo.series._calibration import axis_angles, energy_axis, is_eels, pixel_size_of, tilt_axis_of
 from napari_diptomo.series._hyperspy import StoredSignal
 from napari_diptomo.series.angles import find_angles, metadata_angle
 from napari_diptomo.series.data import SpectralTiltSeries
@@ -21,9 +21,12 @@ Signals = tuple[StoredSignal, ...]
 
 
 def spectra_in(signals: Signals) -> StoredSignal | None:
-    """The spectrum image of a file: the spectral signal with the most axes, at least (y, x, energy)."""
+    """The spectrum image of a file: the spectral signal with the most axes, at least (y, x, energy).
+
+    Among equals X-rays come first: a microscope that records both writes EELS and EDX into one file.
+    """
     found = [signal for signal in signals if signal.spectral and len(signal.shape) >= 3]
-    return max(found, key=lambda signal: len(signal.shape)) if found else None
+    return max(found, key=lambda signal: (len(signal.shape), not is_eels(signal)), default=None)
 
 
 def series_of_files(
@@ -155,7 +158,7 @@ def _series(
         pixel_size=pixel_size * source.binning,
         energy_unit=unit,
         haadf=haadf,
-        metadata=_instrument(spectra),
+        metadata=_instrument(spectra) | ({'beam_energy': source.beam_energy} if source.beam_energy else {}),
         angle_source=angle_source,
         transposed=source.tilt_axis == 'x',
         recipe=Recipe(source),
@@ -179,12 +182,17 @@ def _check_alike(spectra: Sequence[StoredSignal]) -> None:
     energy, unit = energy_axis(first)
     size = pixel_size_of(first, 0, 1)
     for other in spectra[1:]:
-        if other.shape != first.shape:
+        if other.shape[:2] != first.shape[:2]:
             raise InputError(
                 f'{other.path.name} has the shape {other.shape} (y, x, energy) where {first.path.name} has '
                 f'{first.shape}; leave it out or record it alike.'
             )
         its_energy, its_unit = energy_axis(other)
+        if len(its_energy) != len(energy):
+            raise InputError(
+                f'{other.path.name} has {len(its_energy)} energies up to {its_energy[-1]:.4g} {its_unit} where '
+                f'{first.path.name} has {len(energy)} up to {energy[-1]:.4g} {unit}; leave it out or cut them alike.'
+            )
         if its_unit != unit or np.abs(its_energy - energy).max() > 0.5 * abs(energy[1] - energy[0]):
             raise InputError(
                 f'{other.path.name} has another energy calibration than {first.path.name}; calibrate them alike.'

@@ -29,6 +29,7 @@ def load_tilt_series(
     binning: int = 1,
     tilt_axis: Literal['y', 'x'] = 'y',
     dark_level: float | None = None,
+    beam_energy: float | None = None,
     observer: Observer | None = None,
 ) -> SpectralTiltSeries | MapSeries:
     """Open a tilt series.
@@ -58,6 +59,8 @@ def load_tilt_series(
         Of a stack of images (HAADF), per pixel of the files; without it found
         beside the specimen. `napari_diptomo.series.images` says how, the notes
         of the result what was taken. Given, a stack named otherwise is images too.
+    beam_energy : float, optional
+        keV, where the files do not tell it or tell it wrong.
     observer : Observer, optional
         Told of every file opened.
 
@@ -85,6 +88,7 @@ def load_tilt_series(
         binning=binning,
         tilt_axis=tilt_axis,
         dark_level=dark_level,
+        beam_energy=beam_energy,
     )
     return open_source(source, observer)
 

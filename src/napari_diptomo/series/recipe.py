@@ -38,6 +38,13 @@ class Source(BaseModel):
         'For images (HAADF) only: what the detector shows without a specimen, in the units of the files, taken off on '
         'loading; empty: found beside the specimen.',
     )
+    beam_energy: float | None = param(
+        None,
+        'Beam energy of EDX spectra; empty: as the files say, 200 where they do not.',
+        unit='keV',
+        ge=10.0,
+        le=3000.0,
+    )
 
     def __init__(self, **values: Any) -> None:
         try:

@@ -17,7 +17,13 @@ from napari_diptomo.widgets.session import summary
 from napari_diptomo.widgets.thread_job import ThreadJob
 from napari_diptomo.widgets.tilt_table import TiltTable
 
-_LABELS = {'pixel_size': 'Pixel size', 'binning': 'Binning', 'tilt_axis': 'Tilt axis along', 'dark_level': 'Dark level'}
+_LABELS = {
+    'pixel_size': 'Pixel size',
+    'binning': 'Binning',
+    'tilt_axis': 'Tilt axis along',
+    'dark_level': 'Dark level',
+    'beam_energy': 'Beam energy',
+}
 
 
 class OpenPage(Page):
