@@ -105,6 +105,9 @@ class MapSeries:
         The counting model of windows w: ``gain[w, t] * sum_c mixing[w, c]
         (A_t x_c) + background[w, t, y, x]``. With ``mixing`` the first axis of
         ``data`` is windows and ``channels`` names the columns of ``mixing``.
+    residual : ndarray (tilt, y, x), optional
+        Deviance of the spectra from what was fitted to them, relative to what
+        counting noise makes expect: 1 where the fit explains a pixel.
     haadf : ndarray (tilt, y, x), optional
         Images on the same pixels, for the alignment.
     transposed : bool
@@ -127,6 +130,7 @@ class MapSeries:
     background: np.ndarray | None = None
     mixing: np.ndarray | None = None
     gain: np.ndarray | None = None
+    residual: np.ndarray | None = None
     haadf: np.ndarray | None = None
     transposed: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
@@ -162,9 +166,11 @@ class MapSeries:
         if self.gain is not None:
             _set(self, gain=np.asarray(self.gain, np.float32))
             _check_shape('The gain', self.gain.shape, data.shape[:2])
-        if self.haadf is not None:
-            _set(self, haadf=_as_float32(self.haadf, 'HAADF images'))
-            _check_shape('The HAADF images', self.haadf.shape, data.shape[1:])
+        for name, what in (('haadf', 'HAADF images'), ('residual', 'residuals')):
+            images = getattr(self, name)
+            if images is not None:
+                _set(self, **{name: _as_float32(images, what)})
+                _check_shape(f'The {what}', np.shape(images), data.shape[1:])
 
     @property
     def are_counts(self) -> bool:

@@ -23,7 +23,17 @@ from napari_diptomo.series.recipe import Recipe
 
 FORMAT = 1
 _KEY = 'napari_diptomo'
-_MAP_ARRAYS: tuple[str, ...] = ('angles', 'shifts', 'variance', 'held_out', 'background', 'mixing', 'gain', 'haadf')
+_MAP_ARRAYS: tuple[str, ...] = (
+    'angles',
+    'shifts',
+    'variance',
+    'held_out',
+    'background',
+    'mixing',
+    'gain',
+    'residual',
+    'haadf',
+)
 _MAP_VALUES: tuple[str, ...] = ('channels', 'pixel_size', 'axis_shift', 'held_out_share', 'transposed', 'notes')
 _VOLUME_ARRAYS: tuple[str, ...] = ('std',)
 _VOLUME_VALUES: tuple[str, ...] = ('channels', 'voxel_size', 'scores', 'transposed', 'notes')

@@ -92,6 +92,24 @@ def sum_spectrum(series: SpectralTiltSeries, observer: Observer | None = None) -
     return counts_of(series).read(watch).sum(axis=0)
 
 
+def hold_out(spectra: sparse.csr_matrix, share: float, seed: tuple[int, int]) -> sparse.csr_matrix:
+    """A binomial share of the photons of spectra (pixel, energy).
+
+    Raises
+    ------
+    InputError
+        The spectra are not whole counts.
+    """
+    counts = spectra.data
+    if counts.dtype.kind == 'f' and not (counts == np.round(counts)).all():
+        raise InputError(
+            'These spectra are not whole counts, so no photons can be held out; set the held-out share to 0.'
+        )
+    held = spectra.copy()
+    held.data = np.random.default_rng(seed).binomial(counts.astype(np.int64), share).astype(np.int32)
+    return held
+
+
 def _sparse_spectra(tilt: Any, index: int) -> sparse.csr_matrix:
     dense = np.ascontiguousarray(tilt)
     if dense.dtype.kind == 'f' and not np.isfinite(dense).all():
