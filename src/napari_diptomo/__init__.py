@@ -23,6 +23,7 @@ _HOMES = {
     'Observer': 'series',
     'Progress': 'series',
     'DiptomoError': 'series',
+    'Denoise': 'spectra',
     'EDXMaps': 'spectra',
     'Align': 'align',
     'SIRT': 'reconstruct',

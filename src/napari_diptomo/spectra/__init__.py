@@ -5,6 +5,7 @@ tables are first needed.
 """
 
 from napari_diptomo.spectra._counts import sum_spectrum
+from napari_diptomo.spectra.denoise import Denoise
 from napari_diptomo.spectra.edx import EDXMaps
 from napari_diptomo.spectra.explain import Explained, explain
 from napari_diptomo.spectra.lines import Detector, LineFamily, families_for, families_of
@@ -12,6 +13,7 @@ from napari_diptomo.spectra.spectrum_model import SpectrumModel, spectrum_model
 from napari_diptomo.spectra.suggest import FoundElement, find_elements, suggest_elements
 
 __all__ = [
+    'Denoise',
     'Detector',
     'EDXMaps',
     'Explained',

@@ -1,4 +1,4 @@
-"""The one door to eXSpy: its table of X-ray lines.
+"""The one door to eXSpy: its tables of X-ray lines, atomic weights and mass absorption.
 
 The import takes two seconds, so it happens when the table is first asked for.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import logging
 import warnings
 from functools import cache
+
+import numpy as np
 
 
 @cache
@@ -39,3 +41,57 @@ def atomic_numbers() -> dict[str, int]:
 
     numbers = {symbol: int(element.as_dictionary()['General_properties']['Z']) for symbol, element in elements}
     return dict(sorted(numbers.items(), key=lambda item: item[1]))
+
+
+@cache
+def atomic_weights() -> dict[str, float]:
+    """Atomic weight of every element of the table, g/mol."""
+    line_table()
+    from exspy.material import elements
+
+    return {
+        symbol: float(element.as_dictionary()['General_properties']['atomic_weight']) for symbol, element in elements
+    }
+
+
+def mass_absorption(element: str, energy: np.ndarray) -> np.ndarray:
+    """Mass absorption coefficient in cm^2/g, the tables of Chantler (NIST FFAST); ``energy`` in keV."""
+    line_table()
+    from exspy.material import mass_absorption_coefficient
+
+    return np.asarray(mass_absorption_coefficient(element, list(np.atleast_1d(energy))), float)
+
+
+def principal_components(spectra: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Leading components of spectra whose noise is that of counts: HyperSpy's decomposition.
+
+    Parameters
+    ----------
+    spectra : ndarray (pixel, energy)
+        No row and no column empty.
+    count : int
+        Fewer than there are pixels or energies.
+
+    Returns
+    -------
+    components : ndarray (energy, count)
+        In counts.
+    explained : ndarray (count,)
+        Share of the scaled variance.
+    """
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            import hyperspy.api as hs
+
+            signal = hs.signals.Signal1D(np.array(spectra, float))
+            # 'auto' picks a solver by the size of the data; this one is the fastest for few components.
+            signal.decomposition(
+                normalize_poissonian_noise=True, output_dimension=count, svd_solver='arpack', print_info=False
+            )
+    finally:
+        logging.disable(level)
+    results = signal.learning_results
+    return np.asarray(results.factors)[:, :count], np.asarray(results.explained_variance_ratio)[:count]
