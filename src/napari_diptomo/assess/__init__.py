@@ -4,6 +4,7 @@ from napari_diptomo.assess.agreement import count_ceiling, half_ceiling, project
 from napari_diptomo.assess.calibration import SpreadQuality, away_from_edges, band, judge_spread, reliability
 from napari_diptomo.assess.composition import Composition
 from napari_diptomo.assess.quality import CompositionError, compare, composition_error, psnr, ssim
+from napari_diptomo.assess.regions import RegionComposition, region_composition, region_compositions
 from napari_diptomo.assess.resolution import (
     FSC,
     WedgeFSC,
@@ -13,11 +14,13 @@ from napari_diptomo.assess.resolution import (
     measured_frequencies,
     wedge_elongation,
 )
+from napari_diptomo.assess.ternary import mix_colours, triangle
 
 __all__ = [
     'FSC',
     'Composition',
     'CompositionError',
+    'RegionComposition',
     'SpreadQuality',
     'WedgeFSC',
     'away_from_edges',
@@ -31,9 +34,13 @@ __all__ = [
     'half_ceiling',
     'judge_spread',
     'measured_frequencies',
+    'mix_colours',
     'projection_correlation',
     'psnr',
+    'region_composition',
+    'region_compositions',
     'reliability',
     'ssim',
+    'triangle',
     'wedge_elongation',
 ]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+#: Full width at half maximum of a Gaussian over its sigma.
+FWHM = 2.3548
+
 
 def pooled(volume: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian mean over (z, y, x), ``sigma`` in voxels; (..., z, y, x) in float64."""

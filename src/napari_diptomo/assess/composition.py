@@ -19,13 +19,22 @@ f_c = a_c I_c / S has
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import model_validator
 
-from napari_diptomo.assess._fractions import fractions, pooled
-from napari_diptomo.series import InputError, Observer, Step, Volume, param
+from napari_diptomo.assess._fractions import FWHM, fractions, pooled, usual
+from napari_diptomo.assess.amounts import (
+    ABSORPTION_ROUNDS,
+    DENSITY,
+    absorption_gain,
+    columns,
+    count_errors,
+    densities,
+)
+from napari_diptomo.assess.factors import Factors, factors_of
+from napari_diptomo.series import InputError, Observer, Step, Volume, Watch, param
 
 
 class Composition(Step):
@@ -64,7 +73,7 @@ class Composition(Step):
     )
     factor_error: float | None = param(
         None,
-        'Relative error of the factors, told with the result; auto: 0.15 for calculated ones, 0 for your own.',
+        'Relative error of the factors, told with the result; auto: 0.1 for calculated ones of K lines, 0.15 of L, 0.3 of M, 0 for your own.',
         ge=0.0,
         lt=1.0,
         advanced=True,
@@ -76,6 +85,9 @@ class Composition(Step):
     )
     beam_energy: float | None = param(
         None, 'For calculated factors; auto: as the maps tell, else 200.', unit='keV', ge=10.0, le=1000.0, advanced=True
+    )
+    window: Literal['windowless', 'polymer', 'beryllium'] = param(
+        'windowless', 'Window of the detector, for calculated factors.', advanced=True
     )
     electrons: float | None = param(
         None,
@@ -168,14 +180,69 @@ class Composition(Step):
         return self
 
     def _run(self, data: Volume, observer: Observer | None) -> Volume:
-        if len(data.channels) < 2:
-            raise InputError('A composition needs at least two elements, this volume has one; map more elements.')
-        factors = np.array(self.k_factors)
-        if len(factors) != len(data.channels):
-            raise InputError(
-                f'There are {len(factors)} k-factors for {len(data.channels)} channels; give one for each.'
+        watch = Watch(observer, self.title, 2 + self.absorption * ABSORPTION_ROUNDS)
+        factors = factors_of(self, data)
+        watch.step(1, message='factors of the channels')
+        gain, absorbed = absorption_gain(self, data, factors, watch)
+        errors, said = count_errors(self, data, gain)
+        counts = pooled(data.data * gain, self.smooth)
+        carried = self._carried(counts, errors)
+
+        scale = factors.values / (factors.atomic_weights if self.unit == 'at.%' else 1.0)
+        shares, spread = fractions(columns(scale) * counts, columns(scale) * errors)
+        layers, stds = 100 * shares * carried, 100 * spread * carried
+        notes = {
+            **self._said(data, factors, scale, counts[:, carried].mean(axis=1), carried),
+            'errors': said,
+            'absorption': absorbed,
+        }
+        channels = data.channels
+        if self.with_density:
+            density, density_error = densities(self, data, factors, counts, errors)
+            layers = np.concatenate([layers, density[None] * carried])
+            stds = np.concatenate([stds, density_error[None] * carried])
+            channels = (*channels, DENSITY)
+            notes['density_g_cm3'] = float(density[carried].mean())
+        notes['units'] = {name: 'g/cm^3' if name == DENSITY else self.unit for name in channels}
+        return replace(data, data=layers, std=stds, channels=channels, notes={**data.notes, 'composition': notes})
+
+    def _carried(self, counts: np.ndarray, errors: np.ndarray) -> np.ndarray:
+        """Voxels whose pooled counts carry a number, (z, y, x)."""
+        total = counts.sum(axis=0)
+        if self.least_counts is not None:
+            carried = (total >= self.least_counts) & (total > 0)
+            why = f'none has {self.least_counts:g} counts; set fewer as the least counts'
+        else:
+            error = np.sqrt((errors**2).sum(axis=0))
+            precise = (total > 0) & (error <= self.largest_error * total)
+            carried = precise & (total >= self.least_share * usual(total))
+            best = float((error[total > 0] / total[total > 0]).min()) if (total > 0).any() else np.inf
+            why = f'the best has a relative error of {best:.2g}; smooth more or allow a larger error'
+        if not carried.any():
+            raise InputError(f'No voxel has the counts for a composition: {why}.')
+        return carried
+
+    def _said(
+        self, data: Volume, factors: Factors, scale: np.ndarray, mean_counts: np.ndarray, carried: np.ndarray
+    ) -> dict[str, Any]:
+        names = data.channels
+        mean, systematic = fractions(scale * mean_counts, factors.errors * scale * mean_counts)
+        if self.least_counts is not None:
+            threshold = f'fewer than {self.least_counts:g} pooled counts per tilt'
+        else:
+            threshold = (
+                f'pooled counts known to worse than {100 * self.largest_error:g} %, or less than '
+                f'{100 * self.least_share:g} % of what is usual in the specimen'
             )
-        counts = pooled(data.data, self.smooth)
-        error = pooled(data.std, self.smooth) if data.std is not None else np.zeros_like(counts)
-        shares, spread = fractions(counts * factors[:, None, None, None], error * factors[:, None, None, None])
-        return replace(data, data=100 * shares, std=100 * spread, notes={**data.notes, 'method': self.title})
+        return {
+            'method': self.method,
+            'factors': dict(zip(names, factors.values.tolist(), strict=True)),
+            'factors_from': factors.origin,
+            'factor_errors': dict(zip(names, factors.errors.tolist(), strict=True)),
+            'lines': dict(zip(names, factors.families, strict=False)),
+            'mean': dict(zip(names, (100 * mean).tolist(), strict=True)),
+            'error_of_mean_from_factors': dict(zip(names, (100 * systematic).tolist(), strict=True)),
+            'masked': f'{100 * (1 - float(carried.mean())):.1f} % of the voxels: {threshold}',
+            'masked_share': 1 - float(carried.mean()),
+            'pooled_fwhm_nm': FWHM * self.smooth * data.voxel_size,
+        }

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from napari_diptomo.reconstruct.problem import Problem
 
+#: Notes of the maps that go on to the volume.
+_CARRIED = ('lines', 'beam_energy_keV')
+
 
 def statistics(maps: MapSeries) -> str:
     """What the noise is taken for, in words."""
@@ -181,6 +184,8 @@ class Reconstruction(Step):
             'statistics': statistics(maps),
             'device': self.device_name(),
         }
+        # A composition of the volume needs to know which lines the counts are of.
+        common |= {key: maps.notes[key] for key in _CARRIED if key in maps.notes}
         if problem.support_notes:
             common['support'] = problem.support_notes
         if self.fit_gain and maps.gain is not None:

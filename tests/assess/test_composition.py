@@ -1,0 +1,318 @@
+"""Compositions with known answers: exact ratios, textbook percentages, Monte Carlo, absorption in a closed form."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_diptomo import SIRT, Composition, MapSeries, Recipe, Volume, run
+from napari_diptomo.assess import region_composition, region_compositions
+from napari_diptomo.assess._fractions import fractions, pooled_voxels
+from napari_diptomo.series import InputError, load
+from napari_diptomo.spectra.k_factors import k_factors, zeta_factors
+
+LINES = {'Ge': 'Ge_K', 'Sb': 'Sb_L', 'Te': 'Te_L'}
+K = (1.3, 1.0, 1.2)
+MASSES = np.array([72.63, 121.76, 127.60])
+#: Ge2Sb2Te5, as textbooks have it.
+ATOMIC = np.array([22.22, 22.22, 55.56])
+WEIGHT = np.array([14.15, 23.72, 62.13])
+EXACT = {'smooth': 0.0, 'least_counts': 0.0}
+
+
+def volume_of(amounts: np.ndarray, shape: tuple[int, ...] = (6, 6, 6), **parts) -> Volume:
+    """The same counts in every voxel."""
+    data = np.broadcast_to(np.asarray(amounts, float)[:, None, None, None], (len(amounts), *shape))
+    values = {'notes': {'lines': LINES, 'tilts': 17, 'max_tilt': [-40.0, 40.0]}, **parts}
+    return Volume(data, ('Ge', 'Sb', 'Te'), 2.0, **values)
+
+
+def gst(total: float = 30.0, k: tuple[float, ...] = K) -> np.ndarray:
+    counts = WEIGHT / np.array(k)
+    return total * counts / counts.sum()
+
+
+@pytest.mark.parametrize(('unit', 'expected'), [('wt.%', WEIGHT), ('at.%', ATOMIC)])
+def test_cliff_lorimer_gives_ge2sb2te5(unit: str, expected: np.ndarray) -> None:
+    found = Composition(k_factors=K, unit=unit, **EXACT).run(volume_of(gst()))
+    np.testing.assert_allclose(found.data[:, 3, 3, 3], expected, atol=0.01)
+    np.testing.assert_allclose(found.data.sum(axis=0), 100, rtol=1e-5)
+    assert found.notes['composition']['units'] == dict.fromkeys(LINES, unit)
+    assert found.notes['composition']['factors'] == dict(zip(LINES, K, strict=True))
+
+
+def test_only_ratios_of_k_factors_count() -> None:
+    one = Composition(k_factors=K, **EXACT).run(volume_of(gst()))
+    other = Composition(k_factors=tuple(7.3 * k for k in K), **EXACT).run(volume_of(gst()))
+    np.testing.assert_allclose(one.data, other.data, rtol=1e-5)
+
+
+def test_calculated_factors_are_those_of_the_lines_that_the_maps_tell() -> None:
+    k = k_factors(tuple(LINES.values()))
+    found = Composition(**EXACT).run(volume_of(gst(k=k)))
+    np.testing.assert_allclose(found.data[:, 0, 0, 0], ATOMIC, atol=0.01)
+    told = found.notes['composition']
+    assert (
+        told['factors_from'] == 'calculated'
+        and told['factor_errors'] == {'Ge': 0.1, 'Sb': 0.15, 'Te': 0.15}
+        and told['lines'] == LINES
+    )
+    with_l = Composition(lines=('Ge_L', 'Sb_L', 'Te_L'), **EXACT).run(volume_of(gst(k=k)))
+    assert with_l.data[0, 0, 0, 0] < found.data[0, 0, 0, 0] - 5
+
+
+def test_lines_may_be_the_names_of_the_channels() -> None:
+    k = k_factors(('Ge_K', 'Te_L'))
+    volume = Volume(np.ones((2, 3, 3, 3)), ('Ge_K', 'Te_L'))
+    found = Composition(unit='wt.%', **EXACT).run(volume)
+    np.testing.assert_allclose(found.data[:, 0, 0, 0], [100 * k[0] / sum(k), 100 * k[1] / sum(k)], rtol=1e-5)
+
+
+def test_factors_from_a_table(tmp_path: Path) -> None:
+    path = tmp_path / 'k.json'
+    path.write_text(json.dumps(dict(zip(LINES.values(), K, strict=True))))
+    found = Composition(factor_table=str(path), **EXACT).run(volume_of(gst()))
+    np.testing.assert_allclose(found.data[:, 0, 0, 0], ATOMIC, atol=0.01)
+    assert found.notes['composition']['factors_from'] == 'table'
+
+
+def test_zeta_gives_composition_and_density_back() -> None:
+    """Counts of a known density and dose by the definition of zeta, with numbers of their own for each unit."""
+    zeta = (900.0, 700.0, 820.0)
+    current, live_time, density, size = 0.5, 0.02, 5.9, 2.0
+    electrons = current * 1e-9 * live_time / 1.602176634e-19
+    mass_thickness = density * 1000 * size * 1e-9
+    counts = WEIGHT / 100 * mass_thickness * electrons / np.array(zeta)
+    step = Composition(
+        method='zeta', zeta_factors=zeta, beam_current=current, live_time=live_time, with_density=True, **EXACT
+    )
+    volume = volume_of(counts)
+    found = step.run(volume)
+    assert found.channels == ('Ge', 'Sb', 'Te', 'density')
+    np.testing.assert_allclose(found.data[:3, 0, 0, 0], ATOMIC, atol=0.01)
+    np.testing.assert_allclose(found.data[3], density, rtol=1e-4)
+    assert found.notes['composition']['density_g_cm3'] == pytest.approx(density, rel=1e-4)
+    region = region_composition(volume, np.ones((6, 6, 6), bool), step)
+    assert region.density == pytest.approx(density, rel=1e-4)
+    by_dose = step.model_copy(update={'beam_current': None, 'live_time': None, 'electrons': electrons}).run(volume)
+    np.testing.assert_allclose(by_dose.data, found.data, rtol=1e-6)
+
+
+def test_calculated_zeta_factors_take_the_solid_angle() -> None:
+    zeta = zeta_factors(tuple(LINES.values()), 0.7)
+    counts = WEIGHT / 100 * 5.9e3 * 2e-9 * 1e6 / np.array(zeta)
+    step = Composition(method='zeta', solid_angle=0.7, electrons=1e6, with_density=True, **EXACT)
+    np.testing.assert_allclose(step.run(volume_of(counts)).data[:, 0, 0, 0], [*ATOMIC, 5.9], atol=0.01)
+
+
+@pytest.mark.parametrize('unit', ['at.%', 'wt.%'])
+def test_errors_propagate_as_monte_carlo_has_it(unit: str) -> None:
+    std = np.array([0.6, 0.5, 1.1])
+    means = gst()
+    step = Composition(k_factors=K, unit=unit, **EXACT)
+    stated = step.run(volume_of(means, std=volume_of(std).data)).std[:, 0, 0, 0]
+    draws = np.random.default_rng(1).normal(means[:, None, None, None], std[:, None, None, None], (3, 30, 30, 30))
+    scattered = step.run(Volume(draws, ('Ge', 'Sb', 'Te'), notes={'lines': LINES})).data
+    np.testing.assert_allclose(stated, scattered.std(axis=(1, 2, 3)), rtol=0.03)
+
+
+@pytest.mark.parametrize('smooth', [0.0, 0.8])
+def test_counting_errors_are_those_of_poisson_counts_pooled(smooth: float) -> None:
+    """Where the volume IS the mean of Poisson counts of the tilts the lower bound is reached."""
+    tilts, means = 17, gst(8.0)
+    rng = np.random.default_rng(2)
+    counts = rng.poisson(tilts * means[:, None, None, None], (3, 28, 28, 28)) / tilts
+    volume = Volume(counts, ('Ge', 'Sb', 'Te'), notes={'lines': LINES, 'tilts': tilts})
+    found = Composition(k_factors=K, smooth=smooth, least_counts=0.0).run(volume)
+    inner = (slice(None), *[slice(4, -4)] * 3)
+    np.testing.assert_allclose(found.std[inner].mean(axis=(1, 2, 3)), found.data[inner].std(axis=(1, 2, 3)), rtol=0.08)
+    assert 'lower bound' in found.notes['composition']['errors']
+
+
+def test_pooled_voxels_of_a_wide_gaussian() -> None:
+    assert pooled_voxels(2.0) == pytest.approx((2 * np.sqrt(np.pi) * 2.0) ** 3, rel=0.01)
+    assert pooled_voxels(0.0) == 1
+
+
+def test_a_spread_is_not_made_smaller_by_pooling() -> None:
+    std = volume_of([0.6, 0.5, 1.1]).data
+    volume = volume_of(gst(), std=std)
+    one, pooled = (Composition(k_factors=K, smooth=s).run(volume).std for s in (0.0, 1.5))
+    np.testing.assert_allclose(one, pooled, rtol=1e-4)
+
+
+def specimen(inside: float = 20.0, outside: float = 0.0) -> Volume:
+    data = np.full((3, 12, 12, 12), outside / 3)
+    data[:, 4:8] = gst(inside)[:, None, None, None]
+    return Volume(data, ('Ge', 'Sb', 'Te'), notes={'lines': LINES, 'tilts': 17})
+
+
+def test_voxels_without_specimen_are_masked() -> None:
+    found = Composition(k_factors=K, smooth=0.0).run(specimen(outside=0.05))
+    valid = (found.data != 0).any(axis=0)
+    assert valid[4:8].all() and not valid[:4].any() and not valid[8:].any()
+    assert (found.std[:, ~valid] == 0).all() and (found.std[:, valid] > 0).all()
+    told = found.notes['composition']
+    assert told['masked_share'] == pytest.approx(2 / 3) and told['masked'].startswith('66.7 % of the voxels')
+    np.testing.assert_allclose(list(told['mean'].values()), ATOMIC, atol=0.01)
+
+
+def test_the_mask_follows_the_error_that_may_be() -> None:
+    """340 photons in all: 5.4 %."""
+    volume = specimen(inside=20.0)
+    assert (Composition(k_factors=K, smooth=0.0, largest_error=0.055).run(volume).data[0, 5] > 0).all()
+    with pytest.raises(InputError, match=r'relative error of 0\.054'):
+        Composition(k_factors=K, smooth=0.0, largest_error=0.054).run(volume)
+
+
+def test_least_counts_alone_decide_when_given() -> None:
+    volume = specimen(inside=20.0, outside=3.0)
+    count = [(Composition(k_factors=K, smooth=0.0, least_counts=n).run(volume).data[0] > 0).mean() for n in (2.9, 3.1)]
+    assert count == pytest.approx([1.0, 1 / 3])
+
+
+def test_negative_counts_are_not_clipped() -> None:
+    """A linear reconstruction scatters about zero where an element is not; so do percentages, to second order."""
+    rng = np.random.default_rng(3)
+    data = np.array([0.0, 10.0, 20.0])[:, None, None, None] + rng.normal(0, 1.0, (3, 20, 20, 20))
+    found = Composition(k_factors=(1, 1, 1), **EXACT).run(Volume(data, ('Ge', 'Sb', 'Te'), notes={'lines': LINES}))
+    assert (found.data[0] < 0).mean() == pytest.approx(0.5, abs=0.02)
+    second_order = -100 * (1 / MASSES[0]) ** 2 / (10 / MASSES[1] + 20 / MASSES[2]) ** 2
+    assert found.data[0].mean() == pytest.approx(second_order, abs=0.15)
+
+
+def test_what_the_k_factors_leave_open_is_told() -> None:
+    """By Monte Carlo over the factors."""
+    told = Composition(k_factors=K, factor_error=0.1, **EXACT).run(volume_of(gst())).notes['composition']
+    k = np.array(K) * (1 + 0.1 * np.random.default_rng(4).normal(size=(20000, 3)))
+    atoms = k * gst() / MASSES
+    expected = (100 * atoms / atoms.sum(axis=1, keepdims=True)).std(axis=0)
+    np.testing.assert_allclose(list(told['error_of_mean_from_factors'].values()), expected, rtol=0.06)
+
+
+def test_absorption_of_a_film_is_undone() -> None:
+    """Ge L of a 100 nm film, 5.9 g/cm^3, one detector straight above: the closed form of a slab and Beer-Lambert."""
+    from napari_diptomo.spectra.absorption import absorption_coefficients
+
+    lines = ('Ge_L', 'Sb_L', 'Te_L')
+    macs = absorption_coefficients(lines, ('Ge', 'Sb', 'Te')) @ (WEIGHT / 100)
+    size, layers = 5.0, 20
+    depth = macs[:, None] * 5.9 * size * 1e-7
+    share = np.exp(-depth * np.arange(layers)) * -np.expm1(-depth) / depth
+    counts = (gst()[:, None] * share)[:, :, None, None] * np.ones((1, 1, 5, 5))
+    volume = Volume(counts, ('Ge', 'Sb', 'Te'), size, notes={'lines': dict(zip(LINES, lines, strict=True)), 'tilts': 1})
+    fields = {'k_factors': K, 'elevation': 90.0, 'azimuths': (0.0,), 'density': 5.9, **EXACT}
+    raw = Composition(**fields).run(volume)
+    assert raw.data[0, -1].mean() < ATOMIC[0] - 3
+    corrected = Composition(absorption=True, **fields).run(volume)
+    np.testing.assert_allclose(corrected.data.mean(axis=(2, 3)), np.broadcast_to(ATOMIC[:, None], (3, 20)), atol=0.15)
+    assert f'Ge {100 * (1 - share[0].mean()):.1f} %' in corrected.notes['composition']['absorption']
+    assert raw.notes['composition']['absorption'] == 'not corrected'
+
+
+def test_region_is_the_ratio_of_sums_with_an_error_that_holds() -> None:
+    """Two phases at few counts: errors of 60 noisy draws against what is stated."""
+    rng = np.random.default_rng(5)
+    labels = np.zeros((10, 20, 20), int)
+    labels[:, :, :10], labels[:, :, 10:] = 1, 2
+    means = np.where(labels == 1, gst(0.6)[:, None, None, None], np.array([0.3, 0.3, 0.0])[:, None, None, None])
+    step = Composition(k_factors=K)
+    found = []
+    for _ in range(60):
+        counts = rng.poisson(17 * means) / 17
+        volume = Volume(counts, ('Ge', 'Sb', 'Te'), notes={'lines': LINES, 'tilts': 17})
+        found.append(region_compositions(volume, labels, step))
+    one = np.array([f[1].percent for f in found])
+    np.testing.assert_allclose(one.mean(axis=0), ATOMIC, atol=0.3)
+    stated = np.mean([f[1].standard_error for f in found], axis=0)
+    np.testing.assert_allclose(stated, one.std(axis=0), rtol=0.35)
+    assert found[0][2].percent[2] == 0 and found[0][1].voxels == 2000
+    assert str(found[0][1]).endswith('at.%') and '±' in str(found[0][1])
+
+
+def test_region_error_sees_what_counting_statistics_do_not() -> None:
+    """Noise that is alike in neighbouring voxels, as any reconstruction makes it."""
+    from scipy.ndimage import gaussian_filter
+
+    rng = np.random.default_rng(6)
+    found = []
+    for _ in range(40):
+        noise = gaussian_filter(rng.normal(size=(3, 24, 24, 24)), (0, 1.5, 1.5, 1.5), mode='wrap')
+        data = gst(30.0)[:, None, None, None] * (1 + noise)
+        volume = Volume(data, ('Ge', 'Sb', 'Te'), notes={'lines': LINES, 'tilts': 5000})
+        found.append(region_composition(volume, np.ones((24, 24, 24), bool), Composition(k_factors=K)))
+    actual = np.std([f.percent for f in found], axis=0)
+    stated = np.mean([f.standard_error for f in found], axis=0)
+    np.testing.assert_allclose(stated, actual, rtol=0.4)
+
+
+def test_a_recipe_carries_it_and_a_file_keeps_it(tmp_path: Path) -> None:
+    recipe = Recipe(steps=(Composition(k_factors=K, **EXACT),))
+    path = recipe.save(tmp_path / 'recipe.json') or tmp_path / 'recipe.json'
+    found = run(path, data=volume_of(gst()))
+    found.save(tmp_path / 'composition.hspy')
+    back = load(tmp_path / 'composition.hspy')
+    np.testing.assert_allclose(back.data, found.data)
+    assert back.notes['composition']['units'] == dict.fromkeys(LINES, 'at.%')
+    assert back.recipe.steps[-1] == recipe.steps[-1]
+
+
+def test_the_lines_of_the_maps_come_through_the_reconstruction() -> None:
+    notes = {'lines': {'Ge': 'Ge_L', 'Te': 'Te_L'}, 'beam_energy_keV': 80.0}
+    maps = MapSeries(np.full((2, 3, 4, 8), 40.0), [-20.0, 0.0, 20.0], ('Ge', 'Te'), notes=notes)
+    found = run(Recipe(steps=(SIRT(iterations=3, holdout=0.0), Composition())), data=maps).notes['composition']
+    assert list(found['factors'].values()) == list(k_factors(('Ge_L', 'Te_L'), 80.0))
+    assert 'of 3 tilts' in found['errors']
+
+
+@pytest.mark.parametrize(
+    ('fields', 'parts', 'sentence'),
+    [
+        ({'k_factors': (1.0, 2.0)}, {}, '2 k-factors for the 3 channels Ge, Sb, Te'),
+        ({'method': 'zeta', 'zeta_factors': (1.0,), 'electrons': 1.0}, {}, '1 zeta-factors for the 3 channels'),
+        ({}, {'notes': {}}, 'does not tell which lines'),
+        ({'lines': ('Ge_K',)}, {}, '1 line families for the 3 channels'),
+        ({'lines': ('Ge_K', 'Sb_L', 'Qq_L'), 'k_factors': K}, {}, 'Te is no element'),
+        ({'method': 'zeta', 'zeta_factors': K, 'with_density': True}, {}, 'needs the dose'),
+        ({'method': 'zeta', 'electrons': 1e6}, {}, 'no zeta-factors'),
+        ({'k_factors': K, 'absorption': True}, {}, 'needs the density'),
+        ({'k_factors': K, 'absorption': True, 'density': 5.0}, {'notes': {}}, 'needs the line families'),
+        ({'k_factors': K, 'least_counts': 1e6}, {}, 'No voxel has the counts'),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_sentence(fields: dict, parts: dict, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        Composition(**fields).run(volume_of(gst(), **parts))
+
+
+@pytest.mark.parametrize(
+    ('fields', 'sentence'),
+    [
+        ({'k_factors': (1.0, -1.0, 1.0)}, 'k-factors must be positive'),
+        ({'k_factors': (1.0, float('nan'), 1.0)}, 'k-factors must be positive'),
+        ({'with_density': True}, 'needs the method zeta'),
+        ({'absorption': True, 'azimuths': ()}, 'at least one detector'),
+    ],
+)
+def test_fields_that_cannot_be_are_told_at_once(fields: dict, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        Composition(**fields)
+
+
+def test_one_element_and_no_counts_are_told() -> None:
+    with pytest.raises(InputError, match='at least two elements'):
+        Composition().run(Volume(np.ones((1, 3, 3, 3)), ('Ge',)))
+    with pytest.raises(InputError, match='No voxel has the counts'):
+        Composition(k_factors=K).run(volume_of([0.0, 0.0, 0.0]))
+    with pytest.raises(InputError, match='region is empty'):
+        region_composition(volume_of(gst()), np.zeros((6, 6, 6), bool), Composition(k_factors=K))
+    with pytest.raises(InputError, match='holds no counts'):
+        region_composition(specimen(), np.arange(12 * 144).reshape(12, 12, 12) < 20, Composition(k_factors=K))
+
+
+def test_fractions_of_nothing_are_nothing() -> None:
+    shares, errors = fractions(np.array([[0.0, 1.0], [0.0, -2.0]]), np.ones((2, 2)))
+    assert (shares == 0).all() and (errors == 0).all()
