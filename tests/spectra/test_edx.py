@@ -173,6 +173,11 @@ def test_cancel_is_obeyed_at_the_next_tilt(lamella_series, at):
     assert observer.seen == list(range(1, at + 1))
 
 
+STROBE = np.zeros((1, 8, 8, 1280), np.uint16)
+STROBE[..., 18:31] = 50
+CUT_OFF = np.minimum(spectra_of(ramps(6000.0, n=8), poisson=0), 255).astype(np.uint8)
+
+
 def small(**values):
     return replace(series_of(spectra_of(ramps(20.0, n=8), background=5.0, poisson=0)), **values)
 
@@ -192,11 +197,22 @@ def small(**values):
         (EDXMaps(elements=GST), small(counts=np.full((1, 8, 8, 1280), -1)), 'negative'),
         (EDXMaps(elements=GST), small(counts=np.full((1, 8, 8, 1280), np.nan)), 'not numbers'),
         (EDXMaps(elements=GST), small(counts=np.full((1, 8, 8, 1280), 0.5)), 'held-out share to 0'),
+        (EDXMaps(elements=GST), small(counts=STROBE), 'All counts lie below 0.20 keV, in the zero-strobe peak'),
+        (EDXMaps(elements=GST), small(counts=CUT_OFF), r'\d+ channels at 255, the largest number that its uint8'),
+        (EDXMaps(elements=GST), small(metadata={'beam_energy': 2e5}), r'\(as eV it would be 200 keV\); give it in keV'),
+        (EDXMaps(elements=GST), small(metadata={'beam_energy': 0.2}), '0.2 keV cannot be right; give it'),
+        (EDXMaps(elements=('Te',)), small(metadata={'beam_energy': 8.0}), r'\d+ % of the X-rays have more energy'),
     ],
 )
 def test_what_cannot_be_mapped_is_told_in_one_sentence(step, series, sentence):
     with pytest.raises(InputError, match=sentence):
         step.run(series)
+
+
+def test_saturation_outside_the_fit_is_of_no_matter():
+    counts = spectra_of(ramps(20.0, n=8), background=5.0, poisson=0).astype(np.uint8)
+    counts[..., 24] = 255
+    EDXMaps(elements=GST).run(small(counts=counts))
 
 
 def test_an_empty_tilt_is_named():

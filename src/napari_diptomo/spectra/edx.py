@@ -40,6 +40,7 @@ from scipy import sparse
 
 from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries, Step, Watch, param
 from napari_diptomo.spectra._counts import counts_of, hold_out
+from napari_diptomo.spectra.checks import check_counts, check_saturation
 from napari_diptomo.spectra.lines import LineFamily, families_for
 from napari_diptomo.spectra.map_fit import TiltMaps, fit_linear, fit_poisson
 from napari_diptomo.spectra.spectrum_model import SpectrumModel, ends_of, spectrum_model
@@ -101,8 +102,9 @@ class EDXMaps(Step):
         n_tilts = len(data.angles)
         watch = Watch(observer, self.title, 2 * n_tilts)
         counts = counts_of(data)
-        sums = counts.read(watch)[:, window.channels]
-        _check_counts(sums, data, window)
+        whole = counts.read(watch)
+        sums = whole[:, window.channels]
+        check_counts(whole, data, window)
         if not wanted:
             raise InputError(self._which(sums.sum(axis=0), window))
         model = spectrum_model(sums.sum(axis=0), window, wanted, self.calibrate)
@@ -116,6 +118,7 @@ class EDXMaps(Step):
             at_tilt = model.calibrated(sums[t]) if self.calibrate else model
             fit = at_tilt.fit(sums[t])
             spectra = counts.tilt(t)[:, window.channels]
+            check_saturation(spectra, data, t)
             held = hold_out(spectra, self.holdout, (self.seed, t)) if held_out is not None else None
             found = self._fit_tilt(at_tilt, fit, spectra, held, shape[2:], watch)
             maps[:, t], variance[:, t], residual[t] = found.maps, found.variance, found.residual
@@ -166,14 +169,3 @@ class EDXMaps(Step):
         _, found = survey(window.energy, spectrum, window.detector, window.beam_energy)
         seen = ', '.join(f.element for f in found)
         return 'No elements are chosen; ' + (f'the spectra show {seen}: choose among them.' if seen else 'name some.')
-
-
-def _check_counts(sums: np.ndarray, series: SpectralTiltSeries, window: Window) -> None:
-    low, high = ends_of(window)
-    if not sums.any():
-        raise InputError(f'The spectra hold no counts between {low:.2f} and {high:.2f} keV; check the files.')
-    for t in np.flatnonzero(sums.sum(axis=1) == 0):
-        raise InputError(
-            f'The image at {series.angles[t]:g} degrees holds no counts between {low:.2f} and {high:.2f} keV; '
-            'leave it out.'
-        )

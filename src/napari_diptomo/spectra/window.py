@@ -9,6 +9,9 @@ import numpy as np
 from napari_diptomo.series import InputError, SpectralTiltSeries
 from napari_diptomo.spectra.lines import Detector
 
+#: keV; outside of these no electron microscope works.
+_LEAST_BEAM, _MOST_BEAM = 1.0, 3000.0
+
 
 @dataclass(frozen=True, eq=False)
 class Window:
@@ -38,7 +41,8 @@ class Window:
         Raises
         ------
         InputError
-            The energies are not calibrated in keV, or none lies in the range.
+            The energies are not calibrated in keV, none lies in the range, or
+            the beam energy cannot be one.
         """
         energy = series.energy
         steps = np.diff(energy)
@@ -53,6 +57,12 @@ class Window:
                 'set its scale and offset in keV.'
             )
         beam_energy = float(series.metadata.get('beam_energy') or 200.0)
+        if not _LEAST_BEAM <= beam_energy <= _MOST_BEAM:
+            in_ev = _LEAST_BEAM <= beam_energy / 1000 <= _MOST_BEAM
+            meant = f' (as eV it would be {beam_energy / 1000:g} keV)' if in_ev else ''
+            raise InputError(
+                f'The beam energy of {beam_energy:g} keV cannot be right{meant}; give it in keV when loading.'
+            )
         inside = np.flatnonzero((energy >= low) & (energy <= min(high, beam_energy)))
         if len(inside) < 16:
             raise InputError(
