@@ -131,6 +131,7 @@ class SpectrumModel:
         return {
             'lines': dict(zip(names, families, strict=False)),
             'also_fitted': families[self.wanted :],
+            'beam_energy_keV': round(float(self.window.beam_energy), 3),
             'energy_range_keV': [round(end, 4) for end in ends_of(self.window)],
             'calibration': {
                 'offset_keV': round(float(self.detector.offset), 5),
