@@ -1,26 +1,32 @@
-"""Choosing elements: type symbols, or press the ones that the spectrum suggests."""
+"""Choosing elements: type symbols, press the ones that the spectrum suggests, or look them up in the periodic table."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import QFlowLayout
 
 from napari_diptomo.jobs.colours import colours
+from napari_diptomo.widgets.periodic_table import PeriodicTable
+from napari_diptomo.widgets.theme import plot_colours
 
 
 class ElementPicker(QWidget):
-    """A line of symbols and a row of buttons that say the same.
+    """A line of symbols, a row of buttons and a periodic table that all say the same.
 
     Signals
     -------
     changed
         Another choice.
+    table_wanted
+        The periodic table is about to open.
     """
 
     changed = Signal()
+    table_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -32,14 +38,23 @@ class ElementPicker(QWidget):
         )
         self.line.setAccessibleName('Elements')
         self.line.editingFinished.connect(self._typed)
+        self.table = PeriodicTable(self)
+        self.table.toggled.connect(self._toggle)
+        self.open_table = QPushButton('Periodic &table')
+        self.open_table.setToolTip('Choose elements by pressing them; each press takes one in or leaves it out.')
+        self.open_table.clicked.connect(self._show_table)
         self.chips: dict[str, QPushButton] = {}
         self._suggested: tuple[str, ...] = ()
+        self._stray: Mapping[str, str] = {}
         self._row = QWidget()
         self._flow = QFlowLayout(self._row)
         self._flow.setContentsMargins(0, 0, 0, 0)
+        typed = QHBoxLayout()
+        typed.addWidget(self.line, 1)
+        typed.addWidget(self.open_table)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.line)
+        column.addLayout(typed)
         column.addWidget(self._row)
 
     def elements(self) -> tuple[str, ...]:
@@ -52,16 +67,24 @@ class ElementPicker(QWidget):
         self.line.setText(', '.join(elements))
         self._typed()
 
-    def suggest(self, elements: tuple[str, ...]) -> None:
-        """Offer these as buttons."""
-        self._suggested = tuple(elements)
-        self._show_chips()
+    def suggest(self, elements: tuple[str, ...], stray: Mapping[str, str] | None = None) -> None:
+        """Offer these as buttons.
+
+        Parameters
+        ----------
+        elements : tuple of str
+            Seen in the spectrum.
+        stray : mapping of str to str
+            Those that may not be of the specimen, each with the reason.
+        """
+        self._suggested, self._stray = tuple(elements), dict(stray or {})
+        self._show()
 
     def _typed(self) -> None:
-        self._show_chips()
+        self._show()
         self.changed.emit()
 
-    def _show_chips(self) -> None:
+    def _show(self) -> None:
         wanted = tuple(dict.fromkeys((*self._suggested, *self.elements())))
         if tuple(self.chips) != wanted:
             self._rebuild(wanted)
@@ -71,7 +94,9 @@ class ElementPicker(QWidget):
             chip.blockSignals(True)
             chip.setChecked(name in chosen)
             chip.blockSignals(False)
-            chip.setStyleSheet(_chosen_style(hue[name]) if name in chosen else '')
+            chip.setStyleSheet(_style(hue.get(name), name in self._stray))
+            chip.setToolTip(f'<qt>Map {name}, or leave it out. {self._stray.get(name, "")}</qt>')
+        self.table.paint({name.partition('_')[0]: hue[name] for name in chosen}, self._suggested, self._stray)
 
     def _rebuild(self, names: tuple[str, ...]) -> None:
         while self._flow.count():
@@ -80,19 +105,31 @@ class ElementPicker(QWidget):
         for name in names:
             chip = QPushButton(name)
             chip.setCheckable(True)
-            chip.setToolTip(f'Map {name}, or leave it out.')
-            chip.toggled.connect(self._chip_pressed)
+            chip.clicked.connect(self._chip_pressed)
             self._flow.addWidget(chip)
             self.chips[name] = chip
 
-    def _chip_pressed(self, checked: bool) -> None:
-        chip = self.sender()
-        chosen = [name for name in self.elements() if name != chip.text()]
-        if checked:
-            chosen.append(chip.text())
-        self.set_elements(tuple(chosen))
+    def _chip_pressed(self) -> None:
+        self._switch(self.sender().text())
+
+    def _switch(self, name: str) -> None:
+        chosen = self.elements()
+        self.set_elements(tuple(n for n in chosen if n != name) if name in chosen else (*chosen, name))
+
+    def _toggle(self, symbol: str) -> None:
+        """An element of the table stands for all of its families that are chosen."""
+        chosen = self.elements()
+        others = tuple(name for name in chosen if name.partition('_')[0] != symbol)
+        self.set_elements(others if others != chosen else (*chosen, symbol))
+
+    def _show_table(self) -> None:
+        self.table_wanted.emit()
+        self._show()
+        self.table.show_below(self.open_table)
 
 
-def _chosen_style(hue: str) -> str:
+def _style(hue: str | None, stray: bool) -> str:
     # The element's own colour, as in the plot and the layers, on which black is readable.
-    return f'QPushButton {{ background-color: {hue}; color: black; }}'
+    fill = f'background-color: {hue}; color: black;' if hue else ''
+    frame = f'border: 1px dashed {plot_colours().warning};' if stray else ''
+    return f'QPushButton {{ {fill} {frame} }}' if fill or frame else ''

@@ -6,20 +6,26 @@ from typing import Any
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_diptomo.jobs.colours import colours
-from napari_diptomo.series import DiptomoError, InputError, MapSeries
+from napari_diptomo.series import InputError, MapSeries
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.element_picker import ElementPicker
 from napari_diptomo.widgets.form import StepForm
+from napari_diptomo.widgets.looking import lines_in_range, marks_of
 from napari_diptomo.widgets.page import Context, Page, heading, words
-from napari_diptomo.widgets.plots import SpectrumPlot
+from napari_diptomo.widgets.spectrum_view import SpectrumView
 from napari_diptomo.widgets.thread_job import ThreadJob
+from napari_diptomo.widgets.totals_view import TotalsView
 
-_STRAY = {'Cu', 'Ga', 'Mo'}
+#: Seen in many specimens without being of them.
+_STRAY = {
+    'Cu': 'It often comes from the grid or the holder.',
+    'Ga': 'It often comes from the ion beam of the preparation.',
+    'Mo': 'It often comes from the grid or the aperture.',
+}
 
 
 class MapsPage(Page):
-    """Elements, the sum spectrum with their lines, the parameters of the fit."""
+    """Elements, spectra with their lines and fit, totals over the tilts, the parameters of the maps."""
 
     title = 'Maps'
     action = '&Make maps'
@@ -32,13 +38,16 @@ class MapsPage(Page):
         self._hint = ''
         self.picker = ElementPicker()
         self.picker.changed.connect(self._elements_changed)
-        self.plot = SpectrumPlot()
+        self.picker.table_wanted.connect(self._tell_table)
+        self.view = SpectrumView(context.viewer)
+        self.totals = TotalsView()
         self.hint = words('')
         self.body.addWidget(heading('Elements'))
         self.body.addWidget(self.picker)
         self.body.addWidget(self.hint)
-        self.body.addWidget(heading('Sum spectrum'))
-        self.body.addWidget(self.plot)
+        self.body.addWidget(heading('Spectrum'))
+        self.body.addWidget(self.view)
+        self.body.addWidget(self.totals)
         self._place = QVBoxLayout()
         self.body.addLayout(self._place)
         self.made = self.outcome_widget = words('')
@@ -80,7 +89,8 @@ class MapsPage(Page):
         self.made.setText(describe_maps(maps))
 
     def cleanup(self) -> None:
-        self.plot.cleanup()
+        self.view.cleanup()
+        self.totals.cleanup()
 
     def _session_changed(self) -> None:
         series = self.session.series
@@ -88,27 +98,33 @@ class MapsPage(Page):
             return
         self._series = series
         self.made.setText('')
-        self.plot.setVisible(series is not None)
+        self.view.setVisible(series is not None)
         self.picker.setVisible(series is not None)
         self.hint.setText('')
+        self.view.set_series(series, self.session.spectrum, not self.session.doubt)
+        self.totals.clear()
         if series is None:
             return
-        self.plot.set_spectrum(series.energy, self.session.spectrum, series.energy_unit)
         suggested = self.session.suggested
         self._hint = self.session.doubt or (
             'Suggested by the sum spectrum; press to choose or leave out.' if suggested else 'No element stands out.'
         )
-        self.picker.suggest(suggested)
+        self.picker.suggest(suggested, {name: why for name, why in _STRAY.items() if name in suggested})
         kept = self.context.last_used.value('EDXMaps', {}).get('elements', ())
         self.picker.set_elements(tuple(kept) if kept and set(kept) <= set(suggested) else likely(suggested))
 
     def _elements_changed(self) -> None:
         if self._series is not None:
             chosen = self.picker.elements()
-            marks, problem = _lines(chosen, self._series)
-            self.plot.mark(marks, colours(chosen))
+            marks, problem = marks_of(chosen, self._series)
+            self.view.set_elements(chosen, marks)
             self.hint.setText(problem or self._hint)
         self.changed.emit()
+
+    def _tell_table(self) -> None:
+        """The table of elements is about to open."""
+        if self._series is not None and not self.session.doubt:
+            self.picker.table.set_lines(*lines_in_range(self._series))
 
 
 def likely(suggested: tuple[str, ...]) -> tuple[str, ...]:
@@ -120,20 +136,3 @@ def describe_maps(maps: MapSeries) -> str:
     """Mean counts per pixel of every channel."""
     means = [f'{name} {maps.data[i].mean():.2g}' for i, name in enumerate(maps.channels)]
     return f'Mean counts per pixel and tilt: {", ".join(means)}.'
-
-
-def _lines(elements: tuple[str, ...], series: Any) -> tuple[dict[str, tuple[str, float]], str]:
-    """The main line of each chosen element, and a sentence about the first that has none."""
-    from napari_diptomo.spectra import families_for
-
-    beam = float(series.metadata.get('beam_energy') or 200.0)
-    marks: dict[str, tuple[str, float]] = {}
-    problem = ''
-    for name in elements:
-        try:
-            (family,) = families_for((name,), max(float(series.energy[0]), 0.1), float(series.energy[-1]), beam)
-        except DiptomoError as error:
-            problem = problem or str(error)
-            continue
-        marks[name] = (family.name.replace('_', '-'), family.main_energy)
-    return marks, problem

@@ -15,6 +15,7 @@ class PlotColours:
     background: str
     text: str
     grid: str
+    cell: str
     accent: str
     warning: str
 
@@ -27,6 +28,7 @@ def plot_colours() -> PlotColours:
         background=theme.background.as_hex(),
         text=theme.text.as_hex(),
         grid=theme.primary.as_hex(),
+        cell=theme.foreground.as_hex(),
         accent=theme.current.as_hex(),
         warning=theme.warning.as_hex(),
     )

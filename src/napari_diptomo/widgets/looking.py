@@ -1,0 +1,131 @@
+"""What the Maps page wants to know of a series: spectra of its parts, their fit, the lines in range."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_diptomo.jobs.colours import colours
+from napari_diptomo.series import DiptomoError, InputError, Observer, SpectralTiltSeries
+from napari_diptomo.widgets.periodic_table import PLACES
+from napari_diptomo.widgets.spectrum_plot import Explanation, Mark
+
+#: Weaker lines of a family are marked from this share of its photons.
+_LEAST_WEIGHT = 0.05
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where the spectrum is taken.
+
+    Attributes
+    ----------
+    tilt : int, optional
+        Index of a tilt; None for all.
+    region : ndarray (y, x) of bool, optional
+        Pixels; None for all.
+    """
+
+    tilt: int | None = None
+    region: np.ndarray | None = None
+
+    def named(self, series: SpectralTiltSeries) -> str:
+        """``'120 pixels, tilt 10°'``."""
+        pixels = 'All pixels' if self.region is None else f'{int(self.region.sum())} pixels'
+        tilts = 'all tilts' if self.tilt is None else f'tilt {series.angles[self.tilt]:g}°'
+        return f'{pixels}, {tilts}'
+
+
+def summing(series: SpectralTiltSeries, place: Place) -> Callable[[Observer], np.ndarray]:
+    """The sum spectrum (energy,) of a place, with all its channels."""
+
+    def sum_spectra(observer: Observer) -> np.ndarray:
+        from napari_diptomo.spectra._counts import counts_of
+
+        counts = counts_of(series)
+        if place.region is None:
+            sums = counts.read()
+            return sums.sum(axis=0) if place.tilt is None else sums[place.tilt].copy()
+        if not place.region.any():
+            raise InputError('The region holds no pixel of the image; draw it on the image or remove it.')
+        tilts = range(len(series.angles)) if place.tilt is None else (place.tilt,)
+        pixels = place.region.ravel().astype(float)
+        return np.sum([counts.tilt(tilt).T @ pixels for tilt in tilts], axis=0)
+
+    return sum_spectra
+
+
+def explaining(
+    series: SpectralTiltSeries, elements: tuple[str, ...], place: Place
+) -> Callable[[Observer], Explanation]:
+    """The fit of the sum spectrum of a place."""
+
+    def explain_spectrum(observer: Observer) -> Any:
+        from napari_diptomo.spectra.explain import explain
+
+        return explain(series, elements, tilt=place.tilt, region=place.region, observer=observer)
+
+    return explain_spectrum
+
+
+def marks_of(elements: tuple[str, ...], series: SpectralTiltSeries) -> tuple[tuple[Mark, ...], str]:
+    """The lines of the family that each element is mapped by, and a sentence about the first that has none."""
+    from napari_diptomo.spectra import families_for
+
+    if series.energy_unit != 'keV':
+        return (), ''
+    hue = colours(elements)
+    marks: list[Mark] = []
+    problem = ''
+    for name in elements:
+        try:
+            (family,) = families_for((name,), *_range(series))
+        except DiptomoError as error:
+            problem = problem or str(error)
+            continue
+        main = family.main_energy
+        others = tuple(
+            energy
+            for energy, weight in zip(family.energies, family.weights, strict=True)
+            if weight > _LEAST_WEIGHT and energy != main
+        )
+        marks.append(Mark(family.name, main, hue[name], others))
+    return tuple(marks), problem
+
+
+def lines_in_range(series: SpectralTiltSeries) -> tuple[dict[str, str], dict[str, str]]:
+    """Of every element of the periodic table: its lines in range in words, or why it cannot be mapped.
+
+    Returns
+    -------
+    lines : dict of str to str
+        ``{'Ge': 'Ge: K 9.89 keV, L 1.19 keV'}``.
+    missing : dict of str to str
+        ``{'H': 'H has no X-ray line between ...'}``.
+    """
+    from napari_diptomo.spectra import families_for, families_of
+
+    lines: dict[str, str] = {}
+    missing: dict[str, str] = {}
+    for symbol in PLACES:
+        try:
+            (best,) = families_for((symbol,), *_range(series))
+        except DiptomoError as error:
+            missing[symbol] = str(error)
+            continue
+        families = families_of(symbol, *_range(series))
+        told = ', '.join(f'{family.shell} {family.main_energy:.2f} keV' for family in families)
+        by = f', mapped by {best.shell}' if len(families) > 1 else ''
+        lines[symbol] = f'{symbol}: {told}{by}'
+    return lines, missing
+
+
+def _range(series: SpectralTiltSeries) -> tuple[float, float, float]:
+    """Lowest and highest energy that is fitted, and the beam's, keV."""
+    from napari_diptomo.spectra.window import Window
+
+    window = Window.of(series)
+    return float(window.energy[0]), float(window.energy[-1]), window.beam_energy
