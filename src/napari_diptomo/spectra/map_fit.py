@@ -64,7 +64,7 @@ def fit_linear(
     raw = _apply(operator**2, spectra, shape)
     variance = np.maximum(neighbours(raw, _SMOOTH_PIXELS), _LEAST_EXPECTED * raw.mean(axis=(1, 2), keepdims=True))
     held_out = None if held is None else _apply(operator, held, shape)
-    residual = unexplained(spectra, Columns.of(model.columns(fit, order), fit.model)).reshape(shape)
+    residual = unexplained(spectra, _columns(model, fit, order)).reshape(shape)
     return TiltMaps(_apply(operator, spectra, shape), variance, held_out, residual)
 
 
@@ -93,7 +93,7 @@ def fit_poisson(
     between : callable, optional
         Called every few thousand pixels; it may raise to end the work.
     """
-    columns = Columns.of(model.columns(fit, order), fit.model)
+    columns = _columns(model, fit, order)
     amounts, residual = fit_pixels(_without(spectra, held), columns, between)
     maps = amounts[:, : model.wanted].T.reshape(-1, *shape)
     around = neighbours(amounts.T.reshape(-1, *shape), _SMOOTH_PIXELS)
@@ -104,6 +104,11 @@ def fit_poisson(
         held_out = _apply(model.operator(fit, order), held, shape)
         maps = maps + held_out
     return TiltMaps(maps, variance.T.reshape(-1, *shape), held_out, residual.reshape(shape))
+
+
+def _columns(model: SpectrumModel, fit: SumFit, order: int) -> Columns:
+    # Bins must serve the tilt as a whole and a pixel that holds next to nothing of an element.
+    return Columns.of(model.columns(fit, order), np.stack([fit.model, fit.background + _LEAST_EXPECTED * fit.lines]))
 
 
 def _without(spectra: sparse.csr_matrix, held: sparse.csr_matrix | None) -> sparse.csr_matrix:

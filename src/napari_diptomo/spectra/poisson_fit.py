@@ -52,6 +52,7 @@ _EXPECTED_SHARE = 0.02
 #: Counts per bin that are always expected, as a share of the pixel's mean.
 _FLOOR = 1e-3
 _RIDGE = 1e-6
+_LONGEST = 256
 _TINY = 1e-12
 
 
@@ -84,8 +85,8 @@ class Columns:
         ----------
         columns : ndarray (energy, column)
             Non-negative.
-        expected : ndarray (energy,)
-            Mean spectrum, by which information is weighed; its scale is of no matter.
+        expected : ndarray (energy,) or (spectrum, energy)
+            Spectra, of any scale, at which the information is to be kept.
         loss : float
             Share of the Fisher information that the bins may cost.
         """
@@ -113,43 +114,63 @@ class Columns:
 def information_bins(columns: np.ndarray, expected: np.ndarray, loss: float = 0.01) -> np.ndarray:
     """The longest bins that keep the Fisher information, see the module.
 
+    Parameters
+    ----------
+    columns, expected, loss
+        As for `Columns.of`.
+
     Returns
     -------
     ndarray (energy,) of int
         The bin of each channel, from 0 upwards.
     """
-    mass = np.maximum(expected, 1e-4 * expected.mean())
-    points = columns / mass[:, None]
-    information = columns.T @ points
-    scale = 1 / np.sqrt(np.maximum(np.diag(information), 1e-300))
-    values, vectors = np.linalg.eigh(information * np.outer(scale, scale))
-    points = (points * scale) @ (vectors / np.sqrt(np.maximum(values, 1e-6)))
-    sums = np.vstack([np.zeros(points.shape[1]), np.cumsum(points * mass[:, None], axis=0)])
-    masses = np.append(0, np.cumsum(mass))
-    squares = np.append(0, np.cumsum((points**2).sum(axis=1) * mass))
-    low, high = loss / len(mass), loss
+    scatters = [_Scatter.of(columns, spectrum) for spectrum in np.atleast_2d(expected)]
+    low, high = loss / len(columns), loss
     for _ in range(12):
         middle = float(np.sqrt(low * high))
-        _, lost = _bins_within(middle, sums, masses, squares)
+        _, lost = _bins_within(middle, scatters)
         low, high = (middle, high) if lost <= loss else (low, middle)
-    starts, _ = _bins_within(low, sums, masses, squares)
-    bins = np.zeros(len(mass), np.int32)
+    starts, _ = _bins_within(low, scatters)
+    bins = np.zeros(len(columns), np.int32)
     bins[starts[1:]] = 1
     return np.cumsum(bins, dtype=np.int32)
 
 
-def _bins_within(each: float, sums: np.ndarray, masses: np.ndarray, squares: np.ndarray) -> tuple[list[int], float]:
+@dataclass(frozen=True, eq=False)
+class _Scatter:
+    """Running sums of mass, moment and square of the channels' points: they tell the scatter of any bin."""
+
+    mass: np.ndarray
+    moment: np.ndarray
+    square: np.ndarray
+
+    @classmethod
+    def of(cls, columns: np.ndarray, expected: np.ndarray) -> _Scatter:
+        mass = np.maximum(expected, 1e-4 * expected.mean())
+        points = columns / mass[:, None]
+        information = columns.T @ points
+        scale = 1 / np.sqrt(np.maximum(np.diag(information), 1e-300))
+        values, vectors = np.linalg.eigh(information * np.outer(scale, scale))
+        points = (points * scale) @ (vectors / np.sqrt(np.maximum(values, 1e-6)))
+        parts = (mass, points * mass[:, None], (points**2).sum(axis=1) * mass)
+        return cls(*(np.cumsum(np.concatenate([np.zeros_like(part[:1]), part]), axis=0) for part in parts))
+
+    def within(self, start: int, stops: np.ndarray) -> np.ndarray:
+        moment = self.moment[stops] - self.moment[start]
+        scatter = self.square[stops] - self.square[start]
+        return np.maximum(scatter - (moment**2).sum(axis=1) / (self.mass[stops] - self.mass[start]), 0)
+
+
+def _bins_within(each: float, scatters: list[_Scatter]) -> tuple[list[int], float]:
     """Starts of the bins that lose at most ``each``, taken from the left, and what all lose together."""
-    starts, total, start, n = [0], 0.0, 0, len(masses) - 1
+    starts, total, start, n = [0], 0.0, 0, len(scatters[0].mass) - 1
     while start < n:
-        stop = np.arange(start + 1, min(start + 257, n + 1))
-        moment = ((sums[stop] - sums[start]) ** 2).sum(axis=1) / (masses[stop] - masses[start])
-        scatter = squares[stop] - squares[start] - moment
+        stops = np.arange(start + 1, min(start + _LONGEST, n) + 1)
+        scatter = np.max([one.within(start, stops) for one in scatters], axis=0)
         too_far = scatter > each
-        length = int(np.argmax(too_far)) if too_far.any() else len(stop)
         # Rounding may make the scatter of a single channel exceed a small allowance.
-        length = max(length, 1)
-        total += max(float(scatter[length - 1]), 0.0)
+        length = max(int(np.argmax(too_far)) if too_far.any() else len(stops), 1)
+        total += float(scatter[length - 1])
         start += length
         if start < n:
             starts.append(start)

@@ -23,6 +23,8 @@ from napari_diptomo.spectra.window import Window
 
 #: A family nobody asked for is fitted along from this share of the strongest one's counts.
 _LEAST_SHARE = 1e-3
+#: From this chi-square on, the sum spectrum shows that the tables' line weights are not those of the detector.
+_MISFIT = 1.5
 #: By how much offset (keV), gain and resolution (relative) may well differ between the tilts of a series.
 _DRIFT = (0.005, 0.001, 0.02)
 
@@ -177,9 +179,12 @@ def spectrum_model(
     # What the sum spectrum does not show would only add its noise to its neighbours.
     worth = [i < len(wanted) or counts[i] > _LEAST_SHARE * counts.max(initial=0.0) for i in range(len(families))]
     families = tuple(family for family, keep in zip(families, worth, strict=True) if keep)
-    if calibrate:
+    model = SpectrumModel(window, detector, families, len(wanted), line_shapes(energy, families, detector), smooth)
+    # Free weights of overlapping families compete: they cost a per cent where the tables do as well.
+    if calibrate and model.fit(spectrum).chi2 > _MISFIT:
         families = refine_weights(energy, spectrum, families, detector, smooth)
-    return SpectrumModel(window, detector, families, len(wanted), line_shapes(energy, families, detector), smooth)
+        model = replace(model, families=families, shapes=line_shapes(energy, families, detector))
+    return model
 
 
 @lru_cache(maxsize=16)
