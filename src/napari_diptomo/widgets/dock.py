@@ -1,4 +1,4 @@
-"""The dock "Tomography": Open, Maps, Align, Reconstruct, and the bar that runs them."""
+"""The dock "Tomography": Open, Maps, Align, Reconstruct, Composition, and the bar that runs them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from napari_diptomo.widgets.maps_view import MapsView
 from napari_diptomo.widgets.notify import say, say_error
 from napari_diptomo.widgets.page import Context, Page
 from napari_diptomo.widgets.page_align import AlignPage
+from napari_diptomo.widgets.page_composition import CompositionPage
 from napari_diptomo.widgets.page_maps import MapsPage
 from napari_diptomo.widgets.page_open import OpenPage
 from napari_diptomo.widgets.page_reconstruct import ReconstructPage
@@ -56,7 +57,14 @@ class TomographyDock(QWidget):
         self.maps_page = MapsPage(self.context)
         self.align_page = AlignPage(self.context)
         self.reconstruct_page = ReconstructPage(self.context)
-        self.pages: tuple[Page, ...] = (self.open_page, self.maps_page, self.align_page, self.reconstruct_page)
+        self.composition_page = CompositionPage(self.context)
+        self.pages: tuple[Page, ...] = (
+            self.open_page,
+            self.maps_page,
+            self.align_page,
+            self.reconstruct_page,
+            self.composition_page,
+        )
         self.stages = Stages(self.pages)
         self.run_bar = RunBar()
         self.runner = Runner(self, preview_seconds() or 1.0)
@@ -127,6 +135,7 @@ class TomographyDock(QWidget):
             page.changed.connect(self._refresh)
         self.open_page.start.connect(self._start_extra)
         self.reconstruct_page.start.connect(self._start_extra)
+        self.composition_page.start.connect(self._start_extra)
         self.reconstruct_page.discard.connect(self._discard)
         bar, runner = self.run_bar, self.runner
         bar.run.connect(self.run_page)

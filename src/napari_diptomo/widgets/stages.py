@@ -1,4 +1,4 @@
-"""Where am I: four numbered buttons, and the page that belongs to the pressed one."""
+"""Where am I: the numbered buttons, and the page that belongs to the pressed one."""
 
 from __future__ import annotations
 
@@ -81,8 +81,10 @@ class Stages(QWidget):
         for button, page, reason in zip(self.buttons, self._pages, reasons, strict=True):
             button.setEnabled(not reason)
             button.setToolTip(f'<qt>{reason or page.explanation}</qt>')
-        if reasons[self._stack.currentIndex()]:
-            self._show(next(i for i, reason in reversed(list(enumerate(reasons))) if not reason))
+        current = self._stack.currentIndex()
+        if reasons[current]:
+            # Back, not on: a volume left in the viewer keeps the last page open when a new series is opened.
+            self._show(next(i for i in reversed(range(current)) if not reasons[i]))
         closed = next((i for i, reason in enumerate(reasons) if reason), None)
         self.why.setVisible(closed is not None)
         if closed is not None:

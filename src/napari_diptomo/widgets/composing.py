@@ -1,0 +1,65 @@
+"""What the composition page runs in the background, as functions of an observer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_diptomo.series import InputError, Observer, Volume
+
+if TYPE_CHECKING:
+    from napari_diptomo.assess import Composition, RegionComposition
+    from napari_diptomo.assess.factors import Factors
+
+#: Name of the region of all voxels that have a composition.
+WHOLE = 'Specimen'
+
+
+@dataclass(frozen=True, eq=False)
+class Composed:
+    """A composition with the means that the page tells.
+
+    Attributes
+    ----------
+    volume : Volume
+        Percent, 0 where masked.
+    regions : dict of str to RegionComposition or str
+        The whole first; a sentence where a region has no composition.
+    """
+
+    volume: Volume
+    regions: dict[str, RegionComposition | str]
+
+
+def composing(step: Composition, volume: Volume, labels: np.ndarray | None) -> Callable[[Observer], Composed]:
+    """Quantify a volume, its specimen as a whole and every label but 0 of ``labels`` (z, y, x)."""
+
+    def run_composition(observer: Observer) -> Composed:
+        from napari_diptomo.assess import region_composition
+
+        result = step.run(volume, observer)
+        regions: dict[str, RegionComposition | str] = {
+            WHOLE: region_composition(volume, (result.data != 0).any(axis=0), step)
+        }
+        for label in () if labels is None else np.unique(labels[labels != 0]):
+            try:
+                regions[f'label {label}'] = region_composition(volume, labels == label, step)
+            except InputError as error:
+                regions[f'label {label}'] = str(error)
+        return Composed(result, regions)
+
+    return run_composition
+
+
+def asking_factors(step: Composition, volume: Volume) -> Callable[[Observer], Factors]:
+    """The factors that a step would use; the first question imports the tables of eXSpy."""
+
+    def ask_factors(observer: Observer) -> Factors:
+        from napari_diptomo.assess.factors import factors_of
+
+        return factors_of(step, volume)
+
+    return ask_factors

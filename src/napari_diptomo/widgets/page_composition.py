@@ -1,0 +1,331 @@
+"""Composition: from the counts of a volume to atomic or weight percent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_diptomo.series import InputError, Volume
+from napari_diptomo.widgets import work
+from napari_diptomo.widgets.asker import Asker
+from napari_diptomo.widgets.composing import Composed, asking_factors, composing
+from napari_diptomo.widgets.composition_layers import (
+    PALETTES,
+    CompositionView,
+    ShownVolume,
+    is_shown_as,
+    shown_volumes,
+)
+from napari_diptomo.widgets.composition_tables import FactorTable, MeanTable
+from napari_diptomo.widgets.form import StepForm
+from napari_diptomo.widgets.page import Context, Page, heading, words
+from napari_diptomo.widgets.thread_job import ThreadJob
+
+_CLOSED = 'Reconstruct a volume first, or drop a saved one on napari.'
+_NO_REGIONS = 'none'
+
+
+class CompositionPage(Page):
+    """The volume, its factors, the parameters of the step; layers and means of what comes of it.
+
+    Signals
+    -------
+    start(Job, str)
+        Saving, which the page's button does not start.
+    """
+
+    start = Signal(object, str)
+    title = 'Composition'
+    action = '&Compute'
+    explanation = 'What every voxel consists of, in atomic or weight percent, where its counts can carry a number.'
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(context, parent)
+        self.form: StepForm | None = None
+        self.result: Volume | None = None
+        self._choices: list[ShownVolume | None] = []
+        self._view = CompositionView(context.viewer)
+        self._asker = Asker(self)
+        self._asker.answered.connect(self._show_factors)
+        self._asker.failed.connect(self._no_factors)
+        self._add_volume_row()
+        self._add_factors()
+        self._place = QVBoxLayout()
+        self.body.addLayout(self._place)
+        self._add_result()
+        self.body.addStretch(1)
+        self.session.changed.connect(self._list_layers)
+        layers = context.viewer.layers.events
+        layers.inserted.connect(self._layers_changed)
+        layers.removed.connect(self._layers_changed)
+        self._list_layers()
+
+    def closed(self) -> str:
+        return '' if self._choices else _CLOSED
+
+    def obstacle(self) -> str:
+        return self.closed() or self.factors.problem()
+
+    def enter(self) -> None:
+        if self.form is None:
+            from napari_diptomo.assess import Composition
+
+            self.form = StepForm(Composition, hide=('k_factors', 'zeta_factors'))
+            self.form.set_value(self.context.last_used.step(Composition))
+            self.form.changed.connect(self._ask_factors)
+            self._place.addWidget(self.form)
+        self._take_selected()
+        self._ask_factors()
+
+    @property
+    def counts(self) -> Volume | None:
+        """The volume that is quantified."""
+        index = self.volume.currentIndex()
+        if not 0 <= index < len(self._choices):
+            return None
+        choice = self._choices[index]
+        return self.session.volume if choice is None else choice.volume
+
+    def step(self) -> Any:
+        """The step as form and table stand; factors are part of it only where the user typed them."""
+        step = self.form.value()
+        if not self.factors.touched:
+            return step
+        name = 'zeta_factors' if step.method == 'zeta' else 'k_factors'
+        return type(step)(**{**step.model_dump(), name: self.factors.values()})
+
+    def job(self) -> tuple[ThreadJob, str]:
+        self.enter_form()
+        volume = self.counts
+        if volume is None:
+            raise InputError(_CLOSED)
+        step = self.step()
+        # Factors belong to these elements, not to the next volume's.
+        self.context.last_used.remember(step.model_copy(update={'k_factors': (), 'zeta_factors': (), 'lines': ()}))
+        return ThreadJob(composing(step, volume, self._labels(volume))), 'Composition'
+
+    def enter_form(self) -> None:
+        """Build what is built when the page first comes to the front."""
+        if self.form is None:
+            self.enter()
+
+    def done(self, composed: Composed) -> None:
+        self.result = composed.volume
+        self._view.show(composed.volume, self.palette_box.currentText())
+        self.means.show_regions(composed.regions)
+        self.told.setText(describe_composition(composed.volume))
+        self._show_result(True)
+
+    def cleanup(self) -> None:
+        self._asker.cleanup()
+        layers = self.context.viewer.layers.events
+        layers.inserted.disconnect(self._layers_changed)
+        layers.removed.disconnect(self._layers_changed)
+
+    def _add_volume_row(self) -> None:
+        self.volume = _box('Volume', 'The counts that are quantified: the latest run, or a volume in the viewer.')
+        self.volume.activated.connect(self._ask_factors)
+        self.regions = _box(
+            'Regions', 'A labels layer painted on the volume: the mean composition of every label is told.'
+        )
+        self.body.addLayout(_row('&Volume', self.volume))
+        self.body.addLayout(_row('Re&gions', self.regions))
+
+    def _add_factors(self) -> None:
+        self.body.addWidget(heading('Factors'))
+        self.factors = FactorTable()
+        self.factors.edited.connect(self._factors_edited)
+        self.body.addWidget(self.factors)
+        self.factors_told = words('')
+        self.body.addWidget(self.factors_told)
+        row = QHBoxLayout()
+        for text, tip, slot in (
+            (
+                'From fi&le…',
+                'Take the factors of a table (.csv or .json): line family, factor.',
+                self._factors_from_file,
+            ),
+            ('Calc&ulated', 'Go back to calculated factors.', self._factors_calculated),
+        ):
+            button = QPushButton(text)
+            button.setToolTip(f'<qt>{tip}</qt>')
+            button.clicked.connect(slot)
+            row.addWidget(button)
+        row.addStretch(1)
+        self.body.addLayout(row)
+
+    def _add_result(self) -> None:
+        self.result_box = self.outcome_widget = QWidget()
+        column = QVBoxLayout(self.result_box)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(heading('Mean composition'))
+        self.means = MeanTable()
+        column.addWidget(self.means)
+        self.told = words('')
+        column.addWidget(self.told)
+        self.palette_box = _box(
+            'Colours',
+            'Colours of the layers: one per element, or the corners of a colour triangle for the first three elements.',
+        )
+        self.palette_box.addItems(PALETTES)
+        self.palette_box.currentTextChanged.connect(self._recolour)
+        row = _row('Col&ours', self.palette_box)
+        self.save_button = QPushButton('Save composit&ion…')
+        self.save_button.setToolTip('<qt>Write it as .hspy (with its recipe and errors), .mrc or .tif.</qt>')
+        self.save_button.clicked.connect(self._save)
+        row.addWidget(self.save_button)
+        column.addLayout(row)
+        self.body.addWidget(self.result_box)
+        self._show_result(False)
+
+    def _show_result(self, shown: bool) -> None:
+        self.result_box.setVisible(shown)
+
+    def _layers_changed(self, event: Any = None) -> None:
+        self._list_layers()
+        self.changed.emit()
+
+    def _list_layers(self) -> None:
+        """Volumes and labels that are there now, keeping what was chosen."""
+        latest = self.session.volume
+        shown = [found for found in shown_volumes(self.context.viewer) if not is_shown_as(latest, found)]
+        self._choices = ([None] if latest is not None else []) + shown
+        names = [f'Latest run: {", ".join(latest.channels)}'] if latest is not None else []
+        _refill(self.volume, [*names, *(found.label for found in shown)])
+        labels = [layer.name for layer in self.context.viewer.layers if isinstance(layer, Labels)]
+        _refill(self.regions, [_NO_REGIONS, *labels])
+
+    def _take_selected(self) -> None:
+        selected = self.context.viewer.layers.selection
+        for index, choice in enumerate(self._choices):
+            if choice is not None and any(layer in selected for layer in choice.layers):
+                self.volume.setCurrentIndex(index)
+
+    def _labels(self, volume: Volume) -> np.ndarray | None:
+        name = self.regions.currentText()
+        if name in ('', _NO_REGIONS):
+            return None
+        labels = np.asarray(self.context.viewer.layers[name].data)
+        if volume.transposed and labels.ndim == 3:
+            labels = np.swapaxes(labels, -1, -2)
+        if labels.shape != volume.data.shape[1:]:
+            raise InputError(
+                f'The regions in {name} have the shape {labels.shape}, the volume {volume.data.shape[1:]}; paint them in a '
+                'labels layer of the same size.'
+            )
+        return labels
+
+    def _ask_factors(self) -> None:
+        volume = self.counts
+        if volume is None or self.form is None or self.factors.touched:
+            return
+        try:
+            step = self.form.value()
+        except InputError as error:
+            self._no_factors(str(error))
+            return
+        self._asker.ask(asking_factors(step, volume))
+
+    def _show_factors(self, factors: Any) -> None:
+        volume = self.counts
+        if volume is None or len(volume.channels) != len(factors.values):
+            return
+        self.factors.show_factors(self._factor_name(), volume.channels, factors.families, factors.values)
+        origin = {'table': 'From the table', 'given': 'As given'}.get(factors.origin, 'Calculated')
+        error = f', good to {100 * factors.errors.max():.0f} %' if factors.errors.any() else ''
+        self.factors_told.setText(f'{origin}{error}. Double-click one to give your own.')
+        self.changed.emit()
+
+    def _no_factors(self, why: str) -> None:
+        volume = self.counts
+        if volume is not None:
+            self.factors.show_factors(self._factor_name(), volume.channels, (), ())
+        self.factors_told.setText(why)
+        self.changed.emit()
+
+    def _factor_name(self) -> str:
+        return 'zeta, kg/m²' if self.form is not None and self.form.fields['method'].value() == 'zeta' else 'k by mass'
+
+    def _factors_edited(self) -> None:
+        self.factors_told.setText('Your own.')
+        self.changed.emit()
+
+    def _factors_from_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self, 'Table of factors', self._folder(), 'Tables (*.csv *.txt *.json);;All files (*)'
+        )
+        if path:
+            self._use_table(path)
+
+    def _factors_calculated(self) -> None:
+        self._use_table('')
+
+    def _use_table(self, path: str) -> None:
+        self.enter_form()
+        self.factors.touched = False
+        self.form.fields['factor_table'].set_value(path)
+        self._ask_factors()
+
+    def _recolour(self, palette: str) -> None:
+        if self.result is not None:
+            self._view.recolour(self.result.channels, palette)
+
+    def _save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self,
+            'Save composition',
+            str(Path(self._folder()) / 'composition.hspy'),
+            'HyperSpy (*.hspy);;MRC, one per element (*.mrc);;TIFF (*.tif)',
+        )
+        if path and self.result is not None:
+            self.start.emit(ThreadJob(work.saving(self.result, path)), 'Save')
+
+    def _folder(self) -> str:
+        return str(self.context.last_used.value('folder', ''))
+
+
+def describe_composition(result: Volume) -> str:
+    """What the means leave out: the error of the factors, the mask, the pooling."""
+    notes = result.notes['composition']
+    parts = []
+    systematic = max(notes['error_of_mean_from_factors'].values())
+    if systematic > 0:
+        parts.append(f'The factors add up to ± {systematic:.1f} %, alike everywhere.')
+    parts.append(f'Masked: {notes["masked"]}.')
+    if notes['pooled_fwhm_nm'] > 0:
+        parts.append(f'Counts pooled over {notes["pooled_fwhm_nm"]:.3g} nm.')
+    return ' '.join(parts)
+
+
+def _box(name: str, tip: str) -> QComboBox:
+    box = QComboBox()
+    box.setAccessibleName(name)
+    box.setToolTip(f'<qt>{tip}</qt>')
+    # A long list of layer names must not widen the dock.
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
+    return box
+
+
+def _row(text: str, box: QComboBox) -> QHBoxLayout:
+    row = QHBoxLayout()
+    label = QLabel(text)
+    label.setBuddy(box)
+    row.addWidget(label)
+    row.addWidget(box, 1)
+    return row
+
+
+def _refill(box: QComboBox, items: list[str]) -> None:
+    kept = box.currentText()
+    box.blockSignals(True)
+    box.clear()
+    box.addItems(items)
+    if kept in items:
+        box.setCurrentIndex(items.index(kept))
+    box.blockSignals(False)
