@@ -99,7 +99,11 @@ def overlaps(
 
 
 def amounts_covariance(
-    shapes: np.ndarray, smooth: np.ndarray, counts: np.ndarray, background: float
+    shapes: np.ndarray,
+    smooth: np.ndarray,
+    counts: np.ndarray,
+    background: float,
+    model_error: np.ndarray | float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cramer-Rao bound of the amounts and their Fisher information.
 
@@ -113,6 +117,8 @@ def amounts_covariance(
         Expected counts.
     background : float
         Expected background counts.
+    model_error : ndarray (energy,), optional
+        Variance of the channels beyond counting noise, where the model itself is in error.
 
     Returns
     -------
@@ -121,7 +127,7 @@ def amounts_covariance(
     """
     columns = np.column_stack([shapes, smooth]) if background > 0 else shapes
     mean = shapes @ counts + background * smooth
-    mean = np.maximum(mean, 1e-6 * max(float(mean.mean()), 1e-12))
+    mean = np.maximum(mean, 1e-6 * max(float(mean.mean()), 1e-12)) + model_error
     information = columns.T @ (columns / mean[:, None])
     # Scaled first: families of very different sharpness would spoil the inverse.
     scale = 1 / np.sqrt(np.maximum(np.diag(information), 1e-300))

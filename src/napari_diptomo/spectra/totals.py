@@ -1,0 +1,290 @@
+r"""Totals of the families per tilt: what a projection allows, what is stray, and how much the detectors see.
+
+The total T_f(t) of a family over a field of view is the same at every tilt
+for an isolated object and grows as 1 / cos t for a slab that goes on beyond
+the field. Shadowing of the detectors by the holder multiplies ALL families by
+the same gain g(t). So
+
+    T_f(t) = A_f g(t) p(t),    p = 1 or 1 / cos t,
+
+and the product g p, the common course, is the median over the families of
+their totals relative to those at low tilt. It is bounded, as nothing makes a
+projection grow much faster than 1 / cos t from where the detectors see most. A family that rises with the tilt
+well beyond the common course is not a projection of the specimen: its photons
+come from grid, holder or pole piece.
+
+The gain is the rank-one fit of A_f g(t) to T_f(t) / p(t), weighted, over the
+families that behave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries, Watch
+from napari_diptomo.spectra._counts import counts_of
+from napari_diptomo.spectra.overlaps import amounts_covariance
+from napari_diptomo.spectra.spectrum_model import SpectrumModel
+
+#: Tilts up to this share of the largest are low ones.
+_LOW = 0.35
+#: How many tilts at either end tell how far a family rises.
+_OUTER = 2
+#: Beyond this multiple of the common course a family is stray, if that is significant.
+_RISE, _SIGNIFICANT = 1.5, 5.0
+#: Error of the model of a spectrum, as a share of a family's total; the common course is at most this over 1 / cos t.
+_MODEL_ERROR, _COURSE_LIMIT = 0.05, 1.15
+#: Errors of the model of a peak and of the background of one tilt, as a share of them.
+_PEAK_ERROR, _BACKGROUND_ERROR = 0.02, 0.01
+#: Error of a line's weight that is left when the weights are refined.
+_WEIGHT_ERROR = {'K': 0.02, 'L': 0.1, 'M': 0.2}
+_SWEEPS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Totals:
+    """The total of one family at every tilt.
+
+    Attributes
+    ----------
+    name : str
+        Of the element or the family.
+    counts, expected : ndarray (tilt,)
+        Counts; what the counts at low tilt and the common course of all families let expect.
+    rise : float
+        Largest ratio of both at the high tilts of either side.
+    behaves : bool
+        False where no projection of a specimen can do that.
+    sentence : str
+        In words.
+    """
+
+    name: str
+    counts: np.ndarray
+    expected: np.ndarray
+    rise: float
+    behaves: bool
+    sentence: str
+
+
+def check_totals(
+    maps_or_totals: MapSeries | np.ndarray,
+    angles: Sequence[float] | np.ndarray | None = None,
+    names: Sequence[str] = (),
+    errors: np.ndarray | None = None,
+) -> tuple[Totals, ...]:
+    """Which families behave like projections of the specimen.
+
+    Parameters
+    ----------
+    maps_or_totals : MapSeries or ndarray (family, tilt) or (family, tilt, y, x)
+        Maps, or their totals. The more families, the surer the common course.
+    angles : array-like (tilt,), optional
+        Degrees; those of the map series.
+    names : sequence of str, optional
+        Of the families; those of the map series.
+    errors : ndarray (family, tilt), optional
+        Standard deviations of the totals; from the variance of the maps or
+        the square root of the counts when not given.
+
+    Returns
+    -------
+    tuple of Totals
+        One for each family, in order.
+
+    Raises
+    ------
+    InputError
+        Angles or names do not fit the totals.
+    """
+    totals, noise, angles, names = _read(maps_or_totals, angles, names)
+    noise = noise if errors is None else np.asarray(errors, float)
+    relative, low = _relative(totals, noise, angles)
+    course = _course(relative, noise / np.maximum(totals, 1.0), angles, low)
+    out = []
+    for f, name in enumerate(names):
+        expected = max(_level(totals[f], course, noise[f], low), 0.0) * course
+        out.append(_judge(name, totals[f], expected, noise[f], angles, course, low))
+    return tuple(out)
+
+
+def measure_gain(maps: MapSeries, specimen: Literal['isolated', 'slab'] = 'isolated') -> np.ndarray:
+    """How much of the specimen's signal the detectors see at every tilt, relative to the mean.
+
+    Parameters
+    ----------
+    maps : MapSeries
+        Several families, the more the better; stray ones are left out.
+    specimen : {'isolated', 'slab'}
+        ``'isolated'``: the whole object is in every image; ``'slab'``: it goes on beyond the images.
+
+    Returns
+    -------
+    ndarray (tilt,)
+        Gain, 1 on average.
+
+    Raises
+    ------
+    InputError
+        No family behaves like a projection.
+    """
+    totals, noise, angles, names = _read(maps, None, ())
+    good = np.array([t.behaves for t in check_totals(maps)]) & (totals.sum(axis=1) > 0)
+    if not good.any():
+        raise InputError(
+            f'None of {", ".join(names)} behaves like a projection, so the gain of the tilts cannot be measured; '
+            'map an element of the specimen or leave the gain off.'
+        )
+    path = 1 / np.cos(np.radians(angles)) if specimen == 'slab' else np.ones(len(angles))
+    flat, sigma = totals[good] / path, noise[good] / path
+    weights = 1 / (sigma**2 + (_MODEL_ERROR * flat.mean(axis=1, keepdims=True)) ** 2)
+    gain = np.ones(len(angles))
+    for _ in range(_SWEEPS):
+        amount = (weights * flat * gain).sum(axis=1) / (weights * gain**2).sum(axis=1)
+        gain = (weights * flat * amount[:, None]).sum(axis=0) / (weights * amount[:, None] ** 2).sum(axis=0)
+        gain /= gain.mean()
+    return gain
+
+
+def family_totals(
+    series: SpectralTiltSeries, model: SpectrumModel, observer: Observer | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Totals of ALL families of a model, mapped or not, from fits of the tilts' sum spectra.
+
+    Parameters
+    ----------
+    series : SpectralTiltSeries
+        EDX spectra.
+    model : SpectrumModel
+        Made for the series.
+    observer : Observer, optional
+        Told of every tilt.
+
+    Returns
+    -------
+    totals, errors : ndarray (family, tilt)
+        Counts and their standard deviations, of noise, overlap and errors of the model.
+    """
+    watch = Watch(observer, 'Totals', len(series.angles))
+    sums = counts_of(series).read(watch)[:, model.window.channels]
+    pairs = [_one_tilt(model, spectrum) for spectrum in sums]
+    totals, errors = (np.array(part).T for part in zip(*pairs, strict=True))
+    return totals, errors
+
+
+def _one_tilt(model: SpectrumModel, spectrum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    model = model.calibrated(spectrum)
+    fit = model.fit(spectrum)
+    background = float(fit.background.sum())
+    # An error of the model moves all channels of a peak together: see `suggest`.
+    coherent = model.detector.fwhm(model.window.energy) / np.gradient(model.window.energy)
+    error = coherent * ((_PEAK_ERROR * fit.lines) ** 2 + (_BACKGROUND_ERROR * fit.background) ** 2)
+    smooth = fit.background / max(background, 1e-12)
+    covariance, _ = amounts_covariance(model.shapes, smooth, fit.counts, background, error)
+    variance = np.diag(covariance) + _weight_variance(model, fit.counts, covariance, fit.model + error)
+    return fit.counts, np.sqrt(np.maximum(variance, 0))
+
+
+def _weight_variance(
+    model: SpectrumModel, counts: np.ndarray, covariance: np.ndarray, channel_variance: np.ndarray
+) -> np.ndarray:
+    """What errors of the lines' weights in strong families do to their neighbours.
+
+    They differ from tilt to tilt: the strap's own absorption edges cut into its M lines.
+    """
+    operator = covariance @ (model.shapes.T / np.maximum(channel_variance, 1e-12))
+    variance = np.zeros(len(counts))
+    for f, family in enumerate(model.families):
+        lines = model.detector.line_shapes(model.window.energy, np.asarray(family.energies))
+        step = _WEIGHT_ERROR[family.shell] * counts[f] * np.asarray(family.weights)
+        change = (operator @ lines) * step
+        change[f] = 0.0
+        # The main line is the family: an error of its weight is one of all the others.
+        change[:, int(np.argmax(family.weights))] = 0.0
+        variance += (change**2).sum(axis=1)
+    return variance
+
+
+def _read(
+    data: MapSeries | np.ndarray, angles: Sequence[float] | np.ndarray | None, names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
+    variance = None
+    if isinstance(data, MapSeries):
+        data = data if data.mixing is None else data.unmixed()
+        angles, names, variance = data.angles, data.channels, data.variance
+        data = data.data
+    totals = np.asarray(data, float)
+    if totals.ndim == 4:
+        totals = totals.sum(axis=(2, 3))
+    angles = np.asarray(() if angles is None else angles, float)
+    if totals.ndim != 2 or totals.shape != (len(names), len(angles)):
+        raise InputError(
+            f'Totals of the shape {totals.shape} do not fit {len(names)} families at {len(angles)} tilts; '
+            'give (family, tilt).'
+        )
+    noise = np.sqrt(np.maximum(totals, 1.0) if variance is None else variance.sum(axis=(2, 3), dtype=float))
+    return totals, np.maximum(noise, 1e-6), angles, tuple(names)
+
+
+def _relative(totals: np.ndarray, noise: np.ndarray, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    low = np.abs(angles) <= max(_LOW * np.abs(angles).max(initial=0.0), np.abs(angles).min(initial=np.inf) + 1e-6)
+    flat = np.ones(len(angles))
+    levels = np.array([_level(row, flat, sigma, low) for row, sigma in zip(totals, noise, strict=True)])
+    return totals / np.maximum(levels, 1.0)[:, None], low
+
+
+def _level(totals: np.ndarray, course: np.ndarray, noise: np.ndarray, low: np.ndarray) -> float:
+    weights = low / (noise**2 + (_MODEL_ERROR * totals.mean()) ** 2)
+    return float((weights * totals * course).sum() / (weights * course**2).sum())
+
+
+def _course(relative: np.ndarray, errors: np.ndarray, angles: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """Weighted median over the families, at most a little more than 1 / cos t."""
+    weights = 1 / (_MODEL_ERROR**2 + errors**2)
+    course = np.empty(len(angles))
+    for t in range(len(angles)):
+        order = np.argsort(relative[:, t])
+        below = np.cumsum(weights[order, t]) - 0.5 * weights[order, t]
+        course[t] = np.interp(0.5 * weights[:, t].sum(), below, relative[order, t])
+    slab = 1 / np.cos(np.radians(angles))
+    return np.clip(course, 0.05, _COURSE_LIMIT * slab * (course / slab)[low].max())
+
+
+def _judge(
+    name: str,
+    totals: np.ndarray,
+    expected: np.ndarray,
+    noise: np.ndarray,
+    angles: np.ndarray,
+    course: np.ndarray,
+    low: np.ndarray,
+) -> Totals:
+    rise, at, significance = 0.0, int(np.abs(angles).argmax()), 0.0
+    level_error = 1 / np.sqrt((low / noise**2).sum())
+    floor = np.maximum(expected, 2 * level_error * course)
+    for side in (angles < 0, angles > 0):
+        index = np.flatnonzero(side & ~low)
+        index = index[np.argsort(-np.abs(angles[index]))][:_OUTER]
+        if len(index):
+            ratio = totals[index].sum() / max(floor[index].sum(), 1e-9)
+            error = np.hypot(np.sqrt((noise[index] ** 2).sum()), level_error * course[index].sum())
+            error = np.hypot(error, _MODEL_ERROR * totals[index].sum())
+            if ratio > rise:
+                rise, at = float(ratio), int(index[0])
+                significance = float((totals[index].sum() - floor[index].sum()) / error)
+    behaves = rise < _RISE or significance < _SIGNIFICANT
+    zero = int(np.abs(angles).argmin())
+    spoken = name.replace('_', '-')
+    if behaves:
+        sentence = f'{spoken} behaves like a projection of the specimen.'
+    else:
+        factor = totals[at] / max(float(totals[zero]), 2 * float(noise[zero]))
+        sentence = (
+            f'{spoken} rises {factor:.1f} times from {angles[zero]:g} to {angles[at]:g} degrees: a projection of the '
+            'specimen cannot; it comes from grid or holder, do not reconstruct it.'
+        )
+    return Totals(name, totals, expected, rise, behaves, sentence)

@@ -1,0 +1,88 @@
+"""Totals per tilt: what a projection can do, what is stray, and the gain of the detectors."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_diptomo.series import InputError, MapSeries
+from napari_diptomo.spectra.totals import check_totals, measure_gain
+
+ANGLES = np.arange(-60.0, 61.0, 10.0)
+SHADOW = 1 - 0.35 * np.exp(-(((np.abs(ANGLES) - 18) / 12) ** 2))
+SLAB = 1 / np.cos(np.radians(ANGLES))
+
+
+def totals_of(*rows, seed=0):
+    return np.random.default_rng(seed).poisson(np.array(rows)).astype(float)
+
+
+def maps_of(*rows, names=('Ge', 'Sb', 'Te', 'Cu'), seed=0):
+    counts = np.array(rows)[:, :, None, None] * np.full((16, 16), 1 / 256)
+    data = np.random.default_rng(seed).poisson(counts).astype(np.float32)
+    return MapSeries(data, ANGLES, names[: len(rows)])
+
+
+@pytest.mark.parametrize('path', [np.ones(13), SLAB])
+@pytest.mark.parametrize('shadow', [np.ones(13), SHADOW])
+def test_projections_behave_whatever_the_detectors_see(path, shadow):
+    course = path * shadow
+    found = check_totals(totals_of(2e4 * course, 6e4 * course, 1e4 * course), ANGLES, ('Ge', 'Sb', 'Te'))
+    assert all(t.behaves for t in found)
+    assert all(t.rise == pytest.approx(1, abs=0.08) for t in found)
+    assert found[0].sentence == 'Ge behaves like a projection of the specimen.'
+
+
+def test_what_rises_with_the_tilt_is_stray_and_told_by_how_much():
+    rise = 1 + 4.6 * (np.abs(ANGLES) / 60) ** 2
+    rows = totals_of(2e4 * SLAB, 6e4 * SLAB, 1e6 * rise, 3e4 * SLAB)
+    found = check_totals(rows, ANGLES, ('Ge', 'Sb', 'Ti_K', 'Te'))
+    assert [t.behaves for t in found] == [True, True, False, True]
+    assert 'Ti-K rises 5.6 times from 0 to -60' in found[2].sentence
+    assert 'degrees: a projection of the specimen cannot' in found[2].sentence
+    np.testing.assert_allclose(found[0].expected, 2e4 * SLAB, rtol=0.06)
+
+
+def test_stray_families_alone_do_not_pass_for_a_slab():
+    found = check_totals(totals_of(1e4 * SLAB**3, 2e4 * SLAB**3), ANGLES, ('Ti', 'Cu'))
+    assert not any(t.behaves for t in found)
+
+
+def test_a_family_that_rises_on_one_side_only_is_stray():
+    one_side = 1 + 3 * np.clip(-ANGLES / 60, 0, 1) ** 2
+    found = check_totals(totals_of(2e4 * np.ones(13), 3e4 * np.ones(13), 1e4 * one_side), ANGLES, ('Ge', 'Sb', 'Cu'))
+    assert [t.behaves for t in found] == [True, True, False]
+    assert '-60 degrees' in found[2].sentence
+
+
+def test_noise_is_not_called_stray():
+    rng = np.random.default_rng(3)
+    rows = np.vstack([2e4 * np.ones((2, 13)), rng.normal(0, 40, (6, 13))])
+    errors = np.vstack([np.full((2, 13), 150.0), np.full((6, 13), 40.0)])
+    found = check_totals(rows, ANGLES, [f'E{i}' for i in range(8)], errors)
+    assert all(t.behaves for t in found)
+
+
+@pytest.mark.parametrize(('specimen', 'path'), [('isolated', np.ones(13)), ('slab', SLAB)])
+def test_simulated_shadowing_comes_back_within_two_per_cent(specimen, path):
+    course = path * SHADOW
+    stray = 5e4 * (1 + 5 * (np.abs(ANGLES) / 60) ** 2)
+    maps = maps_of(2e4 * course, 6e4 * course, 3e4 * course, stray)
+    assert [t.behaves for t in check_totals(maps)] == [True, True, True, False]
+    gain = measure_gain(maps, specimen)
+    assert gain.mean() == pytest.approx(1)
+    np.testing.assert_allclose(gain, SHADOW / SHADOW.mean(), rtol=0.02)
+
+
+def test_no_shadow_gives_no_gain():
+    np.testing.assert_allclose(measure_gain(maps_of(4e4 * np.ones(13), 6e4 * np.ones(13))), 1, atol=0.012)
+
+
+def test_stray_signal_alone_measures_no_gain():
+    with pytest.raises(InputError, match='None of Ge, Sb behaves like a projection'):
+        measure_gain(maps_of(1e4 * SLAB**3, 2e4 * SLAB**3))
+
+
+def test_names_must_fit():
+    with pytest.raises(InputError, match='do not fit 1 families at 13 tilts'):
+        check_totals(np.ones((2, 13)), ANGLES, ('Ge',))
