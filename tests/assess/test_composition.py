@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from napari_diptomo import SIRT, Composition, MapSeries, Recipe, Volume, run
-from napari_diptomo.assess import region_composition, region_compositions
+from napari_diptomo.assess import region_composition
 from napari_diptomo.assess._fractions import fractions, pooled_voxels
 from napari_diptomo.series import InputError, load
+from napari_diptomo.spectra.absorption import absorption_coefficients
 from napari_diptomo.spectra.k_factors import k_factors, zeta_factors
 
 LINES = {'Ge': 'Ge_K', 'Sb': 'Sb_L', 'Te': 'Te_L'}
@@ -195,8 +196,6 @@ def test_what_the_k_factors_leave_open_is_told() -> None:
 
 def test_absorption_of_a_film_is_undone() -> None:
     """Ge L of a 100 nm film, 5.9 g/cm^3, one detector straight above: the closed form of a slab and Beer-Lambert."""
-    from napari_diptomo.spectra.absorption import absorption_coefficients
-
     lines = ('Ge_L', 'Sb_L', 'Te_L')
     macs = absorption_coefficients(lines, ('Ge', 'Sb', 'Te')) @ (WEIGHT / 100)
     size, layers = 5.0, 20
@@ -211,42 +210,6 @@ def test_absorption_of_a_film_is_undone() -> None:
     np.testing.assert_allclose(corrected.data.mean(axis=(2, 3)), np.broadcast_to(ATOMIC[:, None], (3, 20)), atol=0.15)
     assert f'Ge {100 * (1 - share[0].mean()):.1f} %' in corrected.notes['composition']['absorption']
     assert raw.notes['composition']['absorption'] == 'not corrected'
-
-
-def test_region_is_the_ratio_of_sums_with_an_error_that_holds() -> None:
-    """Two phases at few counts: errors of 60 noisy draws against what is stated."""
-    rng = np.random.default_rng(5)
-    labels = np.zeros((10, 20, 20), int)
-    labels[:, :, :10], labels[:, :, 10:] = 1, 2
-    means = np.where(labels == 1, gst(0.6)[:, None, None, None], np.array([0.3, 0.3, 0.0])[:, None, None, None])
-    step = Composition(k_factors=K)
-    found = []
-    for _ in range(60):
-        counts = rng.poisson(17 * means) / 17
-        volume = Volume(counts, ('Ge', 'Sb', 'Te'), notes={'lines': LINES, 'tilts': 17})
-        found.append(region_compositions(volume, labels, step))
-    one = np.array([f[1].percent for f in found])
-    np.testing.assert_allclose(one.mean(axis=0), ATOMIC, atol=0.3)
-    stated = np.mean([f[1].standard_error for f in found], axis=0)
-    np.testing.assert_allclose(stated, one.std(axis=0), rtol=0.35)
-    assert found[0][2].percent[2] == 0 and found[0][1].voxels == 2000
-    assert str(found[0][1]).endswith('at.%') and '±' in str(found[0][1])
-
-
-def test_region_error_sees_what_counting_statistics_do_not() -> None:
-    """Noise that is alike in neighbouring voxels, as any reconstruction makes it."""
-    from scipy.ndimage import gaussian_filter
-
-    rng = np.random.default_rng(6)
-    found = []
-    for _ in range(40):
-        noise = gaussian_filter(rng.normal(size=(3, 24, 24, 24)), (0, 1.5, 1.5, 1.5), mode='wrap')
-        data = gst(30.0)[:, None, None, None] * (1 + noise)
-        volume = Volume(data, ('Ge', 'Sb', 'Te'), notes={'lines': LINES, 'tilts': 5000})
-        found.append(region_composition(volume, np.ones((24, 24, 24), bool), Composition(k_factors=K)))
-    actual = np.std([f.percent for f in found], axis=0)
-    stated = np.mean([f.standard_error for f in found], axis=0)
-    np.testing.assert_allclose(stated, actual, rtol=0.4)
 
 
 def test_a_recipe_carries_it_and_a_file_keeps_it(tmp_path: Path) -> None:
@@ -307,10 +270,6 @@ def test_one_element_and_no_counts_are_told() -> None:
         Composition().run(Volume(np.ones((1, 3, 3, 3)), ('Ge',)))
     with pytest.raises(InputError, match='No voxel has the counts'):
         Composition(k_factors=K).run(volume_of([0.0, 0.0, 0.0]))
-    with pytest.raises(InputError, match='region is empty'):
-        region_composition(volume_of(gst()), np.zeros((6, 6, 6), bool), Composition(k_factors=K))
-    with pytest.raises(InputError, match='holds no counts'):
-        region_composition(specimen(), np.arange(12 * 144).reshape(12, 12, 12) < 20, Composition(k_factors=K))
 
 
 def test_fractions_of_nothing_are_nothing() -> None:

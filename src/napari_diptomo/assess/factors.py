@@ -50,6 +50,11 @@ class Factors:
     origin: str
     errors: np.ndarray
 
+    @property
+    def error(self) -> float:
+        """The largest of the relative errors."""
+        return float(self.errors.max())
+
 
 def factors_of(step: Composition, volume: Volume) -> Factors:
     """The factors that a step uses for a volume.
