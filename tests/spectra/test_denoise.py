@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_diptomo.reconstruct import SIRT
 from napari_diptomo.series import InputError, Recipe, SpectralTiltSeries
 from napari_diptomo.simulate import edx_tilt_series, lamella
-from napari_diptomo.spectra import denoise
+from napari_diptomo.spectra import EDXMaps, denoise
 from napari_diptomo.spectra.denoise import Denoise
 
 RNG = np.random.default_rng(0)
@@ -67,6 +68,16 @@ def test_the_recipe_tells_that_spectra_were_denoised():
     result = Denoise(components=3).run(series)
     assert result.metadata['denoised']['components'] == 3
     assert Recipe.from_json(result.recipe.to_json()).steps == (Denoise(components=3),)
+
+
+def test_maps_and_volumes_of_denoised_spectra_carry_the_warning():
+    series = edx_tilt_series(lamella(16, 0), [-20.0, 0.0, 20.0], seed=2, peak_counts=60).series
+    step = EDXMaps(elements=('Ge', 'Te'), holdout=0.0)
+    plain, maps = step.run(series), step.run(Denoise(components=4).run(series))
+    assert 'denoised' not in plain.notes
+    assert 'errors and residuals are not those of counts' in maps.notes['denoised']
+    np.testing.assert_allclose(maps.data.sum(axis=(1, 2, 3)), plain.data.sum(axis=(1, 2, 3)), rtol=0.05)
+    assert SIRT(iterations=2).run(maps).notes['denoised'] == maps.notes['denoised']
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_diptomo.reconstruct.problem import Problem
 
 #: Notes of the maps that go on to the volume.
-_CARRIED = ('lines', 'beam_energy_keV')
+_CARRIED = ('lines', 'beam_energy_keV', 'denoised')
 
 
 def statistics(maps: MapSeries) -> str:

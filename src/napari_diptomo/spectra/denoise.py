@@ -80,6 +80,11 @@ class Denoise(Step):
         )
 
 
+def warned(series: SpectralTiltSeries) -> dict[str, str]:
+    """The warning that maps of a denoised series carry in their notes; nothing for spectra as they were counted."""
+    return {'denoised': WARNING} if 'denoised' in series.metadata else {}
+
+
 @dataclass(frozen=True, eq=False)
 class _Binned:
     """Spectra of a series within a window, channels summed."""

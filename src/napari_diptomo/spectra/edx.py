@@ -41,6 +41,7 @@ from scipy import sparse
 from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries, Step, Watch, param
 from napari_diptomo.spectra._counts import counts_of, hold_out
 from napari_diptomo.spectra.checks import check_counts, check_saturation
+from napari_diptomo.spectra.denoise import warned
 from napari_diptomo.spectra.lines import LineFamily, families_for
 from napari_diptomo.spectra.map_fit import TiltMaps, fit_linear, fit_poisson
 from napari_diptomo.spectra.spectrum_model import SpectrumModel, ends_of, spectrum_model
@@ -137,7 +138,7 @@ class EDXMaps(Step):
             residual=residual,
             haadf=data.haadf,
             transposed=data.transposed,
-            notes=model.notes(self.lines or self.elements, chi2),
+            notes=model.notes(self.lines or self.elements, chi2) | warned(data),
         )
 
     def _fit_tilt(

@@ -292,7 +292,7 @@ class CompositionPage(Page):
 def describe_composition(result: Volume) -> str:
     """What the means leave out: the error of the factors, the mask, the pooling."""
     notes = result.notes['composition']
-    parts = []
+    parts = [f'Caution: {result.notes["denoised"]}.'] if 'denoised' in result.notes else []
     systematic = max(notes['error_of_mean_from_factors'].values())
     if systematic > 0:
         parts.append(f'The factors add up to ± {systematic:.1f} %, alike everywhere.')
