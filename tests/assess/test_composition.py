@@ -11,6 +11,7 @@ import pytest
 from napari_diptomo import SIRT, Composition, MapSeries, Recipe, Volume, run
 from napari_diptomo.assess import region_composition
 from napari_diptomo.assess._fractions import fractions, pooled_voxels
+from napari_diptomo.jobs.commands import report
 from napari_diptomo.series import InputError, load
 from napari_diptomo.spectra.absorption import absorption_coefficients
 from napari_diptomo.spectra.k_factors import k_factors, zeta_factors
@@ -270,6 +271,17 @@ def test_one_element_and_no_counts_are_told() -> None:
         Composition().run(Volume(np.ones((1, 3, 3, 3)), ('Ge',)))
     with pytest.raises(InputError, match='No voxel has the counts'):
         Composition(k_factors=K).run(volume_of([0.0, 0.0, 0.0]))
+
+
+def test_percentages_are_not_taken_for_counts() -> None:
+    found = Composition(k_factors=K, **EXACT).run(volume_of(gst()))
+    with pytest.raises(InputError, match='holds percentages already'):
+        Composition(k_factors=K).run(found)
+
+
+def test_the_terminal_tells_the_mean_composition(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report(Composition(k_factors=K, **EXACT).run(volume_of(gst())), tmp_path / 'composition.hspy')
+    assert 'Ge 22.2, Sb 22.2, Te 55.6 at.%; masked: 0.0 % of the voxels' in ' '.join(capsys.readouterr().out.split())
 
 
 def test_fractions_of_nothing_are_nothing() -> None:

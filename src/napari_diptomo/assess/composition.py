@@ -122,7 +122,7 @@ class Composition(Step):
     )
     largest_error: float = param(
         0.1,
-        'Voxels are masked where the relative error of their pooled counts, all channels together, exceeds this.',
+        'Voxels are masked where the relative error of their pooled counts, all channels together, exceeds this; 0.1 is 10 %.',
         gt=0.0,
         le=1.0,
     )
@@ -190,6 +190,7 @@ class Composition(Step):
 
         scale = factors.values / (factors.atomic_weights if self.unit == 'at.%' else 1.0)
         shares, spread = fractions(columns(scale) * counts, columns(scale) * errors)
+        carried &= shares.any(axis=0)
         layers, stds = 100 * shares * carried, 100 * spread * carried
         notes = {
             **self._said(data, factors, scale, counts[:, carried].mean(axis=1), carried),

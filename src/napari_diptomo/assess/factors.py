@@ -64,6 +64,8 @@ def factors_of(step: Composition, volume: Volume) -> Factors:
     InputError
         Fewer than two channels, a channel that is no element, or factors that do not fit the channels.
     """
+    if 'composition' in volume.notes:
+        raise InputError('This volume holds percentages already; take the volume of counts that they were made from.')
     if len(volume.channels) < 2:
         raise InputError(
             f'A composition needs at least two elements, this volume has {", ".join(volume.channels)} alone; '

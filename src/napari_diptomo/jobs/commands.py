@@ -53,6 +53,10 @@ def report(result: MapSeries | Volume, path: Path) -> None:
         console.print(f'{notes.get("method", "Volume")}: {clock(float(notes["seconds"]))}, {notes.get("device", "")}')
     if 'stopping' in notes:
         console.print(f'Stopping: {notes["stopping"]}', markup=False)
+    if 'composition' in notes:
+        told = notes['composition']
+        mean = ', '.join(f'{name} {percent:.1f}' for name, percent in told['mean'].items())
+        console.print(f'Composition on the mean: {mean} {told["units"][result.channels[0]]}; masked: {told["masked"]}')
     found = notes.get('projection_correlation')
     if found:
         table = Table('element', 'correlation of projections with maps', 'ceiling of the counts', box=None)
