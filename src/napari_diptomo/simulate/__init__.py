@@ -2,6 +2,9 @@
 
 from napari_diptomo.simulate.edx import SimulatedSpectra, demo_series, edx_tilt_series, line_shape
 from napari_diptomo.simulate.edx_dose import counts_from_dose
+from napari_diptomo.simulate.eels import demo_eels, eels_tilt_series
+from napari_diptomo.simulate.eels_truth import SimulatedEELS
+from napari_diptomo.simulate.nanocube import oxide_nanocube
 from napari_diptomo.simulate.phantoms import GST_PHASES, Phantom, edx_phantom, eels_phantom, lamella, lamella_frame
 from napari_diptomo.simulate.projections import Simulated, project, tilt_series
 
@@ -9,15 +12,19 @@ __all__ = [
     'GST_PHASES',
     'Phantom',
     'Simulated',
+    'SimulatedEELS',
     'SimulatedSpectra',
     'counts_from_dose',
+    'demo_eels',
     'demo_series',
     'edx_phantom',
     'edx_tilt_series',
     'eels_phantom',
+    'eels_tilt_series',
     'lamella',
     'lamella_frame',
     'line_shape',
+    'oxide_nanocube',
     'project',
     'tilt_series',
 ]
