@@ -19,6 +19,7 @@ from napari_diptomo.spectra.calibration import refine_weights
 from napari_diptomo.spectra.lines import Detector, LineFamily, families_of
 from napari_diptomo.spectra.suggest import FoundElement, find_elements, survey
 from napari_diptomo.spectra.sum_fit import SumFit, background_shapes, line_shapes, solve
+from napari_diptomo.spectra.system_signal import system_signal
 from napari_diptomo.spectra.window import Window
 
 #: A family nobody asked for is fitted along from this share of the strongest one's counts.
@@ -46,7 +47,7 @@ class SpectrumModel:
     shapes : ndarray (energy, family)
         Probability of each channel for one photon of a family.
     smooth : ndarray (energy, shape)
-        Non-negative shapes that span the background; each sums to one.
+        Non-negative shapes that span the background, the sum peaks the last of them; each sums to one.
     """
 
     window: Window
@@ -174,7 +175,9 @@ def spectrum_model(
         if family not in wanted
     ]
     families = (*wanted, *along)
-    smooth = background_shapes(energy, detector, beam_energy)
+    smooth = np.hstack(
+        [background_shapes(energy, detector, beam_energy), system_signal(energy, spectrum, detector).shapes]
+    )
     counts = solve(spectrum, line_shapes(energy, families, detector), smooth).counts
     # What the sum spectrum does not show would only add its noise to its neighbours.
     worth = [i < len(wanted) or counts[i] > _LEAST_SHARE * counts.max(initial=0.0) for i in range(len(families))]
