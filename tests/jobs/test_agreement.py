@@ -63,6 +63,29 @@ def test_a_volume_on_other_pixels_stays_as_it_is(volume):
     assert with_agreement(other, maps) is other
 
 
+def windows_of(volume, level=1.0):
+    mixing = np.array([[0.7, 0.1], [0.2, 0.5], [0.0, 0.3]], np.float32)
+    clean = maps_of(volume)
+    data = level * np.einsum('wc,ctyx->wtyx', mixing, clean.data) + 0.1
+    return replace(clean, data=data, mixing=mixing, background=np.full(data.shape, 0.1, np.float32))
+
+
+def test_windows_agree_as_the_elements_they_stand_for(volume):
+    notes = with_agreement(volume, windows_of(volume)).notes
+    assert notes['projection_correlation'] == {'Ge': pytest.approx(1, abs=1e-4), 'Te': pytest.approx(1, abs=1e-4)}
+
+
+@pytest.mark.parametrize('share', [0.0, 0.2])
+def test_windows_of_counts_have_the_ceiling_that_the_truth_reaches(volume, share):
+    clean = windows_of(volume)
+    counts = np.random.default_rng(0).poisson(clean.data)
+    held = np.random.default_rng(1).binomial(counts, share) if share else None
+    notes = with_agreement(volume, replace(clean, data=counts, held_out=held, held_out_share=share)).notes
+    for name in volume.channels:
+        assert notes['correlation_ceiling'][name] == pytest.approx(notes['projection_correlation'][name], abs=0.03)
+        assert notes['correlation_ceiling'][name] < 0.97
+
+
 @pytest.fixture
 def lamella():
     """A film wider than the images: what is kept of it, and the maps of all of it."""

@@ -51,6 +51,16 @@ def test_the_maps_lie_in_the_middle_of_the_volume(maps: MapSeries, volume: Volum
     assert image.data_to_world((0, 0, 3, 4))[1:] == pytest.approx(body.data_to_world((2, 3, 4)))
 
 
+def test_windows_are_shown_as_the_elements_they_stand_for() -> None:
+    mixing = np.array([[0.1, 0.5], [0.8, 0.3], [0.0, 0.2]])
+    truth = np.random.default_rng(0).random((2, 4, 6, 8)) + 1
+    windows = MapSeries(np.einsum('wc,ctyx->wtyx', mixing, truth), ANGLES, ('Ge', 'Te'), mixing=mixing)
+    parts = layers.map_layers(windows)
+    assert [kwargs['name'] for _, kwargs, _ in parts] == ['Ge maps', 'Te maps']
+    for (data, _, _), expected in zip(parts, truth, strict=True):
+        np.testing.assert_allclose(data[:, 0], expected, rtol=1e-4)
+
+
 def test_a_transposed_volume_is_shown_as_recorded(volume: Volume) -> None:
     turned = Volume(volume.data, volume.channels, 2.0, transposed=True)
     data, _, _ = layers.volume_layers(turned)[0]

@@ -13,6 +13,10 @@ sqrt(S / var(maps)). Whole counts without a held-out part are halved by
 A specimen larger than the images puts matter into the tilted images that is
 cut off the volume in the end. Only pixels whose ray runs inside the volume
 that was kept are compared, and the ceiling is that of the same pixels.
+
+Window counts are compared as the element maps that they stand for. Those are no
+whole counts: where no part of them is held out, half of the photons is, for the
+ceiling alone.
 """
 
 from __future__ import annotations
@@ -37,13 +41,12 @@ def with_agreement(volume: Volume, maps: MapSeries) -> Volume:
     ``projection_correlation``; ``correlation_ceiling`` where the counts tell
     it; ``compared_pixels``, the share of the pixels that both are taken from.
 
-    As it is where they cannot be told: windows that mix elements, or a volume
-    that is not on the pixels of the maps.
+    As it is where they cannot be told: the volume is not on the pixels of the maps.
     """
     columns = maps.data.shape[2:]
-    fits = maps.mixing is None and volume.channels == maps.channels and volume.data.shape[2:] == columns
-    if not fits:
+    if volume.channels != maps.channels or volume.data.shape[2:] != columns:
         return volume
+    maps = _by_element(maps)
     from napari_diptomo.assess import projection_correlation
     from napari_diptomo.geometry import ParallelBeam
 
@@ -80,6 +83,7 @@ def correlation_ceiling(maps: MapSeries, seen: np.ndarray | None = None) -> np.n
     """
     from napari_diptomo.assess import count_ceiling
 
+    maps = _by_element(maps)
     seen = np.ones(maps.data.shape[1:], bool) if seen is None else seen
     data = maps.data[:, seen]
     if maps.are_counts:
@@ -93,6 +97,14 @@ def correlation_ceiling(maps: MapSeries, seen: np.ndarray | None = None) -> np.n
     fitted = fitted - fitted.mean(axis=1, keepdims=True)
     signal = (fitted * held).mean(axis=1) / (share * (1 - share))
     return np.sqrt(np.clip(signal / np.maximum(data.var(axis=1), np.finfo(np.float32).tiny), 0, 1))
+
+
+def _by_element(maps: MapSeries) -> MapSeries:
+    """Element maps of window counts with a held-out part."""
+    if maps.mixing is not None and maps.held_out is None and maps.are_counts:
+        half = np.random.default_rng(0).binomial(maps.data.astype(np.int64), 0.5)
+        maps = replace(maps, held_out=half, held_out_share=0.5)
+    return maps.unmixed()
 
 
 def _accounted_for(beam: ParallelBeam, volume: Volume, maps: MapSeries) -> np.ndarray:

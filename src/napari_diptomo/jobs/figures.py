@@ -151,9 +151,7 @@ def convergence(path: Path, volume: Volume) -> Path | None:
 
 
 def _named(maps: MapSeries) -> list[tuple[str, np.ndarray]]:
-    # With a mixing matrix the first axis is windows, which have no names.
-    names = maps.channels if maps.mixing is None else tuple(f'window {i + 1}' for i in range(len(maps.data)))
-    return list(zip(names, maps.data, strict=True))
+    return list(zip(maps.channels, maps.unmixed().data, strict=True))
 
 
 def _busiest_row(data: np.ndarray) -> int:

@@ -84,10 +84,11 @@ def tilt_axis(angles: np.ndarray) -> tuple[float, float]:
 def map_layers(maps: MapSeries, colour: dict[str, str] | None = None) -> list[LayerTuple]:
     """One additive 4-D layer (tilt, z, y, x) per channel.
 
-    A series recorded with the tilt axis along x is shown as it was recorded.
+    A series recorded with the tilt axis along x is shown as it was recorded,
+    window counts as the element maps that they stand for.
     """
     colour = colour or colours(maps.channels)
-    data = maps.data if maps.mixing is None else maps.data[: len(maps.channels)]
+    data = maps.unmixed().data
     if maps.transposed:
         data = np.swapaxes(data, -1, -2)
     return [
