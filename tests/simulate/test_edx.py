@@ -9,7 +9,15 @@ import pytest
 
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.series import InputError
-from napari_diptomo.simulate import counts_from_dose, demo_series, edx_tilt_series, eels_phantom, lamella, line_shape
+from napari_diptomo.simulate import (
+    counts_from_dose,
+    demo_series,
+    edx_tilt_series,
+    eels_phantom,
+    lamella,
+    line_shape,
+    true_k_factors,
+)
 from napari_diptomo.simulate.edx_dose import transmission
 
 ANGLES = np.array([-40.0, 0.0, 40.0])
@@ -108,6 +116,15 @@ def test_soft_lines_lose_as_calculated(energy, losses):
     """Losses of Ge-L, Sb-L and O-K from 50 and 100 nm of Ge2Sb2Te5 at 18 degrees take-off."""
     thickness = 5.87 * np.array([50e-7, 100e-7])
     np.testing.assert_allclose(1 - transmission(energy, thickness, 18.0), losses, atol=0.012)
+
+
+def test_true_factors_give_the_composition_of_the_phantom():
+    phantom = lamella(16, 0)
+    counts = edx_tilt_series(phantom, [0.0]).truth.data.sum(axis=(1, 2, 3), dtype=float)
+    weights = np.array([72.63, 121.76, 127.60])
+    atoms = counts * true_k_factors(phantom.channels) / weights
+    expected = phantom.truth.data.sum(axis=(1, 2, 3), dtype=float)
+    np.testing.assert_allclose(atoms / atoms.sum(), expected / expected.sum(), rtol=1e-4)
 
 
 def test_detectors_are_shadowed_at_the_take_off_angle():

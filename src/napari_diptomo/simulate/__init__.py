@@ -1,7 +1,7 @@
 """Phantoms and spectra with a known truth, for sample data, tests and benchmarks."""
 
 from napari_diptomo.simulate.edx import SimulatedSpectra, demo_series, edx_tilt_series, line_shape
-from napari_diptomo.simulate.edx_dose import counts_from_dose
+from napari_diptomo.simulate.edx_dose import counts_from_dose, true_k_factors
 from napari_diptomo.simulate.eels import demo_eels, eels_tilt_series
 from napari_diptomo.simulate.eels_truth import SimulatedEELS
 from napari_diptomo.simulate.nanocube import oxide_nanocube
@@ -27,4 +27,5 @@ __all__ = [
     'oxide_nanocube',
     'project',
     'tilt_series',
+    'true_k_factors',
 ]

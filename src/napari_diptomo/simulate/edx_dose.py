@@ -108,6 +108,20 @@ def mass_per_area(atoms: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     return np.tensordot(weights, atoms, axes=1) * 1e14 / _AVOGADRO
 
 
+def true_k_factors(channels: tuple[str, ...]) -> tuple[float, ...]:
+    """k-factors by mass of the mapped families as the simulator counts them, relative to the first channel.
+
+    Parameters
+    ----------
+    channels : tuple of str
+        Elements.
+    """
+    known(channels)
+    entries = [ELEMENTS[name] for name in channels]
+    factors = [entry.weight / entry.families[entry.mapped] for entry in entries]
+    return tuple(factor / factors[0] for factor in factors)
+
+
 def known(names: Mapping[str, float] | tuple[str, ...]) -> None:
     """Refuse elements without an entry in the simulator's tables."""
     unknown = [name for name in names if name not in ELEMENTS]

@@ -58,7 +58,7 @@ def shown_volumes(viewer: ViewerModel) -> list[ShownVolume]:
     for group in groups.values():
         ordered = [tuple(sorted(group[kind], key=_index)) for kind in ('volume', 'spread')]
         if ordered[0]:
-            found.append(ShownVolume(', '.join(layer.name for layer in ordered[0]), *ordered))
+            found.append(ShownVolume(_label(ordered[0]), *ordered))
     return found
 
 
@@ -143,6 +143,12 @@ class CompositionView:
             name = layer.metadata[as_layers.KEY]['channel']
             if layer in self._viewer.layers and layer.name.endswith('%'):
                 layer.colormap = as_layers.colormap(name, hues[name])
+
+
+def _label(layers: tuple[Layer, ...]) -> str:
+    """``'Ge, Sb, Te (SIRT)'`` of layers named ``'Ge (SIRT)'`` and so on."""
+    channels = [layer.metadata[as_layers.KEY].get('channel', layer.name) for layer in layers]
+    return ', '.join(channels) + layers[0].name.removeprefix(channels[0])
 
 
 def _index(layer: Layer) -> int:

@@ -102,6 +102,7 @@ class MeanTable(QTableWidget):
 def _plain(table: QTableWidget) -> None:
     table.verticalHeader().setVisible(False)
     table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+    table.setMinimumWidth(120)
     table.setSelectionMode(QAbstractItemView.SelectionMode.ContiguousSelection)
 
 

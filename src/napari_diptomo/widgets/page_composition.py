@@ -175,8 +175,10 @@ class CompositionPage(Page):
         self.palette_box.addItems(PALETTES)
         self.palette_box.currentTextChanged.connect(self._recolour)
         row = _row('Col&ours', self.palette_box)
-        self.save_button = QPushButton('Save composit&ion…')
-        self.save_button.setToolTip('<qt>Write it as .hspy (with its recipe and errors), .mrc or .tif.</qt>')
+        self.save_button = QPushButton('Save…')
+        self.save_button.setToolTip(
+            '<qt>Write the composition as .hspy (with its recipe and errors), .mrc or .tif.</qt>'
+        )
         self.save_button.clicked.connect(self._save)
         row.addWidget(self.save_button)
         column.addLayout(row)
@@ -308,7 +310,7 @@ def _box(name: str, tip: str) -> QComboBox:
     box.setToolTip(f'<qt>{tip}</qt>')
     # A long list of layer names must not widen the dock.
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(8)
+    box.setMinimumContentsLength(6)
     return box
 
 
