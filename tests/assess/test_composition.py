@@ -12,7 +12,7 @@ from napari_diptomo import SIRT, Composition, MapSeries, Recipe, Volume, run
 from napari_diptomo.assess import region_composition
 from napari_diptomo.assess._fractions import fractions, pooled_voxels
 from napari_diptomo.jobs.commands import report
-from napari_diptomo.series import InputError, load
+from napari_diptomo.series import Cancelled, InputError, Observer, Request, load
 from napari_diptomo.spectra.absorption import absorption_coefficients
 from napari_diptomo.spectra.k_factors import k_factors, zeta_factors
 
@@ -135,8 +135,7 @@ def test_counting_errors_are_those_of_poisson_counts_pooled(smooth: float) -> No
 
 
 def test_pooled_voxels_of_a_wide_gaussian() -> None:
-    assert pooled_voxels(2.0) == pytest.approx((2 * np.sqrt(np.pi) * 2.0) ** 3, rel=0.01)
-    assert pooled_voxels(0.0) == 1
+    assert pooled_voxels(0.0) == 1 and pooled_voxels(2.0) == pytest.approx((4 * np.sqrt(np.pi)) ** 3, rel=0.01)
 
 
 def test_a_spread_is_not_made_smaller_by_pooling() -> None:
@@ -230,6 +229,20 @@ def test_the_lines_of_the_maps_come_through_the_reconstruction() -> None:
     found = run(Recipe(steps=(SIRT(iterations=3, holdout=0.0), Composition())), data=maps).notes['composition']
     assert list(found['factors'].values()) == list(k_factors(('Ge_L', 'Te_L'), 80.0))
     assert 'of 3 tilts' in found['errors']
+
+
+def test_cancel_is_obeyed_within_the_absorption() -> None:
+    class Canceller(Observer):
+        asked = 0
+
+        def request(self) -> Request:
+            self.asked += 1
+            return Request.CANCEL if self.asked > 5 else Request.GO
+
+    observer = Canceller()
+    with pytest.raises(Cancelled):
+        Composition(k_factors=K, absorption=True, density=5.9).run(volume_of(gst()), observer)
+    assert observer.asked == 6
 
 
 @pytest.mark.parametrize(

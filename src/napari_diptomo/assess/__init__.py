@@ -1,4 +1,4 @@
-"""How good a volume is: against a known truth, and against the data alone."""
+"""What a volume consists of, and how good it is: against a known truth, and against the data alone."""
 
 from napari_diptomo.assess.agreement import count_ceiling, half_ceiling, projection_correlation
 from napari_diptomo.assess.calibration import SpreadQuality, away_from_edges, band, judge_spread, reliability

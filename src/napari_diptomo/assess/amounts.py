@@ -35,9 +35,10 @@ def absorption_gain(
         raise InputError('The absorption needs the line families of the channels; name them as lines, e.g. Ge_L, Te_L.')
     if step.density is None and step.method != 'zeta':
         raise InputError('The absorption needs the density of the specimen; give it, or use the method zeta.')
+    obey = watch.obey if watch is not None else None
     for turn in range(ABSORPTION_ROUNDS):
-        counts = pooled(volume.data * gain, step.smooth)
-        gain = 1 / transmissions(step, volume, factors.families, _absorbers(step, volume, factors, counts))
+        absorbers = _absorbers(step, volume, factors, pooled(volume.data * gain, step.smooth))
+        gain = 1 / transmissions(step, volume, factors.families, absorbers, obey)
         if watch is not None:
             watch.step(turn + 2, message=f'absorption, round {turn + 1} of {ABSORPTION_ROUNDS}')
     lost = 1 - volume.data.sum(axis=(1, 2, 3)) / np.maximum((volume.data * gain).sum(axis=(1, 2, 3)), 1e-300)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -105,10 +105,16 @@ def electrons_per_pixel(step: Composition) -> float:
     return step.beam_current * 1e-9 * step.live_time / _ELEMENTARY_CHARGE
 
 
-def transmissions(step: Composition, volume: Volume, families: Sequence[str], densities: np.ndarray) -> np.ndarray:
+def transmissions(
+    step: Composition,
+    volume: Volume,
+    families: Sequence[str],
+    densities: np.ndarray,
+    each: Callable[[], object] | None = None,
+) -> np.ndarray:
     """Share of the photons of each channel that reach the detectors, (channel, z, y, x), mean over the tilts.
 
-    ``densities`` (channel, z, y, x) of the elements, g/cm^3. Between the
+    ``densities`` (channel, z, y, x) of the elements, g/cm^3; ``each`` is called after every ray. Between the
     smallest and the largest tilt that the notes tell the tilts are taken as even.
     """
     low, high = volume.notes.get('max_tilt', (0.0, 0.0))
@@ -116,7 +122,7 @@ def transmissions(step: Composition, volume: Volume, families: Sequence[str], de
     elements = [family.partition('_')[0] for family in families]
     coefficients = absorption_coefficients(families, elements)
     rays = directions(angles, step.elevation, step.azimuths)
-    return mean_transmission(np.maximum(densities, 0), coefficients, rays, volume.voxel_size)
+    return mean_transmission(np.maximum(densities, 0), coefficients, rays, volume.voxel_size, each)
 
 
 def _families(step: Composition, volume: Volume) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ border (a lamella does; around a particle there is nothing). Rays flatter than
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -118,6 +118,7 @@ def mean_transmission(
     coefficients: np.ndarray,
     rays: np.ndarray,
     voxel_size: float,
+    each: Callable[[], object] | None = None,
 ) -> np.ndarray:
     """Transmission of each family, the mean over detectors and tilts.
 
@@ -131,6 +132,8 @@ def mean_transmission(
         From `directions`.
     voxel_size : float
         nm.
+    each : callable, optional
+        Called after every ray; what it raises ends the work.
 
     Returns
     -------
@@ -143,6 +146,8 @@ def mean_transmission(
     for family, mu in enumerate(linear):
         for vector in vectors:
             found[family] += transmission(mu, vector, voxel_size)
+            if each is not None:
+                each()
     return found / len(vectors)
 
 
