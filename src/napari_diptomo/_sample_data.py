@@ -1,4 +1,4 @@
-"""Samples for File > Open Sample: simulated maps with counting noise, made offline in seconds."""
+"""Samples for File > Open Sample: simulated maps and spectra with counting noise, made offline in seconds."""
 
 from __future__ import annotations
 
@@ -23,6 +23,20 @@ def nanocube_maps() -> list[LayerTuple]:
     from napari_diptomo.simulate import eels_phantom
 
     return _maps(eels_phantom(48), np.linspace(-70.0, 70.0, 9), 'FeO/Fe3O4 nanocube')
+
+
+def nanocube_spectra() -> list[LayerTuple]:
+    """A nanocube of FeO and Fe3O4 with a void and ligands: low loss at 9 tilts over +-70 degrees, core loss at one."""
+    from napari_diptomo.simulate import demo_eels
+    from napari_diptomo.widgets.layer_files import dropped_counts
+    from napari_diptomo.widgets.layers import KEY
+
+    series = demo_eels().series
+    layer = dropped_counts(series, ['sample'])
+    # There are no files that the dock could open, so the layer carries the series itself.
+    layer[1]['metadata'][KEY]['maps'] = series
+    layer[1]['name'] = 'FeO/Fe3O4 nanocube (all counts)'
+    return [layer]
 
 
 def _maps(phantom: Phantom, angles: np.ndarray, name: str) -> list[LayerTuple]:

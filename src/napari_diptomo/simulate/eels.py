@@ -181,9 +181,9 @@ def eels_tilt_series(
 
 
 def demo_eels(seed: int = 0, size: int = 32) -> SimulatedEELS:
-    """The EELS sample: a nanocube of FeO and Fe3O4, nine tilts over +-70 degrees, jitter of up to a pixel."""
-    phantom = oxide_nanocube(size, voxel_size=1.0)
-    return eels_tilt_series(phantom, np.linspace(-70.0, 70.0, 9), seed=seed, jitter=1.0)
+    """The EELS sample: a nanocube of FeO and Fe3O4 on a counting detector, 9 tilts over +-70 degrees, jitter of 1 pixel."""
+    phantom = oxide_nanocube(size)
+    return eels_tilt_series(phantom, np.linspace(-70.0, 70.0, 9), seed=seed, jitter=1.0, read_noise=0.0)
 
 
 def _edge_range(
