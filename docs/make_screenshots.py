@@ -111,6 +111,17 @@ def _set(dock: Any, arguments: argparse.Namespace) -> None:
         form.fields['thickness'].set_value(arguments.thickness)
 
 
+def on_a_screen(size: str) -> bool:
+    """Start anew under Xvfb where there is no screen; False when there is no Xvfb either."""
+    if sys.platform.startswith('linux') and not os.environ.get('DISPLAY') and not os.environ.get('WAYLAND_DISPLAY'):
+        xvfb = shutil.which('xvfb-run')
+        if xvfb is None:
+            print('There is no screen and no Xvfb; `make system` installs it.')
+            return False
+        os.execv(xvfb, [xvfb, '-a', '-s', f'-screen 0 {size}x24', sys.executable, *sys.argv])
+    return True
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--data', help='folder of a tilt series; without it the sample')
@@ -122,13 +133,8 @@ def main() -> int:
     parser.add_argument('--theme', default='dark')
     parser.add_argument('--out', type=Path, default=IMAGES)
     arguments = parser.parse_args()
-    if sys.platform.startswith('linux') and not os.environ.get('DISPLAY') and not os.environ.get('WAYLAND_DISPLAY'):
-        xvfb = shutil.which('xvfb-run')
-        if xvfb is None:
-            print('There is no screen and no Xvfb; `make system` installs it.')
-            return 1
-        screen = f'-screen 0 {arguments.size}x24'
-        os.execv(xvfb, [xvfb, '-a', '-s', screen, sys.executable, *sys.argv])
+    if not on_a_screen(arguments.size):
+        return 1
     # Nobody's own settings shall be in the pictures, nor the pictures' in theirs.
     os.environ['NAPARI_CONFIG'] = str(Path(tempfile.mkdtemp()) / 'settings.yaml')
     from napari.settings import get_settings

@@ -14,7 +14,7 @@ from napari_diptomo.widgets.periodic_table import PLACES
 from napari_diptomo.widgets.spectrum_plot import Explanation, Mark
 
 #: Weaker lines of a family are marked from this share of its photons.
-_LEAST_WEIGHT = 0.05
+_LEAST_WEIGHT = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +69,25 @@ def explaining(
         return explain(series, elements, tilt=place.tilt, region=place.region, observer=observer)
 
     return explain_spectrum
+
+
+def confusing(series: SpectralTiltSeries, elements: tuple[str, ...]) -> Callable[[Observer], tuple[str, ...]]:
+    """Sentences on chosen elements that cannot be told apart at the mean counts of a pixel."""
+
+    def look_for_overlaps(observer: Observer) -> tuple[str, ...]:
+        from napari_diptomo.spectra import families_for, spectrum_model
+        from napari_diptomo.spectra._counts import counts_of
+        from napari_diptomo.spectra.overlaps import overlaps
+        from napari_diptomo.spectra.window import Window
+
+        window = Window.of(series)
+        spectrum = counts_of(series).read().sum(axis=0)[window.channels]
+        model = spectrum_model(spectrum, window, tuple(dict.fromkeys(families_for(elements, *_range(series)))))
+        fit = model.fit(spectrum)
+        pixels = float(np.prod(series.counts.shape[:3]))
+        return overlaps(model, fit.counts / pixels, float(fit.background.sum()) / pixels).warnings
+
+    return look_for_overlaps
 
 
 def marks_of(elements: tuple[str, ...], series: SpectralTiltSeries) -> tuple[tuple[Mark, ...], str]:

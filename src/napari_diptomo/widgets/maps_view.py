@@ -10,6 +10,7 @@ from napari.layers import Layer
 
 from napari_diptomo.series import MapSeries
 from napari_diptomo.widgets import layers as as_layers
+from napari_diptomo.widgets.map_errors import deviation_layers, residual_layers
 
 
 class MapsView:
@@ -31,8 +32,22 @@ class MapsView:
         self._replace([layer], angles)
 
     def show_maps(self, maps: MapSeries) -> None:
-        """Show one layer per channel in place of the sum of counts."""
-        self._replace(as_layers.map_layers(maps), maps.angles)
+        """Show one layer per channel in place of the sum of counts, below them hidden what the fit leaves."""
+        self._replace([*residual_layers(maps), *as_layers.map_layers(maps)], maps.angles)
+
+    def show_deviations(self, maps: MapSeries) -> None:
+        """Add hidden layers with the standard deviation of every map."""
+        added = [Layer.create(*part) for part in deviation_layers(maps)]
+        for index, layer in enumerate(added):
+            self._viewer.layers.insert(index, layer)
+        self._shown += added
+
+    def hide_deviations(self) -> None:
+        """Take them away."""
+        for layer in [layer for layer in self._shown if layer.metadata[as_layers.KEY]['kind'] == 'map spread']:
+            self._shown.remove(layer)
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
 
     def cleanup(self) -> None:
         """Let go of the viewer."""

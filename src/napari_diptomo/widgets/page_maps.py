@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_diptomo.series import InputError, MapSeries
 from napari_diptomo.widgets import work
+from napari_diptomo.widgets.asker import Asker
 from napari_diptomo.widgets.element_picker import ElementPicker
 from napari_diptomo.widgets.form import StepForm
-from napari_diptomo.widgets.looking import lines_in_range, marks_of
+from napari_diptomo.widgets.looking import confusing, lines_in_range, marks_of
 from napari_diptomo.widgets.page import Context, Page, heading, words
 from napari_diptomo.widgets.spectrum_view import SpectrumView
 from napari_diptomo.widgets.thread_job import ThreadJob
@@ -42,16 +43,19 @@ class MapsPage(Page):
         self.view = SpectrumView(context.viewer)
         self.totals = TotalsView()
         self.hint = words('')
+        self.warning = words('')
+        self._overlaps = Asker(self)
+        self._overlaps.answered.connect(self._warn)
+        self._maps: MapSeries | None = None
         self.body.addWidget(heading('Elements'))
         self.body.addWidget(self.picker)
         self.body.addWidget(self.hint)
+        self.body.addWidget(self.warning)
         self.body.addWidget(heading('Spectrum'))
         self.body.addWidget(self.view)
-        self.body.addWidget(self.totals)
         self._place = QVBoxLayout()
         self.body.addLayout(self._place)
-        self.made = self.outcome_widget = words('')
-        self.body.addWidget(self.made)
+        self._add_outcome()
         self.body.addStretch(1)
         self.session.changed.connect(self._session_changed)
 
@@ -87,10 +91,45 @@ class MapsPage(Page):
         self.session.set_result(maps)
         self.context.maps_view.show_maps(maps)
         self.made.setText(describe_maps(maps))
+        self._maps = maps
+        self.deviations.setChecked(False)
+        self.deviations.setVisible(maps.variance is not None)
+        self._show_totals(maps)
 
     def cleanup(self) -> None:
+        self._overlaps.cleanup()
         self.view.cleanup()
         self.totals.cleanup()
+
+    def _add_outcome(self) -> None:
+        self.made = words('')
+        self.deviations = QCheckBox('Standard deviations as hidden layers')
+        self.deviations.setToolTip(
+            '<qt>Adds the standard deviation of every map, in counts, to the list of layers.</qt>'
+        )
+        self.deviations.toggled.connect(self._show_deviations)
+        self.deviations.setVisible(False)
+        self.outcome_widget = QWidget()
+        column = QVBoxLayout(self.outcome_widget)
+        column.setContentsMargins(0, 0, 0, 0)
+        for part in (self.made, self.totals, self.deviations):
+            column.addWidget(part)
+        self.body.addWidget(self.outcome_widget)
+
+    def _show_totals(self, maps: MapSeries) -> None:
+        from napari_diptomo.spectra.totals import check_totals
+
+        self.totals.set_totals(maps.angles, check_totals(maps) if len(maps.angles) > 2 else ())
+
+    def _show_deviations(self, shown: bool) -> None:
+        if shown and self._maps is not None:
+            self.context.maps_view.show_deviations(self._maps)
+        else:
+            self.context.maps_view.hide_deviations()
+
+    def _warn(self, sentences: tuple[str, ...]) -> None:
+        self.warning.setText(' '.join(sentences))
+        self.warning.setVisible(bool(sentences))
 
     def _session_changed(self) -> None:
         series = self.session.series
@@ -101,6 +140,7 @@ class MapsPage(Page):
         self.view.setVisible(series is not None)
         self.picker.setVisible(series is not None)
         self.hint.setText('')
+        self.deviations.setVisible(False)
         self.view.set_series(series, self.session.spectrum, not self.session.doubt)
         self.totals.clear()
         if series is None:
@@ -119,6 +159,10 @@ class MapsPage(Page):
             marks, problem = marks_of(chosen, self._series)
             self.view.set_elements(chosen, marks)
             self.hint.setText(problem or self._hint)
+            self._warn(())
+            self._overlaps.forget()
+            if len(chosen) > 1 and not (problem or self.session.doubt):
+                self._overlaps.ask(confusing(self._series, chosen))
         self.changed.emit()
 
     def _tell_table(self) -> None:

@@ -45,7 +45,6 @@ class PeriodicTable(QFrame):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent, Qt.WindowType.Popup)
-        self.setFrameShape(QFrame.Shape.StyledPanel)
         self.setAccessibleName('Periodic table')
         self.cells: dict[str, QPushButton] = {}
         self._missing: Mapping[str, str] = {}
@@ -91,6 +90,7 @@ class PeriodicTable(QFrame):
             Seen, with the reason why it may not be of the specimen.
         """
         suggested, stray = set(suggested), stray or {}
+        self.setStyleSheet(f'PeriodicTable {{ border: 1px solid {plot_colours().accent}; }}')
         for symbol, cell in self.cells.items():
             cell.setEnabled(symbol not in self._missing or symbol in chosen)
             cell.setStyleSheet(_style(chosen.get(symbol), symbol in suggested, symbol in stray))
@@ -138,7 +138,7 @@ def _style(hue: str | None, suggested: bool, stray: bool) -> str:
     else:
         fill, text = (colours.grid if suggested and not stray else colours.cell), colours.text
     return (
-        f'QPushButton {{ min-width: 0; padding: 0; border: {frame}; border-radius: 2px; '
+        f'QPushButton {{ min-width: {_CELL}px; max-width: {_CELL}px; padding: 0; border: {frame}; border-radius: 2px; '
         f'background-color: {fill}; color: {text}; }} '
         f'QPushButton:disabled {{ background-color: transparent; color: {colours.grid}; }} '
         f'QPushButton:hover {{ border: 1px solid {colours.accent}; }}'

@@ -95,7 +95,8 @@ class Region(QObject):
         self._timer.start()
 
     def _removed(self, event: Any) -> None:
-        if self.layer is None or event.value is not self.layer:
+        # Through napari's proxy of the viewer the same layer is another object that is equal.
+        if self.layer is None or self.layer != event.value:
             return
         self.layer.events.set_data.disconnect(self._edited)
         self.layer = None

@@ -15,9 +15,9 @@ from qtpy.QtWidgets import QWidget
 from napari_diptomo.widgets.plots import ThemedPlot
 from napari_diptomo.widgets.theme import plot_colours
 
-_HEIGHT = 270
+_HEIGHT = 330
 #: Of a label, as a share of the height and of the width of the plot.
-_TALL, _WIDE = 0.12, 0.11
+_TALL, _WIDE = 0.085, 0.11
 #: What is below this many counts is drawn at it where the axis is logarithmic.
 _LEAST = 0.5
 _SIGMA = 3.0
@@ -82,6 +82,7 @@ class SpectrumPlot(ThemedPlot):
         )
         self.plot, self.rest = self.plots
         self.plot.setLabel('left', 'counts')
+        self.plot.setTitle('area: counts &nbsp; line: fit &nbsp; dashed: background', size='9pt')
         self.rest.setLabel('left', 'rest / std')
         self.rest.setXLink(self.plot)
         for plot in self.plots:
@@ -186,7 +187,7 @@ class SpectrumPlot(ThemedPlot):
         if self._energy.size == 0:
             return
         self.plot.setLogMode(y=self.log)
-        self._counts_curve.setFillLevel(np.log10(_LEAST) if self.log else 0.0)
+        self._counts_curve.setFillLevel(self._lift(0.0))
         edges = np.concatenate([self._energy, 2 * self._energy[-1:] - self._energy[-2:-1]])
         edges = edges - np.gradient(edges) / 2
         self._counts_curve.setData(edges, self._liftable(self._counts))
@@ -232,7 +233,7 @@ class SpectrumPlot(ThemedPlot):
         self._marks.clear()
         if self._energy.size == 0:
             return
-        bottom = float(np.log10(_LEAST)) if self.log else 0.0
+        bottom = self._bottom()
         top = self._lift(float(self._counts.max()))
         tall = _TALL * (top - bottom)
         low, high = self.plot.getViewBox().viewRange()[0]
@@ -242,8 +243,9 @@ class SpectrumPlot(ThemedPlot):
                 self._line(energy, bottom, self._peak(energy), mark.colour, Qt.PenStyle.DotLine)
             peak = height = self._peak(mark.energy)
             # Labels of neighbouring lines go above one another.
-            for place, level in taken:
-                if abs(place - mark.energy) < _WIDE * (high - low) and abs(height - level) < tall:
+            near = sorted(level for place, level in taken if abs(place - mark.energy) < _WIDE * (high - low))
+            for level in near:
+                if abs(height - level) < tall:
                     height = level + tall
             taken.append((mark.energy, height))
             self._line(mark.energy, bottom, peak, mark.colour, Qt.PenStyle.SolidLine)
@@ -256,7 +258,7 @@ class SpectrumPlot(ThemedPlot):
         self._add(pg.PlotCurveItem([energy, energy], [bottom, peak], pen=pen))
 
     def _label(self, mark: Mark, height: float) -> None:
-        text = pg.TextItem(mark.label, color=mark.colour, anchor=(0.5, 1.0))
+        text = pg.TextItem(mark.label, color=mark.colour, anchor=(0.5, 1.0), fill=plot_colours().background)
         text.setPos(mark.energy, height)
         self._add(text)
 
@@ -274,6 +276,14 @@ class SpectrumPlot(ThemedPlot):
         if above is not None:
             above.getAxis('bottom').showLabel(False)
             above.getAxis('bottom').setStyle(showValues=False)
+
+    def _bottom(self) -> float:
+        """Lower end of the axis: where it is logarithmic, not far below what most channels hold."""
+        if not self.log:
+            return 0.0
+        low, high = self.plot.getViewBox().viewRange()[0]
+        seen = self._counts[(self._energy >= low) & (self._energy <= high) & (self._counts > 0)]
+        return self._lift(float(np.percentile(seen, 5)) / 3) if seen.size else self._lift(0.0)
 
     def _peak(self, energy: float) -> float:
         near = int(np.abs(self._energy - energy).argmin())

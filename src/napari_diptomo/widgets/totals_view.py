@@ -1,4 +1,4 @@
-"""How the totals of the elements go with the tilt, folded away until something is to be seen."""
+"""How the totals of the elements go with the tilt."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TotalsView(QWidget):
             'what rises or falls otherwise comes from elsewhere or is shadowed.</qt>'
         )
         self.fold.addWidget(self.plot)
-        self.fold.collapse(animate=False)
+        self.fold.expand(animate=False)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addWidget(self.told)

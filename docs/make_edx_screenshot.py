@@ -1,0 +1,81 @@
+"""Make the picture of the EDX page: a measured series, its maps, a region, the fit of its spectrum.
+
+    python docs/make_edx_screenshot.py FOLDER --elements O,Mg,Al,Si,S,Ca,Fe,Ni --binning 2
+
+Runs under Xvfb where there is no screen. Beside the page itself it takes the
+periodic table (edx-table) and the totals over the tilts (edx-totals) where
+``--all`` is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from make_screenshots import IMAGES, Tour, on_a_screen
+
+
+def lead(tour: Tour, arguments: argparse.Namespace) -> None:
+    """Open, choose, make maps, draw."""
+    dock, page = tour.dock, tour.dock.maps_page
+    dock.open_page.fields['binning'].set_value(arguments.binning)
+    dock.open_paths([arguments.data])
+    tour.idle()
+    dock.stages.go_on()
+    page.picker.set_elements(tuple(arguments.elements.split(',')))
+    tour.until(lambda: not page.view.busy)
+    dock.run_page()
+    tour.idle()
+    if arguments.all:
+        tour.picture('edx-totals')
+    page.view.draw.click()
+    size = np.array(_image(page))
+    page.view.region.layer.add_rectangles(np.stack([size * (0.42, 0.4), size * (0.62, 0.6)]))
+    tour.settle()
+    tour.until(lambda: not page.view.busy)
+    dock.stages.bring_into_view(page.picker)
+    tour.picture('edx-dock')
+    print(page.view.told.text(), '|', page.warning.text(), '|', page.totals.told.text())
+    if arguments.all:
+        page.picker.open_table.click()
+        tour.settle()
+        dock.screen().grabWindow(0).save(str(arguments.out / 'edx-table.png'))
+
+
+def _image(page: Any) -> tuple[int, int]:
+    """Height and width as shown."""
+    shape = page.session.series.counts.shape[1:3]
+    return shape[::-1] if page.session.series.transposed else shape
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('data', help='folder of a tilt series')
+    parser.add_argument('--elements', default='O,Mg,Al,Si,S,Ca,Fe,Ni', help='separated by commas')
+    parser.add_argument('--binning', type=int, default=1)
+    parser.add_argument('--size', default='1500x1000')
+    parser.add_argument('--theme', default='dark')
+    parser.add_argument('--all', action='store_true')
+    parser.add_argument('--out', type=Path, default=IMAGES)
+    arguments = parser.parse_args()
+    if not on_a_screen(arguments.size):
+        return 1
+    os.environ['NAPARI_CONFIG'] = str(Path(tempfile.mkdtemp()) / 'settings.yaml')
+    from napari.settings import get_settings
+
+    get_settings().appearance.theme = arguments.theme
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    width, height = (int(number) for number in arguments.size.split('x'))
+    tour = Tour(arguments.out, (width, height))
+    lead(tour, arguments)
+    tour.viewer.close()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
