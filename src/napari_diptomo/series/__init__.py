@@ -4,7 +4,7 @@ HyperSpy is behind `napari_diptomo.series._hyperspy` alone and imported when a
 file is read or written, never before.
 """
 
-from napari_diptomo.series.data import MapSeries, SpectralTiltSeries, Volume
+from napari_diptomo.series.data import CoreLoss, MapSeries, SpectralTiltSeries, Volume
 from napari_diptomo.series.errors import (
     Cancelled,
     DiptomoError,
@@ -21,6 +21,7 @@ from napari_diptomo.series.steps import Parameter, Step, param, step_from_dict
 
 __all__ = [
     'Cancelled',
+    'CoreLoss',
     'DiptomoError',
     'InputError',
     'MapSeries',

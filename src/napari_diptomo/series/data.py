@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from napari_diptomo.series._checks import as_float32, check_length, check_positive, check_shape, set_values
+from napari_diptomo.series.core_loss import CoreLoss
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.recipe import Recipe
 
@@ -46,6 +48,9 @@ class SpectralTiltSeries:
         True when x and y were swapped on loading to bring the tilt axis along y.
     recipe : Recipe, optional
         How it was made.
+    core_loss : CoreLoss, optional
+        Of an EELS series: the core loss of one, some or all tilts, ``counts``
+        being the low loss.
     """
 
     counts: Any
@@ -58,20 +63,23 @@ class SpectralTiltSeries:
     angle_source: str = ''
     transposed: bool = False
     recipe: Recipe | None = None
+    core_loss: CoreLoss | None = None
 
     def __post_init__(self) -> None:
-        _set(self, energy=np.asarray(self.energy, float), angles=np.asarray(self.angles, float))
+        set_values(self, energy=np.asarray(self.energy, float), angles=np.asarray(self.angles, float))
         if self.counts.ndim != 4:
             raise InputError(
                 f'A tilt series of spectra needs the axes (tilt, y, x, energy), not {self.counts.ndim} axes; '
                 'stack the spectrum images along the tilt.'
             )
-        _check_length('angles', self.angles, 'tilts', self.counts.shape[0])
-        _check_length('energies', self.energy, 'channels', self.counts.shape[3])
-        _check_positive('pixel size', self.pixel_size)
+        check_length('angles', self.angles, 'tilts', self.counts.shape[0])
+        check_length('energies', self.energy, 'channels', self.counts.shape[3])
+        check_positive('pixel size', self.pixel_size)
         if self.haadf is not None:
-            _set(self, haadf=_as_float32(self.haadf, 'HAADF images'))
-            _check_shape('The HAADF images', self.haadf.shape, self.counts.shape[:3])
+            set_values(self, haadf=as_float32(self.haadf, 'HAADF images'))
+            check_shape('The HAADF images', self.haadf.shape, self.counts.shape[:3])
+        if self.core_loss is not None:
+            self.core_loss.check_belongs(self.counts.shape[:3], self.energy_unit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,40 +145,40 @@ class MapSeries:
     recipe: Recipe | None = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
-        data = _as_float32(self.data, 'maps')
+        data = as_float32(self.data, 'maps')
         if data.ndim != 4:
             raise InputError(f'Maps need the axes (channel, tilt, y, x), not {data.ndim} axes; stack them so.')
         angles = np.asarray(self.angles, float)
         shifts = np.zeros((len(angles), 2)) if self.shifts is None else np.asarray(self.shifts, float)
         channels = (self.channels,) if isinstance(self.channels, str) else tuple(self.channels)
-        _set(self, data=data, angles=angles, shifts=shifts, channels=channels)
-        _check_length('angles', angles, 'tilts', data.shape[1])
+        set_values(self, data=data, angles=angles, shifts=shifts, channels=channels)
+        check_length('angles', angles, 'tilts', data.shape[1])
         if not np.isfinite(angles).all():
             raise InputError('A tilt angle is not a number; give one angle in degrees for every image.')
-        _check_shape('The shifts', shifts.shape, (len(angles), 2))
-        _check_positive('pixel size', self.pixel_size)
+        check_shape('The shifts', shifts.shape, (len(angles), 2))
+        check_positive('pixel size', self.pixel_size)
         if len(set(self.channels)) != len(self.channels):
             raise InputError(f'Channel names must differ, not {", ".join(self.channels)}; rename the double one.')
         if self.mixing is None:
-            _check_length('channel names', self.channels, 'channels', data.shape[0])
+            check_length('channel names', self.channels, 'channels', data.shape[0])
         else:
-            _set(self, mixing=np.asarray(self.mixing, np.float32))
-            _check_shape('The mixing matrix', self.mixing.shape, (data.shape[0], len(self.channels)))
+            set_values(self, mixing=np.asarray(self.mixing, np.float32))
+            check_shape('The mixing matrix', self.mixing.shape, (data.shape[0], len(self.channels)))
         for name in ('variance', 'held_out', 'background'):
             value = getattr(self, name)
             if value is not None:
-                _set(self, **{name: _as_float32(value, name)})
-                _check_shape(f'{name}', np.shape(value), data.shape)
+                set_values(self, **{name: as_float32(value, name)})
+                check_shape(f'{name}', np.shape(value), data.shape)
         if (self.held_out is None) != (self.held_out_share == 0):
             raise InputError('Held-out maps and their share of the counts belong together; give both or neither.')
         if self.gain is not None:
-            _set(self, gain=np.asarray(self.gain, np.float32))
-            _check_shape('The gain', self.gain.shape, data.shape[:2])
+            set_values(self, gain=np.asarray(self.gain, np.float32))
+            check_shape('The gain', self.gain.shape, data.shape[:2])
         for name, what in (('haadf', 'HAADF images'), ('residual', 'residuals')):
             images = getattr(self, name)
             if images is not None:
-                _set(self, **{name: _as_float32(images, what)})
-                _check_shape(f'The {what}', np.shape(images), data.shape[1:])
+                set_values(self, **{name: as_float32(images, what)})
+                check_shape(f'The {what}', np.shape(images), data.shape[1:])
 
     @property
     def are_counts(self) -> bool:
@@ -257,48 +265,18 @@ class Volume:
     recipe: Recipe | None = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
-        data = _as_float32(self.data, 'volume')
+        data = as_float32(self.data, 'volume')
         if data.ndim != 4:
             raise InputError(f'A volume needs the axes (channel, z, y, x), not {data.ndim} axes.')
-        _set(self, data=data, channels=tuple(self.channels))
-        _check_length('channel names', self.channels, 'channels', data.shape[0])
-        _check_positive('voxel size', self.voxel_size)
+        set_values(self, data=data, channels=tuple(self.channels))
+        check_length('channel names', self.channels, 'channels', data.shape[0])
+        check_positive('voxel size', self.voxel_size)
         if self.std is not None:
-            _set(self, std=_as_float32(self.std, 'spread'))
-            _check_shape('The spread', self.std.shape, data.shape)
+            set_values(self, std=as_float32(self.std, 'spread'))
+            check_shape('The spread', self.std.shape, data.shape)
 
     def save(self, path: Any) -> Any:
         """Write as ``.hspy`` without loss; see `napari_diptomo.series.save`."""
         from napari_diptomo.series import save
 
         return save(self, path)
-
-
-def _set(instance: Any, **values: Any) -> None:
-    for name, value in values.items():
-        object.__setattr__(instance, name, value)
-
-
-def _as_float32(array: Any, what: str) -> np.ndarray:
-    array = np.ascontiguousarray(array, dtype=np.float32)
-    if not np.isfinite(array).all():
-        bad = int(array.size - np.isfinite(array).sum())
-        raise InputError(
-            f'{bad} values of the {what} are not numbers (NaN or infinite); mend or leave out those images.'
-        )
-    return array
-
-
-def _check_length(what: str, values: Any, of: str, expected: int) -> None:
-    if len(values) != expected:
-        raise InputError(f'There are {len(values)} {what} for {expected} {of}; give one for each.')
-
-
-def _check_shape(what: str, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    if tuple(shape) != tuple(expected):
-        raise InputError(f'{what} have the shape {tuple(shape)} where {tuple(expected)} is needed; check the axes.')
-
-
-def _check_positive(what: str, value: float) -> None:
-    if not (np.isfinite(value) and value > 0):
-        raise InputError(f'The {what} must be a positive length in nm, not {value}; give it when loading.')
