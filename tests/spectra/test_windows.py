@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_diptomo.simulate import edx_tilt_series, lamella
+from napari_diptomo.spectra import EDXMaps
 from napari_diptomo.spectra._counts import counts_of
 from napari_diptomo.spectra.lines import families_for
 from napari_diptomo.spectra.spectrum_model import spectrum_model
@@ -129,3 +130,13 @@ def test_unmixed_windows_are_the_families_counts(many):
     total = made.clean.sum(axis=(1, 2, 3))
     sigma = np.sqrt(found.variance.sum(axis=(1, 2, 3)))
     assert (np.abs(found.data.sum(axis=(1, 2, 3)) - total) < 3.5 * sigma + 0.005 * total).all()
+
+
+def test_the_step_delivers_windows(few):
+    made, *_ = few
+    maps = EDXMaps(elements=GST, deliver='window counts').run(made.series)
+    assert maps.are_counts and maps.mixing.shape == (len(maps.data), 3)
+    assert maps.haadf is not None and 'information_kept' in maps.notes
+    total = made.clean.sum(axis=(1, 2, 3))
+    found = maps.unmixed()
+    assert (np.abs(found.data.sum(axis=(1, 2, 3)) - total) < 3.5 * np.sqrt(found.variance.sum(axis=(1, 2, 3)))).all()

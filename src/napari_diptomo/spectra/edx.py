@@ -48,6 +48,7 @@ from napari_diptomo.spectra.spectrum_model import SpectrumModel, ends_of, spectr
 from napari_diptomo.spectra.suggest import survey
 from napari_diptomo.spectra.sum_fit import SumFit
 from napari_diptomo.spectra.window import Window
+from napari_diptomo.spectra.windows import window_series
 
 
 class EDXMaps(Step):
@@ -73,6 +74,12 @@ class EDXMaps(Step):
         'linear',
         'Fit of a pixel. linear: without bias however few the counts, so right for a reconstruction; may go below zero. '
         'poisson: the likeliest amounts, none negative; for looking at maps and for more than some 5 counts per pixel.',
+    )
+    deliver: Literal['fitted maps', 'window counts'] = param(
+        'fitted maps',
+        'What goes on. fitted maps: the fit of every pixel with its variance. window counts: whole photons in a few energy '
+        'windows; the volume is then fitted to the photons themselves, with the overlap of the lines and the background '
+        'taken into account. For few counts.',
     )
     holdout: float = param(
         0.1, 'Share of the photons set aside to judge the reconstruction; 0 uses all for the fit.', ge=0.0, le=0.5
@@ -109,6 +116,8 @@ class EDXMaps(Step):
         if not wanted:
             raise InputError(self._which(sums.sum(axis=0), window))
         model = spectrum_model(sums.sum(axis=0), window, wanted, self.calibrate)
+        if self.deliver == 'window counts':
+            return self._windows(data, model, watch)
 
         shape = (len(wanted), *data.counts.shape[:3])
         maps, variance = np.empty(shape, np.float32), np.empty(shape, np.float32)
@@ -139,6 +148,18 @@ class EDXMaps(Step):
             haadf=data.haadf,
             transposed=data.transposed,
             notes=model.notes(self.lines or self.elements, chi2) | warned(data),
+        )
+
+    def _windows(self, data: SpectralTiltSeries, model: SpectrumModel, watch: Watch) -> MapSeries:
+        return window_series(
+            data,
+            model,
+            self.lines or self.elements,
+            holdout=self.holdout,
+            seed=self.seed,
+            background_order=self.background_order,
+            calibrate=self.calibrate,
+            watch=watch,
         )
 
     def _fit_tilt(

@@ -34,6 +34,8 @@ from scipy.ndimage import gaussian_filter
 
 from napari_diptomo.series import MapSeries, SpectralTiltSeries, Watch
 from napari_diptomo.spectra._counts import counts_of, hold_out
+from napari_diptomo.spectra.checks import check_saturation
+from napari_diptomo.spectra.denoise import warned
 from napari_diptomo.spectra.lines import channel_edges
 from napari_diptomo.spectra.spectrum_model import SpectrumModel
 from napari_diptomo.spectra.sum_fit import SumFit
@@ -142,6 +144,7 @@ def window_series(
     chi2 = []
     for t in range(shape[1]):
         spectra = counts.tilt(t)[:, model.window.channels]
+        check_saturation(spectra, data, t)
         found[:, t] = windows.count(spectra, shape[2:])
         if held_out is not None:
             apart = hold_out(spectra, holdout, (seed, t))
@@ -155,6 +158,7 @@ def window_series(
             watch.step(shape[1] + t + 1, message=f'windows of tilt {t + 1} of {shape[1]}')
     notes = {
         **model.notes(channels, chi2),
+        **warned(data),
         'windows_keV': np.round(windows.limits, 4).tolist(),
         'information_kept': {name: round(float(k), 3) for name, k in zip(channels, windows.kept, strict=True)},
     }
