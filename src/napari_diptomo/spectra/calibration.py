@@ -112,7 +112,7 @@ def refine_weights(
     columns = np.hstack([_shapes(energy, f, g, detector) for f, g in zip(families, groups, strict=True)])
     shares = np.concatenate([np.bincount(g, f.weights) for f, g in zip(families, groups, strict=True)])
     owner = np.repeat(np.arange(len(families)), [g.max() + 1 for g in groups])
-    width = np.array([_WEIGHT_ERROR[families[i].shell] for i in owner]) * shares + _LEAST_WEIGHT_ERROR
+    width = np.array([_WEIGHT_ERROR[families[int(i)].shell] for i in owner]) * shares + _LEAST_WEIGHT_ERROR
     root = _root(counts)
     data = np.hstack([columns, smooth]) * root[:, None]
     amounts = solve(counts, line_shapes(energy, families, detector), smooth).counts

@@ -88,10 +88,29 @@ def line_shapes(energy: np.ndarray, families: Sequence[LineFamily], detector: De
     return np.stack([detector.shape(energy, family) for family in families], axis=1)
 
 
-def solve(counts: np.ndarray, shapes: np.ndarray, smooth: np.ndarray, iterations: int = 3) -> SumFit:
-    """The fit proper, with the columns given: ``shapes`` (energy, family), ``smooth`` (energy, shape)."""
+def solve(
+    counts: np.ndarray,
+    shapes: np.ndarray,
+    smooth: np.ndarray,
+    iterations: int = 3,
+    expected: np.ndarray | None = None,
+) -> SumFit:
+    """The fit proper, with the columns given.
+
+    Parameters
+    ----------
+    counts : ndarray (energy,)
+        The spectrum.
+    shapes, smooth : ndarray (energy, family), (energy, shape)
+        Of the families; of the background.
+    iterations : int
+        How often the weights are taken from the fit.
+    expected : ndarray (energy,), optional
+        A first guess of the fit; the smoothed counts when not given.
+    """
     columns = np.hstack([shapes, smooth])
-    expected = gaussian_filter1d(counts.astype(float), 2.0)
+    if expected is None:
+        expected = gaussian_filter1d(counts.astype(float), 2.0)
     # A channel expected to hold next to nothing must not outweigh the rest of the spectrum.
     floor = max(1e-3 * counts.mean(), 1e-12)
     for _ in range(iterations):

@@ -78,8 +78,8 @@ def system_signal(energy: np.ndarray, spectrum: np.ndarray, detector: Detector) 
     detector : Detector
         Widths and calibration.
     """
-    columns = {'sum peaks': sum_peaks(energy, spectrum, detector), 'strobe': strobe(energy, detector)}
-    columns = {name: shape for name, shape in columns.items() if shape is not None}
+    made = {'sum peaks': sum_peaks(energy, spectrum, detector), 'strobe': strobe(energy, detector)}
+    columns = {name: shape for name, shape in made.items() if shape is not None}
     shapes = np.stack(list(columns.values()), axis=1) if columns else np.zeros((len(energy), 0))
     return SystemSignal(tuple(columns), shapes)
 
