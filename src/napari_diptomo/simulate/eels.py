@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_diptomo.series import InputError, SpectralTiltSeries
-from napari_diptomo.series import data as series_data
+from napari_diptomo.series.data import CoreLoss
 from napari_diptomo.simulate.eels_detector import Detector
 from napari_diptomo.simulate.eels_model import DualRange, EdgeRange
 from napari_diptomo.simulate.eels_particle import Particle, Pixels
@@ -155,8 +155,11 @@ def eels_tilt_series(
         haadf=_haadf(particle, haadf_noise, place_rng),
         metadata=_METADATA,
         angle_source='simulation',
-        **_core_loss(
-            _record(model.core_loss, particle, shifts, tilts, detector, core_rng), core.energy + energy_offset, tilts
+        core_loss=CoreLoss(
+            _record(model.core_loss, particle, shifts, tilts, detector, core_rng),
+            core.energy + energy_offset,
+            tilts,
+            _METADATA,
         ),
     )
     truth = phantom.truth
@@ -237,12 +240,6 @@ def _record(
         counts = detector.record(background + edges, gain, rng)
         recorded.append(counts.reshape(*shifts.shape[1:], -1))
     return np.stack(recorded)
-
-
-def _core_loss(counts: np.ndarray, energy: np.ndarray, tilts: Sequence[int]) -> dict[str, Any]:
-    """The core loss as a field of the series, where a series has one."""
-    made = getattr(series_data, 'CoreLoss', None)
-    return {} if made is None else {'core_loss': made(counts, energy, tuple(tilts), _METADATA)}
 
 
 def _haadf(particle: Particle, noise: float, rng: np.random.Generator) -> np.ndarray:

@@ -9,8 +9,8 @@ import numpy as np
 
 from napari_diptomo.series import SpectralTiltSeries, Volume
 from napari_diptomo.simulate.eels_model import DualRange
-from napari_diptomo.simulate.eels_particle import Particle
-from napari_diptomo.simulate.eels_shapes import ShapeVariation
+from napari_diptomo.simulate.eels_particle import Particle, Pixels
+from napari_diptomo.simulate.eels_shapes import OXIDES, ShapeVariation
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +76,18 @@ class SimulatedEELS:
     def background(self, tilt: int) -> np.ndarray:
         """Expected low-loss counts of one tilt without the edges, (y, x, energy), float32."""
         return self.expected(tilt)[0]
+
+    def standards_behind(self, t_over_lambda: float, core: bool = False) -> dict[str, np.ndarray]:
+        """Edges as they look after plural scattering in so much oxide, (energy,) each; one count in the window.
+
+        What a regression on spectra that are not deconvolved finds.
+        """
+        part = self.model.core if core else self.model.low
+        thickness = np.full(2, t_over_lambda)
+        kernel, zero = part.transfer(Pixels(np.eye(2), thickness, 0 * thickness, 0 * thickness))
+        shapes = part.edges(np.eye(2), kernel, zero)
+        shapes /= shapes[:, part.window].sum(axis=1, keepdims=True)
+        return dict(zip(OXIDES, shapes, strict=True))
 
     def _images(self, spectra: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         background, edges = (part.reshape(*self.clean.shape[2:], -1) for part in spectra)
