@@ -63,3 +63,16 @@ def asking_factors(step: Composition, volume: Volume) -> Callable[[Observer], Fa
         return factors_of(step, volume)
 
     return ask_factors
+
+
+def describe_composition(result: Volume) -> str:
+    """What the means leave out: the error of the factors, the mask, the pooling."""
+    notes = result.notes['composition']
+    parts = [f'Caution: {result.notes["denoised"]}.'] if 'denoised' in result.notes else []
+    systematic = max(notes['error_of_mean_from_factors'].values())
+    if systematic > 0:
+        parts.append(f'The factors add up to ± {systematic:.1f} %, alike everywhere.')
+    parts.append(f'Masked: {notes["masked"]}.')
+    if notes['pooled_fwhm_nm'] > 0:
+        parts.append(f'Counts pooled over {notes["pooled_fwhm_nm"]:.3g} nm.')
+    return ' '.join(parts)

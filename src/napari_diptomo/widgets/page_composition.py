@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_diptomo.series import InputError, Volume
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.asker import Asker
-from napari_diptomo.widgets.composing import Composed, asking_factors, composing
+from napari_diptomo.widgets.boxes import compact_box, labelled, refill
+from napari_diptomo.widgets.composing import Composed, asking_factors, composing, describe_composition
 from napari_diptomo.widgets.composition_layers import (
     PALETTES,
     CompositionView,
@@ -128,13 +129,15 @@ class CompositionPage(Page):
         layers.removed.disconnect(self._layers_changed)
 
     def _add_volume_row(self) -> None:
-        self.volume = _box('Volume', 'The counts that are quantified: the latest run, or a volume in the viewer.')
+        self.volume = compact_box(
+            'Volume', 'The counts that are quantified: the latest run, or a volume in the viewer.'
+        )
         self.volume.activated.connect(self._ask_factors)
-        self.regions = _box(
+        self.regions = compact_box(
             'Regions', 'A labels layer painted on the volume: the mean composition of every label is told.'
         )
-        self.body.addLayout(_row('&Volume', self.volume))
-        self.body.addLayout(_row('Re&gions', self.regions))
+        self.body.addLayout(labelled('&Volume', self.volume))
+        self.body.addLayout(labelled('Re&gions', self.regions))
 
     def _add_factors(self) -> None:
         self.body.addWidget(heading('Factors'))
@@ -168,13 +171,13 @@ class CompositionPage(Page):
         column.addWidget(self.means)
         self.told = words('')
         column.addWidget(self.told)
-        self.palette_box = _box(
+        self.palette_box = compact_box(
             'Colours',
             'Colours of the layers: one per element, or the corners of a colour triangle for the first three elements.',
         )
         self.palette_box.addItems(PALETTES)
         self.palette_box.currentTextChanged.connect(self._recolour)
-        row = _row('Col&ours', self.palette_box)
+        row = labelled('Col&ours', self.palette_box)
         self.save_button = QPushButton('Save…')
         self.save_button.setToolTip(
             '<qt>Write the composition as .hspy (with its recipe and errors), .mrc or .tif.</qt>'
@@ -198,9 +201,9 @@ class CompositionPage(Page):
         shown = [found for found in shown_volumes(self.context.viewer) if not is_shown_as(latest, found)]
         self._choices = ([None] if latest is not None else []) + shown
         names = [f'Latest run: {", ".join(latest.channels)}'] if latest is not None else []
-        _refill(self.volume, [*names, *(found.label for found in shown)])
+        refill(self.volume, [*names, *(found.label for found in shown)])
         labels = [layer.name for layer in self.context.viewer.layers if isinstance(layer, Labels)]
-        _refill(self.regions, [_NO_REGIONS, *labels])
+        refill(self.regions, [_NO_REGIONS, *labels])
 
     def _take_selected(self) -> None:
         selected = self.context.viewer.layers.selection
@@ -289,45 +292,3 @@ class CompositionPage(Page):
 
     def _folder(self) -> str:
         return str(self.context.last_used.value('folder', ''))
-
-
-def describe_composition(result: Volume) -> str:
-    """What the means leave out: the error of the factors, the mask, the pooling."""
-    notes = result.notes['composition']
-    parts = [f'Caution: {result.notes["denoised"]}.'] if 'denoised' in result.notes else []
-    systematic = max(notes['error_of_mean_from_factors'].values())
-    if systematic > 0:
-        parts.append(f'The factors add up to ± {systematic:.1f} %, alike everywhere.')
-    parts.append(f'Masked: {notes["masked"]}.')
-    if notes['pooled_fwhm_nm'] > 0:
-        parts.append(f'Counts pooled over {notes["pooled_fwhm_nm"]:.3g} nm.')
-    return ' '.join(parts)
-
-
-def _box(name: str, tip: str) -> QComboBox:
-    box = QComboBox()
-    box.setAccessibleName(name)
-    box.setToolTip(f'<qt>{tip}</qt>')
-    # A long list of layer names must not widen the dock.
-    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    box.setMinimumContentsLength(6)
-    return box
-
-
-def _row(text: str, box: QComboBox) -> QHBoxLayout:
-    row = QHBoxLayout()
-    label = QLabel(text)
-    label.setBuddy(box)
-    row.addWidget(label)
-    row.addWidget(box, 1)
-    return row
-
-
-def _refill(box: QComboBox, items: list[str]) -> None:
-    kept = box.currentText()
-    box.blockSignals(True)
-    box.clear()
-    box.addItems(items)
-    if kept in items:
-        box.setCurrentIndex(items.index(kept))
-    box.blockSignals(False)
