@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from napari_diptomo.series import InputError, MapSeries
-from napari_diptomo.spectra.totals import check_totals, measure_gain
+from napari_diptomo.simulate import demo_series
+from napari_diptomo.spectra import EDXMaps
+from napari_diptomo.spectra.shadowing import measure_gain, with_gain
+from napari_diptomo.spectra.totals import check_totals
 
 ANGLES = np.arange(-60.0, 61.0, 10.0)
 SHADOW = 1 - 0.35 * np.exp(-(((np.abs(ANGLES) - 18) / 12) ** 2))
@@ -86,3 +89,29 @@ def test_stray_signal_alone_measures_no_gain():
 def test_names_must_fit():
     with pytest.raises(InputError, match='do not fit 1 families at 13 tilts'):
         check_totals(np.ones((2, 13)), ANGLES, ('Ge',))
+
+
+def test_the_gain_goes_with_the_maps_measured_or_by_hand():
+    maps = maps_of(4e4 * SHADOW, 6e4 * SHADOW)
+    assert with_gain(maps) is maps
+    measured = with_gain(maps, 'isolated')
+    np.testing.assert_allclose(measured.gain[1], SHADOW / SHADOW.mean(), rtol=0.02)
+    np.testing.assert_array_equal(measured.data, maps.data)
+    assert len(measured.notes['gain']) == 13
+    given = with_gain(maps, 'isolated', tuple(2 * SHADOW))
+    np.testing.assert_allclose(given.gain[0], SHADOW / SHADOW.mean(), rtol=1e-5)
+
+
+def test_wrong_gains_are_told():
+    maps = maps_of(4e4 * SHADOW, 6e4 * SHADOW)
+    with pytest.raises(InputError, match='2 gains for 13 tilts'):
+        with_gain(maps, by_hand=(1.0, 1.0))
+    with pytest.raises(InputError, match='positive'):
+        with_gain(maps, by_hand=(0.0,) * 13)
+
+
+def test_edx_maps_carry_the_gain_given_by_hand():
+    simulated = demo_series(0, size=16).series
+    gains = tuple(1.0 + 0.01 * t for t in range(len(simulated.angles)))
+    maps = EDXMaps(elements=('Ge', 'Sb', 'Te'), holdout=0, gain=gains).run(simulated)
+    np.testing.assert_allclose(maps.gain[2], np.array(gains) / np.mean(gains), rtol=1e-5)

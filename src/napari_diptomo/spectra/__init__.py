@@ -11,9 +11,10 @@ from napari_diptomo.spectra.explain import Explained, explain
 from napari_diptomo.spectra.lines import Detector, LineFamily, families_for, families_of
 from napari_diptomo.spectra.overlaps import OverlapReport, overlaps
 from napari_diptomo.spectra.ranking import rank_elements
+from napari_diptomo.spectra.shadowing import measure_gain, with_gain
 from napari_diptomo.spectra.spectrum_model import SpectrumModel, spectrum_model
 from napari_diptomo.spectra.suggest import FoundElement, find_elements, suggest_elements
-from napari_diptomo.spectra.totals import Totals, check_totals, family_totals, measure_gain
+from napari_diptomo.spectra.totals import Totals, check_totals, family_totals
 
 __all__ = [
     'Denoise',
@@ -37,4 +38,5 @@ __all__ = [
     'spectrum_model',
     'suggest_elements',
     'sum_spectrum',
+    'with_gain',
 ]

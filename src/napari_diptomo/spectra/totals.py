@@ -12,16 +12,12 @@ their totals relative to those at low tilt. It is bounded, as nothing makes a
 projection grow much faster than 1 / cos t from where the detectors see most. A family that rises with the tilt
 well beyond the common course is not a projection of the specimen: its photons
 come from grid, holder or pole piece.
-
-The gain is the rank-one fit of A_f g(t) to T_f(t) / p(t), weighted, over the
-families that behave.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -37,12 +33,11 @@ _OUTER = 2
 #: Beyond this multiple of the common course a family is stray, if that is significant.
 _RISE, _SIGNIFICANT = 1.5, 5.0
 #: Error of the model of a spectrum, as a share of a family's total; the common course is at most this over 1 / cos t.
-_MODEL_ERROR, _COURSE_LIMIT = 0.05, 1.15
+MODEL_ERROR, _COURSE_LIMIT = 0.05, 1.15
 #: Errors of the model of a peak and of the background of one tilt, as a share of them.
 _PEAK_ERROR, _BACKGROUND_ERROR = 0.02, 0.01
 #: Error of a line's weight that is left when the weights are refined.
 _WEIGHT_ERROR = {'K': 0.02, 'L': 0.1, 'M': 0.2}
-_SWEEPS = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +96,7 @@ def check_totals(
     InputError
         Angles or names do not fit the totals.
     """
-    totals, noise, angles, names = _read(maps_or_totals, angles, names)
+    totals, noise, angles, names = read_totals(maps_or_totals, angles, names)
     noise = noise if errors is None else np.asarray(errors, float)
     relative, low = _relative(totals, noise, angles)
     course = _course(relative, noise / np.maximum(totals, 1.0), angles, low)
@@ -110,44 +105,6 @@ def check_totals(
         expected = max(_level(totals[f], course, noise[f], low), 0.0) * course
         out.append(_judge(name, totals[f], expected, noise[f], angles, course, low))
     return tuple(out)
-
-
-def measure_gain(maps: MapSeries, specimen: Literal['isolated', 'slab'] = 'isolated') -> np.ndarray:
-    """How much of the specimen's signal the detectors see at every tilt, relative to the mean.
-
-    Parameters
-    ----------
-    maps : MapSeries
-        Several families, the more the better; stray ones are left out.
-    specimen : {'isolated', 'slab'}
-        ``'isolated'``: the whole object is in every image; ``'slab'``: it goes on beyond the images.
-
-    Returns
-    -------
-    ndarray (tilt,)
-        Gain, 1 on average.
-
-    Raises
-    ------
-    InputError
-        No family behaves like a projection.
-    """
-    totals, noise, angles, names = _read(maps, None, ())
-    good = np.array([t.behaves for t in check_totals(maps)]) & (totals.sum(axis=1) > 0)
-    if not good.any():
-        raise InputError(
-            f'None of {", ".join(names)} behaves like a projection, so the gain of the tilts cannot be measured; '
-            'map an element of the specimen or leave the gain off.'
-        )
-    path = 1 / np.cos(np.radians(angles)) if specimen == 'slab' else np.ones(len(angles))
-    flat, sigma = totals[good] / path, noise[good] / path
-    weights = 1 / (sigma**2 + (_MODEL_ERROR * flat.mean(axis=1, keepdims=True)) ** 2)
-    gain = np.ones(len(angles))
-    for _ in range(_SWEEPS):
-        amount = (weights * flat * gain).sum(axis=1) / (weights * gain**2).sum(axis=1)
-        gain = (weights * flat * amount[:, None]).sum(axis=0) / (weights * amount[:, None] ** 2).sum(axis=0)
-        gain /= gain.mean()
-    return gain
 
 
 def family_totals(
@@ -209,9 +166,10 @@ def _weight_variance(
     return variance
 
 
-def _read(
+def read_totals(
     data: MapSeries | np.ndarray, angles: Sequence[float] | np.ndarray | None, names: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Totals and their noise (family, tilt), angles and names; arguments as for `check_totals`."""
     variance = None
     if isinstance(data, MapSeries):
         data = data if data.mixing is None else data.unmixed()
@@ -238,13 +196,13 @@ def _relative(totals: np.ndarray, noise: np.ndarray, angles: np.ndarray) -> tupl
 
 
 def _level(totals: np.ndarray, course: np.ndarray, noise: np.ndarray, low: np.ndarray) -> float:
-    weights = low / (noise**2 + (_MODEL_ERROR * totals.mean()) ** 2)
+    weights = low / (noise**2 + (MODEL_ERROR * totals.mean()) ** 2)
     return float((weights * totals * course).sum() / (weights * course**2).sum())
 
 
 def _course(relative: np.ndarray, errors: np.ndarray, angles: np.ndarray, low: np.ndarray) -> np.ndarray:
     """Weighted median over the families, at most a little more than 1 / cos t."""
-    weights = 1 / (_MODEL_ERROR**2 + errors**2)
+    weights = 1 / (MODEL_ERROR**2 + errors**2)
     course = np.empty(len(angles))
     for t in range(len(angles)):
         order = np.argsort(relative[:, t])
@@ -272,7 +230,7 @@ def _judge(
         if len(index):
             ratio = totals[index].sum() / max(floor[index].sum(), 1e-9)
             error = np.hypot(np.sqrt((noise[index] ** 2).sum()), level_error * course[index].sum())
-            error = np.hypot(error, _MODEL_ERROR * totals[index].sum())
+            error = np.hypot(error, MODEL_ERROR * totals[index].sum())
             if ratio > rise:
                 rise, at = float(ratio), int(index[0])
                 significance = float((totals[index].sum() - floor[index].sum()) / error)
