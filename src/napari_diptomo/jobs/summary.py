@@ -48,7 +48,7 @@ def _scores(result: DemoResult) -> dict[str, Any]:
         'angles': [float(angle) for angle in maps.angles],
         'pixel_size_nm': maps.pixel_size,
         'counts_per_pixel_and_tilt': {
-            n: round(float(c.mean()), 3) for n, c in zip(maps.channels, maps.data, strict=False)
+            n: round(float(c.mean()), 3) for n, c in zip(maps.channels, maps.unmixed().data, strict=False)
         },
         'alignment_error_pixels': result.alignment_error,
         'volumes': {title: _volume_scores(volume, result.truth, maps) for title, volume in result.volumes.items()},
