@@ -178,5 +178,6 @@ def likely(suggested: tuple[str, ...]) -> tuple[str, ...]:
 
 def describe_maps(maps: MapSeries) -> str:
     """Mean counts per pixel of every channel."""
-    means = [f'{name} {maps.data[i].mean():.2g}' for i, name in enumerate(maps.channels)]
+    shown = maps.unmixed().data
+    means = [f'{name} {shown[i].mean():.2g}' for i, name in enumerate(maps.channels)]
     return f'Mean counts per pixel and tilt: {", ".join(means)}.'
