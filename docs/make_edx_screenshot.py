@@ -38,7 +38,7 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     page.view.region.layer.add_rectangles(np.stack([size * (0.42, 0.4), size * (0.62, 0.6)]))
     tour.settle()
     tour.until(lambda: not page.view.busy)
-    dock.stages.bring_into_view(page.picker)
+    dock.stages.bring_into_view(page)
     tour.picture('edx-dock')
     print(page.view.told.text(), '|', page.warning.text(), '|', page.totals.told.text())
     if arguments.all:

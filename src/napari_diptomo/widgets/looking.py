@@ -11,7 +11,7 @@ import numpy as np
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.series import DiptomoError, InputError, Observer, SpectralTiltSeries
 from napari_diptomo.widgets.periodic_table import PLACES
-from napari_diptomo.widgets.spectrum_plot import Explanation, Mark
+from napari_diptomo.widgets.spectrum_parts import Explanation, Mark
 
 #: Weaker lines of a family are marked from this share of its photons.
 _LEAST_WEIGHT = 0.1

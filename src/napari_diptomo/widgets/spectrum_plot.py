@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
@@ -13,55 +12,16 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_diptomo.widgets.plots import ThemedPlot
+from napari_diptomo.widgets.spectrum_parts import Explanation, Mark
 from napari_diptomo.widgets.theme import plot_colours
 
-_HEIGHT = 330
+_HEIGHT = 350
 #: Of a label, as a share of the height and of the width of the plot.
-_TALL, _WIDE = 0.085, 0.11
+_TALL, _WIDE = 0.09, 0.11
 #: What is below this many counts is drawn at it where the axis is logarithmic.
 _LEAST = 0.5
 _SIGMA = 3.0
 _AXIS_WIDTH = 52
-
-
-class Explanation(Protocol):
-    """A spectrum and its fit; arrays are (energy,)."""
-
-    energy: np.ndarray
-    counts: np.ndarray
-    model: np.ndarray
-    background: np.ndarray
-    families: Mapping[str, np.ndarray]
-    residual: np.ndarray
-    chi2: float
-    wanted: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Mark:
-    """The lines of one family.
-
-    Attributes
-    ----------
-    family : str
-        ``'Ge_K'``.
-    energy : float
-        Of its strongest line, in the unit of the axis.
-    colour : str
-        ``'#rrggbb'``.
-    others : tuple of float
-        Energies of its weaker lines.
-    """
-
-    family: str
-    energy: float
-    colour: str
-    others: tuple[float, ...] = ()
-
-    @property
-    def label(self) -> str:
-        """``'Ge-K'``."""
-        return self.family.replace('_', '-')
 
 
 class SpectrumPlot(ThemedPlot):
@@ -109,6 +69,8 @@ class SpectrumPlot(ThemedPlot):
         self.log = True
         self._unit = 'keV'
         self._show_rest(False)
+        # What is near to one another depends on how far the energies are stretched.
+        self.plot.sigXRangeChanged.connect(self._draw_marks)
         self.follow_theme()
 
     def set_spectrum(self, energy: np.ndarray, counts: np.ndarray, unit: str) -> None:
@@ -227,38 +189,49 @@ class SpectrumPlot(ThemedPlot):
         self.plot.addItem(part, ignoreBounds=True)
         self._parts.append(part)
 
-    def _draw_marks(self) -> None:
+    def _draw_marks(self, *_: Any) -> None:
         for item in self._marks:
             self.plot.removeItem(item)
         self._marks.clear()
         if self._energy.size == 0:
             return
-        bottom = self._bottom()
-        top = self._lift(float(self._counts.max()))
-        tall = _TALL * (top - bottom)
-        low, high = self.plot.getViewBox().viewRange()[0]
-        taken: list[tuple[float, float]] = []
-        for mark in sorted(self._marked, key=lambda mark: mark.energy):
+        bottom, top = self._bottom(), self._lift(float(self._counts.max()))
+        marks = sorted(self._marked, key=lambda mark: mark.energy)
+        heights, highest = self._places(marks, bottom, top)
+        for mark, height in zip(marks, heights, strict=True):
             for energy in mark.others:
                 self._line(energy, bottom, self._peak(energy), mark.colour, Qt.PenStyle.DotLine)
-            peak = height = self._peak(mark.energy)
-            # Labels of neighbouring lines go above one another.
-            near = sorted(level for place, level in taken if abs(place - mark.energy) < _WIDE * (high - low))
-            for level in near:
-                if abs(height - level) < tall:
-                    height = level + tall
-            taken.append((mark.energy, height))
-            self._line(mark.energy, bottom, peak, mark.colour, Qt.PenStyle.SolidLine)
+            self._line(mark.energy, bottom, self._peak(mark.energy), mark.colour, Qt.PenStyle.SolidLine)
             self._label(mark, height)
-        highest = max([height for _, height in taken], default=bottom)
-        self.plot.setYRange(bottom, max(top + 0.6 * tall, highest + 1.6 * tall), padding=0)
+        self.plot.setYRange(bottom, highest, padding=0)
+
+    def _places(self, marks: Sequence[Mark], bottom: float, top: float) -> tuple[list[float], float]:
+        """How high the labels stand, above the curve and above one another, and the upper end of the axis."""
+        low, high = self.plot.getViewBox().viewRange()[0]
+        wide = _WIDE * (high - low)
+        highest = top
+        heights: list[float] = []
+        # The more labels are piled up the higher the axis, and with it a label in its unit.
+        for _ in range(4):
+            tall = _TALL * (highest - bottom)
+            heights = []
+            for i, mark in enumerate(marks):
+                height = self._peak(mark.energy, wide / 2)
+                near = sorted(h for m, h in zip(marks[:i], heights, strict=True) if mark.energy - m.energy < wide)
+                for level in near:
+                    if abs(height - level) < tall:
+                        height = level + tall
+                heights.append(height)
+            seen = [h for m, h in zip(marks, heights, strict=True) if low <= m.energy <= high]
+            highest = max([top + 0.6 * tall, *(h + 1.2 * tall for h in seen)])
+        return heights, highest
 
     def _line(self, energy: float, bottom: float, peak: float, colour: str, style: Qt.PenStyle) -> None:
         pen = pg.mkPen(colour, width=1, style=style)
         self._add(pg.PlotCurveItem([energy, energy], [bottom, peak], pen=pen))
 
     def _label(self, mark: Mark, height: float) -> None:
-        text = pg.TextItem(mark.label, color=mark.colour, anchor=(0.5, 1.0), fill=plot_colours().background)
+        text = pg.TextItem(mark.label, color=mark.colour, anchor=(0.5, 0.85))
         text.setPos(mark.energy, height)
         self._add(text)
 
@@ -285,9 +258,10 @@ class SpectrumPlot(ThemedPlot):
         seen = self._counts[(self._energy >= low) & (self._energy <= high) & (self._counts > 0)]
         return self._lift(float(np.percentile(seen, 5)) / 3) if seen.size else self._lift(0.0)
 
-    def _peak(self, energy: float) -> float:
-        near = int(np.abs(self._energy - energy).argmin())
-        return self._lift(float(self._counts[max(near - 5, 0) : near + 6].max()))
+    def _peak(self, energy: float, reach: float = 0.05) -> float:
+        """Where the highest channel within some energy of another lies on the axis."""
+        near = np.abs(self._energy - energy) <= max(reach, 0.05)
+        return self._lift(float(self._counts[near].max(initial=0.0)))
 
     def _lift(self, counts: float) -> float:
         """Where a number of counts lies on the axis."""

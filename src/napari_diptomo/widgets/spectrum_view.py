@@ -14,7 +14,8 @@ from napari_diptomo.widgets.asker import Asker
 from napari_diptomo.widgets.looking import Place, explaining, summing
 from napari_diptomo.widgets.page import words
 from napari_diptomo.widgets.region import Region
-from napari_diptomo.widgets.spectrum_plot import Explanation, Mark, SpectrumPlot
+from napari_diptomo.widgets.spectrum_parts import Explanation, Mark
+from napari_diptomo.widgets.spectrum_plot import SpectrumPlot
 
 _PAUSE_MS = 150
 _ALL, _SHOWN = 'All tilts', 'Tilt shown'

@@ -40,6 +40,8 @@ class TotalsPlot(ThemedPlot):
         self.plot.setLabel('left', 'relative total')
         self.plot.showGrid(y=True, alpha=0.2)
         self._curves: list[Any] = []
+        #: Which colour is which, as rich text.
+        self.key = ''
         self.follow_theme()
 
     def set_totals(self, angles: np.ndarray, totals: Sequence[Total], hues: Mapping[str, str]) -> None:
@@ -74,9 +76,10 @@ class TotalsPlot(ThemedPlot):
                     symbolPen=None,
                 ),
             ]
-        self.plot.setTitle(f'{" &nbsp; ".join(names)} &nbsp; (dashed: expected)', size='9pt')
+        self.key = f'<small>{" &nbsp; ".join(names)} &nbsp; dashed: expected</small>'
+        lowest = min([float(np.min(total.counts) / max(np.mean(total.expected), 1e-12)) for total in totals] or [0.0])
         highest = max([float(np.max(total.counts) / max(np.mean(total.expected), 1e-12)) for total in totals] or [1.0])
-        self.plot.setYRange(0.0, 1.1 * max(highest, 1.0), padding=0)
+        self.plot.setYRange(min(1.1 * lowest, 0.0), 1.1 * max(highest, 1.0), padding=0)
 
 
 def misbehaving(totals: Sequence[Total]) -> str:

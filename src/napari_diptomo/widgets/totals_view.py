@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from qtpy.QtWidgets import QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from napari_diptomo.jobs.colours import colours
-from napari_diptomo.widgets.page import words
+from napari_diptomo.widgets.page import heading, words
 from napari_diptomo.widgets.totals_plot import Total, TotalsPlot, misbehaving
 
 
@@ -20,18 +19,15 @@ class TotalsView(QWidget):
         super().__init__(parent)
         self.plot = TotalsPlot()
         self.told = words('')
-        self.fold = QCollapsible('Totals over the tilts', expandedIcon='▾', collapsedIcon='▸')
-        self.fold.setDuration(0)
-        self.fold.setToolTip(
+        self.key = words('')
+        self.setToolTip(
             '<qt>All counts of an element at each tilt. A specimen that only turns keeps them on the dashed curve; '
             'what rises or falls otherwise comes from elsewhere or is shadowed.</qt>'
         )
-        self.fold.addWidget(self.plot)
-        self.fold.expand(animate=False)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.told)
-        column.addWidget(self.fold)
+        for part in (heading('Totals over the tilts'), self.told, self.key, self.plot):
+            column.addWidget(part)
         self.clear()
 
     def clear(self) -> None:
@@ -42,6 +38,7 @@ class TotalsView(QWidget):
         """Show totals over the tilts (tilt,), degrees."""
         self.setVisible(bool(totals))
         self.plot.set_totals(angles, totals, colours(total.name for total in totals))
+        self.key.setText(self.plot.key)
         sentence = misbehaving(totals)
         self.told.setText(sentence)
         self.told.setVisible(bool(sentence))

@@ -1,0 +1,49 @@
+"""What is drawn in the plot of a spectrum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+class Explanation(Protocol):
+    """A spectrum and its fit; arrays are (energy,)."""
+
+    energy: np.ndarray
+    counts: np.ndarray
+    model: np.ndarray
+    background: np.ndarray
+    families: Mapping[str, np.ndarray]
+    residual: np.ndarray
+    chi2: float
+    wanted: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The lines of one family.
+
+    Attributes
+    ----------
+    family : str
+        ``'Ge_K'``.
+    energy : float
+        Of its strongest line, in the unit of the axis.
+    colour : str
+        ``'#rrggbb'``.
+    others : tuple of float
+        Energies of its weaker lines.
+    """
+
+    family: str
+    energy: float
+    colour: str
+    others: tuple[float, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """``'Ge-K'``."""
+        return self.family.replace('_', '-')
