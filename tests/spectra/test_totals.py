@@ -115,3 +115,10 @@ def test_edx_maps_carry_the_gain_given_by_hand():
     gains = tuple(1.0 + 0.01 * t for t in range(len(simulated.angles)))
     maps = EDXMaps(elements=('Ge', 'Sb', 'Te'), holdout=0, gain=gains).run(simulated)
     np.testing.assert_allclose(maps.gain[2], np.array(gains) / np.mean(gains), rtol=1e-5)
+
+
+def test_window_counts_carry_the_gain_too():
+    simulated = demo_series(0, size=16).series
+    gains = tuple(1.0 + 0.01 * t for t in range(len(simulated.angles)))
+    windows = EDXMaps(elements=('Ge', 'Sb', 'Te'), deliver='window counts', gain=gains).run(simulated)
+    np.testing.assert_allclose(windows.gain[0], np.array(gains) / np.mean(gains), rtol=1e-5)
