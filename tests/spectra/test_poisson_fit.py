@@ -11,11 +11,11 @@ from napari_diptomo.series import Cancelled, MapSeries, Observer, Recipe, Reques
 from napari_diptomo.simulate import line_shape
 from napari_diptomo.simulate.edx import LINES, bremsstrahlung
 from napari_diptomo.spectra import EDXMaps
+from napari_diptomo.spectra.information_bins import information_bins
 from napari_diptomo.spectra.poisson_fit import (
     Columns,
     fisher_variance,
     fit_pixels,
-    information_bins,
     unexplained,
 )
 
@@ -33,6 +33,10 @@ def shapes():
 def drawn(amounts, pixels, seed=0):
     counts = np.random.default_rng(seed).poisson(shapes() @ amounts, (pixels, len(ENERGY)))
     return sparse.csr_matrix(counts.astype(np.int32))
+
+
+def binned(columns, expected):
+    return Columns.of(columns, information_bins(columns, expected))
 
 
 def variances(columns, expected):
@@ -54,7 +58,7 @@ def test_bins_keep_the_fisher_information_of_any_pixel(amounts):
 
 def test_clean_spectra_give_their_amounts_back():
     amounts = np.array([30.0, 0.0, 50.0, 3.0, 20.0, 40.0])
-    columns = Columns.of(shapes(), shapes() @ amounts)
+    columns = binned(shapes(), shapes() @ amounts)
     found, residual = fit_pixels(sparse.csr_matrix((shapes() @ amounts)[None]), columns)
     np.testing.assert_allclose(found[0], amounts, atol=0.2)
     assert residual[0] < 0.01
@@ -64,7 +68,7 @@ def test_clean_spectra_give_their_amounts_back():
 def test_no_other_amounts_are_likelier(scale):
     """Karush, Kuhn and Tucker: no gradient where an amount is positive, none downwards where it is zero."""
     amounts = scale * np.array([5, 5, 5, 0.3, 10, 5.0])
-    columns = Columns.of(shapes(), shapes() @ amounts)
+    columns = binned(shapes(), shapes() @ amounts)
     spectra = drawn(amounts, 300)
     found, _ = fit_pixels(spectra, columns)
     assert (found >= 0).all()
@@ -80,7 +84,7 @@ def test_no_other_amounts_are_likelier(scale):
 
 def test_at_many_counts_it_is_weighted_least_squares():
     amounts = 2000 * np.array([1, 1, 1, 0.5, 2, 1.0])
-    columns = Columns.of(shapes(), shapes() @ amounts)
+    columns = binned(shapes(), shapes() @ amounts)
     spectra = drawn(amounts, 3)
     found, _ = fit_pixels(spectra, columns)
     for counts, x in zip(columns.counts(spectra), found, strict=True):
@@ -91,7 +95,7 @@ def test_at_many_counts_it_is_weighted_least_squares():
 @pytest.mark.parametrize(('counts', 'least'), [(5, 0.93), (15, 0.95)])
 def test_bias_and_variance_at_few_counts(counts, least):
     amounts = counts * np.array([1, 1, 1, 0.1, 2, 1])
-    columns = Columns.of(shapes(), shapes() @ amounts)
+    columns = binned(shapes(), shapes() @ amounts)
     n = 4000
     found, residual = fit_pixels(drawn(amounts, n), columns)
     bound = variances(shapes(), shapes() @ amounts)
@@ -104,14 +108,14 @@ def test_bias_and_variance_at_few_counts(counts, least):
 
 
 def test_pixels_without_photons_hold_nothing():
-    columns = Columns.of(shapes(), shapes() @ np.ones(6))
+    columns = binned(shapes(), shapes() @ np.ones(6))
     found, _ = fit_pixels(sparse.csr_matrix((3, len(ENERGY)), dtype=np.int32), columns)
     assert (found == 0).all()
 
 
 def test_a_line_that_is_not_fitted_shows_in_the_residual():
     amounts = 5 * np.array([1, 1, 1, 0.5, 2, 1.0])
-    columns = Columns.of(np.delete(shapes(), 3, axis=1), shapes() @ amounts)
+    columns = binned(np.delete(shapes(), 3, axis=1), shapes() @ amounts)
     without = drawn(np.where(np.arange(6) == 3, 0, amounts), 500)
     for residual_of in (lambda s: fit_pixels(s, columns)[1], lambda s: unexplained(s, columns)):
         plain, strange = residual_of(without), residual_of(drawn(amounts * [1, 1, 1, 6, 1, 1], 500))

@@ -36,17 +36,16 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import numpy as np
-from scipy import sparse
 
 from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries, Step, Watch, param
 from napari_diptomo.spectra._counts import counts_of, hold_out
 from napari_diptomo.spectra.checks import check_counts, check_saturation
 from napari_diptomo.spectra.denoise import warned
 from napari_diptomo.spectra.lines import LineFamily, families_for
-from napari_diptomo.spectra.map_fit import TiltMaps, fit_linear, fit_poisson
+from napari_diptomo.spectra.map_fit import PixelFit
+from napari_diptomo.spectra.shadowing import with_gain
 from napari_diptomo.spectra.spectrum_model import SpectrumModel, ends_of, spectrum_model
 from napari_diptomo.spectra.suggest import survey
-from napari_diptomo.spectra.sum_fit import SumFit
 from napari_diptomo.spectra.window import Window
 from napari_diptomo.spectra.windows import window_series
 
@@ -77,9 +76,8 @@ class EDXMaps(Step):
     )
     deliver: Literal['fitted maps', 'window counts'] = param(
         'fitted maps',
-        'What goes on. fitted maps: the fit of every pixel with its variance. window counts: whole photons in a few energy '
-        'windows; the volume is then fitted to the photons themselves, with the overlap of the lines and the background '
-        'taken into account. For few counts.',
+        'What goes on. fitted maps: counts of each element with their variance. window counts: whole counts of few energy '
+        'windows with what mixes and what lies under them, so that a reconstruction uses the statistics of photons.',
     )
     holdout: float = param(
         0.1, 'Share of the photons set aside to judge the reconstruction; 0 uses all for the fit.', ge=0.0, le=0.5
@@ -103,23 +101,46 @@ class EDXMaps(Step):
         'Refine energy scale and resolution before fitting, on the sum of all spectra and then on each tilt.',
         advanced=True,
     )
+    gain_from_totals: Literal['off', 'isolated', 'slab'] = param(
+        'off',
+        'Measure how much the holder shadows the detectors at each tilt, from the total counts of the elements. isolated: '
+        'the whole object is in every image. slab: it goes on beyond the images.',
+        advanced=True,
+    )
+    gain: tuple[float, ...] = param(
+        (), 'What the detectors see at each tilt, relative to each other, given by hand; empty for 1.', advanced=True
+    )
 
     def _run(self, data: SpectralTiltSeries, observer: Observer | None) -> MapSeries:
         window = Window.of(data, self.energy_min, self.energy_max)
         wanted = self._wanted(window)
-        n_tilts = len(data.angles)
-        watch = Watch(observer, self.title, 2 * n_tilts)
-        counts = counts_of(data)
-        whole = counts.read(watch)
-        sums = whole[:, window.channels]
-        check_counts(whole, data, window)
+        watch = Watch(observer, self.title, 2 * len(data.angles))
+        sums = counts_of(data).read(watch)
+        check_counts(sums, data, window)
+        total = sums.sum(axis=0)[window.channels]
         if not wanted:
-            raise InputError(self._which(sums.sum(axis=0), window))
-        model = spectrum_model(sums.sum(axis=0), window, wanted, self.calibrate)
-        if self.deliver == 'window counts':
-            return self._windows(data, model, watch)
+            raise InputError(self._which(total, window))
+        model = spectrum_model(total, window, wanted, self.calibrate)
+        if self.deliver == 'fitted maps':
+            return self._maps(data, model, watch)
+        for t in range(len(data.angles)):
+            check_saturation(counts_of(data).tilt(t)[:, window.channels], data, t)
+        windows = window_series(
+            data,
+            model,
+            self.lines or self.elements,
+            holdout=self.holdout,
+            seed=self.seed,
+            background_order=self.background_order,
+            watch=watch,
+        )
+        return with_gain(windows, self.gain_from_totals, self.gain)
 
-        shape = (len(wanted), *data.counts.shape[:3])
+    def _maps(self, data: SpectralTiltSeries, model: SpectrumModel, watch: Watch) -> MapSeries:
+        n_tilts, channels, counts = len(data.angles), model.window.channels, counts_of(data)
+        sums = counts.read()[:, channels]
+        pixels = PixelFit.of(model, sums.sum(axis=0), self.background_order, self.holdout)
+        shape = (model.wanted, *data.counts.shape[:3])
         maps, variance = np.empty(shape, np.float32), np.empty(shape, np.float32)
         held_out = np.empty(shape, np.float32) if self.holdout > 0 else None
         residual = np.empty(shape[1:], np.float32)
@@ -127,16 +148,19 @@ class EDXMaps(Step):
         for t in range(n_tilts):
             at_tilt = model.calibrated(sums[t]) if self.calibrate else model
             fit = at_tilt.fit(sums[t])
-            spectra = counts.tilt(t)[:, window.channels]
+            spectra = counts.tilt(t)[:, channels]
             check_saturation(spectra, data, t)
             held = hold_out(spectra, self.holdout, (self.seed, t)) if held_out is not None else None
-            found = self._fit_tilt(at_tilt, fit, spectra, held, shape[2:], watch)
+            if self.fit == 'linear':
+                found = pixels.linear(at_tilt, fit, spectra, held, shape[2:])
+            else:
+                found = pixels.poisson(at_tilt, fit, spectra, held, shape[2:], watch.obey)
             maps[:, t], variance[:, t], residual[t] = found.maps, found.variance, found.residual
             if held_out is not None:
                 held_out[:, t] = found.held_out
             chi2.append(round(fit.chi2, 3))
             watch.step(n_tilts + t + 1, message=f'maps of tilt {t + 1} of {n_tilts}')
-        return MapSeries(
+        fitted = MapSeries(
             maps,
             data.angles,
             self.lines or self.elements,
@@ -149,6 +173,7 @@ class EDXMaps(Step):
             transposed=data.transposed,
             notes=model.notes(self.lines or self.elements, chi2) | warned(data),
         )
+        return with_gain(fitted, self.gain_from_totals, self.gain)
 
     def _windows(self, data: SpectralTiltSeries, model: SpectrumModel, watch: Watch) -> MapSeries:
         return window_series(
@@ -161,19 +186,6 @@ class EDXMaps(Step):
             calibrate=self.calibrate,
             watch=watch,
         )
-
-    def _fit_tilt(
-        self,
-        model: SpectrumModel,
-        fit: SumFit,
-        spectra: sparse.csr_matrix,
-        held: sparse.csr_matrix | None,
-        shape: tuple[int, int],
-        watch: Watch,
-    ) -> TiltMaps:
-        if self.fit == 'linear':
-            return fit_linear(model, fit, spectra, held, shape, self.background_order)
-        return fit_poisson(model, fit, spectra, held, self.holdout, shape, self.background_order, watch.obey)
 
     def _wanted(self, window: Window) -> tuple[LineFamily, ...]:
         names = self.lines or self.elements
