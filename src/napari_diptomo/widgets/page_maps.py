@@ -90,8 +90,9 @@ class MapsPage(Page):
     def done(self, maps: MapSeries) -> None:
         self.session.set_result(maps)
         self.context.maps_view.show_maps(maps)
+        # Counts of windows say nothing of an element until they are unmixed.
+        self._maps = maps = maps if maps.mixing is None else maps.unmixed()
         self.made.setText(describe_maps(maps))
-        self._maps = maps
         self.deviations.setChecked(False)
         self.deviations.setVisible(maps.variance is not None)
         self._show_totals(maps)
