@@ -25,6 +25,7 @@ _HOMES = {
     'DiptomoError': 'series',
     'Denoise': 'spectra',
     'EDXMaps': 'spectra',
+    'EELSOxidationMaps': 'spectra',
     'Align': 'align',
     'SIRT': 'reconstruct',
     'PoissonEM': 'reconstruct',

@@ -7,6 +7,7 @@ tables are first needed.
 from napari_diptomo.spectra._counts import sum_spectrum
 from napari_diptomo.spectra.denoise import Denoise
 from napari_diptomo.spectra.edx import EDXMaps
+from napari_diptomo.spectra.eels.oxidation import EELSOxidationMaps
 from napari_diptomo.spectra.explain import Explained, explain
 from napari_diptomo.spectra.lines import Detector, LineFamily, families_for, families_of
 from napari_diptomo.spectra.overlaps import OverlapReport, overlaps
@@ -20,6 +21,7 @@ __all__ = [
     'Denoise',
     'Detector',
     'EDXMaps',
+    'EELSOxidationMaps',
     'Explained',
     'FoundElement',
     'LineFamily',

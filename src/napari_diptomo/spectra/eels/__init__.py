@@ -1,0 +1,1 @@
+"""EELS: from low and core losses to the oxidation state."""

@@ -1,0 +1,116 @@
+r"""Oxidation state maps: edge counts of each oxide at every pixel of every tilt, from a shallow edge.
+
+At 54 eV the M2,3 edge of iron has some 20 times the counts of L2,3, on a
+background that is several times higher and has no known law. The expected
+spectrum of a pixel,
+
+    m(E) = b(E) + sum_s a_s f_s(E - d),
+
+holds the standards f_s of the oxides, their amounts a_s, a background b of one
+of several families, and what is left of an energy shift d; all are fitted
+together (`fit`), at every pixel. Standards have unit area in the window where
+edge counts are counted, so a_s are these counts. They come from the data
+themselves, by way of the core loss of one tilt or more (`standards`), or from
+a file.
+
+**Error.** The variance is that of counting, as the fit tells it, and the
+spread between the background families, which is systematic: both are in the
+``variance`` of the maps, the share of the second in their notes.
+
+**Iron.** By the sum rule an oxide's counts per atom go with its 3d holes (FeO
+4, Fe3O4 14/3): amounts divided by them are numbers of atoms, in units of the
+counts of one atom of the first oxide. The share of the atoms in each oxide
+gives the mean valence.
+
+**Held-out counts** are drawn before anything is fitted, binomially, from the
+counts as recorded. They go through an operator that is linear in them and made
+from the other counts alone, so that what judges a reconstruction has no bias
+and shares no noise with what is fitted.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from napari_diptomo.series import MapSeries, Observer, SpectralTiltSeries, Step, param
+from napari_diptomo.series.oxides import metal
+
+
+class EELSOxidationMaps(Step):
+    """Fit the oxides of a metal and a background to the shallow edge of every spectrum.
+
+    Each channel is an oxide: atoms of the metal in it, relative, or its edge
+    counts. Where there is no metal the maps scatter about zero. The
+    ``variance`` is statistical and systematic; ``residual`` shows where the
+    spectra hold what is not fitted.
+    """
+
+    title: ClassVar[str] = 'EELS oxidation maps'
+    leading: ClassVar[tuple[str, ...]] = ('element', 'states', 'background', 'standards')
+
+    element: str = param('Fe', 'Metal whose oxidation state is mapped.')
+    states: tuple[str, ...] = param(('FeO', 'Fe3O4'), 'Its oxides, lowest valence first, e.g. FeO, Fe3O4.')
+    background: Literal['auto', 'sum of power laws', 'exponential', 'log-polynomial', 'plasmon tail'] = param(
+        'auto',
+        'Family of the background under the edge; auto fits with several, takes the one that explains the spectra best '
+        'and counts the spread between them as error.',
+    )
+    standards: str = param(
+        '',
+        'File with spectra of the oxides at this edge, saved from another series; empty: from the core loss of this series.',
+    )
+    method: Literal['auto', 'unmixing', 'references'] = param(
+        'auto',
+        'How the core loss tells the oxides apart. unmixing: from its own variation over the image. references: by given '
+        'spectra. auto: references where a file is given.',
+        advanced=True,
+    )
+    references: str = param(
+        '',
+        'File with core-loss spectra of the oxides, to tell them apart where the data alone cannot; empty: none.',
+        advanced=True,
+    )
+    unit: Literal['atoms', 'edge counts'] = param(
+        'atoms',
+        'What a map counts. atoms: of the metal in each oxide, in units of the counts of one atom of the first. edge '
+        'counts: electrons in the edge.',
+        advanced=True,
+    )
+    energy_min: float | None = param(
+        None, 'Lower end of the fit; auto: 15 below the edge.', unit='eV', gt=5.0, advanced=True
+    )
+    energy_max: float | None = param(
+        None, 'Upper end of the fit; auto: 30 above the edge.', unit='eV', gt=10.0, advanced=True
+    )
+    deconvolve: Literal['none', 'Fourier-log'] = param(
+        'none',
+        'Remove plural scattering first. Standards from the same data hold their mean thickness; worth it where the '
+        'thickness varies much and counts are many.',
+        advanced=True,
+    )
+    fit_shift: bool = param(
+        True, 'Fit a small energy shift at every pixel, beyond that of the zero loss.', advanced=True
+    )
+    holdout: float = param(
+        0.1,
+        'Share of the counts set aside to judge the reconstruction, where they are whole; 0 uses all for the fit.',
+        ge=0.0,
+        le=0.5,
+    )
+    seed: int = param(0, 'Seed of the draw of held-out counts.', ge=0, advanced=True)
+
+    @model_validator(mode='after')
+    def _states_are_of_the_element(self) -> Self:
+        if len(self.states) < 2 or len(set(self.states)) < len(self.states):
+            raise ValueError('at least two different oxides are needed')
+        for state in self.states:
+            if metal(state) != self.element:
+                raise ValueError(f'{state} is no oxide of {self.element}')
+        return self
+
+    def _run(self, data: SpectralTiltSeries, observer: Observer | None) -> MapSeries:
+        from napari_diptomo.spectra.eels.oxidation_fit import oxidation_maps
+
+        return oxidation_maps(self, data, observer)
