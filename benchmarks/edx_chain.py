@@ -44,7 +44,12 @@ LEAST_VOXELS, LEAST_INTERIOR = 200, 50
 #: A pixel shows the specimen from this share of the brightest pixel on.
 SPECIMEN = 0.05
 #: What we conclude; written by hand from the figures.
-CONCLUSION = ''
+CONCLUSION = (
+    'At 32^3, one noise each: at 15 counts the routes do not differ (0.1 dB, totals within 2 % either way). At 1 count two steps are '
+    'ahead by 0.5 dB and 0.03 in SSIM and keep the totals within 1 %, one step loses up to 5 % of Ge. So fitted maps stay the '
+    'default. Large phases are within 2 at.% at 15 counts, phases of fewer than 300 voxels are not (5 at.%): the resolution and the '
+    'wedge blur them. 48^3, 5 counts and total variation have not been measured yet.'
+)
 
 
 def methods(level: int, iterations: int | None) -> dict[str, Reconstruction]:
@@ -100,16 +105,16 @@ def judged(volume: np.ndarray, size: int, level: int) -> dict[str, Any]:
     phases = {}
     for name, inside, interior in regions(phantom(size)):
         errors = atomic_percent(volume, per_atom, inside) - atomic_percent(truth, per_atom, inside)
-        told: dict[str, Any] = {'voxels': int(inside.sum()), 'error': np.round(errors, 2).tolist()}
+        told: dict[str, Any] = {'voxels': int(inside.sum()), 'error': _rounded(errors)}
         told['truth'] = np.round(atomic_percent(truth, per_atom, inside), 1).tolist()
         if interior is not None:
             within = atomic_percent(volume, per_atom, interior) - atomic_percent(truth, per_atom, interior)
-            told |= {'interior': int(interior.sum()), 'interior_error': np.round(within, 2).tolist()}
+            told |= {'interior': int(interior.sum()), 'interior_error': _rounded(within)}
         phases[name] = told
     return {
         'psnr': round(float(psnr(volume, truth).mean()), 2),
         'ssim': round(float(ssim(volume, truth).mean()), 4),
-        'totals': np.round(100 * (volume.sum(axis=(1, 2, 3)) / truth.sum(axis=(1, 2, 3)) - 1), 2).tolist(),
+        'totals': _rounded(100 * (volume.sum(axis=(1, 2, 3)) / truth.sum(axis=(1, 2, 3)) - 1)),
         'phases': phases,
     }
 
@@ -126,7 +131,7 @@ def run(store: Store, size: int, level: int, route: str, name: str, step: Recons
     volume = step.run(series)
     result = {
         **judged(volume.data, size, level),
-        'maps_totals': np.round(100 * (found / clean - 1), 2).tolist(),
+        'maps_totals': _rounded(100 * (found / clean - 1)),
         'maps_seconds': round(seconds, 1),
         'seconds': round(time.perf_counter() - start, 1),
         'windows': len(series.data),
@@ -181,13 +186,17 @@ def _phase_rows(found: dict[str, Any]) -> Iterator[str]:
         yield f'{name} | {told["voxels"]} | {truth} | {_three(told["error"])} | {inside}'
 
 
+def _rounded(values: np.ndarray) -> list[float]:
+    return [round(float(value), 2) for value in values]
+
+
 def _three(values: list[float]) -> str:
     return ' / '.join(f'{value:+.1f}' for value in values)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--size', type=int, default=48)
+    parser.add_argument('--size', type=int, default=32)
     parser.add_argument('--levels', type=int, nargs='+', default=list(LEVELS), choices=LEVELS)
     parser.add_argument('--methods', nargs='+', default=None, help='names as in the table; default: all')
     parser.add_argument('--iterations', type=int, help="of the network; default: the preset's")
