@@ -51,6 +51,13 @@ def angles_from_names(files: Sequence[Path]) -> tuple[float, ...] | None:
     return candidates[0][1] if len(candidates) == 1 else None
 
 
+def numbers_in_name(file: Path) -> set[float]:
+    """Every number in a file name that may be an angle; behind a hyphen with either sign."""
+    fields = [field for field in _fields(file.stem) if abs(field.value) <= _LARGEST]
+    marked = [field for field in fields if field.marked] or fields
+    return {field.value for field in marked} | {-field.value for field in marked if field.hyphen}
+
+
 def in_natural_order(files: Sequence[Path]) -> list[Path]:
     """Sorted by the angle in the names, else by their text with whole numbers compared as numbers."""
     angles = angles_from_names(files)

@@ -122,3 +122,11 @@ def is_eels(signal: StoredSignal) -> bool:
         return 'EELS' in kinds
     quantity = str(signal.metadata.get('Signal', {}).get('quantity', ''))
     return signal.axes[-1].units.casefold() != 'kev' and not quantity.startswith('X-rays')
+
+
+def holds_zero_loss(signal: StoredSignal) -> bool:
+    """Whether these are energy losses whose range contains 0 eV: a low loss."""
+    axis = signal.axes[-1]
+    if axis.units.casefold() not in {'ev', 'kev', 'mev'} or not is_eels(signal):
+        return False
+    return bool(axis.values.min() <= 0 <= axis.values.max())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,14 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import _hyperspy
-from napari_diptomo.series._calibration import axis_angles, energy_axis, is_eels, pixel_size_of, tilt_axis_of
+from napari_diptomo.series._calibration import (
+    axis_angles,
+    energy_axis,
+    holds_zero_loss,
+    is_eels,
+    pixel_size_of,
+    tilt_axis_of,
+)
 from napari_diptomo.series._hyperspy import StoredSignal
 from napari_diptomo.series.angles import find_angles, metadata_angle
 from napari_diptomo.series.data import SpectralTiltSeries
@@ -20,24 +28,47 @@ from napari_diptomo.series.recipe import Recipe, Source
 Signals = tuple[StoredSignal, ...]
 
 
-def spectra_in(signals: Signals) -> StoredSignal | None:
+@dataclass(frozen=True, eq=False)
+class OpenedSpectra:
+    """A series, and what its tilts are in the files.
+
+    Attributes
+    ----------
+    series : SpectralTiltSeries
+        Sorted by angle.
+    tilts : tuple of StoredSignal
+        The spectrum image of every tilt, sorted by angle; of a stack the one signal.
+    beside : tuple of tuple of StoredSignal
+        All signals of the files of `tilts`.
+    order : ndarray (tilt,)
+        Where each tilt comes among the files, or in the stack.
+    """
+
+    series: SpectralTiltSeries
+    tilts: tuple[StoredSignal, ...]
+    beside: tuple[Signals, ...]
+    order: np.ndarray
+
+
+def spectra_in(signals: Signals, *, eels: bool = False) -> StoredSignal | None:
     """The spectrum image of a file: the spectral signal with the most axes, at least (y, x, energy).
 
-    Among equals X-rays come first: a microscope that records both writes EELS and EDX into one file.
+    Among equals X-rays come first: a microscope that records both writes EELS and EDX into one file. With ``eels``
+    the energy losses come first. Of two ranges of energy loss it is the one with the zero loss.
     """
     found = [signal for signal in signals if signal.spectral and len(signal.shape) >= 3]
-    return max(found, key=lambda signal: (len(signal.shape), not is_eels(signal)), default=None)
+    return max(found, key=lambda s: (len(s.shape), is_eels(s) == eels, holds_zero_loss(s)), default=None)
 
 
 def series_of_files(
     files: Sequence[Path], opened: Sequence[Signals], tables: Sequence[Path], source: Source
-) -> SpectralTiltSeries:
+) -> OpenedSpectra:
     """One file per tilt."""
-    spectra = [_required(path, signals) for path, signals in zip(files, opened, strict=True)]
+    spectra = [_required(path, signals, source) for path, signals in zip(files, opened, strict=True)]
     for signal in spectra:
         if len(signal.shape) != 3:
             raise InputError(f'{signal.path.name} is a whole stack among single tilts; open it alone.')
-    _check_alike(spectra)
+    check_alike(spectra)
     told = [metadata_angle(signal.metadata) for signal in spectra]
     metadata = [None if angle is None else float(angle[0]) for angle in told]
     found = find_angles(len(files), given=source.angles, tables=tables, metadata=metadata, files=files)
@@ -46,13 +77,13 @@ def series_of_files(
     haadf = None
     if all(image is not None for image in images):
         haadf = np.stack([_prepare_image(_hyperspy.read(images[i]), source) for i in order])
-    counts = _lazy_counts([(spectra[i], None, 0) for i in order], spectra[0].shape[:2], source)
-    return _series(counts, found.angles[order], found.source, haadf, [spectra[i] for i in order], source)
+    counts = lazy_counts([(spectra[i], None, 0) for i in order], spectra[0].shape[:2], source)
+    spectra, beside = [spectra[i] for i in order], [opened[i] for i in order]
+    series = _series(counts, found.angles[order], found.source, haadf, spectra, source)
+    return OpenedSpectra(series, tuple(spectra), tuple(beside), order)
 
 
-def series_of_stack(
-    signal: StoredSignal, signals: Signals, tables: Sequence[Path], source: Source
-) -> SpectralTiltSeries:
+def series_of_stack(signal: StoredSignal, signals: Signals, tables: Sequence[Path], source: Source) -> OpenedSpectra:
     """One file with all tilts, axes (tilt, y, x, energy) or with the tilt named elsewhere."""
     if len(signal.shape) != 4:
         raise InputError(
@@ -66,13 +97,14 @@ def series_of_stack(
     )
     order = np.argsort(found.angles, kind='stable')
     image_shape = tuple(size for axis, size in enumerate(signal.shape[:3]) if axis != tilt)
-    counts = _lazy_counts([(signal, int(i), tilt) for i in order], image_shape, source)
+    counts = lazy_counts([(signal, int(i), tilt) for i in order], image_shape, source)
     haadf = None
     images = [s for s in signals if not s.spectral and s.shape == (count, *image_shape)]
     if images:
         stack = _hyperspy.read(images[0])
         haadf = np.stack([_prepare_image(stack[i], source) for i in order])
-    return _series(counts, found.angles[order], found.source, haadf, [signal], source, skip=tilt)
+    series = _series(counts, found.angles[order], found.source, haadf, [signal], source, skip=tilt)
+    return OpenedSpectra(series, (signal,), (signals,), order)
 
 
 def prepare_counts(image: np.ndarray, binning: int, swap: bool) -> np.ndarray:
@@ -110,7 +142,8 @@ def _blocks(image: np.ndarray, n: int) -> np.ndarray:
     return image[: y * n, : x * n].reshape(y, n, x, n, *image.shape[2:])
 
 
-def _lazy_counts(tilts: Sequence[tuple[StoredSignal, int | None, int]], shape: tuple[int, ...], source: Source) -> Any:
+def lazy_counts(tilts: Sequence[tuple[StoredSignal, int | None, int]], shape: tuple[int, ...], source: Source) -> Any:
+    """Counts (tilt, y, x, energy) of images (y, x) in files; for each its signal, and position and axis in a stack."""
     import dask
     import dask.array as da
 
@@ -158,15 +191,15 @@ def _series(
         pixel_size=pixel_size * source.binning,
         energy_unit=unit,
         haadf=haadf,
-        metadata=_instrument(spectra) | ({'beam_energy': source.beam_energy} if source.beam_energy else {}),
+        metadata=instrument(spectra) | ({'beam_energy': source.beam_energy} if source.beam_energy else {}),
         angle_source=angle_source,
         transposed=source.tilt_axis == 'x',
         recipe=Recipe(source),
     )
 
 
-def _required(path: Path, signals: Signals) -> StoredSignal:
-    spectrum = spectra_in(signals)
+def _required(path: Path, signals: Signals, source: Source) -> StoredSignal:
+    spectrum = spectra_in(signals, eels=bool(source.core_loss))
     if spectrum is None:
         raise InputError(f'{path.name} holds no spectrum image; leave it out.')
     return spectrum
@@ -177,7 +210,8 @@ def _check_several(count: int, path: Path) -> None:
         raise InputError(f'{path.name} is one tilt only; a tilt series needs at least two.')
 
 
-def _check_alike(spectra: Sequence[StoredSignal]) -> None:
+def check_alike(spectra: Sequence[StoredSignal]) -> None:
+    """Refuse spectrum images of several files that differ in shape, energies or pixel size."""
     first = spectra[0]
     energy, unit = energy_axis(first)
     size = pixel_size_of(first, 0, 1)
@@ -215,7 +249,7 @@ def _image_with(signals: Signals, spectrum: StoredSignal) -> StoredSignal | None
     return images[0] if images else None
 
 
-def _instrument(spectra: Sequence[StoredSignal]) -> dict[str, Any]:
+def instrument(spectra: Sequence[StoredSignal]) -> dict[str, Any]:
     """Detector and beam as the file of the middle tilt has them, flat."""
     middle = spectra[len(spectra) // 2].metadata
     tree = middle.get('Acquisition_instrument', {})

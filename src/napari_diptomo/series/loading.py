@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from napari_diptomo.series import _hyperspy
-from napari_diptomo.series._files import IMAGES, find_files
+from napari_diptomo.series._core_loss_files import with_core_loss
+from napari_diptomo.series._files import IMAGES, DataFiles, find_files
 from napari_diptomo.series._map_files import maps_of_files
 from napari_diptomo.series._spectrum_files import series_of_files, series_of_stack, spectra_in
 from napari_diptomo.series.data import MapSeries, SpectralTiltSeries, Volume
@@ -30,6 +33,7 @@ def load_tilt_series(
     tilt_axis: Literal['y', 'x'] = 'y',
     dark_level: float | None = None,
     beam_energy: float | None = None,
+    core_loss_angles: Sequence[float] | float | None = None,
     observer: Observer | None = None,
 ) -> SpectralTiltSeries | MapSeries:
     """Open a tilt series.
@@ -48,7 +52,9 @@ def load_tilt_series(
         ``.txt``), from the metadata, or from the file names;
         ``angle_source`` of the result says from where.
     core_loss : path or sequence of paths, optional
-        The core loss of an EELS series.
+        The core loss of an EELS series, whose ``paths`` are the low loss then: of one, some or all tilts, one file
+        per tilt or one stack, on the pixels of the low loss. Without it the core loss is taken from files that hold
+        both (dual EELS): of two ranges of energy loss the one with 0 eV is the low loss.
     pixel_size : float, optional
         nm, before binning; without it as the files are calibrated.
     binning : int
@@ -61,6 +67,9 @@ def load_tilt_series(
         of the result what was taken. Given, a stack named otherwise is images too.
     beam_energy : float, optional
         keV, where the files do not tell it or tell it wrong.
+    core_loss_angles : sequence of float, optional
+        Tilt angles of the core loss, in the order of its files; without it from
+        a table, the metadata or the names.
     observer : Observer, optional
         Told of every file opened.
 
@@ -76,19 +85,18 @@ def load_tilt_series(
     Cancelled
         When the observer cancels.
     """
-    if core_loss is not None:
-        raise InputError('A core loss cannot be opened together with a low loss; open it as a series of its own.')
-    listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if isinstance(angles, str | os.PathLike):
         angles = str(Path(angles).absolute())
     source = Source(
-        paths=tuple(str(Path(path).absolute()) for path in listed),
+        paths=_absolute(paths),
         angles=angles if angles is None or isinstance(angles, str) else tuple(float(angle) for angle in angles),
         pixel_size=pixel_size,
         binning=binning,
         tilt_axis=tilt_axis,
         dark_level=dark_level,
         beam_energy=beam_energy,
+        core_loss=() if core_loss is None else _absolute(core_loss),
+        core_loss_angles=None if core_loss_angles is None else tuple(np.ravel(core_loss_angles).astype(float).tolist()),
     )
     return open_source(source, observer)
 
@@ -99,25 +107,41 @@ def open_source(source: Source, observer: Observer | None = None) -> SpectralTil
     saved = _saved_series(files.data, source)
     if saved is not None:
         return saved
-    watch = Watch(observer, 'Open', len(files.data))
+    core = find_files(source.core_loss) if source.core_loss else DataFiles((), ())
+    watch = Watch(observer, 'Open', len(files.data) + len(core.data))
     if all(path.suffix.lower() in IMAGES for path in files.data):
+        _check_no_core_loss(source)
         watch.step(0, message='reading the maps')
         series = maps_of_files(files.data, files.tables, source)
         watch.step(len(files.data))
         return series
     opened = []
-    for number, path in enumerate(files.data, start=1):
+    for number, path in enumerate((*files.data, *core.data), start=1):
         opened.append(_hyperspy.open_signals(path))
         watch.step(number, message=path.name)
-    spectra = [found for signals in opened if (found := spectra_in(signals)) is not None]
+    opened, opened_core = opened[: len(files.data)], opened[len(files.data) :]
+    spectra = [found for signals in opened if (found := spectra_in(signals, eels=bool(core.data))) is not None]
     if not spectra:
+        _check_no_core_loss(source)
         return _maps_or_nothing(files.data, opened, files.tables, source)
-    if len(files.data) > 1:
-        return series_of_files(files.data, opened, files.tables, source)
     first = spectra[0]
-    if len(first.shape) == 3:
+    if len(files.data) > 1:
+        low = series_of_files(files.data, opened, files.tables, source)
+    elif len(first.shape) == 3:
         raise InputError(f'{first.path.name} is one tilt only; choose the files of all tilts or their folder.')
-    return series_of_stack(first, opened[0], files.tables, source)
+    else:
+        low = series_of_stack(first, opened[0], files.tables, source)
+    return with_core_loss(low, core.data, opened_core, core.tables, source)
+
+
+def _absolute(paths: PathLike | Sequence[PathLike]) -> tuple[str, ...]:
+    listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    return tuple(str(Path(path).absolute()) for path in listed)
+
+
+def _check_no_core_loss(source: Source) -> None:
+    if source.core_loss:
+        raise InputError('Ready maps have no core loss; open them without it, or choose the spectra of the low loss.')
 
 
 def _maps_or_nothing(

@@ -46,6 +46,18 @@ class Source(BaseModel):
         le=3000.0,
     )
 
+    core_loss: tuple[str, ...] = param(
+        (),
+        'EELS: files or folder with the core loss of one, some or all tilts; empty: what the files of the low loss '
+        'hold beside it.',
+    )
+    core_loss_angles: tuple[float, ...] | None = param(
+        None,
+        'Tilt angles of the core-loss files; empty: from the metadata or the file names.',
+        unit='deg',
+        advanced=True,
+    )
+
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
@@ -126,8 +138,11 @@ class Recipe:
             raise InputError(f'Cannot read the recipe {path}: {reason}; check the path.') from None
         recipe = cls.from_json(text)
         base = path.resolve().parent
-        paths = tuple(str(base / p) for p in recipe.source.paths)
+        paths, core_loss = (
+            tuple(str(base / p) for p in listed) for listed in (recipe.source.paths, recipe.source.core_loss)
+        )
         angles = recipe.source.angles
         if isinstance(angles, str):
             angles = str(base / angles)
-        return cls(recipe.source.model_copy(update={'paths': paths, 'angles': angles}), recipe.steps)
+        update = {'paths': paths, 'angles': angles, 'core_loss': core_loss}
+        return cls(recipe.source.model_copy(update=update), recipe.steps)
