@@ -123,17 +123,7 @@ class EDXMaps(Step):
         model = spectrum_model(total, window, wanted, self.calibrate)
         if self.deliver == 'fitted maps':
             return self._maps(data, model, watch)
-        for t in range(len(data.angles)):
-            check_saturation(counts_of(data).tilt(t)[:, window.channels], data, t)
-        windows = window_series(
-            data,
-            model,
-            self.lines or self.elements,
-            holdout=self.holdout,
-            seed=self.seed,
-            background_order=self.background_order,
-            watch=watch,
-        )
+        windows = self._windows(data, model, watch)
         return with_gain(windows, self.gain_from_totals, self.gain)
 
     def _maps(self, data: SpectralTiltSeries, model: SpectrumModel, watch: Watch) -> MapSeries:
@@ -176,6 +166,8 @@ class EDXMaps(Step):
         return with_gain(fitted, self.gain_from_totals, self.gain)
 
     def _windows(self, data: SpectralTiltSeries, model: SpectrumModel, watch: Watch) -> MapSeries:
+        for t in range(len(data.angles)):
+            check_saturation(counts_of(data).tilt(t)[:, model.window.channels], data, t)
         return window_series(
             data,
             model,
