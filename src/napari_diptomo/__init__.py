@@ -32,6 +32,7 @@ _HOMES = {
     'TotalVariation': 'reconstruct',
     'DIPmTV': 'reconstruct',
     'Composition': 'assess',
+    'OxidationState': 'assess',
     'run': 'jobs',
 }
 

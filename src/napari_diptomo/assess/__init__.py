@@ -3,6 +3,7 @@
 from napari_diptomo.assess.agreement import count_ceiling, half_ceiling, projection_correlation
 from napari_diptomo.assess.calibration import SpreadQuality, away_from_edges, band, judge_spread, reliability
 from napari_diptomo.assess.composition import Composition
+from napari_diptomo.assess.oxidation import FractionMaps, OxidationState, fraction_maps
 from napari_diptomo.assess.quality import CompositionError, compare, composition_error, psnr, ssim
 from napari_diptomo.assess.regions import RegionComposition, region_composition, region_compositions
 from napari_diptomo.assess.resolution import (
@@ -20,6 +21,8 @@ __all__ = [
     'FSC',
     'Composition',
     'CompositionError',
+    'FractionMaps',
+    'OxidationState',
     'RegionComposition',
     'SpreadQuality',
     'WedgeFSC',
@@ -29,6 +32,7 @@ __all__ = [
     'composition_error',
     'count_ceiling',
     'elongation',
+    'fraction_maps',
     'fsc',
     'fsc_wedge',
     'half_ceiling',

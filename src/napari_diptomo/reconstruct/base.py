@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_diptomo.reconstruct.problem import Problem
 
 #: Notes of the maps that go on to the volume.
-_CARRIED = ('lines', 'beam_energy_keV', 'denoised')
+_CARRIED = ('lines', 'beam_energy_keV', 'denoised', 'oxidation')
 
 
 def statistics(maps: MapSeries) -> str:
@@ -184,7 +184,7 @@ class Reconstruction(Step):
             'statistics': statistics(maps),
             'device': self.device_name(),
         }
-        # A composition of the volume needs to know which lines the counts are of.
+        # What is made of the volume needs to know which lines or oxides the counts are of.
         common |= {key: maps.notes[key] for key in _CARRIED if key in maps.notes}
         if problem.support_notes:
             common['support'] = problem.support_notes

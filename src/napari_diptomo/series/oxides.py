@@ -9,6 +9,9 @@ L2,3 alike) is in proportion to them.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+
+import numpy as np
 
 from napari_diptomo.series.errors import InputError
 
@@ -58,3 +61,33 @@ def _parts(oxide: str) -> tuple[str, int, int]:
         raise InputError(f'{oxide!r} is not the formula of an oxide; write it as FeO, Fe3O4 or Mn2O3.')
     symbol, metals, oxygens = match.groups()
     return symbol, int(metals or 1), int(oxygens or 1)
+
+
+def mean_valence(
+    amounts: np.ndarray, covariance: np.ndarray, valences: Sequence[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean valence V = sum_s v_s n_s / N of atoms n_s, N their sum, and its error to first order.
+
+    var V = sum_st (v_s - V) (v_t - V) C_st / N^2 with C the covariance of the n_s.
+
+    Parameters
+    ----------
+    amounts : ndarray (state, ...)
+        Atoms in each state; only their ratios count.
+    covariance : ndarray (state, state, ...)
+        Of the amounts.
+    valences : sequence of float
+        Of each state.
+
+    Returns
+    -------
+    valence, std : ndarray (...)
+        Zero where the amounts add up to nothing.
+    """
+    v = np.asarray(valences, float).reshape(-1, *(1,) * (amounts.ndim - 1))
+    total = amounts.sum(axis=0)
+    inverse = np.divide(1.0, total, out=np.zeros(total.shape), where=total > 0)
+    mean = (v * amounts).sum(axis=0) * inverse
+    slope = (v - mean) * inverse
+    variance = np.einsum('s...,st...,t...->...', slope, covariance, slope)
+    return mean, np.sqrt(np.maximum(variance, 0))
