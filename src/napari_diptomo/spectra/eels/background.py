@@ -1,0 +1,216 @@
+r"""What lies under a shallow edge: families of backgrounds, each fitted to a whole tilt and freed at its pixels.
+
+Under 40-80 eV lie the tail of the plasmons, their multiples and what other
+edges leave. Which law it follows is not known, and an edge there may change by
+a factor of three with it. So there are several families, and each is fitted
+TOGETHER with the edges S to the summed spectrum of a tilt, weighted:
+
+- *power laws*: sum_r b_r E^-r, r from 1 to 6, b not negative (Cueva et al.,
+  Microsc. Microanal. 18, 2012, 667: linear combination of power laws);
+- *exponentials*: sum_w b_w exp(-E / w), b not negative;
+- *log-polynomial*: log B = c_0 + c_1 log E + c_2 (log E)^2;
+- *plasmon*: b_1 P + b_2 P*P + b_3 P*P*P, P the single loss that Fourier-log
+  tells from the tilt itself (`plural`), its tail bent by E^-1, E^0, E^1.
+
+At a pixel, statistics bear no more than two or three unknowns. There the fitted
+background B of the tilt is freed by Bernstein polynomials in log E,
+
+    B(E) sum_k x_k binom(n, k) u^k (1 - u)^(n - k),   u from 0 to 1 over the window:
+
+n = 0 scales it, 1 changes its power, 2 bends it. All columns and amounts are
+non-negative, and yet amounts seldom are zero: x = 1 is the background of the
+tilt. So estimates are not biased and have the variance of a linear fit, what
+a non-negative sum of power laws at the pixel itself would not give. The plasmon
+family has single and multiple losses as two columns instead: their ratio is
+what thickness changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from scipy.optimize import least_squares
+from scipy.special import comb
+
+from napari_diptomo.series import InputError
+from napari_diptomo.spectra.eels.plural import SingleLoss
+from napari_diptomo.spectra.sum_fit import non_negative
+
+Family = Literal['power laws', 'exponentials', 'log-polynomial', 'plasmon']
+FAMILIES: tuple[Family, ...] = get_args(Family)
+
+_POWERS = np.arange(1.0, 6.25, 0.5)
+_LENGTHS = np.geomspace(5.0, 80.0, 22)
+_MULTIPLES = 4
+_ITERATIONS = 3
+_TINY = 1e-300
+
+
+@dataclass(frozen=True, eq=False)
+class TiltBackground:
+    """A family as it was fitted to the sum of a tilt.
+
+    Attributes
+    ----------
+    family : str
+        Its name.
+    parts : ndarray (energy, part)
+        Expected counts of the sum: the background, for plasmons single and multiple losses.
+    amounts : ndarray (edge,)
+        Of the edges in the sum.
+    chi2 : float
+        Pearson's per degree of freedom of the sum.
+    residual : ndarray (energy,)
+        Counts less what is fitted.
+    """
+
+    family: Family
+    parts: np.ndarray
+    amounts: np.ndarray
+    chi2: float
+    residual: np.ndarray
+
+    @property
+    def spectrum(self) -> np.ndarray:
+        """Expected counts of the background in the sum, (energy,)."""
+        whole: np.ndarray = self.parts.sum(axis=1)
+        return whole
+
+    def columns(self, energy: np.ndarray, order: int = 1) -> np.ndarray:
+        """What pixels are fitted with, (energy, column), non-negative.
+
+        Parameters
+        ----------
+        energy : ndarray (energy,)
+            Of the window, eV.
+        order : int
+            Freedom of a pixel: 0 scales the background, 1 tilts it, 2 bends it.
+        """
+        if order and self.parts.shape[1] > 1:
+            extra = modulations(energy, order - 1)
+            return np.hstack([self.parts[:, :1] * extra, self.parts[:, 1:]])
+        return self.spectrum[:, None] * modulations(energy, order)
+
+
+def modulations(energy: np.ndarray, order: int) -> np.ndarray:
+    """Bernstein polynomials in log E over the window, (energy, order + 1); they add up to one."""
+    u = np.log(energy / energy[0]) / np.log(energy[-1] / energy[0])
+    k = np.arange(order + 1)
+    found: np.ndarray = comb(order, k) * u[:, None] ** k * (1 - u[:, None]) ** (order - k)
+    return found
+
+
+def fit_background(
+    family: Family,
+    energy: np.ndarray,
+    counts: np.ndarray,
+    edges: np.ndarray,
+    *,
+    read_variance: float = 0.0,
+    single: SingleLoss | None = None,
+) -> TiltBackground:
+    """Fit a family and the edges to the summed spectrum of a tilt.
+
+    Parameters
+    ----------
+    family : {'power laws', 'exponentials', 'log-polynomial', 'plasmon'}
+        Which.
+    energy : ndarray (energy,)
+        Of the window, eV, above zero.
+    counts : ndarray (energy,)
+        Sum over the pixels.
+    edges : ndarray (energy, edge)
+        Shapes of the edges.
+    read_variance : float
+        Variance of a channel of the sum that is not from counting.
+    single : SingleLoss, optional
+        For the plasmon family.
+
+    Raises
+    ------
+    InputError
+        An unknown family, or plasmons without their shape.
+    """
+    if family == 'log-polynomial':
+        start = fit_background('power laws', energy, counts, edges, read_variance=read_variance)
+        parts, amounts, unknowns = _log_polynomial(energy, counts, edges, read_variance, start)
+    else:
+        shapes, groups = _shapes(family, energy, single)
+        solution = _weighted(counts, np.hstack([edges, shapes]), read_variance)
+        n = edges.shape[1]
+        amounts = solution[:n]
+        parts = np.stack([shapes[:, g] @ solution[n:][g] for g in groups], axis=1)
+        unknowns = int((solution > 0).sum())
+    model = parts.sum(axis=1) + edges @ amounts
+    residual = counts - model
+    chi2 = float((residual**2 / _variance(model, read_variance)).sum() / max(len(counts) - unknowns, 1))
+    return TiltBackground(family, parts, amounts, chi2, residual)
+
+
+def _shapes(family: Family, energy: np.ndarray, single: SingleLoss | None) -> tuple[np.ndarray, list[slice]]:
+    """Columns of a linear family and which of them make up a part."""
+    relative = energy / np.sqrt(energy[0] * energy[-1])
+    makers: dict[str, Callable[[], np.ndarray]] = {
+        'power laws': lambda: relative[:, None] ** -_POWERS,
+        'exponentials': lambda: np.exp(-(energy - energy.mean())[:, None] / _LENGTHS),
+    }
+    if family in makers:
+        return makers[family](), [slice(None)]
+    if family != 'plasmon':
+        raise InputError(f'There is no background {family}; choose among {", ".join(FAMILIES)}.')
+    if single is None:
+        raise InputError('The plasmon background needs the zero loss in the range; choose another one.')
+    multiples = single.multiples(_MULTIPLES)
+    losses = single.step * np.arange(multiples.shape[1])
+    drawn = np.stack([np.interp(energy, losses, one) for one in multiples], axis=1)
+    tails = drawn[:, :1] * relative[:, None] ** np.array([-1.0, 0.0, 1.0])
+    return np.hstack([tails, drawn[:, 1:]]), [slice(0, 3), slice(3, None)]
+
+
+def _variance(model: np.ndarray, read_variance: float) -> np.ndarray:
+    # A channel expected to hold next to nothing must not outweigh the rest.
+    return np.maximum(model, 1e-3 * max(float(model.mean()), _TINY)) + read_variance
+
+
+def _weighted(counts: np.ndarray, columns: np.ndarray, read_variance: float) -> np.ndarray:
+    """Non-negative amounts, weighted by what is expected."""
+    expected = counts
+    for _ in range(_ITERATIONS):
+        root = 1 / np.sqrt(_variance(expected, read_variance))
+        solution = non_negative(columns * root[:, None], counts * root)
+        expected = columns @ solution
+    return solution
+
+
+def _log_polynomial(
+    energy: np.ndarray, counts: np.ndarray, edges: np.ndarray, read_variance: float, start: TiltBackground
+) -> tuple[np.ndarray, np.ndarray, int]:
+    u = np.log(energy / np.sqrt(energy[0] * energy[-1])) / np.log(np.sqrt(energy[-1] / energy[0]))
+    powers = u[:, None] ** np.arange(3)
+    scale = max(float(start.spectrum.mean()), _TINY)
+    sizes = scale / np.maximum(edges.mean(axis=0), _TINY)
+    model = start.spectrum + edges @ start.amounts
+
+    def parts_of(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return scale * np.exp(np.clip(powers @ p[:3], -50, 50)), sizes * p[3:]
+
+    logs = np.linalg.lstsq(powers, np.log(np.maximum(start.spectrum, 1e-9 * scale) / scale), rcond=None)[0]
+    unknowns = np.concatenate([logs, np.maximum(start.amounts / sizes, 1e-6)])
+    lower = np.concatenate([np.full(3, -np.inf), np.zeros(edges.shape[1])])
+    for _ in range(_ITERATIONS):
+        root = 1 / np.sqrt(_variance(model, read_variance))
+
+        def misfit(p: np.ndarray, root: np.ndarray = root) -> np.ndarray:
+            background, amounts = parts_of(p)
+            return (background + edges @ amounts - counts) * root
+
+        def slope(p: np.ndarray, root: np.ndarray = root) -> np.ndarray:
+            return np.hstack([parts_of(p)[0][:, None] * powers, edges * sizes]) * root[:, None]
+
+        unknowns = least_squares(misfit, unknowns, slope, bounds=(lower, np.inf), x_scale='jac').x
+        background, amounts = parts_of(unknowns)
+        model = background + edges @ amounts
+    return background[:, None], amounts, len(unknowns)

@@ -1,0 +1,163 @@
+r"""Plural scattering: the loss of a single event, and what it does to edges.
+
+A low loss J that is the zero loss Z with plural scattering on it obeys
+
+    F[J] = F[Z] exp(tau (F[P] - 1)),
+
+tau = t/lambda and P the distribution of a single loss (Egerton, EELS in the
+Electron Microscope, ch. 4). So tau P = F^-1[log(F[J] / F[Z])]: Fourier-log, of a
+sum of many pixels, smoothed by a Gaussian as wide as a zero loss. Up to the
+edge P is what was measured; from there on the tail of a plasmon, E^-r, is
+drawn on, so that no edge is in it.
+
+An edge seen through a specimen that is thicker by d than where its standard S
+comes from is F^-1[F[S] exp(d (F[P] - 1))]: electrons leave the edge for higher
+losses. Fitted with standards of each pixel's own thickness, amounts are
+proportional to the path through the oxide, as a projection must be; with one
+standard for all they saturate as exp(-t/lambda).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import fft
+
+from napari_diptomo.series import InputError
+
+#: The zero loss is looked for within this of zero; behind its tail losses begin, eV.
+_ZERO, _LEAST_LOSS = 5.0, 2.0
+#: FWHM of the smoothing, eV.
+_SMOOTH = 1.2
+#: Length of the part in front of the edge from which the tail is drawn on, eV, and the powers it may have.
+_TAIL_FIT, _TAIL_POWERS = 10.0, (1.5, 5.0)
+
+
+@dataclass(frozen=True, eq=False)
+class SingleLoss:
+    """Distribution of a single loss.
+
+    Attributes
+    ----------
+    values : ndarray (loss,)
+        Probability per channel, unit sum.
+    step : float
+        eV per channel; the first is the loss 0.
+    thickness : float
+        t/lambda of the spectrum it was found in.
+    """
+
+    values: np.ndarray
+    step: float
+    thickness: float
+
+    @classmethod
+    def of(cls, energy: np.ndarray, spectrum: np.ndarray, onset: float) -> SingleLoss:
+        """Fourier-log of a summed low loss.
+
+        Parameters
+        ----------
+        energy : ndarray (energy,)
+            eV, evenly spaced, the zero loss at zero and in range.
+        spectrum : ndarray (energy,)
+            Counts, of pixels of much the same thickness.
+        onset : float
+            Energy up to which nothing but plasmons is measured, eV.
+
+        Raises
+        ------
+        InputError
+            No zero loss in the range.
+        """
+        step = float(energy[-1] - energy[0]) / (len(energy) - 1)
+        zero = zero_loss_of(energy, spectrum)
+        length = fft.next_fast_len(3 * len(energy), real=True)
+        frequency = fft.rfftfreq(length, step)
+        continued = np.concatenate([spectrum, _faded_tail(energy, spectrum, step)])
+        ratio = fft.rfft(continued, length) / fft.rfft(zero, length)
+        # Above these frequencies the smoothing leaves nothing, and the ratio is noise.
+        smooth = np.exp(-((np.pi * frequency * _SMOOTH) ** 2) / (4 * np.log(2)))
+        kept = smooth > 1e-4
+        log = np.zeros_like(ratio)
+        log[kept] = np.log(np.abs(ratio[kept])) + 1j * np.unwrap(np.angle(ratio[kept]))
+        single = fft.irfft(log * smooth, length)[: len(energy)]
+        losses = step * np.arange(len(energy))
+        single[losses < _LEAST_LOSS] = 0
+        single = _with_tail(losses, np.maximum(single, 0), onset)
+        return cls(single / single.sum(), step, float(np.log(spectrum.sum() / zero.sum())))
+
+    def transform(self, length: int) -> np.ndarray:
+        """Fourier transform on a grid of ``length`` channels."""
+        found: np.ndarray = fft.rfft(self.values, length)
+        return found
+
+    def multiples(self, number: int) -> np.ndarray:
+        """P, P * P, ... up to ``number`` losses in a row, (number, loss), unit sums."""
+        length = fft.next_fast_len((number + 1) * len(self.values), real=True)
+        transform = self.transform(length)
+        return np.stack([fft.irfft(transform**n, length)[: len(self.values)] for n in range(1, number + 1)])
+
+    def scattered(self, shapes: np.ndarray, thickness: np.ndarray) -> np.ndarray:
+        """Shapes of edges behind so much more specimen.
+
+        Parameters
+        ----------
+        shapes : ndarray (energy, shape)
+            Edges; channels as wide as ``step``.
+        thickness : ndarray (n,)
+            t/lambda more than the shapes have already; may be negative.
+
+        Returns
+        -------
+        ndarray (n, energy, shape)
+        """
+        length = fft.next_fast_len(2 * len(shapes) + len(self.values), real=True)
+        kernel = np.exp(np.asarray(thickness)[:, None] * (self.transform(length) - 1))
+        transforms = fft.rfft(shapes, length, axis=0)
+        found: np.ndarray = fft.irfft(transforms * kernel[:, :, None], length, axis=1)[:, : len(shapes)]
+        return found
+
+
+def zero_loss_of(energy: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
+    """The zero loss of a summed low loss, (energy,): the counts up to their minimum behind it, then a falling tail.
+
+    Raises
+    ------
+    InputError
+        No maximum near zero.
+    """
+    near = np.abs(energy) <= _ZERO
+    if not near.any() or energy[0] > -1:
+        raise InputError(
+            'The spectra hold no zero loss, which thickness and plasmons are told from; record the low loss from below 0 eV.'
+        )
+    peak = int(np.flatnonzero(near)[np.argmax(spectrum[near])])
+    behind = (energy > energy[peak] + 1) & (energy < energy[peak] + _ZERO)
+    end = int(np.flatnonzero(behind)[np.argmin(spectrum[behind])])
+    zero = np.maximum(spectrum.astype(float), 0)
+    loss = energy[end:] - energy[peak]
+    # Half of what is at the minimum is taken to be the tail: neither part can be told there.
+    zero[end:] = 0.5 * zero[end] * (loss[0] / loss) ** 3
+    return zero
+
+
+def _faded_tail(energy: np.ndarray, spectrum: np.ndarray, step: float) -> np.ndarray:
+    """What follows the last channel, falling to nothing, so that the transform sees no step."""
+    last = np.median(spectrum[-8:])
+    beyond = energy[-1] + step * np.arange(1, len(energy) + 1)
+    fade = 0.5 * (1 + np.cos(np.linspace(0, np.pi, len(beyond))))
+    return last * (energy[-1] / beyond) ** 3 * fade
+
+
+def _with_tail(losses: np.ndarray, single: np.ndarray, onset: float) -> np.ndarray:
+    part = (losses >= onset - _TAIL_FIT) & (losses <= onset) & (single > 0)
+    if part.sum() < 3:
+        raise InputError(
+            f'The low loss does not show the plasmons up to {onset:g} eV; choose a background other than plasmon.'
+        )
+    slope, height = np.polyfit(np.log(losses[part] / onset), np.log(single[part]), 1, w=np.sqrt(single[part]))
+    slope = -float(np.clip(-slope, *_TAIL_POWERS))
+    height = float(np.log(single[part]).mean() - slope * np.log(losses[part] / onset).mean())
+    tail = np.exp(height) * (np.maximum(losses, onset) / onset) ** slope
+    return np.where(losses > onset, tail, single)
