@@ -62,6 +62,61 @@ def mass_absorption(element: str, energy: np.ndarray) -> np.ndarray:
     return np.asarray(mass_absorption_coefficient(element, list(np.atleast_1d(energy))), float)
 
 
+@cache
+def edge_onsets() -> dict[str, float]:
+    """Energies of all edges in eV by name, e.g. ``edge_onsets()['Fe_L3']``; of M2,3 it is that of the maximum."""
+    line_table()
+    from exspy.material import elements
+
+    onsets = {}
+    for symbol, element in elements:
+        edges = element.as_dictionary()['Atomic_properties'].get('Binding_energies', {})
+        for shell, edge in edges.items():
+            onsets[f'{symbol}_{shell}'] = float(edge['onset_energy (eV)'])
+    return onsets
+
+
+def edge_cross_section(
+    edge: str,
+    energy: np.ndarray,
+    *,
+    beam_energy: float,
+    convergence: float,
+    collection: float,
+    gos_file: str = '',
+) -> np.ndarray:
+    """Ionisation cross section of an edge per channel, barn: eXSpy's hydrogenic one, or from tabulated oscillator strengths.
+
+    Parameters
+    ----------
+    edge : str
+        E.g. ``'Fe_L3'``.
+    energy : ndarray (energy,)
+        Evenly spaced, eV.
+    beam_energy : float
+        keV.
+    convergence, collection : float
+        Semi-angles, mrad.
+    gos_file : str
+        A .gosh file; without one K and L edges only. Nothing is downloaded.
+
+    Raises
+    ------
+    OSError, KeyError, ValueError
+        What eXSpy says of an edge without strengths or a file that is none.
+    """
+    line_table()
+    from exspy.components import EELSCLEdge
+
+    strengths = {'GOS': 'dft', 'gos_file_path': gos_file} if gos_file else {'GOS': 'hydrogenic'}
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        component = EELSCLEdge(edge, **strengths)
+        step = float(energy[1] - energy[0])
+        component.set_microscope_parameters(beam_energy, convergence, collection, step)
+        return np.asarray(component.function(np.asarray(energy, float)), float) * step
+
+
 def principal_components(spectra: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Leading components of spectra whose noise is that of counts: HyperSpy's decomposition.
 
