@@ -56,13 +56,16 @@ def run(
 def info(
     files: Annotated[list[Path], typer.Argument(help='The files of a tilt series, or their folder.')],
     angles: Annotated[str | None, typer.Option(help='Table file with the tilt angles.')] = None,
+    core_loss: Annotated[
+        list[Path] | None, typer.Option(help='EELS: core loss of one tilt or more, a file or folder; may be repeated.')
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Say what is in the files of a tilt series."""
     with _one_line_errors(debug):
         from napari_diptomo.jobs.commands import show_info
 
-        show_info(files, angles)
+        show_info(files, angles, core_loss or ())
 
 
 @app.command()

@@ -198,6 +198,19 @@ def test_a_gatan_file_as_the_core_loss(tmp_path):
     assert series.core_loss.metadata['detector'] == 'GIF Quantum ER'
 
 
+def test_the_terminal_tells_of_the_core_loss(low):
+    from typer.testing import CliRunner
+
+    from napari_diptomo.cli import app
+
+    core = write(low.parent / 'core_+10deg.hspy', 9, CORE)
+    result = CliRunner().invoke(app, ['info', str(low), '--core-loss', str(core)], env={'COLUMNS': '200'})
+    assert result.exit_code == 0, result.output
+    assert '32 channels, 690 to 752 eV, at 10 deg (from the file names)' in result.stdout
+    behind_zero = np.mean([expected(seed)[..., 11:].sum(-1).mean() for seed in range(3)])
+    assert f'{behind_zero:.3g} per pixel and tilt' in result.stdout
+
+
 # What can be wrong
 
 

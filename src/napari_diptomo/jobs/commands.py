@@ -11,7 +11,16 @@ from rich.table import Table
 
 from napari_diptomo.jobs.process import ChildJob
 from napari_diptomo.jobs.terminal import Planned, TerminalBar, clock, follow
-from napari_diptomo.series import InputError, MapSeries, Recipe, Source, SpectralTiltSeries, Volume, open_source
+from napari_diptomo.series import (
+    CoreLoss,
+    InputError,
+    MapSeries,
+    Recipe,
+    Source,
+    SpectralTiltSeries,
+    Volume,
+    open_source,
+)
 
 
 def run_recipe(path: Path, output: Path | None = None, *, resume: bool = False) -> Path:
@@ -66,9 +75,10 @@ def report(result: MapSeries | Volume, path: Path) -> None:
         console.print(table)
 
 
-def show_info(files: Sequence[Path], angles: str | None = None) -> None:
+def show_info(files: Sequence[Path], angles: str | None = None, core_loss: Sequence[Path] = ()) -> None:
     """Print what a tilt series holds."""
-    source = Source(paths=tuple(str(file) for file in files), angles=angles)
+    paths, core = (tuple(str(file) for file in listed) for listed in (files, core_loss))
+    source = Source(paths=paths, angles=angles, core_loss=core)
     with TerminalBar([Planned('Open'), Planned('Sum spectrum')]) as bar:
         bar.begin()
         series = open_source(source, bar)
@@ -96,6 +106,8 @@ def facts(series: SpectralTiltSeries | MapSeries, elements: str = '', counts: fl
         low, high = series.energy[0], series.energy[-1]
         spectra = f'{len(series.energy)} channels, {low:.4g} to {high:.4g} {series.energy_unit}'
         found = {'kind': f'spectra ({spectra})', **found, 'angles': series.angle_source}
+        if series.core_loss is not None:
+            found['core loss'] = _core_loss_facts(series.core_loss, series.angles)
         shape = series.counts.shape[1:3]
     ny, nx = shape
     size = series.pixel_size
@@ -110,16 +122,27 @@ def facts(series: SpectralTiltSeries | MapSeries, elements: str = '', counts: fl
     return found
 
 
+def _core_loss_facts(core: CoreLoss, angles: np.ndarray) -> str:
+    tilts = ', '.join(f'{angles[tilt]:g}' for tilt in core.tilts)
+    source = core.metadata.get('angle_source', '')
+    low, high = core.energy[0], core.energy[-1]
+    spectra = f'{len(core.energy)} channels, {low:.4g} to {high:.4g} eV'
+    return f'{spectra}, at {tilts} deg' + (f' ({source})' if source else '')
+
+
 def _spectral_facts(series: SpectralTiltSeries, bar: TerminalBar) -> tuple[str, float]:
     from napari_diptomo.spectra import suggest_elements, sum_spectrum
 
     bar.begin('Sum spectrum')
+    if series.energy_unit == 'eV':
+        # A camera's counts may be negative and are no photons: they are summed as they are.
+        behind = series.energy > 0
+        sums = [float(np.asarray(tilt)[..., behind].sum(dtype=float)) for tilt in series.counts]
+        return '', sum(sums) / float(np.prod(series.counts.shape[:3]))
     spectrum = sum_spectrum(series, bar)
-    above_zero_peak = series.energy > (0.1 if series.energy_unit == 'keV' else 0)
+    above_zero_peak = series.energy > 0.1
     pixels = np.prod(series.counts.shape[:3])
-    elements = ''
-    if series.energy_unit == 'keV':
-        elements = ', '.join(suggest_elements(series))
+    elements = ', '.join(suggest_elements(series))
     return elements, float(spectrum[above_zero_peak].sum() / pixels)
 
 
