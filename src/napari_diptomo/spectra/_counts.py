@@ -5,6 +5,9 @@ channels: as a sparse matrix a whole series fits the memory that one tilt
 takes as an array. It is kept with the series for as long as that lives, so
 that the plot of the sum spectrum, the suggestion of elements and the fit do
 not read the files three times.
+
+Spectra of energy losses have counts in every channel, and with the noise of
+the read-out negative ones: they stay arrays.
 """
 
 from __future__ import annotations
@@ -25,32 +28,35 @@ _LOCK = threading.Lock()
 
 
 class TiltCounts:
-    """Sparse spectra (pixel, energy) by tilt, and their sums.
+    """Spectra (pixel, energy) by tilt, and their sums.
 
     Parameters
     ----------
     counts : dask or numpy array (tilt, y, x, energy)
         The spectra.
+    dense : bool
+        Whether they are of energy losses: arrays, negative where the read-out noise makes them so.
     """
 
-    def __init__(self, counts: Any) -> None:
+    def __init__(self, counts: Any, dense: bool = False) -> None:
         self._counts = counts
-        self._sparse: dict[int, sparse.csr_matrix] = {}
+        self._spectra = _dense_spectra if dense else _sparse_spectra
+        self._kept: dict[int, Any] = {}
         self._bytes = 0
         self.sums = np.zeros((counts.shape[0], counts.shape[3]))
         self._summed: set[int] = set()
 
-    def tilt(self, index: int) -> sparse.csr_matrix:
-        """The spectra of one tilt, (y * x, energy)."""
-        if index not in self._sparse:
-            matrix = _sparse_spectra(self._counts[index], index)
+    def tilt(self, index: int) -> Any:
+        """The spectra of one tilt, (y * x, energy): a sparse matrix, or an array of energy losses."""
+        if index not in self._kept:
+            matrix = self._spectra(self._counts[index], index)
             self.sums[index] = np.asarray(matrix.sum(axis=0, dtype=float)).ravel()
             self._summed.add(index)
-            self._bytes += matrix.data.nbytes + matrix.indices.nbytes
+            self._bytes += _bytes(matrix)
             if self._bytes > _BUDGET:
                 return matrix
-            self._sparse[index] = matrix
-        return self._sparse[index]
+            self._kept[index] = matrix
+        return self._kept[index]
 
     def read(self, watch: Watch | None = None) -> np.ndarray:
         """Read whatever is not read yet; returns the sum spectrum of every tilt, (tilt, energy)."""
@@ -67,7 +73,7 @@ def counts_of(series: SpectralTiltSeries) -> TiltCounts:
     """The spectra of a series, shared by all who ask for them."""
     with _LOCK:
         if series not in _KEPT:
-            _KEPT[series] = TiltCounts(series.counts)
+            _KEPT[series] = TiltCounts(series.counts, dense=series.energy_unit == 'eV')
         return _KEPT[series]
 
 
@@ -110,10 +116,19 @@ def hold_out(spectra: sparse.csr_matrix, share: float, seed: tuple[int, int]) ->
     return held
 
 
-def _sparse_spectra(tilt: Any, index: int) -> sparse.csr_matrix:
+def _bytes(matrix: Any) -> int:
+    return int(matrix.data.nbytes + (matrix.indices.nbytes if sparse.issparse(matrix) else 0))
+
+
+def _dense_spectra(tilt: Any, index: int) -> np.ndarray:
     dense = np.ascontiguousarray(tilt)
     if dense.dtype.kind == 'f' and not np.isfinite(dense).all():
         raise InputError(f'Image {index + 1} holds values that are not numbers (NaN or infinite); leave it out.')
+    return dense.reshape(-1, dense.shape[-1])
+
+
+def _sparse_spectra(tilt: Any, index: int) -> sparse.csr_matrix:
+    dense = _dense_spectra(tilt, index)
     # Nearly all channels are empty: finding the others by hand is several times faster than csr_matrix(dense).
     width = dense.shape[-1]
     flat = dense.ravel()

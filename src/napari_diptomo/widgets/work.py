@@ -102,6 +102,8 @@ def saving(result: Any, path: str) -> Callable[[Observer], Any]:
 
 
 def _suggest(series: SpectralTiltSeries) -> tuple[tuple[str, ...], str]:
+    if series.energy_unit == 'eV':
+        return (), ''
     from napari_diptomo.spectra import suggest_elements
 
     try:
