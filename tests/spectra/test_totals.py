@@ -66,6 +66,44 @@ def test_noise_is_not_called_stray():
     assert all(t.behaves for t in found)
 
 
+def test_a_family_that_takes_from_its_neighbours_is_too_weak_to_tell():
+    # Sulphur beside the platinum of a strap: below nothing at some tilts, risen at others.
+    sulphur = np.array([600, 200, -390, -500, -450, -310, -200, 500, 970, 1300, 1700, 2400, 2800], float)
+    rows = np.vstack([totals_of(2e4 * SLAB, 6e4 * SLAB), sulphur])
+    errors = np.vstack([np.full((2, 13), 250.0), np.full(13, 120.0)])
+    found = check_totals(rows, ANGLES, ('O_K', 'Si_K', 'S_K'), errors)
+    assert [t.behaves for t in found] == [True, True, True]
+    assert [t.weak for t in found] == [False, False, True]
+    assert found[2].sentence.startswith('S-K is too weak (5')
+    assert 'to tell' in found[2].sentence
+
+
+def test_errors_as_large_as_the_totals_are_too_weak_to_tell():
+    rows = np.vstack([totals_of(2e4 * SLAB, 6e4 * SLAB), 100 * SLAB**3])
+    errors = np.vstack([np.full((2, 13), 250.0), np.full(13, 200.0)])
+    found = check_totals(rows, ANGLES, ('O', 'Si', 'S'), errors)[2]
+    assert found.weak
+    assert 'rises' not in found.sentence
+
+
+def test_what_is_nothing_at_low_tilt_and_strong_at_high_tilt_is_stray():
+    holder = 5e3 * np.clip((np.abs(ANGLES) - 30) / 30, 0, 1)
+    rows = np.vstack([totals_of(2e4 * SLAB, 6e4 * SLAB), holder + np.random.default_rng(5).normal(0, 40, 13)])
+    errors = np.vstack([np.full((2, 13), 250.0), np.full(13, 40.0)])
+    found = check_totals(rows, ANGLES, ('O', 'Si', 'Al'), errors)[2]
+    assert not found.behaves
+    assert not found.weak
+
+
+def test_an_element_is_judged_by_its_best_family():
+    rise = 1 + 6 * (np.abs(ANGLES) / 60) ** 2
+    rows = totals_of(2e4 * SLAB, 3e3 * SLAB, 250 * rise, 9e4 * rise, 2e3 * SLAB)
+    found = check_totals(rows, ANGLES, ('O_K', 'Co_K', 'Co_L', 'Ti_K', 'Ti_L'))
+    assert [t.behaves for t in found] == [True, True, True, False, True]
+    assert found[2].weak
+    assert found[2].sentence.startswith('Co-L rises with the tilt, but Co-K')
+
+
 @pytest.mark.parametrize(('specimen', 'path'), [('isolated', np.ones(13)), ('slab', SLAB)])
 def test_simulated_shadowing_comes_back_within_two_per_cent(specimen, path):
     course = path * SHADOW

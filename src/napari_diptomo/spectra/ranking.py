@@ -69,9 +69,10 @@ def rank_elements(series: SpectralTiltSeries, observer: Observer | None = None) 
     families = [x for f in sure for x in families_of(f.element, *ends_of(window), window.beam_energy)]
     model = _model(window, detector, families)
     if len(series.angles) >= _ENOUGH_TILTS and families:
-        totals, errors = family_totals(series, model)
-        stray = {t.name for t in check_totals(totals, series.angles, model.names, errors) if not t.behaves}
-        found = tuple(replace(f, stray=f.family in stray) for f in found)
+        totals, errors = family_totals(series, model, observer)
+        judged = check_totals(totals, series.angles, model.names, errors)
+        stray = {t.name: t.sentence for t in judged if not t.behaves}
+        found = tuple(replace(f, stray=f.family in stray, reason=stray.get(f.family, '')) for f in found)
     rare = _in_blocks(series, model, {f.element for f in sure})
     seen = {f.element: f for f in (*found, *rare)}
     for f in found:

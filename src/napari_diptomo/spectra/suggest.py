@@ -60,6 +60,8 @@ class FoundElement:
         Its totals per tilt are none of a projection of the specimen.
     doubtful : bool
         The evidence is weak: look at the spectrum before mapping it.
+    reason : str
+        Why it is stray, one sentence.
     """
 
     element: str
@@ -69,6 +71,7 @@ class FoundElement:
     where: Literal['sum', 'maximum'] = 'sum'
     stray: bool = False
     doubtful: bool = False
+    reason: str = ''
 
 
 @dataclass(frozen=True, eq=False)

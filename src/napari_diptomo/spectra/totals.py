@@ -11,13 +11,16 @@ and the product g p, the common course, is the median over the families of
 their totals relative to those at low tilt. It is bounded, as nothing makes a
 projection grow much faster than 1 / cos t from where the detectors see most. A family that rises with the tilt
 well beyond the common course is not a projection of the specimen: its photons
-come from grid, holder or pole piece.
+come from grid, holder or pole piece. That is said only where the totals are
+well above their errors. None can be below nothing: where one is, beyond
+noise, the fit took what is its neighbours', and may have given as much. An element
+is judged by the family that is known best.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +35,11 @@ _LOW = 0.35
 _OUTER = 2
 #: Beyond this multiple of the common course a family is stray, if that is significant.
 _RISE, _SIGNIFICANT = 1.5, 5.0
+#: Below this many standard deviations at half of the tilts a family that is not stray is too weak to tell;
+#: negative totals are noise down to as many.
+_SEEN = 3.0
+#: What leaks between neighbours may reach this much further up than it is seen to reach below zero.
+_LEAK = 2.0
 #: Error of the model of a spectrum, as a share of a family's total; the common course is at most this over 1 / cos t.
 MODEL_ERROR, _COURSE_LIMIT = 0.05, 1.15
 #: Errors of the model of a peak and of the background of one tilt, as a share of them.
@@ -56,6 +64,8 @@ class Totals:
         False where no projection of a specimen can do that.
     sentence : str
         In words.
+    weak : bool
+        Too weak to tell.
     """
 
     name: str
@@ -64,6 +74,7 @@ class Totals:
     rise: float
     behaves: bool
     sentence: str
+    weak: bool = False
 
 
 def check_totals(
@@ -98,13 +109,15 @@ def check_totals(
     """
     totals, noise, angles, names = read_totals(maps_or_totals, angles, names)
     noise = noise if errors is None else np.asarray(errors, float)
+    leaks = _leaks(totals, noise)
+    noise = np.hypot(noise, leaks[:, None])
     relative, low = _relative(totals, noise, angles)
     course = _course(relative, noise / np.maximum(totals, 1.0), angles, low)
     out = []
     for f, name in enumerate(names):
         expected = max(_level(totals[f], course, noise[f], low), 0.0) * course
-        out.append(_judge(name, totals[f], expected, noise[f], angles, course, low))
-    return tuple(out)
+        out.append(_judge(name, totals[f], expected, noise[f], leaks[f], angles, course, low))
+    return _by_best_families(out, (totals / noise).sum(axis=1))
 
 
 def family_totals(
@@ -188,6 +201,35 @@ def read_totals(
     return totals, np.maximum(noise, 1e-6), angles, tuple(names)
 
 
+def _leaks(totals: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Counts (family,) that may come from neighbours, at all tilts alike: a deep negative total gives them away."""
+    deep = np.where(totals < -_SEEN * noise, -totals, 0.0)
+    return _LEAK * deep.max(axis=1, initial=0.0)
+
+
+def _by_best_families(found: Sequence[Totals], known: np.ndarray) -> tuple[Totals, ...]:
+    """A family is not stray where a better known one of its element behaves; ``known`` (family,) says how well."""
+    best: dict[str, int] = {}
+    for f in np.argsort(-known):
+        best.setdefault(found[f].name.partition('_')[0], int(f))
+    out = []
+    for total in found:
+        judge = found[best[total.name.partition('_')[0]]]
+        if not total.behaves and judge.behaves and not judge.weak:
+            this, other = _spoken(total.name), _spoken(judge.name)
+            sentence = (
+                f'{this} rises with the tilt, but {other}, which is known better, behaves like a projection of the '
+                f'specimen: map {other}, as {this} overlaps with something that rises.'
+            )
+            total = replace(total, behaves=True, weak=True, sentence=sentence)
+        out.append(total)
+    return tuple(out)
+
+
+def _spoken(name: str) -> str:
+    return name.replace('_', '-')
+
+
 def _relative(totals: np.ndarray, noise: np.ndarray, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     low = np.abs(angles) <= max(_LOW * np.abs(angles).max(initial=0.0), np.abs(angles).min(initial=np.inf) + 1e-6)
     flat = np.ones(len(angles))
@@ -217,6 +259,7 @@ def _judge(
     totals: np.ndarray,
     expected: np.ndarray,
     noise: np.ndarray,
+    leak: float,
     angles: np.ndarray,
     course: np.ndarray,
     low: np.ndarray,
@@ -230,14 +273,20 @@ def _judge(
         if len(index):
             ratio = totals[index].sum() / max(floor[index].sum(), 1e-9)
             error = np.hypot(np.sqrt((noise[index] ** 2).sum()), level_error * course[index].sum())
-            error = np.hypot(error, MODEL_ERROR * totals[index].sum())
+            error = np.hypot(error, MODEL_ERROR * totals[index].sum() + leak * len(index))
             if ratio > rise:
                 rise, at = float(ratio), int(index[0])
                 significance = float((totals[index].sum() - floor[index].sum()) / error)
     behaves = rise < _RISE or significance < _SIGNIFICANT
+    weak = behaves and float(np.median(totals / noise)) < _SEEN
     zero = int(np.abs(angles).argmin())
-    spoken = name.replace('_', '-')
-    if behaves:
+    spoken = _spoken(name)
+    if weak:
+        sentence = (
+            f'{spoken} is too weak ({np.median(totals):.3g} ± {np.median(noise):.2g} counts at a tilt) to tell whether '
+            'it belongs to the specimen.'
+        )
+    elif behaves:
         sentence = f'{spoken} behaves like a projection of the specimen.'
     else:
         factor = totals[at] / max(float(totals[zero]), 2 * float(noise[zero]))
@@ -245,4 +294,4 @@ def _judge(
             f'{spoken} rises {factor:.1f} times from {angles[zero]:g} to {angles[at]:g} degrees: a projection of the '
             'specimen cannot; it comes from grid or holder, do not reconstruct it.'
         )
-    return Totals(name, totals, expected, rise, behaves, sentence)
+    return Totals(name, totals, expected, rise, behaves, sentence, weak)
