@@ -195,7 +195,7 @@ class SpectrumPlot(ThemedPlot):
         self._marks.clear()
         if self._energy.size == 0:
             return
-        bottom, top = self._bottom(), self._lift(float(self._counts.max()))
+        bottom, top = self._bottom(), self._top()
         marks = sorted(self._marked, key=lambda mark: mark.energy)
         heights, highest = self._places(marks, bottom, top)
         for mark, height in zip(marks, heights, strict=True):
@@ -257,6 +257,10 @@ class SpectrumPlot(ThemedPlot):
         low, high = self.plot.getViewBox().viewRange()[0]
         seen = self._counts[(self._energy >= low) & (self._energy <= high) & (self._counts > 0)]
         return self._lift(float(np.percentile(seen, 5)) / 3) if seen.size else self._lift(0.0)
+
+    def _top(self) -> float:
+        """Where the highest counts lie on the axis."""
+        return self._lift(float(self._counts.max()))
 
     def _peak(self, energy: float, reach: float = 0.05) -> float:
         """Where the highest channel within some energy of another lies on the axis."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_diptomo.series import SpectralTiltSeries
+from napari_diptomo.series import Observer, SpectralTiltSeries
 from napari_diptomo.widgets.asker import Asker
 from napari_diptomo.widgets.looking import Place, explaining, summing
 from napari_diptomo.widgets.page import words
@@ -25,6 +26,8 @@ class SpectrumView(QWidget):
     """Says what spectrum is wanted, asks for it and its fit in the background, and shows both.
 
     The counts come first, at once as far as they are known; the fit follows.
+    What is counted and fitted, and on which axis, is `energy`, `counting` and
+    `fitting`, which other kinds of spectra answer in their own way.
 
     Signals
     -------
@@ -54,7 +57,7 @@ class SpectrumView(QWidget):
         self._later.timeout.connect(self._ask)
         self.region = Region(viewer, self)
         self.region.changed.connect(self._region_changed)
-        self.plot = SpectrumPlot()
+        self.plot = self.make_plot()
         self.told = words('')
         self._lay_out()
         viewer.dims.events.current_step.connect(self._slider_moved)
@@ -68,6 +71,32 @@ class SpectrumView(QWidget):
     def busy(self) -> bool:
         """Whether the picture is not yet what is asked for."""
         return self._later.isActive() or self._summed.busy or self._fitted.busy
+
+    @property
+    def energy(self) -> np.ndarray:
+        """Axis (energy,) of the spectrum that is shown."""
+        return np.zeros(0) if self._series is None else self._series.energy
+
+    @property
+    def hues(self) -> dict[str, str]:
+        """Colours of the parts of the fit by name."""
+        return {mark.family: mark.colour for mark in self._marks}
+
+    def make_plot(self) -> SpectrumPlot:
+        """The plot, when the view is made."""
+        return SpectrumPlot()
+
+    def counting(self, series: SpectralTiltSeries, place: Place) -> Callable[[Observer], np.ndarray]:
+        """Work that gives the spectrum (energy,) of a place."""
+        return summing(series, place)
+
+    def fitting(self, series: SpectralTiltSeries, place: Place) -> Callable[[Observer], Any]:
+        """Work that gives the fit of the spectrum of a place."""
+        return explaining(series, self._elements, place)
+
+    def in_words(self, explained: Explanation) -> str:
+        """What a fit says, one sentence."""
+        return describe(explained)
 
     def set_series(self, series: SpectralTiltSeries | None, spectrum: np.ndarray | None, fitted: bool = True) -> None:
         """Look at another series.
@@ -175,21 +204,21 @@ class SpectrumView(QWidget):
             return
         self._asked = self.place
         self._fitted.forget()
-        self._summed.ask(summing(self._series, self._asked))
+        self._summed.ask(self.counting(self._series, self._asked))
 
     def _show_counts(self, counts: np.ndarray) -> None:
         if self._series is None:
             return
-        self.plot.set_spectrum(self._series.energy, counts, self._series.energy_unit)
+        self.plot.set_spectrum(self.energy, counts, self._series.energy_unit)
         self.told.setText(f'{self._asked.named(self._series)}: {counts.sum():.4g} counts.')
         if self._fits:
-            self._fitted.ask(explaining(self._series, self._elements, self._asked))
+            self._fitted.ask(self.fitting(self._series, self._asked))
 
     def _show_fit(self, explained: Explanation) -> None:
         if self._series is None:
             return
-        self.plot.set_explained(explained, {mark.family: mark.colour for mark in self._marks})
-        self.told.setText(f'{self._asked.named(self._series)}: {describe(explained)}')
+        self.plot.set_explained(explained, self.hues)
+        self.told.setText(f'{self._asked.named(self._series)}: {self.in_words(explained)}')
         self.explained.emit(explained)
 
     def _cannot(self, why: str) -> None:
