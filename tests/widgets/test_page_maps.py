@@ -13,6 +13,7 @@ from napari.utils._proxies import PublicOnlyProxy
 
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.series import MapSeries, SpectralTiltSeries
+from napari_diptomo.spectra import FoundElement
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.dock import TomographyDock
 from napari_diptomo.widgets.page_maps import MapsPage
@@ -30,6 +31,15 @@ def series() -> SpectralTiltSeries:
     return edx_tilt_series(lamella(16), np.arange(-30.0, 31.0, 10.0), peak_counts=60, seed=1).series
 
 
+@pytest.fixture(scope='module')
+def opened(series: SpectralTiltSeries) -> work.Opened:
+    """Looked over once for all docks; the copper of the grid is stray, manganese doubtful."""
+    seen = work.look_over(series)
+    reason = 'Cu-K rises 3 times: it comes from grid or holder.'
+    found = [replace(f, stray=True, reason=reason) if f.element == 'Cu' else f for f in seen.found]
+    return replace(seen, found=(*found, FoundElement('Mn', 'Mn_K', 90.0, 4.2, doubtful=True)))
+
+
 @pytest.fixture
 def still(qtbot: Any) -> Still:
     """Wait until the page shows what is asked for."""
@@ -43,8 +53,8 @@ def still(qtbot: Any) -> Still:
 
 
 @pytest.fixture
-def page(dock: TomographyDock, series: SpectralTiltSeries, still: Still) -> MapsPage:
-    dock.open_page.done(work.look_over(series))
+def page(dock: TomographyDock, opened: work.Opened, still: Still) -> MapsPage:
+    dock.open_page.done(opened)
     dock.stages.go_to(dock.maps_page)
     dock.maps_page.picker.set_elements(('Ge', 'Te'))
     still(dock.maps_page)
@@ -168,6 +178,19 @@ def test_what_cannot_be_mapped_is_grey_and_says_why(page: MapsPage) -> None:
     assert 'H has no X-ray line' in hydrogen.toolTip()
     assert tungsten.isEnabled()
     assert 'keV' in tungsten.toolTip()
+
+
+def test_elements_are_chosen_by_what_the_spectra_show(dock: TomographyDock, opened: work.Opened) -> None:
+    dock.open_page.done(opened)
+    assert set(dock.maps_page.picker.chips) == {'Ge', 'Sb', 'Te', 'Cu', 'Mn'}
+    assert set(dock.maps_page.picker.elements()) == {'Ge', 'Sb', 'Te'}
+
+
+def test_what_is_doubtful_is_dashed_and_says_how_much(page: MapsPage) -> None:
+    manganese = page.picker.chips['Mn']
+    assert 'dashed' in manganese.styleSheet()
+    assert '4.2 standard deviations' in manganese.toolTip()
+    assert 'dashed' not in page.picker.chips['Ge'].styleSheet()
 
 
 def test_what_may_be_stray_is_dashed_and_says_why(page: MapsPage) -> None:

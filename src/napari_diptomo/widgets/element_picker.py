@@ -75,7 +75,7 @@ class ElementPicker(QWidget):
         elements : tuple of str
             Seen in the spectrum.
         stray : mapping of str to str
-            Those that may not be of the specimen, each with the reason.
+            Those that may not be of the specimen, or are doubtful, each with the reason.
         """
         self._suggested, self._stray = tuple(elements), dict(stray or {})
         self._show()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,11 @@ from napari_diptomo.series import DiptomoError, InputError, Observer, SpectralTi
 from napari_diptomo.widgets.periodic_table import PLACES
 from napari_diptomo.widgets.spectrum_parts import Explanation, Mark
 
+if TYPE_CHECKING:
+    from napari_diptomo.spectra.suggest import FoundElement
+
+#: So many elements are chosen before anybody chooses.
+_FIRST_CHOICE = 4
 #: Weaker lines of a family are marked from this share of its photons.
 _LEAST_WEIGHT = 0.1
 
@@ -113,6 +118,26 @@ def marks_of(elements: tuple[str, ...], series: SpectralTiltSeries) -> tuple[tup
         )
         marks.append(Mark(family.name, main, hue[name], others))
     return tuple(marks), problem
+
+
+def doubts_of(found: Sequence[FoundElement]) -> dict[str, str]:
+    """Why elements that the spectra show may not be of the specimen, or not there, a sentence by element."""
+    doubts = {}
+    for element in found:
+        if element.stray:
+            doubts[element.element] = element.reason
+        elif element.doubtful:
+            doubts[element.element] = (
+                f'Doubtful, {element.significance:.1f} standard deviations: look at its lines in the spectrum first.'
+            )
+    return doubts
+
+
+def likely(found: Sequence[FoundElement]) -> tuple[str, ...]:
+    """The first few that are neither stray nor doubtful."""
+    doubts = doubts_of(found)
+    plain = [element.element for element in found if element.element not in doubts]
+    return tuple(plain or [element.element for element in found[:1]])[:_FIRST_CHOICE]
 
 
 def lines_in_range(series: SpectralTiltSeries) -> tuple[dict[str, str], dict[str, str]]:

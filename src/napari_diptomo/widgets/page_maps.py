@@ -11,18 +11,11 @@ from napari_diptomo.widgets import work
 from napari_diptomo.widgets.asker import Asker
 from napari_diptomo.widgets.element_picker import ElementPicker
 from napari_diptomo.widgets.form import StepForm
-from napari_diptomo.widgets.looking import confusing, lines_in_range, marks_of
+from napari_diptomo.widgets.looking import confusing, doubts_of, likely, lines_in_range, marks_of
 from napari_diptomo.widgets.page import Context, Page, heading, words
 from napari_diptomo.widgets.spectrum_view import SpectrumView
 from napari_diptomo.widgets.thread_job import ThreadJob
 from napari_diptomo.widgets.totals_view import TotalsView
-
-#: Seen in many specimens without being of them.
-_STRAY = {
-    'Cu': 'It often comes from the grid or the holder.',
-    'Ga': 'It often comes from the ion beam of the preparation.',
-    'Mo': 'It often comes from the grid or the aperture.',
-}
 
 
 class MapsPage(Page):
@@ -146,13 +139,14 @@ class MapsPage(Page):
         self.totals.clear()
         if series is None:
             return
-        suggested = self.session.suggested
+        found = self.session.found
+        suggested = tuple(f.element for f in found)
         self._hint = self.session.doubt or (
-            'Suggested by the sum spectrum; press to choose or leave out.' if suggested else 'No element stands out.'
+            'Suggested by the spectra; press to choose or leave out.' if suggested else 'No element stands out.'
         )
-        self.picker.suggest(suggested, {name: why for name, why in _STRAY.items() if name in suggested})
+        self.picker.suggest(suggested, doubts_of(found))
         kept = self.context.last_used.value('EDXMaps', {}).get('elements', ())
-        self.picker.set_elements(tuple(kept) if kept and set(kept) <= set(suggested) else likely(suggested))
+        self.picker.set_elements(tuple(kept) if kept and set(kept) <= set(suggested) else likely(found))
 
     def _elements_changed(self) -> None:
         if self._series is not None:
@@ -170,11 +164,6 @@ class MapsPage(Page):
         """The table of elements is about to open."""
         if self._series is not None and not self.session.doubt:
             self.picker.table.set_lines(*lines_in_range(self._series))
-
-
-def likely(suggested: tuple[str, ...]) -> tuple[str, ...]:
-    """The first few suggested elements that are not commonly stray: grid, mask, ion beam."""
-    return tuple(name for name in suggested if name not in _STRAY)[:4] or suggested[:1]
 
 
 def describe_maps(maps: MapSeries) -> str:

@@ -91,7 +91,7 @@ class OpenPage(Page):
             self.session.set_ready_maps(data)
             self.context.maps_view.show_maps(data)
         else:
-            self.session.set_series(data, result.spectrum, result.suggested, result.doubt)
+            self.session.set_series(data, result.spectrum, result.found, result.doubt)
             source = list(data.recipe.source.paths) if data.recipe is not None else []
             layer = as_layers.sum_layer(
                 result.image, data.angles, data.pixel_size, source or ['sample'], data.transposed

@@ -56,7 +56,7 @@ class PeriodicTable(QFrame):
             grid.addWidget(self._cell(symbol), row + (row >= _GAP_ROW), column)
         self.key = words(
             '<small><b>filled</b> chosen &nbsp; <b>framed</b> seen in the spectrum &nbsp; '
-            '<b>dashed</b> seen, but perhaps not of the specimen &nbsp; <b>grey</b> no line in range</small>'
+            '<b>dashed</b> stray or doubtful &nbsp; <b>grey</b> no line in range</small>'
         )
         column_layout = QVBoxLayout(self)
         column_layout.setContentsMargins(8, 8, 8, 6)
@@ -87,7 +87,7 @@ class PeriodicTable(QFrame):
         suggested : iterable of str
             Seen in the spectrum.
         stray : mapping of str to str
-            Seen, with the reason why it may not be of the specimen.
+            Seen, with the reason why it may not be of the specimen, or not there.
         """
         suggested, stray = set(suggested), stray or {}
         self.setStyleSheet(f'PeriodicTable {{ border: 1px solid {plot_colours().accent}; }}')

@@ -5,12 +5,15 @@ Every stage's result invalidates what was made from its predecessor.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_diptomo.series import MapSeries, Recipe, Source, SpectralTiltSeries, Volume
+
+if TYPE_CHECKING:
+    from napari_diptomo.spectra.suggest import FoundElement
 
 
 class Session(QObject):
@@ -29,7 +32,7 @@ class Session(QObject):
         self.source = Source()
         self.series: SpectralTiltSeries | None = None
         self.spectrum: np.ndarray | None = None
-        self.suggested: tuple[str, ...] = ()
+        self.found: tuple[FoundElement, ...] = ()
         self.doubt = ''
         self.maps: MapSeries | None = None
         self.aligned: MapSeries | None = None
@@ -55,11 +58,11 @@ class Session(QObject):
         return Recipe(self.source)
 
     def set_series(
-        self, series: SpectralTiltSeries, spectrum: np.ndarray, suggested: tuple[str, ...], doubt: str = ''
+        self, series: SpectralTiltSeries, spectrum: np.ndarray, found: tuple[FoundElement, ...], doubt: str = ''
     ) -> None:
-        """A tilt series of spectra was opened; ``spectrum`` (energy,) is its sum."""
+        """A tilt series of spectra was opened; ``spectrum`` (energy,) is its sum, ``found`` what they seem to hold."""
         self._forget()
-        self.series, self.spectrum, self.suggested, self.doubt = series, spectrum, suggested, doubt
+        self.series, self.spectrum, self.found, self.doubt = series, spectrum, found, doubt
         self.changed.emit()
 
     def set_ready_maps(self, maps: MapSeries) -> None:
@@ -88,7 +91,7 @@ class Session(QObject):
 
     def _forget(self) -> None:
         self.series = self.spectrum = self.maps = self.aligned = self.volume = None
-        self.suggested, self.doubt = (), ''
+        self.found, self.doubt = (), ''
 
 
 def summary(angles: np.ndarray) -> str:

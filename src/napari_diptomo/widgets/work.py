@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_diptomo.series import DiptomoError, MapSeries, Observer, Source, SpectralTiltSeries, Step, Watch
+
+if TYPE_CHECKING:
+    from napari_diptomo.spectra.suggest import FoundElement
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,21 +30,21 @@ class Opened:
         All counts of every pixel; of ready maps the sum of the channels.
     spectrum : ndarray (energy,), optional
         Sum over everything; None for ready maps.
-    suggested : tuple of str
-        Elements that the spectrum seems to hold.
+    found : tuple of FoundElement
+        Elements that the spectra seem to hold, the most significant first.
     doubt : str
-        Why none can be suggested, one sentence.
+        Why none can be found, one sentence.
     """
 
     data: SpectralTiltSeries | MapSeries
     image: np.ndarray
     spectrum: np.ndarray | None = None
-    suggested: tuple[str, ...] = ()
+    found: tuple[FoundElement, ...] = ()
     doubt: str = ''
 
 
 def opening(source: Source) -> Callable[[Observer], Opened]:
-    """Open the files, count them up, suggest elements."""
+    """Open the files, count them up, look for elements."""
 
     def open_tilt_series(observer: Observer) -> Opened:
         from napari_diptomo.series import open_source
@@ -78,8 +81,8 @@ def look_over(data: SpectralTiltSeries | MapSeries, observer: Observer | None = 
         image[tilt] = spectra.sum(axis=1).reshape(image.shape[1:])
         spectrum += np.asarray(spectra.sum(axis=0)).ravel()
         watch.step(tilt + 1, message=f'tilt {angle:g}°')
-    suggested, doubt = _suggest(data)
-    return Opened(data, image, spectrum, suggested, doubt)
+    found, doubt = _found(data, observer)
+    return Opened(data, image, spectrum, found, doubt)
 
 
 def running(step: Step, data: Any) -> Callable[[Observer], Any]:
@@ -101,13 +104,13 @@ def saving(result: Any, path: str) -> Callable[[Observer], Any]:
     return save_result
 
 
-def _suggest(series: SpectralTiltSeries) -> tuple[tuple[str, ...], str]:
+def _found(series: SpectralTiltSeries, observer: Observer | None) -> tuple[tuple[FoundElement, ...], str]:
     if series.energy_unit == 'eV':
         return (), ''
-    from napari_diptomo.spectra import suggest_elements
+    from napari_diptomo.spectra import rank_elements
 
     try:
-        return suggest_elements(series), ''
+        return rank_elements(series, observer), ''
     except DiptomoError as error:
         # A series without an energy scale can still be looked at.
         return (), str(error)
