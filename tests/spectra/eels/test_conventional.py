@@ -25,8 +25,8 @@ def law(height=1.0, exponent=3.0):
 
 def step_edge(counts, onset):
     """An edge with these counts between its onset and the end of the usual window."""
-    inside = (ENERGY >= onset) & (ENERGY < OXYGEN.signal[1])
-    return counts * (ENERGY >= onset) / inside.sum()
+    inside = (onset <= ENERGY) & (OXYGEN.signal[1] > ENERGY)
+    return counts * (onset <= ENERGY) / inside.sum()
 
 
 def core_series(counts, energy=ENERGY):
