@@ -5,11 +5,12 @@ edges leave. Which law it follows is not known, and an edge there may change by
 a factor of three with it. So there are several families, and each is fitted
 TOGETHER with the edges S to the summed spectrum of a tilt, weighted:
 
-- *power laws*: sum_r b_r E^-r, r from 1 to 6, b not negative (Cueva et al.,
-  Microsc. Microanal. 18, 2012, 667: linear combination of power laws);
-- *exponentials*: sum_w b_w exp(-E / w), b not negative;
+- *power law*: log B = c_0 + c_1 log E;
+- *exponential*: log B = c_0 + c_1 E;
 - *log-polynomial*: log B = c_0 + c_1 log E + c_2 (log E)^2;
-- *plasmon*: b_1 P + b_2 P*P + b_3 P*P*P, P the single loss that Fourier-log
+- *sum of power laws*: sum_r b_r E^-r, r from 1 to 6, b not negative (Cueva et
+  al., Microsc. Microanal. 18, 2012, 667: linear combination of power laws);
+- *plasmon tail*: b_1 P + b_2 P*P + b_3 P*P*P, P the single loss that Fourier-log
   tells from the tilt itself (`plural`), its tail bent by E^-1, E^0, E^1.
 
 At a pixel, statistics bear no more than two or three unknowns. There the fitted
@@ -27,7 +28,6 @@ what thickness changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -39,11 +39,10 @@ from napari_diptomo.series import InputError
 from napari_diptomo.spectra.eels.plural import SingleLoss
 from napari_diptomo.spectra.sum_fit import non_negative
 
-Family = Literal['power laws', 'exponentials', 'log-polynomial', 'plasmon']
+Family = Literal['sum of power laws', 'power law', 'exponential', 'log-polynomial', 'plasmon tail']
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
 _POWERS = np.arange(1.0, 6.25, 0.5)
-_LENGTHS = np.geomspace(5.0, 80.0, 22)
 _MULTIPLES = 4
 _ITERATIONS = 3
 _TINY = 1e-300
@@ -111,12 +110,13 @@ def fit_background(
     *,
     read_variance: float = 0.0,
     single: SingleLoss | None = None,
+    used: np.ndarray | None = None,
 ) -> TiltBackground:
     """Fit a family and the edges to the summed spectrum of a tilt.
 
     Parameters
     ----------
-    family : {'power laws', 'exponentials', 'log-polynomial', 'plasmon'}
+    family : {'sum of power laws', 'power law', 'exponential', 'log-polynomial', 'plasmon tail'}
         Which.
     energy : ndarray (energy,)
         Of the window, eV, above zero.
@@ -128,38 +128,38 @@ def fit_background(
         Variance of a channel of the sum that is not from counting.
     single : SingleLoss, optional
         For the plasmon family.
+    used : ndarray (energy,), bool, optional
+        Channels that the fit looks at; all where not given. The others are only drawn.
 
     Raises
     ------
     InputError
         An unknown family, or plasmons without their shape.
     """
-    if family == 'log-polynomial':
-        start = fit_background('power laws', energy, counts, edges, read_variance=read_variance)
-        parts, amounts, unknowns = _log_polynomial(energy, counts, edges, read_variance, start)
+    used = np.ones(len(energy), bool) if used is None else used
+    if family in ('power law', 'exponential', 'log-polynomial'):
+        start = fit_background('sum of power laws', energy, counts, edges, read_variance=read_variance, used=used)
+        parts, amounts, unknowns = _log_linear(_logs(family, energy), counts, edges, read_variance, used, start)
     else:
         shapes, groups = _shapes(family, energy, single)
-        solution = _weighted(counts, np.hstack([edges, shapes]), read_variance)
+        solution = _weighted(counts, np.hstack([edges, shapes]), read_variance, used)
         n = edges.shape[1]
         amounts = solution[:n]
         parts = np.stack([shapes[:, g] @ solution[n:][g] for g in groups], axis=1)
         unknowns = int((solution > 0).sum())
     model = parts.sum(axis=1) + edges @ amounts
     residual = counts - model
-    chi2 = float((residual**2 / _variance(model, read_variance)).sum() / max(len(counts) - unknowns, 1))
+    misfit = (residual**2 / _variance(model, read_variance))[used].sum()
+    chi2 = float(misfit / max(int(used.sum()) - unknowns, 1))
     return TiltBackground(family, parts, amounts, chi2, residual)
 
 
 def _shapes(family: Family, energy: np.ndarray, single: SingleLoss | None) -> tuple[np.ndarray, list[slice]]:
     """Columns of a linear family and which of them make up a part."""
     relative = energy / np.sqrt(energy[0] * energy[-1])
-    makers: dict[str, Callable[[], np.ndarray]] = {
-        'power laws': lambda: relative[:, None] ** -_POWERS,
-        'exponentials': lambda: np.exp(-(energy - energy.mean())[:, None] / _LENGTHS),
-    }
-    if family in makers:
-        return makers[family](), [slice(None)]
-    if family != 'plasmon':
+    if family == 'sum of power laws':
+        return relative[:, None] ** -_POWERS, [slice(None)]
+    if family != 'plasmon tail':
         raise InputError(f'There is no background {family}; choose among {", ".join(FAMILIES)}.')
     if single is None:
         raise InputError('The plasmon background needs the zero loss in the range; choose another one.')
@@ -175,40 +175,54 @@ def _variance(model: np.ndarray, read_variance: float) -> np.ndarray:
     return np.maximum(model, 1e-3 * max(float(model.mean()), _TINY)) + read_variance
 
 
-def _weighted(counts: np.ndarray, columns: np.ndarray, read_variance: float) -> np.ndarray:
+def _weighted(counts: np.ndarray, columns: np.ndarray, read_variance: float, used: np.ndarray) -> np.ndarray:
     """Non-negative amounts, weighted by what is expected."""
     expected = counts
     for _ in range(_ITERATIONS):
-        root = 1 / np.sqrt(_variance(expected, read_variance))
+        root = used / np.sqrt(_variance(expected, read_variance))
         solution = non_negative(columns * root[:, None], counts * root)
         expected = columns @ solution
     return solution
 
 
-def _log_polynomial(
-    energy: np.ndarray, counts: np.ndarray, edges: np.ndarray, read_variance: float, start: TiltBackground
-) -> tuple[np.ndarray, np.ndarray, int]:
+def _logs(family: Family, energy: np.ndarray) -> np.ndarray:
+    """What the logarithm of a background is a linear combination of, (energy, term)."""
+    if family == 'exponential':
+        return np.stack([np.ones(len(energy)), 2 * (energy - energy.mean()) / np.ptp(energy)], axis=1)
     u = np.log(energy / np.sqrt(energy[0] * energy[-1])) / np.log(np.sqrt(energy[-1] / energy[0]))
-    powers = u[:, None] ** np.arange(3)
+    powers: np.ndarray = u[:, None] ** np.arange(3 if family == 'log-polynomial' else 2)
+    return powers
+
+
+def _log_linear(
+    logs: np.ndarray,
+    counts: np.ndarray,
+    edges: np.ndarray,
+    read_variance: float,
+    used: np.ndarray,
+    start: TiltBackground,
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Least squares of exp(logs c) and edges: background (energy, 1), amounts, unknowns."""
+    n = logs.shape[1]
     scale = max(float(start.spectrum.mean()), _TINY)
     sizes = scale / np.maximum(edges.mean(axis=0), _TINY)
     model = start.spectrum + edges @ start.amounts
 
     def parts_of(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return scale * np.exp(np.clip(powers @ p[:3], -50, 50)), sizes * p[3:]
+        return scale * np.exp(np.clip(logs @ p[:n], -50, 50)), sizes * p[n:]
 
-    logs = np.linalg.lstsq(powers, np.log(np.maximum(start.spectrum, 1e-9 * scale) / scale), rcond=None)[0]
-    unknowns = np.concatenate([logs, np.maximum(start.amounts / sizes, 1e-6)])
-    lower = np.concatenate([np.full(3, -np.inf), np.zeros(edges.shape[1])])
+    first = np.linalg.lstsq(logs, np.log(np.maximum(start.spectrum, 1e-9 * scale) / scale), rcond=None)[0]
+    unknowns = np.concatenate([first, np.maximum(start.amounts / sizes, 1e-6)])
+    lower = np.concatenate([np.full(n, -np.inf), np.zeros(edges.shape[1])])
     for _ in range(_ITERATIONS):
-        root = 1 / np.sqrt(_variance(model, read_variance))
+        root = used / np.sqrt(_variance(model, read_variance))
 
         def misfit(p: np.ndarray, root: np.ndarray = root) -> np.ndarray:
             background, amounts = parts_of(p)
             return (background + edges @ amounts - counts) * root
 
         def slope(p: np.ndarray, root: np.ndarray = root) -> np.ndarray:
-            return np.hstack([parts_of(p)[0][:, None] * powers, edges * sizes]) * root[:, None]
+            return np.hstack([parts_of(p)[0][:, None] * logs, edges * sizes]) * root[:, None]
 
         unknowns = least_squares(misfit, unknowns, slope, bounds=(lower, np.inf), x_scale='jac').x
         background, amounts = parts_of(unknowns)

@@ -69,6 +69,8 @@ class EdgeFit:
         What the standards were moved by, eV.
     edges : PixelEdges
         The standards as fitted.
+    held_out : ndarray (pixel, edge), optional
+        What the linear fit with the same weights makes of the counts that were held out.
     tilt : TiltBackground
         The fit of the sum of all pixels.
     """
@@ -82,6 +84,7 @@ class EdgeFit:
     shift: np.ndarray
     edges: PixelEdges
     tilt: TiltBackground
+    held_out: np.ndarray | None = None
 
     def spectra(self, pixels: slice) -> tuple[np.ndarray, np.ndarray]:
         """Fitted background (pixel, window) and edges (pixel, window, edge), expected counts."""
@@ -93,7 +96,7 @@ def fit_edges(
     counts: np.ndarray,
     energy: np.ndarray,
     standards: np.ndarray,
-    family: Family = 'power laws',
+    family: Family = 'sum of power laws',
     *,
     window: tuple[float, float] = (36.0, 95.0),
     order: int = 1,
@@ -103,6 +106,7 @@ def fit_edges(
     thickness: np.ndarray | None = None,
     single: SingleLoss | None = None,
     allow_negative: bool = False,
+    held: np.ndarray | None = None,
     between: Callable[[], object] | None = None,
 ) -> EdgeFit:
     """Fit edges and background to all pixels of a tilt.
@@ -115,7 +119,7 @@ def fit_edges(
         eV.
     standards : ndarray (energy, edge)
         Shapes of the edges on ``energy``.
-    family : {'power laws', 'exponentials', 'log-polynomial', 'plasmon'}
+    family : {'sum of power laws', 'power law', 'exponential', 'log-polynomial', 'plasmon tail'}
         Of the background.
     window : tuple of float
         Energies that are fitted, eV; some 10 eV in front of the edge belong to it.
@@ -134,6 +138,9 @@ def fit_edges(
         What a single loss looks like; for ``thickness`` and the plasmon family.
     allow_negative : bool
         Let the amounts of edges become negative: without bias where an edge is absent.
+    held : ndarray (pixel, energy), optional
+        Held-out counts, which are not in ``counts``. They go through the operator that is made from
+        the others: linear, without bias, with no noise in common.
     between : callable, optional
         Called every thousand pixels; it may raise to end the work.
 
@@ -162,18 +169,36 @@ def fit_edges(
         tilt = fit_sum(edges, weights)
         columns = tilt.columns(energy[inside], order) / len(spectra)
         solver = _Solver(columns, np.maximum(total, 0) / len(spectra), read_variance, allow_negative)
-        found = [_solved(solver, spectra, edges, part, between) for part in _parts(len(spectra))]
-        amounts, background, covariance, chi2 = (np.concatenate(one) for one in zip(*found, strict=True))
+        found = [
+            _solved(solver, spectra[part], None if held is None else held[part][:, inside], edges.at(part), between)
+            for part in _parts(len(spectra))
+        ]
+        amounts, background, covariance, chi2, kept = (np.concatenate(one) for one in zip(*found, strict=True))
         weights = np.maximum(amounts, 1e-6)
-    return EdgeFit(amounts, covariance, chi2, background, columns, energy[inside], shift, edges, tilt)
+    return EdgeFit(
+        amounts,
+        covariance,
+        chi2,
+        background,
+        columns,
+        energy[inside],
+        shift,
+        edges,
+        tilt,
+        kept if held is not None else None,
+    )
 
 
 def _solved(
-    solver: _Solver, spectra: np.ndarray, edges: PixelEdges, part: slice, between: Callable[[], object] | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    solver: _Solver,
+    spectra: np.ndarray,
+    held: np.ndarray | None,
+    edges: np.ndarray,
+    between: Callable[[], object] | None,
+) -> tuple[np.ndarray, ...]:
     if between is not None:
         between()
-    return solver.solve(spectra[part], edges.at(part))
+    return solver.solve(spectra, edges, held)
 
 
 def _inside(counts: np.ndarray, energy: np.ndarray, standards: np.ndarray, window: tuple[float, float]) -> np.ndarray:
@@ -230,25 +255,32 @@ class _Solver:
     read_variance: float
     allow_negative: bool
 
-    def solve(self, counts: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Amounts, background, covariance, chi-square of counts (pixel, energy)."""
+    def solve(self, counts: np.ndarray, edges: np.ndarray, held: np.ndarray | None) -> tuple[np.ndarray, ...]:
+        """Amounts, background, covariance, chi-square, held-out amounts of counts (pixel, energy)."""
         counts = counts.astype(float)
         n = edges.shape[-1]
         columns = _Columns.of(edges, self.background)
         scale = np.maximum(counts.sum(axis=1, keepdims=True), 0) / max(float(self.mean.sum()), 1e-300)
         expected = scale * self.mean
-        floor = _FLOOR * self.mean
         for _ in range(_REWEIGHTINGS + 1):
-            variance = np.maximum(expected, floor) + self.read_variance
-            gram, right = columns.normal(counts, 1 / np.maximum(variance, 1e-12))
-            solution = self._solution(gram, right, n)
+            weights = self._weights(expected)
+            gram, right = columns.normal(counts, weights)
+            solution = self._solution(gram, right)
             expected = columns.model(solution)
-        inverse = _inverse(gram)[:, :n, :n]
-        freedom = max(counts.shape[1] - columns.number, 1)
-        chi2 = ((counts - expected) ** 2 / (np.maximum(expected, floor) + self.read_variance + 1e-12)).sum(1) / freedom
-        return solution[:, :n], solution[:, n:], inverse, chi2
+        inverse = _inverse(gram)
+        chi2 = ((counts - expected) ** 2 * self._weights(expected)).sum(axis=1)
+        chi2 /= max(counts.shape[1] - columns.number, 1)
+        kept = np.zeros((len(counts), n))
+        if held is not None:
+            kept = np.matmul(inverse[:, :n], columns.right(held, weights)[..., None])[..., 0]
+        return solution[:, :n], solution[:, n:], inverse[:, :n, :n], chi2, kept
 
-    def _solution(self, gram: np.ndarray, right: np.ndarray, n: int) -> np.ndarray:
+    def _weights(self, expected: np.ndarray) -> np.ndarray:
+        floor = _FLOOR * self.mean + 1e-12
+        weights: np.ndarray = 1 / (np.maximum(expected, floor) + self.read_variance)
+        return weights
+
+    def _solution(self, gram: np.ndarray, right: np.ndarray) -> np.ndarray:
         if not self.allow_negative:
             return non_negative(gram, right)
         return np.matmul(_inverse(gram), right[..., None])[..., 0]
@@ -291,11 +323,18 @@ class _Columns:
         found: np.ndarray = np.matmul(self.values, solution[..., None])[..., 0]
         return found
 
-    def normal(self, counts: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """C^T W C (pixel, column, column) and C^T W n (pixel, column)."""
+    def right(self, counts: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """C^T W n, (pixel, column)."""
         weighted = weights * counts
         if self.products is not None:
-            return (weights @ self.products)[:, self.pairs], weighted @ self.values
-        transposed = np.swapaxes(self.values, 1, 2)
-        gram = np.matmul(transposed * weights[:, None, :], self.values)
-        return gram, np.matmul(transposed, weighted[..., None])[..., 0]
+            return weighted @ self.values
+        found: np.ndarray = np.matmul(weighted[:, None, :], self.values)[:, 0]
+        return found
+
+    def normal(self, counts: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """C^T W C, (pixel, column, column), and C^T W n."""
+        right = self.right(counts, weights)
+        if self.products is not None:
+            return (weights @ self.products)[:, self.pairs], right
+        weighted = np.swapaxes(self.values * weights[:, :, None], 1, 2)
+        return np.matmul(weighted, self.values), right
