@@ -104,7 +104,7 @@ def test_one_element_one_colour() -> None:
     assert colours(('Ge', 'Sb', 'Te'))['Te'] == colours(('Te',))['Te']
     assert len(set(colours(('O', 'Ge', 'Mg', 'Si', 'Fe', 'S', 'Ni')).values())) == 7
     assert colours(('Ge_K',))['Ge_K'] == colours(('Ge',))['Ge']
-    assert set(colours(map(str, range(12))).values()) == set(HUES)
+    assert set(colours(map(str, range(24))).values()) == set(HUES)
 
 
 def test_mixtures_do_not_all_turn_white() -> None:

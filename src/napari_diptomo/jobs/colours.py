@@ -1,9 +1,11 @@
 """One colour per element, the same in maps, spectra, volumes and figures.
 
-The hues follow Okabe and Ito (readable with the common kinds of colour
-blindness), brightened for a dark canvas. Elements that often meet in one
+The first hues follow Okabe and Ito (readable with the common kinds of colour
+blindness), brightened for a dark canvas. The others, for specimens of many
+elements, are as far from all before them in CIELAB as colours can be that are
+seen on dark and on light. Elements that often meet in one
 specimen are kept apart; where two still want the same hue, the later one
-takes the next free.
+takes the next that nobody wants.
 """
 
 from __future__ import annotations
@@ -19,12 +21,22 @@ HUES = (
     '#ff5030',  # vermilion
     '#6674ff',  # blue
     '#d0d0d0',  # grey
+    '#00e100',  # green
+    '#78872d',  # olive
+    '#d25a78',  # rose
+    '#f0b4ff',  # lilac
+    '#00e1f0',  # cyan
+    '#d200ff',  # violet
+    '#f0a578',  # apricot
+    '#4b8778',  # teal
 )
 
+#: An element without a hue of its own asks for one of the first.
+_FIRST = 8
 #: Brightest channel of all colours together; above one, single elements stay bright while mixtures saturate late.
 _FULL = 1.6
 
-_SKY, _ORANGE, _PURPLE, _GREEN, _YELLOW, _RED, _BLUE, _GREY = range(8)
+_SKY, _ORANGE, _PURPLE, _GREEN, _YELLOW, _RED, _BLUE, _GREY = range(_FIRST)
 
 _PREFERRED = {
     'Ge': _SKY,
@@ -59,12 +71,18 @@ def colours(channels: Iterable[str]) -> dict[str, str]:
     channels : iterable of str
         Element symbols, lines (``'Ge_K'``) or states.
     """
+    names = tuple(dict.fromkeys(channels))
     chosen: dict[str, str] = {}
-    for name in channels:
-        wanted = _PREFERRED.get(name, _PREFERRED.get(name.split('_')[0], sum(map(ord, name)) % len(HUES)))
-        free = [hue for hue in (*HUES[wanted:], *HUES[:wanted]) if hue not in chosen.values()]
-        chosen[name] = free[0] if free else HUES[wanted]
-    return chosen
+    for name in names:
+        known = _PREFERRED.get(name, _PREFERRED.get(name.split('_')[0]))
+        if known is not None and HUES[known] not in chosen.values():
+            chosen[name] = HUES[known]
+    for name in names:
+        if name not in chosen:
+            wanted = _PREFERRED.get(name, _PREFERRED.get(name.split('_')[0], sum(map(ord, name)) % _FIRST))
+            free = [hue for hue in (*HUES[wanted:], *HUES[:wanted]) if hue not in chosen.values()]
+            chosen[name] = free[0] if free else HUES[wanted]
+    return {name: chosen[name] for name in names}
 
 
 def opacity(hues: Iterable[str]) -> float:
