@@ -1,11 +1,12 @@
 r"""DIPm-TV: multi-channel deep image prior with total variation.
 
     x_c = s_c g(f_theta(z))_c,
-    min over theta of  deviance per datum / 2 + w * mean_v sqrt(sum_c |grad x_c / s_c|^2 + eps^2)
+    min over theta of  (W / C) deviance per datum / 2 + w * mean_v sqrt(sum_c |grad x_c / s_c|^2 + eps^2)
 
 One untrained network f draws all channels at once from fixed noise z: it
 describes structure before noise, and what the channels share is described
-once (arXiv 2606.10547, 2606.10893). s_c is the typical density of channel c.
+once (arXiv 2606.10547, 2606.10893). s_c is the typical density of channel c,
+W / C the windows for each channel: two that tell no more than one weigh no more.
 The input is jittered anew in every iteration; the exponential average of the
 iterates is what is judged and returned. Counts held out beforehand judge it:
 the average that predicts them best is the result.

@@ -126,7 +126,7 @@ class PriorFit:
         problem = self.problem
         expected = problem.expected(u * self.scale)
         if not self.step.data_term.startswith('normalised'):
-            return 0.5 * fit_term(problem, expected, self.poisson)
+            return 0.5 * problem.windows_per_channel * fit_term(problem, expected, self.poisson)
         top = problem.fit.amax((1, 2, 3), keepdim=True)
         residual = problem.mask * ((1 - problem.share) * expected - problem.fit) / top
         return residual.square().mean() if self.step.data_term.endswith('L2') else residual.abs().mean()

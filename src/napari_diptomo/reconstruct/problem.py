@@ -169,9 +169,14 @@ class Problem:
         return len(self.maps.channels)
 
     @property
-    def data_size(self) -> int:
-        """Data that carry weight."""
-        return int(self.mask.sum().item()) * self.fit.shape[0] * self.fit.shape[3]
+    def windows_per_channel(self) -> float:
+        """1 for maps. How finely the counts are binned must not change what they weigh against the prior."""
+        return self.fit.shape[0] / self.channels
+
+    @property
+    def data_size(self) -> float:
+        """Data that carry weight, as many as there were if every channel had one window."""
+        return int(self.mask.sum().item()) * self.fit.shape[0] * self.fit.shape[3] / self.windows_per_channel
 
     @cached_property
     def variance(self) -> torch.Tensor:

@@ -4,7 +4,8 @@ r"""Total variation of several channels, solved to convergence.
 
 with the Poisson deviance of the counts (or the squared residual over the
 variance where the maps are no counts), n data, N voxels and s_c the typical
-density of channel c: with the joint norm sqrt(sum_c |grad u_c|^2) this is the
+density of channel c (n as if every channel had one window: two windows that tell
+no more than one weigh no more): with the joint norm sqrt(sum_c |grad u_c|^2) this is the
 objective of DIPm-TV without the network, with the same meaning of the weight w.
 The norms are those of `reconstruct.jacobian_norms`, the solver is that of
 `reconstruct.primal_dual`.
