@@ -75,7 +75,10 @@ def test_poisson_em_explains_every_photon_at_one_count(few):
     'step',
     [
         pytest.param(TotalVariation(weight=0.3, iterations=40), id='TV'),
-        pytest.param(DIPmTV(iterations=5, widths=(8, 16), skips=(4, 4), holdout=0.0, precision='float32'), id='DIPm-TV'),
+        pytest.param(
+            DIPmTV(iterations=8, tv_weight=3.0, widths=(8, 16), skips=(4, 4), holdout=0.0, precision='float32'),
+            id='DIPm-TV',
+        ),
     ],
 )
 def test_a_window_cut_in_two_changes_nothing(step):
