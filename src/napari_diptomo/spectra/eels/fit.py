@@ -11,17 +11,8 @@ covariance of its amounts. Minimised is
 
     sum_E (n - m)^2 / (m' + r^2),     x, a >= 0,
 
-r the read-out noise of a channel and m' what is EXPECTED of the pixel: at first
-the tilt's mean spectrum scaled to the pixel's counts, then twice what was
-fitted. Weights 1/n instead would follow the noise and pull the amounts down.
-This is Newton's method of Poisson maximum likelihood where counts are many.
-
-All pixels are solved at once: their normal equations C^T W C are ONE product of
-the weights (pixel, energy) and the products of all pairs of columns
-(energy, pair) where pixels share the standards, one small product per pixel
-where each has its own shift or thickness (`pixel_edges`). Amounts that are not
-negative: `quadratic`. The covariance is (C^T W C)^-1, whatever amounts are
-zero, with all of the background in it.
+r the read-out noise of a channel and m' what is EXPECTED of the pixel
+(`pixel_solver`): weights 1/n would follow the noise and pull the amounts down.
 """
 
 from __future__ import annotations
@@ -35,14 +26,11 @@ from scipy.optimize import minimize_scalar
 from napari_diptomo.series import InputError
 from napari_diptomo.spectra.eels.background import Family, TiltBackground, fit_background
 from napari_diptomo.spectra.eels.pixel_edges import PixelEdges
+from napari_diptomo.spectra.eels.pixel_solver import PixelSolver
 from napari_diptomo.spectra.eels.plural import SingleLoss
-from napari_diptomo.spectra.eels.quadratic import non_negative
 
 #: Pixels that are solved together.
 _CHUNK = 1024
-_REWEIGHTINGS = 2
-#: What a channel is expected to hold is never taken to be less than this share of the tilt's mean.
-_FLOOR = 0.02
 #: Standards may be moved by this much, eV, in so many rounds.
 _MOST_SHIFT, _SHIFT_ROUNDS = 0.8, 2
 
@@ -168,7 +156,8 @@ def fit_edges(
     for _ in range(1 if edges.place is None else 2):
         tilt = fit_sum(edges, weights)
         columns = tilt.columns(energy[inside], order) / len(spectra)
-        solver = _Solver(columns, np.maximum(total, 0) / len(spectra), read_variance, allow_negative)
+        mean = np.maximum(total, 0) / len(spectra)
+        solver = PixelSolver.of(edges.mean(weights), columns, mean, read_variance, allow_negative)
         found = [
             _solved(solver, spectra[part], None if held is None else held[part][:, inside], edges.at(part), between)
             for part in _parts(len(spectra))
@@ -190,7 +179,7 @@ def fit_edges(
 
 
 def _solved(
-    solver: _Solver,
+    solver: PixelSolver,
     spectra: np.ndarray,
     held: np.ndarray | None,
     edges: np.ndarray,
@@ -244,97 +233,3 @@ def _moved_along(chi2: Callable[[np.ndarray], float], shift: np.ndarray, group: 
         options={'xatol': 5e-3},
     )
     return np.asarray(np.clip(shift + found.x * group, -_MOST_SHIFT, _MOST_SHIFT))
-
-
-@dataclass(frozen=True, eq=False)
-class _Solver:
-    """Solves pixels of one tilt."""
-
-    background: np.ndarray
-    mean: np.ndarray
-    read_variance: float
-    allow_negative: bool
-
-    def solve(self, counts: np.ndarray, edges: np.ndarray, held: np.ndarray | None) -> tuple[np.ndarray, ...]:
-        """Amounts, background, covariance, chi-square, held-out amounts of counts (pixel, energy)."""
-        counts = counts.astype(float)
-        n = edges.shape[-1]
-        columns = _Columns.of(edges, self.background)
-        scale = np.maximum(counts.sum(axis=1, keepdims=True), 0) / max(float(self.mean.sum()), 1e-300)
-        expected = scale * self.mean
-        for _ in range(_REWEIGHTINGS + 1):
-            weights = self._weights(expected)
-            gram, right = columns.normal(counts, weights)
-            solution = self._solution(gram, right)
-            expected = columns.model(solution)
-        inverse = _inverse(gram)
-        chi2 = ((counts - expected) ** 2 * self._weights(expected)).sum(axis=1)
-        chi2 /= max(counts.shape[1] - columns.number, 1)
-        kept = np.zeros((len(counts), n))
-        if held is not None:
-            kept = np.matmul(inverse[:, :n], columns.right(held, weights)[..., None])[..., 0]
-        return solution[:, :n], solution[:, n:], inverse[:, :n, :n], chi2, kept
-
-    def _weights(self, expected: np.ndarray) -> np.ndarray:
-        floor = _FLOOR * self.mean + 1e-12
-        weights: np.ndarray = 1 / (np.maximum(expected, floor) + self.read_variance)
-        return weights
-
-    def _solution(self, gram: np.ndarray, right: np.ndarray) -> np.ndarray:
-        if not self.allow_negative:
-            return non_negative(gram, right)
-        return np.matmul(_inverse(gram), right[..., None])[..., 0]
-
-
-def _inverse(gram: np.ndarray) -> np.ndarray:
-    scale = 1 / np.sqrt(np.maximum(np.diagonal(gram, axis1=1, axis2=2), 1e-300))
-    product = scale[:, :, None] * scale[:, None, :]
-    found: np.ndarray = np.linalg.inv(gram * product + 1e-12 * np.eye(gram.shape[1])) * product
-    return found
-
-
-@dataclass(frozen=True, eq=False)
-class _Columns:
-    """All columns: (energy, column) for all pixels, or (pixel, energy, column)."""
-
-    values: np.ndarray
-    products: np.ndarray | None
-    pairs: np.ndarray | None
-
-    @classmethod
-    def of(cls, edges: np.ndarray, background: np.ndarray) -> _Columns:
-        if edges.ndim == 3:
-            shared = np.broadcast_to(background, (len(edges), *background.shape))
-            return cls(np.concatenate([edges, shared], axis=2), None, None)
-        values = np.hstack([edges, background])
-        n = values.shape[1]
-        first, second = np.triu_indices(n)
-        pairs = np.empty((n, n), np.intp)
-        pairs[first, second] = pairs[second, first] = np.arange(len(first))
-        return cls(values, values[:, first] * values[:, second], pairs)
-
-    @property
-    def number(self) -> int:
-        return int(self.values.shape[-1])
-
-    def model(self, solution: np.ndarray) -> np.ndarray:
-        if self.products is not None:
-            return solution @ self.values.T
-        found: np.ndarray = np.matmul(self.values, solution[..., None])[..., 0]
-        return found
-
-    def right(self, counts: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """C^T W n, (pixel, column)."""
-        weighted = weights * counts
-        if self.products is not None:
-            return weighted @ self.values
-        found: np.ndarray = np.matmul(weighted[:, None, :], self.values)[:, 0]
-        return found
-
-    def normal(self, counts: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """C^T W C, (pixel, column, column), and C^T W n."""
-        right = self.right(counts, weights)
-        if self.products is not None:
-            return (weights @ self.products)[:, self.pairs], right
-        weighted = np.swapaxes(self.values * weights[:, :, None], 1, 2)
-        return np.matmul(weighted, self.values), right

@@ -19,7 +19,7 @@ _TOLERANCE = 1e-9
 _TINY = 1e-300
 
 
-def non_negative(gram: np.ndarray, right: np.ndarray) -> np.ndarray:
+def non_negative(gram: np.ndarray, right: np.ndarray, free_solution: np.ndarray | None = None) -> np.ndarray:
     """Amounts of the least squares, none negative.
 
     Parameters
@@ -28,21 +28,32 @@ def non_negative(gram: np.ndarray, right: np.ndarray) -> np.ndarray:
         C^T W C of each pixel, positive definite.
     right : ndarray (pixel, column)
         C^T W n.
+    free_solution : ndarray (pixel, column), optional
+        G^-1 b, where it is known.
 
     Returns
     -------
     ndarray (pixel, column)
     """
     scale = 1 / np.sqrt(np.maximum(np.diagonal(gram, axis1=1, axis2=2), _TINY))
-    scaled = gram * scale[:, :, None] * scale[:, None, :]
-    target = right * scale
+    if free_solution is None:
+        free_solution = np.linalg.solve(gram, right[..., None])[..., 0]
+    found = np.array(free_solution)
+    some = np.flatnonzero((found < 0).any(axis=1))
+    if len(some):
+        scaled = gram[some] * scale[some, :, None] * scale[some, None, :]
+        found[some] = scale[some] * _exchange(scaled, right[some] * scale[some], found[some] / scale[some])
+    return found
+
+
+def _exchange(scaled: np.ndarray, target: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """Pixels with an amount below zero, from their free solution ``found``; unit diagonals."""
     tolerance = _TOLERANCE * np.abs(target).max(axis=1, keepdims=True)
-    free = np.ones(right.shape, bool)
-    found = np.linalg.solve(scaled, target[..., None])[..., 0]
-    open_ = np.flatnonzero((found < -tolerance).any(axis=1))
-    least = np.full(len(right), right.shape[1] + 1)
-    patience = np.full(len(right), _PATIENCE)
-    wrong = found < -tolerance
+    free = np.ones(target.shape, bool)
+    wrong = found < 0
+    open_ = np.arange(len(target))
+    least = np.full(len(target), target.shape[1] + 1)
+    patience = np.full(len(target), _PATIENCE)
     for _ in range(_ROUNDS):
         if not len(open_):
             break
@@ -51,7 +62,8 @@ def non_negative(gram: np.ndarray, right: np.ndarray) -> np.ndarray:
         gradient = np.matmul(scaled[open_], found[open_][..., None])[..., 0] - target[open_]
         wrong[open_] = np.where(free[open_], found[open_] < -tolerance[open_], gradient < -tolerance[open_])
         open_ = open_[wrong[open_].any(axis=1)]
-    return np.maximum(found, 0) * scale
+    clipped: np.ndarray = np.maximum(found, 0)
+    return clipped
 
 
 def _exchanged(wrong: np.ndarray, least: np.ndarray, patience: np.ndarray, pixels: np.ndarray) -> np.ndarray:
