@@ -215,7 +215,7 @@ def test_unaligned_maps_are_remarked_on(dock: TomographyDock, maps: MapSeries) -
 def test_damaged_spectra_can_be_looked_at_and_say_what_is_wrong(
     dock: TomographyDock, series: SpectralTiltSeries, settled: Settled, told: list[str]
 ) -> None:
-    dock.open_page.done(work.look_over(replace(series, energy_unit='eV')))
+    dock.open_page.done(work.look_over(replace(series, energy_unit='')))
     dock.stages.go_to(dock.maps_page)
     assert 'keV' in dock.maps_page.hint.text()
     dock.maps_page.picker.set_elements(('Te',))

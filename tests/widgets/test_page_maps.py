@@ -12,8 +12,8 @@ from napari.components import ViewerModel
 from napari.utils._proxies import PublicOnlyProxy
 
 from napari_diptomo.jobs.colours import colours
-from napari_diptomo.series import MapSeries, SpectralTiltSeries
-from napari_diptomo.spectra import FoundElement
+from napari_diptomo.series import MapSeries, Recipe, SpectralTiltSeries
+from napari_diptomo.spectra import EDXMaps, FoundElement
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.dock import TomographyDock
 from napari_diptomo.widgets.page_maps import MapsPage
@@ -46,7 +46,10 @@ def still(qtbot: Any) -> Still:
 
     def wait(page: MapsPage) -> None:
         qtbot.waitUntil(
-            lambda: not (page.view.busy or page._overlaps.busy or page.view.region._timer.isActive()), timeout=60_000
+            lambda: (
+                not (page.view.busy or page._overlaps.busy or page._totals.busy or page.view.region._timer.isActive())
+            ),
+            timeout=60_000,
         )
 
     return wait
@@ -219,6 +222,7 @@ def test_totals_that_no_specimen_gives_are_named(page: MapsPage, maps: MapSeries
     course[3] *= (1 + 2 * np.abs(np.sin(np.radians(angles))))[:, None, None]
     counts = rng.poisson(np.broadcast_to(course, (4, len(angles), 32, 32)))
     page.done(MapSeries(counts, angles, ('Ge', 'Sb', 'Te', 'Ti')))
+    assert page.gain.isHidden() is False
     assert not page.totals.isHidden()
     assert 'Ti' in page.totals.told.text()
     assert 'Ge' not in page.totals.told.text()
@@ -240,3 +244,59 @@ def test_maps_bring_their_doubts_as_hidden_layers(page: MapsPage, maps: MapSerie
     assert len(viewer.layers) == 3
     page.done(replace(maps, variance=doubtful.variance))
     assert [layer.name for layer in viewer.layers] == ['Ge maps', 'Te maps']
+
+
+def test_totals_of_a_series_are_those_of_its_spectra(page: MapsPage, maps: MapSeries, still: Still) -> None:
+    page.done(maps)
+    assert page.totals.isHidden()
+    still(page)
+    assert not page.totals.isHidden()
+    assert page.totals.told.text() == ''
+    assert 'Ge-K' in page.totals.plot.key
+    assert 'Te-L' in page.totals.plot.key
+
+
+def test_the_gain_is_measured_edited_and_goes_with_the_maps(page: MapsPage, maps: MapSeries) -> None:
+    shadow = np.array([1.0, 1.0, 0.6, 0.6, 0.6, 1.0, 1.0])
+    page.done(replace(maps, data=np.full((2, 7, 16, 16), 40.0) * shadow[None, :, None, None]))
+    assert page.gain.line.text() == ''
+    page.gain.measure.click()
+    assert np.allclose(page.gain.gains(), shadow / shadow.mean(), atol=0.01)
+    assert page.gain.plot.isVisibleTo(page.gain.plot.parentWidget())
+    page.gain.line.setText('1, 1, 0.5, 0.5, 0.5, 1, 1')
+    page.gain.line.editingFinished.emit()
+    page.gain.apply.click()
+    given = np.array([1, 1, 0.5, 0.5, 0.5, 1, 1])
+    assert np.allclose(page.session.maps.gain[1], given / given.mean())
+    assert page.session.aligned is None
+    page.gain.line.setText('')
+    page.gain.line.editingFinished.emit()
+    page.gain.apply.click()
+    assert page.session.maps.gain is None
+
+
+@pytest.mark.parametrize(
+    ('text', 'sentence'),
+    [
+        ('1, 0.9', 'There are 2 gains for 7 tilts; give one for each or none.'),
+        ('1, one', 'The gain is not a list of numbers; separate them by commas.'),
+        ('1, 1, 1, 0, 1, 1, 1', 'The gain of a tilt must be a positive number; mend it or leave the gains empty.'),
+    ],
+)
+def test_a_wrong_gain_is_one_sentence(page: MapsPage, maps: MapSeries, text: str, sentence: str) -> None:
+    page.done(maps)
+    page.gain.line.setText(text)
+    page.gain.line.editingFinished.emit()
+    assert page.gain.told.text() == sentence
+    assert not page.gain.apply.isEnabled()
+
+
+def test_the_gain_is_told_by_the_recipe(page: MapsPage, maps: MapSeries) -> None:
+    step = EDXMaps(elements=('Ge', 'Te'), gain_from_totals='slab')
+    page.done(replace(maps, recipe=Recipe().then(step), gain=np.ones((2, 7))))
+    assert len(page.gain.gains()) == 7
+    gains = (1.0, 1.0, 0.5, 0.5, 0.5, 1.0, 1.0)
+    page.gain.line.setText(', '.join(map(str, gains)))
+    page.gain.apply.click()
+    (told,) = page.session.maps.recipe.steps
+    assert told == step.model_copy(update={'gain': gains, 'gain_from_totals': 'off'})

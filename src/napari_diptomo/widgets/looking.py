@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_diptomo.jobs.colours import colours
-from napari_diptomo.series import DiptomoError, InputError, Observer, SpectralTiltSeries
+from napari_diptomo.series import DiptomoError, InputError, MapSeries, Observer, SpectralTiltSeries
 from napari_diptomo.widgets.periodic_table import PLACES
 from napari_diptomo.widgets.spectrum_parts import Explanation, Mark
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.suggest import FoundElement
+    from napari_diptomo.spectra.totals import Totals
 
 #: So many elements are chosen before anybody chooses.
 _FIRST_CHOICE = 4
@@ -118,6 +119,28 @@ def marks_of(elements: tuple[str, ...], series: SpectralTiltSeries) -> tuple[tup
         )
         marks.append(Mark(family.name, main, hue[name], others))
     return tuple(marks), problem
+
+
+def totalling(series: SpectralTiltSeries, maps: MapSeries) -> Callable[[Observer], tuple[Totals, ...]]:
+    """Totals of the mapped families, from the tilts' sum spectra.
+
+    The fit of a sum tells errors that hold what overlaps and what the model
+    lacks, and all families of the spectra say how a projection goes.
+    """
+
+    def sum_up_elements(observer: Observer) -> tuple[Totals, ...]:
+        from napari_diptomo.spectra import check_totals, families_for, family_totals, spectrum_model
+        from napari_diptomo.spectra._counts import counts_of
+        from napari_diptomo.spectra.window import Window
+
+        window = Window.of(series)
+        spectrum = counts_of(series).read().sum(axis=0)[window.channels]
+        wanted = tuple(dict.fromkeys(families_for(maps.channels, *_range(series))))
+        model = spectrum_model(spectrum, window, wanted)
+        totals, errors = family_totals(series, model, observer)
+        return check_totals(totals, series.angles, model.names, errors)[: len(wanted)]
+
+    return sum_up_elements
 
 
 def doubts_of(found: Sequence[FoundElement]) -> dict[str, str]:

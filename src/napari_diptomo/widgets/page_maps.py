@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_diptomo.series import InputError, MapSeries
@@ -11,11 +12,18 @@ from napari_diptomo.widgets import work
 from napari_diptomo.widgets.asker import Asker
 from napari_diptomo.widgets.element_picker import ElementPicker
 from napari_diptomo.widgets.form import StepForm
-from napari_diptomo.widgets.looking import confusing, doubts_of, likely, lines_in_range, marks_of
+from napari_diptomo.widgets.gain_view import GainView
+from napari_diptomo.widgets.looking import confusing, doubts_of, likely, lines_in_range, marks_of, totalling
 from napari_diptomo.widgets.page import Context, Page, heading, words
 from napari_diptomo.widgets.spectrum_view import SpectrumView
 from napari_diptomo.widgets.thread_job import ThreadJob
 from napari_diptomo.widgets.totals_view import TotalsView
+
+if TYPE_CHECKING:
+    from napari_diptomo.spectra.totals import Totals
+
+#: Fewer tilts have no course.
+_ENOUGH_TILTS = 3
 
 
 class MapsPage(Page):
@@ -35,10 +43,14 @@ class MapsPage(Page):
         self.picker.table_wanted.connect(self._tell_table)
         self.view = SpectrumView(context.viewer)
         self.totals = TotalsView()
+        self.gain = GainView()
+        self.gain.applied.connect(self._gain_applied)
         self.hint = words('')
         self.warning = words('')
         self._overlaps = Asker(self)
         self._overlaps.answered.connect(self._warn)
+        self._totals = Asker(self)
+        self._totals.answered.connect(self._tell_totals)
         self._maps: MapSeries | None = None
         self.body.addWidget(heading('Elements'))
         self.body.addWidget(self.picker)
@@ -84,7 +96,9 @@ class MapsPage(Page):
         self.session.set_result(maps)
         self.context.maps_view.show_maps(maps)
         # Counts of windows say nothing of an element until they are unmixed.
-        self._maps = maps = maps if maps.mixing is None else maps.unmixed()
+        made, maps = maps, maps if maps.mixing is None else maps.unmixed()
+        self._maps = maps
+        self.gain.set_maps(made, maps)
         self.made.setText(describe_maps(maps))
         self.deviations.setChecked(False)
         self.deviations.setVisible(maps.variance is not None)
@@ -92,6 +106,8 @@ class MapsPage(Page):
 
     def cleanup(self) -> None:
         self._overlaps.cleanup()
+        self._totals.cleanup()
+        self.gain.cleanup()
         self.view.cleanup()
         self.totals.cleanup()
 
@@ -106,14 +122,30 @@ class MapsPage(Page):
         self.outcome_widget = QWidget()
         column = QVBoxLayout(self.outcome_widget)
         column.setContentsMargins(0, 0, 0, 0)
-        for part in (self.made, self.totals, self.deviations):
+        for part in (self.made, self.totals, self.gain, self.deviations):
             column.addWidget(part)
         self.body.addWidget(self.outcome_widget)
 
     def _show_totals(self, maps: MapSeries) -> None:
         from napari_diptomo.spectra.totals import check_totals
 
-        self.totals.set_totals(maps.angles, check_totals(maps) if len(maps.angles) > 2 else ())
+        self._totals.forget()
+        self.totals.clear()
+        if len(maps.angles) < _ENOUGH_TILTS:
+            return
+        if self._series is not None and np.array_equal(self._series.angles, maps.angles):
+            self._totals.ask(totalling(self._series, maps))
+        else:
+            self.totals.set_totals(maps.angles, check_totals(maps))
+
+    def _tell_totals(self, totals: tuple[Totals, ...]) -> None:
+        if self._maps is not None:
+            self.totals.set_totals(self._maps.angles, totals)
+
+    def _gain_applied(self, maps: MapSeries) -> None:
+        self.session.set_result(maps)
+        self._maps = maps if maps.mixing is None else maps.unmixed()
+        self.gain.set_maps(maps, self._maps)
 
     def _show_deviations(self, shown: bool) -> None:
         if shown and self._maps is not None:
@@ -137,6 +169,8 @@ class MapsPage(Page):
         self.deviations.setVisible(False)
         self.view.set_series(series, self.session.spectrum, not self.session.doubt)
         self.totals.clear()
+        self._totals.forget()
+        self.gain.clear()
         if series is None:
             return
         found = self.session.found

@@ -23,6 +23,7 @@ class Total(Protocol):
     expected: np.ndarray
     behaves: bool
     sentence: str
+    weak: bool
 
 
 class TotalsPlot(ThemedPlot):
@@ -83,5 +84,6 @@ class TotalsPlot(ThemedPlot):
 
 
 def misbehaving(totals: Sequence[Total]) -> str:
-    """What to tell about the families that do not behave, in as many sentences."""
-    return ' '.join(total.sentence for total in totals if not total.behaves)
+    """What to tell about the families that do not behave, or are too weak to tell, in as many sentences."""
+    told = [total.sentence for total in totals if not total.behaves]
+    return ' '.join([*told, *(total.sentence for total in totals if total.weak)])
