@@ -135,7 +135,7 @@ def fit_families(
         off = fit.amounts - fits[best].amounts
         systematic += weight * off[:, :, None] * off[:, None, :]
     if uncertainty is not None:
-        systematic += _from_standards(fits[best], energy, uncertainty)
+        systematic += from_standards(fits[best], energy, uncertainty)
     return FamilyFits(fits, dict(zip(usable, weights.tolist(), strict=True)), best, systematic)
 
 
@@ -217,8 +217,22 @@ def _between(energy: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     return inside
 
 
-def _from_standards(fit: EdgeFit, energy: np.ndarray, uncertainty: np.ndarray) -> np.ndarray:
-    """Covariance of the amounts from errors of the standards, (pixel, edge, edge)."""
+def from_standards(fit: EdgeFit, energy: np.ndarray, uncertainty: np.ndarray) -> np.ndarray:
+    """Covariance of the amounts from errors of the standards.
+
+    Parameters
+    ----------
+    fit : EdgeFit
+        Of a tilt.
+    energy : ndarray (energy,)
+        eV.
+    uncertainty : ndarray (energy, edge)
+        Standard deviation of the standards, independent from channel to channel.
+
+    Returns
+    -------
+    ndarray (pixel, edge, edge)
+    """
     n = fit.amounts.shape[1]
     inside = (energy >= fit.energy[0]) & (energy <= fit.energy[-1])
     weights = np.maximum(fit.amounts, 1e-6)
