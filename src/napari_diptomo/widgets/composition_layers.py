@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
 
 from napari_diptomo.assess.ternary import CORNERS
 from napari_diptomo.jobs.colours import colours
-from napari_diptomo.series import Volume
+from napari_diptomo.series import InputError, Volume
 from napari_diptomo.widgets import layers as as_layers
 from napari_diptomo.widgets.layer_files import gather
 
@@ -69,6 +69,25 @@ def is_shown_as(volume: Volume | None, shown: ShownVolume) -> bool:
     record = shown.layers[0].metadata[as_layers.KEY]
     curves = {name: list(curve) for name, curve in volume.scores.items()}
     return record.get('recipe') == as_layers.as_json(volume.recipe) and record.get('scores') == curves
+
+
+def labels_on(volume: Volume, layer: Labels) -> np.ndarray:
+    """Labels (z, y, x) painted on a volume, in its axes.
+
+    Raises
+    ------
+    InputError
+        The layer has another size.
+    """
+    labels = np.asarray(layer.data)
+    if volume.transposed and labels.ndim == 3:
+        labels = np.swapaxes(labels, -1, -2)
+    if labels.shape != volume.data.shape[1:]:
+        raise InputError(
+            f'The regions in {layer.name} have the shape {labels.shape}, the volume {volume.data.shape[1:]}; paint them in a '
+            'labels layer of the same size.'
+        )
+    return labels
 
 
 def composition_layers(result: Volume, palette: str = 'elements') -> list[as_layers.LayerTuple]:

@@ -18,7 +18,7 @@ def residual_layers(maps: MapSeries) -> list[LayerTuple]:
         return []
     # Twice what noise makes expect is half bright: an even image must not look like a finding.
     top = max(2.0, float(np.percentile(maps.residual, 99.9)))
-    return [_layer(maps, maps.residual, RESIDUAL, 'residual', (0.0, top))]
+    return [hidden_layer(maps, maps.residual, RESIDUAL, 'residual', (0.0, top))]
 
 
 def deviation_layers(maps: MapSeries) -> list[LayerTuple]:
@@ -29,12 +29,15 @@ def deviation_layers(maps: MapSeries) -> list[LayerTuple]:
     for name, variance in zip(maps.channels, maps.variance, strict=True):
         deviation = np.sqrt(variance)
         layers.append(
-            _layer(maps, deviation, f'{spread_name(name)} maps', 'map spread', as_layers.contrast_limits(deviation))
+            hidden_layer(
+                maps, deviation, f'{spread_name(name)} maps', 'map spread', as_layers.contrast_limits(deviation)
+            )
         )
     return layers
 
 
-def _layer(maps: MapSeries, data: np.ndarray, name: str, kind: str, limits: tuple[float, float]) -> LayerTuple:
+def hidden_layer(maps: MapSeries, data: np.ndarray, name: str, kind: str, limits: tuple[float, float]) -> LayerTuple:
+    """Images (tilt, y, x) of a series of maps as a 4-D layer that is out of sight at first."""
     shown = np.swapaxes(data, -1, -2) if maps.transposed else data
     step, first = as_layers.tilt_axis(maps.angles)
     return (

@@ -37,7 +37,11 @@ class MapsView:
 
     def show_deviations(self, maps: MapSeries) -> None:
         """Add hidden layers with the standard deviation of every map."""
-        added = [Layer.create(*part) for part in deviation_layers(maps)]
+        self.add_below(deviation_layers(maps))
+
+    def add_below(self, parts: list[as_layers.LayerTuple]) -> None:
+        """Add layers below those that are shown; they go when others are shown."""
+        added = [Layer.create(*part) for part in parts]
         for index, layer in enumerate(added):
             self._viewer.layers.insert(index, layer)
         self._shown += added

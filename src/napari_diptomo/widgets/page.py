@@ -78,12 +78,27 @@ class Page(QWidget):
 
     def set_frozen(self, frozen: bool) -> None:
         """While a job runs, what it was started with cannot be changed."""
-        for form in self.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly):
-            if not isinstance(form, QLabel) and not hasattr(form, 'follow_theme'):
-                form.setEnabled(not frozen)
+        _freeze(self, frozen)
 
     def cleanup(self) -> None:
         """Undo connections to what outlives the page."""
+
+
+class Part(QWidget):
+    """Controls of a page that are shown or hidden together, in the column `body`."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.body = QVBoxLayout(self)
+        self.body.setContentsMargins(0, 0, 0, 0)
+
+
+def _freeze(whole: QWidget, frozen: bool) -> None:
+    for form in whole.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly):
+        if isinstance(form, Part):
+            _freeze(form, frozen)
+        elif not isinstance(form, QLabel) and not hasattr(form, 'follow_theme'):
+            form.setEnabled(not frozen)
 
 
 def words(text: str) -> QLabel:

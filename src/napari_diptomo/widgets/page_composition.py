@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from napari.layers import Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
@@ -20,11 +19,13 @@ from napari_diptomo.widgets.composition_layers import (
     CompositionView,
     ShownVolume,
     is_shown_as,
+    labels_on,
     shown_volumes,
 )
 from napari_diptomo.widgets.composition_tables import FactorTable, MeanTable
 from napari_diptomo.widgets.form import StepForm
-from napari_diptomo.widgets.page import Context, Page, heading, words
+from napari_diptomo.widgets.oxidation_part import OxidationPart, are_oxides
+from napari_diptomo.widgets.page import Context, Page, Part, heading, words
 from napari_diptomo.widgets.thread_job import ThreadJob
 
 _CLOSED = 'Reconstruct a volume first, or drop a saved one on napari.'
@@ -55,9 +56,13 @@ class CompositionPage(Page):
         self._asker.answered.connect(self._show_factors)
         self._asker.failed.connect(self._no_factors)
         self._add_volume_row()
+        self.oxidation = OxidationPart(context.viewer, context.last_used)
+        self.percent = Part()
+        self.body.addWidget(self.oxidation)
+        self.body.addWidget(self.percent)
         self._add_factors()
         self._place = QVBoxLayout()
-        self.body.addLayout(self._place)
+        self.percent.body.addLayout(self._place)
         self._add_result()
         self.body.addStretch(1)
         self.session.changed.connect(self._list_layers)
@@ -70,7 +75,7 @@ class CompositionPage(Page):
         return '' if self._choices else _CLOSED
 
     def obstacle(self) -> str:
-        return self.closed() or self.factors.problem()
+        return self.closed() or ('' if self._of_oxides() else self.factors.problem())
 
     def enter(self) -> None:
         if self.form is None:
@@ -105,22 +110,29 @@ class CompositionPage(Page):
         volume = self.counts
         if volume is None:
             raise InputError(_CLOSED)
+        if self._of_oxides():
+            return self.oxidation.job(volume), 'Oxidation state'
         step = self.step()
         # Factors belong to these elements, not to the next volume's.
         self.context.last_used.remember(step.model_copy(update={'k_factors': (), 'zeta_factors': (), 'lines': ()}))
-        return ThreadJob(composing(step, volume, self._labels(volume))), 'Composition'
+        name = self.regions.currentText()
+        labels = None if name in ('', _NO_REGIONS) else labels_on(volume, self.context.viewer.layers[name])
+        return ThreadJob(composing(step, volume, labels)), 'Composition'
 
     def enter_form(self) -> None:
         """Build what is built when the page first comes to the front."""
         if self.form is None:
             self.enter()
 
-    def done(self, composed: Composed) -> None:
+    def done(self, composed: Composed | Volume) -> None:
+        if isinstance(composed, Volume):
+            self.oxidation.done(composed)
+            return
         self.result = composed.volume
         self._view.show(composed.volume, self.palette_box.currentText())
         self.means.show_regions(composed.regions)
         self.told.setText(describe_composition(composed.volume))
-        self._show_result(True)
+        self.result_box.setVisible(True)
 
     def cleanup(self) -> None:
         self._asker.cleanup()
@@ -140,12 +152,12 @@ class CompositionPage(Page):
         self.body.addLayout(labelled('Re&gions', self.regions))
 
     def _add_factors(self) -> None:
-        self.body.addWidget(heading('Factors'))
+        self.percent.body.addWidget(heading('Factors'))
         self.factors = FactorTable()
         self.factors.edited.connect(self._factors_edited)
-        self.body.addWidget(self.factors)
+        self.percent.body.addWidget(self.factors)
         self.factors_told = words('')
-        self.body.addWidget(self.factors_told)
+        self.percent.body.addWidget(self.factors_told)
         row = QHBoxLayout()
         for text, tip, slot in (
             (
@@ -160,12 +172,11 @@ class CompositionPage(Page):
             button.clicked.connect(slot)
             row.addWidget(button)
         row.addStretch(1)
-        self.body.addLayout(row)
+        self.percent.body.addLayout(row)
 
     def _add_result(self) -> None:
-        self.result_box = self.outcome_widget = QWidget()
-        column = QVBoxLayout(self.result_box)
-        column.setContentsMargins(0, 0, 0, 0)
+        self.result_box = self.outcome_widget = Part()
+        column = self.result_box.body
         column.addWidget(heading('Mean composition'))
         self.means = MeanTable()
         column.addWidget(self.means)
@@ -185,11 +196,8 @@ class CompositionPage(Page):
         self.save_button.clicked.connect(self._save)
         row.addWidget(self.save_button)
         column.addLayout(row)
-        self.body.addWidget(self.result_box)
-        self._show_result(False)
-
-    def _show_result(self, shown: bool) -> None:
-        self.result_box.setVisible(shown)
+        self.percent.body.addWidget(self.result_box)
+        self.result_box.setVisible(False)
 
     def _layers_changed(self, event: Any = None) -> None:
         self._list_layers()
@@ -211,23 +219,10 @@ class CompositionPage(Page):
             if choice is not None and any(layer in selected for layer in choice.layers):
                 self.volume.setCurrentIndex(index)
 
-    def _labels(self, volume: Volume) -> np.ndarray | None:
-        name = self.regions.currentText()
-        if name in ('', _NO_REGIONS):
-            return None
-        labels = np.asarray(self.context.viewer.layers[name].data)
-        if volume.transposed and labels.ndim == 3:
-            labels = np.swapaxes(labels, -1, -2)
-        if labels.shape != volume.data.shape[1:]:
-            raise InputError(
-                f'The regions in {name} have the shape {labels.shape}, the volume {volume.data.shape[1:]}; paint them in a '
-                'labels layer of the same size.'
-            )
-        return labels
-
     def _ask_factors(self) -> None:
         volume = self.counts
-        if volume is None or self.form is None or self.factors.touched:
+        self._show_part()
+        if volume is None or self.form is None or self.factors.touched or self._of_oxides():
             return
         try:
             step = self.form.value()
@@ -235,6 +230,16 @@ class CompositionPage(Page):
             self._no_factors(str(error))
             return
         self._asker.ask(asking_factors(step, volume))
+
+    def _of_oxides(self) -> bool:
+        """Whether the volume has an oxidation state and no composition."""
+        volume = self.counts
+        return volume is not None and are_oxides(volume.channels)
+
+    def _show_part(self) -> None:
+        self.oxidation.setVisible(self._of_oxides())
+        self.percent.setVisible(not self._of_oxides())
+        self.changed.emit()
 
     def _show_factors(self, factors: Any) -> None:
         volume = self.counts

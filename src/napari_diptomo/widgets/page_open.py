@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QPushButton, Q
 from napari_diptomo.series import DiptomoError, MapSeries, Source, SpectralTiltSeries, Step
 from napari_diptomo.widgets import layers as as_layers
 from napari_diptomo.widgets import work
+from napari_diptomo.widgets.core_loss_files import CoreLossFiles
 from napari_diptomo.widgets.fields import Field, field_for
 from napari_diptomo.widgets.form import pretty, tooltip
 from napari_diptomo.widgets.page import Context, Page, heading, words
@@ -68,6 +69,7 @@ class OpenPage(Page):
     def clear(self) -> None:
         """Forget the files."""
         self._paths = ()
+        self.core_loss.clear()
         self._list_files()
 
     def source(self) -> Source:
@@ -75,7 +77,8 @@ class OpenPage(Page):
         values = {name: field.value() for name, field in self.fields.items()}
         angles = self.table.angles()
         paths = self.table.files() if angles is not None else self._paths
-        return Source(paths=paths, angles=angles, **values)
+        core = {'core_loss': self.core_loss.paths(), 'core_loss_angles': self.core_loss.tilts()}
+        return Source(paths=paths, angles=angles, **core, **values)
 
     def obstacle(self) -> str:
         if self.table.problem:
@@ -128,6 +131,9 @@ class OpenPage(Page):
             field.setAccessibleName(pretty(parameter.name))
             rows.addRow(_LABELS[parameter.name], field)
             self.fields[parameter.name] = field
+        self.core_loss = CoreLossFiles(self.context.last_used)
+        self.core_loss.changed.connect(self._edited)
+        rows.addRow('Core loss', self.core_loss)
         self.body.addLayout(rows)
 
     def _edited(self) -> None:

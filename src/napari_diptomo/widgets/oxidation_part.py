@@ -1,0 +1,105 @@
+"""Oxidation states of a volume of oxides: what the Composition page shows instead of factors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Layer
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_diptomo.series import InputError, Volume
+from napari_diptomo.series.oxides import metal
+from napari_diptomo.widgets import layers as as_layers
+from napari_diptomo.widgets import work
+from napari_diptomo.widgets.form import StepForm
+from napari_diptomo.widgets.oxidation_layers import oxidation_layers
+from napari_diptomo.widgets.page import Part, heading, words
+from napari_diptomo.widgets.settings import LastUsed
+from napari_diptomo.widgets.thread_job import ThreadJob
+
+#: What an error says, in the words that maps and volumes share.
+READING = (
+    'A share of 0.3 ± 0.1 says: about three in ten of the iron atoms there are Fe²⁺, and in a third of all such places '
+    'the truth is farther than 0.1 from what is told. FeO has 1, Fe3O4 has 1/3. Two places differ where their shares are '
+    'farther apart than both errors together.'
+)
+
+
+def are_oxides(channels: tuple[str, ...]) -> bool:
+    """Whether these are two oxides or more of one metal."""
+    try:
+        return len(channels) > 1 and len({metal(name) for name in channels}) == 1
+    except InputError:
+        return False
+
+
+class OxidationPart(Part):
+    """The parameters of the step, and what came of it."""
+
+    def __init__(self, viewer: ViewerModel, last_used: LastUsed, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._last_used = last_used
+        self._shown: list[Layer] = []
+        self.form: StepForm | None = None
+        column = self.body
+        column.addWidget(heading('Oxidation state'))
+        column.addWidget(
+            words(
+                'This volume is of oxides: press Compute for the mean valence and the share of the 2+ ions of every voxel.'
+            )
+        )
+        self._place = QVBoxLayout()
+        column.addLayout(self._place)
+        self.told = words('')
+        column.addWidget(self.told)
+        self.reading = words(f'<small>{READING}</small>')
+        self.reading.setVisible(False)
+        column.addWidget(self.reading)
+
+    def showEvent(self, event: Any) -> None:
+        self.enter()
+        super().showEvent(event)
+
+    def enter(self) -> None:
+        """Build the form when it is first needed."""
+        if self.form is None:
+            from napari_diptomo.assess import OxidationState
+
+            self.form = StepForm(OxidationState)
+            self.form.set_value(self._last_used.step(OxidationState))
+            self._place.addWidget(self.form)
+
+    def job(self, volume: Volume) -> ThreadJob:
+        """The work of the page's button."""
+        self.enter()
+        assert self.form is not None
+        step = self.form.value()
+        self._last_used.remember(step)
+        return ThreadJob(work.running(step, volume))
+
+    def done(self, result: Volume) -> None:
+        """Show the states in place of those before, and hide what else we have shown."""
+        for layer in self._shown:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        for layer in self._viewer.layers:
+            if as_layers.KEY in layer.metadata:
+                layer.visible = False
+        self._shown = [self._viewer.add_layer(Layer.create(*part)) for part in oxidation_layers(result)]
+        self.told.setText(describe_states(result))
+        self.reading.setVisible(True)
+
+
+def describe_states(result: Volume) -> str:
+    """Means over the particle, their common error, what is masked."""
+    notes = result.notes['oxidation_state']
+    means = ', '.join(f'{name} {value:.2f}' for name, value in notes['mean'].items())
+    parts = [f'Mean over the metal: {means}.']
+    shared = notes.get('error_shared_by_all')
+    if shared:
+        parts.append(f'The choice of the background makes all of it uncertain by ± {shared:.2g} in valence.')
+    parts.append(f'Errors of single voxels: {notes["errors"]}.')
+    parts.append(f'{100 * notes["masked_share"]:.0f} % of the voxels are masked: no metal, or too uncertain.')
+    return ' '.join(parts)
