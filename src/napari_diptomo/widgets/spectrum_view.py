@@ -167,7 +167,7 @@ class SpectrumView(QWidget):
         self.log.setToolTip('Counts on a logarithmic axis.')
         self.log.setChecked(True)
         self.log.toggled.connect(self.plot.set_log)
-        row = QHBoxLayout()
+        self.controls = row = QHBoxLayout()
         for control in (self.tilts, self.draw, self.whole):
             row.addWidget(control)
         row.addStretch(1)
