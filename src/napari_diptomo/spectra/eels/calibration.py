@@ -31,7 +31,7 @@ import numpy as np
 from napari_diptomo.series import CoreLoss, InputError, Observer, SpectralTiltSeries, Watch
 from napari_diptomo.spectra.eels.cleaning import without_spikes
 from napari_diptomo.spectra.eels.first_look import TiltLook, first_look, warnings_of
-from napari_diptomo.spectra.eels.known_edges import Feature, corrected_axis, find_feature
+from napari_diptomo.spectra.eels.known_edges import Feature, corrected_axis, find_features
 from napari_diptomo.spectra.eels.whole_channels import Correction, WholeChannelMoves
 
 #: Plateaus broader than this leave the zero loss's position unknown, eV.
@@ -106,7 +106,8 @@ def calibrate(
         Told of every tilt.
     edges : sequence of (str, float)
         Name and energy (eV) of MAXIMA that are known, in the core loss or the
-        low loss; one puts the offset right, two or more the dispersion too.
+        low loss, the most prominent of each first; one puts the offset right,
+        two or more the dispersion too. The low loss has the zero loss besides.
     move_core_loss : bool
         Whether the core loss was recorded with the low loss (dual EELS) and
         wanders with it; False where it is a scan of its own.
@@ -229,18 +230,20 @@ def _put_right(
     edges: Sequence[tuple[str, float]], energy: np.ndarray, low: np.ndarray, core: CoreLoss | None
 ) -> tuple[tuple[Feature, ...], np.ndarray, CoreLoss | None]:
     """Energy axes on which known features lie where they are known to be."""
-    in_low, in_core = [Feature('zero loss', 0.0, 0.0)], []
+    in_core = [edge for edge in edges if core is not None and core.energy[0] < edge[1] < core.energy[-1]]
+    in_low = [edge for edge in edges if edge not in in_core and energy[0] < edge[1] < energy[-1]]
     for name, known in edges:
-        if core is not None and core.energy[0] < known < core.energy[-1]:
-            total = sum(np.asarray(core.counts[i]).sum(axis=(0, 1), dtype=float) for i in range(len(core.tilts)))
-            in_core.append(find_feature(core.energy, np.asarray(total), name, known))
-        elif energy[0] < known < energy[-1]:
-            in_low.append(find_feature(energy, low, name, known))
-        else:
+        if (name, known) not in (*in_core, *in_low):
             raise InputError(f'{name} at {known:g} eV lies in neither range of the series; leave it out.')
-    if core is not None:
-        core = replace(core, energy=corrected_axis(core.energy, in_core))
-    return (*in_low[1:], *in_core), corrected_axis(energy, in_low) if len(in_low) > 1 else energy, core
+    features = find_features(energy, low, in_low)
+    if features:
+        energy = corrected_axis(energy, (Feature('zero loss', 0.0, 0.0), *features))
+    if core is not None and in_core:
+        tilts = (np.asarray(core.counts[i]).sum(axis=(0, 1), dtype=float) for i in range(len(core.tilts)))
+        core_features = find_features(core.energy, np.sum(list(tilts), axis=0), in_core)
+        core = replace(core, energy=corrected_axis(core.energy, core_features))
+        features += core_features
+    return features, energy, core
 
 
 def _notes(

@@ -8,8 +8,8 @@ compared with b, the mean of those three and four beside it on either side,
 s the scatter of such differences (from their median absolute deviation, so
 that counts need not be electrons). A spike has z > 8, and stands out as
 far from the eight pixels around it: an edge or a peak is in these too. Its
-channels are filled with the straight line between those beside it, rounded
-where counts are whole.
+channels are filled with the spectrum around the pixel, scaled to the channels
+beside the spike, rounded where counts are whole.
 
 *Dark level*: what is there left of the zero loss where no electron can be.
 The tail of the zero loss reaches there, so the mean spectrum of the tilt is
@@ -80,10 +80,9 @@ def without_spikes(counts: np.ndarray, skip: slice = slice(0, 0)) -> tuple[np.nd
             first -= 1
         while last < len(spectrum) - 2 and last - k < 2 and beside[last + 1] > _BESIDE:
             last += 1
-        left, right = spectrum[max(first - 3, 0) : first], spectrum[last + 1 : last + 4]
-        ends = [float(part.mean()) for part in (left, right) if part.size]
-        line = np.interp(np.arange(first, last + 1), (first - 2, last + 2), (ends[0], ends[-1]))
-        spectrum[first : last + 1] = np.rint(line) if whole else line
+        spike = slice(first, last + 1)
+        line = _expected(counts, y, x, spike)
+        spectrum[spike] = np.rint(line) if whole else line
     return filled, len(np.unique(found[:, :2], axis=0))
 
 
@@ -135,6 +134,16 @@ def _standing_out(counts: np.ndarray) -> tuple[np.ndarray, float]:
     # A quarter of the pixels is enough to tell the scatter.
     scatter = max(1.4826 * float(np.median(np.abs(difference[::2, ::2]))), 1.0)
     return np.asarray(difference / scatter), scatter
+
+
+def _expected(counts: np.ndarray, y: int, x: int, spike: slice) -> np.ndarray:
+    """What the channels of a spike would hold: the spectrum around the pixel, as high as the pixel is beside the spike."""
+    around = counts[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].astype(float)
+    # The median leaves out the spike itself, and those of others.
+    shape = np.median(around.reshape(-1, counts.shape[-1]), axis=0)
+    beside = np.r_[max(spike.start - 6, 0) : spike.start, spike.stop : min(spike.stop + 6, counts.shape[-1])]
+    own, others = float(counts[y, x, beside].mean()), float(shape[beside].mean())
+    return shape[spike] * own / others if own > 0 and others > 0 else np.full(len(shape[spike]), max(own, 0.0))
 
 
 def _lone(counts: np.ndarray, standing: np.ndarray, scatter: float) -> np.ndarray:

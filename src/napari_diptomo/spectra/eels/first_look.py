@@ -23,7 +23,7 @@ _ENDS = 1.0, 8.0
 _VACUUM = 0.03, 0.12
 #: The zero loss, in which spikes are not looked for, in FWHM to the left and right of it.
 _AROUND = 4.0
-#: A negative level that takes more than this share of the counts at high losses makes them worthless.
+#: A negative level beyond this share of the counts behind the zero loss makes them worthless.
 _WORTHLESS = 0.5
 
 
@@ -128,7 +128,8 @@ def first_look(
     dark = dark_level(counts, zero.position, zero.fwhm)
     level = level_to_take_off(dark, counts) if remove_dark else 0.0
     total = counts.sum(axis=(0, 1), dtype=float) - level * counts.shape[0] * counts.shape[1]
-    _check_level(level, total / (counts.shape[0] * counts.shape[1]), name)
+    behind = round(float(zero.position.max()) + _ENDS[1] / step)
+    _check_level(level, total[min(behind, len(total) - 1) :] / (counts.shape[0] * counts.shape[1]), name)
     below, everything = _counts_below(counts, level, zero.position, step)
     return TiltLook(
         zero,
@@ -168,10 +169,10 @@ def _minimum(total: np.ndarray, position: float, step: float) -> float:
     return float((first + int(part.argmin()) - position) * step)
 
 
-def _check_level(level: float, mean: np.ndarray, name: str) -> None:
-    last = float(mean[-max(len(mean) // 8, 1) :].mean())
-    if level < 0 and -level > _WORTHLESS * max(last, 1e-9):
+def _check_level(level: float, losses: np.ndarray, name: str) -> None:
+    mean = float(losses.mean())
+    if level < 0 and -level > _WORTHLESS * max(mean, 1e-9):
         raise InputError(
-            f'The dark level {name} is {level:.3g} counts per channel, where the losses have {last:.3g}: too large a dark '
+            f'The dark level {name} is {level:.3g} counts per channel, where the losses have {mean:.3g}: too large a dark '
             'reference was taken off; take the right one off the raw spectra, or leave this tilt out.'
         )

@@ -20,8 +20,10 @@ from scipy.ndimage import gaussian_filter1d
 
 from napari_diptomo.series import InputError
 
-#: A feature is looked for this far from its energy; the background is fitted before that, eV.
-_REACH, _BEFORE = 12.0, 40.0
+#: The first feature is looked for this far from its energy, the others this far from where the first puts them, eV.
+_REACH, _NEXT = 12.0, 4.0
+#: The background is taken this far in front of an edge, relative to its energy, and not from plasmons, eV.
+_BEFORE, _PLASMONS = 0.18, 28.0
 _SMOOTH = 1.0
 _CERTAIN = 5.0
 #: Dispersions that are farther off than this are mistakes.
@@ -37,7 +39,18 @@ class Feature:
     known: float
 
 
-def find_feature(energy: np.ndarray, spectrum: np.ndarray, name: str, known: float) -> Feature:
+def find_features(energy: np.ndarray, spectrum: np.ndarray, edges: Sequence[tuple[str, float]]) -> tuple[Feature, ...]:
+    """The maxima near known energies, the most prominent one first in ``edges``; see `find_feature`."""
+    found: list[Feature] = []
+    for name, known in edges:
+        offset, reach = (found[0].found - found[0].known, _NEXT) if found else (0.0, _REACH)
+        found.append(find_feature(energy, spectrum, name, known, offset, reach))
+    return tuple(found)
+
+
+def find_feature(
+    energy: np.ndarray, spectrum: np.ndarray, name: str, known: float, offset: float = 0.0, reach: float = _REACH
+) -> Feature:
     """The maximum near a known energy.
 
     Parameters
@@ -48,6 +61,8 @@ def find_feature(energy: np.ndarray, spectrum: np.ndarray, name: str, known: flo
         E.g. ``'Fe-L3'``.
     known : float
         Energy of the maximum, eV.
+    offset, reach : float
+        It is looked for within ``reach`` of ``known + offset``, eV.
 
     Raises
     ------
@@ -57,12 +72,12 @@ def find_feature(energy: np.ndarray, spectrum: np.ndarray, name: str, known: flo
     step = float(energy[1] - energy[0])
     net = _net(energy, spectrum, known)
     smooth = gaussian_filter1d(net, max(_SMOOTH / step, 0.6))
-    near = np.flatnonzero(np.abs(energy - known) <= _REACH)
+    near = np.flatnonzero(np.abs(energy - known - offset) <= reach)
     noise = np.sqrt(np.maximum(spectrum[near], 1).mean() / max(_SMOOTH / step * 3.5, 1))
     top = int(near[smooth[near].argmax()]) if near.size else 0
     if near.size < 5 or top in (near[0], near[-1]) or smooth[top] < _CERTAIN * noise:
         raise InputError(
-            f'{name} is not seen within {_REACH:g} eV of {known:g} eV, so the energies cannot be put right by it; leave it '
+            f'{name} is not seen within {reach:g} eV of {known + offset:.4g} eV, so the energies cannot be put right by it; leave it '
             'out, or give the energy at which the spectra have its maximum.'
         )
     left, middle, right = smooth[top - 1 : top + 2]
@@ -96,9 +111,10 @@ def corrected_axis(energy: np.ndarray, features: Sequence[Feature]) -> np.ndarra
 
 def _net(energy: np.ndarray, spectrum: np.ndarray, known: float) -> np.ndarray:
     """The spectrum without a power law through what lies before the feature, where there is enough of that."""
-    before = (energy < known - _REACH) & (energy > max(known - _REACH - _BEFORE, 2.0)) & (spectrum > 0)
+    start = max(known - _REACH - _BEFORE * known, _PLASMONS)
+    before = (energy < known - _REACH) & (energy > start) & (spectrum > 0)
     if before.sum() < 8:
-        return spectrum - float(np.median(spectrum))
+        return spectrum
     slope, height = np.polyfit(np.log(energy[before]), np.log(spectrum[before]), 1)
-    positive = np.maximum(energy, 1e-3)
-    return spectrum - np.where(energy > 1, np.exp(height + slope * np.log(np.maximum(positive, 1.0))), 0.0)
+    net: np.ndarray = spectrum - np.exp(height + slope * np.log(np.maximum(energy, start)))
+    return net

@@ -99,7 +99,7 @@ def find_zero_loss(counts: np.ndarray, energy: np.ndarray, name: str) -> ZeroLos
             'loss that holds it, or correct its energy calibration.'
         )
     saturated, plateau = _saturation(spectra, start, bright, fwhm)
-    position, error = _refined(spectra, start.astype(float), bright, fwhm)
+    position, error, fwhm = _refined(spectra, start, bright, fwhm)
     shape = counts.shape[:2]
     settled = settle(position.reshape(shape), error.reshape(shape))
     return ZeroLoss(settled, error.reshape(shape), fwhm, saturated.reshape(shape), plateau)
@@ -140,14 +140,16 @@ def _rough(spectra: np.ndarray, energy: np.ndarray, name: str) -> tuple[np.ndarr
     part = part[:, first : middle + reach + 1]
     height = part.max(axis=1)
     peak = np.where(height >= _FEWEST, part.argmax(axis=1) + first, middle) + near[0]
-    if np.median(peak) < 2 or np.median(peak) > len(energy) - 3:
+    if np.percentile(peak, 2) < 4 or np.percentile(peak, 98) > len(energy) - 5:
         raise InputError(f'The zero loss {name} lies at the end of the range; choose a low loss that holds all of it.')
     return peak, height
 
 
 def _width(spectra: np.ndarray, peak: np.ndarray, share: float) -> float:
     """Channels between the flanks of the mean peak at a share of its height."""
-    reach = int(min(peak.min(), spectra.shape[1] - 1 - peak.max(), 40))
+    reach = int(min(np.percentile(peak, 2), spectra.shape[1] - 1 - np.percentile(peak, 98), 40))
+    inside = (peak >= reach) & (peak < spectra.shape[1] - reach)
+    peak, spectra = peak[inside], spectra[inside]
     around = peak[:, None] + np.arange(-reach, reach + 1)
     mean = np.take_along_axis(spectra, around, axis=1).mean(axis=0, dtype=float)
     mean = mean - min(float(np.median(mean[: max(reach // 4, 1)])), 0.0)
@@ -180,10 +182,12 @@ def _saturation(spectra: np.ndarray, peak: np.ndarray, bright: np.ndarray, fwhm:
     return np.zeros(len(spectra), bool), 0.0
 
 
-def _refined(spectra: np.ndarray, start: np.ndarray, bright: np.ndarray, fwhm: float) -> tuple[np.ndarray, np.ndarray]:
-    """Position and its error of every pixel, channels."""
+def _refined(
+    spectra: np.ndarray, start: np.ndarray, bright: np.ndarray, fwhm: float
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Position and its error of every pixel, and the FWHM of the peak they share, channels."""
     reach = int(np.ceil(_WINDOW * fwhm)) + 1
-    whole = np.clip(start.astype(np.intp), reach, spectra.shape[1] - 1 - reach)
+    whole = np.clip(start, reach, spectra.shape[1] - 1 - reach)
     channels = whole[:, None] + np.arange(-reach, reach + 1)
     counts = np.maximum(np.take_along_axis(spectra, channels, axis=1).astype(float), 0)
     height = np.maximum(counts.sum(axis=1), 1.0)
@@ -206,9 +210,11 @@ def _refined(spectra: np.ndarray, start: np.ndarray, bright: np.ndarray, fwhm: f
             position = position + np.clip((level * pull - mixed * push) / determinant, -0.5, 0.5)
             height = np.maximum(height + (curvature * push - mixed * pull) / determinant, 1.0)
             error = np.sqrt(level / determinant)
-        position = position + _middle(peak, reach)
+        left, right = _flanks(peak, reach, 0.7)
+        position = position + (left + right) / 2
     known = bright & (np.abs(position - whole) < reach) & (counts.sum(axis=1) >= _FEWEST)
-    return position, np.where(known, error, np.inf)
+    left, right = _flanks(peak, reach, 0.5)
+    return position, np.where(known, error, np.inf), right - left
 
 
 def _template(offset: np.ndarray, values: np.ndarray, weights: np.ndarray, reach: int) -> BSpline:
@@ -216,7 +222,7 @@ def _template(offset: np.ndarray, values: np.ndarray, weights: np.ndarray, reach
     fine = _KNOTS / 4
     edges = np.arange(-reach - 1.5, reach + 1.5 + fine / 2, fine)
     place = np.clip(np.searchsorted(edges, offset.ravel()) - 1, 0, len(edges) - 2)
-    each = np.broadcast_to(weights[:, None], offset.shape).ravel()
+    each = np.where(np.abs(offset) < reach + 1.5, weights[:, None], 0.0).ravel()
     total = np.bincount(place, each, len(edges) - 1)
     mean = np.bincount(place, each * values.ravel(), len(edges) - 1) / np.maximum(total, 1e-300)
     where = np.bincount(place, each * offset.ravel(), len(edges) - 1) / np.maximum(total, 1e-300)
@@ -231,15 +237,19 @@ def _template(offset: np.ndarray, values: np.ndarray, weights: np.ndarray, reach
     return BSpline(knots, np.linalg.solve(normal, basis.T @ (certain * mean[filled])), 3)
 
 
-def _middle(peak: BSpline, reach: int) -> float:
-    """Between the flanks at 70 % of the height: counts tell it better than the flat top, tails do not reach it."""
+def _flanks(peak: BSpline, reach: int, share: float) -> tuple[float, float]:
+    """Where a peak has a share of its height, left and right.
+
+    The middle of the flanks at 70 % is what positions mean: counts tell it better than the flat top, and tails do not
+    reach it.
+    """
     fine = np.linspace(-reach, reach, 200 * reach + 1)
     values = peak(fine)
     top = int(values.argmax())
-    low = values < 0.7 * values[top]
+    low = values < share * values[top]
     left = fine[:top][low[:top]].max(initial=-reach)
     right = fine[top:][low[top:]].min(initial=reach)
-    return float(left + right) / 2
+    return float(left), float(right)
 
 
 def _neighbours(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
