@@ -1,0 +1,90 @@
+"""The page of `eels_fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_TOP = """# Fe-M2,3: the fit
+
+Written by `make bench ONLY=eels_fit`; do not edit by hand.
+"""
+_QUALITY = """
+## The FeO fraction: bias, scatter, error
+
+Simulated nanocube of FeO and Fe3O4 (32^3 voxels, three tilts, three seeds: each has other shapes of the edges), 2 000 edge
+counts in the mean iron pixel, read-out noise of one count, zero loss wandering by +-0.3 eV. The spectra are calibrated as in
+a real series; the standards are the simulator's own, so that this table judges the fit alone. Amounts are fitted with
+five families of backgrounds; the one with the least chi-square in the sum of a tilt gives the amounts, the others the
+systematic error.
+
+- Bias: of the FeO fraction pooled over the iron pixels of a tilt (mean over tilts and seeds, largest in brackets), and of the
+  mean of the pixels' own fractions. The latter are cut to 0..1, and many pixels at the rim are pure FeO, which noise
+  can only move down: that bias belongs to the fraction of a single noisy pixel, not to the maps.
+- Scatter: standard deviation in pixels with at least 1 000 edge counts over the Cramer-Rao bound with two unknowns of the
+  true background's law, to first order. In brackets what the fit tells.
+- Covered: share of the iron pixels whose true fraction lies within the interval of 68, 90, 95 % by the statistical and the
+  systematic error; in brackets 90 % by the statistical alone.
+
+| true background | edge/background | amounts | bias pooled (largest) | bias of pixels | scatter / bound (told) | covered 68, 90, 95 % | families that gave the amounts |
+|---|---|---|---|---|---|---|---|
+"""
+
+
+def text(results: Mapping[str, Any]) -> str:
+    """The page with the sections there are."""
+    parts = [_TOP]
+    if 'quality' in results:
+        parts.append(_QUALITY + ''.join(_row(row) for row in results['quality']))
+    if 'speed' in results:
+        parts.append(_speed(results['speed']))
+    if 'manganese' in results:
+        parts.append(_manganese(results['manganese']))
+    return ''.join(parts)
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    families = ', '.join(f'{name} {count}' for name, count in row['families'].items())
+    covered = ', '.join(f'{100 * value:.0f}' for value in row['covered'])
+    return (
+        f'| {row["truth"]} | {row["ratio"]:g} | {"of any sign" if row["negative"] else "not negative"} '
+        f'| {row["bias_pooled"]:+.3f} ({row["worst_pooled"]:.3f}) | {row["bias"]:+.3f} '
+        f'| {row["std_over_bound"]:.2f} ({row["told_over_bound"]:.2f}) '
+        f'| {covered} ({100 * row["covered_statistical"][1]:.0f}) | {families} |\n'
+    )
+
+
+def _speed(found: Mapping[str, Any]) -> str:
+    theirs = found['HyperSpy']['seconds']
+    rows = ''.join(
+        f'| {name if name != "HyperSpy" else "HyperSpy, `multifit(optimizer=" + chr(39) + "lstsq" + chr(39) + ")`"} '
+        f'| {one["seconds"]:.2f} | {one["seconds"] / theirs:.2f} | {one["error"]:.1f} |\n'
+        for name, one in found.items()
+        if isinstance(one, Mapping)
+    )
+    return f"""
+## Speed
+
+{found['spectra']} spectra of {found['channels']} channels, {found['components']} components (four edges and a background of
+two), in one run. Ours is weighted, gives the covariance and finds the background first; HyperSpy's is the unweighted linear
+fit of the same columns.
+
+| method | seconds | relative to HyperSpy | error (counts, r.m.s.) |
+|---|---|---|---|
+{rows}"""
+
+
+def _manganese(found: Mapping[str, Any]) -> str:
+    rows = ''.join(
+        f'| {family} | {value:+.2f} | {found["chi2"][family]:.2f} |\n' for family, value in found['values'].items()
+    )
+    return f"""
+## A measured edge
+
+Mn-M2,3 in a measured low loss (eXSpy's example, t/lambda 0.45): edge over background in 47-62 eV, the background fitted to
+36-46 eV alone and drawn through. No standard is assumed. What is told is
+{found['values'][found['best']]:+.2f} +- {found['error']:.2f} ({found['best']}).
+
+| background | edge / background | chi-square |
+|---|---|---|
+{rows}"""
