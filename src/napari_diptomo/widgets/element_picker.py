@@ -131,5 +131,5 @@ class ElementPicker(QWidget):
 def _style(hue: str | None, stray: bool) -> str:
     # The element's own colour, as in the plot and the layers, on which black is readable.
     fill = f'background-color: {hue}; color: black;' if hue else ''
-    frame = f'border: 1px dashed {plot_colours().warning};' if stray else ''
+    frame = f'border: 2px dashed {plot_colours().warning};' if stray else ''
     return f'QPushButton {{ {fill} {frame} }}' if fill or frame else ''

@@ -15,7 +15,9 @@ from napari_diptomo.series import DiptomoError, InputError, MapSeries
 from napari_diptomo.widgets.page import words
 from napari_diptomo.widgets.plots import ThemedPlot
 
-_HEIGHT = 120
+_HEIGHT = 130
+#: Gains that are seen in any case: what is noise shall not look like shadow.
+_SHOWN = (0.8, 1.2)
 _OBJECTS = {'isolated object': 'isolated', 'slab beyond the images': 'slab'}
 
 
@@ -133,6 +135,7 @@ class GainView(QWidget):
 
     def _write(self, gains: Sequence[float] | np.ndarray) -> None:
         self.line.setText(', '.join(f'{gain:.3f}' for gain in gains))
+        self.line.setCursorPosition(0)
         self._draw()
 
     def _draw(self) -> None:
@@ -145,6 +148,8 @@ class GainView(QWidget):
         self.apply.setEnabled(not problem)
         self.plot.setVisible(bool(gains))
         self._curve.setData(self._maps.angles if gains and self._maps is not None else [], gains)
+        low, high = min(_SHOWN[0], *gains, 1.0), max(_SHOWN[1], *gains, 1.0)
+        self.plot.plots[0].setYRange(low, high, padding=0.05)
 
     def _measure(self) -> None:
         from napari_diptomo.spectra import measure_gain

@@ -106,7 +106,7 @@ class PeriodicTable(QFrame):
         y = place.y()
         if y + self.height() > screen.bottom():
             y = max(screen.top(), widget.mapToGlobal(QPoint(0, 0)).y() - self.height() - 2)
-        self.move(x, y)
+        self.move(x, max(y, screen.top()))
         self.show()
 
     def _cell(self, symbol: str) -> QPushButton:
@@ -132,7 +132,7 @@ class PeriodicTable(QFrame):
 
 def _style(hue: str | None, suggested: bool, stray: bool) -> str:
     colours = plot_colours()
-    frame = f'1px dashed {colours.warning}' if stray else f'1px solid {colours.text}' if suggested else 'none'
+    frame = f'2px dashed {colours.warning}' if stray else f'1px solid {colours.text}' if suggested else 'none'
     if hue is not None:
         fill, text = hue, 'black'
     else:
