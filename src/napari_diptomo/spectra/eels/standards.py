@@ -1,0 +1,255 @@
+"""Standards of FeO and Fe3O4 at Fe-M2,3, from the data themselves.
+
+The core loss of one tilt or more tells how much of each oxide is in every pixel
+(`core_loss`); the low loss of the same pixels is regressed on that
+(`regression`). No pixel need be pure. Standards are named by the energy of L3,
+never by order. They can be stored and used on other series.
+
+*Uncertainty*, per channel: counting in the low loss; the spread between the
+background families that explain it about as well; and FeO that may be left in,
+or missing from, Fe3O4.
+
+By the way of *stoichiometric* they assume the magnetite to be stoichiometric;
+the notes say so where that was the way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
+from napari_diptomo.spectra.eels.core_loss import Method, PhaseAmounts, core_loss_amounts
+from napari_diptomo.spectra.eels.plural import SingleLoss
+from napari_diptomo.spectra.eels.regression import (
+    Groups,
+    Regression,
+    all_families,
+    pooled,
+    statistical_deviation,
+)
+from napari_diptomo.spectra.eels.white_lines import IRON, DeepEdge
+
+#: Of Fe-M2,3, eV: first counts of the edge, where they are counted, where the low loss is looked at.
+ONSET, COUNTED, LOOKED_AT = 48.0, (47.0, 62.0), (34.0, 95.0)
+#: What must be recorded in front of the edge and behind it, eV.
+_BEFORE, _BEHIND = 8.0, 14.0
+#: Families whose score is within this factor of the best are as good.
+_AS_GOOD = 1.25
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Standards:
+    """Spectra of pure phases at the shallow edge.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Phases, the reduced one first.
+    energy : ndarray (energy,)
+        eV, evenly spaced.
+    shapes : ndarray (energy, phase)
+        One count in 47-62 eV each.
+    uncertainty : ndarray (energy, phase)
+        Standard deviation of ``shapes``.
+    per_iron : ndarray (phase,)
+        Counts in 47-62 eV per iron atom, relative to the first phase, as measured; it takes the
+        sum rule for L3 and depends on the background far more than ``shapes``.
+    thickness : float
+        t/lambda that is in the shapes; 0 where plural scattering was not looked at.
+    source : str
+        How they were found, in words.
+    pure : dict of str to ndarray (core tilt, y, x), bool
+        Pixels of one phase alone; empty masks where there are none.
+    tilts : tuple of int
+        Tilts of the series that the masks belong to.
+    notes : dict
+        Numbers and sentences (JSON-ready).
+    phases : PhaseAmounts, optional
+        What the core loss told; not stored.
+    """
+
+    names: tuple[str, ...]
+    energy: np.ndarray
+    shapes: np.ndarray
+    uncertainty: np.ndarray
+    per_iron: np.ndarray
+    thickness: float = 0.0
+    source: str = ''
+    pure: dict[str, np.ndarray] = field(default_factory=dict)
+    tilts: tuple[int, ...] = ()
+    notes: dict[str, Any] = field(default_factory=dict)
+    phases: PhaseAmounts | None = None
+
+    def on(self, energy: np.ndarray) -> np.ndarray:
+        """Shapes on another axis, (energy, phase): counts per channel of that axis.
+
+        Raises
+        ------
+        InputError
+            The axis does not overlap with the edge.
+        """
+        if energy[0] > COUNTED[0] or energy[-1] < COUNTED[1]:
+            raise InputError(
+                f'The standards belong to {COUNTED[0]:g}-{COUNTED[1]:g} eV, which {energy[0]:.0f}-{energy[-1]:.0f} eV do '
+                'not hold; take the low loss.'
+            )
+        ratio = float((energy[1] - energy[0]) / (self.energy[1] - self.energy[0]))
+        drawn = [np.interp(energy, self.energy, shape, left=0.0) for shape in self.shapes.T]
+        return ratio * np.stack(drawn, axis=1)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write as ``.npz``; returns the path."""
+        path = Path(path).with_suffix('.npz')
+        told = {
+            'format': _FORMAT, 'names': self.names, 'thickness': self.thickness, 'source': self.source,
+            'tilts': self.tilts, 'notes': self.notes,
+        }  # fmt: skip
+        masks = {f'pure_{i}': self.pure[name] for i, name in enumerate(self.names) if name in self.pure}
+        with open(path, 'wb') as file:
+            np.savez_compressed(
+                file, allow_pickle=False, energy=self.energy, shapes=self.shapes, uncertainty=self.uncertainty,
+                per_iron=self.per_iron, told=np.array(json.dumps(told)), **masks,
+            )  # fmt: skip
+        return path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Standards:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            No such file, or another kind of file.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                told = json.loads(str(file['told']))
+                names = tuple(told['names'])
+                pure = {name: file[f'pure_{i}'] for i, name in enumerate(names) if f'pure_{i}' in file}
+                arrays = {name: file[name] for name in ('energy', 'shapes', 'uncertainty', 'per_iron')}
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise InputError(
+                f'{path} holds no standards of this program; choose the .npz that they were saved to.'
+            ) from error
+        return cls(
+            names, **arrays, thickness=float(told['thickness']), source=told['source'], pure=pure,
+            tilts=tuple(told['tilts']), notes=told['notes'],
+        )  # fmt: skip
+
+
+def find_standards(
+    series: SpectralTiltSeries | Any,
+    *,
+    method: Method = 'auto',
+    references: Mapping[str, np.ndarray] | None = None,
+    pure: Mapping[str, np.ndarray] | None = None,
+    edge: DeepEdge = IRON,
+    seed: int = 0,
+    observer: Observer | None = None,
+) -> Standards:
+    """Standards at M2,3 from a series with a core loss.
+
+    Parameters
+    ----------
+    series : SpectralTiltSeries or CalibratedSeries
+        Calibrated ones know thickness and plural scattering.
+    method, references, pure, edge, seed
+        See `core_loss.core_loss_amounts`.
+    observer : Observer, optional
+        Told of the steps.
+
+    Raises
+    ------
+    InputError
+        No core loss or no L2,3 in it, one phase only, M2,3 not in the low loss or at its end.
+    """
+    calibrated, series = series, getattr(series, 'series', series)
+    energy = series.energy
+    used = _window(energy)
+    phases = core_loss_amounts(
+        calibrated, method=method, references=references, pure=pure, edge=edge, seed=seed, observer=observer
+    )
+    watch = Watch(observer, 'Standards: low loss', 2)
+    tilts = phases.tilts
+    counts = [np.asarray(series.counts[tilt]) for tilt in tilts]
+    thickness = getattr(calibrated, 't_over_lambda', None)
+    thickness = None if thickness is None else np.asarray(thickness)[list(tilts)]
+    groups = pooled([image[..., used] for image in counts], phases, thickness)
+    single, reference = _plural(energy, counts, phases, groups, thickness)
+    watch.step(1, message='pixels pooled')
+    how = {'read_noise': getattr(calibrated, 'read_noise', 0.0), 'single': single, 'reference': reference}
+    found = all_families(groups, energy[used], ONSET, **how)
+    watch.step(2, message='regression on every background')
+    return _standards(found, groups, energy[used], phases, how, seed)
+
+
+def _window(energy: np.ndarray) -> np.ndarray:
+    if energy[0] > ONSET - _BEFORE or energy[-1] < ONSET:
+        raise InputError(
+            f'Fe-M2,3 needs a low loss from {ONSET - _BEFORE:.0f} to {ONSET + 2 * _BEHIND:.0f} eV and this one has '
+            f'{energy[0]:.0f}-{energy[-1]:.0f} eV; record it so, or check the energies.'
+        )
+    if energy[-1] < ONSET + _BEHIND:
+        raise InputError(
+            f'Fe-M2,3 lies at the end of the low loss, which ends at {energy[-1]:.0f} eV; record it to '
+            f'{ONSET + 2 * _BEHIND:.0f} eV or so, or give stored standards.'
+        )
+    used: np.ndarray = (energy >= LOOKED_AT[0]) & (energy <= LOOKED_AT[1] + 0.5)
+    return used
+
+
+def _plural(
+    energy: np.ndarray, counts: Sequence[np.ndarray], phases: PhaseAmounts, groups: Groups, thickness: np.ndarray | None
+) -> tuple[SingleLoss | None, float]:
+    """Single loss of the pixels of usual thickness, and this thickness; None where it is not known."""
+    if thickness is None or groups.thickness is None:
+        return None, 0.0
+    weight = groups.amounts.sum(axis=1) * groups.pixels
+    reference = float((weight * groups.thickness).sum() / weight.sum())
+    usual = phases.iron & (np.abs(thickness - reference) < 0.35 * reference)
+    total = sum(image[mask].sum(axis=0, dtype=float) for image, mask in zip(counts, usual, strict=True))
+    return SingleLoss.of(energy, np.asarray(total), ONSET - 5), reference
+
+
+def _standards(
+    found: list[Regression],
+    groups: Groups,
+    energy: np.ndarray,
+    phases: PhaseAmounts,
+    how: dict[str, Any],
+    seed: int,
+) -> Standards:
+    """The best regression, with what the others and the core loss leave open as uncertainty."""
+    best = found[0]
+    inside = (energy >= COUNTED[0]) & (energy < COUNTED[1])
+    norm = best.shapes[inside].sum(axis=0)
+    if not (norm > 0).all():
+        raise InputError(
+            'The low loss shows no edge at 54 eV where the core loss finds iron; check that both are of the same pixels.'
+        )
+    shapes = best.shapes / norm
+    counting = statistical_deviation(groups, best, energy, ONSET, seed=seed, **how) / norm
+    as_good = [one for one in found if one.score < _AS_GOOD * best.score]
+    others = np.stack([one.shapes / np.maximum(one.shapes[inside].sum(axis=0), 1e-300) for one in as_good])
+    spread = np.sqrt(((others - shapes) ** 2).mean(axis=0))
+    impure = np.stack([np.zeros(len(energy)), phases.share_error * np.abs(shapes[:, 1] - shapes[:, 0])], axis=1)
+    notes = {
+        **phases.notes,
+        'method': phases.method,
+        'background': best.family,
+        'chi2': {one.family: round(one.chi2, 3) for one in found},
+        'as_good': [one.family for one in as_good],
+    }
+    source = f'regression of the low loss on {phases.names[0]} and {phases.names[1]} of the core loss ({phases.method})'
+    return Standards(
+        phases.names, energy, shapes, np.sqrt(counting**2 + spread**2 + impure**2), norm / norm[0], how['reference'],
+        source, phases.pure, phases.tilts, notes, phases,
+    )  # fmt: skip
