@@ -50,7 +50,8 @@ class Page(QWidget):
         self.session = context.session
         self.body = QVBoxLayout(self)
         self.body.setContentsMargins(8, 4, 8, 4)
-        self.body.addWidget(words(self.explanation))
+        self.lead = words(self.explanation)
+        self.body.addWidget(self.lead)
 
     def closed(self) -> str:
         """Why the page cannot be entered yet, one sentence; empty when it can."""

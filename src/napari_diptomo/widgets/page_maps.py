@@ -10,11 +10,13 @@ from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 from napari_diptomo.series import InputError, MapSeries
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.asker import Asker
+from napari_diptomo.widgets.eels_work import MadeOxides
 from napari_diptomo.widgets.element_picker import ElementPicker
 from napari_diptomo.widgets.form import StepForm
 from napari_diptomo.widgets.gain_view import GainView
 from napari_diptomo.widgets.looking import confusing, doubts_of, likely, lines_in_range, marks_of, totalling
-from napari_diptomo.widgets.page import Context, Page, heading, words
+from napari_diptomo.widgets.page import Context, Page, Part, heading, words
+from napari_diptomo.widgets.page_eels import EELSMaps
 from napari_diptomo.widgets.spectrum_view import SpectrumView
 from napari_diptomo.widgets.thread_job import ThreadJob
 from napari_diptomo.widgets.totals_view import TotalsView
@@ -27,7 +29,10 @@ _ENOUGH_TILTS = 3
 
 
 class MapsPage(Page):
-    """Elements, spectra with their lines and fit, totals over the tilts, the parameters of the maps."""
+    """Elements, spectra with their lines and fit, totals over the tilts, the parameters of the maps.
+
+    A series of energy losses has a part of its own, `EELSMaps`, in place of all that.
+    """
 
     title = 'Maps'
     action = '&Make maps'
@@ -35,6 +40,12 @@ class MapsPage(Page):
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(context, parent)
+        self.eels = EELSMaps(context)
+        self.eels.changed.connect(self.changed)
+        self.edx = Part()
+        self.edx.body.addWidget(self.lead)
+        self.body.addWidget(self.edx)
+        self.body.addWidget(self.eels)
         self.form: StepForm | None = None
         self._series: Any = None
         self._hint = ''
@@ -52,14 +63,14 @@ class MapsPage(Page):
         self._totals = Asker(self)
         self._totals.answered.connect(self._tell_totals)
         self._maps: MapSeries | None = None
-        self.body.addWidget(heading('Elements'))
-        self.body.addWidget(self.picker)
-        self.body.addWidget(self.hint)
-        self.body.addWidget(self.warning)
-        self.body.addWidget(heading('Spectrum'))
-        self.body.addWidget(self.view)
+        self.edx.body.addWidget(heading('Elements'))
+        self.edx.body.addWidget(self.picker)
+        self.edx.body.addWidget(self.hint)
+        self.edx.body.addWidget(self.warning)
+        self.edx.body.addWidget(heading('Spectrum'))
+        self.edx.body.addWidget(self.view)
         self._place = QVBoxLayout()
-        self.body.addLayout(self._place)
+        self.edx.body.addLayout(self._place)
         self._add_outcome()
         self.body.addStretch(1)
         self.session.changed.connect(self._session_changed)
@@ -72,10 +83,13 @@ class MapsPage(Page):
     def obstacle(self) -> str:
         if self.session.series is None:
             return 'These are ready maps: go on to Align.' if self.session.maps is not None else self.closed()
+        if self.eels.wanted:
+            return self.eels.obstacle()
         return '' if self.picker.elements() else 'Choose at least one element.'
 
     def enter(self) -> None:
-        if self.form is not None:
+        self.eels.enter()
+        if self.form is not None or self.eels.wanted:
             return
         from napari_diptomo.spectra import EDXMaps
 
@@ -86,13 +100,18 @@ class MapsPage(Page):
 
     def job(self) -> tuple[ThreadJob, str]:
         self.enter()
+        if self.eels.wanted:
+            return self.eels.job()
         if self.session.series is None:
             raise InputError('There are no spectra; open a tilt series of spectrum images.')
         step = self.form.value().model_copy(update={'elements': self.picker.elements(), 'lines': ()})
         self.context.last_used.remember(step)
         return ThreadJob(work.running(step, self.session.series)), 'Maps'
 
-    def done(self, maps: MapSeries) -> None:
+    def done(self, maps: MapSeries | MadeOxides) -> None:
+        if isinstance(maps, MadeOxides):
+            self.eels.done(maps)
+            return
         self.session.set_result(maps)
         self.context.maps_view.show_maps(maps)
         # Counts of windows say nothing of an element until they are unmixed.
@@ -105,6 +124,7 @@ class MapsPage(Page):
         self._show_totals(maps)
 
     def cleanup(self) -> None:
+        self.eels.cleanup()
         self._overlaps.cleanup()
         self._totals.cleanup()
         self.gain.cleanup()
@@ -119,12 +139,10 @@ class MapsPage(Page):
         )
         self.deviations.toggled.connect(self._show_deviations)
         self.deviations.setVisible(False)
-        self.outcome_widget = QWidget()
-        column = QVBoxLayout(self.outcome_widget)
-        column.setContentsMargins(0, 0, 0, 0)
+        self._outcome = Part()
         for part in (self.made, self.totals, self.gain, self.deviations):
-            column.addWidget(part)
-        self.body.addWidget(self.outcome_widget)
+            self._outcome.body.addWidget(part)
+        self.edx.body.addWidget(self._outcome)
 
     def _show_totals(self, maps: MapSeries) -> None:
         from napari_diptomo.spectra.totals import check_totals
@@ -158,7 +176,11 @@ class MapsPage(Page):
         self.warning.setVisible(bool(sentences))
 
     def _session_changed(self) -> None:
-        series = self.session.series
+        losses = self.eels.wanted
+        self.edx.setVisible(not losses)
+        self.eels.setVisible(losses)
+        self.outcome_widget = self.eels.outcome_widget if losses else self._outcome
+        series = None if losses else self.session.series
         if series is self._series:
             return
         self._series = series

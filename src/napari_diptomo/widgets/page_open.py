@@ -110,7 +110,7 @@ class OpenPage(Page):
             ('Add &files…', 'Choose the files of a tilt series, one per tilt, or one stack.', self._choose_files),
             ('Add f&older…', 'Choose the folder that holds the tilt series.', self._choose_folder),
             ('Clear', 'Forget the files listed below.', self.clear),
-            ('Load sam&ple', 'Simulate a Ge-Sb-Te lamella with counted EDX spectra.', self._load_sample),
+            ('Load sam&ple', 'Simulate a Ge-Sb-Te lamella with counted EDX spectra. Others, also of EELS: File > Open Sample.', self._load_sample),
         ):
             button = QPushButton(text)
             button.setToolTip(tip)

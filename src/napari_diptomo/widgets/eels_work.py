@@ -1,0 +1,122 @@
+"""What the EELS page runs in the background, as functions of an observer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries
+from napari_diptomo.widgets.looking import Place
+
+if TYPE_CHECKING:
+    from napari_diptomo.assess.oxidation import FractionMaps
+    from napari_diptomo.spectra.eels.oxidation import EELSOxidationMaps
+    from napari_diptomo.spectra.eels.standards import Standards
+
+
+@dataclass(frozen=True, eq=False)
+class MadeOxides:
+    """Maps of oxides with the oxidation states that follow from them.
+
+    Attributes
+    ----------
+    maps : MapSeries
+        Atoms or edge counts of each oxide.
+    states : FractionMaps, optional
+        None where they cannot be told.
+    why : str
+        Why not, one sentence.
+    """
+
+    maps: MapSeries
+    states: FractionMaps | None
+    why: str = ''
+
+
+def mapping_oxides(step: EELSOxidationMaps, series: SpectralTiltSeries) -> Callable[[Observer], MadeOxides]:
+    """Run the step, then look at the oxidation state of every pixel."""
+
+    def map_oxides(observer: Observer) -> MadeOxides:
+        from napari_diptomo.assess.oxidation import fraction_maps
+
+        maps = step.run(series, observer)
+        try:
+            return MadeOxides(maps, fraction_maps(maps))
+        except InputError as error:
+            return MadeOxides(maps, None, str(error))
+
+    return map_oxides
+
+
+def asking_window(step: EELSOxidationMaps, series: SpectralTiltSeries) -> Callable[[Observer], tuple[float, float]]:
+    """What the step would fit of the low loss, eV."""
+
+    def ask_window(observer: Observer) -> tuple[float, float]:
+        from napari_diptomo.spectra.eels.oxidation_plan import fit_window
+
+        return fit_window(step, series.energy)
+
+    return ask_window
+
+
+def explaining_edge(series: SpectralTiltSeries, step: EELSOxidationMaps, place: Place) -> Callable[[Observer], Any]:
+    """The fit of the shallow edge in the spectrum of a place."""
+
+    def explain_edge(observer: Observer) -> Any:
+        from napari_diptomo.spectra.eels.explain import explain_eels
+
+        return explain_eels(series, step, tilt=place.tilt, region=place.region, observer=observer)
+
+    return explain_edge
+
+
+def summing_core_loss(series: SpectralTiltSeries, place: Place) -> Callable[[Observer], np.ndarray]:
+    """The sum (energy,) of the core loss of a place."""
+
+    def sum_core_loss(observer: Observer) -> np.ndarray:
+        core = series.core_loss
+        if core is None:
+            raise InputError('This series has no core loss; give its files on the page Open.')
+        if place.tilt is not None and place.tilt not in core.tilts:
+            recorded = ', '.join(f'{series.angles[tilt]:g}°' for tilt in core.tilts)
+            raise InputError(
+                f'There is no core loss at {series.angles[place.tilt]:g}°, only at {recorded}; move the slider there or '
+                'look at all tilts.'
+            )
+        if place.region is not None and not place.region.any():
+            raise InputError('The region holds no pixel of the image; draw it on the image or remove it.')
+        total = np.zeros(len(core.energy))
+        for index, tilt in enumerate(core.tilts):
+            if place.tilt in (None, tilt):
+                counts = np.asarray(core.counts[index])
+                total += (counts if place.region is None else counts[place.region]).reshape(-1, total.size).sum(0)
+        return total
+
+    return sum_core_loss
+
+
+def saving_standards(standards: Standards, path: str) -> Callable[[Observer], tuple[str, bool]]:
+    """Write standards; gives back the file, and that it is not to be taken."""
+
+    def save_standards(observer: Observer) -> tuple[str, bool]:
+        return str(standards.save(path)), False
+
+    return save_standards
+
+
+def drawing_standards(
+    series: SpectralTiltSeries, step: EELSOxidationMaps, masks: dict[str, np.ndarray], path: str
+) -> Callable[[Observer], tuple[str, bool]]:
+    """Make standards with these pixels as pure, write them; gives back the file, which is to be taken."""
+
+    def draw_standards(observer: Observer) -> tuple[str, bool]:
+        from napari_diptomo.spectra.eels.calibration import calibrate
+        from napari_diptomo.spectra.eels.standards import find_standards
+
+        standards = find_standards(calibrate(series, observer), pure=masks, observer=observer)
+        return str(standards.save(path)), True
+
+    return draw_standards

@@ -1,0 +1,197 @@
+"""The Maps page of an EELS series: spectra with the fit of the edge, standards, maps of the oxides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_diptomo.series import DiptomoError, InputError, SpectralTiltSeries
+from napari_diptomo.widgets.asker import Asker
+from napari_diptomo.widgets.eels_view import EELSView
+from napari_diptomo.widgets.eels_work import MadeOxides, asking_window, mapping_oxides
+from napari_diptomo.widgets.form import StepForm
+from napari_diptomo.widgets.map_errors import deviation_layers
+from napari_diptomo.widgets.oxidation_layers import fraction_layers
+from napari_diptomo.widgets.oxidation_part import READING
+from napari_diptomo.widgets.page import Context, Part, heading, words
+from napari_diptomo.widgets.standards_box import StandardsBox
+from napari_diptomo.widgets.thread_job import ThreadJob
+
+_EXPLANATION = (
+    'The shallow edge is fitted in every pixel with the spectra of the oxides and a background, all together. Drag the '
+    'ends of the shaded window to choose what is fitted.'
+)
+
+
+class EELSMaps(Part):
+    """What the Maps page shows while the series that is open is of energy losses.
+
+    Signals
+    -------
+    changed
+        What `obstacle` says may have changed.
+    """
+
+    changed = Signal()
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.context = context
+        self.session = context.session
+        self.form: StepForm | None = None
+        self._series: SpectralTiltSeries | None = None
+        self._problem = ''
+        self.view = EELSView(context.viewer)
+        self.view.explained.connect(self._explained)
+        self.view.plot.window_moved.connect(self._window_dragged)
+        self._window = Asker(self)
+        self._window.answered.connect(self._show_window)
+        self._window.failed.connect(self._cannot)
+        self.standards = StandardsBox(context)
+        self.standards.chosen.connect(self._standards_chosen)
+        self.spread = words('')
+        self.body.addWidget(words(_EXPLANATION))
+        self.body.addWidget(heading('Spectrum'))
+        self.body.addWidget(self.view)
+        self.body.addWidget(self.spread)
+        self._place = QVBoxLayout()
+        self.body.addLayout(self._place)
+        self.body.addWidget(self.standards)
+        self._add_outcome()
+        self.session.changed.connect(self._session_changed)
+        self.setVisible(False)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the series that is open is of energy losses."""
+        series = self.session.series
+        return series is not None and series.energy_unit == 'eV'
+
+    def obstacle(self) -> str:
+        """Why no maps can be made, one sentence; empty when they can."""
+        return self._problem
+
+    def enter(self) -> None:
+        """The page comes to the front."""
+        if self.form is not None or not self.wanted:
+            return
+        from napari_diptomo.spectra import EELSOxidationMaps
+
+        self.form = StepForm(EELSOxidationMaps)
+        self.form.set_value(self.context.last_used.step(EELSOxidationMaps))
+        self.form.changed.connect(self._form_changed)
+        self._place.addWidget(self.form)
+        self._form_changed()
+
+    def job(self) -> tuple[ThreadJob, str]:
+        """The work of the page's button.
+
+        Raises
+        ------
+        InputError
+            A parameter that does not do.
+        """
+        self.enter()
+        if self.form is None or self._series is None:
+            raise InputError('There are no energy losses; open an EELS tilt series.')
+        step = self.form.value()
+        self.context.last_used.remember(step)
+        return ThreadJob(mapping_oxides(step, self._series)), 'Maps'
+
+    def done(self, made: MadeOxides) -> None:
+        """Show maps, and below them, hidden, states and errors."""
+        maps, states = made.maps, made.states
+        self.session.set_result(maps)
+        self.context.maps_view.show_maps(maps)
+        hidden = deviation_layers(maps) + (fraction_layers(maps, states) if states is not None else [])
+        self.context.maps_view.add_below(hidden)
+        self.made.setText(describe_oxides(made))
+        self.reading.setVisible(states is not None)
+
+    def cleanup(self) -> None:
+        """Let go of the viewer and of what is asked."""
+        self._window.cleanup()
+        self.standards.cleanup()
+        self.view.cleanup()
+
+    def _add_outcome(self) -> None:
+        self.outcome_widget = Part()
+        self.made = words('')
+        self.reading = words(f'<small>{READING}</small>')
+        for part in (self.made, self.reading):
+            self.outcome_widget.body.addWidget(part)
+        self.body.addWidget(self.outcome_widget)
+        self.reading.setVisible(False)
+
+    def _session_changed(self) -> None:
+        series = self.session.series if self.wanted else None
+        if series is self._series:
+            return
+        self._series = series
+        self._problem = ''
+        self.made.setText('')
+        self.spread.setText('')
+        self.reading.setVisible(False)
+        self.standards.set_series(series)
+        self.view.set_series(series, self.session.spectrum if series is not None else None)
+        if series is not None and self.form is not None:
+            self._form_changed()
+
+    def _form_changed(self) -> None:
+        """Fit anew as the form says."""
+        if self.form is None or self._series is None:
+            return
+        self._problem = ''
+        try:
+            step = self.form.value()
+        except DiptomoError as error:
+            self._cannot(str(error))
+            return
+        self.standards.set_step(step)
+        self.view.set_step(step)
+        self._window.ask(asking_window(step, self._series))
+        self.changed.emit()
+
+    def _show_window(self, window: tuple[float, float]) -> None:
+        self.view.set_window(window)
+
+    def _cannot(self, why: str) -> None:
+        self._problem = why
+        self.changed.emit()
+
+    def _window_dragged(self, low: float, high: float) -> None:
+        if self.form is None:
+            return
+        for name, value in (('energy_min', low), ('energy_max', high)):
+            self.form.fields[name].set_value(round(value, 1))
+
+    def _standards_chosen(self, path: str) -> None:
+        if self.form is not None:
+            self.form.fields['standards'].set_value(path)
+
+    def _explained(self, found: Any) -> None:
+        self.standards.set_found(found)
+        self.spread.setText(describe_spread(found))
+
+
+def describe_spread(found: Any) -> str:
+    """What the families of backgrounds make of the oxidation state, in a sentence or two."""
+    if found.fraction is None:
+        return ''
+    value, statistical, systematic = found.fraction
+    weights = found.low.weights
+    others = ', '.join(f'{family} {100 * share:.0f} %' for family, share in weights.items())
+    return (
+        f'Mean valence here: {value:.3f} ± {statistical:.3f} by counting, ± {systematic:.3f} by the choice of the background'
+        f'{f" ({others})" if len(weights) > 1 else ""}.'
+    )
+
+
+def describe_oxides(made: MadeOxides) -> str:
+    """Mean oxidation state of the maps, its errors, what is hidden."""
+    maps, states = made.maps, made.states
+    if states is None:
+        return made.why
+    return f'{", ".join(maps.channels)}'
