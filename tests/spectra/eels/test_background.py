@@ -57,7 +57,8 @@ def test_plasmons_and_their_multiples():
     found = fit_background('plasmon tail', ENERGY, counts, edge(), single=single)
     np.testing.assert_allclose(found.amounts, 4e6, rtol=5e-3)
     np.testing.assert_allclose(found.parts[:, 1], 1e8 * 0.125 * np.interp(ENERGY, losses, two), rtol=0.02)
-    assert found.columns(ENERGY, 1).shape == (len(ENERGY), 2)
+    assert found.columns(ENERGY, 1).shape == (len(ENERGY), 3)
+    assert found.columns(ENERGY, 0).shape == (len(ENERGY), 1)
 
 
 def test_columns_are_not_negative_and_make_up_the_background():
