@@ -30,12 +30,21 @@ and shares no noise with what is fitted.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Literal, Self
 
+import numpy as np
 from pydantic import model_validator
 
-from napari_diptomo.series import MapSeries, Observer, SpectralTiltSeries, Step, param
-from napari_diptomo.series.oxides import metal
+from napari_diptomo.series import MapSeries, Observer, SpectralTiltSeries, Step, Watch, param
+from napari_diptomo.series.oxides import holes, metal, valence
+from napari_diptomo.spectra.eels.calibration import CalibratedSeries, calibrate
+from napari_diptomo.spectra.eels.deconvolution import deconvolved
+from napari_diptomo.spectra.eels.oxidation_fit import are_whole, fit_tilts
+from napari_diptomo.spectra.eels.oxidation_maps import Atoms, assemble
+from napari_diptomo.spectra.eels.oxidation_plan import fit_window, plan
+from napari_diptomo.spectra.eels.oxidation_standards import standards_of
+from napari_diptomo.spectra.eels.standards import Standards
 
 
 class EELSOxidationMaps(Step):
@@ -52,24 +61,27 @@ class EELSOxidationMaps(Step):
 
     element: str = param('Fe', 'Metal whose oxidation state is mapped.')
     states: tuple[str, ...] = param(('FeO', 'Fe3O4'), 'Its oxides, lowest valence first, e.g. FeO, Fe3O4.')
-    background: Literal['auto', 'sum of power laws', 'exponential', 'log-polynomial', 'plasmon tail'] = param(
-        'auto',
-        'Family of the background under the edge; auto fits with several, takes the one that explains the spectra best '
-        'and counts the spread between them as error.',
+    background: Literal['auto', 'sum of power laws', 'power law', 'exponential', 'log-polynomial', 'plasmon tail'] = (
+        param(
+            'auto',
+            'Family of the background under the edge; auto fits with all, takes the one that explains the spectra of all tilts '
+            'best and counts the spread between them as error.',
+        )
     )
     standards: str = param(
         '',
         'File with spectra of the oxides at this edge, saved from another series; empty: from the core loss of this series.',
     )
-    method: Literal['auto', 'unmixing', 'references'] = param(
+    method: Literal['auto', 'references', 'stoichiometric', 'simplex'] = param(
         'auto',
-        'How the core loss tells the oxides apart. unmixing: from its own variation over the image. references: by given '
-        'spectra. auto: references where a file is given.',
+        'How the core loss tells the oxides apart where no pixel is pure. stoichiometric: the purest Fe3O4 is freed of FeO '
+        'until a third of its iron is Fe2+. simplex: the purest mixtures of the image pass for pure. references: by given '
+        'spectra. auto: by references where they are given, else stoichiometric.',
         advanced=True,
     )
     references: str = param(
         '',
-        'File with core-loss spectra of the oxides, to tell them apart where the data alone cannot; empty: none.',
+        'File (.csv) with core-loss spectra of the oxides without background, columns energy, FeO, Fe3O4; empty: none.',
         advanced=True,
     )
     unit: Literal['atoms', 'edge counts'] = param(
@@ -79,15 +91,15 @@ class EELSOxidationMaps(Step):
         advanced=True,
     )
     energy_min: float | None = param(
-        None, 'Lower end of the fit; auto: 15 below the edge.', unit='eV', gt=5.0, advanced=True
+        None, 'Lower end of the fit; auto: 21 below the maximum of the edge.', unit='eV', gt=5.0, advanced=True
     )
     energy_max: float | None = param(
-        None, 'Upper end of the fit; auto: 30 above the edge.', unit='eV', gt=10.0, advanced=True
+        None, 'Upper end of the fit; auto: 38 above the maximum of the edge.', unit='eV', gt=10.0, advanced=True
     )
-    deconvolve: Literal['none', 'Fourier-log'] = param(
-        'none',
-        'Remove plural scattering first. Standards from the same data hold their mean thickness; worth it where the '
-        'thickness varies much and counts are many.',
+    deconvolve: Literal['standards', 'Fourier-log', 'none'] = param(
+        'standards',
+        'Plural scattering. standards: each pixel is fitted with standards as its own thickness makes them. Fourier-log: '
+        'it is taken out of the spectra, which adds noise. none: left as it is.',
         advanced=True,
     )
     fit_shift: bool = param(
@@ -111,6 +123,35 @@ class EELSOxidationMaps(Step):
         return self
 
     def _run(self, data: SpectralTiltSeries, observer: Observer | None) -> MapSeries:
-        from napari_diptomo.spectra.eels.oxidation_fit import oxidation_maps
+        if data.energy_unit == 'eV':
+            fit_window(self, data.energy)
+        calibrated = calibrate(data, observer)
+        if self.deconvolve == 'Fourier-log':
+            calibrated = deconvolved(calibrated, observer)
+        return self.maps(calibrated, standards_of(self, calibrated, observer), observer)
 
-        return oxidation_maps(self, data, observer)
+    def maps(self, calibrated: CalibratedSeries, standards: Standards, observer: Observer | None = None) -> MapSeries:
+        """Maps of a calibrated series with given standards.
+
+        Parameters
+        ----------
+        calibrated : CalibratedSeries
+            The spectra.
+        standards : Standards
+            Of ``states``.
+        observer : Observer, optional
+            Told of every tilt.
+        """
+        fit, told = plan(self, calibrated, standards)
+        share = self.holdout if are_whole(fit.spectra(0)) else 0.0
+        tilts = fit_tilts(fit, share, self.seed, Watch(observer, self.title, len(calibrated.series.angles)))
+        maps = assemble(calibrated.series, tilts, self._atoms(), share)
+        told |= {'calibration': calibrated.notes, 'standards': {'source': standards.source, **standards.notes}}
+        notes = {**maps.notes, 'eels': {**maps.notes['eels'], **told}}
+        return replace(maps, notes=notes)
+
+    def _atoms(self) -> Atoms:
+        counts = [holes(state) for state in self.states]
+        known = [c for c in counts if c is not None]
+        per_atom = np.array(known) / known[0] if len(known) == len(counts) else np.ones(len(counts))
+        return Atoms(self.states, per_atom, tuple(valence(s) for s in self.states), self.unit, self.element)

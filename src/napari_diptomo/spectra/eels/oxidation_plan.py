@@ -1,0 +1,127 @@
+"""Window, standards and plural scattering for the fit of a series."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_diptomo.series import InputError
+from napari_diptomo.spectra._exspy import edge_onsets
+from napari_diptomo.spectra.eels.background import FAMILIES, Family
+from napari_diptomo.spectra.eels.calibration import CalibratedSeries
+from napari_diptomo.spectra.eels.oxidation_fit import FitPlan
+from napari_diptomo.spectra.eels.plural import SingleLoss
+
+if TYPE_CHECKING:
+    from napari_diptomo.spectra.eels.oxidation import EELSOxidationMaps
+    from napari_diptomo.spectra.eels.standards import Standards
+
+#: Relative to the maximum of the shallow edge, eV: what is fitted, what must be recorded behind it, where counts are counted.
+_FIT, _LEAST_BEHIND, _COUNTED = (-21.0, 38.0), 8.0, (-10.0, 5.0)
+#: Loss up to which nothing but plasmons is measured, relative to the maximum, eV.
+_ONSET = -14.0
+
+
+def shallow_edge(element: str) -> float:
+    """Maximum of the shallow edge (M2,3) of a 3d metal, eV.
+
+    Raises
+    ------
+    InputError
+        An element without one.
+    """
+    found = edge_onsets().get(f'{element}_M3')
+    if found is None or f'{element}_L3' not in edge_onsets():
+        raise InputError(
+            f'{element} has no M2,3 and L2,3 edges; oxidation states are mapped of 3d metals, e.g. Fe, Mn, Co.'
+        )
+    return found
+
+
+def fit_window(step: EELSOxidationMaps, energy: np.ndarray) -> tuple[float, float]:
+    """What is fitted of the low loss, eV.
+
+    Raises
+    ------
+    InputError
+        The edge is not in the low loss, or too close to its end.
+    """
+    edge = shallow_edge(step.element)
+    low = step.energy_min if step.energy_min is not None else edge + _FIT[0]
+    high = step.energy_max if step.energy_max is not None else edge + _FIT[1]
+    high = min(high, float(energy[-1]))
+    name = f'{step.element}-M2,3'
+    if energy[-1] < edge + _LEAST_BEHIND:
+        raise InputError(
+            f'{name} at {edge:g} eV lies at the end of the low loss, which ends at {energy[-1]:.0f} eV; record it to '
+            f'{edge + _FIT[1]:.0f} eV or so.'
+        )
+    if not low < edge + _COUNTED[0] < edge < high:
+        raise InputError(
+            f'The window {low:g}-{high:g} eV does not hold {name} at {edge:g} eV and what lies in front of it; widen it.'
+        )
+    return low, high
+
+
+def counted(step: EELSOxidationMaps, energy: np.ndarray) -> np.ndarray:
+    """Channels in which edge counts are counted, (energy,), bool."""
+    edge = shallow_edge(step.element)
+    inside: np.ndarray = (energy >= edge + _COUNTED[0]) & (energy < edge + _COUNTED[1])
+    return inside
+
+
+def plan(step: EELSOxidationMaps, calibrated: CalibratedSeries, standards: Standards) -> tuple[FitPlan, dict[str, Any]]:
+    """What the tilts are fitted with, and what the notes tell of it."""
+    energy = calibrated.series.energy
+    window = fit_window(step, energy)
+    shapes, uncertainty = _on_axis(standards, energy, window)
+    single, told = None, str(calibrated.notes.get('deconvolved', 'plural scattering left in, alike in all pixels'))
+    if step.deconvolve == 'standards':
+        single = single_loss(calibrated, shallow_edge(step.element) + _ONSET)
+        told = 'standards given the plural scattering of the thickness of each pixel'
+    reference = shapes
+    if single is not None:
+        # Amounts are then counts as they would be without plural scattering, and go with the path through the oxide.
+        reference = single.scattered(shapes, np.array([-standards.thickness]))[0]
+    norm = reference[counted(step, energy)].sum(axis=0)
+    if not (norm > 0).all():
+        raise InputError('A standard has no edge where it should be; look at the standards, or find them anew.')
+    families: tuple[Family, ...] = FAMILIES if step.background == 'auto' else (step.background,)
+    fit = FitPlan(
+        calibrated,
+        shapes / norm,
+        None if uncertainty is None else uncertainty / norm,
+        window,
+        families,
+        single,
+        standards.thickness,
+        step.fit_shift,
+    )
+    return fit, {'window_eV': [round(w, 2) for w in window], 'deconvolution': told}
+
+
+def single_loss(calibrated: CalibratedSeries, onset: float) -> SingleLoss:
+    """The single loss of a series, from pixels of the usual thickness of the tilt in the middle."""
+    angles = calibrated.series.angles
+    tilt = int(np.abs(angles - np.median(angles)).argmin())
+    thickness = calibrated.t_over_lambda[tilt]
+    known = np.isfinite(thickness)
+    usual = float((thickness[known] ** 2).sum() / max(float(thickness[known].sum()), 1e-300))
+    chosen = known & (np.abs(thickness - usual) < 0.35 * usual)
+    counts = np.asarray(calibrated.series.counts[tilt])
+    return SingleLoss.of(calibrated.series.energy, counts[chosen].sum(axis=0, dtype=float), onset)
+
+
+def _on_axis(
+    standards: Standards, energy: np.ndarray, window: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Shapes and their uncertainty per channel of another axis, (energy, state)."""
+    step = float(energy[1] - energy[0])
+    if standards.energy[0] > window[0] + step or standards.energy[-1] < window[1] - step:
+        raise InputError(
+            f'The standards reach from {standards.energy[0]:.0f} to {standards.energy[-1]:.0f} eV and the fit from '
+            f'{window[0]:.0f} to {window[1]:.0f} eV; narrow its window, or find the standards anew.'
+        )
+    return standards.on(energy), replace(standards, shapes=standards.uncertainty).on(energy)
