@@ -181,6 +181,8 @@ def test_what_cannot_be_mapped_is_grey_and_says_why(page: MapsPage) -> None:
     assert 'H has no X-ray line' in hydrogen.toolTip()
     assert tungsten.isEnabled()
     assert 'keV' in tungsten.toolTip()
+    assert 'protective strap' in tungsten.toolTip()
+    assert 'stray' not in page.picker.table.cells['Ge'].toolTip()
 
 
 def test_elements_are_chosen_by_what_the_spectra_show(dock: TomographyDock, opened: work.Opened) -> None:

@@ -174,6 +174,7 @@ def lines_in_range(series: SpectralTiltSeries) -> tuple[dict[str, str], dict[str
         ``{'H': 'H has no X-ray line between ...'}``.
     """
     from napari_diptomo.spectra import families_for, families_of
+    from napari_diptomo.spectra.system_signal import POSSIBLE_STRAY
 
     lines: dict[str, str] = {}
     missing: dict[str, str] = {}
@@ -186,7 +187,8 @@ def lines_in_range(series: SpectralTiltSeries) -> tuple[dict[str, str], dict[str
         families = families_of(symbol, *_range(series))
         told = ', '.join(f'{family.shell} {family.main_energy:.2f} keV' for family in families)
         by = f', mapped by {best.shell}' if len(families) > 1 else ''
-        lines[symbol] = f'{symbol}: {told}{by}'
+        origin = f'; often stray, from {POSSIBLE_STRAY[symbol]}' if symbol in POSSIBLE_STRAY else ''
+        lines[symbol] = f'{symbol}: {told}{by}{origin}'
     return lines, missing
 
 
