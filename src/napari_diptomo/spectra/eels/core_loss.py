@@ -24,13 +24,14 @@ atom, 1 for FeO and h = 7/6 for Fe3O4.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 from scipy import ndimage
 
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
+from napari_diptomo.spectra.eels.phase_amounts import PhaseAmounts, as_images
 from napari_diptomo.spectra.eels.unmixing import Factors, factorise, segment_ends
 from napari_diptomo.spectra.eels.white_lines import IRON, DeepEdge, l3_maximum, leading_edge
 
@@ -38,67 +39,11 @@ Method = Literal['auto', 'references', 'pure regions', 'simplex', 'stoichiometri
 
 #: Iron is where at least this share of the strongest pixels' counts is, and so many standard deviations.
 _IRON_SHARE, _IRON_SIGNIFICANCE = 0.08, 4.0
-#: Pixels with at least this share of a phase are pure.
-_PURE = 0.95
 #: Error of the leading edge as a rule, share of FeO.
 _RULE_ERROR = 0.02
 _BOOTSTRAP = 40
 #: L3 maxima closer than this belong to one phase; farther off than this the axis is wrong, eV.
 _LEAST_DISTANCE, _AXIS_ERROR = 0.4, 0.45
-
-
-@dataclass(frozen=True, eq=False)
-class PhaseAmounts:
-    """Iron of two phases by their deep edge.
-
-    Attributes
-    ----------
-    names : tuple of str
-        The phases, reduced one first.
-    amounts : ndarray (core tilt, y, x, phase)
-        Iron atoms up to a factor; NaN where there is no iron.
-    covariance : ndarray (core tilt, y, x, phase, phase)
-        Of counting; NaN likewise.
-    energy : ndarray (energy,)
-        eV, true ones where the axis was wrong.
-    shapes : ndarray (energy, phase)
-        L2,3 of the phases per iron atom; FeO has one count in L3.
-    deviation : ndarray (energy, phase)
-        Standard deviation of ``shapes``.
-    share : float
-        FeO that was taken out of the purest Fe3O4, as a share of its iron.
-    share_error : float
-        Its standard deviation: what of FeO may still be, or be missing, in Fe3O4.
-    pure : dict of str to ndarray (core tilt, y, x), bool
-        Pixels of each phase alone.
-    ends : dict of str to ndarray (core tilt, y, x), bool
-        Pixels whose mean is the end of the segment.
-    tilts : tuple of int
-        Of the series.
-    method : str
-        What the phases were found by.
-    notes : dict
-        Numbers and sentences (JSON-ready).
-    """
-
-    names: tuple[str, ...]
-    amounts: np.ndarray
-    covariance: np.ndarray
-    energy: np.ndarray
-    shapes: np.ndarray
-    deviation: np.ndarray
-    share: float
-    share_error: float
-    pure: dict[str, np.ndarray]
-    ends: dict[str, np.ndarray]
-    tilts: tuple[int, ...]
-    method: str
-    notes: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def iron(self) -> np.ndarray:
-        """Pixels with iron, (core tilt, y, x)."""
-        return np.isfinite(self.amounts[..., 0])
 
 
 def core_loss_amounts(
@@ -145,8 +90,14 @@ def core_loss_amounts(
     iron = _iron(counts, energy, edge)
     watch.step(1, message='spectra of iron')
     factors = factorise(counts[iron], energy, edge)
+    by_references = references is not None and method in ('auto', 'references')
+    if not by_references and abs(left := _axis_error(factors, iron, edge)) > _AXIS_ERROR:
+        offset += left
+        energy, used = _range(series.core_loss.energy - offset, edge)
+        counts = np.asarray(series.core_loss.counts, float)[..., used]
+        factors = factorise(counts[iron], energy, edge)
     watch.step(2, message='background and white lines')
-    if references is not None and method in ('auto', 'references'):
+    if by_references and references is not None:
         found = _by_references(counts, iron, factors, references, edge)
     else:
         found = _by_unmixing(factors, iron, method, pure or {}, edge, seed)
@@ -194,6 +145,13 @@ def _true_axis(counts: np.ndarray, energy: np.ndarray, edge: DeepEdge) -> tuple[
     return energy - offset, offset
 
 
+def _axis_error(factors: Factors, iron: np.ndarray, edge: DeepEdge) -> float:
+    """How far L3 of both ends is off on average, eV."""
+    ends = segment_ends(factors, iron, edge).amounts @ factors.shapes
+    found = [l3_maximum(end, factors.energy, edge) for end in ends]
+    return float(np.mean(np.subtract(found, edge.maxima)))
+
+
 def _range(energy: np.ndarray, edge: DeepEdge) -> tuple[np.ndarray, np.ndarray]:
     """Up to behind L2; farther on plural scattering makes the spectra of pixels differ by more than their mixture."""
     used = (energy > edge.onset - 60) & (energy < edge.maxima[1] + 20)
@@ -232,7 +190,7 @@ def _by_references(
     covariance = np.linalg.pinv(normal, hermitian=True)
     amounts = np.einsum('pst,pt->ps', covariance, (weight * counts[iron]) @ columns)[:, 1:]
     none = np.zeros(len(energy))
-    return _images(
+    return as_images(
         edge, iron, amounts, covariance[:, 1:, 1:], energy, np.stack(shapes, axis=1), np.stack([none, none], axis=1),
         (0.0, 0.0), np.zeros((2, len(amounts)), bool), 'references', {},
     )  # fmt: skip
@@ -265,7 +223,7 @@ def _by_unmixing(
     amounts = factors.amounts @ mixing
     covariance = np.einsum('is,pij,jt->pst', mixing, factors.covariance, mixing, optimize=True)
     deviation = _shape_deviation(factors, corners, error, edge, seed)
-    return _images(
+    return as_images(
         edge, iron, amounts, covariance, factors.energy, (corners @ factors.shapes).T, deviation,
         (taken, error), pixels, chosen, notes,
     )  # fmt: skip
@@ -321,35 +279,3 @@ def _shape_deviation(factors: Factors, corners: np.ndarray, error: float, edge: 
     first, second = corners @ factors.shapes
     deviation[1] = np.hypot(deviation[1], error * np.abs(second - first))
     return deviation.T
-
-
-def _images(
-    edge: DeepEdge,
-    iron: np.ndarray,
-    amounts: np.ndarray,
-    covariance: np.ndarray,
-    energy: np.ndarray,
-    shapes: np.ndarray,
-    deviation: np.ndarray,
-    share: tuple[float, float],
-    pixels: np.ndarray,
-    method: str,
-    notes: dict[str, Any],
-) -> PhaseAmounts:
-    """Back from pixels to images."""
-    images = np.full((*iron.shape, 2), np.nan)
-    images[iron] = amounts
-    covariances = np.full((*iron.shape, 2, 2), np.nan)
-    covariances[iron] = covariance
-    smooth = ndimage.gaussian_filter(np.nan_to_num(images), (0, 1, 1, 0))
-    fraction = smooth / np.maximum(smooth.sum(axis=-1, keepdims=True), 1e-12)
-    pure = {name: iron & (fraction[..., i] > _PURE) for i, name in enumerate(edge.phases)}
-    ends = {}
-    for name, chosen in zip(edge.phases, pixels, strict=True):
-        ends[name] = np.zeros(iron.shape, bool)
-        ends[name][iron] = chosen
-    for name, mask in pure.items():
-        notes[f'pixels_of_pure_{name}'] = int(mask.sum())
-    return PhaseAmounts(
-        edge.phases, images, covariances, energy, shapes, deviation, *share, pure, ends, (), method, notes
-    )  # fmt: skip

@@ -35,7 +35,7 @@ from scipy.optimize import nnls
 from napari_diptomo.series import InputError
 from napari_diptomo.series.noise import neighbours
 from napari_diptomo.spectra.eels.background import FAMILIES, Family, fit_background
-from napari_diptomo.spectra.eels.core_loss import PhaseAmounts
+from napari_diptomo.spectra.eels.phase_amounts import PhaseAmounts
 from napari_diptomo.spectra.eels.plural import SingleLoss
 
 #: Groups by share, and by total within each.

@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
-from napari_diptomo.spectra.eels.core_loss import Method, PhaseAmounts, core_loss_amounts
+from napari_diptomo.spectra.eels.core_loss import Method, core_loss_amounts
+from napari_diptomo.spectra.eels.phase_amounts import PhaseAmounts
 from napari_diptomo.spectra.eels.plural import SingleLoss
 from napari_diptomo.spectra.eels.regression import (
     Groups,
