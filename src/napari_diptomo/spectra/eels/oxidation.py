@@ -145,12 +145,13 @@ class EELSOxidationMaps(Step):
         fit, told = plan(self, calibrated, standards)
         share = self.holdout if are_whole(fit.spectra(0)) else 0.0
         tilts = fit_tilts(fit, share, self.seed, Watch(observer, self.title, len(calibrated.series.angles)))
-        maps = assemble(calibrated.series, tilts, self._atoms(), share)
+        maps = assemble(calibrated.series, tilts, self.atoms(), share)
         told |= {'calibration': calibrated.notes, 'standards': {'source': standards.source, **standards.notes}}
         notes = {**maps.notes, 'eels': {**maps.notes['eels'], **told}}
         return replace(maps, notes=notes)
 
-    def _atoms(self) -> Atoms:
+    def atoms(self) -> Atoms:
+        """How edge counts, atoms and valences of the oxides go together."""
         counts = [holes(state) for state in self.states]
         known = [c for c in counts if c is not None]
         per_atom = np.array(known) / known[0] if len(known) == len(counts) else np.ones(len(counts))
