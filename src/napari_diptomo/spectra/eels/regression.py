@@ -44,7 +44,7 @@ _SHARES, _TOTALS = 6, 3
 _LEAST_PIXELS = 4
 _ITERATIONS = 3
 #: What chi2 must fall by for each unknown of a family beyond two.
-_FREEDOM_COSTS = 0.02
+_FREEDOM_COSTS = 0.05
 _FREEDOM = {'power law': 0, 'exponential': 0, 'log-polynomial': 1, 'plasmon tail': 1, 'sum of power laws': 2}
 _BOOTSTRAP = 12
 
