@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from scipy.special import ndtr
 from napari_diptomo.series import Cancelled, CoreLoss, InputError, Observer, Request, SpectralTiltSeries
 from napari_diptomo.spectra.eels.calibration import calibrate
 from napari_diptomo.spectra.eels.cleaning import dark_level, without_spikes
+from napari_diptomo.spectra.eels.gain import gain_of, gain_told
 from napari_diptomo.spectra.eels.known_edges import Feature, corrected_axis, find_feature
 from napari_diptomo.spectra.eels.whole_channels import WholeChannelMoves
 from napari_diptomo.spectra.eels.zero_loss import find_zero_loss, settle
@@ -293,6 +296,41 @@ def test_a_dark_level_is_taken_off(dark):
     assert kept.series.counts.compute()[..., :12].mean() == pytest.approx(dark, abs=0.5)
 
 
+def test_steps_and_single_channels_of_wrong_gain_are_found_and_edges_are_not():
+    energy = -10 + 0.25 * np.arange(440)
+    rng = np.random.default_rng(4)
+    smooth = 1e8 * np.exp(-energy / 20) + 3e7 / (1 + np.exp(-(energy - 54) / 0.8))
+    assert gain_of(rng.poisson(smooth).astype(float), 3.3) is None
+    sharp = 1e8 * (1 + ndtr((energy - 54) / 0.35) + 2 * np.exp(-0.5 * ((energy - 70) / 0.35) ** 2))
+    assert gain_of(rng.poisson(sharp).astype(float), 3.3) is None, 'as sharp as the zero loss'
+    gain = np.ones(440)
+    gain[200:] *= 1.03
+    gain[300] *= 0.9
+    gain[350:] *= 0.98
+    found = gain_of(rng.poisson(smooth * gain).astype(float), 3.3, slice(30, 50))
+    np.testing.assert_allclose(found, gain, atol=0.004)
+    assert gain_of(rng.poisson(smooth * gain).astype(float), 2.0) is None, 'an edge could be as steep'
+    assert gain_told(found).keys() == {'200', '300', '301', '350'}
+    flat = gain_of(rng.poisson(np.full(440, 20.0)).astype(float), 3.3)
+    assert flat is None
+
+
+def test_the_gain_of_a_series_is_put_right():
+    series, _, _ = make_series(electrons=1e6)
+    gain = np.ones(400)
+    gain[130:] = 1.05
+    counts = np.random.default_rng(0).poisson(series.counts.compute() * gain)
+    found = calibrate(changed(series, counts=counts))
+    assert found.notes['gain'] == {'130': pytest.approx(1.05, abs=0.003)}
+    assert found.series.counts.dtype == np.float32
+    clean = calibrate(changed(series))
+    assert clean.notes['gain'] == {} and clean.series.counts.dtype == series.counts.dtype
+    ratio = found.series.counts.compute().sum((0, 1, 2)) / clean.series.counts.compute().sum((0, 1, 2))
+    np.testing.assert_allclose(ratio[(clean.series.energy > 15) & (clean.series.energy < 35)], 1, atol=0.01)
+    kept = calibrate(changed(series, counts=counts), correct_gain=False)
+    assert kept.series.counts.dtype == counts.dtype
+
+
 # What can be wrong
 
 
@@ -386,6 +424,30 @@ def test_progress_is_told_and_cancelling_obeyed(made):
     assert observer.seen == ['zero loss at -30 deg', 'zero loss at 0 deg']
 
 
+MEASURED = Path(__file__).parents[4] / 'shared' / 'data' / 'spectra'
+
+
+@pytest.mark.skipif(not MEASURED.is_dir(), reason='the measured spectra are not beside the repository')
+def test_a_measured_pair_of_a_manganese_oxide():
+    """Its zero loss is broad and lies at 0.93 eV; Mn-L3 is 7 eV off."""
+    import hyperspy.api as hs
+
+    low, core = (hs.load(str(MEASURED / f'{name}loss_spectrum.msa'), signal_type='EELS') for name in ('low', 'core'))
+    energy, core_energy = low.axes_manager[0].axis, core.axes_manager[0].axis
+    counts = np.random.default_rng(0).poisson(np.maximum(low.data, 0), (2, 6, 6, len(energy)))
+    core_counts = np.random.default_rng(1).poisson(np.maximum(core.data, 0), (1, 6, 6, len(core_energy)))
+    part = CoreLoss(core_counts, core_energy, (0,))
+    series = SpectralTiltSeries(counts, energy, [-1.0, 1.0], 1.0, 'eV', core_loss=part)
+    found = calibrate(series, edges=[('Mn-L3', 641.0)])
+    theirs = float(low.estimate_zero_loss_peak_centre().data[0])
+    np.testing.assert_allclose(found.zero_loss, theirs, atol=0.2)
+    assert found.zero_loss_fwhm == pytest.approx(3.15, abs=0.1)
+    thickness = float(low.estimate_thickness(threshold=found.zero_loss_end).data[0])
+    np.testing.assert_allclose(found.t_over_lambda, thickness, atol=0.02)
+    assert found.features[0].found == pytest.approx(648.7 - theirs, abs=0.4)
+    assert found.notes['gain'] == {} and found.notes['warnings'] == []
+
+
 def test_the_simulated_particle():
     from napari_diptomo.simulate import eels_tilt_series, oxide_nanocube
 
@@ -393,6 +455,7 @@ def test_the_simulated_particle():
     found = calibrate(made.series)
     error = found.zero_loss - made.shifts
     assert error.std() < 0.003
+    assert found.read_noise == pytest.approx(1.0, abs=0.15)
     assert abs(error.mean()) < 0.02, 'an exponential tail to the loss side'
     iron = made.iron
     np.testing.assert_allclose(found.t_over_lambda[iron], made.thickness[iron], rtol=0.1, atol=0.01)

@@ -13,7 +13,9 @@ loss of its tilt and pixel (one high tension for both) by as many eV.
 **Offset and dispersion** are of the series, never of a file: the zero loss is 0
 eV; features of known energy do the rest (`known_edges`).
 
-**Counts** lose spikes and a dark level (`cleaning`). Nothing else is changed.
+**Counts** lose spikes and a dark level (`cleaning`), and are divided by the gain
+of steps and channels that stand out (`gain`). Where there is none of these,
+counts are those of the files.
 
 **Thickness** by the log-ratio (Egerton, EELS in the Electron Microscope, ch.
 5), t/lambda = ln(I_t / I_0), I_0 the counts up to the minimum behind the zero
@@ -31,6 +33,7 @@ import numpy as np
 from napari_diptomo.series import CoreLoss, InputError, Observer, SpectralTiltSeries, Watch
 from napari_diptomo.spectra.eels.cleaning import without_spikes
 from napari_diptomo.spectra.eels.first_look import TiltLook, first_look, warnings_of
+from napari_diptomo.spectra.eels.gain import gain_of, gain_told
 from napari_diptomo.spectra.eels.known_edges import Feature, corrected_axis, find_features
 from napari_diptomo.spectra.eels.whole_channels import Correction, WholeChannelMoves
 
@@ -95,6 +98,7 @@ def calibrate(
     move_core_loss: bool = True,
     remove_spikes: bool = True,
     remove_dark: bool = True,
+    correct_gain: bool = True,
 ) -> CalibratedSeries:
     """Bring all pixels and tilts of an EELS series to one energy axis.
 
@@ -111,8 +115,8 @@ def calibrate(
     move_core_loss : bool
         Whether the core loss was recorded with the low loss (dual EELS) and
         wanders with it; False where it is a scan of its own.
-    remove_spikes, remove_dark : bool
-        Fill spikes; take the dark level off.
+    remove_spikes, remove_dark, correct_gain : bool
+        Fill spikes; take the dark level off; divide by the gain of channels and steps that stand out.
 
     Returns
     -------
@@ -136,18 +140,25 @@ def calibrate(
             f'The zero loss wanders by {np.ptp(position) * step:.2g} eV, to the end of the range; record the low loss '
             'from farther below 0 eV, or leave out the tilts that are far off.'
         )
+    gain = _gain(looks) if correct_gain else None
     end, thickness = _thickness(looks, series.angles)
     place = series.energy[0] + step * position
-    core, core_remainder, core_spikes = None, None, 0
+    core, core_remainder = None, None
+    core_told: dict[str, Any] = {}
+    fwhm = step * float(np.median([look.zero.fwhm for look in looks]))
     if series.core_loss is not None:
         displacement = place if move_core_loss else np.zeros_like(place)
-        core, core_remainder, core_spikes = _core_loss(series.core_loss, displacement, remove_spikes)
+        core, core_remainder, core_told = _core_loss(series.core_loss, displacement, fwhm, remove_spikes, correct_gain)
     features, energy, core = _put_right(edges, energy, _mean_low_loss(looks, moves), core)
-    counts = Correction(moves, tuple(k.dark for k in looks), tuple(k.spikes for k in looks)).lazy(series.counts)
+    counts = Correction(moves, tuple(k.dark for k in looks), tuple(k.spikes for k in looks), gain).lazy(series.counts)
     notes = _notes(looks, series.angles, place, step, energy, features)
-    notes |= {'zero_loss_end': round(end, 3), 'channels_cut_off': len(series.energy) - len(energy)}
+    notes |= {
+        'zero_loss_end': round(end, 3),
+        'channels_cut_off': len(series.energy) - len(energy),
+        'gain': gain_told(gain),
+    }
     if core is not None:
-        notes['core_loss'] = {'moved_with_the_low_loss': move_core_loss, 'pixels_with_spikes': core_spikes}
+        notes['core_loss'] = {'moved_with_the_low_loss': move_core_loss, **core_told}
     metadata = {**series.metadata, 'calibration': notes}
     return CalibratedSeries(
         series=replace(series, counts=counts, energy=energy, core_loss=core, metadata=metadata),
@@ -205,16 +216,31 @@ def _thickness(looks: Sequence[TiltLook], angles: np.ndarray) -> tuple[float, np
     return end, np.stack(maps)
 
 
-def _core_loss(core: CoreLoss, place: np.ndarray, remove_spikes: bool) -> tuple[CoreLoss, np.ndarray, int]:
-    """The core loss moved as the low loss of its tilts; what is left, eV; pixels that had spikes."""
+def _gain(looks: Sequence[TiltLook]) -> np.ndarray | None:
+    around = [look.near_zero for look in looks]
+    zero_loss = slice(min(part.start for part in around), max(part.stop for part in around))
+    fwhm = float(np.median([look.zero.fwhm for look in looks]))
+    return gain_of(np.sum([look.total for look in looks], axis=0), fwhm, zero_loss)
+
+
+def _core_loss(
+    core: CoreLoss, place: np.ndarray, fwhm: float, remove_spikes: bool, correct_gain: bool
+) -> tuple[CoreLoss, np.ndarray, dict[str, Any]]:
+    """The core loss moved as the low loss of its tilts; what is left, eV; what was done."""
     step = _step(core.energy, 'eV')
     moves = WholeChannelMoves.of(place[list(core.tilts)] / step, len(core.energy), 'core loss')
-    found = 0
-    if remove_spikes:
-        found = sum(without_spikes(np.asarray(core.counts[i]))[1] for i in range(len(core.tilts)))
-    n = len(core.tilts)
-    counts = Correction(moves, (0.0,) * n, (slice(0, 0) if found else None,) * n).lazy(core.counts)
-    return replace(core, counts=counts, energy=core.energy[moves.kept]), step * moves.remainder, found
+    total, spikes = np.zeros(len(core.energy)), []
+    for i in range(len(core.tilts)):
+        counts, number = np.asarray(core.counts[i]), 0
+        if remove_spikes:
+            counts, number = without_spikes(counts)
+        total += counts.sum(axis=(0, 1), dtype=float)
+        spikes.append(number)
+    gain = gain_of(total, fwhm / step) if correct_gain else None
+    skip = tuple(slice(0, 0) if number else None for number in spikes)
+    counts = Correction(moves, (0.0,) * len(spikes), skip, gain).lazy(core.counts)
+    told = {'pixels_with_spikes': sum(spikes), 'gain': gain_told(gain)}
+    return replace(core, counts=counts, energy=core.energy[moves.kept]), step * moves.remainder, told
 
 
 def _mean_low_loss(looks: Sequence[TiltLook], moves: WholeChannelMoves) -> np.ndarray:

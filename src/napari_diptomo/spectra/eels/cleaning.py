@@ -111,7 +111,9 @@ def dark_level(counts: np.ndarray, position: np.ndarray, fwhm: float) -> DarkLev
     covariance = np.linalg.inv(columns.T @ columns)
     # What the wing does not explain is the model's error, not that of the counts.
     misfit = max(float(((mean / error - columns @ solution) ** 2).sum() / max(last - 2, 1)), 1.0)
-    excess = float(np.median(scatter - np.maximum(mean - solution[0], 0)))
+    # Differences of neighbouring channels: what pixels have more or less of altogether is no noise.
+    noise = np.diff(left, axis=1).var(axis=0) / 2
+    excess = float(np.median(noise - np.maximum((mean[1:] + mean[:-1]) / 2 - solution[0], 0)))
     return DarkLevel(float(solution[0]), float(np.sqrt(covariance[0, 0] * misfit)), float(np.sqrt(max(excess, 0.0))))
 
 

@@ -38,8 +38,8 @@ class TiltLook:
         Dark level to be taken off, counts per channel.
     read_noise : float
         Counts.
-    spikes : slice or None
-        Where there are spikes: the channels in which they are not looked for.
+    near_zero : slice
+        Channels of the zero loss and its flanks.
     pixels_with_spikes : int
     total : ndarray (energy,)
         Sum of the spectra, dark level taken off.
@@ -50,12 +50,17 @@ class TiltLook:
     zero: ZeroLoss
     dark: float
     read_noise: float
-    spikes: slice | None
+    near_zero: slice
     pixels_with_spikes: int
     total: np.ndarray
     zero_loss_end: float
     _below: np.ndarray
     _all: np.ndarray
+
+    @property
+    def spikes(self) -> slice | None:
+        """Where there are spikes: the channels in which they are not looked for."""
+        return self.near_zero if self.pixels_with_spikes else None
 
     def log_ratio(self, end: float) -> np.ndarray:
         """t/lambda (y, x), never below zero, with the zero loss taken to end at a loss, eV."""
@@ -135,7 +140,7 @@ def first_look(
         zero,
         level,
         dark.read_noise,
-        near if spikes else None,
+        near,
         spikes,
         total,
         _minimum(total, float(zero.position.mean()), step),

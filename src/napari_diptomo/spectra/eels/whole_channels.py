@@ -68,18 +68,22 @@ class Correction:
         Level of each tilt that is taken off, counts per channel.
     spikes : tuple of slice or None
         Where a tilt has spikes: the channels in which they are not looked for.
+    gain : ndarray (energy,), optional
+        Gain of each channel of the files, by which the counts are divided.
     """
 
     moves: WholeChannelMoves
     dark: tuple[float, ...]
     spikes: tuple[slice | None, ...]
+    gain: np.ndarray | None = None
 
     def lazy(self, counts: Any) -> Any:
         """Corrected counts (tilt, y, x, energy), a dask array of one chunk a tilt."""
         import dask
         import dask.array as da
 
-        dtype = np.dtype(np.float32) if any(self.dark) else np.dtype(counts.dtype)
+        changed = any(self.dark) or self.gain is not None
+        dtype = np.dtype(np.float32) if changed else np.dtype(counts.dtype)
         shape = (*counts.shape[1:3], self.moves.kept.stop - self.moves.kept.start)
         tilts = [
             dask.delayed(partial(self._read, counts, tilt, dtype), pure=False, traverse=False)()
@@ -93,7 +97,8 @@ class Correction:
         skip = self.spikes[tilt]
         if skip is not None:
             spectra = without_spikes(spectra, skip)[0]
-        moved = self.moves.apply(spectra, tilt).astype(dtype)
         if self.dark[tilt]:
-            moved -= np.float32(self.dark[tilt])
-        return np.ascontiguousarray(moved)
+            spectra = spectra.astype(dtype) - np.float32(self.dark[tilt])
+        if self.gain is not None:
+            spectra = spectra / self.gain.astype(np.float32)
+        return np.ascontiguousarray(self.moves.apply(spectra, tilt), dtype=dtype)
