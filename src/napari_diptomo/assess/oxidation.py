@@ -172,6 +172,7 @@ def fraction_maps(
     InputError
         Channels whose valence is not known, maps without the metal.
     """
+    maps = maps.unmixed()
     states = OxideStates.of(maps.channels, maps.notes, valences)
     variance = maps.variance if maps.variance is not None else np.maximum(maps.data, 1)
     amounts = states.atoms(maps.data)

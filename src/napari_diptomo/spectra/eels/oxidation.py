@@ -39,7 +39,6 @@ from pydantic import model_validator
 from napari_diptomo.series import MapSeries, Observer, SpectralTiltSeries, Step, Watch, param
 from napari_diptomo.series.oxides import holes, metal, valence
 from napari_diptomo.spectra.eels.calibration import CalibratedSeries, calibrate
-from napari_diptomo.spectra.eels.deconvolution import deconvolved
 from napari_diptomo.spectra.eels.oxidation_fit import are_whole, fit_tilts
 from napari_diptomo.spectra.eels.oxidation_maps import Atoms, assemble
 from napari_diptomo.spectra.eels.oxidation_plan import fit_window, plan
@@ -90,6 +89,11 @@ class EELSOxidationMaps(Step):
         'counts: electrons in the edge.',
         advanced=True,
     )
+    deliver: Literal['maps', 'independent sums'] = param(
+        'maps',
+        'What goes on. maps: of each oxide. independent sums: weighted sums of them whose errors have nothing in common, with '
+        'what mixes them; the volume is still one of each oxide, and better: the spectra know the sum far better than each.',
+    )
     energy_min: float | None = param(
         None, 'Lower end of the fit; auto: 21 below the maximum of the edge.', unit='eV', gt=5.0, advanced=True
     )
@@ -126,8 +130,6 @@ class EELSOxidationMaps(Step):
         if data.energy_unit == 'eV':
             fit_window(self, data.energy)
         calibrated = calibrate(data, observer)
-        if self.deconvolve == 'Fourier-log':
-            calibrated = deconvolved(calibrated, observer)
         return self.maps(calibrated, standards_of(self, calibrated, observer), observer)
 
     def maps(self, calibrated: CalibratedSeries, standards: Standards, observer: Observer | None = None) -> MapSeries:
@@ -136,7 +138,7 @@ class EELSOxidationMaps(Step):
         Parameters
         ----------
         calibrated : CalibratedSeries
-            The spectra.
+            The spectra, not deconvolved.
         standards : Standards
             Of ``states``.
         observer : Observer, optional
@@ -145,7 +147,7 @@ class EELSOxidationMaps(Step):
         fit, told = plan(self, calibrated, standards)
         share = self.holdout if are_whole(fit.spectra(0)) else 0.0
         tilts = fit_tilts(fit, share, self.seed, Watch(observer, self.title, len(calibrated.series.angles)))
-        maps = assemble(calibrated.series, tilts, self.atoms(), share)
+        maps = assemble(calibrated.series, tilts, self.atoms(), share, self.deliver == 'independent sums')
         told |= {'calibration': calibrated.notes, 'standards': {'source': standards.source, **standards.notes}}
         notes = {**maps.notes, 'eels': {**maps.notes['eels'], **told}}
         return replace(maps, notes=notes)

@@ -11,6 +11,7 @@ from napari_diptomo.series import InputError
 from napari_diptomo.spectra._exspy import edge_onsets
 from napari_diptomo.spectra.eels.background import FAMILIES, Family
 from napari_diptomo.spectra.eels.calibration import CalibratedSeries
+from napari_diptomo.spectra.eels.deconvolution import deconvolved
 from napari_diptomo.spectra.eels.oxidation_fit import FitPlan
 from napari_diptomo.spectra.eels.plural import SingleLoss
 
@@ -77,14 +78,16 @@ def plan(step: EELSOxidationMaps, calibrated: CalibratedSeries, standards: Stand
     energy = calibrated.series.energy
     window = fit_window(step, energy)
     shapes, uncertainty = _on_axis(standards, energy, window)
-    single, told = None, str(calibrated.notes.get('deconvolved', 'plural scattering left in, alike in all pixels'))
-    if step.deconvolve == 'standards':
-        single = single_loss(calibrated, shallow_edge(step.element) + _ONSET)
-        told = 'standards given the plural scattering of the thickness of each pixel'
+    single, told = None, 'plural scattering left in, alike in all pixels'
     reference = shapes
-    if single is not None:
+    if step.deconvolve != 'none':
+        single = single_loss(calibrated, shallow_edge(step.element) + _ONSET)
         # Amounts are then counts as they would be without plural scattering, and go with the path through the oxide.
         reference = single.scattered(shapes, np.array([-standards.thickness]))[0]
+        told = 'standards given the plural scattering of the thickness of each pixel'
+    if step.deconvolve == 'Fourier-log':
+        calibrated = deconvolved(calibrated)
+        shapes, single, told = reference, None, str(calibrated.notes['deconvolved'])
     norm = reference[counted(step, energy)].sum(axis=0)
     if not (norm > 0).all():
         raise InputError('A standard has no edge where it should be; look at the standards, or find them anew.')
