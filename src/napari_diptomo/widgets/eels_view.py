@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QComboBox, QWidget
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.series import Observer, SpectralTiltSeries
 from napari_diptomo.widgets.eels_plot import EELSPlot
+from napari_diptomo.widgets.eels_words import describe_range
 from napari_diptomo.widgets.eels_work import explaining_edge, summing_core_loss
 from napari_diptomo.widgets.looking import Place, summing
 from napari_diptomo.widgets.spectrum_view import SpectrumView
@@ -153,14 +154,3 @@ class EELSView(SpectrumView):
             self._show_range()
         else:
             self._later.start()
-
-
-def describe_range(part: ExplainedRange) -> str:
-    """Counts, the family of the background, chi-square and where the fit is worst, in a sentence."""
-    residual = np.nan_to_num(part.residual)
-    worst = int(np.abs(residual).argmax())
-    family = f', background {part.family}' if part.family else ''
-    return (
-        f'{part.counts.sum():.4g} counts{family}; χ² {part.chi2:.3g}, most is left at {part.energy[worst]:.1f} eV '
-        f'({residual[worst]:+.1f} standard deviations).'
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_diptomo.series import DiptomoError, InputError, SpectralTiltSeries
 from napari_diptomo.widgets.asker import Asker
 from napari_diptomo.widgets.eels_view import EELSView
+from napari_diptomo.widgets.eels_words import describe_oxides, describe_spread
 from napari_diptomo.widgets.eels_work import MadeOxides, asking_window, mapping_oxides
 from napari_diptomo.widgets.form import StepForm
 from napari_diptomo.widgets.map_errors import deviation_layers
@@ -18,6 +19,9 @@ from napari_diptomo.widgets.oxidation_part import READING
 from napari_diptomo.widgets.page import Context, Part, heading, words
 from napari_diptomo.widgets.standards_box import StandardsBox
 from napari_diptomo.widgets.thread_job import ThreadJob
+
+if TYPE_CHECKING:
+    from napari_diptomo.spectra.eels.explain import ExplainedEELS
 
 _EXPLANATION = (
     'The shallow edge is fitted in every pixel with the spectra of the oxides and a background, all together. Drag the '
@@ -41,6 +45,8 @@ class EELSMaps(Part):
         self.context = context
         self.session = context.session
         self.form: StepForm | None = None
+        #: What the last look at the spectra has found.
+        self.found: ExplainedEELS | None = None
         self._series: SpectralTiltSeries | None = None
         self._problem = ''
         self.view = EELSView(context.viewer)
@@ -68,6 +74,11 @@ class EELSMaps(Part):
         """Whether the series that is open is of energy losses."""
         series = self.session.series
         return series is not None and series.energy_unit == 'eV'
+
+    @property
+    def busy(self) -> bool:
+        """Whether the page does not yet show what is asked for."""
+        return self.view.busy or self._window.busy or self.standards.busy
 
     def obstacle(self) -> str:
         """Why no maps can be made, one sentence; empty when they can."""
@@ -129,7 +140,7 @@ class EELSMaps(Part):
         series = self.session.series if self.wanted else None
         if series is self._series:
             return
-        self._series = series
+        self._series, self.found = series, None
         self._problem = ''
         self.made.setText('')
         self.spread.setText('')
@@ -172,26 +183,6 @@ class EELSMaps(Part):
             self.form.fields['standards'].set_value(path)
 
     def _explained(self, found: Any) -> None:
+        self.found = found
         self.standards.set_found(found)
         self.spread.setText(describe_spread(found))
-
-
-def describe_spread(found: Any) -> str:
-    """What the families of backgrounds make of the oxidation state, in a sentence or two."""
-    if found.fraction is None:
-        return ''
-    value, statistical, systematic = found.fraction
-    weights = found.low.weights
-    others = ', '.join(f'{family} {100 * share:.0f} %' for family, share in weights.items())
-    return (
-        f'Mean valence here: {value:.3f} ± {statistical:.3f} by counting, ± {systematic:.3f} by the choice of the background'
-        f'{f" ({others})" if len(weights) > 1 else ""}.'
-    )
-
-
-def describe_oxides(made: MadeOxides) -> str:
-    """Mean oxidation state of the maps, its errors, what is hidden."""
-    maps, states = made.maps, made.states
-    if states is None:
-        return made.why
-    return f'{", ".join(maps.channels)}'

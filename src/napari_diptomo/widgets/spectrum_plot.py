@@ -53,6 +53,8 @@ class SpectrumPlot(ThemedPlot):
         self.ci.layout.setRowStretchFactor(1, 2)
         self.ci.layout.setVerticalSpacing(2)
         self._counts_curve = self.plot.plot(stepMode='center')
+        # pyqtgraph clips the edges of steps as if there were as many of them as steps, and raises when zoomed in.
+        self._counts_curve.setClipToView(False)
         self._continuum = self.plot.plot()
         self._model = self.plot.plot()
         self._residual = self.rest.plot()

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_diptomo.series import InputError, SpectralTiltSeries
 from napari_diptomo.widgets.asker import Asker
+from napari_diptomo.widgets.eels_words import describe_standards
 from napari_diptomo.widgets.eels_work import drawing_standards, saving_standards
 from napari_diptomo.widgets.notify import say_error
 from napari_diptomo.widgets.page import Context, Part, heading, words
@@ -76,6 +77,11 @@ class StandardsBox(Part):
             row.addStretch(1)
             self.body.addLayout(row)
         self.set_series(None)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a file is being written."""
+        return self._writer.busy
 
     def set_series(self, series: SpectralTiltSeries | None) -> None:
         """Another series is open."""
@@ -159,13 +165,3 @@ class StandardsBox(Part):
 
     def _folder(self) -> str:
         return str(self._context.last_used.value('folder', ''))
-
-
-def describe_standards(found: ExplainedEELS) -> str:
-    """Where the standards come from and how many pixels are pure."""
-    standards = found.standards
-    if standards is None:
-        return found.why_not
-    pixels = [f'{int(mask.sum())} of {name}' for name, mask in found.pure.items()]
-    pure = f' Pure pixels: {", ".join(pixels)}.' if pixels else ''
-    return f'{standards.source}.{pure}'

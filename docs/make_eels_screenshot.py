@@ -1,0 +1,86 @@
+"""Make the pictures of the EELS page: the sample, its spectrum with the fit, its maps.
+
+    python docs/make_eels_screenshot.py
+
+Runs under Xvfb where there is no screen. ``--all`` also takes the core loss
+with the pure pixels (eels-core) and the oxidation states of a volume
+(eels-volume).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from make_screenshots import IMAGES, Tour, on_a_screen
+
+
+def lead(tour: Tour, arguments: argparse.Namespace) -> None:
+    """Open the sample, look at its spectra, make maps, look at the oxidation states."""
+    dock, page = tour.dock, tour.dock.maps_page.eels
+    tour.viewer.open_sample('napari-diptomo', 'nanocube-spectra')
+    tour.until(lambda: dock.session.series is not None)
+    tour.settle()
+    if arguments.all:
+        tour.picture('eels-open')
+    dock.stages.go_on()
+    tour.until(lambda: page.found is not None)
+    tour.until(lambda: not page.busy)
+    dock.run_page()
+    tour.idle()
+    dock.stages.bring_into_view(page.view)
+    tour.picture('eels-dock')
+    print(page.view.told.text(), '|', page.spread.text(), '|', page.standards.told.text(), '|', page.made.text())
+    if not arguments.all:
+        return
+    dock.stages.bring_into_view(page.outcome_widget)
+    tour.picture('eels-made')
+    page.view.range.setCurrentIndex(1)
+    page.standards.show_pure.click()
+    tour.until(lambda: not page.busy)
+    dock.stages.bring_into_view(page.view)
+    tour.picture('eels-core')
+    page.standards.show_pure.click()
+    _reconstruct(tour)
+    tour.picture('eels-volume')
+
+
+def _reconstruct(tour: Tour) -> None:
+    """A quick volume, and its oxidation states."""
+    dock = tour.dock
+    dock.stages.go_to(dock.reconstruct_page)
+    dock.reconstruct_page.method.setCurrentText('SIRT')
+    dock.run_page()
+    tour.idle()
+    dock.stages.go_on()
+    tour.settle()
+    dock.run_page()
+    tour.idle()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--size', default='1500x1000')
+    parser.add_argument('--theme', default='dark')
+    parser.add_argument('--all', action='store_true')
+    parser.add_argument('--out', type=Path, default=IMAGES)
+    arguments = parser.parse_args()
+    if not on_a_screen(arguments.size):
+        return 1
+    os.environ['NAPARI_CONFIG'] = str(Path(tempfile.mkdtemp()) / 'settings.yaml')
+    from napari.settings import get_settings
+
+    get_settings().appearance.theme = arguments.theme
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    width, height = (int(number) for number in arguments.size.split('x'))
+    tour = Tour(arguments.out, (width, height))
+    lead(tour, arguments)
+    tour.viewer.close()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
