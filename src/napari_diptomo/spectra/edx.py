@@ -77,7 +77,7 @@ class EDXMaps(Step):
     deliver: Literal['fitted maps', 'window counts'] = param(
         'fitted maps',
         'What goes on. fitted maps: counts of each element with their variance. window counts: whole counts of few energy '
-        'windows with what mixes and what lies under them, so that a reconstruction uses the statistics of photons.',
+        'windows with what mixes and what lies under them, so that a reconstruction uses the statistics of photons: for about one count per pixel or less.',
     )
     holdout: float = param(
         0.1, 'Share of the photons set aside to judge the reconstruction; 0 uses all for the fit.', ge=0.0, le=0.5
