@@ -13,7 +13,7 @@ from napari_diptomo.simulate.eels import eels_tilt_series
 from napari_diptomo.simulate.nanocube import oxide_nanocube
 from napari_diptomo.spectra._exspy import edge_cross_section, edge_onsets
 from napari_diptomo.spectra.eels.conventional import EdgeWindows, edge_maps, extrapolated, mlls
-from napari_diptomo.spectra.eels.white_line_ratio import white_lines
+from napari_diptomo.spectra.eels.white_line_ratio import white_line_maps
 
 ENERGY = np.arange(450.0, 800.0, 0.5)
 OXYGEN = EdgeWindows.of('O_K')
@@ -126,7 +126,7 @@ def test_an_m_edge_needs_a_file(tmp_path):
 
 def test_white_lines_tell_the_core_from_the_shell(nanocube):
     core = nanocube.series.core_loss
-    found = white_lines(np.asarray(core.counts[0]), core.energy, 'Fe', smooth=1.0)
+    found = white_line_maps(np.asarray(core.counts[0]), core.energy, 'Fe', smooth=1.0)
     counts = nanocube.clean[:, 1]
     share = counts[0] / np.maximum(counts.sum(axis=0), 1e-9)
     inside = nanocube.iron[1] & np.isfinite(found.energy) & (counts.sum(axis=0) > 0.3 * counts.sum(axis=0).max())
@@ -147,7 +147,7 @@ def test_errors_of_the_white_lines_hold():
 
     expected = 100 * (energy / 700) ** -3.0 + line(708.5, 3000, 1.2) + line(721.5, 1000, 1.2)
     counts = rng.poisson(np.broadcast_to(expected, (32, 32, len(energy))))
-    found = white_lines(counts, energy, smooth=0)
+    found = white_line_maps(counts, energy, smooth=0)
     assert np.nanmean(found.ratio) == pytest.approx(3, rel=0.06)
     assert np.nanstd(found.ratio) == pytest.approx(np.nanmean(found.ratio_std), rel=0.15)
     assert np.nanmean(found.energy) == pytest.approx(708.5, abs=0.05)

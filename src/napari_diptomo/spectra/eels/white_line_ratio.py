@@ -50,7 +50,7 @@ class WhiteLines:
     counts: np.ndarray
 
 
-def white_lines(
+def white_line_maps(
     counts: np.ndarray, energy: np.ndarray, element: str = 'Fe', *, smooth: float = 1.0, least_share: float = 0.1
 ) -> WhiteLines:
     """White-line ratio and energy of L3 at every pixel.
