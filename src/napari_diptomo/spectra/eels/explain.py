@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,64 +18,23 @@ import numpy as np
 
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries
 from napari_diptomo.series.oxides import mean_valence
-from napari_diptomo.spectra.eels.background import Family, fit_background
 from napari_diptomo.spectra.eels.calibration import CalibratedSeries, calibrate
+from napari_diptomo.spectra.eels.explained_range import (
+    ExplainedRange,
+    background_alone,
+    explained_core_loss,
+    residual_of,
+    whole,
+)
 from napari_diptomo.spectra.eels.oxidation import EELSOxidationMaps
 from napari_diptomo.spectra.eels.oxidation_fit import FitPlan, family_weights
-from napari_diptomo.spectra.eels.oxidation_plan import counted, fit_window, plan
+from napari_diptomo.spectra.eels.oxidation_plan import plan
 from napari_diptomo.spectra.eels.oxidation_standards import standards_of
 from napari_diptomo.spectra.eels.standards import Standards
 from napari_diptomo.spectra.eels.systematics import fit_families
-from napari_diptomo.spectra.eels.white_lines import IRON, power_law
-from napari_diptomo.spectra.sum_fit import non_negative
 
 _LOCK = threading.Lock()
 _KEPT: WeakKeyDictionary[SpectralTiltSeries, dict[Any, Any]] = WeakKeyDictionary()
-#: Channels expected to hold less than this count as this in the residual.
-_LEAST_EXPECTED = 0.5
-
-
-@dataclass(frozen=True, eq=False)
-class ExplainedRange:
-    """A spectrum and what it is fitted with; outside of the window curves are NaN.
-
-    Attributes
-    ----------
-    energy : ndarray (energy,)
-        eV, calibrated.
-    counts : ndarray (energy,)
-        Recorded.
-    window : tuple of float
-        What was fitted, eV.
-    background : ndarray (energy,)
-        Expected counts under the edges.
-    standards : mapping of str to ndarray (energy,)
-        Expected counts of each oxide; empty without standards.
-    model : ndarray (energy,)
-        Background and standards.
-    residual : ndarray (energy,)
-        (counts - model) / standard deviation.
-    chi2 : float
-        Per degree of freedom; 1 where nothing but noise is left.
-    family : str
-        Of the background.
-    backgrounds : mapping of str to ndarray (energy,)
-        What other families say.
-    weights : mapping of str to float
-        What each of them counts for the systematic error.
-    """
-
-    energy: np.ndarray
-    counts: np.ndarray
-    window: tuple[float, float]
-    background: np.ndarray
-    standards: Mapping[str, np.ndarray]
-    model: np.ndarray
-    residual: np.ndarray
-    chi2: float
-    family: str = ''
-    backgrounds: Mapping[Family, np.ndarray] = field(default_factory=dict)
-    weights: Mapping[Family, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,10 +122,10 @@ def explain_eels(
     spectrum, thickness = _low_loss(series, calibrated, tilts, None if region is None else pixels)
     if not spectrum.any():
         raise InputError('There are no counts in the region; draw it over the specimen.')
-    core = _core(calibrated, found, tilts, pixels)
+    core = explained_core_loss(calibrated, found, tilts, pixels)
     pure = found.pure if found is not None and not step.standards else {}
     if found is None:
-        low, state = _background_alone(step, calibrated.series.energy, spectrum), None
+        low, state = background_alone(step, calibrated.series.energy, spectrum), None
     else:
         low, state = _fitted(
             step, _plan(series, step, calibrated, found), spectrum, thickness, len(tilts) * pixels.sum()
@@ -220,8 +179,9 @@ def _plan(
     # What is looked at are the spectra as counted, whatever the maps are made of.
     looked_at = step.model_copy(update={'deconvolve': 'none' if step.deconvolve == 'none' else 'standards'})
     key = ('plan', looked_at, id(standards))
-    found: FitPlan = _kept(series, key, lambda: plan(looked_at, calibrated, standards)[0])
-    return found
+    # The standards are kept along: another object must not come by their id.
+    made: tuple[FitPlan, Standards] = _kept(series, key, lambda: (plan(looked_at, calibrated, standards)[0], standards))
+    return made[0]
 
 
 def _low_loss(
@@ -267,7 +227,7 @@ def _fitted(
     inside = (energy >= fit_plan.window[0]) & (energy <= fit_plan.window[1])
     drawn = {family: fit.spectra(slice(0, 1)) for family, fit in found.fits.items()}
     background, edges = drawn[found.best]
-    curves = {name: _whole(inside, edges[0, :, i]) for i, name in enumerate(step.states)}
+    curves = {name: whole(inside, edges[0, :, i]) for i, name in enumerate(step.states)}
     explained = _range(energy, spectrum, fit_plan, inside, background[0], curves, float(found.fit.chi2[0]), found.best)
     atoms = step.atoms()
     values = {f: fit.amounts[0] / atoms.counts_per_atom for f, fit in found.fits.items()}
@@ -277,7 +237,7 @@ def _fitted(
     spread = sum(
         weights[f] * float(mean_valence(v, 0 * per_atom, atoms.valences)[0] - mean) ** 2 for f, v in values.items()
     )
-    others = {f: _whole(inside, back[0]) for f, (back, _) in drawn.items()}
+    others = {f: whole(inside, back[0]) for f, (back, _) in drawn.items()}
     state = None if not mean > 0 else (float(mean), float(std), float(np.sqrt(spread)))
     return replace(explained, backgrounds=others, weights=weights), state
 
@@ -292,63 +252,8 @@ def _range(
     chi2: float,
     family: str,
 ) -> ExplainedRange:
-    under = _whole(inside, background)
+    under = whole(inside, background)
     model = under + sum(curves.values())
-    return ExplainedRange(energy, counts, fit_plan.window, under, curves, model, _residual(counts, model), chi2, family)
-
-
-def _background_alone(step: EELSOxidationMaps, energy: np.ndarray, spectrum: np.ndarray) -> ExplainedRange:
-    """Without standards: the background in front of the edge and behind it, drawn through under it."""
-    window = fit_window(step, energy)
-    inside = (energy >= window[0]) & (energy <= window[1])
-    edge = counted(step, energy)[inside]
-    asked = step.background
-    family: Family = 'sum of power laws' if asked == 'auto' or asked == 'plasmon tail' else asked
-    fit = fit_background(family, energy[inside], spectrum[inside], np.zeros((int(inside.sum()), 0)), used=~edge)
-    under = _whole(inside, fit.spectrum)
     return ExplainedRange(
-        energy, spectrum, window, under, {}, under, _residual(spectrum, under), float(fit.chi2), family
+        energy, counts, fit_plan.window, under, curves, model, residual_of(counts, model), chi2, family
     )
-
-
-def _core(
-    calibrated: CalibratedSeries, standards: Standards | None, tilts: Sequence[int], pixels: np.ndarray
-) -> ExplainedRange | None:
-    """The core loss of those of the tilts that have one; fitted where the standards come from it."""
-    core = calibrated.series.core_loss
-    chosen = [i for i, t in enumerate(core.tilts) if t in tilts] if core is not None else []
-    if core is None or not chosen:
-        return None
-    counts = np.sum([np.asarray(core.counts[i])[pixels].sum(axis=0, dtype=float) for i in chosen], axis=0)
-    phases = None if standards is None else standards.phases
-    energy = core.energy
-    nothing = np.full(len(energy), np.nan)
-    if phases is None:
-        return ExplainedRange(energy, counts, (energy[0], energy[-1]), nothing, {}, nothing, nothing, np.nan)
-    # The phases tell energies that were put right.
-    energy = energy - float(phases.notes.get('energy_offset', 0.0))
-    window = (float(phases.energy[0]), float(phases.energy[-1]))
-    inside = (energy >= window[0] - 1e-6) & (energy <= window[1] + 1e-6)
-    law = power_law(counts, energy, IRON)[0][inside]
-    shapes = np.stack([np.interp(energy[inside], phases.energy, shape) for shape in phases.shapes.T], axis=1)
-    columns = np.hstack([shapes, law[:, None]])
-    root = 1 / np.sqrt(np.maximum(counts[inside], 1.0))
-    solution = non_negative(columns * root[:, None], counts[inside] * root)
-    curves = {name: _whole(inside, n * shape) for name, n, shape in zip(phases.names, solution, shapes.T, strict=False)}
-    under = _whole(inside, solution[-1] * law)
-    model = under + sum(curves.values())
-    residual = _residual(counts, model)
-    chi2 = float(np.nansum(residual**2) / max(int(inside.sum()) - columns.shape[1], 1))
-    return ExplainedRange(energy, counts, window, under, curves, model, residual, chi2, 'power law')
-
-
-def _whole(inside: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """A curve of the window on all channels, NaN elsewhere."""
-    curve = np.full(len(inside), np.nan)
-    curve[inside] = values
-    return curve
-
-
-def _residual(counts: np.ndarray, model: np.ndarray) -> np.ndarray:
-    residual: np.ndarray = (counts - model) / np.sqrt(np.maximum(model, _LEAST_EXPECTED))
-    return residual
