@@ -42,7 +42,8 @@ class EELSPlot(SpectrumPlot):
             '<qt>Drag the ends of the shaded window to choose what is fitted. Beside it drag to move along the energies, '
             'drag with the right button to stretch them; double-click for all and back.</qt>'
         )
-        self.plot.setTitle('area: counts &nbsp; line: fit &nbsp; dashed: background, dotted: others tried', size='9pt')
+        self.plot.setTitle('line: fit &nbsp; dashed: background &nbsp; dotted: others', size='9pt')
+        self.plot.getAxis('left').enableAutoSIPrefix(True)
         self.span = pg.LinearRegionItem(movable=True)
         self.span.setZValue(-20)
         self.span.sigRegionChangeFinished.connect(self._dragged)
@@ -104,7 +105,7 @@ class EELSPlot(SpectrumPlot):
         if not (isalive(self) and hasattr(self, 'span')):
             return
         colours = plot_colours()
-        for alpha, brush in ((30, self.span.setBrush), (60, self.span.setHoverBrush)):
+        for alpha, brush in ((20, self.span.setBrush), (45, self.span.setHoverBrush)):
             shade = pg.mkColor(colours.warning)
             shade.setAlpha(alpha)
             brush(shade)

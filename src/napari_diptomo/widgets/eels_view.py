@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LOW, CORE = 'Low loss', 'Core loss'
 #: Beside the window one wants to see this much, eV.
-_BESIDE = (8.0, 4.0)
+_BESIDE = (3.0, 3.0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ from napari_diptomo.widgets.looking import Place
 
 if TYPE_CHECKING:
     from napari_diptomo.assess.oxidation import FractionMaps
+    from napari_diptomo.spectra.eels.calibration import CalibratedSeries
     from napari_diptomo.spectra.eels.oxidation import EELSOxidationMaps
     from napari_diptomo.spectra.eels.standards import Standards
 
@@ -96,6 +97,17 @@ def summing_core_loss(series: SpectralTiltSeries, place: Place) -> Callable[[Obs
         return total
 
     return sum_core_loss
+
+
+def calibrating(series: SpectralTiltSeries) -> Callable[[Observer], CalibratedSeries]:
+    """Put the series on one energy axis; the look at its spectra finds it done, and its standards too."""
+
+    def calibrate_energies(observer: Observer) -> CalibratedSeries:
+        from napari_diptomo.spectra.eels.explain import explain_eels
+
+        return explain_eels(series, observer=observer).calibrated
+
+    return calibrate_energies
 
 
 def saving_standards(standards: Standards, path: str) -> Callable[[Observer], tuple[str, bool]]:

@@ -118,6 +118,8 @@ class EELSMaps(Part):
         self.context.maps_view.show_maps(maps)
         hidden = deviation_layers(maps) + (fraction_layers(maps, states) if states is not None else [])
         self.context.maps_view.add_below(hidden)
+        # What was added last would be selected, and is out of sight.
+        self.context.viewer.layers.selection.active = self.context.viewer.layers[-1]
         self.made.setText(describe_oxides(made))
         self.reading.setVisible(states is not None)
 

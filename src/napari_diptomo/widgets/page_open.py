@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QWidget
@@ -10,13 +11,19 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QPushButton, Q
 from napari_diptomo.series import DiptomoError, MapSeries, Source, SpectralTiltSeries, Step
 from napari_diptomo.widgets import layers as as_layers
 from napari_diptomo.widgets import work
+from napari_diptomo.widgets.asker import Asker
 from napari_diptomo.widgets.core_loss_files import CoreLossFiles
+from napari_diptomo.widgets.eels_words import describe_calibration
+from napari_diptomo.widgets.eels_work import calibrating
 from napari_diptomo.widgets.fields import Field, field_for
 from napari_diptomo.widgets.form import pretty, tooltip
 from napari_diptomo.widgets.page import Context, Page, heading, words
 from napari_diptomo.widgets.session import summary
 from napari_diptomo.widgets.thread_job import ThreadJob
 from napari_diptomo.widgets.tilt_table import TiltTable
+
+if TYPE_CHECKING:
+    from napari_diptomo.spectra.eels.calibration import CalibratedSeries
 
 _LABELS = {
     'pixel_size': 'Pixel size',
@@ -45,6 +52,9 @@ class OpenPage(Page):
         super().__init__(context, parent)
         self._paths: tuple[str, ...] = ()
         self.fields: dict[str, Field] = {}
+        self._calibrated = Asker(self)
+        self._calibrated.answered.connect(self._tell_calibration)
+        self._calibrated.failed.connect(self._tell_more)
         self._add_buttons()
         self.table = TiltTable()
         self.table.edited.connect(self._edited)
@@ -102,7 +112,20 @@ class OpenPage(Page):
             self.context.maps_view.show_series(layer, data.angles)
         self.table.show_found(data.angles)
         self.opened.setText(_describe(data))
+        self._calibrated.forget()
+        if isinstance(data, SpectralTiltSeries) and data.energy_unit == 'eV':
+            self._calibrated.ask(calibrating(data))
         self.changed.emit()
+
+    def cleanup(self) -> None:
+        self._calibrated.cleanup()
+
+    def _tell_calibration(self, calibrated: CalibratedSeries) -> None:
+        self._tell_more(describe_calibration(calibrated))
+
+    def _tell_more(self, text: str) -> None:
+        if self.session.series is not None:
+            self.opened.setText(f'{_describe(self.session.series)} {text}')
 
     def _add_buttons(self) -> None:
         row = QHBoxLayout()
@@ -110,7 +133,11 @@ class OpenPage(Page):
             ('Add &files…', 'Choose the files of a tilt series, one per tilt, or one stack.', self._choose_files),
             ('Add f&older…', 'Choose the folder that holds the tilt series.', self._choose_folder),
             ('Clear', 'Forget the files listed below.', self.clear),
-            ('Load sam&ple', 'Simulate a Ge-Sb-Te lamella with counted EDX spectra. Others, also of EELS: File > Open Sample.', self._load_sample),
+            (
+                'Load sam&ple',
+                'Simulate a Ge-Sb-Te lamella with counted EDX spectra. Others, also of EELS: File > Open Sample.',
+                self._load_sample,
+            ),
         ):
             button = QPushButton(text)
             button.setToolTip(tip)
@@ -197,8 +224,18 @@ def _describe(data: SpectralTiltSeries | MapSeries) -> str:
         parts.append(f'{columns} x {rows} pixels of {data.pixel_size:.4g} nm, {channels} energy channels.')
         beam = data.metadata.get('beam_energy')
         parts.append(f'Beam {beam:g} keV.' if beam else 'The files do not tell the beam energy.')
+        parts.append(_describe_core_loss(data) if data.energy_unit == 'eV' else '')
     else:
         _, _, rows, columns = data.data.shape
         parts.append(f'{columns} x {rows} pixels of {data.pixel_size:.4g} nm; maps of {", ".join(data.channels)}.')
         parts.append(f'Images, {data.notes["images"]}.' if 'images' in data.notes else '')
     return ' '.join(part for part in parts if part)
+
+
+def _describe_core_loss(series: SpectralTiltSeries) -> str:
+    core = series.core_loss
+    if core is None:
+        return 'Low loss only, without core loss.'
+    tilts = ', '.join(f'{series.angles[tilt]:g}°' for tilt in core.tilts)
+    where = 'all tilts' if len(core.tilts) == len(series.angles) else tilts
+    return f'Core loss at {where}, {core.energy[0]:.0f} to {core.energy[-1]:.0f} eV.'

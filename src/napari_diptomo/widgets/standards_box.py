@@ -45,7 +45,7 @@ class StandardsBox(Part):
         self.regions.shown.connect(self._regions_shown)
         self._writer = Asker(self)
         self._writer.answered.connect(self._written)
-        self._writer.failed.connect(say_error)
+        self._writer.failed.connect(self._not_written)
         self.told = words(_WAITING)
         self.show_pure = QPushButton('Pure pi&xels')
         self.show_pure.setCheckable(True)
@@ -150,6 +150,10 @@ class StandardsBox(Part):
             self.chosen.emit(path)
         else:
             self.told.setText(f'Saved as {Path(path).name}.')
+
+    def _not_written(self, why: str) -> None:
+        self.set_found(self._found)
+        say_error(why)
 
     def _load(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, 'Standards', self._folder(), _FILES)

@@ -17,6 +17,9 @@ from napari_diptomo.series import DiptomoError, MapSeries, Observer, Source, Spe
 if TYPE_CHECKING:
     from napari_diptomo.spectra.suggest import FoundElement
 
+#: From here on electrons have lost energy for certain, eV.
+_LOST = 5.0
+
 
 @dataclass(frozen=True, eq=False)
 class Opened:
@@ -27,7 +30,7 @@ class Opened:
     data : SpectralTiltSeries or MapSeries
         As opened.
     image : ndarray (tilt, y, x), float32
-        All counts of every pixel; of ready maps the sum of the channels.
+        All counts of every pixel, of low losses those that lost energy; of ready maps the sum of the channels.
     spectrum : ndarray (energy,), optional
         Sum over everything; None for ready maps.
     found : tuple of FoundElement
@@ -76,13 +79,20 @@ def look_over(data: SpectralTiltSeries | MapSeries, observer: Observer | None = 
     watch = Watch(observer, 'Counts', len(data.angles))
     image = np.zeros(data.counts.shape[:3], np.float32)
     spectrum = np.zeros(data.counts.shape[3])
+    telling = _telling(data)
     for tilt, angle in enumerate(data.angles):
         spectra = counts.tilt(tilt)
-        image[tilt] = spectra.sum(axis=1).reshape(image.shape[1:])
+        image[tilt] = spectra[:, telling].sum(axis=1).reshape(image.shape[1:])
         spectrum += np.asarray(spectra.sum(axis=0)).ravel()
         watch.step(tilt + 1, message=f'tilt {angle:g}°')
     found, doubt = _found(data, observer)
     return Opened(data, image, spectrum, found, doubt)
+
+
+def _telling(series: SpectralTiltSeries) -> slice:
+    """Channels whose sum shows the specimen: the zero loss of low losses hides it."""
+    low = series.energy_unit == 'eV' and series.energy[0] < 0 < _LOST < series.energy[-1]
+    return slice(int(np.searchsorted(series.energy, _LOST)) if low else 0, None)
 
 
 def running(step: Step, data: Any) -> Callable[[Observer], Any]:
