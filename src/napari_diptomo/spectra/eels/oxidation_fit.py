@@ -42,6 +42,8 @@ class FitPlan:
         t/lambda that is in the standards.
     fit_shift : bool
         Whether standards may move.
+    impurity : float
+        Standard deviation of the share of the first oxide in the standard of the last, counts of the edge.
     """
 
     calibrated: CalibratedSeries
@@ -52,6 +54,7 @@ class FitPlan:
     single: SingleLoss | None
     thickness: float
     fit_shift: bool
+    impurity: float = 0.0
 
     def spectra(self, tilt: int) -> np.ndarray:
         """Counts of a tilt, (pixel, energy)."""
@@ -92,8 +95,8 @@ class TiltFits:
         Chi-square per degree of freedom.
     chi2 : mapping of family to float
         Of the sum of the tilt.
-    from_standards : ndarray (pixel, state, state)
-        Systematic covariance from the errors of the standards.
+    standard_errors : ndarray (state, state, state)
+        Covariance of the amounts from the errors of each standard, per square of its amount.
     shift : ndarray (state,)
         What the standards were moved by with the best family, eV.
     """
@@ -103,7 +106,7 @@ class TiltFits:
     held_out: Mapping[Family, np.ndarray] | None
     residual: Mapping[Family, np.ndarray]
     chi2: Mapping[Family, float]
-    from_standards: np.ndarray
+    standard_errors: np.ndarray
     shift: Mapping[Family, np.ndarray]
 
 
@@ -147,10 +150,16 @@ def family_weights(chi2: Mapping[Family, float]) -> dict[Family, float]:
 
 def systematic(tilt: TiltFits, best: Family) -> np.ndarray:
     """Covariance of the amounts of a family from background and standards, (pixel, state, state)."""
-    found = tilt.from_standards.copy()
+    found = from_standard_errors(tilt, tilt.amounts[best])
     for family, weight in family_weights(tilt.chi2).items():
         off = tilt.amounts[family] - tilt.amounts[best]
         found += weight * off[:, :, None] * off[:, None, :]
+    return found
+
+
+def from_standard_errors(tilt: TiltFits, amounts: np.ndarray) -> np.ndarray:
+    """Covariance of amounts (pixel, state) from the errors of the standards, (pixel, state, state); common to all pixels."""
+    found: np.ndarray = np.einsum('ps,sij->pij', amounts**2, tilt.standard_errors)
     return found
 
 
@@ -177,9 +186,16 @@ def _put_together(found: FamilyFits, plan: FitPlan, share: float) -> TiltFits:
     """Amounts of all counts: those of the fitted ones and of the held-out ones."""
     fits = found.fits
     held_out = {f: fit.held_out for f, fit in fits.items() if fit.held_out is not None} if share else None
-    errors = np.zeros_like(found.fit.covariance)
+    states = found.fit.amounts.shape[1]
+    errors = np.zeros((states,) * 3)
     if plan.uncertainty is not None:
-        errors = from_standards(found.fit, plan.calibrated.series.energy, plan.uncertainty)
+        of_pixels = from_standards(found.fit, plan.calibrated.series.energy, plan.uncertainty)
+        # It is linear in the squares of the amounts; what is wanted are its coefficients.
+        errors = np.linalg.lstsq(found.fit.amounts**2, of_pixels.reshape(len(of_pixels), -1))[0].reshape(errors.shape)
+    # What one standard holds of another moves counts from one oxide to the other, alike in all channels and pixels.
+    move = np.zeros(states)
+    move[0], move[-1] = 1.0, -1.0
+    errors[-1] += plan.impurity**2 * np.outer(move, move)
     return TiltFits(
         {f: fit.amounts + (held_out[f] if held_out else 0) for f, fit in fits.items()},
         # The held-out counts add their share of the variance to that of the others.

@@ -24,7 +24,13 @@ from scipy.ndimage import gaussian_filter
 from napari_diptomo.series import MapSeries, SpectralTiltSeries
 from napari_diptomo.series.oxides import mean_valence
 from napari_diptomo.spectra.eels.background import Family
-from napari_diptomo.spectra.eels.oxidation_fit import TiltFits, best_family, family_weights, systematic
+from napari_diptomo.spectra.eels.oxidation_fit import (
+    TiltFits,
+    best_family,
+    family_weights,
+    from_standard_errors,
+    systematic,
+)
 
 #: Pixels that hold the metal: of the usual amount, and in standard deviations of the tilt, smoothed over a pixel.
 _LEAST_SHARE, _LEAST_SIGMA = 0.2, 3.0
@@ -185,9 +191,9 @@ def _told(tilt: TiltFits, best: Family, off: np.ndarray, metal: np.ndarray, atom
     found['chi2_pixels'] = round(float(np.median(tilt.residual[best][metal])), 3)
     found['systematic_share'] = dict(zip(atoms.states, np.round(shares, 3).tolist(), strict=True))
     mean, std = _valence(tilt, best, metal, atoms)
-    weights = family_weights(tilt.chi2)
-    spread = sum(w * (_valence(tilt, f, metal, atoms)[0] - mean) ** 2 for f, w in weights.items())
-    found['mean_valence'] = [round(mean, 4), round(std, 4), round(float(np.sqrt(spread)), 4)]
+    spread = sum(w * (_valence(tilt, f, metal, atoms)[0] - mean) ** 2 for f, w in family_weights(tilt.chi2).items())
+    systematic_error = float(np.hypot(np.sqrt(spread), _by_standards(tilt, best, metal, atoms)))
+    found['mean_valence'] = [round(mean, 4), round(std, 4), round(systematic_error, 4)]
     if all(2 <= v <= 3 for v in atoms.valences):
         found['fraction'] = [round(3 - mean, 4), *found['mean_valence'][1:]]
     return found
@@ -199,6 +205,14 @@ def _valence(tilt: TiltFits, family: Family, metal: np.ndarray, atoms: Atoms) ->
     per_atom = 1 / np.outer(atoms.counts_per_atom, atoms.counts_per_atom)
     mean, std = mean_valence(counts, tilt.covariance[family][metal].sum(axis=0) * per_atom, atoms.valences)
     return float(mean), float(std)
+
+
+def _by_standards(tilt: TiltFits, best: Family, metal: np.ndarray, atoms: Atoms) -> float:
+    """Error of the mean valence of a tilt from the errors of the standards, which are the same in all pixels."""
+    counts = tilt.amounts[best][metal].sum(axis=0)
+    per_atom = 1 / np.outer(atoms.counts_per_atom, atoms.counts_per_atom)
+    covariance = from_standard_errors(tilt, counts[None])[0] * per_atom
+    return float(mean_valence(counts / atoms.counts_per_atom, covariance, atoms.valences)[1])
 
 
 def _systematic_valence(told: Sequence[dict[str, Any]]) -> float | None:

@@ -101,6 +101,7 @@ def plan(step: EELSOxidationMaps, calibrated: CalibratedSeries, standards: Stand
         single,
         standards.thickness,
         step.fit_shift,
+        _impurity(standards),
     )
     return fit, {'window_eV': [round(w, 2) for w in window], 'deconvolution': told}
 
@@ -115,6 +116,12 @@ def single_loss(calibrated: CalibratedSeries, onset: float) -> SingleLoss:
     chosen = known & (np.abs(thickness - usual) < 0.35 * usual)
     counts = np.asarray(calibrated.series.counts[tilt])
     return SingleLoss.of(calibrated.series.energy, counts[chosen].sum(axis=0, dtype=float), onset)
+
+
+def _impurity(standards: Standards) -> float:
+    """Standard deviation of what the oxidised standard holds of the reduced one, as the core loss told it."""
+    told = [values for name, values in standards.notes.items() if '_in_the_purest_' in name]
+    return float(told[0][1]) if told else 0.0
 
 
 def _on_axis(
