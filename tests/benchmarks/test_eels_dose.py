@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-from napari_diptomo.simulate.eels_shapes import ShapeVariation
-
-sys.path.insert(0, str(Path(__file__).parents[2] / 'benchmarks'))
-
 import eels_dose
+from napari_diptomo.simulate.eels_shapes import ShapeVariation
 
 AS_CALCULATED = ShapeVariation()
 
