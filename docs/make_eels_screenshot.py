@@ -31,7 +31,7 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     tour.until(lambda: not page.busy)
     dock.run_page()
     tour.idle()
-    dock.stages.bring_into_view(page.view)
+    dock.stages.bring_into_view(dock.maps_page)
     tour.picture('eels-dock')
     print(page.view.told.text(), '|', page.spread.text(), '|', page.standards.told.text(), '|', page.made.text())
     if not arguments.all:
@@ -41,7 +41,7 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     page.view.range.setCurrentIndex(1)
     page.standards.show_pure.click()
     tour.until(lambda: not page.busy)
-    dock.stages.bring_into_view(page.view)
+    dock.stages.bring_into_view(dock.maps_page)
     tour.picture('eels-core')
     page.standards.show_pure.click()
     _reconstruct(tour)
@@ -63,7 +63,7 @@ def _reconstruct(tour: Tour) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--size', default='1500x1000')
+    parser.add_argument('--size', default='1500x1240')
     parser.add_argument('--theme', default='dark')
     parser.add_argument('--all', action='store_true')
     parser.add_argument('--out', type=Path, default=IMAGES)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
+from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QFileDialog
 
 from napari_diptomo.series import InputError, SpectralTiltSeries
@@ -300,3 +302,26 @@ def test_the_open_page_tells_core_loss_and_thickness(
     dock.open_page.done(work.look_over(series))
     assert 'Core loss at 0°' in dock.open_page.opened.text()
     qtbot.waitUntil(lambda: 't/λ' in dock.open_page.opened.text(), timeout=60_000)
+
+
+def test_core_loss_files_are_dropped_on_their_row(dock: TomographyDock, tmp_path: Path) -> None:
+    page = dock.open_page
+    assert page.source().core_loss == ()
+    files = [tmp_path / '0-core.dm4', tmp_path / '20-core.dm4']
+    mime = QMimeData()
+    mime.setUrls([QUrl.fromLocalFile(str(path)) for path in files])
+    point = page.core_loss.rect().center()
+    drop = QDropEvent(
+        QPointF(point), Qt.DropAction.CopyAction, mime, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    )
+    page.core_loss.dropEvent(drop)
+    assert page.source().core_loss == tuple(map(str, files))
+    assert page.source().core_loss_angles is None
+    assert '0-core.dm4' in page.core_loss.told.text()
+    page.core_loss.angles.editor.setText('0, 20')
+    assert page.source().core_loss_angles == (0.0, 20.0)
+    page.core_loss.angles.editor.setText('zero')
+    with pytest.raises(InputError, match='not a list of numbers'):
+        page.source()
+    page.core_loss.forget.click()
+    assert page.source().core_loss == ()

@@ -214,3 +214,32 @@ def test_regions_of_another_size_are_refused(
     page.regions.setCurrentText('small')
     dock.run_bar.run_button.click()
     assert len(told) == 1 and 'same size' in told[0]
+
+
+def test_a_volume_of_oxides_has_an_oxidation_state_instead(
+    dock: TomographyDock, volume: Volume, viewer: ViewerModel, settled: Settled, qtbot: Any
+) -> None:
+    """Left is FeO alone, right Fe3O4 alone; a composition in percent is not asked for."""
+    data = np.zeros((2, 8, 12, 16), np.float32)
+    data[0, 2:6, 2:10, 2:8] = 900.0
+    data[1, 2:6, 2:10, 8:14] = 900.0
+    dock.session.set_result(Volume(data, ('FeO', 'Fe3O4'), 2.0))
+    dock.stages.buttons[4].click()
+    page = dock.composition_page
+    assert page.oxidation.isVisibleTo(dock)
+    assert not page.percent.isVisibleTo(dock)
+    page.oxidation.form.fields['smooth'].set_value(0.0)
+    compute(dock, settled)
+    assert [layer.name for layer in viewer.layers if layer.visible] == ['Fe2+ fraction']
+    assert {'mean valence', 'mean valence ± std', 'Fe2+ fraction ± std'} <= {layer.name for layer in viewer.layers}
+    fraction = viewer.layers['Fe2+ fraction'].data
+    assert fraction[4, 5, 4] == pytest.approx(1.0)
+    assert fraction[4, 5, 11] == pytest.approx(1 / 3, abs=1e-4)
+    assert fraction[0, 0, 0] == 0
+    assert 'Fe2+ fraction 0.67' in page.oxidation.told.text()
+    assert '0.3 ± 0.1' in page.oxidation.reading.text()
+    dock.session.set_result(volume)
+    page.enter()
+    assert page.percent.isVisibleTo(dock)
+    assert not page.oxidation.isVisibleTo(dock)
+    qtbot.waitUntil(lambda: not page._asker.busy, timeout=60_000)

@@ -16,6 +16,8 @@ from napari_diptomo.widgets.theme import plot_colours
 
 #: Narrower windows than this cannot be dragged, eV.
 _NARROWEST = 5.0
+#: Low losses have millions of counts.
+_AXIS_WIDTH = 72
 #: Calibration moves the ends of an axis by less than this, eV.
 _MOST_MOVED = 15.0
 
@@ -42,8 +44,10 @@ class EELSPlot(SpectrumPlot):
             '<qt>Drag the ends of the shaded window to choose what is fitted. Beside it drag to move along the energies, '
             'drag with the right button to stretch them; double-click for all and back.</qt>'
         )
-        self.plot.setTitle('line: fit &nbsp; dashed: background &nbsp; dotted: others', size='9pt')
-        self.plot.getAxis('left').enableAutoSIPrefix(True)
+        for plot in self.plots:
+            plot.getAxis('left').setWidth(_AXIS_WIDTH)
+        # A title as long as the key would widen the plot beyond the dock.
+        self.plot.setTitle(None)
         self.span = pg.LinearRegionItem(movable=True)
         self.span.setZValue(-20)
         self.span.sigRegionChangeFinished.connect(self._dragged)

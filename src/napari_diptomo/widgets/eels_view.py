@@ -13,9 +13,10 @@ from qtpy.QtWidgets import QComboBox, QWidget
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.series import Observer, SpectralTiltSeries
 from napari_diptomo.widgets.eels_plot import EELSPlot
-from napari_diptomo.widgets.eels_words import describe_range
+from napari_diptomo.widgets.eels_words import describe_range, key_of
 from napari_diptomo.widgets.eels_work import explaining_edge, summing_core_loss
 from napari_diptomo.widgets.looking import Place, summing
+from napari_diptomo.widgets.page import words
 from napari_diptomo.widgets.spectrum_view import SpectrumView
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class EELSView(SpectrumView):
         )
         self.range.currentTextChanged.connect(self._range_changed)
         self.controls.insertWidget(0, self.range)
+        self.key = words('')
+        self.layout().insertWidget(2, self.key)
         self.log.setChecked(False)
 
     @property
@@ -119,6 +122,7 @@ class EELSView(SpectrumView):
 
     def _ask(self) -> None:
         self._found = None
+        self.key.setText('')
         super()._ask()
 
     def _show_fit(self, explained: Any) -> None:
@@ -143,6 +147,7 @@ class EELSView(SpectrumView):
             return
         self.plot.set_explained(FittedWindow.of(part), self.hues)
         self.plot.set_others(part.energy, part.backgrounds)
+        self.key.setText(key_of(self.hues if part.standards else {}, bool(part.backgrounds)))
         self.told.setText(f'{where}: {describe_range(part)} {found.why_not}'.strip())
 
     def _range_changed(self) -> None:

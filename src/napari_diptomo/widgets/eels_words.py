@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 _UNFIT = 0.05
 
 
+def key_of(hues: Mapping[str, str], others: bool) -> str:
+    """What the lines of the plot are; the oxides in their colours."""
+    names = [f'<span style="color: {hue}"><b>{name}</b></span>' for name, hue in hues.items()]
+    parts = ['line: fit', 'dashed: background', *(['dotted: others tried'] if others else []), *names]
+    return f'<small>{" &nbsp; ".join(parts)}</small>'
+
+
 def describe_range(part: ExplainedRange) -> str:
     """Counts, the family of the background, chi-square and where the fit is worst, in a sentence."""
     residual = np.nan_to_num(part.residual)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
@@ -58,9 +56,11 @@ class OxidationPart(Part):
         self.reading.setVisible(False)
         column.addWidget(self.reading)
 
-    def showEvent(self, event: Any) -> None:
-        self.enter()
-        super().showEvent(event)
+    def set_wanted(self, wanted: bool) -> None:
+        """Whether the volume that is chosen is of oxides."""
+        if wanted:
+            self.enter()
+        self.setVisible(wanted)
 
     def enter(self) -> None:
         """Build the form when it is first needed."""
@@ -88,6 +88,7 @@ class OxidationPart(Part):
             if as_layers.KEY in layer.metadata:
                 layer.visible = False
         self._shown = [self._viewer.add_layer(Layer.create(*part)) for part in oxidation_layers(result)]
+        self._viewer.layers.selection.active = next(layer for layer in self._shown if layer.visible)
         self.told.setText(describe_states(result))
         self.reading.setVisible(True)
 

@@ -106,7 +106,8 @@ class CompositionPage(Page):
         return type(step)(**{**step.model_dump(), name: self.factors.values()})
 
     def job(self) -> tuple[ThreadJob, str]:
-        self.enter_form()
+        if self.form is None:
+            self.enter()
         volume = self.counts
         if volume is None:
             raise InputError(_CLOSED)
@@ -118,11 +119,6 @@ class CompositionPage(Page):
         name = self.regions.currentText()
         labels = None if name in ('', _NO_REGIONS) else labels_on(volume, self.context.viewer.layers[name])
         return ThreadJob(composing(step, volume, labels)), 'Composition'
-
-    def enter_form(self) -> None:
-        """Build what is built when the page first comes to the front."""
-        if self.form is None:
-            self.enter()
 
     def done(self, composed: Composed | Volume) -> None:
         if isinstance(composed, Volume):
@@ -149,7 +145,9 @@ class CompositionPage(Page):
             'Regions', 'A labels layer painted on the volume: the mean composition of every label is told.'
         )
         self.body.addLayout(labelled('&Volume', self.volume))
-        self.body.addLayout(labelled('Re&gions', self.regions))
+        self._regions_row = Part()
+        self._regions_row.body.addLayout(labelled('Re&gions', self.regions))
+        self.body.addWidget(self._regions_row)
 
     def _add_factors(self) -> None:
         self.percent.body.addWidget(heading('Factors'))
@@ -237,8 +235,10 @@ class CompositionPage(Page):
         return volume is not None and are_oxides(volume.channels)
 
     def _show_part(self) -> None:
-        self.oxidation.setVisible(self._of_oxides())
-        self.percent.setVisible(not self._of_oxides())
+        oxides = self._of_oxides()
+        self.oxidation.set_wanted(oxides)
+        for part in (self.percent, self._regions_row):
+            part.setVisible(not oxides)
         self.changed.emit()
 
     def _show_factors(self, factors: Any) -> None:
@@ -276,7 +276,8 @@ class CompositionPage(Page):
         self._use_table('')
 
     def _use_table(self, path: str) -> None:
-        self.enter_form()
+        if self.form is None:
+            self.enter()
         self.factors.touched = False
         self.form.fields['factor_table'].set_value(path)
         self._ask_factors()

@@ -109,6 +109,8 @@ class OpenPage(Page):
             layer = as_layers.sum_layer(
                 result.image, data.angles, data.pixel_size, source or ['sample'], data.transposed
             )
+            if data.energy_unit == 'eV':
+                layer[1]['name'] = layer[1]['name'].replace('all counts', 'counts of losses')
             self.context.maps_view.show_series(layer, data.angles)
         self.table.show_found(data.angles)
         self.opened.setText(_describe(data))

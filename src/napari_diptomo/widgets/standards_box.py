@@ -70,7 +70,7 @@ class StandardsBox(Part):
             button.setToolTip(f'<qt>{tip}</qt>')
         self.body.addWidget(heading('Standards'))
         self.body.addWidget(self.told)
-        for buttons in ((self.show_pure, self.use_painted), (self.save, self.load, self.own)):
+        for buttons in ((self.show_pure, self.save, self.load), (self.use_painted, self.own)):
             row = QHBoxLayout()
             for button in buttons:
                 row.addWidget(button)
