@@ -280,6 +280,21 @@ def test_maps_with_hidden_states_and_errors(
     assert page.reading.isVisibleTo(dock)
 
 
+def test_independent_sums_are_shown_as_the_oxides_that_they_stand_for(series: SpectralTiltSeries) -> None:
+    from napari_diptomo.spectra import EELSOxidationMaps
+    from napari_diptomo.widgets.eels_work import mapping_oxides
+
+    step = EELSOxidationMaps(background='power law', holdout=0.0)
+    observer = None
+    plain = mapping_oxides(step, series)(observer)
+    sums = mapping_oxides(step.model_copy(update={'deliver': 'independent sums'}), series)(observer)
+    assert sums.maps.mixing is not None
+    assert sums.oxides.channels == ('FeO', 'Fe3O4')
+    both = plain.states.carried & sums.states.carried
+    assert both.sum() > 500
+    assert np.abs(plain.states.fraction - sums.states.fraction)[both].mean() < 0.02
+
+
 def test_no_zero_loss_is_one_sentence_and_the_page_lives(
     dock: TomographyDock, series: SpectralTiltSeries, still: Still, settled: Callable[..., None], told: list[str]
 ) -> None:

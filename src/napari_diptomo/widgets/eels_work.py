@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +36,11 @@ class MadeOxides:
     states: FractionMaps | None
     why: str = ''
 
+    @property
+    def oxides(self) -> MapSeries:
+        """Maps of the oxides themselves where sums of them are delivered."""
+        return self.maps if self.maps.mixing is None else self.maps.unmixed()
+
 
 def mapping_oxides(step: EELSOxidationMaps, series: SpectralTiltSeries) -> Callable[[Observer], MadeOxides]:
     """Run the step, then look at the oxidation state of every pixel."""
@@ -44,10 +49,11 @@ def mapping_oxides(step: EELSOxidationMaps, series: SpectralTiltSeries) -> Calla
         from napari_diptomo.assess.oxidation import fraction_maps
 
         maps = step.run(series, observer)
+        made = MadeOxides(maps, None)
         try:
-            return MadeOxides(maps, fraction_maps(maps))
+            return replace(made, states=fraction_maps(made.oxides))
         except InputError as error:
-            return MadeOxides(maps, None, str(error))
+            return replace(made, why=str(error))
 
     return map_oxides
 

@@ -116,7 +116,7 @@ class EELSMaps(Part):
         maps, states = made.maps, made.states
         self.session.set_result(maps)
         self.context.maps_view.show_maps(maps)
-        hidden = deviation_layers(maps) + (fraction_layers(maps, states) if states is not None else [])
+        hidden = deviation_layers(made.oxides) + (fraction_layers(made.oxides, states) if states is not None else [])
         self.context.maps_view.add_below(hidden)
         # What was added last would be selected, and is out of sight.
         self.context.viewer.layers.selection.active = self.context.viewer.layers[-1]
