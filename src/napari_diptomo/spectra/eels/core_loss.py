@@ -30,7 +30,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from scipy import ndimage
 
-from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
+from napari_diptomo.series import CoreLoss, InputError, Observer, SpectralTiltSeries, Watch
 from napari_diptomo.spectra.eels.phase_amounts import PhaseAmounts, as_images
 from napari_diptomo.spectra.eels.unmixing import Factors, factorise, segment_ends
 from napari_diptomo.spectra.eels.white_lines import IRON, DeepEdge, l3_maximum, leading_edge
@@ -81,20 +81,20 @@ def core_loss_amounts(
         No core loss, no edge in it, one phase only, regions or references that do not fit.
     """
     series = getattr(series, 'series', series)
-    _check(series, method, references, pure, edge)
+    core = _checked(series, method, references, pure, edge)
     watch = Watch(observer, 'Standards: core loss', 3)
-    counts = np.asarray(series.core_loss.counts, float)
-    energy, offset = _true_axis(counts, series.core_loss.energy, edge)
+    recorded = np.asarray(core.counts, np.float64)
+    energy, offset = _true_axis(recorded, core.energy, edge)
     energy, used = _range(energy, edge)
-    counts = counts[..., used]
+    counts = recorded[..., used]
     iron = _iron(counts, energy, edge)
     watch.step(1, message='spectra of iron')
     factors = factorise(counts[iron], energy, edge)
     by_references = references is not None and method in ('auto', 'references')
     if not by_references and abs(left := _axis_error(factors, iron, edge)) > _AXIS_ERROR:
         offset += left
-        energy, used = _range(series.core_loss.energy - offset, edge)
-        counts = np.asarray(series.core_loss.counts, float)[..., used]
+        energy, used = _range(core.energy - offset, edge)
+        counts = recorded[..., used]
         factors = factorise(counts[iron], energy, edge)
     watch.step(2, message='background and white lines')
     if by_references and references is not None:
@@ -105,15 +105,16 @@ def core_loss_amounts(
     notes = {
         'background_exponent': round(factors.exponent, 3), 'energy_offset': round(offset, 3), **found.notes
     }  # fmt: skip
-    return replace(found, tilts=series.core_loss.tilts, notes=notes)
+    return replace(found, tilts=core.tilts, notes=notes)
 
 
-def _check(
+def _checked(
     series: SpectralTiltSeries, method: str, references: Mapping | None, pure: Mapping | None, edge: DeepEdge
-) -> None:
+) -> CoreLoss:
     if method not in get_args(Method):
         raise InputError(f'There is no way to standards called {method}; choose among {", ".join(get_args(Method))}.')
-    if series.core_loss is None:
+    core = series.core_loss
+    if core is None:
         raise InputError(
             f'The series has no core loss, so {edge.name} cannot tell the phases apart; load one with it, or give '
             'standards that were stored before.'
@@ -127,11 +128,12 @@ def _check(
     if references is not None and set(references) != set(edge.phases):
         raise InputError(f'Give a reference spectrum of {edge.name} for each of {" and ".join(edge.phases)}.')
     for name, mask in (pure or {}).items():
-        if np.shape(mask) != tuple(series.core_loss.counts.shape[:3]) or not np.any(mask):
+        if np.shape(mask) != tuple(core.counts.shape[:3]) or not np.any(mask):
             raise InputError(
-                f'The region of pure {name} must be a mask of the core loss, {series.core_loss.counts.shape[:3]}, '
+                f'The region of pure {name} must be a mask of the core loss, {core.counts.shape[:3]}, '
                 f'with pixels in it, not {np.shape(mask)}; draw it anew.'
             )
+    return core
 
 
 def _true_axis(counts: np.ndarray, energy: np.ndarray, edge: DeepEdge) -> tuple[np.ndarray, float]:
@@ -179,7 +181,7 @@ def _by_references(
                 f'The reference of {name} must be energies and counts, (2, n), from {edge.window[0]:g} to '
                 f'{edge.window[1]:g} eV at least.'
             )
-        drawn = np.interp(energy, *given, left=0.0, right=0.0)
+        drawn = np.interp(energy, given[0], given[1], left=0.0, right=0.0)
         shapes.append(drawn / drawn[factors.inside].sum() * counts_per_atom)
     last = min(float(np.asarray(references[name])[0, -1]) for name in edge.phases)
     columns = np.stack([factors.law, *shapes], axis=1)
