@@ -139,6 +139,22 @@ def test_angles_can_be_corrected(dock: TomographyDock, tmp_path: Path) -> None:
     assert not dock.run_bar.run_button.isEnabled()
 
 
+@pytest.mark.parametrize(
+    ('name', 'dark', 'beam'), [('0.bcf', False, True), ('HAADF.tif', True, False), ('series.hspy', True, True)]
+)
+def test_only_questions_that_mean_something_for_the_files_are_asked(
+    dock: TomographyDock, tmp_path: Path, name: str, dark: bool, beam: bool
+) -> None:
+    page = dock.open_page
+    page._rows.setRowVisible(page.fields['dark_level'], True)
+    page.fields['dark_level'].set_value(7.0)
+    (tmp_path / name).touch()
+    page.add_paths([str(tmp_path / name)])
+    assert page._rows.isRowVisible(page.fields['dark_level']) is dark
+    assert page._rows.isRowVisible(page.fields['beam_energy']) is beam
+    assert page.source().dark_level == (7.0 if dark else None)
+
+
 def test_the_estimate_names_memory_and_device(dock: TomographyDock, maps: MapSeries, qtbot: Any) -> None:
     with_maps(dock, maps)
     dock.stages.go_to(dock.reconstruct_page)

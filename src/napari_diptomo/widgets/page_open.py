@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ _LABELS = {
     'dark_level': 'Dark level',
     'beam_energy': 'Beam energy',
 }
+#: Suffixes of files that hold images as well as spectra.
+_ANYTHING = {'.hspy', '.zspy', '.hdf5', '.h5'}
 
 
 class OpenPage(Page):
@@ -148,7 +151,7 @@ class OpenPage(Page):
         self.body.addLayout(row)
 
     def _add_fields(self) -> None:
-        rows = QFormLayout()
+        self._rows = rows = QFormLayout()
         # A source is no step, but its fields are declared like those of one.
         for parameter in Step.parameters.__func__(Source):
             if parameter.name not in _LABELS:
@@ -164,6 +167,20 @@ class OpenPage(Page):
         self.core_loss.changed.connect(self._edited)
         rows.addRow('Core loss', self.core_loss)
         self.body.addLayout(rows)
+        self._show_rows(())
+
+    def _show_rows(self, files: Sequence[Path]) -> None:
+        """Rows that mean something for these files; of one that goes the value goes too."""
+        from napari_diptomo.series._files import IMAGES
+
+        suffixes = {file.suffix.lower() for file in files}
+        for name, shown in (
+            ('dark_level', bool(suffixes & {*IMAGES, *_ANYTHING})),
+            ('beam_energy', not files or not suffixes <= set(IMAGES)),
+        ):
+            if not shown:
+                self.fields[name].set_value(Source.model_fields[name].default)
+            self._rows.setRowVisible(self.fields[name], shown)
 
     def _edited(self) -> None:
         if self.session.angles is not None and self._paths:
@@ -194,6 +211,7 @@ class OpenPage(Page):
         from napari_diptomo.series.angles import find_angles
 
         if not self._paths:
+            self._show_rows(())
             self.table.show_files((), None)
             self._tell('')
             self.changed.emit()
@@ -207,6 +225,7 @@ class OpenPage(Page):
             self._paths = ()
             self.changed.emit()
             return
+        self._show_rows(found.data)
         try:
             angles = find_angles(len(found.data), tables=found.tables, files=found.data)
             self.table.show_files(found.data, angles.angles)
