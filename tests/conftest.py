@@ -15,6 +15,8 @@ os.environ.setdefault('LIBGL_ALWAYS_SOFTWARE', '1')
 os.environ.setdefault('OMP_NUM_THREADS', '2')
 # Threads that spin while they wait stop everything on a busy machine.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+# OpenBLAS knows no such policy: on matrices as small as ours its threads mostly wait for each other.
+os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 os.environ.setdefault('MPLBACKEND', 'agg')
 os.environ['XDG_CONFIG_HOME'] = tempfile.mkdtemp(prefix='diptomo-test-config-')
 
