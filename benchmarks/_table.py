@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from _cases import CASES
-from _methods import METHODS, WEIGHTS, Method
+from _methods import BY_COUNTS, METHODS, WEIGHTS, Method
 from _store import Store
 
 SIZE = 64
@@ -88,7 +88,8 @@ class Table:
         for ending, which in ((ORACLE_PSNR, 'psnr'), (ORACLE_SSIM, 'ssim')):
             weight = chosen[which] if chosen else None
             found[method.name + ending] = None if weight is None else find(f' {weight:g}', weight)
-        found[method.name + COUNTS] = find(' by counts', None)
+        if (series.peak, series.seed) in BY_COUNTS:
+            found[method.name + COUNTS] = find(' by counts', None)
         return found
 
     def scored(self, name: str, series: Iterable[Series] | None = None) -> dict[Series, Result]:

@@ -23,7 +23,7 @@ from typing import Any
 
 from _cases import CASES, Sample, sample
 from _cell import measure
-from _methods import METHODS, PEAKS, SEEDS, WEIGHTS, Method
+from _methods import BY_COUNTS, METHODS, PEAKS, SEEDS, WEIGHTS, Method
 from _report import DOCS, write
 from _search import climb
 from _store import Store
@@ -121,7 +121,8 @@ class Bench:
         start, steps = (WEIGHTS.index(near['psnr']), (1,)) if near else (len(WEIGHTS) // 2, (2, 1))
         by_psnr = best('psnr', start, steps)
         by_ssim = best('ssim', by_psnr, (1,))
-        self.cell(run, self.step(run, None), ' by counts')
+        if (run.series.peak, run.series.seed) in BY_COUNTS:
+            self.cell(run, self.step(run, None), ' by counts')
         key, step = run.key(self.size, ' chosen'), self.step(run, WEIGHTS[by_psnr])
         if self.store.find(key, step) is None:
             self.store.put(key, step, {'psnr': WEIGHTS[by_psnr], 'ssim': WEIGHTS[by_ssim]})
