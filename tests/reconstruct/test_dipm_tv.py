@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 
 from napari_diptomo.reconstruct import SIRT, DIPmTV
 from napari_diptomo.reconstruct.dipm_tv import PRESETS
-from napari_diptomo.reconstruct.network import UNet, upsample
+from napari_diptomo.reconstruct.network import _NON_NEGATIVE, UNet, output_of, upsample
 from napari_diptomo.reconstruct.prior_fit import joint_tv, smooth
 from napari_diptomo.series import Cancelled, InputError, Observer, Request, step_from_dict
 
@@ -154,10 +155,25 @@ def test_matrix_upsampling_is_trilinear_interpolation():
 
 
 def test_network_output_is_non_negative_for_odd_sizes():
-    for output in ('softplus', 'square'):
+    for output in ('softplus', 'shares', 'square'):
         found = UNet(4, 3, (8, 8, 8), (4, 4, 4), output=output)(torch.randn(1, 4, 9, 13, 7))
         assert found.shape == (3, 9, 13, 7)
         assert float(found.detach().min()) >= 0
+
+
+def test_shares_are_the_total_parted_in_proportion():
+    """u_c = C softplus(t) a_c / sum a with heads t and log a_c."""
+    total, parts = torch.tensor([[-2.0, 0.5, 3.0]]), torch.tensor([[1.0, 2.0, 5.0], [3.0, 2.0, 0.0]])
+    found = _NON_NEGATIVE['shares'](torch.cat([total, parts.log()]))
+    torch.testing.assert_close(found.sum(0), 2 * F.softplus(total[0]))
+    torch.testing.assert_close(found[0] / found.sum(0), torch.tensor([0.25, 0.5, 1.0]))
+
+
+def test_oxides_are_drawn_as_total_and_shares_elements_each_by_itself(maps):
+    oxides = replace(maps, notes={'oxidation': {'states': list(maps.channels)}})
+    assert [output_of(DIPmTV(), m) for m in (maps, oxides)] == ['softplus', 'shares']
+    assert output_of(DIPmTV(output='softplus'), oxides) == 'softplus'
+    assert output_of(DIPmTV(preset='published-edx'), oxides) == 'square'
 
 
 def test_joint_total_variation_of_a_step_edge():

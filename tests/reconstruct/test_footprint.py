@@ -13,6 +13,10 @@ from napari_diptomo.series import MapSeries
 VOXELS = 64**3
 
 
+def _maps(channels: int, n: int = 4) -> MapSeries:
+    return MapSeries(np.ones((channels, 5, n, n), np.float32), np.arange(-40.0, 41, 20), tuple('ABC'[:channels]))
+
+
 def test_what_is_kept_grows_with_the_volume():
     import torch
 
@@ -22,15 +26,15 @@ def test_what_is_kept_grows_with_the_volume():
 
 
 def test_half_precision_halves_the_activations_and_nothing_else():
-    single, half = (network_bytes(DIPmTV(precision=p), 3, VOXELS) for p in ('float32', 'bf16'))
+    single, half = (network_bytes(DIPmTV(precision=p), _maps(3), VOXELS) for p in ('float32', 'bf16'))
     # Gradients of the 16-wide layer and the weights stay in float32.
-    rest = network_bytes(DIPmTV(precision='bf16'), 3, 0) + VOXELS * 4.0 * 4 * 16
+    rest = network_bytes(DIPmTV(precision='bf16'), _maps(3), 0) + VOXELS * 4.0 * 4 * 16
     assert single - rest == pytest.approx(2 * (half - rest))
 
 
 def test_a_network_of_twice_the_width_keeps_twice_as_much():
     plain, wide = (
-        network_bytes(DIPmTV(precision='float32', widths=w, skips=s, input_channels=i), 1, VOXELS)
+        network_bytes(DIPmTV(precision='float32', widths=w, skips=s, input_channels=i), _maps(1), VOXELS)
         for w, s, i in (((16, 32), (4, 4), 8), ((32, 64), (8, 8), 16))
     )
     assert plain * 1.9 < wide < plain * 2.1
@@ -38,8 +42,7 @@ def test_a_network_of_twice_the_width_keeps_twice_as_much():
 
 def test_the_estimate_grows_with_channels_voxels_and_members():
     def bytes_of(step, channels, n):
-        data = np.ones((channels, 5, n, n), np.float32)
-        return step.memory_bytes(MapSeries(data, np.arange(-40.0, 41, 20), tuple('ABC'[:channels])))
+        return step.memory_bytes(_maps(channels, n))
 
     base = bytes_of(DIPmTV(), 1, 32)
     assert bytes_of(DIPmTV(), 3, 32) > base

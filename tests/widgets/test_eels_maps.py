@@ -286,8 +286,8 @@ def test_independent_sums_are_shown_as_the_oxides_that_they_stand_for(series: Sp
 
     step = EELSOxidationMaps(background='power law', holdout=0.0)
     observer = None
-    plain = mapping_oxides(step, series)(observer)
-    sums = mapping_oxides(step.model_copy(update={'deliver': 'independent sums'}), series)(observer)
+    plain = mapping_oxides(step.model_copy(update={'deliver': 'maps'}), series)(observer)
+    sums = mapping_oxides(step, series)(observer)
     assert sums.maps.mixing is not None
     assert sums.oxides.channels == ('FeO', 'Fe3O4')
     both = plain.states.carried & sums.states.carried

@@ -55,7 +55,7 @@ _PUBLISHED: dict[str, Any] = {
 #: What each preset changes of the fields' defaults.
 PRESETS: dict[str, dict[str, Any]] = {
     'balanced': {},
-    'fast': {'iterations': 160, 'coarse_share': 0.7, 'averaging': 0.94, 'jitter': 0.05},
+    'fast': {'iterations': 160, 'coarse_share': 0.7, 'averaging': 0.94, 'jitter': 0.05, 'output': 'shares'},
     'best': {'ensemble': 5},
     'published-edx': {
         **_PUBLISHED,
@@ -144,7 +144,12 @@ class DIPmTV(Reconstruction):
         advanced=True,
     )
     head: int = param(0, 'Width of an extra layer before the output, 0 for none.', ge=0, le=256, advanced=True)
-    output: Literal['softplus', 'square'] = param('softplus', 'How the output is kept non-negative.', advanced=True)
+    output: Literal['auto', 'softplus', 'shares', 'square'] = param(
+        'auto',
+        'What is drawn. softplus: each channel. shares: their total and the share of each, for channels that exclude each '
+        'other. square: as published. auto: shares for the oxides of one metal, softplus otherwise.',
+        advanced=True,
+    )
     padding: Literal['zeros', 'reflect'] = param('zeros', 'What the network sees beyond the border.', advanced=True)
     scale: Literal['density', 'maximum'] = param(
         'density', "What the output is scaled by: typical density of a short SIRT, or the maps' maximum.", advanced=True
@@ -198,7 +203,7 @@ class DIPmTV(Reconstruction):
         from napari_diptomo.reconstruct.footprint import network_bytes
 
         voxels = float(np.prod(volume_shape(maps, self.thickness, self.beyond_field)))
-        return int(super().memory_bytes(maps) + network_bytes(self, len(maps.channels), voxels))
+        return int(super().memory_bytes(maps) + network_bytes(self, maps, voxels))
 
     def _volumes(self, maps: MapSeries) -> float:
         # Measured, with the state to fall back on, which holds two; mean and squares of an ensemble are in double precision.

@@ -88,6 +88,7 @@ def fit_notes(step: DIPmTV, fitted: Fitted) -> dict[str, Any]:
         **fit.best.notes(fit.iteration),
         'preset': step.preset,
         'precision': 'bf16' if fit.bf16 else 'float32',
+        'output': fit.network.output,
         'parameters': fit.parameters,
         'seconds': fitted.seconds,
     }

@@ -18,6 +18,7 @@ from napari_diptomo.reconstruct.network import UNet, structure_of
 
 if TYPE_CHECKING:
     from napari_diptomo.reconstruct.dipm_tv import DIPmTV
+    from napari_diptomo.series import MapSeries
 
 #: Inputs held: the noise, twice as much jitter, their sum.
 _INPUTS = 4
@@ -29,10 +30,10 @@ _GRADIENTS = 4
 _WEIGHTS = 10
 
 
-def network_bytes(step: DIPmTV, channels: int, voxels: float) -> float:
+def network_bytes(step: DIPmTV, maps: MapSeries, voxels: float) -> float:
     """Bytes beside the volumes while the network is fitted to a volume of so many voxels."""
     size = 2 if takes_bf16(step.precision, pick(step.device)) else 4
-    kept, widest, weights = _activations(structure_of(step, channels))
+    kept, widest, weights = _activations(structure_of(step, maps))
     per_voxel = size * (kept + _INPUTS * step.input_channels) + 4.0 * _GRADIENTS * widest
     return voxels * per_voxel + 4.0 * _WEIGHTS * weights
 

@@ -17,6 +17,11 @@ With ``grows`` the volume is the sum of two drawings before the softplus: one at
 the size, interpolated, and one at full size. Until the second is opened an iteration
 costs a third, and most of what counts say at low frequencies is learnt by then.
 
+The output ``shares`` draws the total of the channels and the share of each: with C
+channels, u_c = C softplus(t) exp(a_c) / sum_k exp(a_k). Where channels exclude each
+other, as the oxides of one metal do, one head tells where the specimen ends and the
+others need not agree on it (docs/choices.md).
+
 Parameters stay in float32; every layer computes in the type of its input.
 """
 
@@ -34,6 +39,7 @@ from napari_diptomo.reconstruct.convolution import Conv3d
 
 if TYPE_CHECKING:
     from napari_diptomo.reconstruct.dipm_tv import DIPmTV
+    from napari_diptomo.series import MapSeries
 
 _SLOPE = 0.2
 Padding = Literal['zeros', 'reflect']
@@ -52,8 +58,8 @@ class UNet(nn.Module):
         Group normalisation (4 groups) or batch normalisation.
     head : int
         Width of an extra convolution before the last one, 0 for none.
-    output : {'softplus', 'square'}
-        How the output is made non-negative.
+    output : {'softplus', 'shares', 'square'}
+        How the output is made non-negative, see the module.
     padding : {'zeros', 'reflect'}
         Of the 3x3x3 convolutions.
     layout : {'slim', 'published'}
@@ -106,6 +112,7 @@ class UNet(nn.Module):
             )
             for k, s, w in zip(kept, skips, widths, strict=True)
         )
+        outputs += output == 'shares'
         last = [*_block(widths[0], head, 3, norm, padding)] if head else []
         self.head = nn.Sequential(*last, Convolution(head or widths[0], outputs, 3, padding=1, padding_mode=padding))
         self.coarse = False
@@ -134,20 +141,41 @@ class UNet(nn.Module):
             drawn = self.head(x)
         elif not self.coarse:
             drawn = drawn + self.head(x)
-        x = drawn[0].float()
-        return F.softplus(x) if self.output == 'softplus' else F.leaky_relu(x, _SLOPE).square()
+        return _NON_NEGATIVE[self.output](drawn[0].float())
 
 
-def structure_of(step: DIPmTV, channels: int) -> tuple[Any, ...]:
-    """The arguments of `UNet` for a step and so many channels of the volume; hashable."""
+def _shares(x: torch.Tensor) -> torch.Tensor:
+    return (len(x) - 1) * F.softplus(x[:1]) * torch.softmax(x[1:], 0)
+
+
+def _square(x: torch.Tensor) -> torch.Tensor:
+    return F.leaky_relu(x, _SLOPE).square()
+
+
+_NON_NEGATIVE: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    'softplus': F.softplus,
+    'shares': _shares,
+    'square': _square,
+}
+
+
+def output_of(step: DIPmTV, maps: MapSeries) -> str:
+    """How the output is made non-negative: of oxides of one metal the total and the shares are drawn."""
+    if step.output == 'auto':
+        return 'shares' if 'oxidation' in maps.notes and len(maps.channels) > 1 else 'softplus'
+    return step.output
+
+
+def structure_of(step: DIPmTV, maps: MapSeries) -> tuple[Any, ...]:
+    """The arguments of `UNet` for a step and the maps that it is given; hashable."""
     return (
         step.input_channels,
-        channels,
+        len(maps.channels),
         step.widths,
         step.skips[: len(step.widths)],
         step.normalisation,
         step.head,
-        step.output,
+        output_of(step, maps),
         step.padding,
         step.layout,
         step.coarse_share > 0,

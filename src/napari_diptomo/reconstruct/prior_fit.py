@@ -44,7 +44,7 @@ class PriorFit:
         self.scale = _scale(step, problem)
         self._random = torch.Generator().manual_seed(step.seed)
         with _seeded(step.seed):
-            self.network = UNet(*structure_of(step, problem.channels)).to(problem.device)
+            self.network = UNet(*structure_of(step, problem.maps)).to(problem.device)
         self.type = torch.bfloat16 if self.bf16 else torch.float32
         self.z = self._noise().to(self.type)
         self._jitter = self._jitter_noise()

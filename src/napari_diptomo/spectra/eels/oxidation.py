@@ -90,7 +90,7 @@ class EELSOxidationMaps(Step):
         advanced=True,
     )
     deliver: Literal['maps', 'independent sums'] = param(
-        'maps',
+        'independent sums',
         'What goes on. maps: of each oxide. independent sums: weighted sums of them whose errors have nothing in common, with '
         'what mixes them; the volume is still one of each oxide, and better: the spectra know the sum far better than each.',
     )
