@@ -1,6 +1,6 @@
 """The fit of Fe-M2,3: bias and scatter of the FeO fraction, its error, speed, a measured edge.
 
-`python benchmarks/eels_fit.py [quality] [speed] [manganese]`, all without.
+`python benchmarks/eels_fit.py [quality] [recovered] [speed] [manganese]`, all without.
 Writes `results/eels_fit.json` and `docs/eels-fit.md`; what was measured before stays.
 """
 
@@ -10,6 +10,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 
 import _eels_fit_page as page
 from _eels_fit_cases import BACKGROUNDS, Case, cases
+from _eels_recovered import recovered
 from napari_diptomo.spectra.eels.fit import fit_edges
 from napari_diptomo.spectra.eels.systematics import edge_over_background, fit_families, shares
 
@@ -167,10 +169,18 @@ def manganese() -> dict[str, Any]:
     return told
 
 
+PARTS: dict[str, Callable[[], Any]] = {
+    'quality': quality,
+    'recovered': recovered,
+    'speed': speed,
+    'manganese': manganese,
+}
+
+
 def main(names: list[str]) -> None:
     kept = json.loads(RESULTS.read_text(encoding='utf-8')) if RESULTS.exists() else {}
-    for name in names or ('quality', 'speed', 'manganese'):
-        found = {'quality': quality, 'speed': speed, 'manganese': manganese}[name]()
+    for name in names or PARTS:
+        found = PARTS[name]()
         if found:
             kept[name] = found
         RESULTS.write_text(json.dumps(kept, indent=1) + '\n', encoding='utf-8')

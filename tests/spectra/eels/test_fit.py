@@ -9,7 +9,7 @@ from scipy.optimize import nnls
 from napari_diptomo.series import Cancelled, InputError
 from napari_diptomo.spectra.eels.fit import fit_edges
 from napari_diptomo.spectra.eels.pixel_edges import PixelEdges
-from napari_diptomo.spectra.eels.plural import SingleLoss
+from napari_diptomo.spectra.eels.plural import SingleLoss, without_edges
 from napari_diptomo.spectra.eels.quadratic import non_negative
 
 ENERGY = np.arange(-10, 100, 0.25)
@@ -158,6 +158,18 @@ def test_single_loss_is_found_by_fourier_log():
     assert behind[1, ENERGY < 62].sum() == pytest.approx(np.exp(-0.4) * standards()[ENERGY < 62].sum(), rel=0.02)
     with pytest.raises(InputError, match='no zero loss'):
         SingleLoss.of(ENERGY + 30, spectrum, 46.0)
+
+
+def test_plasmons_and_their_multiples_are_told_from_what_lies_in_front_of_an_edge():
+    """A Drude plasmon with an edge a third as strong on it: without the edge, the low loss that it was put on."""
+    for thickness in (0.3, 0.8):
+        plain = low_loss(thickness)[0]
+        edge = 0.3 * plain[np.abs(ENERGY - 54).argmin()] * standards().sum(axis=1) / standards().sum(axis=1).max()
+        found = without_edges(ENERGY, plain + np.where(ENERGY > 48, edge, 0), 44.0)
+        behind = (ENERGY > 48) & (ENERGY < 70)
+        np.testing.assert_allclose(found[behind], plain[behind], rtol=0.035)
+        # What lies behind the edge is not looked at.
+        np.testing.assert_allclose(found, without_edges(ENERGY, plain, 44.0), rtol=1e-6, atol=1e-3)
 
 
 def test_amounts_behind_thickness_are_those_of_the_path():

@@ -53,6 +53,17 @@ def test_shapes_are_those_of_the_truth(made, found):
     assert found.notes['background'] == 'power law'
 
 
+@pytest.mark.parametrize(('law', 'family'), [('plasmon', 'plasmon tail'), ('exponential', 'exponential')])
+def test_shapes_do_not_depend_on_the_law_of_the_background(law, family):
+    drawn = eels_tilt_series(oxide_nanocube(32), [0.0], seed=0, core_dose=60.0, background=law)
+    found = find_standards(calibrate(drawn.series))
+    assert found.notes['background'] == family
+    true = drawn.standards_behind(found.thickness)
+    edge = (found.energy > 47) & (found.energy < 75)
+    for i, oxide in enumerate(OXIDES):
+        assert cosine(found.shapes[edge, i], np.interp(found.energy, drawn.series.energy, true[oxide])[edge]) > 0.99
+
+
 def test_impure_standards_bias_the_fraction_little(made, found):
     """Edges without background and noise, fitted with what was found: mean error of the fraction under 0.03."""
     edges = made.expected(0)[1]

@@ -10,6 +10,14 @@ sum of many pixels, smoothed by a Gaussian as wide as a zero loss. Up to the
 edge P is what was measured; from there on the tail of a plasmon, E^-r, is
 drawn on, so that no edge is in it.
 
+`without_edges` puts a low loss together again from what was measured of tau P up to the
+edge and the tail behind it: what the spectrum were without the edge. That tail is
+
+    P(E) = a E^-3 / (1 - b E^-2),    E > onset,
+
+what an oscillator far below E leaves (Drude, damping and all, to the order E^-5), fitted
+to 10 eV in front of the onset.
+
 An edge seen through a specimen that is thicker by d than where its standard S
 comes from is F^-1[F[S] exp(d (F[P] - 1))]: electrons leave the edge for higher
 losses. Fitted with standards of each pixel's own thickness, amounts are
@@ -32,6 +40,8 @@ _ZERO, _LEAST_LOSS = 5.0, 2.0
 _SMOOTH = 1.2
 #: Length of the part in front of the edge from which the tail is drawn on, eV, and the powers it may have.
 _TAIL_FIT, _TAIL_POWERS = 10.0, (1.5, 5.0)
+#: b relative to the square of the onset: the pole stays in front of it.
+_LARGEST_BEND = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,21 +80,10 @@ class SingleLoss:
         InputError
             No zero loss in the range.
         """
-        step = float(energy[-1] - energy[0]) / (len(energy) - 1)
         zero = zero_loss_of(energy, spectrum)
-        length = fft.next_fast_len(3 * len(energy), real=True)
-        frequency = fft.rfftfreq(length, step)
-        continued = np.concatenate([spectrum, _faded_tail(energy, spectrum, step)])
-        ratio = fft.rfft(continued, length) / fft.rfft(zero, length)
-        # Above these frequencies the smoothing leaves nothing, and the ratio is noise.
-        smooth = np.exp(-((np.pi * frequency * _SMOOTH) ** 2) / (4 * np.log(2)))
-        kept = smooth > 1e-4
-        log = np.zeros_like(ratio)
-        log[kept] = np.log(np.abs(ratio[kept])) + 1j * np.unwrap(np.angle(ratio[kept]))
-        single = fft.irfft(log * smooth, length)[: len(energy)]
-        losses = step * np.arange(len(energy))
-        single[losses < _LEAST_LOSS] = 0
-        single = _with_tail(losses, np.maximum(single, 0), onset)
+        losses, single = _fourier_log(energy, spectrum, zero)
+        step = float(losses[1])
+        single = _with_tail(losses, single, onset)
         return cls(single / single.sum(), step, float(np.log(spectrum.sum() / zero.sum())))
 
     def transform(self, length: int) -> np.ndarray:
@@ -119,6 +118,59 @@ class SingleLoss:
         return found
 
 
+def without_edges(energy: np.ndarray, spectrum: np.ndarray, onset: float) -> np.ndarray:
+    """What a low loss would be without the edges from ``onset`` on, see the module.
+
+    Parameters
+    ----------
+    energy : ndarray (energy,)
+        eV, evenly spaced, the zero loss at zero and in range.
+    spectrum : ndarray (energy,)
+        Counts, of many pixels.
+    onset : float
+        Energy up to which nothing but plasmons is measured, eV.
+
+    Returns
+    -------
+    ndarray (energy,)
+        Zero loss, plasmons and their multiples.
+
+    Raises
+    ------
+    InputError
+        No zero loss in the range, no plasmons in front of the onset.
+    """
+    zero = zero_loss_of(energy, spectrum)
+    losses, single = _fourier_log(energy, spectrum, zero)
+    single = _with_oscillator_tail(losses, single, onset)
+    length = _length(energy)
+    transform = fft.rfft(zero, length) * np.exp(fft.rfft(single, length))
+    found: np.ndarray = fft.irfft(transform, length)[: len(energy)]
+    return found
+
+
+def _length(energy: np.ndarray) -> int:
+    return int(fft.next_fast_len(3 * len(energy), real=True))
+
+
+def _fourier_log(energy: np.ndarray, spectrum: np.ndarray, zero: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Losses from 0 on, eV, and tau P per channel there, not negative, (energy,) each."""
+    step = float(energy[-1] - energy[0]) / (len(energy) - 1)
+    length = _length(energy)
+    frequency = fft.rfftfreq(length, step)
+    continued = np.concatenate([spectrum, _faded_tail(energy, spectrum, step)])
+    ratio = fft.rfft(continued, length) / fft.rfft(zero, length)
+    # Above these frequencies the smoothing leaves nothing, and the ratio is noise.
+    smooth = np.exp(-((np.pi * frequency * _SMOOTH) ** 2) / (4 * np.log(2)))
+    kept = smooth > 1e-4
+    log = np.zeros_like(ratio)
+    log[kept] = np.log(np.abs(ratio[kept])) + 1j * np.unwrap(np.angle(ratio[kept]))
+    single = fft.irfft(log * smooth, length)[: len(energy)]
+    losses = step * np.arange(len(energy))
+    single[losses < _LEAST_LOSS] = 0
+    return losses, np.maximum(single, 0)
+
+
 def zero_loss_of(energy: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
     """The zero loss of a summed low loss, (energy,): the counts up to their minimum behind it, then a falling tail.
 
@@ -150,12 +202,30 @@ def _faded_tail(energy: np.ndarray, spectrum: np.ndarray, step: float) -> np.nda
     return last * (energy[-1] / beyond) ** 3 * fade
 
 
-def _with_tail(losses: np.ndarray, single: np.ndarray, onset: float) -> np.ndarray:
-    part = (losses >= onset - _TAIL_FIT) & (losses <= onset) & (single > 0)
+def _in_front(losses: np.ndarray, single: np.ndarray, onset: float) -> np.ndarray:
+    """Where a tail is fitted, (loss,), bool."""
+    part: np.ndarray = (losses >= onset - _TAIL_FIT) & (losses <= onset) & (single > 0)
     if part.sum() < 3:
         raise InputError(
             f'The low loss does not show the plasmons up to {onset:g} eV; choose a background other than plasmon.'
         )
+    return part
+
+
+def _with_oscillator_tail(losses: np.ndarray, single: np.ndarray, onset: float) -> np.ndarray:
+    part = _in_front(losses, single, onset)
+    square = (onset / np.maximum(losses, onset - _TAIL_FIT)) ** 2
+    # 1 / (E^3 P) is a straight line over E^-2; weights are those of counts.
+    inverse = square[part] ** 1.5 / single[part]
+    root = np.sqrt(single[part]) / inverse
+    columns = np.stack([np.ones_like(inverse), -square[part]], axis=1) * root[:, None]
+    height, bend = np.linalg.lstsq(columns, inverse * root, rcond=None)[0]
+    bend = min(bend, _LARGEST_BEND * height)
+    return np.where(losses > onset, square**1.5 / np.maximum(height - bend * square, 1e-300), single)
+
+
+def _with_tail(losses: np.ndarray, single: np.ndarray, onset: float) -> np.ndarray:
+    part = _in_front(losses, single, onset)
     slope, height = np.polyfit(np.log(losses[part] / onset), np.log(single[part]), 1, w=np.sqrt(single[part]))
     slope = -float(np.clip(-slope, *_TAIL_POWERS))
     height = float(np.log(single[part]).mean() - slope * np.log(losses[part] / onset).mean())

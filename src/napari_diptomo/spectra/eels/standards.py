@@ -41,6 +41,8 @@ from napari_diptomo.spectra.eels.white_lines import IRON, DeepEdge
 ONSET, COUNTED, LOOKED_AT = 48.0, (47.0, 62.0), (34.0, 95.0)
 #: What must be recorded in front of the edge and behind it, eV.
 _BEFORE, _BEHIND = 8.0, 14.0
+#: Plasmons alone are seen up to this far in front of the edge, eV.
+_IN_FRONT = 4.0
 #: Families whose score is within this factor of the best are as good.
 _AS_GOOD = 1.25
 _FORMAT = 1
@@ -183,8 +185,9 @@ def find_standards(
     counts = [np.asarray(series.counts[tilt]) for tilt in tilts]
     thickness = getattr(calibrated, 't_over_lambda', None)
     thickness = None if thickness is None else np.asarray(thickness)[list(tilts)]
-    groups = pooled([image[..., used] for image in counts], phases, thickness)
+    groups = pooled(counts, phases, thickness)
     single, reference = _plural(energy, counts, phases, groups, thickness)
+    groups = groups.within(energy, used, None if single is None else ONSET - _IN_FRONT)
     watch.step(1, message='pixels pooled')
     how = {'read_noise': getattr(calibrated, 'read_noise', 0.0), 'single': single, 'reference': reference}
     found = all_families(groups, energy[used], ONSET, **how)
@@ -217,7 +220,7 @@ def _plural(
     reference = float((weight * groups.thickness).sum() / weight.sum())
     usual = phases.iron & (np.abs(thickness - reference) < 0.35 * reference)
     total = sum(image[mask].sum(axis=0, dtype=float) for image, mask in zip(counts, usual, strict=True))
-    return SingleLoss.of(energy, np.asarray(total), ONSET - 5), reference
+    return SingleLoss.of(energy, np.asarray(total), ONSET - _IN_FRONT), reference
 
 
 def _standards(
