@@ -30,6 +30,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     'raw iterates': {'averaging': 0.0},
     'coarse features mixed at full size, as published': {'layout': 'published'},
     'half the size for half of the iterations': {'coarse_share': 0.5},
+    'total and shares of the channels': {'output': 'shares'},
     '600 iterations': {'iterations': 600},
     'Adam, rate 0.01, 1000 iterations': {'optimiser': 'adam', 'learning_rate': 1e-2, 'iterations': 1000},
 }

@@ -49,10 +49,11 @@ EMPTY, LARGEST_VOID = 0.1, 2000
 CONCLUSION = (
     'The film is found by every method but SIRT, whose Dice is below 0.75. Whether the void is seen is decided by what goes '
     'into the reconstruction: the total of the iron is known far better than either oxide, and only independent sums hand '
-    'that on. With them joint TV and DIPm-TV leave the void empty to less than a fifth; with maps of each oxide they fill '
-    'more than a third of it, DIPm-TV more than half. For that the oxides are told apart a little worse: PSNR is 1 to 2 dB lower. SIRT has a darker void '
-    'than DIPm-TV on maps, and the worst volume by far. A void with a radius of 2 voxels in place of 3 was, in a '
-    'trial, filled to half by joint TV and to nine tenths by DIPm-TV, with independent sums as well.'
+    'that on. DIPm-TV gains by them in everything: it draws the total of the oxides and their shares, each with the '
+    'certainty that it has (drawn as two oxides instead, seed 0 had 23.1 dB with sums and 24.9 with maps). Total variation, '
+    'whose one weight serves all, loses 1 to 2 dB by sums and empties the void. A void with a radius of 2 voxels in place of '
+    '3, of which 8 voxels are wholly empty, is too small at nine tilts: with independent sums SIRT left 39 % in it, joint TV '
+    '35 %, DIPm-TV 76 % (seed 0; 75 to 89 % with less jitter, a fainter weight or more iterations).'
 )
 
 

@@ -20,7 +20,7 @@ costs a third, and most of what counts say at low frequencies is learnt by then.
 The output ``shares`` draws the total of the channels and the share of each: with C
 channels, u_c = C softplus(t) exp(a_c) / sum_k exp(a_k). Where channels exclude each
 other, as the oxides of one metal do, one head tells where the specimen ends and the
-others need not agree on it (docs/choices.md).
+others need not agree on it (docs/eels-chain.md).
 
 Parameters stay in float32; every layer computes in the type of its input.
 """

@@ -11,6 +11,7 @@ import pytest
 from napari_diptomo.assess import fraction_maps
 from napari_diptomo.series import Cancelled, InputError, Observer, Recipe, Request, SpectralTiltSeries
 from napari_diptomo.simulate.eels import eels_tilt_series
+from napari_diptomo.simulate.eels_shapes import ShapeVariation
 from napari_diptomo.simulate.nanocube import oxide_nanocube
 from napari_diptomo.spectra import EELSOxidationMaps
 from napari_diptomo.spectra.eels.calibration import calibrate
@@ -253,14 +254,47 @@ def test_bad_parameters_are_told(values, words):
         (EELSOxidationMaps(standards='/nowhere.npz'), 'holds no standards'),
         (EELSOxidationMaps(references='/nowhere.csv'), 'Cannot read the reference'),
         (EELSOxidationMaps(method='references'), 'needs a file'),
-        (EELSOxidationMaps(states=('FeO', 'Fe2O3')), 'give a file with those of'),
-        (EELSOxidationMaps(element='Mn', states=('MnO', 'Mn3O4')), 'give a file with those of'),
+        (EELSOxidationMaps(states=('FeO', 'Fe3O4', 'Fe2O3')), 'two oxides of one 3d metal'),
+        (EELSOxidationMaps(element='Mn', states=('MnO', 'Mn3O4')), 'Mn-L2,3 at 640 eV is not within'),
+        (EELSOxidationMaps(element='Cr', states=('CrO', 'Cr2O3')), 'mixed up with O-K'),
         (EELSOxidationMaps(energy_min=50.0), 'does not hold'),
     ],
 )
 def test_what_cannot_be_mapped_is_told(sim, step, words):
     with pytest.raises(InputError, match=words):
         step.run(sim.series)
+
+
+@pytest.fixture(scope='module')
+def manganese():
+    """Edges of iron 6 eV lower at M2,3 and 68 eV lower at L2,3: where those of manganese are."""
+    lower = ShapeVariation(shift={'FeO': -6.0, 'Fe3O4': -6.0})
+    made = eels_tilt_series(oxide_nanocube(32), [0.0], seed=0, core_dose=60.0, read_noise=0.0, variation=lower)
+    core = made.series.core_loss
+    return made, replace(made.series, core_loss=replace(core, energy=core.energy - 62))
+
+
+def test_oxides_of_another_metal_are_told_by_references(manganese, tmp_path):
+    made, series = manganese
+    shapes = [series.core_loss.energy, *made.core_standards.values()]
+    np.savetxt(tmp_path / 'mn.csv', np.stack(shapes, axis=1), delimiter=',', header='energy,MnO,Mn3O4', comments='')
+    step = EELSOxidationMaps(element='Mn', states=('MnO', 'Mn3O4'), references=str(tmp_path / 'mn.csv'))
+    found = step.run(series).notes
+    sums = true_atoms(made)[:, 0][:, made.iron[0]].sum(axis=1)
+    assert found['eels']['tilts'][0]['fraction'][0] == pytest.approx((sums[0] + sums[1] / 3) / sums.sum(), abs=0.06)
+    # 5 holes in MnO, 17/3 in Mn3O4.
+    assert found['oxidation']['counts_per_atom'] == pytest.approx([1, 17 / 15])
+
+
+def test_without_references_the_purest_mixtures_pass_for_oxides_and_it_is_told(manganese):
+    _, series = manganese
+    step = EELSOxidationMaps(element='Mn', states=('MnO', 'Mn3O4'), **QUICK)
+    told = step.run(series).notes['eels']['standards']
+    assert told['method'] == 'simplex'
+    assert 'in no error' in told['assumes']
+    assert told['L3_maxima'] == pytest.approx([639.8, 641.4], abs=0.5)
+    with pytest.raises(InputError, match='known of iron alone'):
+        step.model_copy(update={'method': 'stoichiometric'}).run(series)
 
 
 def test_cancel_is_obeyed(sim, stored):

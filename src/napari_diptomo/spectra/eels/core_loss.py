@@ -125,6 +125,10 @@ def _checked(
         unknown = set(given or {}) - set(edge.phases)
         if unknown:
             raise InputError(f'There is no phase {unknown.pop()} for a {what}; name it {" or ".join(edge.phases)}.')
+    if method == 'stoichiometric' and not edge.has_leading_edge:
+        raise InputError(
+            f'What the leading edge of {edge.name} tells is known of iron alone; choose auto, or give references.'
+        )
     if references is not None and set(references) != set(edge.phases):
         raise InputError(f'Give a reference spectrum of {edge.name} for each of {" and ".join(edge.phases)}.')
     for name, mask in (pure or {}).items():
@@ -209,8 +213,12 @@ def _by_unmixing(
             total = factors.amounts[pixels[i]].sum(axis=0)
             corners[i] = total / float(total @ factors.sums)
     maxima = _names_hold(factors, corners, edge)
-    share, error = _impurity(factors, corners, edge, seed)
-    notes: dict[str, Any] = {'L3_maxima': maxima, 'FeO_in_the_purest_Fe3O4': [round(share, 3), round(error, 3)]}
+    notes: dict[str, Any] = {'L3_maxima': maxima}
+    share, error = 0.0, 0.0
+    if edge.has_leading_edge:
+        share, error = _impurity(factors, corners, edge, seed)
+        reduced, oxidised = edge.phases
+        notes[f'{reduced}_in_the_purest_{oxidised}'] = [round(share, 3), round(error, 3)]
     chosen = method
     if method == 'auto':
         chosen = 'pure regions' if edge.phases[1] in pure else 'stoichiometric' if share > error else 'simplex'
@@ -218,6 +226,8 @@ def _by_unmixing(
     corners[1] = _without(corners, taken, edge)
     if chosen == 'stoichiometric':
         notes['assumes'] = f'assumes the {edge.phases[1]} to be stoichiometric and the purest {edge.phases[0]} pure'
+    elif not edge.has_leading_edge:
+        notes['assumes'] = 'assumes that the purest mixtures are pure oxides; how pure they are is in no error'
     else:
         error = float(np.hypot(error, max(share, 0.0))) if chosen == 'simplex' else error
     corners[1] *= edge.per_atom

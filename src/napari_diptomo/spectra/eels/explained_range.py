@@ -10,9 +10,10 @@ import numpy as np
 
 from napari_diptomo.spectra.eels.background import Family, fit_background
 from napari_diptomo.spectra.eels.calibration import CalibratedSeries
-from napari_diptomo.spectra.eels.oxidation_plan import counted, fit_window
+from napari_diptomo.spectra.eels.oxidation_plan import fit_window
+from napari_diptomo.spectra.eels.shallow import counted
 from napari_diptomo.spectra.eels.standards import Standards
-from napari_diptomo.spectra.eels.white_lines import IRON, power_law
+from napari_diptomo.spectra.eels.white_lines import DeepEdge, power_law
 from napari_diptomo.spectra.sum_fit import non_negative
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def background_alone(step: EELSOxidationMaps, energy: np.ndarray, spectrum: np.n
     """Without standards: the background in front of the edge and behind it, drawn through under it."""
     window = fit_window(step, energy)
     inside = (energy >= window[0]) & (energy <= window[1])
-    edge = counted(step, energy)[inside]
+    edge = counted(step.element, energy)[inside]
     asked = step.background
     family: Family = 'sum of power laws' if asked == 'auto' or asked == 'plasmon tail' else asked
     fit = fit_background(family, energy[inside], spectrum[inside], np.zeros((int(inside.sum()), 0)), used=~edge)
@@ -97,7 +98,7 @@ def explained_core_loss(
     energy = energy - float(phases.notes.get('energy_offset', 0.0))
     window = (float(phases.energy[0]), float(phases.energy[-1]))
     inside = (energy >= window[0] - 1e-6) & (energy <= window[1] + 1e-6)
-    law = power_law(counts, energy, IRON)[0][inside]
+    law = power_law(counts, energy, DeepEdge.of(phases.names))[0][inside]
     shapes = np.stack([np.interp(energy[inside], phases.energy, shape) for shape in phases.shapes.T], axis=1)
     columns = np.hstack([shapes, law[:, None]])
     root = 1 / np.sqrt(np.maximum(counts[inside], 1.0))

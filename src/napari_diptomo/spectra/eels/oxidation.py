@@ -75,7 +75,7 @@ class EELSOxidationMaps(Step):
         'auto',
         'How the core loss tells the oxides apart where no pixel is pure. stoichiometric: the purest Fe3O4 is freed of FeO '
         'until a third of its iron is Fe2+. simplex: the purest mixtures of the image pass for pure. references: by given '
-        'spectra. auto: by references where they are given, else stoichiometric.',
+        'spectra. auto: by references where they are given, else stoichiometric for FeO and Fe3O4, simplex for other oxides.',
         advanced=True,
     )
     references: str = param(

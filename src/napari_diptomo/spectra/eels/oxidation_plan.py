@@ -8,37 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_diptomo.series import InputError
-from napari_diptomo.spectra._exspy import edge_onsets
 from napari_diptomo.spectra.eels.background import FAMILIES, Family
 from napari_diptomo.spectra.eels.calibration import CalibratedSeries
 from napari_diptomo.spectra.eels.deconvolution import deconvolved
 from napari_diptomo.spectra.eels.oxidation_fit import FitPlan
 from napari_diptomo.spectra.eels.plural import SingleLoss
+from napari_diptomo.spectra.eels.shallow import COUNTED, counted, shallow_edge
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.eels.oxidation import EELSOxidationMaps
     from napari_diptomo.spectra.eels.standards import Standards
 
-#: Relative to the maximum of the shallow edge, eV: what is fitted, what must be recorded behind it, where counts are counted.
-_FIT, _LEAST_BEHIND, _COUNTED = (-21.0, 38.0), 8.0, (-10.0, 5.0)
+#: Relative to the maximum of the shallow edge, eV: what is fitted, what must be recorded behind it.
+_FIT, _LEAST_BEHIND = (-21.0, 38.0), 8.0
 #: Loss up to which nothing but plasmons is measured, relative to the maximum, eV.
 _ONSET = -14.0
-
-
-def shallow_edge(element: str) -> float:
-    """Maximum of the shallow edge (M2,3) of a 3d metal, eV.
-
-    Raises
-    ------
-    InputError
-        An element without one.
-    """
-    found = edge_onsets().get(f'{element}_M3')
-    if found is None or f'{element}_L3' not in edge_onsets():
-        raise InputError(
-            f'{element} has no M2,3 and L2,3 edges; oxidation states are mapped of 3d metals, e.g. Fe, Mn, Co.'
-        )
-    return found
 
 
 def fit_window(step: EELSOxidationMaps, energy: np.ndarray) -> tuple[float, float]:
@@ -59,18 +43,11 @@ def fit_window(step: EELSOxidationMaps, energy: np.ndarray) -> tuple[float, floa
             f'{name} at {edge:g} eV lies at the end of the low loss, which ends at {energy[-1]:.0f} eV; record it to '
             f'{edge + _FIT[1]:.0f} eV or so.'
         )
-    if not low < edge + _COUNTED[0] < edge < high:
+    if not low < edge + COUNTED[0] < edge < high:
         raise InputError(
             f'The window {low:g}-{high:g} eV does not hold {name} at {edge:g} eV and what lies in front of it; widen it.'
         )
     return low, high
-
-
-def counted(step: EELSOxidationMaps, energy: np.ndarray) -> np.ndarray:
-    """Channels in which edge counts are counted, (energy,), bool."""
-    edge = shallow_edge(step.element)
-    inside: np.ndarray = (energy >= edge + _COUNTED[0]) & (energy < edge + _COUNTED[1])
-    return inside
 
 
 def plan(step: EELSOxidationMaps, calibrated: CalibratedSeries, standards: Standards) -> tuple[FitPlan, dict[str, Any]]:
@@ -88,7 +65,7 @@ def plan(step: EELSOxidationMaps, calibrated: CalibratedSeries, standards: Stand
     if step.deconvolve == 'Fourier-log':
         calibrated = deconvolved(calibrated)
         shapes, single, told = reference, None, str(calibrated.notes['deconvolved'])
-    norm = reference[counted(step, energy)].sum(axis=0)
+    norm = reference[counted(step.element, energy)].sum(axis=0)
     if not (norm > 0).all():
         raise InputError('A standard has no edge where it should be; look at the standards, or find them anew.')
     families: tuple[Family, ...] = FAMILIES if step.background == 'auto' else (step.background,)

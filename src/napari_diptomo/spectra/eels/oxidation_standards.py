@@ -10,7 +10,7 @@ import numpy as np
 from napari_diptomo.series import InputError, Observer
 from napari_diptomo.spectra.eels.calibration import CalibratedSeries
 from napari_diptomo.spectra.eels.standards import Standards, find_standards
-from napari_diptomo.spectra.eels.white_lines import IRON
+from napari_diptomo.spectra.eels.white_lines import DeepEdge
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.eels.oxidation import EELSOxidationMaps
@@ -40,18 +40,15 @@ def standards_of(step: EELSOxidationMaps, calibrated: CalibratedSeries, observer
             'The series has no core loss to take standards from; open it with the core loss of one tilt or more, or give '
             'a file with standards that were stored before.'
         )
-    if set(step.states) != set(IRON.phases):
-        raise InputError(
-            f'Standards are taken from the core loss for {" and ".join(IRON.phases)} alone; give a file with those of '
-            f'{", ".join(step.states)}.'
-        )
+    edge = DeepEdge.of(step.states)
     references = read_references(step.references, step.states) if step.references else None
     if step.method == 'references' and references is None:
         raise InputError(
             'The method references needs a file with reference spectra; name it, or choose another method.'
         )
     return ordered(
-        find_standards(calibrated, method=step.method, references=references, observer=observer), step.states
+        find_standards(calibrated, method=step.method, references=references, edge=edge, observer=observer),
+        step.states,
     )
 
 

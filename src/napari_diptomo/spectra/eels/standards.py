@@ -1,4 +1,4 @@
-"""Standards of FeO and Fe3O4 at Fe-M2,3, from the data themselves.
+"""Standards of two oxides of a 3d metal at its M2,3 edge, of FeO and Fe3O4 as a rule, from the data themselves.
 
 The core loss of one tilt or more tells how much of each oxide is in every pixel
 (`core_loss`); the low loss of the same pixels is regressed on that
@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
+from napari_diptomo.series.oxides import metal
+from napari_diptomo.spectra.eels import shallow
 from napari_diptomo.spectra.eels.core_loss import Method, core_loss_amounts
 from napari_diptomo.spectra.eels.phase_amounts import PhaseAmounts
 from napari_diptomo.spectra.eels.plural import SingleLoss
@@ -35,10 +37,9 @@ from napari_diptomo.spectra.eels.regression import (
     pooled,
     statistical_deviation,
 )
+from napari_diptomo.spectra.eels.shallow import shallow_edge
 from napari_diptomo.spectra.eels.white_lines import IRON, DeepEdge
 
-#: Of Fe-M2,3, eV: first counts of the edge, where they are counted, where the low loss is looked at.
-ONSET, COUNTED, LOOKED_AT = 48.0, (47.0, 62.0), (34.0, 95.0)
 #: What must be recorded in front of the edge and behind it, eV.
 _BEFORE, _BEHIND = 8.0, 14.0
 #: Plasmons alone are seen up to this far in front of the edge, eV.
@@ -99,9 +100,10 @@ class Standards:
         InputError
             The axis does not overlap with the edge.
         """
-        if energy[0] > COUNTED[0] or energy[-1] < COUNTED[1]:
+        low, high = shallow.counted_range(metal(self.names[0]))
+        if energy[0] > low or energy[-1] < high:
             raise InputError(
-                f'The standards belong to {COUNTED[0]:g}-{COUNTED[1]:g} eV, which {energy[0]:.0f}-{energy[-1]:.0f} eV do '
+                f'The standards belong to {low:g}-{high:g} eV, which {energy[0]:.0f}-{energy[-1]:.0f} eV do '
                 'not hold; take the low loss.'
             )
         ratio = float((energy[1] - energy[0]) / (self.energy[1] - self.energy[0]))
@@ -176,7 +178,9 @@ def find_standards(
     """
     calibrated, series = series, getattr(series, 'series', series)
     energy = series.energy
-    used = _window(energy)
+    element = metal(edge.phases[0])
+    used = _window(energy, element)
+    onset = shallow_edge(element) + shallow.ONSET
     phases = core_loss_amounts(
         calibrated, method=method, references=references, pure=pure, edge=edge, seed=seed, observer=observer
     )
@@ -186,32 +190,40 @@ def find_standards(
     thickness = getattr(calibrated, 't_over_lambda', None)
     thickness = None if thickness is None else np.asarray(thickness)[list(tilts)]
     groups = pooled(counts, phases, thickness)
-    single, reference = _plural(energy, counts, phases, groups, thickness)
-    groups = groups.within(energy, used, None if single is None else ONSET - _IN_FRONT)
+    single, reference = _plural(energy, counts, phases, groups, thickness, onset)
+    groups = groups.within(energy, used, None if single is None else onset - _IN_FRONT)
     watch.step(1, message='pixels pooled')
     how = {'read_noise': getattr(calibrated, 'read_noise', 0.0), 'single': single, 'reference': reference}
-    found = all_families(groups, energy[used], ONSET, **how)
+    found = all_families(groups, energy[used], onset, **how)
     watch.step(2, message='regression on every background')
-    return _standards(found, groups, energy[used], phases, how, seed)
+    return _standards(found, groups, energy[used], phases, onset, how, seed)
 
 
-def _window(energy: np.ndarray) -> np.ndarray:
-    if energy[0] > ONSET - _BEFORE or energy[-1] < ONSET:
+def _window(energy: np.ndarray, element: str) -> np.ndarray:
+    edge = shallow_edge(element)
+    onset, name = edge + shallow.ONSET, f'{element}-M2,3'
+    if energy[0] > onset - _BEFORE or energy[-1] < onset:
         raise InputError(
-            f'Fe-M2,3 needs a low loss from {ONSET - _BEFORE:.0f} to {ONSET + 2 * _BEHIND:.0f} eV and this one has '
+            f'{name} needs a low loss from {onset - _BEFORE:.0f} to {onset + 2 * _BEHIND:.0f} eV and this one has '
             f'{energy[0]:.0f}-{energy[-1]:.0f} eV; record it so, or check the energies.'
         )
-    if energy[-1] < ONSET + _BEHIND:
+    if energy[-1] < onset + _BEHIND:
         raise InputError(
-            f'Fe-M2,3 lies at the end of the low loss, which ends at {energy[-1]:.0f} eV; record it to '
-            f'{ONSET + 2 * _BEHIND:.0f} eV or so, or give stored standards.'
+            f'{name} lies at the end of the low loss, which ends at {energy[-1]:.0f} eV; record it to '
+            f'{onset + 2 * _BEHIND:.0f} eV or so, or give stored standards.'
         )
-    used: np.ndarray = (energy >= LOOKED_AT[0]) & (energy <= LOOKED_AT[1] + 0.5)
+    low, high = (edge + limit for limit in shallow.LOOKED_AT)
+    used: np.ndarray = (energy >= low) & (energy <= high + 0.5)
     return used
 
 
 def _plural(
-    energy: np.ndarray, counts: Sequence[np.ndarray], phases: PhaseAmounts, groups: Groups, thickness: np.ndarray | None
+    energy: np.ndarray,
+    counts: Sequence[np.ndarray],
+    phases: PhaseAmounts,
+    groups: Groups,
+    thickness: np.ndarray | None,
+    onset: float,
 ) -> tuple[SingleLoss | None, float]:
     """Single loss of the pixels of usual thickness, and this thickness; None where it is not known."""
     if thickness is None or groups.thickness is None:
@@ -220,7 +232,7 @@ def _plural(
     reference = float((weight * groups.thickness).sum() / weight.sum())
     usual = phases.iron & (np.abs(thickness - reference) < 0.35 * reference)
     total = sum(image[mask].sum(axis=0, dtype=float) for image, mask in zip(counts, usual, strict=True))
-    return SingleLoss.of(energy, np.asarray(total), ONSET - _IN_FRONT), reference
+    return SingleLoss.of(energy, np.asarray(total), onset - _IN_FRONT), reference
 
 
 def _standards(
@@ -228,19 +240,21 @@ def _standards(
     groups: Groups,
     energy: np.ndarray,
     phases: PhaseAmounts,
+    onset: float,
     how: dict[str, Any],
     seed: int,
 ) -> Standards:
     """The best regression, with what the others and the core loss leave open as uncertainty."""
     best = found[0]
-    inside = (energy >= COUNTED[0]) & (energy < COUNTED[1])
+    inside = shallow.counted(metal(phases.names[0]), energy)
     norm = best.shapes[inside].sum(axis=0)
     if not (norm > 0).all():
         raise InputError(
-            'The low loss shows no edge at 54 eV where the core loss finds iron; check that both are of the same pixels.'
+            f'The low loss shows no {shallow.name(phases.names)} where the core loss finds {metal(phases.names[0])}; check that '
+            'both are of the same pixels.'
         )
     shapes = best.shapes / norm
-    counting = statistical_deviation(groups, best, energy, ONSET, seed=seed, **how) / norm
+    counting = statistical_deviation(groups, best, energy, onset, seed=seed, **how) / norm
     as_good = [one for one in found if one.score < _AS_GOOD * best.score]
     others = np.stack([one.shapes / np.maximum(one.shapes[inside].sum(axis=0), 1e-300) for one in as_good])
     spread = np.sqrt(((others - shapes) ** 2).mean(axis=0))

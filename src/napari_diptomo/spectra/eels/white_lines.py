@@ -30,17 +30,23 @@ as 0.346 +- 0.004, where the formula says 1/3.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize_scalar, nnls
 
 from napari_diptomo.series import InputError
+from napari_diptomo.series.oxides import holes, metal, valence
+from napari_diptomo.spectra._exspy import edge_onsets
 
 #: The leading edge ends so far below the maximum of L3 of the reduced phase, and the fit begins so far in front of it, eV.
 _LEAD_END, _LEAD_WIDTH = 1.2, 6.0
 #: Shifts of the Fe2+ of Fe3O4 against that of FeO that are tried, and their spread beforehand, eV.
 _SHIFTS, _SHIFT_SPREAD = np.arange(-0.5, 0.501, 0.02), 0.2
+#: O-K; what L3 moves by per unit of valence, eV.
+_OXYGEN, _PER_VALENCE = 532.0, 1.7
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class DeepEdge:
     holes : tuple of float
         3d holes per metal atom.
     reduced : float
-        Share of the reduced ion in the oxidised phase: 1/3 of iron is Fe2+ in Fe3O4.
+        Share of the reduced ion in the oxidised phase, 1/3 in Fe3O4, where the leading edge is known to tell it; else NaN.
     onset : float
         From here on there is an edge, eV.
     window : tuple of float
@@ -72,6 +78,61 @@ class DeepEdge:
     reduced: float = 1 / 3
     onset: float = 702.0
     window: tuple[float, float] = (704.0, 717.0)
+
+    @classmethod
+    def of(cls, oxides: Sequence[str]) -> DeepEdge:
+        """L2,3 of two oxides of a 3d metal.
+
+        Of FeO and Fe3O4 energies are measured ones; of others L3 of the reduced oxide
+        is taken to lie at the tabulated edge and that of the oxidised one 1.7 eV higher per
+        unit of valence of its highest ion, which matters for the energy axis alone.
+
+        Parameters
+        ----------
+        oxides : sequence of str
+            Formulas, e.g. MnO, Mn3O4.
+
+        Raises
+        ------
+        InputError
+            Not two oxides of one 3d metal, or an edge that O-K lies on.
+        """
+        if set(oxides) == set(cls.phases):
+            return cls()
+        metals = {metal(oxide) for oxide in oxides}
+        element = min(metals)
+        found = edge_onsets().get(f'{element}_L3')
+        if len(oxides) != 2 or len(metals) > 1 or found is None:
+            raise InputError(
+                f'The core loss tells two oxides of one 3d metal apart, not {", ".join(oxides)}; name two, or give a file '
+                'with their standards.'
+            )
+        if found - 60 < _OXYGEN < found + 30:
+            raise InputError(
+                f'{element}-L2,3 at {found:.0f} eV is mixed up with O-K at {_OXYGEN:.0f} eV, so the core loss cannot be read; '
+                'give a file with standards.'
+            )
+        reduced, oxidised = sorted(oxides, key=valence)
+        counts = [holes(oxide) for oxide in (reduced, oxidised)]
+        if None in counts or valence(reduced) == valence(oxidised):
+            raise InputError(
+                f'{reduced} and {oxidised} do not differ in valence, or it is not known; name two oxides that do.'
+            )
+        highest = math.ceil(valence(oxidised)) - valence(reduced)
+        return cls(
+            f'{element}-L2,3',
+            (reduced, oxidised),
+            (found, found + _PER_VALENCE * highest),
+            (float(counts[0] or 0), float(counts[1] or 0)),
+            math.nan,
+            found - 6,
+            (found - 4, found + 9),
+        )
+
+    @property
+    def has_leading_edge(self) -> bool:
+        """Whether it is known what the leading edge of L3 tells: calculated for iron alone."""
+        return math.isfinite(self.reduced)
 
     def check_range(self, energy: np.ndarray) -> None:
         """Whether the edge and enough in front of it are in the spectrum.
