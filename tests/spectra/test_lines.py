@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 
 from napari_diptomo.series import InputError
 from napari_diptomo.simulate import edx, line_shape
-from napari_diptomo.spectra import Detector, LineFamily, families_for, families_of
+from napari_diptomo.spectra import Detector, LineFamily, _exspy, families_for, families_of
 from napari_diptomo.spectra.calibration import refine_weights
 from napari_diptomo.spectra.detector import escape_share
 from napari_diptomo.spectra.sum_fit import background_shapes, line_shapes
@@ -119,3 +121,19 @@ def test_tail_moves_photons_down_and_loses_none():
 
 def test_families_of_an_element_come_k_first():
     assert [family.name for family in families_of('Pt', 0.2, 20.0)] == ['Pt_L', 'Pt_M']
+
+
+def test_tables_are_whole_when_several_threads_ask_at_once():
+    """HyperSpy's iteration over elements keeps its place in the table: two at a time skip elements, or break."""
+    asked = [_exspy.line_table, _exspy.edge_onsets, _exspy.atomic_weights, _exspy.atomic_numbers]
+    for table in (*asked, _exspy._read_elements):
+        table.cache_clear()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            found = [task.result() for task in [pool.submit(table) for table in 4 * asked]]
+    finally:
+        sys.setswitchinterval(0.005)
+    assert len({len(found[i]) for i in (0, 2, 3)}) == 1
+    assert len(found[0]) > 90
+    assert found[1]['Fe_L3'] == pytest.approx(708, abs=1)

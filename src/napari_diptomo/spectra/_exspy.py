@@ -6,6 +6,7 @@ The import takes two seconds, so it happens when the table is first asked for.
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,13 +15,12 @@ from typing import Any
 
 import numpy as np
 
+#: Dock and workers ask at the same time, and HyperSpy's tables keep the place of an iteration in themselves.
+_LOCK = threading.Lock()
+
 
 @cache
-def line_table() -> dict[str, dict[str, tuple[float, float]]]:
-    """Energy in keV and weight of every line, e.g. ``line_table()['Fe']['Ka']``.
-
-    Weights are relative to the strongest line of the same family.
-    """
+def _read_elements() -> dict[str, dict[str, Any]]:
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -29,9 +29,24 @@ def line_table() -> dict[str, dict[str, tuple[float, float]]]:
             from exspy.material import elements
     finally:
         logging.disable(level)
+    return {symbol: element.as_dictionary() for symbol, element in elements}
+
+
+def _elements() -> dict[str, dict[str, Any]]:
+    """What eXSpy knows of every element, as plain dictionaries."""
+    with _LOCK:
+        return _read_elements()
+
+
+@cache
+def line_table() -> dict[str, dict[str, tuple[float, float]]]:
+    """Energy in keV and weight of every line, e.g. ``line_table()['Fe']['Ka']``.
+
+    Weights are relative to the strongest line of the same family.
+    """
     table = {}
-    for symbol, element in elements:
-        lines = element.as_dictionary()['Atomic_properties'].get('Xray_lines', {})
+    for symbol, element in _elements().items():
+        lines = element['Atomic_properties'].get('Xray_lines', {})
         table[symbol] = {name: (line['energy (keV)'], line['weight']) for name, line in lines.items()}
     return table
 
@@ -39,27 +54,19 @@ def line_table() -> dict[str, dict[str, tuple[float, float]]]:
 @cache
 def atomic_numbers() -> dict[str, int]:
     """Atomic number of every element of the table, in ascending order."""
-    line_table()
-    from exspy.material import elements
-
-    numbers = {symbol: int(element.as_dictionary()['General_properties']['Z']) for symbol, element in elements}
+    numbers = {symbol: int(element['General_properties']['Z']) for symbol, element in _elements().items()}
     return dict(sorted(numbers.items(), key=lambda item: item[1]))
 
 
 @cache
 def atomic_weights() -> dict[str, float]:
     """Atomic weight of every element of the table, g/mol."""
-    line_table()
-    from exspy.material import elements
-
-    return {
-        symbol: float(element.as_dictionary()['General_properties']['atomic_weight']) for symbol, element in elements
-    }
+    return {symbol: float(element['General_properties']['atomic_weight']) for symbol, element in _elements().items()}
 
 
 def mass_absorption(element: str, energy: np.ndarray) -> np.ndarray:
     """Mass absorption coefficient in cm^2/g, the tables of Chantler (NIST FFAST); ``energy`` in keV."""
-    line_table()
+    _elements()
     from exspy.material import mass_absorption_coefficient
 
     return np.asarray(mass_absorption_coefficient(element, list(np.atleast_1d(energy))), float)
@@ -68,12 +75,9 @@ def mass_absorption(element: str, energy: np.ndarray) -> np.ndarray:
 @cache
 def edge_onsets() -> dict[str, float]:
     """Energies of all edges in eV by name, e.g. ``edge_onsets()['Fe_L3']``; of M2,3 it is that of the maximum."""
-    line_table()
-    from exspy.material import elements
-
     onsets = {}
-    for symbol, element in elements:
-        edges = element.as_dictionary()['Atomic_properties'].get('Binding_energies', {})
+    for symbol, element in _elements().items():
+        edges = element['Atomic_properties'].get('Binding_energies', {})
         for shell, edge in edges.items():
             onsets[f'{symbol}_{shell}'] = float(edge['onset_energy (eV)'])
     return onsets
@@ -108,7 +112,7 @@ def edge_cross_section(
     OSError, KeyError, ValueError
         What eXSpy says of an edge without strengths or a file that is none.
     """
-    line_table()
+    _elements()
     from exspy.components import EELSCLEdge
 
     strengths = {'GOS': 'dft', 'gos_file_path': gos_file} if gos_file else {'GOS': 'hydrogenic'}
