@@ -30,8 +30,9 @@ Written by `python benchmarks/quality.py --report` from benchmarks/results/quali
 Specimens of known truth, {SIZE}^3 voxels, simulated on a grid twice as fine, with Poisson noise. The peak is the expected
 count of the brightest pixel. Four random Ge-Sb-Te lamellae (layers, soft segregation, particles, voids; none of them was
 looked at while the presets were chosen, that was lamella 1) and the EDX phantom of the source papers at +-40 degrees in
-steps of 5; the EELS nanocube with its pore at nine tilts over +-70 degrees. {len(SEEDS)} noises each; TV per channel and
-nuclear TV with one.
+steps of 5; the EELS nanocube with its pore at nine tilts over +-70 degrees. {len(SEEDS)} noises each for SIRT,
+Poisson-EM, joint TV (Poisson) and the presets fast and balanced; one noise for the others, and for the weight by held-out
+counts.
 
 How to read it:
 
