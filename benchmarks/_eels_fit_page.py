@@ -34,9 +34,9 @@ systematic error.
 _RECOVERED = """
 ## With standards from the series itself
 
-The whole step, `EELSOxidationMaps` with its defaults: nanocubes of 48^3 voxels, three tilts, three seeds, edge to background
-0.3, read-out noise of one count; core loss at one tilt, its dose relative to the low loss in the second column (20 gives
-about 1 700 counts of L2,3 in the mean iron pixel).
+The whole step, `EELSOxidationMaps` with its defaults: nanocubes of 48^3 voxels, three tilts, three seeds, read-out noise
+of one count; core loss at one tilt, its dose relative to the low loss in the third column (20 gives about 1 700 counts of
+L2,3 in the mean iron pixel).
 
 - Cosine: of the standards in 47-75 eV with the shapes that the series was made with, smallest of the seeds.
 - Bias: of the Fe2+ fraction pooled over the iron of a tilt, mean over tilts and seeds, largest in brackets; beside it the error
@@ -45,8 +45,8 @@ about 1 700 counts of L2,3 in the mean iron pixel).
 - Covered: share of the iron pixels whose true fraction lies within the interval of 68, 90, 95 % by the statistical and the
   systematic error.
 
-| true background | core dose | cosine FeO, Fe3O4 | bias (largest) | error told | tilts within | pixels covered 68, 90, 95 % | background of the maps; of the standards |
-|---|---|---|---|---|---|---|---|
+| true background | edge/background | core dose | cosine FeO, Fe3O4 | bias (largest) | error told | tilts within | pixels covered 68, 90, 95 % | background of the maps; of the standards |
+|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -79,7 +79,7 @@ def _recovered(row: Mapping[str, Any]) -> str:
     cosines = ', '.join(f'{min(one):.4f}' for one in zip(*row['cosines'], strict=True))
     within, covered = (', '.join(f'{100 * value:.0f}' for value in row[name]) for name in ('within', 'covered'))
     return (
-        f'| {row["truth"]} | {row["dose"]:g} | {cosines} | {row["bias"]:+.3f} ({row["worst"]:.3f}) | {row["told"]:.3f} '
+        f'| {row["truth"]} | {row["ratio"]:g} | {row["dose"]:g} | {cosines} | {row["bias"]:+.3f} ({row["worst"]:.3f}) | {row["told"]:.3f} '
         f'| {within} | {covered} | {_counted(row["families"])}; {_counted(row["standards"])} |\n'
     )
 

@@ -16,30 +16,31 @@ from napari_diptomo.spectra.eels.oxidation_standards import standards_of
 from napari_diptomo.spectra.eels.standards import Standards
 
 OXIDES = ('FeO', 'Fe3O4')
-#: Core-loss dose relative to the low loss: the simulator's default, and three times as much.
-DOSES = (20.0, 60.0)
-RATIO, SEEDS, SIZE = 0.3, (0, 1, 2), 48
+#: Edge over background, and core-loss dose relative to the low loss: the simulator's default, and three times as much.
+CONDITIONS = ((0.2, 20.0), (0.3, 20.0), (0.3, 60.0), (0.4, 20.0))
+SEEDS, SIZE = (0, 1, 2), 48
 #: Where the edges are compared, eV.
 _EDGE = (47.0, 75.0)
 _INTERVALS = (1.0, 1.645, 1.96)
 
 
 def recovered() -> list[dict[str, Any]]:
-    """A row for each background and dose of the core loss, all seeds together."""
+    """A row for each background, edge to background and dose of the core loss, all seeds together."""
     rows = []
     for truth in BACKGROUNDS:
-        for dose in DOSES:
-            row = {'truth': truth, 'dose': dose, **_pooled([_one(truth, dose, seed) for seed in SEEDS])}
+        for ratio, dose in CONDITIONS:
+            found = _pooled([_one(truth, ratio, dose, seed) for seed in SEEDS])
+            row = {'truth': truth, 'ratio': ratio, 'dose': dose, **found}
             rows.append(row)
             print(row, flush=True)
     return rows
 
 
-def _one(truth: Truth, dose: float, seed: int) -> dict[str, Any]:
+def _one(truth: Truth, ratio: float, dose: float, seed: int) -> dict[str, Any]:
     made = eels_tilt_series(
         oxide_nanocube(SIZE),
         ANGLES,
-        edge_to_background=RATIO,
+        edge_to_background=ratio,
         background=truth,
         core_dose=dose,
         read_noise=READ_NOISE,
