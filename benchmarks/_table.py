@@ -88,7 +88,7 @@ class Table:
         for ending, which in ((ORACLE_PSNR, 'psnr'), (ORACLE_SSIM, 'ssim')):
             weight = chosen[which] if chosen else None
             found[method.name + ending] = None if weight is None else find(f' {weight:g}', weight)
-        if (series.peak, series.seed) in BY_COUNTS:
+        if method.by_counts and (series.peak, series.seed) in BY_COUNTS:
             found[method.name + COUNTS] = find(' by counts', None)
         return found
 

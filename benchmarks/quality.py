@@ -121,7 +121,7 @@ class Bench:
         start, steps = (WEIGHTS.index(near['psnr']), (1,)) if near else (len(WEIGHTS) // 2, (2, 1))
         by_psnr = best('psnr', start, steps)
         by_ssim = best('ssim', by_psnr, (1,))
-        if (run.series.peak, run.series.seed) in BY_COUNTS:
+        if run.method.by_counts and (run.series.peak, run.series.seed) in BY_COUNTS:
             self.cell(run, self.step(run, None), ' by counts')
         key, step = run.key(self.size, ' chosen'), self.step(run, WEIGHTS[by_psnr])
         if self.store.find(key, step) is None:

@@ -10,14 +10,11 @@ periodic table (edx-table) and the totals over the tilts (edx-totals) where
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from make_screenshots import IMAGES, Tour, on_a_screen
+from make_screenshots import Tour, guided, parser_of
 
 
 def lead(tour: Tour, arguments: argparse.Namespace) -> None:
@@ -54,27 +51,12 @@ def _image(page: Any) -> tuple[int, int]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__)
     parser.add_argument('data', help='folder of a tilt series')
     parser.add_argument('--elements', default='O,Mg,Al,Si,S,Ca,Fe,Ni', help='separated by commas')
     parser.add_argument('--binning', type=int, default=1)
-    parser.add_argument('--size', default='1500x1000')
-    parser.add_argument('--theme', default='dark')
     parser.add_argument('--all', action='store_true')
-    parser.add_argument('--out', type=Path, default=IMAGES)
-    arguments = parser.parse_args()
-    if not on_a_screen(arguments.size):
-        return 1
-    os.environ['NAPARI_CONFIG'] = str(Path(tempfile.mkdtemp()) / 'settings.yaml')
-    from napari.settings import get_settings
-
-    get_settings().appearance.theme = arguments.theme
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    width, height = (int(number) for number in arguments.size.split('x'))
-    tour = Tour(arguments.out, (width, height))
-    lead(tour, arguments)
-    tour.viewer.close()
-    return 0
+    return guided(lead, parser, '1500x1000')
 
 
 if __name__ == '__main__':

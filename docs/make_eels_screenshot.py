@@ -10,12 +10,9 @@ with the pure pixels (eels-core) and the oxidation states of a volume
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
-from pathlib import Path
 
-from make_screenshots import IMAGES, Tour, on_a_screen
+from make_screenshots import Tour, guided, parser_of
 
 
 def lead(tour: Tour, arguments: argparse.Namespace) -> None:
@@ -62,24 +59,9 @@ def _reconstruct(tour: Tour) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--size', default='1500x1240')
-    parser.add_argument('--theme', default='dark')
+    parser = parser_of(__doc__)
     parser.add_argument('--all', action='store_true')
-    parser.add_argument('--out', type=Path, default=IMAGES)
-    arguments = parser.parse_args()
-    if not on_a_screen(arguments.size):
-        return 1
-    os.environ['NAPARI_CONFIG'] = str(Path(tempfile.mkdtemp()) / 'settings.yaml')
-    from napari.settings import get_settings
-
-    get_settings().appearance.theme = arguments.theme
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    width, height = (int(number) for number in arguments.size.split('x'))
-    tour = Tour(arguments.out, (width, height))
-    lead(tour, arguments)
-    tour.viewer.close()
-    return 0
+    return guided(lead, parser, '1500x1240')
 
 
 if __name__ == '__main__':

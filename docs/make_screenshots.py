@@ -122,14 +122,24 @@ def on_a_screen(size: str) -> bool:
     return True
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--data', help='folder of a tilt series; without it the sample')
-    parser.add_argument('--elements', help='separated by commas')
-    parser.add_argument('--binning', type=int, default=1)
-    parser.add_argument('--thickness', type=float, help='nm')
-    parser.add_argument('--iterations', type=int, default=150)
-    parser.add_argument('--size', default='1366x768')
+def guided(lead: Callable[[Tour, argparse.Namespace], None], parser: argparse.ArgumentParser, size: str) -> int:
+    """Lead a tour through a window of its own, with settings of its own.
+
+    Parameters
+    ----------
+    lead : callable
+        From the tour and the arguments; takes the pictures.
+    parser : ArgumentParser
+        Knows what is special of this tour; size, theme and folder are added.
+    size : str
+        Of the window unless the user has another, ``'WIDTHxHEIGHT'``.
+
+    Returns
+    -------
+    int
+        Exit code.
+    """
+    parser.add_argument('--size', default=size)
     parser.add_argument('--theme', default='dark')
     parser.add_argument('--out', type=Path, default=IMAGES)
     arguments = parser.parse_args()
@@ -146,6 +156,21 @@ def main() -> int:
     lead(tour, arguments)
     tour.viewer.close()
     return 0
+
+
+def parser_of(text: str | None) -> argparse.ArgumentParser:
+    """A parser whose help is the script's own text."""
+    return argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def main() -> int:
+    parser = parser_of(__doc__)
+    parser.add_argument('--data', help='folder of a tilt series; without it the sample')
+    parser.add_argument('--elements', help='separated by commas')
+    parser.add_argument('--binning', type=int, default=1)
+    parser.add_argument('--thickness', type=float, help='nm')
+    parser.add_argument('--iterations', type=int, default=150)
+    return guided(lead, parser, '1366x768')
 
 
 if __name__ == '__main__':

@@ -55,7 +55,14 @@ _PUBLISHED: dict[str, Any] = {
 #: What each preset changes of the fields' defaults.
 PRESETS: dict[str, dict[str, Any]] = {
     'balanced': {},
-    'fast': {'iterations': 160, 'coarse_share': 0.7, 'averaging': 0.94, 'jitter': 0.05, 'output': 'shares'},
+    'fast': {
+        'iterations': 160,
+        'learning_rate': 0.03,
+        'coarse_share': 0.7,
+        'averaging': 0.94,
+        'jitter': 0.05,
+        'output': 'shares',
+    },
     'best': {'ensemble': 5},
     'published-edx': {
         **_PUBLISHED,
