@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Smoothing of the total variation, in units of the typical density.
 _EPSILON = 1e-2
+#: Iterations over which the step size rises where the first drawing is worse than an empty volume.
+_WARM_UP = 20
 #: Weight of what the network draws outside the support. It is cut off anyway, but a network that
 #: need not end by itself fills the support to its faces, and a loose one is worse than none then.
 _OUTSIDE = 1.0
@@ -50,6 +52,7 @@ class PriorFit:
         self._jitter = self._jitter_noise()
         self.optimisers = optimisers(self.network, step.optimiser, step.learning_rate)
         self._rates = [group['lr'] for o in self.optimisers for group in o.param_groups]
+        self._steep = self._starts_worse_than_empty()
         self.iteration = 0
         self.sum_rule = sum_rule_of(step, problem)
         self._sum = torch.zeros_like(problem.zeros())
@@ -77,7 +80,8 @@ class PriorFit:
         """
         step, problem = self.step, self.problem
         done = self.iteration / step.iterations
-        self._set_rates(0.05 + 0.475 * (1 + math.cos(math.pi * done)) if step.schedule == 'cosine' else 1.0)
+        warm = min(1.0, (self.iteration + 1) / _WARM_UP) if self._steep else 1.0
+        self._set_rates(warm * (0.05 + 0.475 * (1 + math.cos(math.pi * done)) if step.schedule == 'cosine' else 1.0))
         jitter = step.jitter * (1 - done if step.jitter_decay else 1.0)
         self.network.coarse = done < step.coarse_share
         u = self.network(torch.add(self.z, self._fresh(), alpha=jitter))
@@ -91,8 +95,7 @@ class PriorFit:
             )
         self.network.zero_grad(set_to_none=True)
         objective.backward()
-        if step.clip:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), step.clip)
+        self._limit_gradient()
         for optimiser in self.optimisers:
             optimiser.step()
         self.iteration += 1
@@ -112,6 +115,32 @@ class PriorFit:
         if self.sum_rule is not None:
             term = term + problem.filling * self.sum_rule.term(seen * self.scale, done)
         return term
+
+    def _limit_gradient(self) -> None:
+        """Clip the gradient, or bring it to the same norm in every iteration."""
+        if self._steep:
+            gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+            norm = torch.stack([g.square().sum() for g in gradients]).sum().sqrt()
+            for gradient in gradients:
+                gradient.mul_((self.step.clip or 1.0) / (norm + 1e-30))
+        elif self.step.clip:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.step.clip)
+
+    @torch.no_grad()
+    def _starts_worse_than_empty(self) -> bool:
+        """Whether the first drawing is further from the data than an empty volume.
+
+        It is, hundreds of times, where pixels beside the specimen are known far better
+        than those on it. The first steps then empty the volume, where the gradient of the
+        softplus is a million times smaller: momentum that remembers the first gradients
+        keeps it there, and such fits ended with 17 dB where others with nearly the same
+        data had 25. Gradients of one norm, and a step size that rises, find the way out.
+        The published settings are left as they are.
+        """
+        if self.step.schedule == 'constant':
+            return False
+        first = self._data_term(self.network(self.z))
+        return bool(first > self._data_term(self.problem.zeros()))
 
     def slow_down(self, factor: float) -> None:
         """Go on with `factor` times the step size."""
