@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 #: Smoothing of the total variation, in units of the typical density.
 _EPSILON = 1e-2
-#: Iterations over which the step size rises where the first drawing is worse than an empty volume.
+#: A start is steep when the first drawing is so many times further from the data than an empty volume. Fits up to 90
+#: times were sound, those from 560 times on were emptied; what a steep start gets cost 0.6 dB in fits at 55 times.
+_STEEP = 100.0
+#: Iterations over which the step size rises then.
 _WARM_UP = 20
 #: Weight of what the network draws outside the support. It is cut off anyway, but a network that
 #: need not end by itself fills the support to its faces, and a loose one is worse than none then.
@@ -52,7 +55,7 @@ class PriorFit:
         self._jitter = self._jitter_noise()
         self.optimisers = optimisers(self.network, step.optimiser, step.learning_rate)
         self._rates = [group['lr'] for o in self.optimisers for group in o.param_groups]
-        self._steep = self._starts_worse_than_empty()
+        self._steep = self._starts_steep()
         self.iteration = 0
         self.sum_rule = sum_rule_of(step, problem)
         self._sum = torch.zeros_like(problem.zeros())
@@ -127,20 +130,19 @@ class PriorFit:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.step.clip)
 
     @torch.no_grad()
-    def _starts_worse_than_empty(self) -> bool:
-        """Whether the first drawing is further from the data than an empty volume.
+    def _starts_steep(self) -> bool:
+        """Whether the first drawing is so far from the data that the first steps would empty the volume.
 
-        It is, hundreds of times, where pixels beside the specimen are known far better
-        than those on it. The first steps then empty the volume, where the gradient of the
-        softplus is a million times smaller: momentum that remembers the first gradients
-        keeps it there, and such fits ended with 17 dB where others with nearly the same
-        data had 25. Gradients of one norm, and a step size that rises, find the way out.
-        The published settings are left as they are.
+        So it is where pixels beside the specimen are known far better than those on it. In an
+        empty volume the gradient of the softplus is a million times smaller: momentum that
+        remembers the first gradients stays there for hundreds of iterations, and such fits ended
+        with 17 dB where others with nearly the same data had 25. Gradients of one norm, and a step
+        size that rises, find the way out. The published settings are left as they are.
         """
         if self.step.schedule == 'constant':
             return False
         first = self._data_term(self.network(self.z))
-        return bool(first > self._data_term(self.problem.zeros()))
+        return bool(first > _STEEP * self._data_term(self.problem.zeros()))
 
     def slow_down(self, factor: float) -> None:
         """Go on with `factor` times the step size."""
