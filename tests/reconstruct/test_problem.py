@@ -13,7 +13,7 @@ from napari_diptomo.reconstruct.data_terms import poisson_deviance
 from napari_diptomo.reconstruct.device import pick
 from napari_diptomo.reconstruct.grid import lamella_width
 from napari_diptomo.reconstruct.problem import Problem, noise_variance, split_counts
-from napari_diptomo.series import InputError
+from napari_diptomo.series import InputError, MapSeries
 
 
 def test_forward_model_of_windows_and_its_adjoint(maps, clean, truth):
@@ -154,3 +154,11 @@ def test_auto_takes_cuda_then_mps_then_the_processor(monkeypatch):
     assert pick('auto').type == 'cpu'
     with pytest.raises(InputError, match=r'no Apple GPU \(MPS\); choose auto or cpu'):
         pick('mps')
+
+
+@pytest.mark.parametrize('shape', [(1, 40, 1, 300), (1, 40, 300, 1)])
+def test_the_noise_of_a_single_slice_is_told_by_its_neighbours_across_it(shape):
+    signal = 50.0
+    data = np.random.default_rng(0).normal(signal, 3 * np.sqrt(signal), shape)
+    maps = MapSeries(data, np.linspace(-60, 60, 40), ('A',), pixel_size=1.0)
+    assert np.median(noise_variance(maps)) == pytest.approx(9 * signal, rel=0.1)

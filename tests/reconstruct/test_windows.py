@@ -90,3 +90,16 @@ def test_a_window_cut_in_two_changes_nothing(step):
     cut = MapSeries(np.concatenate([half, half]), ANGLES, names, mixing=0.5 * np.vstack([np.eye(3), np.eye(3)]))
     one, two = step.run(whole).data, step.run(cut).data
     np.testing.assert_allclose(two, one, atol=0.02 * one.max())
+
+
+def test_published_settings_take_windows(many):
+    volume = DIPmTV(preset='published-edx', iterations=2, widths=(8, 16), skips=(4, 4)).run(many)
+    assert volume.data.shape[0] == 3
+    assert np.isfinite(volume.data).all()
+
+
+def test_the_told_deviance_is_per_datum_like_the_held_out_one(many):
+    volume = DIPmTV(iterations=60, widths=(8, 16), skips=(4, 4), averaging=0.0).run(many)
+    told, held_out = volume.scores['data'][-1], volume.scores['validation'][-1]
+    # The same model judged on the counts that were fitted and on those that were not: 5 windows for 3 channels is no factor.
+    assert told == pytest.approx(held_out, rel=0.5)

@@ -105,8 +105,8 @@ class PriorFit:
         with torch.no_grad():
             self._sum.mul_(step.averaging).add_(u.detach() * self.scale, alpha=1 - step.averaging)
             self._weight = self._weight * step.averaging + 1 - step.averaging
-        # Told as the full deviance, in the units of the held-out one.
-        told = 1.0 if step.data_term.startswith('normalised') else 2.0
+        # Told as the full deviance per datum, in the units of the held-out one.
+        told = 1.0 if step.data_term.startswith('normalised') else 2.0 / problem.windows_per_channel
         return {'data': told * float(data.detach()), 'tv': float(tv.detach())}
 
     def _known(self, u: torch.Tensor, done: float) -> torch.Tensor | float:
@@ -253,7 +253,10 @@ def _scale(step: DIPmTV, problem: Problem) -> torch.Tensor:
     if step.scale == 'density':
         return channel_scale(problem)
     # On the published unit cubes a path through the whole volume has length 1.
-    top = problem.fit.amax((1, 2, 3)) / (1 - problem.share)
+    if problem.mixing is None:
+        top = problem.fit.amax((1, 2, 3)) / (1 - problem.share)
+    else:
+        top = torch.as_tensor(problem.maps.unmixed().data.max((1, 2, 3)), device=problem.device)
     return (top / problem.beam.shape[2]).reshape(-1, 1, 1, 1)
 
 

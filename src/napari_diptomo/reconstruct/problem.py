@@ -92,15 +92,16 @@ def noise_variance(maps: MapSeries) -> np.ndarray:
 
 def _scatter(data: np.ndarray, signal: np.ndarray) -> np.ndarray:
     """Variance per signal of each window, (window, 1, 1, 1), from differences of neighbours along the tilt axis."""
-    data = data.astype(np.float64)
-    difference = np.diff(data, axis=2) ** 2 / 2
-    level = (signal[:, :, 1:] + signal[:, :, :-1]) / 2
-    filled = (data[:, :, 1:] != 0) | (data[:, :, :-1] != 0)
+    # A single slice has no neighbours along the axis.
+    data, signal = (np.moveaxis(a, 2 if a.shape[2] > 1 else 3, -1) for a in (data.astype(np.float64), signal))
+    difference = np.diff(data) ** 2 / 2
+    level = (signal[..., 1:] + signal[..., :-1]) / 2
+    filled = (data[..., 1:] != 0) | (data[..., :-1] != 0)
     factors = []
     for d, s, f in zip(difference, level, filled, strict=True):
-        seen = f & (s > 0.2 * s.max())
+        seen = f & (s > 0.2 * s.max(initial=0))
         # The median of a squared normal deviate is 0.4549: edges between neighbours do not move it much.
-        factors.append(np.median(d[seen] / s[seen]) / 0.4549)
+        factors.append(np.median(d[seen] / s[seen]) / 0.4549 if seen.any() else 1.0)
     return np.array(factors).reshape(-1, 1, 1, 1)
 
 

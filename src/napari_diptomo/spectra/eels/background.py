@@ -89,9 +89,11 @@ class TiltBackground:
         order : int
             Freedom of a pixel: 0 scales the background, 1 tilts it, 2 bends it.
         """
-        if order and self.parts.shape[1] > 1:
+        # A part that the tilt has nothing of would be a column of zeros, which nothing can be solved with.
+        parts = self.parts[:, self.parts.any(axis=0)]
+        if order and parts.shape[1] > 1:
             extra = modulations(energy, order - 1)
-            return np.hstack([self.parts[:, :1] * extra, self.parts[:, 1:]])
+            return np.hstack([parts[:, :1] * extra, parts[:, 1:]])
         return self.spectrum[:, None] * modulations(energy, order)
 
 

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import CoreLoss, InputError, Observer, SpectralTiltSeries, Watch
-from napari_diptomo.spectra.eels.cleaning import without_spikes
+from napari_diptomo.spectra.eels.cleaning import check_finite, without_spikes
 from napari_diptomo.spectra.eels.first_look import TiltLook, first_look, warnings_of
 from napari_diptomo.spectra.eels.gain import gain_of, gain_told
 from napari_diptomo.spectra.eels.known_edges import Feature, corrected_axis, find_features
@@ -232,6 +232,7 @@ def _core_loss(
     total, spikes = np.zeros(len(core.energy)), []
     for i in range(len(core.tilts)):
         counts, number = np.asarray(core.counts[i]), 0
+        check_finite(counts, f'of the core loss at tilt {core.tilts[i] + 1}')
         if remove_spikes:
             counts, number = without_spikes(counts)
         total += counts.sum(axis=(0, 1), dtype=float)

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_diptomo.series import InputError
+
 _SPIKE = 8.0
 #: Channels beside a spike that are filled with it when they stand out by this.
 _BESIDE = 4.0
@@ -47,6 +49,18 @@ class DarkLevel:
     level: float
     error: float
     read_noise: float
+
+
+def check_finite(counts: np.ndarray, name: str) -> None:
+    """Refuse spectra that hold values which are no numbers.
+
+    Raises
+    ------
+    InputError
+        They do; ``name`` tells which.
+    """
+    if counts.dtype.kind == 'f' and not np.isfinite(counts).all():
+        raise InputError(f'The spectra {name} hold values that are not numbers (NaN or infinite); leave this tilt out.')
 
 
 def without_spikes(counts: np.ndarray, skip: slice = slice(0, 0)) -> tuple[np.ndarray, int]:

@@ -31,6 +31,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_diptomo.series import CoreLoss, InputError, Observer, SpectralTiltSeries, Watch
+from napari_diptomo.spectra.eels.cleaning import check_finite
 from napari_diptomo.spectra.eels.phase_amounts import PhaseAmounts, as_images
 from napari_diptomo.spectra.eels.unmixing import Factors, factorise, segment_ends
 from napari_diptomo.spectra.eels.white_lines import IRON, DeepEdge, l3_maximum, leading_edge
@@ -84,6 +85,7 @@ def core_loss_amounts(
     core = _checked(series, method, references, pure, edge)
     watch = Watch(observer, 'Standards: core loss', 3)
     recorded = np.asarray(core.counts, np.float64)
+    check_finite(recorded, 'of the core loss')
     energy, offset = _true_axis(recorded, core.energy, edge)
     energy, used = _range(energy, edge)
     counts = recorded[..., used]

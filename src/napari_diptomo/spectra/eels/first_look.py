@@ -14,7 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_diptomo.series import InputError
-from napari_diptomo.spectra.eels.cleaning import dark_level, level_to_take_off, without_spikes
+from napari_diptomo.spectra.eels.cleaning import check_finite, dark_level, level_to_take_off, without_spikes
 from napari_diptomo.spectra.eels.zero_loss import ZeroLoss, find_zero_loss
 
 #: The zero loss ends between these losses, eV.
@@ -119,8 +119,7 @@ def first_look(
     InputError
         No zero loss, or a dark level that leaves nothing of the signal.
     """
-    if counts.dtype.kind == 'f' and not np.isfinite(counts).all():
-        raise InputError(f'The spectra {name} hold values that are not numbers (NaN or infinite); leave this tilt out.')
+    check_finite(counts, name)
     zero = find_zero_loss(counts, energy, name)
     step = float(energy[1] - energy[0])
     around = int(np.ceil(_AROUND * zero.fwhm))

@@ -124,6 +124,8 @@ class EELSOxidationMaps(Step):
         for state in self.states:
             if metal(state) != self.element:
                 raise ValueError(f'{state} is no oxide of {self.element}')
+            if holes(state) == 0:
+                raise ValueError(f'{state} has a full d shell and no white lines to count its atoms by')
         return self
 
     def _run(self, data: SpectralTiltSeries, observer: Observer | None) -> MapSeries:

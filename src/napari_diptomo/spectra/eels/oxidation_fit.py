@@ -66,8 +66,10 @@ class FitPlan:
         extra = None
         if self.single is not None:
             found = self.calibrated.t_over_lambda[tilt].ravel()
-            # Where the zero loss is saturated the usual thickness stands in.
-            extra = np.where(np.isfinite(found), found, np.nanmedian(found)) - self.thickness
+            known = np.isfinite(found)
+            # Where the zero loss is saturated the usual thickness stands in, of the series if all of the tilt is.
+            usual = np.median(found[known]) if known.any() else usual_thickness(self.calibrated.t_over_lambda)
+            extra = np.where(known, found, usual) - self.thickness
         return {
             'window': self.window,
             'read_noise': self.calibrated.read_noise,
@@ -134,6 +136,12 @@ def fit_tilts(plan: FitPlan, share: float, seed: int, watch: Watch) -> list[Tilt
         found.append(_put_together(_fits(plan, t, counts, held, watch), plan, share if held is not None else 0.0))
         watch.step(t + 1, message=f'oxides of tilt {t + 1} of {n}')
     return found
+
+
+def usual_thickness(thickness: np.ndarray) -> float:
+    """Mean t/lambda weighted by itself, so that vacuum has no say."""
+    known = thickness[np.isfinite(thickness)]
+    return float((known**2).sum() / max(float(known.sum()), 1e-300))
 
 
 def best_family(tilts: Sequence[TiltFits]) -> Family:

@@ -101,10 +101,11 @@ def assemble(
         residual[t] = tilt.residual[best].reshape(image)
         if held_out is not None and tilt.held_out is not None:
             held_out[:, t] = _images(tilt.held_out[best] * atoms.scale, image)
-        metal = metal_pixels(tilt.amounts[best] / atoms.counts_per_atom, tilt.covariance[best], image)
-        told.append(_told(tilt, best, off, metal, atoms))
         per_atom = 1 / np.outer(atoms.counts_per_atom, atoms.counts_per_atom)
-        covariance += tilt.covariance[best][metal].sum(axis=0) * per_atom
+        in_atoms = tilt.covariance[best] * per_atom
+        metal = metal_pixels(tilt.amounts[best] / atoms.counts_per_atom, in_atoms, image)
+        told.append(_told(tilt, best, off, metal, atoms))
+        covariance += in_atoms[metal].sum(axis=0)
         total += float((tilt.amounts[best][metal] / atoms.counts_per_atom).sum())
     known = total > 0 and bool((np.diag(covariance) > 0).all())
     notes = {

@@ -11,7 +11,7 @@ from napari_diptomo.series import InputError
 from napari_diptomo.spectra.eels.background import FAMILIES, Family
 from napari_diptomo.spectra.eels.calibration import CalibratedSeries
 from napari_diptomo.spectra.eels.deconvolution import deconvolved
-from napari_diptomo.spectra.eels.oxidation_fit import FitPlan
+from napari_diptomo.spectra.eels.oxidation_fit import FitPlan, usual_thickness
 from napari_diptomo.spectra.eels.plural import SingleLoss
 from napari_diptomo.spectra.eels.shallow import COUNTED, counted, shallow_edge
 
@@ -56,11 +56,14 @@ def plan(step: EELSOxidationMaps, calibrated: CalibratedSeries, standards: Stand
     window = fit_window(step, energy)
     shapes, uncertainty = _on_axis(standards, energy, window)
     single, told = None, 'plural scattering left in, alike in all pixels'
-    reference = shapes
+    reference, thickness = shapes, standards.thickness
     if step.deconvolve != 'none':
+        if not np.isfinite(thickness):
+            # Standards of a series that was not calibrated hold the plural scattering of pixels like these.
+            thickness = usual_thickness(calibrated.t_over_lambda[_middle_tilt(calibrated)])
         single = single_loss(calibrated, shallow_edge(step.element) + _ONSET)
         # Amounts are then counts as they would be without plural scattering, and go with the path through the oxide.
-        reference = single.scattered(shapes, np.array([-standards.thickness]))[0]
+        reference = single.scattered(shapes, np.array([-thickness]))[0]
         told = 'standards given the plural scattering of the thickness of each pixel'
     if step.deconvolve == 'Fourier-log':
         calibrated = deconvolved(calibrated)
@@ -76,7 +79,7 @@ def plan(step: EELSOxidationMaps, calibrated: CalibratedSeries, standards: Stand
         window,
         families,
         single,
-        standards.thickness,
+        thickness,
         step.fit_shift,
         _impurity(standards),
     )
@@ -85,18 +88,36 @@ def plan(step: EELSOxidationMaps, calibrated: CalibratedSeries, standards: Stand
 
 def single_loss(calibrated: CalibratedSeries, onset: float) -> SingleLoss:
     """The single loss of a series, from pixels of the usual thickness of the tilt in the middle."""
-    angles = calibrated.series.angles
-    tilt = int(np.abs(angles - np.median(angles)).argmin())
+    tilt = _middle_tilt(calibrated)
     thickness = calibrated.t_over_lambda[tilt]
-    known = np.isfinite(thickness)
-    usual = float((thickness[known] ** 2).sum() / max(float(thickness[known].sum()), 1e-300))
-    chosen = known & (np.abs(thickness - usual) < 0.35 * usual)
+    usual = usual_thickness(thickness)
+    chosen = np.isfinite(thickness) & (np.abs(thickness - usual) < 0.35 * usual)
     counts = np.asarray(calibrated.series.counts[tilt])
     return SingleLoss.of(calibrated.series.energy, counts[chosen].sum(axis=0, dtype=float), onset)
 
 
+def _middle_tilt(calibrated: CalibratedSeries) -> int:
+    """Nearest to the middle of those whose thickness is known.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    known = np.isfinite(calibrated.t_over_lambda).any(axis=(1, 2))
+    if not known.any():
+        raise InputError(
+            'The zero loss of every tilt is saturated, so how thick the specimen is cannot be told; set deconvolve to none.'
+        )
+    off = np.abs(calibrated.series.angles - np.median(calibrated.series.angles))
+    return int(np.where(known, off, np.inf).argmin())
+
+
 def _impurity(standards: Standards) -> float:
     """Standard deviation of what the oxidised standard holds of the reduced one, as the core loss told it."""
+    if 'share_error' in standards.notes:
+        return float(standards.notes['share_error'])
+    # Standards that were stored before the notes had it.
     told = [values for name, values in standards.notes.items() if '_in_the_purest_' in name]
     return float(told[0][1]) if told else 0.0
 

@@ -108,7 +108,9 @@ def _single(values: np.ndarray) -> np.ndarray:
 
 
 def _inverse(gram: np.ndarray) -> np.ndarray:
-    scale = 1 / np.sqrt(np.maximum(np.diagonal(gram, axis1=1, axis2=2), 1e-300))
+    diagonal = np.diagonal(gram, axis1=1, axis2=2)
+    # A column of zeros has no amount and no error.
+    scale = np.where(diagonal > 0, 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), 0.0)
     product = scale[:, :, None] * scale[:, None, :]
     # Alike columns must not end the fit of all pixels; the ridge is below the rounding of the weights.
     found: np.ndarray = np.linalg.inv(gram * product + 1e-9 * np.eye(gram.shape[1])) * product

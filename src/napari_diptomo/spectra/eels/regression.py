@@ -113,9 +113,6 @@ def pooled(counts: Sequence[np.ndarray], phases: PhaseAmounts, thickness: np.nda
     share = around[0] / np.maximum(total, 1e-12)
     spectra = np.concatenate([np.asarray(c, float)[mask] for c, mask in zip(counts, iron, strict=True)])
     amounts = phases.amounts[iron]
-    thick = None if thickness is None else thickness[iron]
-    if thick is not None and not np.isfinite(thick).all():
-        thick = None
     members = [
         part
         for alike in np.array_split(share.argsort(), _SHARES)
@@ -128,8 +125,17 @@ def pooled(counts: Sequence[np.ndarray], phases: PhaseAmounts, thickness: np.nda
         np.stack([spectra[m].mean(axis=0) for m in members]),
         np.stack([amounts[m].mean(axis=0) for m in members]),
         np.array([len(m) for m in members]),
-        None if thick is None else np.array([thick[m].mean() for m in members]),
+        None if thickness is None else _mean_thickness(thickness[iron], members),
     )
+
+
+def _mean_thickness(thickness: np.ndarray, members: Sequence[np.ndarray]) -> np.ndarray | None:
+    """Of each group; pixels whose zero loss is saturated have the usual one."""
+    known = np.isfinite(thickness)
+    if not known.any():
+        return None
+    filled = np.where(known, thickness, np.median(thickness[known]))
+    return np.array([filled[m].mean() for m in members])
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,7 +67,7 @@ class Standards:
         Counts in 47-62 eV per iron atom, relative to the first phase, as measured; it takes the
         sum rule for L3 and depends on the background far more than ``shapes``.
     thickness : float
-        t/lambda that is in the shapes; 0 where plural scattering was not looked at.
+        t/lambda that is in the shapes; NaN where it is not known.
     source : str
         How they were found, in words.
     pure : dict of str to ndarray (core tilt, y, x), bool
@@ -227,7 +227,7 @@ def _plural(
 ) -> tuple[SingleLoss | None, float]:
     """Single loss of the pixels of usual thickness, and this thickness; None where it is not known."""
     if thickness is None or groups.thickness is None:
-        return None, 0.0
+        return None, float('nan')
     weight = groups.amounts.sum(axis=1) * groups.pixels
     reference = float((weight * groups.thickness).sum() / weight.sum())
     usual = phases.iron & (np.abs(thickness - reference) < 0.35 * reference)
@@ -261,6 +261,7 @@ def _standards(
     impure = np.stack([np.zeros(len(energy)), phases.share_error * np.abs(shapes[:, 1] - shapes[:, 0])], axis=1)
     notes = {
         **phases.notes,
+        'share_error': float(phases.share_error),
         'method': phases.method,
         'background': best.family,
         'chi2': {one.family: round(one.chi2, 3) for one in found},

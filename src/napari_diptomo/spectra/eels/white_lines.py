@@ -118,6 +118,11 @@ class DeepEdge:
             raise InputError(
                 f'{reduced} and {oxidised} do not differ in valence, or it is not known; name two oxides that do.'
             )
+        if not min(counts[0] or 0, counts[1] or 0) > 0:
+            raise InputError(
+                f'The metal of {reduced} has a full d shell and no white lines, so the core loss cannot count its atoms; name '
+                'oxides that have them, or give a file with standards.'
+            )
         highest = math.ceil(valence(oxidised)) - valence(reduced)
         return cls(
             f'{element}-L2,3',

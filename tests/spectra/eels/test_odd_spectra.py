@@ -1,0 +1,108 @@
+"""Thin specimens, saturated zero losses, spoilt channels: the fit goes on, or says in a sentence why not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_diptomo.series import InputError
+from napari_diptomo.simulate.eels import eels_tilt_series
+from napari_diptomo.simulate.nanocube import oxide_nanocube
+from napari_diptomo.spectra import EELSOxidationMaps
+from napari_diptomo.spectra.eels.background import TiltBackground
+from napari_diptomo.spectra.eels.calibration import calibrate
+from napari_diptomo.spectra.eels.oxidation_plan import plan
+from napari_diptomo.spectra.eels.pixel_solver import PixelSolver
+from napari_diptomo.spectra.eels.standards import Standards, find_standards
+from napari_diptomo.spectra.eels.white_lines import DeepEdge
+
+QUICK = EELSOxidationMaps(background='power law')
+
+
+@pytest.fixture(scope='module')
+def sim():
+    return eels_tilt_series(oxide_nanocube(28), np.linspace(-60, 60, 3), seed=0, read_noise=0.0)
+
+
+@pytest.fixture(scope='module')
+def calibrated(sim):
+    return calibrate(sim.series)
+
+
+@pytest.fixture(scope='module')
+def standards(calibrated):
+    return find_standards(calibrated)
+
+
+def without_thickness(calibrated, tilt, pixels=np.s_[:]):
+    """The zero loss of these pixels is saturated."""
+    thickness = calibrated.t_over_lambda.copy()
+    thickness[tilt][pixels] = np.nan
+    return replace(calibrated, t_over_lambda=thickness)
+
+
+def test_one_saturated_pixel_does_not_take_the_thickness_from_the_standards(calibrated, standards):
+    iron = tuple(np.argwhere(standards.phases.iron[0])[0])
+    spoilt = find_standards(without_thickness(calibrated, standards.tilts[0], iron))
+    assert spoilt.thickness == pytest.approx(standards.thickness, rel=0.02)
+    np.testing.assert_allclose(spoilt.shapes, standards.shapes, atol=2e-3)
+
+
+def test_standards_of_a_series_without_calibration_have_the_thickness_of_its_pixels(
+    sim, calibrated, standards, tmp_path
+):
+    raw = find_standards(calibrated.series)
+    assert np.isnan(raw.thickness)
+    stored = Standards.load(raw.save(tmp_path / 'raw'))
+    fit, _ = plan(QUICK, calibrated, stored)
+    assert fit.thickness == pytest.approx(standards.thickness, rel=0.2)
+
+
+@pytest.mark.parametrize('tilt', [0, 1])
+def test_a_tilt_without_thickness_is_fitted_with_the_usual_one(calibrated, standards, tilt):
+    maps = QUICK.maps(without_thickness(calibrated, tilt), standards)
+    expected = QUICK.maps(calibrated, standards)
+    np.testing.assert_allclose(maps.data[:, tilt].sum((1, 2)), expected.data[:, tilt].sum((1, 2)), rtol=0.15)
+
+
+def test_no_thickness_at_all_is_told(calibrated, standards):
+    with pytest.raises(InputError, match='deconvolve to none'):
+        QUICK.maps(without_thickness(calibrated, np.s_[:]), standards)
+
+
+def test_a_simplex_hands_its_impurity_on_to_the_maps(calibrated):
+    found = find_standards(calibrated, method='simplex')
+    fit, _ = plan(QUICK, calibrated, found)
+    assert fit.impurity == pytest.approx(found.phases.share_error)
+    assert fit.impurity > 0.3
+
+
+def test_a_family_of_plasmons_without_one_of_its_parts_can_be_solved():
+    energy = np.linspace(40.0, 80.0, 80)
+    parts = np.stack([energy**-2.0, energy**-3.0, 0 * energy], axis=1) * 1e6
+    edges = np.exp(-((energy - 54) ** 2) / 20)[:, None]
+    background = TiltBackground('plasmon tail', parts, np.ones(1), 1.0, 0 * energy)
+    clean = background.spectrum + 50 * edges[:, 0]
+    for columns in (background.columns(energy), np.hstack([background.columns(energy), 0 * edges])):
+        solver = PixelSolver.of(edges, columns, clean, 0.0, True)
+        amounts, _, covariance, _, _ = solver.solve(clean[None], edges, None)
+        assert amounts[0, 0] == pytest.approx(50, rel=1e-3)
+        assert covariance[0, 0, 0] > 0
+
+
+def test_a_value_that_is_no_number_in_the_core_loss_is_told(sim):
+    counts = np.array(sim.series.core_loss.counts, float)
+    counts[0, 3, 4, 5] = np.nan
+    series = replace(sim.series, core_loss=replace(sim.series.core_loss, counts=counts))
+    for run in (EELSOxidationMaps().run, find_standards):
+        with pytest.raises(InputError, match=r'core loss.* not numbers'):
+            run(series)
+
+
+def test_oxides_without_white_lines_are_told():
+    with pytest.raises(InputError, match='Cu2O has a full d shell'):
+        EELSOxidationMaps(element='Cu', states=('Cu2O', 'CuO'))
+    with pytest.raises(InputError, match='no white lines'):
+        DeepEdge.of(('Cu2O', 'CuO'))
