@@ -23,6 +23,7 @@ _HOMES = {
     'Observer': 'series',
     'Progress': 'series',
     'DiptomoError': 'series',
+    'Finding': 'series',
     'Denoise': 'spectra',
     'EDXMaps': 'spectra',
     'EELSOxidationMaps': 'spectra',

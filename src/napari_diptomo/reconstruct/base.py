@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from napari_diptomo.reconstruct.grid import check_maps, volume_shape
 from napari_diptomo.reconstruct.room import check_room, memory_told
-from napari_diptomo.series import MapSeries, Observer, Step, Volume, param
+from napari_diptomo.series import Finding, MapSeries, Observer, Step, Volume, param
 
 if TYPE_CHECKING:
     import torch
@@ -175,6 +175,7 @@ class Reconstruction(Step):
         x: torch.Tensor,
         scores: Mapping[str, list[float]],
         notes: Mapping[str, Any],
+        findings: tuple[Finding, ...] = (),
     ) -> Volume:
         maps = problem.maps
         common = {
@@ -198,4 +199,5 @@ class Reconstruction(Step):
             notes={**common, **notes},
             transposed=maps.transposed,
             recipe=None,
+            findings=findings,
         )

@@ -12,6 +12,7 @@ from napari_diptomo.series.errors import (
     ReconstructionError,
     TooLargeError,
 )
+from napari_diptomo.series.findings import Finding, Remedy, by_weight
 from napari_diptomo.series.images import as_images
 from napari_diptomo.series.loading import load_tilt_series, open_source
 from napari_diptomo.series.observe import Observer, Progress, Request, Watch
@@ -23,6 +24,7 @@ __all__ = [
     'Cancelled',
     'CoreLoss',
     'DiptomoError',
+    'Finding',
     'InputError',
     'MapSeries',
     'Observer',
@@ -30,6 +32,7 @@ __all__ = [
     'Progress',
     'Recipe',
     'ReconstructionError',
+    'Remedy',
     'Request',
     'Source',
     'SpectralTiltSeries',
@@ -38,6 +41,7 @@ __all__ = [
     'Volume',
     'Watch',
     'as_images',
+    'by_weight',
     'load',
     'load_tilt_series',
     'open_source',

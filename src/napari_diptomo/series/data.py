@@ -18,6 +18,7 @@ import numpy as np
 from napari_diptomo.series._checks import as_float32, check_length, check_positive, check_shape, set_values
 from napari_diptomo.series.core_loss import CoreLoss
 from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.recipe import Recipe
 
 
@@ -51,6 +52,8 @@ class SpectralTiltSeries:
     core_loss : CoreLoss, optional
         Of an EELS series: the core loss of one, some or all tilts, ``counts``
         being the low loss.
+    findings : tuple of Finding
+        What loading noticed.
     """
 
     counts: Any
@@ -64,6 +67,7 @@ class SpectralTiltSeries:
     transposed: bool = False
     recipe: Recipe | None = None
     core_loss: CoreLoss | None = None
+    findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         set_values(self, energy=np.asarray(self.energy, float), angles=np.asarray(self.angles, float))
@@ -124,6 +128,8 @@ class MapSeries:
         Results of the steps worth telling (JSON-ready).
     recipe : Recipe, optional
         How it was made.
+    findings : tuple of Finding
+        What the steps noticed, in the order in which they ran.
     """
 
     data: np.ndarray
@@ -143,6 +149,7 @@ class MapSeries:
     transposed: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
     recipe: Recipe | None = field(default_factory=Recipe)
+    findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         data = as_float32(self.data, 'maps')
@@ -253,6 +260,8 @@ class Volume:
         True when x and y were swapped on loading; `save` and the layers swap back.
     recipe : Recipe, optional
         How it was made.
+    findings : tuple of Finding
+        What the steps noticed, in the order in which they ran.
     """
 
     data: np.ndarray
@@ -263,6 +272,7 @@ class Volume:
     notes: Mapping[str, Any] = field(default_factory=dict)
     transposed: bool = False
     recipe: Recipe | None = field(default_factory=Recipe)
+    findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         data = as_float32(self.data, 'volume')

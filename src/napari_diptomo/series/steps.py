@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.observe import Observer
 
 
@@ -102,6 +103,8 @@ class Step(BaseModel):
             When the observer cancels.
         """
         result = self._run(data, observer)
+        if hasattr(result, 'findings'):
+            result = replace(result, findings=_all_findings(data, result, _recipe_name(type(self))))
         if data.recipe is not None:
             result = replace(result, recipe=data.recipe.then(self))
         return result
@@ -152,6 +155,13 @@ def step_from_dict(values: dict[str, Any]) -> Step:
     if not (isinstance(kind, type) and issubclass(kind, Step)):
         raise InputError(f'The recipe has a step {name!r} that this version does not know; correct its name.')
     return kind(**values)
+
+
+def _all_findings(data: Any, result: Any, step: str) -> tuple[Finding, ...]:
+    """Those of the input, and those of the result signed with the step that found them."""
+    before: tuple[Finding, ...] = getattr(data, 'findings', ())
+    own = (finding for finding in result.findings if finding not in before)
+    return (*before, *(finding if finding.step else replace(finding, step=step) for finding in own))
 
 
 def _recipe_name(kind: type[Step]) -> str:

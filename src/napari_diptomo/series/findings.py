@@ -1,0 +1,112 @@
+"""Findings: what a step noticed about its data or its result and the user has to see.
+
+A step that met an assumption it could not check, or data that contradict one,
+adds a `Finding` to its result. Findings are shown under the page of the dock,
+printed by the command line, listed in reports and kept in ``.hspy`` files;
+nothing that decides whether a result can be trusted is left to ``notes``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from napari_diptomo.series.errors import InputError
+
+#: note: an assumption that could not be checked; doubt: the data speak against it; stop: the result must not be used.
+Level = Literal['note', 'doubt', 'stop']
+_LEVELS: tuple[str, ...] = get_args(Level)
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A change of the step's parameters that answers a finding.
+
+    Attributes
+    ----------
+    label : str
+        Text of the button that applies it.
+    step : str
+        Name of the step, as in a recipe.
+    changes : mapping
+        Parameters and their new values, JSON-ready.
+    """
+
+    label: str
+    step: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {'label': self.label, 'step': self.step, 'changes': dict(self.changes)}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One observation with its evidence.
+
+    Attributes
+    ----------
+    level : {'note', 'doubt', 'stop'}
+        How serious it is.
+    about : str
+        Subject in a few words, e.g. ``'field of view'``.
+    sentence : str
+        What was found, how sure, and what to do.
+    evidence : mapping of str to float
+        The numbers behind it; non-finite values are dropped.
+    remedy : Remedy, optional
+        Change of parameters that answers it, where there is one.
+    step : str
+        Name of the step that found it; filled in by `Step.run`.
+    """
+
+    level: Level
+    about: str
+    sentence: str
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    remedy: Remedy | None = None
+    step: str = ''
+
+    def __post_init__(self) -> None:
+        if self.level not in _LEVELS:
+            raise InputError(f'A finding has the level {", ".join(_LEVELS)}, not {self.level!r}; choose one of them.')
+        kept = {str(name): float(value) for name, value in self.evidence.items() if math.isfinite(value)}
+        object.__setattr__(self, 'evidence', kept)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; `from_dict` reads it back."""
+        return {
+            'level': self.level,
+            'about': self.about,
+            'sentence': self.sentence,
+            'evidence': dict(self.evidence),
+            'remedy': None if self.remedy is None else self.remedy.to_dict(),
+            'step': self.step,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Finding:
+        """The finding that `to_dict` wrote."""
+        remedy = values.get('remedy')
+        return cls(
+            level=values['level'],
+            about=str(values['about']),
+            sentence=str(values['sentence']),
+            evidence=dict(values.get('evidence') or {}),
+            remedy=None
+            if remedy is None
+            else Remedy(str(remedy['label']), str(remedy['step']), dict(remedy['changes'])),
+            step=str(values.get('step', '')),
+        )
+
+
+def by_weight(findings: Iterable[Finding]) -> list[Finding]:
+    """The gravest first, otherwise in their order; equal ones once."""
+    distinct: list[Finding] = []
+    for finding in findings:
+        if finding not in distinct:
+            distinct.append(finding)
+    return sorted(distinct, key=lambda finding: -_LEVELS.index(finding.level))
