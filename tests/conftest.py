@@ -19,6 +19,7 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 os.environ.setdefault('MPLBACKEND', 'agg')
 os.environ['XDG_CONFIG_HOME'] = tempfile.mkdtemp(prefix='diptomo-test-config-')
+os.environ['XDG_CACHE_HOME'] = tempfile.mkdtemp(prefix='diptomo-test-cache-')
 
 import numpy as np
 import pytest

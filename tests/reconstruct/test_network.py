@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from napari_diptomo.reconstruct.network import Convolution, Pointwise, UNet, upsample
+from napari_diptomo.reconstruct.convolution import Conv3d
+from napari_diptomo.reconstruct.network import Pointwise, UNet, upsample
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,7 @@ def test_pointwise_is_torchs_convolution(dtype):
 
 
 def test_parameters_stay_in_full_precision_under_bfloat16():
-    layer = Convolution(2, 3, 3, padding=1)
+    layer = Conv3d(2, 3, 3, padding=1)
     layer(torch.randn(1, 2, 4, 4, 4).bfloat16()).float().sum().backward()
     assert layer.weight.dtype == layer.weight.grad.dtype == torch.float32
 
@@ -70,7 +71,7 @@ def test_the_full_size_learns_once_it_is_open():
 def test_slim_and_published_layouts_mix_at_their_sizes():
     slim, published = (UNet(4, 2, (8, 16), (4, 4), layout=layout) for layout in ('slim', 'published'))
     first = {
-        name: next(m for m in n.up[0] if isinstance(m, Convolution)) for name, n in (('s', slim), ('p', published))
+        name: next(m for m in n.up[0] if isinstance(m, Conv3d)) for name, n in (('s', slim), ('p', published))
     }
     assert first['s'].in_channels == 8
     assert first['p'].in_channels == 16 + 4

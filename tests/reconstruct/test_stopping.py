@@ -215,18 +215,44 @@ def test_one_infinity_goes_back_to_the_last_good_state_with_half_the_step(maps, 
 
     monkeypatch.setattr(PriorFit, 'iterate', noting)
     told = Told()
-    volume = DIPmTV(iterations=40, schedule='constant', **SMALL).run(maps, told)
+    volume = DIPmTV(iterations=40, schedule='constant', precision='float32', **SMALL).run(maps, told)
     assert told.seen == [*range(1, 31), *range(26, 41)]
     assert rates[29] == pytest.approx(2 * rates[30])
-    assert 'diverged at iteration 31' in volume.notes['restarted']
+    assert volume.notes['restarts'] == [[31, 'with half the step size']]
+    (doubt,) = (finding for finding in volume.findings if finding.about == 'convergence')
+    assert doubt.level == 'doubt'
+    assert 'at iteration 31' in doubt.sentence
+    assert doubt.remedy.changes == {'learning_rate': pytest.approx(0.01)}
     assert np.isfinite(volume.data).all()
     assert volume.scores['iteration'] == sorted(set(volume.scores['iteration']))
 
 
-def test_a_second_infinity_stops_with_one_sentence(maps, monkeypatch):
+def test_bfloat16_gives_way_to_float32_before_the_step_size_does(maps, monkeypatch):
+    spoil(monkeypatch, (31, 52))
+    states: list[tuple[str, float]] = []
+    real = PriorFit.iterate
+
+    def noting(self):
+        losses = real(self)
+        states.append((str(self.z.dtype), max(g['lr'] for o in self.optimisers for g in o.param_groups)))
+        return losses
+
+    monkeypatch.setattr(PriorFit, 'iterate', noting)
+    volume = DIPmTV(iterations=60, schedule='constant', precision='bf16', **SMALL).run(maps)
+    # Back from 31 to 25 and on in float32; the 21st iteration from there is the 46th.
+    assert volume.notes['restarts'] == [[31, 'in float32'], [46, 'with half the step size']]
+    assert states[29][0] == 'torch.bfloat16'
+    assert {kind for kind, _ in states[30:]} == {'torch.float32'}
+    assert states[30][1] == pytest.approx(states[29][1])
+    assert states[-1][1] == pytest.approx(states[29][1] / 2)
+
+
+def test_a_second_infinity_with_half_the_step_stops_with_one_sentence(maps, monkeypatch):
     spoil(monkeypatch, (8, 12))
-    with pytest.raises(ReconstructionError, match=r'iteration 8 and, with half the step size, again at iteration 4;'):
-        DIPmTV(iterations=40, **SMALL).run(maps)
+    with pytest.raises(
+        ReconstructionError, match=r'at iteration 8 \(then with half .*\) and again at iteration 4; .* rate to 0\.005'
+    ):
+        DIPmTV(iterations=40, precision='float32', **SMALL).run(maps)
 
 
 def test_an_absurd_learning_rate_stops_with_one_sentence(maps):

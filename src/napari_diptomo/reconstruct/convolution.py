@@ -44,7 +44,24 @@ class Conv3d(nn.Conv3d):
 
     Reflection at an axis of a single voxel repeats that voxel, where torch
     refuses: volumes of one slice have such an axis.
+
+    Attributes
+    ----------
+    computes_in : torch.dtype, optional
+        Number type that the layer is computed in whatever its input has; see `reconstruct.arithmetic`.
     """
+
+    computes_in: torch.dtype | None = None
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """In the type of its input, or in `computes_in` and back."""
+        if self.computes_in is None:
+            return self._in_type_of(input)
+        return self._in_type_of(input.to(self.computes_in)).to(input.dtype)
+
+    def _in_type_of(self, x: torch.Tensor) -> torch.Tensor:
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return self._conv_forward(x, self.weight.to(x.dtype), bias)
 
     def _conv_forward(self, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         padding: Any = self.padding

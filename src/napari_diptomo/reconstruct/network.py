@@ -114,11 +114,11 @@ class UNet(nn.Module):
         )
         outputs += output == 'shares'
         last = [*_block(widths[0], head, 3, norm, padding)] if head else []
-        self.head = nn.Sequential(*last, Convolution(head or widths[0], outputs, 3, padding=1, padding_mode=padding))
+        self.head = nn.Sequential(*last, Conv3d(head or widths[0], outputs, 3, padding=1, padding_mode=padding))
         self.coarse = False
         self.head_coarse = None
         if grows and len(widths) > 1:
-            self.head_coarse = Convolution(widths[1], outputs, 3, padding=1, padding_mode=padding)
+            self.head_coarse = Conv3d(widths[1], outputs, 3, padding=1, padding_mode=padding)
             # The full size starts as a correction of nothing.
             for parameter in self.head[-1].parameters():
                 nn.init.zeros_(parameter)
@@ -143,6 +143,19 @@ class UNet(nn.Module):
             drawn = drawn + self.head(x)
         return _NON_NEGATIVE[self.output](drawn[0].float())
 
+    def input_shapes(self, shape: Sequence[int]) -> dict[str, tuple[int, int, int]]:
+        """Shape (z, y, x) of the input of each convolution, by its name, for an input of this shape (z, y, x)."""
+        sizes = [tuple(-(-n // 2**level) for n in shape) for level in range(len(self.down) + 1)]
+        found = {}
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv3d):
+                part, *place = name.split('.')
+                level = int(place[0]) if part in ('down', 'skip', 'mix', 'up') else int(part == 'head_coarse')
+                below = part == 'mix' or (part == 'down' and place[1] != '0')
+                z, y, x = sizes[level + below]
+                found[name] = (z, y, x)
+        return found
+
 
 def _shares(x: torch.Tensor) -> torch.Tensor:
     return (len(x) - 1) * F.softplus(x[:1]) * torch.softmax(x[1:], 0)
@@ -166,13 +179,22 @@ def output_of(step: DIPmTV, maps: MapSeries) -> str:
     return step.output
 
 
-def structure_of(step: DIPmTV, maps: MapSeries) -> tuple[Any, ...]:
-    """The arguments of `UNet` for a step and the maps that it is given; hashable."""
+def levels_for(shape: Sequence[int], levels: int) -> int:
+    """Levels of a network for a volume (z, y, x): no more than halve it to two voxels along its longest axis."""
+    return max(1, min(levels, (max(shape) - 1).bit_length()))
+
+
+def structure_of(step: DIPmTV, maps: MapSeries, shape: Sequence[int] | None = None) -> tuple[Any, ...]:
+    """The arguments of `UNet` for a step, its maps, and the volume (z, y, x) where that may be small; hashable."""
+    levels = len(step.widths)
+    # Batch normalisation is that of the published settings, which are kept as they are.
+    if shape is not None and step.normalisation == 'group':
+        levels = levels_for(shape, levels)
     return (
         step.input_channels,
         len(maps.channels),
-        step.widths,
-        step.skips[: len(step.widths)],
+        step.widths[:levels],
+        step.skips[:levels],
         step.normalisation,
         step.head,
         output_of(step, maps),
@@ -202,32 +224,25 @@ def _interpolation(n: int, to: int, device: torch.device, dtype: torch.dtype) ->
     return F.interpolate(eye, size=to, mode='linear', align_corners=False)[0].T.to(device, dtype).contiguous()
 
 
-class Convolution(Conv3d):
-    """A 3x3x3 convolution in the type of its input."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        return self._conv_forward(x, self.weight.to(x.dtype), bias)
-
-
-class Pointwise(nn.Conv3d):
+class Pointwise(Conv3d):
     """A convolution of a single voxel; in bfloat16 the matrix product takes a quarter of torch's convolution."""
 
     def __init__(self, a: int, b: int) -> None:
         super().__init__(a, b, 1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)  # type: ignore[union-attr]
-        if x.dtype != torch.bfloat16:
-            return self._conv_forward(x, weight, bias)
-        found = torch.addmm(bias[:, None], weight.flatten(1), x.reshape(x.shape[1], -1))
-        return found.reshape(1, -1, *x.shape[2:])
+    def _conv_forward(self, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        if input.dtype != torch.bfloat16 or bias is None:
+            return super()._conv_forward(input, weight, bias)
+        found = torch.addmm(bias[:, None], weight.flatten(1), input.reshape(input.shape[1], -1))
+        return found.reshape(1, -1, *input.shape[2:])
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group normalisation in the type of its input."""
+    """Group normalisation in the type of its input; a single number is left as it is."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.numel() == self.num_groups:
+            return x
         # Torch takes parameters in float32 beside an input in bfloat16 on the CPU; its CUDA kernel refuses them.
         if x.device.type == 'cpu':
             return super().forward(x)
@@ -241,5 +256,5 @@ def _group_norm(channels: int) -> nn.GroupNorm:
 def _block(
     a: int, b: int, kernel: int, norm: Callable[[int], nn.Module], padding: Padding, stride: int = 1
 ) -> list[nn.Module]:
-    conv = Pointwise(a, b) if kernel == 1 else Convolution(a, b, 3, stride=stride, padding=1, padding_mode=padding)
+    conv = Pointwise(a, b) if kernel == 1 else Conv3d(a, b, 3, stride=stride, padding=1, padding_mode=padding)
     return [conv, norm(b), nn.LeakyReLU(_SLOPE, inplace=True)]

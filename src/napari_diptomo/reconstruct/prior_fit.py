@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from napari_diptomo.reconstruct.arithmetic import arithmetic_for, settle
 from napari_diptomo.reconstruct.data_terms import fit_term, is_poisson
 from napari_diptomo.reconstruct.device import takes_bf16
 from napari_diptomo.reconstruct.network import UNet, structure_of
@@ -35,7 +36,7 @@ _OUTSIDE = 1.0
 
 
 class Diverged(ReconstructionError):
-    """The objective is no number any more."""
+    """The objective or its gradient is no number any more."""
 
 
 class PriorFit:
@@ -45,14 +46,14 @@ class PriorFit:
         _check_depth(step, problem)
         self.step, self.problem = step, problem
         self.poisson = is_poisson(problem, step.data_term)
-        self.bf16 = takes_bf16(step.precision, problem.device)
+        settle(problem.device)
         self.scale = _scale(step, problem)
         self._random = torch.Generator().manual_seed(step.seed)
         with _seeded(step.seed):
-            self.network = UNet(*structure_of(step, problem.maps)).to(problem.device)
-        self.type = torch.bfloat16 if self.bf16 else torch.float32
-        self.z = self._noise().to(self.type)
+            self.network = UNet(*structure_of(step, problem.maps, problem.beam.shape)).to(problem.device)
+        self.z = self._noise()
         self._jitter = self._jitter_noise()
+        self.compute_in(torch.bfloat16 if takes_bf16(step.precision, problem.device) else torch.float32)
         self.optimisers = optimisers(self.network, step.optimiser, step.learning_rate)
         self._rates = [group['lr'] for o in self.optimisers for group in o.param_groups]
         self._steep = self._starts_steep()
@@ -62,6 +63,13 @@ class PriorFit:
         self._weight = 0.0
         every = 5 if step.averaging else 25
         self.best = Best(problem, self.poisson, every, rule_for(problem, step.stopping), step.averaging)
+
+    def compute_in(self, number_type: torch.dtype) -> None:
+        """Go on in another number type, all layers checked in it."""
+        self.arithmetic = arithmetic_for(self.network, tuple(self.z.shape), number_type)
+        self.arithmetic.prepare(self.network)
+        self.z = self.z.to(self.arithmetic.number_type)
+        self._jitter = self._jitter.to(self.arithmetic.number_type)
 
     @property
     def parameters(self) -> int:
@@ -79,8 +87,12 @@ class PriorFit:
         Raises
         ------
         Diverged
-            When the objective is no number any more.
+            When the objective or its gradient is no number any more.
         """
+        with self.arithmetic.running():
+            return self._iterate()
+
+    def _iterate(self) -> dict[str, float]:
         step, problem = self.step, self.problem
         done = self.iteration / step.iterations
         warm = min(1.0, (self.iteration + 1) / _WARM_UP) if self._steep else 1.0
@@ -93,12 +105,11 @@ class PriorFit:
         tv = step.tv_weight * (problem.filling * joint_tv(seen) if step.tv == 'joint' else channel_sum_tv(seen))
         objective = data + tv + self._known(u, done)
         if not torch.isfinite(objective):
-            raise Diverged(
-                f'The fit diverged at iteration {self.iteration + 1}; run again with half the learning rate.'
-            )
+            raise Diverged(f'The fit diverged at iteration {self.iteration + 1}.')
         self.network.zero_grad(set_to_none=True)
         objective.backward()
-        self._limit_gradient()
+        if not torch.isfinite(self._limit_gradient()):
+            raise Diverged(f'The gradient of the fit diverged at iteration {self.iteration + 1}.')
         for optimiser in self.optimisers:
             optimiser.step()
         self.iteration += 1
@@ -119,15 +130,16 @@ class PriorFit:
             term = term + problem.filling * self.sum_rule.term(seen * self.scale, done)
         return term
 
-    def _limit_gradient(self) -> None:
-        """Clip the gradient, or bring it to the same norm in every iteration."""
-        if self._steep:
-            gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-            norm = torch.stack([g.square().sum() for g in gradients]).sum().sqrt()
-            for gradient in gradients:
-                gradient.mul_((self.step.clip or 1.0) / (norm + 1e-30))
-        elif self.step.clip:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.step.clip)
+    def _limit_gradient(self) -> torch.Tensor:
+        """Clip the gradient, or bring it to the same norm in every iteration; its norm before."""
+        parameters = [p for p in self.network.parameters() if p.grad is not None]
+        if not self._steep:
+            return torch.nn.utils.clip_grad_norm_(parameters, self.step.clip or float('inf'))
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        norm = torch.stack([g.square().sum() for g in gradients]).sum().sqrt()
+        for gradient in gradients:
+            gradient.mul_((self.step.clip or 1.0) / (norm + 1e-30))
+        return norm
 
     @torch.no_grad()
     def _starts_steep(self) -> bool:
@@ -141,7 +153,8 @@ class PriorFit:
         """
         if self.step.schedule == 'constant':
             return False
-        first = self._data_term(self.network(self.z))
+        with self.arithmetic.running():
+            first = self._data_term(self.network(self.z))
         return bool(first > _STEEP * self._data_term(self.problem.zeros()))
 
     def slow_down(self, factor: float) -> None:
@@ -173,8 +186,7 @@ class PriorFit:
 
     def _jitter_noise(self) -> torch.Tensor:
         """Twice as much white noise as the input has: drawing it anew took a tenth of an iteration."""
-        noise = torch.randn(2 * self.z.numel(), generator=self._random)
-        return noise.to(self.problem.device, self.type)
+        return torch.randn(2 * self.z.numel(), generator=self._random).to(self.problem.device)
 
     def _fresh(self) -> torch.Tensor:
         """Noise of the shape of the input, from a random place of the store."""
@@ -191,12 +203,15 @@ class PriorFit:
             'sum': self._sum,
             'weight': self._weight,
             'rates': self._rates,
+            'float32': self.arithmetic.number_type == torch.float32,
             'best': self.best.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from `state`."""
         self.iteration = int(state['iteration'])
+        if state['float32'] and self.arithmetic.number_type != torch.float32:
+            self.compute_in(torch.float32)
         self.network.load_state_dict(state['network'])
         for optimiser, saved in zip(self.optimisers, state['optimisers'], strict=True):
             optimiser.load_state_dict(saved)
