@@ -56,7 +56,7 @@ def test_a_thin_sheet_has_faces_and_is_no_small_feature(thickness):
 def test_classes_do_not_overlap_and_an_absent_channel_has_only_bulk(by_hand):
     found = voxel_classes(by_hand)
     assert tuple(found) == CLASSES
-    assert np.sum([masks for masks in found.values()], axis=0).max() == 1
+    assert np.sum(list(found.values()), axis=0).max() == 1
     for name in (NORMAL_FACES, PARALLEL_FACES, SMALL):
         assert not found[name][1].any()
     # Inside the specimen, where the other channel is.

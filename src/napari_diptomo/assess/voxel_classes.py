@@ -9,9 +9,16 @@ that hold on the whole may hold for none of the latter.
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt, gaussian_filter, label, maximum_filter
+from scipy.ndimage import (
+    binary_dilation,
+    binary_erosion,
+    distance_transform_edt,
+    gaussian_filter,
+    label,
+    maximum_filter,
+    median,
+)
 from scipy.ndimage import maximum as largest
-from scipy.ndimage import median
 from scipy.signal import fftconvolve
 
 from napari_diptomo.assess._arrays import as_channels
@@ -90,9 +97,7 @@ def _jumps(channel: np.ndarray) -> np.ndarray:
     """Voxels within about a voxel of an abrupt change, (z, y, x)."""
     step = _difference(channel, 1)
     beside = maximum_filter(channel, 3, mode='nearest')
-    return (
-        (step > _FLOOR * channel.max()) & (step > _CONTRAST * beside) & (step > _SHARPNESS * _difference(channel, 3))
-    )
+    return (step > _FLOOR * channel.max()) & (step > _CONTRAST * beside) & (step > _SHARPNESS * _difference(channel, 3))
 
 
 def _steepness(channel: np.ndarray) -> np.ndarray:
