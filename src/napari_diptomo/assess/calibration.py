@@ -89,7 +89,7 @@ def judge_spread(
     error, spread = np.abs(volume - truth)[where], std[where]
     # Quantiles of the two-sided interval; rounding shall not push an exact volume out of an empty one.
     coverage = {q: float((error <= norm.ppf((1 + q) / 2) * spread + 1e-12).mean()) for q in levels}
-    ranked = float(error.std()) > 0 and float(spread.std()) > 0
+    ranked = float(np.ptp(error)) > 0 and float(np.ptp(spread)) > 0
     rank = float(spearmanr(spread, error).statistic) if ranked else float('nan')
     size = float(np.sqrt((error**2).sum() / max(float((spread**2).sum()), 1e-300)))
     return SpreadQuality(coverage, rank, size, int(error.size))
