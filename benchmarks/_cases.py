@@ -15,7 +15,17 @@ from pathlib import Path
 import numpy as np
 
 from napari_diptomo.series import MapSeries
-from napari_diptomo.simulate import Phantom, edx_phantom, eels_phantom, lamella, tilt_series
+from napari_diptomo.simulate import (
+    Phantom,
+    edx_phantom,
+    eels_phantom,
+    facetted,
+    interdiffusion,
+    lamella,
+    needle,
+    porous,
+    tilt_series,
+)
 
 #: Raise by one when a phantom, its tilts or its noise change: all results are then measured anew.
 VERSION = 1
@@ -106,10 +116,16 @@ CASES: dict[str, Case] = {
     for case in (
         *(Case(f'lamella {seed}', partial(lamella, seed=seed), _LIMITED, 1000 + seed) for seed in (10, 11, 12, 13)),
         Case('EDX phantom', edx_phantom, _LIMITED, 2000, blob=_sphere),
+        Case('porous 20', partial(porous, seed=20), _LIMITED, 4020),
+        Case('facetted 21', partial(facetted, seed=21), _LIMITED, 5021),
+        Case('interdiffusion 22', partial(interdiffusion, seed=22), _LIMITED, 6022),
+        Case('needle 23', partial(needle, seed=23), _LIMITED, 7023),
         Case('EELS phantom', partial(eels_phantom, pore=True), tuple(np.linspace(-70, 70, 9)), 3000, 'published-eels'),
     )
 }
 LAMELLAE = tuple(name for name in CASES if name.startswith('lamella'))
+#: Of other generators than the lamellae that the presets were tuned on.
+UNLIKE = tuple(name for name in CASES if name.split()[0] in ('porous', 'facetted', 'interdiffusion', 'needle'))
 #: The one that the presets were chosen on; `choices.py` goes on using it.
 CHOSEN_ON = Case('lamella 1', partial(lamella, seed=1), _LIMITED, 1001)
 

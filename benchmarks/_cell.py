@@ -52,8 +52,9 @@ def measure(
     Returns
     -------
     dict
-        Scores, ``seconds``, ``peak_mib``, the curve and the best iterate;
-        ``error``, the sentence that the method gave up with; or ``crash``, what broke.
+        Scores, ``seconds``, ``peak_mib``, the curve and the best iterate; or
+        ``error``, the sentence that the method gave up with; either with ``processor``
+        and ``version``, on what and with which code. Or ``crash``, what broke.
     """
     with tempfile.TemporaryDirectory() as folder:
         job, out = Path(folder, 'job.json'), Path(folder, 'out.json')
@@ -155,13 +156,21 @@ def peak_memory() -> int:
 
 def main() -> int:
     folder = Path(sys.argv[1])
+    from _processor import processor
+    from _store import version
     from napari_diptomo.series.errors import ReconstructionError, TooLargeError
 
+    step = json.loads((folder / 'job.json').read_text(encoding='utf-8'))['step']
+    made_with = version(step)
     try:
         found = _run(folder)
     except (ReconstructionError, TooLargeError) as error:
         # A method that gives up with a sentence is a result, and one that counts against it.
         found = {'error': str(error)}
+    if version(step) != made_with:
+        # Modules are imported on the way: nobody knows which code this was.
+        sys.exit('The code was changed while it ran.')
+    found |= {'version': made_with, 'processor': processor()}
     (folder / 'out.json').write_text(json.dumps(found), encoding='utf-8')
     return 0
 

@@ -170,8 +170,10 @@ def _all() -> list[Method]:
     ):
         # Eight weights of the nuclear norm take ten minutes for each series.
         by_counts = coupling != 'nuclear'
+        # The strongest without a network is compared at all peaks, the others complete the picture.
+        noises = FIRST_NOISE if coupling == 'nuclear' else ONCE
         step = _tv(coupling, data_term)
-        found.append(Method(_name(coupling, data_term), step, search=True, by_counts=by_counts, noises=ONCE))
+        found.append(Method(_name(coupling, data_term), step, search=True, by_counts=by_counts, noises=noises))
     found.append(Method('published', _published, every=10, patience=PUBLISHED_PATIENCE, take_best=True, noises=ONCE))
     return found
 

@@ -1,8 +1,8 @@
 """Results beside the benchmarks: one JSON file, one line per run, resumable.
 
-A run is measured again when its step, its case or the version of its method
-has changed. Versions are raised by hand (below): a hash of the sources would
-throw a day of work away for a comment.
+A run is measured again when its step, its case or the code behind its method
+has changed (`_fingerprint`). Results of older code stay in the file until they
+are, and count as not measured.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import _cases
+from _fingerprint import fingerprint
 from napari_diptomo.series import Step
 from napari_diptomo.series.steps import step_from_dict
-
-#: Raise by one when the code of a method changes what it computes or how fast.
-ENGINE = {'SIRT': 1, 'PoissonEM': 1, 'TotalVariation': 1, 'DIPmTV': 1, 'published': 1}
 
 #: Fields, by how their names begin, that do nothing while the switch is 'none'.
 _IDLE = {'support': ('slab_', 'support_'), 'sum_rule': ('densities', 'absolute_densities', 'sum_rule_')}
@@ -27,8 +25,12 @@ _IDLE = {'support': ('slab_', 'support_'), 'sum_rule': ('densities', 'absolute_d
 
 def version(step: Mapping[str, Any]) -> str:
     """Which code and which cases a result belongs to."""
-    published = str(step.get('preset', '')).startswith('published')
-    return f'{ENGINE["published" if published else str(step["step"]).rpartition(":")[2]]}.{_cases.VERSION}'
+    return f'{fingerprint(step)}.{_cases.VERSION}'
+
+
+def is_current(cell: Mapping[str, Any]) -> bool:
+    """Whether a result was measured with the code and the cases there are now."""
+    return bool(cell.get('version') == version(cell['step']))
 
 
 class Store:
@@ -52,19 +54,22 @@ class Store:
     def find(self, key: str, step: Step) -> dict[str, Any] | None:
         """The result, None where there is none of this step and this code."""
         kept = self.cells.get(key)
-        if kept is None or kept.get('version') != version(step.to_dict()):
+        if kept is None or not is_current(kept):
             return None
         return kept if same_step(kept.get('step', {}), step) else None
 
     def current(self, key: str) -> dict[str, Any]:
         """The result of whatever step was measured last with this code; empty where there is none."""
         kept = self.cells.get(key, {})
-        return kept if kept and kept['version'] == version(kept['step']) else {}
+        return kept if kept and is_current(kept) else {}
 
     def put(self, key: str, step: Step, result: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep a result, on disk at once; another process may write to the same file."""
-        told = step.to_dict()
-        cell = {**result, 'step': told, 'version': version(told)}
+        """Keep a result, on disk at once; another process may write to the same file.
+
+        A version in ``result`` is that of the code that made it, which may have changed since.
+        """
+        settings = step.to_dict()
+        cell = {'version': version(settings), **result, 'step': settings}
         self.path.parent.mkdir(exist_ok=True)
         with self.path.with_suffix('.lock').open('w', encoding='ascii') as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

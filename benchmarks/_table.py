@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from _cases import CASES
-from _methods import BY_COUNTS, METHODS, WEIGHTS, Method
+from _methods import BY_COUNTS, JOINT_TV, METHODS, NUCLEAR_TV, WEIGHTS, Method
 from _store import Store
 
-SIZE = 64
+SIZE = 48
 #: Score, heading, digits.
 COLUMNS = (
     ('psnr', 'PSNR (dB)', 2),
@@ -25,7 +25,17 @@ COLUMNS = (
     ('seconds', 'seconds', 0),
     ('peak_mib', 'MiB', 0),
 )
+#: A row joins a group when the group keeps this part of its series.
+KEPT = 0.75
 ORACLE_PSNR, ORACLE_SSIM, COUNTS = ', oracle weight by PSNR', ', oracle weight by SSIM', ', weight by held-out counts'
+
+#: Rows that stand in every table, as far as they were run.
+REFERENCES = (
+    'SIRT, oracle iteration',
+    f'{JOINT_TV[0]}{ORACLE_PSNR}',
+    f'{NUCLEAR_TV}{ORACLE_PSNR}',
+    'DIPm-TV balanced',
+)
 
 Result = dict[str, Any]
 
@@ -127,24 +137,99 @@ def mean(results: Iterable[Result], column: str) -> float | None:
     return float(np.mean(values)) if values else None
 
 
+@dataclass(frozen=True)
+class Group:
+    """Rows that are compared with one another.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The rows.
+    series : tuple of Series
+        Those that every one of the rows has; all means are over them.
+    """
+
+    names: tuple[str, ...]
+    series: tuple[Series, ...]
+
+
+def groups(table: Table, names: Iterable[str], peak: int, cases: Iterable[str]) -> list[Group]:
+    """Rows in groups with shared series, so that no row looks better for having run on easier specimens.
+
+    The rows that ran on most series come first; a row joins them while that costs
+    the group no more than a quarter of its series. The others follow in further
+    groups, each with the reference rows.
+    """
+    names, cases = list(names), set(cases)
+    made = {
+        name: {s for s in table.scored(name, table.planned.get((name, peak), [])) if s.case in cases} for name in names
+    }
+    waiting = [name for name in names if made[name]]
+    references = [name for name in REFERENCES if name in waiting]
+    found: list[Group] = []
+    while waiting:
+        first = max(waiting, key=lambda name: len(made[name]))
+        shared, rows = made[first], {first}
+        if found:
+            # One to compare with at least, whatever it costs.
+            closest = max(references, key=lambda name: len(shared & made[name]), default=first)
+            if shared & made[closest]:
+                shared, rows = shared & made[closest], {first, closest}
+        least = KEPT * len(shared)
+        for name in (*references * bool(found), *sorted(waiting, key=lambda name: -len(made[name]))):
+            if len(shared & made[name]) >= least:
+                shared, rows = shared & made[name], rows | {name}
+        waiting = [name for name in waiting if name not in rows]
+        found.append(Group(tuple(name for name in names if name in rows), tuple(sorted(shared))))
+    return found
+
+
 def markdown(table: Table, names: Iterable[str], peak: int, cases: Iterable[str]) -> list[str]:
-    """Means by row with the number of runs in each, and a sentence on what is not run."""
-    cases = set(cases)
-    lines = [
-        '| method | runs | ' + ' | '.join(heading for _, heading, _ in COLUMNS) + ' |',
-        '|---' * (len(COLUMNS) + 2) + '|',
-    ]
-    missing = []
+    """Tables of means over shared series, and a sentence on the runs that are not made."""
+    names, cases = list(names), list(cases)
+    lines: list[str] = []
+    for group in groups(table, names, peak, cases):
+        columns = [
+            c for c in COLUMNS if any(table.rows[n][s].get(c[0]) is not None for n in group.names for s in group.series)
+        ]
+        lines += ['', over(group.series), '']
+        lines += [
+            '| method | ' + ' | '.join(heading for _, heading, _ in columns) + ' |',
+            '|---' * (len(columns) + 1) + '|',
+        ]
+        for name in group.names:
+            results = table.scored(name, group.series).values()
+            values = [(mean(results, column), digits) for column, _, digits in columns]
+            cells = ['' if value is None else f'{value:.{digits}f}' for value, digits in values]
+            lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
+    if not lines:
+        return ['Not run.']
+    missing: dict[str, list[str]] = {}
     for name in names:
         wanted = [s for s in table.planned.get((name, peak), []) if s.case in cases]
-        found = table.scored(name, wanted).values()
-        if wanted and not found:
-            missing.append(f'{name} (0 of {len(wanted)})')
-        if not found:
-            continue
-        values = [(mean(found, column), digits) for column, _, digits in COLUMNS]
-        cells = ['' if value is None else f'{value:.{digits}f}' for value, digits in values]
-        lines.append(f'| {name} | {len(found)} of {len(wanted)} | ' + ' | '.join(cells) + ' |')
-    if len(lines) == 2:
-        return ['Not run.']
-    return [*lines, *(['', f'Not run: {"; ".join(missing)}.'] if missing else [])]
+        left = len(wanted) - len(table.scored(name, wanted))
+        if left:
+            missing.setdefault(f'{left} of {len(wanted)}', []).append(name)
+    lines += ['', 'Not run yet, or without a volume:', ''] if missing else []
+    return [*lines[1:], *(f'- {count} series: {"; ".join(rows)}' for count, rows in missing.items())]
+
+
+def over(series: Iterable[Series]) -> str:
+    """Heading of a table: over what its means are."""
+    series = list(series)
+    cases = list(dict.fromkeys(s.case for s in series))
+    noises = sorted({s.seed for s in series})
+    what = '1 series' if len(series) == 1 else f'{len(series)} series'
+    return f'**Over {what}**: {", ".join(_together(cases))}; noise {", ".join(map(str, noises))}.'
+
+
+def _together(cases: list[str]) -> list[str]:
+    """Names of cases in the order of the benchmark, members of one kind behind one word: ``'lamella 10, 11'``."""
+    members: dict[str, list[str]] = {}
+    for case in (c for c in CASES if c in cases):
+        kind, _, number = case.rpartition(' ')
+        if number.isdigit():
+            members.setdefault(kind, []).append(number)
+        else:
+            members[case] = []
+    return [f'{kind} {", ".join(numbers)}'.strip() for kind, numbers in members.items()]

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from _cases import LAMELLAE
+from _cases import CASES, LAMELLAE
 from _methods import JOINT_TV, METHODS, NUCLEAR_TV
 from _table import ORACLE_PSNR, ORACLE_SSIM, Result, Series, Table, planned
 
-BALANCED, FAST = 'DIPm-TV balanced', 'DIPm-TV fast'
+BALANCED, FAST, BEST = 'DIPm-TV balanced', 'DIPm-TV fast', 'DIPm-TV best'
 SIRT_BEST = 'SIRT, oracle iteration'
 #: Within so many dB of its best iterate a run counts as well stopped.
 CLOSE = 0.3
@@ -31,6 +31,35 @@ def over_joint_tv(table: Table, name: str, series: Iterable[Series], column: str
         if baseline is not None:
             found[s] = result[column] - baseline
     return found
+
+
+def by_specimen(table: Table) -> list[str]:
+    """PSNR and SSIM of each specimen, and what balanced gains over the better of the oracle total variations."""
+    columns = {
+        'SIRT, oracle': (SIRT_BEST, SIRT_BEST),
+        'joint TV, oracle': (JOINT_TV[0] + ORACLE_PSNR, JOINT_TV[0] + ORACLE_SSIM),
+        'nuclear TV, oracle': (NUCLEAR_TV + ORACLE_PSNR, NUCLEAR_TV + ORACLE_SSIM),
+        **{name: (name, name) for name in (FAST, BALANCED, BEST)},
+    }
+    lines = []
+    for case in CASES:
+        series = Series(case, 30, 0)
+        found = {}
+        for heading, rows in columns.items():
+            by_psnr, by_ssim = (table.scored(name, [series]).get(series) for name in rows)
+            found[heading] = None if by_psnr is None or by_ssim is None else (by_psnr['psnr'], by_ssim['ssim'])
+        if not any(found.values()):
+            continue
+        rivals = [scores for scores in (found['joint TV, oracle'], found['nuclear TV, oracle']) if scores]
+        ours = found[BALANCED]
+        gain = ''
+        if ours and rivals:
+            decibel, similarity = (ours[i] - max(scores[i] for scores in rivals) for i in range(2))
+            gain = f'{decibel:+.2f} / {similarity:+.3f}' + ('' if len(rivals) == 2 else ' (over one of the two)')
+        cells = ['' if scores is None else f'{scores[0]:.2f} / {scores[1]:.3f}' for scores in found.values()]
+        lines.append(f'| {case} | ' + ' | '.join(cells) + f' | {gain} |')
+    heads = ['specimen', *columns, 'balanced over the better TV']
+    return ['| ' + ' | '.join(heads) + ' |', '|---' * len(heads) + '|', *lines] if lines else ['Not run.']
 
 
 def _spread(values: Iterable[float], digits: int, unit: str = '') -> str:

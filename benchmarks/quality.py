@@ -4,9 +4,10 @@ Runs in pieces: every reconstruction is a process of its own, its scores go to
 `results/quality.json` at once, and what is there is not run again. The most
 telling runs come first: peak 30 and the first noise for all cases and methods,
 then the published settings, then the other noises and peaks. `--report` writes
-docs/benchmarks.md from the JSON alone; so does the end of every run.
+docs/benchmarks.md from the JSON alone; so does the end of every run. Results of
+older code are measured again (`_fingerprint`).
 
-    python benchmarks/quality.py --minutes 60
+    python benchmarks/quality.py --size 48 --minutes 60
     python benchmarks/quality.py --cases "lamella 10" --methods "DIPm-TV balanced" --peaks 30 --seeds 0
 """
 
@@ -154,7 +155,7 @@ def options() -> argparse.Namespace:
     parser.add_argument('--seeds', nargs='+', type=int, default=list(SEEDS), help='numbers of the noise')
     parser.add_argument('--methods', nargs='+', default=list(METHODS), choices=list(METHODS), metavar='NAME')
     parser.add_argument('--minutes', type=float, default=math.inf, help='start no run after so many minutes')
-    parser.add_argument('--size', type=int, default=SIZE, help='edge of the volumes; only 64 is reported')
+    parser.add_argument('--size', type=int, default=SIZE, help='edge of the volumes; the page reports each size')
     parser.add_argument('--results', type=Path, default=RESULTS)
     parser.add_argument('--docs', type=Path, default=DOCS, help='where the page goes')
     parser.add_argument('--report', action='store_true', help='write the page and run nothing')
@@ -179,9 +180,8 @@ def main() -> int:
                 print(f'{run.key(asked.size):72s} BROKEN: {error}', flush=True)
     except OutOfTime:
         print('The time is up; the next call goes on from here.')
-    if asked.size == SIZE or asked.docs != DOCS:
-        text = write(store, asked.docs, asked.size)
-        print(text if asked.report else f'Written: {asked.docs}')
+    text = write(store, asked.docs)
+    print(text if asked.report else f'Written: {asked.docs}')
     return int(broken > 0)
 
 

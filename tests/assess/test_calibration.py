@@ -53,6 +53,18 @@ def test_only_the_chosen_voxels_count():
         judge_spread(volume, std, truth, np.zeros_like(where))
 
 
+def test_each_channel_may_have_voxels_of_its_own():
+    volume, std, truth = drawn()
+    where = np.zeros(truth.shape, bool)
+    where[0, :12], where[1, 20:] = True, True
+    volume[~where] += 100
+    found = judge_spread(volume, std, truth, where)
+    assert found.voxels == where.sum()
+    assert found.error_over_std == pytest.approx(1, abs=0.03)
+    with pytest.raises(InputError, match='one grid'):
+        judge_spread(volume, std, truth, where[:1])
+
+
 def test_reliability_of_honest_bars_lies_on_the_diagonal():
     pairs = reliability(*drawn(), bins=5)
     assert len(pairs) == 5

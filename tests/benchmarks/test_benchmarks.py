@@ -11,7 +11,7 @@ from _cases import CASES, LAMELLAE, phantom_of
 from _methods import METHODS, WEIGHTS, with_support
 from _scores import Curve, on_grid
 from _search import climb
-from _store import Store
+from _store import Store, is_current
 from ablations import MIXING, unmixing
 from napari_diptomo.reconstruct import SIRT, DIPmTV
 from napari_diptomo.reconstruct.support import Slab
@@ -44,8 +44,22 @@ def test_a_result_is_found_again_unless_its_step_or_version_changed(tmp_path, mo
     Store(tmp_path / 'a.json').put('key', SIRT(iterations=5), {'psnr': 1.0})
     assert Store(tmp_path / 'a.json').find('key', SIRT(iterations=5))['psnr'] == 1.0
     assert Store(tmp_path / 'a.json').find('key', SIRT(iterations=6)) is None
-    monkeypatch.setitem(__import__('_store').ENGINE, 'SIRT', 99)
+    monkeypatch.setattr('_store.fingerprint', lambda step: 'another')
     assert Store(tmp_path / 'a.json').find('key', SIRT(iterations=5)) is None
+    assert Store(tmp_path / 'a.json').current('key') == {}
+    # It stays in the file until it is measured again.
+    assert Store(tmp_path / 'a.json').cells['key']['psnr'] == 1.0
+
+
+def test_results_of_versions_raised_by_hand_and_of_steps_that_are_no_more_are_not_current():
+    assert not is_current({'step': SIRT().to_dict(), 'version': '1.1'})
+    assert not is_current({'step': {'step': 'Gone'}, 'version': '1.1'})
+
+
+def test_a_result_keeps_the_version_of_the_code_that_made_it(tmp_path):
+    store = Store(tmp_path / 'a.json')
+    store.put('key', SIRT(), {'version': 'older.1'})
+    assert store.find('key', SIRT()) is None
 
 
 def test_a_field_that_is_new_counts_by_its_default(tmp_path):

@@ -16,6 +16,7 @@ from napari_diptomo.assess.resolution import (
     wedge_elongation,
 )
 from napari_diptomo.assess.ternary import mix_colours, triangle
+from napari_diptomo.assess.voxel_classes import voxel_classes
 
 __all__ = [
     'FSC',
@@ -46,5 +47,6 @@ __all__ = [
     'reliability',
     'ssim',
     'triangle',
+    'voxel_classes',
     'wedge_elongation',
 ]

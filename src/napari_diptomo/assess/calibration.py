@@ -63,8 +63,8 @@ def judge_spread(
     ----------
     volume, std, truth : ndarray (channel, z, y, x) or (z, y, x)
         On one grid, in one unit.
-    where : ndarray of bool (z, y, x), optional
-        Voxels to judge, e.g. `away_from_edges`; default: all.
+    where : ndarray of bool (z, y, x) or (channel, z, y, x), optional
+        Voxels to judge, e.g. `away_from_edges` or one of `voxel_classes`; default: all.
     levels : sequence of float
         Nominal probabilities, in (0, 1).
 
@@ -82,14 +82,15 @@ def judge_spread(
     same_shape('volume', volume.shape, 'truth', truth.shape)
     same_shape('standard deviation', std.shape, 'truth', truth.shape)
     where = np.ones(truth.shape[1:], bool) if where is None else np.asarray(where, bool)
-    same_shape('choice of voxels', where.shape, 'truth', truth.shape[1:])
+    same_shape('choice of voxels', where.shape, 'truth', truth.shape[-where.ndim :])
+    where = np.broadcast_to(where, truth.shape)
     if not where.any():
         raise InputError('No voxel is left to judge the error bars by; choose a larger part of the volume.')
-    error, spread = np.abs(volume - truth)[:, where], std[:, where]
+    error, spread = np.abs(volume - truth)[where], std[where]
     # Quantiles of the two-sided interval; rounding shall not push an exact volume out of an empty one.
     coverage = {q: float((error <= norm.ppf((1 + q) / 2) * spread + 1e-12).mean()) for q in levels}
-    ranked = float(error.std()) > 0 and float(spread.std()) > 0
-    rank = float(spearmanr(spread.ravel(), error.ravel()).statistic) if ranked else float('nan')
+    ranked = float(np.ptp(error)) > 0 and float(np.ptp(spread)) > 0
+    rank = float(spearmanr(spread, error).statistic) if ranked else float('nan')
     size = float(np.sqrt((error**2).sum() / max(float((spread**2).sum()), 1e-300)))
     return SpreadQuality(coverage, rank, size, int(error.size))
 

@@ -7,6 +7,7 @@ from napari_diptomo.simulate.eels_truth import SimulatedEELS
 from napari_diptomo.simulate.nanocube import oxide_nanocube
 from napari_diptomo.simulate.phantoms import GST_PHASES, Phantom, edx_phantom, eels_phantom, lamella, lamella_frame
 from napari_diptomo.simulate.projections import Simulated, project, tilt_series
+from napari_diptomo.simulate.specimens import facetted, interdiffusion, needle, porous
 
 __all__ = [
     'GST_PHASES',
@@ -21,10 +22,14 @@ __all__ = [
     'edx_tilt_series',
     'eels_phantom',
     'eels_tilt_series',
+    'facetted',
+    'interdiffusion',
     'lamella',
     'lamella_frame',
     'line_shape',
+    'needle',
     'oxide_nanocube',
+    'porous',
     'project',
     'tilt_series',
     'true_k_factors',

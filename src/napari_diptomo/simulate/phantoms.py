@@ -40,6 +40,9 @@ class Phantom:
         Name per phase number.
     compositions : ndarray (phase, channel)
         Nominal density of each phase.
+    precipitates : ndarray (precipitate, 2, 3), optional
+        Low and high corner (z, y, x) of each, in coarse voxels from the corner of
+        the field; None for specimens without.
     """
 
     fine: np.ndarray
@@ -49,6 +52,7 @@ class Phantom:
     phases: np.ndarray
     phase_names: tuple[str, ...]
     compositions: np.ndarray
+    precipitates: np.ndarray | None = None
 
     @property
     def truth(self) -> Volume:
