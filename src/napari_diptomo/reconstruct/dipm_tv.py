@@ -122,6 +122,14 @@ class DIPmTV(Reconstruction):
     schedule: Literal['cosine', 'constant'] = param(
         'cosine', 'How the step size goes down over the iterations.', advanced=True
     )
+    decay_iterations: int | None = param(
+        None,
+        'Iterations over which the step size falls; empty: over all of them. Longer than the fit: detail comes sooner '
+        'and the exponential average carries the noise.',
+        ge=1,
+        le=1_000_000,
+        advanced=True,
+    )
     averaging: float = param(
         0.98,
         'Memory of the exponential average of the iterates; 0 returns raw iterates.',

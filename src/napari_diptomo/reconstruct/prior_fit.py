@@ -96,7 +96,7 @@ class PriorFit:
         step, problem = self.step, self.problem
         done = self.iteration / step.iterations
         warm = min(1.0, (self.iteration + 1) / _WARM_UP) if self._steep else 1.0
-        self._set_rates(warm * (0.05 + 0.475 * (1 + math.cos(math.pi * done)) if step.schedule == 'cosine' else 1.0))
+        self._set_rates(warm * self._rate_now())
         jitter = step.jitter * (1 - done if step.jitter_decay else 1.0)
         self.network.coarse = done < step.coarse_share
         u = self.network(torch.add(self.z, self._fresh(), alpha=jitter))
@@ -156,6 +156,14 @@ class PriorFit:
         with self.arithmetic.running():
             first = self._data_term(self.network(self.z))
         return bool(first > _STEEP * self._data_term(self.problem.zeros()))
+
+    def _rate_now(self) -> float:
+        """Step size of this iteration, relative to that at the start."""
+        step = self.step
+        if step.schedule == 'constant':
+            return 1.0
+        fallen = min(self.iteration / (step.decay_iterations or step.iterations), 1.0)
+        return 0.05 + 0.475 * (1 + math.cos(math.pi * fallen))
 
     def slow_down(self, factor: float) -> None:
         """Go on with `factor` times the step size."""
