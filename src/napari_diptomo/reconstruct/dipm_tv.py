@@ -52,6 +52,9 @@ _PUBLISHED: dict[str, Any] = {
     'stopping': 'last',
 }
 
+#: Iterations of a fit at most where the held-out counts choose its length.
+LONGEST = 700
+
 #: What each preset changes of the fields' defaults.
 PRESETS: dict[str, dict[str, Any]] = {
     'balanced': {},
@@ -94,7 +97,13 @@ class DIPmTV(Reconstruction):
         'fast: a first look; balanced: a good volume, four times the time; best: the mean of five such, with error bars; '
         'published-*: the settings of the source papers.',
     )
-    iterations: int = param(350, 'Iterations at most; the result is the best average among them.', ge=1, le=100_000)
+    iterations: int | None = param(
+        None,
+        'Iterations of each fit at most; the result is the best average among them. Auto: as many as the held-out counts '
+        'ask for.',
+        ge=1,
+        le=100_000,
+    )
     tv_weight: float = param(
         0.04, 'Weight of the total variation: raise it when the volume is noisy, lower it when detail is lost.', ge=0.0
     )
@@ -121,14 +130,6 @@ class DIPmTV(Reconstruction):
     learning_rate: float = param(0.05, 'Step size of the optimiser at the start.', gt=0.0, le=1.0, advanced=True)
     schedule: Literal['cosine', 'constant'] = param(
         'cosine', 'How the step size goes down over the iterations.', advanced=True
-    )
-    decay_iterations: int | None = param(
-        None,
-        'Iterations over which the step size falls; empty: over all of them. Longer than the fit: detail comes sooner '
-        'and the exponential average carries the noise.',
-        ge=1,
-        le=1_000_000,
-        advanced=True,
     )
     averaging: float = param(
         0.98,
@@ -161,8 +162,8 @@ class DIPmTV(Reconstruction):
     head: int = param(0, 'Width of an extra layer before the output, 0 for none.', ge=0, le=256, advanced=True)
     output: Literal['auto', 'softplus', 'shares', 'square'] = param(
         'auto',
-        'What is drawn. softplus: each channel. shares: their total and the share of each, for channels that exclude each '
-        'other. square: as published. auto: shares for the oxides of one metal, softplus otherwise.',
+        'Head of the network. softplus: predicts each channel. shares: predicts their total and the share of each. square: '
+        'as published. auto: both are fitted, and the held-out counts choose between them and their mean.',
         advanced=True,
     )
     padding: Literal['zeros', 'reflect'] = param('zeros', 'What the network sees beyond the border.', advanced=True)
@@ -213,6 +214,11 @@ class DIPmTV(Reconstruction):
             raise ValueError('error bars come from held-out counts; set holdout to 0.1, or ensemble to 1')
         return self
 
+    @property
+    def longest(self) -> int:
+        """Iterations of a fit at most."""
+        return LONGEST if self.iterations is None else self.iterations
+
     def memory_bytes(self, maps: MapSeries) -> int:
         """See `Reconstruction.memory_bytes`; the activations kept for the gradient are most of it."""
         from napari_diptomo.reconstruct.footprint import network_bytes
@@ -229,6 +235,6 @@ class DIPmTV(Reconstruction):
             from napari_diptomo.reconstruct.ensemble import fit_ensemble
 
             return fit_ensemble(self, maps, observer)
-        from napari_diptomo.reconstruct.fit_loop import fit_prior
+        from napari_diptomo.reconstruct.contest import fit_chosen
 
-        return fit_prior(self, self._problem(maps), observer)
+        return fit_chosen(self, self._problem(maps), observer)

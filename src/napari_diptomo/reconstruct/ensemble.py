@@ -80,7 +80,7 @@ def fit_ensemble(
     Volume
         With ``std`` when two members or more were completed.
     """
-    talk = EnsembleTalk(step, observer)
+    talk = EnsembleTalk(step.ensemble, step.longest, observer)
     record = _Record()
     if talk.resumed is not None:
         record.restore(talk.resumed)
@@ -109,10 +109,10 @@ def _fit_member(
     """Fit one member and take it into the record; its own volume."""
     own = step.model_copy(update={'seed': step.seed + _SEEDS_APART * member})
     problem = own._problem(maps)
-    fitted = fit_network(own, problem, Watch(talk, step.title, step.iterations))
+    fitted = fit_network(own, problem, Watch(talk, step.title, step.longest))
     best = fitted.fit.best
     volume = step._volume(problem, best.x, best.scores, fit_notes(own, fitted))
-    stopped = talk.finished and fitted.fit.iteration < step.iterations
+    stopped = talk.finished and fitted.fit.iteration < fitted.fit.longest
     # A member stopped on the way would pass for spread; alone it is all there is.
     if not stopped or record.members == 0:
         record.add(problem, fitted, volume)

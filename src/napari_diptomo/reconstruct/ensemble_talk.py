@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from napari_diptomo.series import Observer, Progress, Request
-
-if TYPE_CHECKING:
-    from napari_diptomo.reconstruct.dipm_tv import DIPmTV
 
 
 class EnsembleTalk(Observer):
@@ -19,8 +16,8 @@ class EnsembleTalk(Observer):
 
     Parameters
     ----------
-    step : DIPmTV
-        Members and iterations of each.
+    members, iterations : int
+        Members, and iterations of each at most.
     observer : Observer or None
         Of the whole.
 
@@ -32,10 +29,11 @@ class EnsembleTalk(Observer):
         What an earlier run knew of its complete members.
     """
 
-    def __init__(self, step: DIPmTV, observer: Observer | None) -> None:
+    def __init__(self, members: int, iterations: int, observer: Observer | None) -> None:
         self._observer = observer if observer is not None else Observer()
-        self._members, self._iterations = step.ensemble, step.iterations
+        self._members, self._iterations = members, iterations
         self._member, self._seconds_before, self._seconds = 0, 0.0, 0.0
+        self._iterations_before = self._latest = 0
         self._preview: Callable[[], np.ndarray | None] = lambda: None
         self._record: Callable[[], Mapping[str, Any]] = dict
         self.finished = False
@@ -44,6 +42,7 @@ class EnsembleTalk(Observer):
         self._fit: dict[str, Any] | None = None if state is None else dict(state['fit'])
         if state is not None:
             self._seconds = float(state['seconds_before'])
+            self._latest = int(state['iterations_before'])
 
     def begin(
         self, member: int, record: Callable[[], Mapping[str, Any]], preview: Callable[[], np.ndarray | None]
@@ -60,17 +59,19 @@ class EnsembleTalk(Observer):
             Their mean (channel, z, y, x), None before there is one.
         """
         self._member, self._record, self._preview = member, record, preview
-        self._seconds_before = self._seconds
+        self._seconds_before, self._iterations_before = self._seconds, self._latest
 
     def report(self, progress: Progress) -> None:
         """Pass it on as progress of the whole."""
         self._seconds = self._seconds_before + progress.seconds
+        self._latest = self._iterations_before + progress.iteration
         mean = self._preview() if progress.preview is not None else None
         self._observer.report(
             replace(
                 progress,
-                iteration=self._member * self._iterations + progress.iteration,
-                total=self._members * self._iterations,
+                iteration=self._latest,
+                # A member that ended early has used up less than its share.
+                total=self._iterations_before + (self._members - self._member) * self._iterations,
                 seconds=self._seconds,
                 preview=progress.preview if mean is None else mean,
                 message=f'fit {self._member + 1} of {self._members}',
@@ -90,7 +91,12 @@ class EnsembleTalk(Observer):
     def save_state(self, state: Callable[[], Mapping[str, Any]]) -> None:
         """Offer the state of the whole."""
         self._observer.save_state(
-            lambda: {'record': self._record(), 'fit': state(), 'seconds_before': self._seconds_before}
+            lambda: {
+                'record': self._record(),
+                'fit': state(),
+                'seconds_before': self._seconds_before,
+                'iterations_before': self._iterations_before,
+            }
         )
 
     def load_state(self) -> dict[str, Any] | None:

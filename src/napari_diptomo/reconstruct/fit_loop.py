@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from napari_diptomo.reconstruct.allocation import kept_memory
-from napari_diptomo.reconstruct.prior_fit import Diverged, PriorFit
+from napari_diptomo.reconstruct.prior_fit import Diverged, PriorFit, planned_iterations
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.series import Finding, Observer, ReconstructionError, Remedy, Volume, Watch
 
@@ -61,7 +61,7 @@ class Fitted:
 
 def fit_prior(step: DIPmTV, problem: Problem, observer: Observer | None) -> Volume:
     """Fit, judge, and return the best average; obeys the observer in every iteration."""
-    fitted = fit_network(step, problem, Watch(observer, step.title, step.iterations))
+    fitted = fit_network(step, problem, Watch(observer, step.title, planned_iterations(step, problem)))
     best = fitted.fit.best
     return step._volume(problem, best.x, best.scores, fit_notes(step, fitted), fitted.findings)
 
@@ -84,18 +84,20 @@ def _fit_network(step: DIPmTV, problem: Problem, watch: Watch) -> Fitted:
     if state is not None:
         fit.restore(state)
     careful = _Careful(fit, () if state is None else state['restarts'])
-    while fit.iteration < step.iterations:
+    while fit.iteration < fit.longest:
         losses = careful.iterate()
         if losses is None:
             continue
         i, x = fit.iteration, fit.average
-        fit.best.see(i, x, losses, last=i == step.iterations)
+        fit.best.see(i, x, losses, last=i == fit.longest)
         watch.save_state(lambda: {**fit.state(), 'restarts': [list(restart) for restart in careful.restarts]})
         if watch.step(i, losses, fit.best.validation, partial(problem.frame, x)):
             fit.best.see(i, x, losses, last=True)
             break
         # A falling step size may still turn a rise; a constant one does not.
         if step.schedule == 'constant' and fit.best.may_end():
+            break
+        if step.iterations is None and not fit.best.has_gained():
             break
     return Fitted(fit, watch.seconds, careful.restarts)
 

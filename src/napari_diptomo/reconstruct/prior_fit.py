@@ -23,6 +23,9 @@ from napari_diptomo.series import InputError, ReconstructionError
 if TYPE_CHECKING:
     from napari_diptomo.reconstruct.dipm_tv import DIPmTV
 
+#: Iterations of a fit whose length nothing chooses, because no counts are held out.
+WITHOUT_COUNTS = 350
+
 #: Smoothing of the total variation, in units of the typical density.
 _EPSILON = 1e-2
 #: A start is steep when the first drawing is so many times further from the data than an empty volume. Fits up to 90
@@ -62,7 +65,9 @@ class PriorFit:
         self._sum = torch.zeros_like(problem.zeros())
         self._weight = 0.0
         every = 5 if step.averaging else 25
-        self.best = Best(problem, self.poisson, every, rule_for(problem, step.stopping), step.averaging)
+        rule = rule_for(problem, step.stopping)
+        self.best = Best(problem, self.poisson, every, rule, step.averaging)
+        self.longest = planned_iterations(step, problem)
 
     def compute_in(self, number_type: torch.dtype) -> None:
         """Go on in another number type, all layers checked in it."""
@@ -94,7 +99,7 @@ class PriorFit:
 
     def _iterate(self) -> dict[str, float]:
         step, problem = self.step, self.problem
-        done = self.iteration / step.iterations
+        done = self.iteration / self.longest
         warm = min(1.0, (self.iteration + 1) / _WARM_UP) if self._steep else 1.0
         self._set_rates(warm * self._rate_now())
         jitter = step.jitter * (1 - done if step.jitter_decay else 1.0)
@@ -159,11 +164,9 @@ class PriorFit:
 
     def _rate_now(self) -> float:
         """Step size of this iteration, relative to that at the start."""
-        step = self.step
-        if step.schedule == 'constant':
+        if self.step.schedule == 'constant':
             return 1.0
-        fallen = min(self.iteration / (step.decay_iterations or step.iterations), 1.0)
-        return 0.05 + 0.475 * (1 + math.cos(math.pi * fallen))
+        return 0.05 + 0.475 * (1 + math.cos(math.pi * self.iteration / self.longest))
 
     def slow_down(self, factor: float) -> None:
         """Go on with `factor` times the step size."""
@@ -227,6 +230,13 @@ class PriorFit:
         self._sum, self._weight = state['sum'].to(self.problem.device), state['weight']
         self._rates = list(state['rates'])
         self.best.restore(state['best'])
+
+
+def planned_iterations(step: DIPmTV, problem: Problem) -> int:
+    """Iterations of a fit at most; without held-out counts nothing would end one that is too long."""
+    if step.iterations is None and rule_for(problem, step.stopping) != 'held-out':
+        return WITHOUT_COUNTS
+    return step.longest
 
 
 def joint_tv(u: torch.Tensor) -> torch.Tensor:

@@ -45,6 +45,10 @@ Rule = Literal['held-out', 'variance', 'last']
 _RISEN = 4.0
 #: Iterations without a better iterate before a run may end early; a passing fluctuation is shorter.
 _PATIENCE = 200
+#: Iterations over which a gain is measured, and the fewest before a run may end for want of one.
+_STRIDE, _FEWEST = 40, 120
+#: Standard errors of the paired difference that are a gain worth going on for (docs/contest.md).
+GAIN = 4.0
 _WORDS = {
     'held-out': 'predicts the held-out counts best',
     'variance': 'is where the iterates moved least (windowed variance)',
@@ -99,6 +103,10 @@ class Best:
         #: Held-out deviance of the iterate kept.
         self._deviance: float | None = None
         self._expected: torch.Tensor | None = None
+        #: Expected data of the average at the latest multiple of `_STRIDE`.
+        self._before: torch.Tensor | None = None
+        #: Iteration and gain since the multiple before it, in standard errors.
+        self.gains: list[tuple[int, float]] = []
         self.scores: dict[str, list[float]] = {'iteration': [], 'validation': []}
 
     @torch.no_grad()
@@ -114,6 +122,7 @@ class Best:
         self.scores['validation'].append(float('nan') if self.validation is None else self.validation)
         for name, value in losses.items():
             self.scores.setdefault(name, []).append(float(value))
+        self._note_gain(iteration, expected)
         value = self._value()
         if not self.iteration or self._is_better(value, expected):
             self.iteration, self._lowest, self._expected = iteration, value, expected
@@ -125,6 +134,13 @@ class Best:
         latest = self.scores['iteration'][-1] if self.scores['iteration'] else 0
         return self.rule == 'held-out' and self.risen > _RISEN and latest - self.iteration >= _PATIENCE
 
+    def has_gained(self) -> bool:
+        """Whether the latest iterations predict the held-out counts better than those before, beyond doubt."""
+        if self.rule != 'held-out' or not self.gains:
+            return True
+        iteration, gain = self.gains[-1]
+        return iteration < _FEWEST or gain > GAIN
+
     def notes(self, ended: int) -> dict[str, Any]:
         """What was chosen and why, JSON-ready."""
         return {
@@ -135,6 +151,7 @@ class Best:
             'noise_reached': self.noise_reached,
             'held_out_share': float(self._problem.share),
             'held_out_deviance': self._deviance,
+            'gains': [[iteration, round(gain, 2)] for iteration, gain in self.gains],
         }
 
     def state(self) -> dict[str, Any]:
@@ -147,6 +164,8 @@ class Best:
             'validation': self.validation,
             'risen': self.risen,
             'expected': self._expected,
+            'before': self._before,
+            'gains': [list(gain) for gain in self.gains],
             'noise_reached': self.noise_reached,
             'variance': None if self._variance is None else self._variance.state(),
             'scores': self.scores,
@@ -159,6 +178,8 @@ class Best:
         self._lowest, self.noise_reached = state['lowest'], state['noise_reached']
         self._deviance, self.validation, self.risen = state['deviance'], state['validation'], state['risen']
         self._expected = None if state['expected'] is None else state['expected'].to(device)
+        self._before = None if state['before'] is None else state['before'].to(device)
+        self.gains = [(int(iteration), float(gain)) for iteration, gain in state['gains']]
         self.scores = {name: list(curve) for name, curve in state['scores'].items()}
         if self._variance is not None:
             self._variance.restore(state['variance'], device)
@@ -188,7 +209,7 @@ class Best:
             return True
         if self.rule == 'variance':
             return value < self._lowest or self._before_noise()
-        mean, error = self._gain(expected)
+        mean, error = self._gain(self._expected, expected)
         self.risen = -mean / error if error > 0 else 0.0
         return mean > 0
 
@@ -197,12 +218,19 @@ class Best:
         known = self._poisson or self._problem.maps.variance is not None
         return known and (self.noise_reached is None or self.iteration < self.noise_reached)
 
-    def _gain(self, expected: torch.Tensor | None) -> tuple[float, float]:
-        """Held-out deviance per datum of the best less that of this one, and the standard error of the difference."""
+    def _note_gain(self, iteration: int, expected: torch.Tensor | None) -> None:
+        if self.rule == 'held-out' and iteration % _STRIDE == 0 and expected is not None:
+            if self._before is not None:
+                mean, error = self._gain(self._before, expected)
+                self.gains.append((iteration, mean / error if error > 0 else 0.0))
+            self._before = expected
+
+    def _gain(self, earlier: torch.Tensor | None, later: torch.Tensor | None) -> tuple[float, float]:
+        """Held-out deviance per datum of one expectation less that of another, and the standard error of the difference."""
         problem = self._problem
-        if expected is None or self._expected is None or problem.held_out is None:
+        if later is None or earlier is None or problem.held_out is None:
             return float('inf'), 0.0
-        before, now = problem.share * self._expected, problem.share * expected
+        before, now = problem.share * earlier, problem.share * later
         data = problem.held_out
         if self._poisson:
             before, now = before.clamp_min(0) + FLOOR, now.clamp_min(0) + FLOOR
