@@ -152,9 +152,7 @@ def from_json(text: Any) -> tuple[Finding, ...]:
     if not lost:
         return found
     what = '1 finding of this file is' if lost == 1 else f'{lost} findings of this file are'
-    sentence = (
-        f'{what} damaged or of a newer version and left out; update napari-diptomo, or compute the result again.'
-    )
+    sentence = f'{what} damaged or of a newer version and left out; update napari-diptomo, or compute the result again.'
     return (*found, Finding('note', 'saved findings', sentence, {'left out': lost}))
 
 
