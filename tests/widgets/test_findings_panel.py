@@ -244,6 +244,20 @@ def test_many_findings_take_a_quarter_and_scroll(dock: TomographyDock, maps: Map
     qtbot.waitUntil(lambda: not panel.isVisible(), timeout=3_000)
 
 
+def test_there_is_no_scroll_bar_while_everything_fits(dock: TomographyDock, maps: MapSeries, qtbot: Any) -> None:
+    dock.resize(400, 640)
+    dock.show()
+    qtbot.waitExposed(dock)
+    panel = dock.findings
+    heights = set()
+    for words in range(4, 60, 2):
+        reconstructed(dock, maps, replace(NOTE, sentence='several ' * words), DOUBT)
+        qtbot.waitUntil(lambda: panel.height() == min(panel._whole(), 160), timeout=3_000)
+        heights.add(panel.height())
+        qtbot.waitUntil(lambda: panel.verticalScrollBar().isVisible() is (panel._whole() > 160), timeout=3_000)
+    assert len(heights) > 3
+
+
 def test_levels_differ_in_colour_and_in_shape(dock: TomographyDock, maps: MapSeries) -> None:
     pictures = [Sign(level).grab().toImage() for level in COLOURS]
     masks = []

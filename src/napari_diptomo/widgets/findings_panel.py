@@ -108,6 +108,10 @@ class FindingsPanel(QScrollArea):
         for row in self.rows:
             row.remedy.connect(self.remedy)
             column.addWidget(row)
+        before = self.takeWidget()
+        if before is not None:
+            # Not at once: one of its buttons may be what is being pressed.
+            before.deleteLater()
         self.setWidget(inner)
         self.verticalScrollBar().setValue(0)
         self._choose_bar()
@@ -212,7 +216,7 @@ def evidence(finding: Finding) -> str:
 
 
 def in_words(remedy: Remedy) -> str:
-    """What a remedy has changed, by the labels of the form: ``'Beyond field: on.'``"""
+    """The changes of a remedy by the labels of the form: ``'Beyond field: on.'``"""
     values = {True: 'on', False: 'off', None: 'auto'}
     parts = []
     for name, value in remedy.changes.items():

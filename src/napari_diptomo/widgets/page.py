@@ -83,7 +83,7 @@ class Page(QWidget):
         """The job ended well."""
 
     def findings(self) -> tuple[Finding, ...]:
-        """What was found about the latest result of this page."""
+        """Findings about the latest result of this page."""
         return ()
 
     def form_of(self, step: str) -> StepForm | None:
