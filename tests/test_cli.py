@@ -11,14 +11,17 @@ import pytest
 from typer.testing import CliRunner
 
 from napari_diptomo.cli import app
-from napari_diptomo.series import MapSeries, Recipe, Source
+from napari_diptomo.series import Finding, MapSeries, Recipe, Source
 
 STEPS = str(Path(__file__).parent / 'jobs')
+FOUND = Finding(
+    'doubt', 'angles', 'Two sources of the angles disagree.', {'largest difference in deg': 2.0}, step='Align'
+)
 
 
 @pytest.fixture(autouse=True)
 def surroundings(monkeypatch, tmp_path):
-    monkeypatch.setenv('PYTHONPATH', STEPS)
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join(filter(None, [STEPS, os.environ.get('PYTHONPATH', '')])))
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
     monkeypatch.syspath_prepend(STEPS)
     monkeypatch.chdir(tmp_path)
@@ -127,6 +130,33 @@ def test_info_tells_what_is_there(maps_file):
     assert result.exit_code == 0, result.output
     for text in ('maps of Ge, Te', '5: -40, -20, 0, 20, 40 deg', '8 x 8 pixels', '2 nm', '16 x 16 nm'):
         assert text in result.stdout
+
+
+def test_run_prints_findings_one_line_each_the_gravest_first(maps_file, tmp_path):
+    recipe = write_recipe(tmp_path / 'r.json', {'step': 'job_steps:Doubting'})
+    result = cli('run', recipe)
+    assert result.exit_code == 0, result.output
+    stop, doubt, note = result.stdout.splitlines()[-3:]
+    assert stop.startswith('stop (axis, job_steps:Doubting): No axis explains') and stop.endswith('at all.')
+    assert doubt == (
+        'doubt (width, job_steps:Doubting): It seems too narrow. Remedy: set wide to true in job_steps:Doubting.'
+    )
+    assert note == 'note (angles, job_steps:Doubting): Nobody checked them [yet].'
+    write_recipe(tmp_path / 'r.json', {'step': 'job_steps:Doubting', 'wide': True})
+    assert 'doubt' not in cli('run', recipe).stdout, 'the remedy as it stands in the line does away with the doubt'
+
+
+def test_run_prints_findings_of_maps_too(tmp_path):
+    MapSeries(np.ones((1, 2, 4, 4)), [-9.0, 9.0], ('Fe',), findings=(FOUND,)).save(tmp_path / 'maps.hspy')
+    recipe = write_recipe(tmp_path / 'r.json', {'step': 'job_steps:Chatter'})
+    assert cli('run', recipe).stdout.splitlines()[-1] == str(FOUND)
+
+
+def test_info_prints_findings(tmp_path):
+    MapSeries(np.ones((1, 2, 4, 4)), [-9.0, 9.0], ('Fe',), findings=(FOUND,)).save(tmp_path / 'maps.hspy')
+    result = cli('info', 'maps.hspy')
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[-1] == str(FOUND)
 
 
 def test_info_on_spectra_names_the_source_of_the_angles_and_the_elements():

@@ -16,7 +16,7 @@ from napari.utils.notifications import notification_manager
 from napari_diptomo._reader import get_reader, read
 from napari_diptomo._sample_data import lamella_maps, nanocube_maps
 from napari_diptomo._writer import write_layers
-from napari_diptomo.series import MapSeries, Recipe, Source, Volume, load
+from napari_diptomo.series import Finding, MapSeries, Recipe, Remedy, Source, Volume, load
 from napari_diptomo.widgets.layers import KEY, map_layers, volume_layers
 
 ANGLES = np.array([-20.0, -10.0, 0.0, 15.0])
@@ -44,6 +44,25 @@ def volume() -> Volume:
 def maps() -> MapSeries:
     data = np.random.default_rng(0).poisson(5, (2, 4, 6, 8))
     return MapSeries(data, ANGLES, ('Ge', 'Te'), 2.5, shifts=np.ones((4, 2)))
+
+
+def test_findings_go_through_the_layers_into_the_next_file(volume: Volume, maps: MapSeries, tmp_path: Path) -> None:
+    found = (Finding('doubt', 'angles', 'They disagree.', {'deg': 2.0}, Remedy('Do', 'Align', {'rounds': 3}), 'Align'),)
+    for made, layers in ((volume, volume_layers), (maps, map_layers)):
+        write_layers(str(tmp_path / 'again.hspy'), layers(replace(made, findings=found)))
+        assert load(tmp_path / 'again.hspy').findings == found
+
+
+def test_a_volume_that_must_not_be_used_says_so_when_it_is_opened(
+    volume: Volume, tmp_path: Path, told: list[str]
+) -> None:
+    doubt = Finding('doubt', 'noise', 'Some was fitted.')
+    replace(volume, findings=(doubt,)).save(tmp_path / 'v.hspy')
+    assert len(read(str(tmp_path / 'v.hspy'))) == 2
+    assert told == []
+    replace(volume, findings=(doubt, Finding('stop', 'angles', 'Their sign is wrong.'))).save(tmp_path / 'v.hspy')
+    assert len(read(str(tmp_path / 'v.hspy'))) == 2
+    assert told == ['v.hspy must not be used: Their sign is wrong.']
 
 
 @pytest.mark.parametrize('name', ['a.png', 'a.tif', 'missing.hspy', '', 'a.txt'])

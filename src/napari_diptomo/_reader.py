@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_diptomo.series import Volume
     from napari_diptomo.widgets.layers import LayerTuple
 
 _SUFFIXES = {'.hspy', '.zspy', '.emd', '.bcf', '.dm3', '.dm4', '.mrc', '.ali', '.rpl', '.pts'}
@@ -60,10 +61,20 @@ def _read(paths: list[str]) -> list[Any]:
     if len(paths) == 1 and Path(paths[0]).suffix.lower() == '.hspy' and saved_kind(paths[0]) == 'volume':
         volume = load(paths[0])
         assert isinstance(volume, Volume)
+        _warn_of(volume, paths[0])
         return [*layers.volume_layers(volume), *spread_layers(volume)]
     if _hand_to_dock(paths):
         return _NOTHING
     return _series_layers(paths)
+
+
+def _warn_of(volume: Volume, path: str) -> None:
+    """Layers have no room for findings; one that forbids the use of a volume must not go unseen."""
+    stops = [finding.sentence for finding in volume.findings if finding.level == 'stop']
+    if stops:
+        from napari_diptomo.widgets.notify import say_error
+
+        say_error(f'{Path(path).name} must not be used: {" ".join(stops)}')
 
 
 def _hand_to_dock(paths: list[str]) -> bool:

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from napari_diptomo.series import InputError, MapSeries, Observer, Step, Volume, Watch, param
+from napari_diptomo.series import Finding, InputError, MapSeries, Observer, Remedy, Step, Volume, Watch, param
 
 
 class Count(Step):
@@ -74,6 +74,20 @@ class Chatter(Step):
         os.write(1, b'from a C library\n')
         logging.getLogger('napari_diptomo.series').warning('two tilts are alike')
         return data
+
+
+class Doubting(Step):
+    """Finds something of every level, the note first."""
+
+    wide: bool = param(False, 'Answers the doubt.')
+
+    def _run(self, data: MapSeries, observer: Observer | None) -> Volume:
+        found = [Finding('note', 'angles', 'Nobody checked them [yet].')]
+        if not self.wide:
+            remedy = Remedy('Make it wide', 'job_steps:Doubting', {'wide': True})
+            found.append(Finding('doubt', 'width', 'It seems too narrow.', {'width in nm': 1.5}, remedy))
+        found.append(Finding('stop', 'axis', f'No axis explains these maps, {"tilt by tilt, " * 9}at all.'))
+        return Volume(data.data, data.channels, findings=tuple(found))
 
 
 class NeedsVolume(Step):

@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from job_steps import Break, Chatter, Count
+from job_steps import Break, Chatter, Count, Doubting
 
 from napari_diptomo.jobs import CancelledRun, ChildJob, FrameReady, JobState, Log, Stage, run
 from napari_diptomo.jobs.transfer import write
-from napari_diptomo.series import Cancelled, InputError, Progress, Recipe, ReconstructionError
+from napari_diptomo.series import Cancelled, Finding, InputError, Progress, Recipe, ReconstructionError
 
 
 def recipe(*steps):
@@ -76,6 +77,18 @@ def test_a_run_reports_shows_and_returns_what_a_run_here_returns(start, maps):
     here = run(recipe(Count(iterations=30)), data=maps)
     np.testing.assert_array_equal(job.result().data, here.data)
     assert job.result().channels == ('Ge', 'Te')
+
+
+def test_findings_cross_to_the_computing_process_and_back(start, maps):
+    before = Finding('doubt', 'angles', 'Two sources disagree (µ).', {'third': 1 / 3}, step='Align')
+    doubtful = replace(maps, findings=(before,))
+    job = start(Doubting(), data=doubtful)
+    job.wait(20)
+    here = run(recipe(Doubting()), data=doubtful)
+    assert job.result().findings == here.findings
+    assert [finding.level for finding in here.findings] == ['doubt', 'note', 'doubt', 'stop']
+    assert here.findings[0] == before
+    assert here.findings[2].remedy.changes == {'wide': True}
 
 
 def test_a_known_preview_shape_and_no_previews(start):

@@ -9,7 +9,7 @@ import pytest
 from napari_diptomo.jobs import demo, summary
 from napari_diptomo.jobs.demo import DemoSettings, has_screen, in_the_frame_of_the_truth, run_demo
 from napari_diptomo.jobs.element_choice import choice_in_words, of_the_specimen
-from napari_diptomo.series import InputError, MapSeries, Recipe, Source, load
+from napari_diptomo.series import Finding, InputError, MapSeries, Recipe, Remedy, Source, load
 from napari_diptomo.simulate import demo_series
 
 
@@ -61,10 +61,20 @@ def test_the_recipe_of_the_demo_runs(small, tmp_path):
     np.testing.assert_allclose(again.data, first.volumes['DIPm-TV'].data, rtol=1e-4, atol=1e-4)
 
 
-def test_the_demo_takes_ready_maps_from_a_folder(small, tmp_path):
+def test_the_demo_takes_ready_maps_from_a_folder(small, tmp_path, capsys):
+    found = (
+        Finding('note', 'angles', 'Nobody checked them.', step='EDXMaps'),
+        Finding(
+            'stop', 'axis', 'There is none.', {'pixels': 3.5}, Remedy('Fix it', 'Align', {'fit_axis': True}), 'Align'
+        ),
+    )
     simulated = demo_series(size=16)
     maps = MapSeries(
-        np.random.default_rng(0).poisson(simulated.clean), simulated.series.angles, ('Ge', 'Sb', 'Te'), 2.0
+        np.random.default_rng(0).poisson(simulated.clean),
+        simulated.series.angles,
+        ('Ge', 'Sb', 'Te'),
+        2.0,
+        findings=found,
     )
     maps.save(tmp_path / 'in.hspy')
     settings = DemoSettings(tmp_path / 'in.hspy', tmp_path / 'out', ('Sb', 'Te'), fast=True, show=False)
@@ -72,6 +82,14 @@ def test_the_demo_takes_ready_maps_from_a_folder(small, tmp_path):
     page = (tmp_path / 'out' / 'summary.md').read_text()
     assert 'known truth' not in page
     assert 'ceiling of the counts' in page
+    lines = page.split('## Findings\n\n')[1].splitlines()
+    assert lines[0] == '- **stop** (axis, Align): There is none. Remedy: set fit_axis to true in Align.'
+    assert '- **note** (angles, EDXMaps): Nobody checked them.' in lines
+    listed = json.loads((tmp_path / 'out' / 'summary.json').read_text())['findings']
+    assert Finding.from_dict(listed[0]) == found[1]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed.count(str(found[1])) == printed.count(str(found[0])) == 1, 'each once'
+    assert not any(line.startswith('- **') for line in printed)
 
 
 def test_choosing_the_origin_undoes_what_no_data_can_tell_and_nothing_else():

@@ -9,8 +9,8 @@ from job_steps import Break, Count
 from rich.console import Console
 
 from napari_diptomo.jobs import ChildJob
-from napari_diptomo.jobs.terminal import Planned, TerminalBar, clock, follow
-from napari_diptomo.series import Cancelled, Progress, Recipe, ReconstructionError, Request
+from napari_diptomo.jobs.terminal import Planned, TerminalBar, clock, follow, print_findings
+from napari_diptomo.series import Cancelled, Finding, Progress, Recipe, ReconstructionError, Request
 
 
 def bar_on(stream, *plan, terminal=True):
@@ -107,3 +107,14 @@ def test_a_followed_job_that_breaks_raises_its_sentence_with_details(maps):
     with pytest.raises(ReconstructionError, match='all zero') as caught:
         followed(maps, Break(how='input'), 0)
     assert 'Traceback' in caught.value.details
+
+
+def test_findings_are_marked_in_colour_where_there_is_one():
+    findings = [Finding('note', 'angles', 'Unchecked [yet].'), Finding('stop', 'axis', f'None. {"More. " * 30}')]
+    stream = io.StringIO()
+    print_findings(findings, Console(file=stream, force_terminal=True, width=60, highlight=False))
+    stop, note = stream.getvalue().splitlines()
+    assert stop.startswith('\x1b[') and 'stop' in stop and stop.endswith('More.')
+    assert note.endswith(' (angles): Unchecked [yet].')
+    print_findings([], Console(file=stream))
+    assert len(stream.getvalue().splitlines()) == 2

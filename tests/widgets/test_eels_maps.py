@@ -14,7 +14,7 @@ from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QFileDialog
 
-from napari_diptomo.series import InputError, SpectralTiltSeries
+from napari_diptomo.series import Finding, InputError, MapSeries, Remedy, SpectralTiltSeries
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.dock import TomographyDock
 from napari_diptomo.widgets.eels_view import CORE, LOW
@@ -61,6 +61,23 @@ def test_energy_losses_have_a_page_of_their_own(dock: TomographyDock, page: EELS
     assert dock.session.found == ()
     assert dock.session.doubt == ''
     assert dock.run_bar.run_button.isEnabled()
+
+
+def test_a_remedy_of_the_oxides_changes_their_form(
+    dock: TomographyDock, page: EELSMaps, series: SpectralTiltSeries, still: Still, qtbot: Any
+) -> None:
+    narrower = Remedy('Fit from 42 eV', 'EELSOxidationMaps', {'energy_min': 42.0})
+    tail = Finding(
+        'doubt', 'background', 'The tail is not exponential.', {'from eV': 36}, narrower, 'EELSOxidationMaps'
+    )
+    maps = MapSeries(np.ones((2, 3, 32, 32)), series.angles, ('FeO', 'Fe3O4'), findings=(tail,))
+    dock.session.set_result(maps)
+    (row,) = dock.findings.rows
+    assert row.text.text().startswith('<b>Doubt: background.</b>')
+    qtbot.mouseClick(row.button, Qt.MouseButton.LeftButton)
+    still(page)
+    assert page.form.fields['energy_min'].value() == 42.0
+    assert page.view.plot._explained.energy[0] == pytest.approx(42.0, abs=0.3)
 
 
 def test_negative_counts_of_a_read_out_can_be_looked_at(series: SpectralTiltSeries) -> None:

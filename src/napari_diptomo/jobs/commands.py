@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from napari_diptomo.jobs.process import ChildJob
-from napari_diptomo.jobs.terminal import Planned, TerminalBar, clock, follow
+from napari_diptomo.jobs.terminal import Planned, TerminalBar, clock, follow, print_findings
 from napari_diptomo.series import (
     CoreLoss,
     InputError,
@@ -52,11 +52,15 @@ def run_recipe(path: Path, output: Path | None = None, *, resume: bool = False) 
 
 
 def report(result: MapSeries | Volume, path: Path) -> None:
-    """Say in the terminal what was made."""
+    """Say in the terminal what was made, and what its steps found."""
     console = Console(highlight=False)
     console.print(f'Written: {path}', markup=False, soft_wrap=True)
-    if isinstance(result, MapSeries):
-        return
+    if isinstance(result, Volume):
+        _report_volume(result, console)
+    print_findings(result.findings, console)
+
+
+def _report_volume(result: Volume, console: Console) -> None:
     notes = result.notes
     if 'seconds' in notes:
         console.print(f'{notes.get("method", "Volume")}: {clock(float(notes["seconds"]))}, {notes.get("device", "")}')
@@ -90,6 +94,7 @@ def show_info(files: Sequence[Path], angles: str | None = None, core_loss: Seque
     for name, value in facts(series, elements, counts).items():
         table.add_row(name, value)
     console.print(table)
+    print_findings(series.findings, console)
 
 
 def facts(series: SpectralTiltSeries | MapSeries, elements: str = '', counts: float = np.nan) -> dict[str, str]:

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.console import Console
 
 from napari_diptomo.jobs.element_choice import choice_in_words, of_the_specimen
 from napari_diptomo.jobs.runner import run
-from napari_diptomo.jobs.summary import DIP, write_summary
-from napari_diptomo.jobs.terminal import Planned, TerminalBar, clock
+from napari_diptomo.jobs.summary import DIP, FINDINGS, findings_of, write_summary
+from napari_diptomo.jobs.terminal import Planned, TerminalBar, clock, print_findings
 from napari_diptomo.series import (
     InputError,
     MapSeries,
@@ -106,7 +107,8 @@ def run_demo(settings: DemoSettings) -> DemoResult:
     total = time.monotonic() - started
     print(f'Done in {clock(total)}. Written to {settings.output}:')
     print('  ' + '\n  '.join(path.name for path in sorted([*written, settings.output / 'volume.hspy'])))
-    print((settings.output / 'summary.md').read_text(encoding='utf-8').rstrip())
+    print((settings.output / 'summary.md').read_text(encoding='utf-8').partition(FINDINGS)[0].rstrip())
+    print_findings(findings_of(result), Console(highlight=False))
     if settings.show and has_screen():
         open_napari(settings.output / 'volume.hspy')
     return result

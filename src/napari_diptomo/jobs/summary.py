@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_diptomo.jobs import figures
-from napari_diptomo.series import MapSeries, SpectralTiltSeries, Volume
+from napari_diptomo.series import Finding, MapSeries, SpectralTiltSeries, Volume, by_weight
 
 if TYPE_CHECKING:
     from napari_diptomo.jobs.demo import DemoResult
 
 DIP = 'DIPm-TV'
+#: Heading of the last section of summary.md, which a terminal shows in its own way.
+FINDINGS = '## Findings'
 #: What of a volume's notes goes into summary.json.
 _NOTES = (
     'projection_correlation',
@@ -41,6 +43,11 @@ def write_summary(result: DemoResult, folder: Path) -> list[Path]:
     return [*written, folder / 'summary.json', folder / 'summary.md', folder / 'maps.hspy', folder / 'recipe.json']
 
 
+def findings_of(result: DemoResult) -> list[Finding]:
+    """Those of the maps and of all volumes, the gravest first, each once."""
+    return by_weight([*result.maps.findings, *(f for volume in result.volumes.values() for f in volume.findings)])
+
+
 def _scores(result: DemoResult) -> dict[str, Any]:
     maps = result.maps
     found: dict[str, Any] = {
@@ -51,6 +58,7 @@ def _scores(result: DemoResult) -> dict[str, Any]:
             n: round(float(c.mean()), 3) for n, c in zip(maps.channels, maps.unmixed().data, strict=False)
         },
         'alignment_error_pixels': result.alignment_error,
+        'findings': [finding.to_dict() for finding in findings_of(result)],
         'volumes': {title: _volume_scores(volume, result.truth, maps) for title, volume in result.volumes.items()},
     }
     return found
@@ -123,6 +131,8 @@ def _page(result: DemoResult, scores: dict[str, Any]) -> str:
         '',
         f'Tilts end at {low:g} and {high:g} deg: detail along directions beyond them rests on the prior, not on data.',
     ]
+    found = [f'- **{f.level}**{str(f).removeprefix(f.level)}' for f in findings_of(result)]
+    lines += ['', FINDINGS, '', *found] if found else []
     return '\n'.join(lines) + '\n'
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -19,13 +19,15 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
+from rich.text import Text
 
 from napari_diptomo.jobs.messages import Log, Message, Stage
 from napari_diptomo.jobs.process import ChildJob, JobState
-from napari_diptomo.series import Cancelled, Observer, Progress, ReconstructionError, Request
+from napari_diptomo.series import Cancelled, Finding, Observer, Progress, ReconstructionError, Request, by_weight
 
 _QUIET_INTERVAL = 10.0
 _DRAW_INTERVAL = 0.1
+_STYLES = {'note': 'cyan', 'doubt': 'bold yellow', 'stop': 'bold white on red'}
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,14 @@ def clock(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f'{hours}:{minutes:02}:{rest:02}' if hours else f'{minutes}:{rest:02}'
+
+
+def print_findings(findings: Iterable[Finding], console: Console) -> None:
+    """One line each, the gravest first; nothing where there are none."""
+    for finding in by_weight(findings):
+        line = Text(str(finding))
+        line.stylize(_STYLES[finding.level], 0, len(finding.level))
+        console.print(line, soft_wrap=True)
 
 
 class TerminalBar(Observer):

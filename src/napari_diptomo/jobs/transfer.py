@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_diptomo.series import InputError, MapSeries, Recipe, SpectralTiltSeries, Volume
+from napari_diptomo.series import Finding, InputError, MapSeries, Recipe, SpectralTiltSeries, Volume
 
 _KINDS = {kind.__name__: kind for kind in (SpectralTiltSeries, MapSeries, Volume)}
 
@@ -50,14 +50,15 @@ def read(path: str | Path) -> Any:
             arrays = {name: file[name] for name in file.files}
         values = json.loads(str(arrays.pop('_values')))
         kind = _KINDS[values.pop('kind')]
+        findings = tuple(Finding.from_dict(finding) for finding in values.pop('findings'))
     except Exception:  # zipfile, numpy and json each have their own errors for broken bytes
         raise InputError(f'The data handed over in {path} cannot be read; run again.') from None
     # An absent recipe means none: the class would put an empty one in its place.
     recipe = values.pop('recipe', None)
-    return kind(**values, **arrays, recipe=Recipe.from_dict(recipe) if recipe else None)
+    return kind(**values, **arrays, recipe=Recipe.from_dict(recipe) if recipe else None, findings=findings)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    return str(value)
+    return value.to_dict() if isinstance(value, Finding) else str(value)

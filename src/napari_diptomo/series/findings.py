@@ -8,6 +8,7 @@ nothing that decides whether a result can be trusted is left to ``notes``.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -31,12 +32,23 @@ class Remedy:
     step : str
         Name of the step, as in a recipe.
     changes : mapping
-        Parameters and their new values, JSON-ready.
+        Parameters and their new values, JSON-ready: tuples become lists, NumPy
+        numbers plain ones. Empty where choosing the step is the remedy.
     """
 
     label: str
     step: str
     changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'changes', json.loads(json.dumps(dict(self.changes), default=_plain)))
+
+    def __str__(self) -> str:
+        """In words, with values as a recipe has them: ``'set beyond_field to true in DIPmTV'``."""
+        if not self.changes:
+            return f'{self.label} ({self.step})'
+        *before, last = (f'{name} to {json.dumps(value)}' for name, value in self.changes.items())
+        return f'set {" and ".join(filter(None, (", ".join(before), last)))} in {self.step}'
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -76,6 +88,11 @@ class Finding:
         kept = {str(name): float(value) for name, value in self.evidence.items() if math.isfinite(value)}
         object.__setattr__(self, 'evidence', kept)
 
+    def __str__(self) -> str:
+        """One line: ``'doubt (field of view, DIPmTV): The specimen ... Remedy: set ... in DIPmTV.'``"""
+        found = f'{self.level} ({", ".join(filter(None, (self.about, self.step)))}): {self.sentence}'
+        return ' '.join((found if self.remedy is None else f'{found} Remedy: {self.remedy}.').split())
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; `from_dict` reads it back."""
         return {
@@ -110,3 +127,47 @@ def by_weight(findings: Iterable[Finding]) -> list[Finding]:
         if finding not in distinct:
             distinct.append(finding)
     return sorted(distinct, key=lambda finding: -_LEVELS.index(finding.level))
+
+
+def to_json(findings: Iterable[Finding]) -> str:
+    """For a file; `from_json` reads it back."""
+    return json.dumps([finding.to_dict() for finding in findings])
+
+
+def from_json(text: Any) -> tuple[Finding, ...]:
+    """The findings that `to_json` wrote.
+
+    A file is not refused for its findings: those that cannot be read are left
+    out, and a note at the end says how many. Of a remedy that cannot be read
+    the finding is kept.
+    """
+    try:
+        stored = json.loads(text)
+        stored = stored if isinstance(stored, list) else [stored]
+    except (TypeError, ValueError):
+        stored = [None]
+    read = [_readable(values) for values in stored]
+    found = tuple(finding for finding in read if finding is not None)
+    lost = len(read) - len(found)
+    if not lost:
+        return found
+    what = '1 finding of this file is' if lost == 1 else f'{lost} findings of this file are'
+    sentence = f'{what} damaged or of a newer version and left out; update napari-diptomo, or compute the result again.'
+    return (*found, Finding('note', 'saved findings', sentence, {'left out': lost}))
+
+
+def _readable(values: Any) -> Finding | None:
+    if not isinstance(values, dict) or not values.get('sentence'):
+        return None
+    for without in ({}, {'remedy': None}):
+        try:
+            return Finding.from_dict(values | without)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue
+    return None
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, 'tolist'):  # NumPy numbers and arrays
+        return value.tolist()
+    raise TypeError(f'A remedy cannot set a {type(value).__name__}; keep its changes to text, numbers and lists.')

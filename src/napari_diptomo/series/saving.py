@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_diptomo.series import _hyperspy
+from napari_diptomo.series import _hyperspy, findings
 from napari_diptomo.series.data import MapSeries, Volume
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.recipe import Recipe
@@ -97,6 +97,8 @@ def load(path: str | os.PathLike[str]) -> MapSeries | Volume:
         arrays = {name: np.asarray(value) for name, value in stored.get('arrays', {}).items()}
         values['channels'] = tuple(values['channels'])
         recipe = json.loads(stored['recipe'])
+        # Files of the first edition have none.
+        values['findings'] = findings.from_json(stored.get('findings', '[]'))
         restored = _whole(kind, data, arrays, values, Recipe.from_dict(recipe) if recipe is not None else None)
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise InputError(f'{path.name} lacks a part ({error}); it was changed after saving, save it anew.') from None
@@ -142,6 +144,7 @@ def _write_hspy(obj: MapSeries | Volume, path: Path) -> None:
         'arrays': arrays,
         'values': json.dumps({name: getattr(obj, name) for name in values}, default=_jsonable),
         'recipe': json.dumps(None if obj.recipe is None else obj.recipe.to_dict()),
+        'findings': findings.to_json(obj.findings),
     }
     _hyperspy.write(path, _swapped(obj.data, swap), axes, ', '.join(obj.channels), {_KEY: metadata})
 

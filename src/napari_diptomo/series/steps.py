@@ -151,10 +151,16 @@ def step_from_dict(values: dict[str, Any]) -> Step:
     """The step that `Step.to_dict` wrote; unknown names and values are an `InputError`."""
     values = dict(values)
     name = values.pop('step', None)
-    kind = _find(str(name))
-    if not (isinstance(kind, type) and issubclass(kind, Step)):
+    kind = step_kind(str(name))
+    if kind is None:
         raise InputError(f'The recipe has a step {name!r} that this version does not know; correct its name.')
     return kind(**values)
+
+
+def step_kind(name: str) -> type[Step] | None:
+    """The class of a step by its name in a recipe, None where this version has none of that name."""
+    kind = _find(name)
+    return kind if isinstance(kind, type) and issubclass(kind, Step) else None
 
 
 def _all_findings(data: Any, result: Any, step: str) -> tuple[Finding, ...]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from napari.components import ViewerModel
-from qtpy.QtCore import QEvent, QSize, QTimer
+from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_diptomo.series import DiptomoError, MapSeries
+from napari_diptomo.series import DiptomoError, MapSeries, Remedy
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.drops import Dropped, paths_of
+from napari_diptomo.widgets.findings_panel import FindingsPanel, Shown, in_words
 from napari_diptomo.widgets.maps_view import MapsView
 from napari_diptomo.widgets.notify import say, say_error
 from napari_diptomo.widgets.page import Context, Page
@@ -66,6 +67,7 @@ class TomographyDock(QWidget):
             self.composition_page,
         )
         self.stages = Stages(self.pages)
+        self.findings = FindingsPanel()
         self.run_bar = RunBar()
         self.runner = Runner(self, preview_seconds() or 1.0)
         self.runs = VolumeRuns(napari_viewer)
@@ -124,6 +126,7 @@ class TomographyDock(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
         column.addWidget(self.stages, 1)
+        column.addWidget(self.findings)
         column.addWidget(self.run_bar)
 
     def _connect(self) -> None:
@@ -137,6 +140,7 @@ class TomographyDock(QWidget):
         self.reconstruct_page.start.connect(self._start_extra)
         self.composition_page.start.connect(self._start_extra)
         self.reconstruct_page.discard.connect(self._discard)
+        self.findings.remedy.connect(self._apply)
         bar, runner = self.run_bar, self.runner
         bar.run.connect(self.run_page)
         bar.next.connect(self.stages.go_on)
@@ -162,6 +166,7 @@ class TomographyDock(QWidget):
         self.run_bar.show_title(title)
         self.stages.set_running(True)
         self.runner.start(job, title)
+        self._show_findings()
 
     def _start_extra(self, job: Job, title: str) -> None:
         if not self.runner.busy:
@@ -192,7 +197,7 @@ class TomographyDock(QWidget):
             page.done(outcome.result)
             self._refresh()
             self.stages.bring_into_view(page.outcome_widget)
-            self.run_bar.tell(f'{outcome.title}: done.')
+            self.run_bar.tell(f'{outcome.title}: done{self._reservation(page)}.')
         else:
             say(f'{outcome.title}: done.')
 
@@ -236,6 +241,53 @@ class TomographyDock(QWidget):
         self.stages.refresh()
         page = self.stages.current
         self.run_bar.set_action(page.action, page.obstacle(), self.stages.can_go_on)
+        self._show_findings()
+
+    def _show_findings(self) -> None:
+        """Those of the page in front; while it computes anew those of its last result are out of date."""
+        page = self.stages.current
+        found = () if page is self._running_page else page.findings()
+        titles = {step: other.title for other in self.pages if other is not page for step in other.steps}
+        # The page's own first among equals: those of its input were seen before.
+        own_first = sorted(found, key=lambda finding: finding.step in titles)
+        self.findings.show_findings(
+            [
+                Shown(finding, titles.get(finding.step, ''), self._page_for(finding.remedy) is not None)
+                for finding in own_first
+            ],
+            enabled=not self.runner.busy,
+        )
+
+    def _reservation(self, page: Page) -> str:
+        """Reminds of a finding that forbids the use of a result."""
+        if not any(finding.level == 'stop' for finding in page.findings()):
+            return ''
+        where = 'above' if page is self.stages.current else f'the page {page.title}'
+        return f', but the result must not be used: see {where}'
+
+    def _page_for(self, remedy: Remedy | None) -> Page | None:
+        return None if remedy is None else next((page for page in self.pages if page.takes(remedy)), None)
+
+    def _apply(self, remedy: Remedy) -> None:
+        """Change the parameters of the page that a remedy is for, and show where."""
+        page = self._page_for(remedy)
+        if page is None or self.runner.busy:
+            return
+        self.stages.go_to(page)
+        try:
+            changed = page.apply(remedy)
+        except DiptomoError as error:
+            say_error(str(error))
+            return
+        if changed is not None:
+            changed.setFocus(Qt.FocusReason.OtherFocusReason)
+        self.stages.bring_into_view(changed)
+        action = page.action.replace('&', '')
+        self.run_bar.tell(f'{in_words(remedy)} Press {action} to compute again.')
+
+    def resizeEvent(self, event: Any) -> None:
+        self.findings.set_limit(self.height() // 4)
+        super().resizeEvent(event)
 
     def dragEnterEvent(self, event: Any) -> None:
         if paths_of(event.mimeData()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
@@ -81,6 +82,29 @@ class StepForm(QWidget):
         finally:
             self._filling = False
         self.changed.emit()
+
+    def apply(self, changes: Mapping[str, Any]) -> Field | None:
+        """Change some parameters, the others stay; a change of ``preset`` refills them first.
+
+        Returns
+        -------
+        Field, optional
+            The first that was changed, out of "More" if it was in there.
+
+        Raises
+        ------
+        InputError
+            A value the step does not take; nothing has been changed then.
+        """
+        step = self.value()
+        if 'preset' in changes:
+            step = self.step_class(preset=changes['preset'], **self._hidden)
+        kept = {name: getattr(step, name) for name in step.__class__.model_fields}
+        self.set_value(self.step_class(**kept | dict(changes)))
+        changed = [self.fields[name] for name in changes if name in self.fields]
+        if self.more is not None and any(self.more.isAncestorOf(field) for field in changed):
+            self.more.expand(animate=False)
+        return changed[0] if changed else None
 
     def restore_defaults(self) -> None:
         """Back to the step's own defaults; parameters shown elsewhere stay."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from napari_diptomo.series import InputError, MapSeries, Recipe, SpectralTiltSeries, Volume
+from napari_diptomo.series import Finding, InputError, MapSeries, Recipe, SpectralTiltSeries, Volume
 from napari_diptomo.widgets.layers import KEY, LayerTuple, Provenance, contrast_limits, map_layers, sum_layer
 
 FullLayerData = tuple[Any, dict[str, Any], str]
@@ -94,8 +95,9 @@ def gather(layer_data: Sequence[FullLayerData]) -> MapSeries | Volume:
     if transposed:
         data = np.swapaxes(data, -1, -2)
     recipe = Recipe.from_json(record['recipe']) if record.get('recipe') else None
+    findings = tuple(Finding.from_dict(values) for values in record.get('findings', ()))
     if ndim == 4:
-        return _maps(data, names, first, record, transposed, recipe)
+        return replace(_maps(data, names, first, record, transposed, recipe), findings=findings)
     return Volume(
         data,
         names,
@@ -104,6 +106,7 @@ def gather(layer_data: Sequence[FullLayerData]) -> MapSeries | Volume:
         notes=record.get('notes', {}),
         transposed=transposed,
         recipe=recipe,
+        findings=findings,
     )
 
 

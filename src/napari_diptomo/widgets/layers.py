@@ -40,6 +40,7 @@ class Provenance(TypedDict, total=False):
     transposed: bool
     notes: dict[str, Any]
     scores: dict[str, list[float]]
+    findings: list[dict[str, Any]]
     run: int
     dropped: bool
     maps: MapSeries
@@ -110,6 +111,7 @@ def map_layers(maps: MapSeries, colour: dict[str, str] | None = None) -> list[La
                         angles=[float(a) for a in maps.angles],
                         transposed=maps.transposed,
                         recipe=as_json(maps.recipe),
+                        findings=[finding.to_dict() for finding in maps.findings],
                     )
                 },
             },
@@ -185,6 +187,7 @@ def volume_record(volume: Volume, index: int) -> Provenance:
         recipe=as_json(volume.recipe),
         notes=dict(volume.notes),
         scores={name: list(curve) for name, curve in volume.scores.items()},
+        findings=[finding.to_dict() for finding in volume.findings],
     )
 
 

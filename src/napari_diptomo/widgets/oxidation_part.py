@@ -41,6 +41,7 @@ class OxidationPart(Part):
         self._last_used = last_used
         self._shown: list[Layer] = []
         self.form: StepForm | None = None
+        self.result: Volume | None = None
         column = self.body
         column.addWidget(heading('Oxidation state'))
         column.addWidget(
@@ -81,6 +82,7 @@ class OxidationPart(Part):
 
     def done(self, result: Volume) -> None:
         """Show the states in place of those before, and hide what else we have shown."""
+        self.result = result
         for layer in self._shown:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)

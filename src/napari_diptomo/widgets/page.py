@@ -9,6 +9,9 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
+from napari_diptomo.series import Finding, Remedy
+from napari_diptomo.series.steps import step_kind
+from napari_diptomo.widgets.form import StepForm
 from napari_diptomo.widgets.maps_view import MapsView
 from napari_diptomo.widgets.session import Session
 from napari_diptomo.widgets.settings import LastUsed
@@ -41,6 +44,8 @@ class Page(QWidget):
     title = ''
     action = ''
     explanation = ''
+    #: Names of the steps whose parameters this page sets, as in a recipe.
+    steps: tuple[str, ...] = ()
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -76,6 +81,36 @@ class Page(QWidget):
 
     def done(self, result: Any) -> None:
         """The job ended well."""
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Findings about the latest result of this page."""
+        return ()
+
+    def form_of(self, step: str) -> StepForm | None:
+        """The form of this step, in front; None while the page does not show it."""
+        return None
+
+    def takes(self, remedy: Remedy) -> bool:
+        """Whether `apply` can do something with this remedy."""
+        kind = step_kind(remedy.step) if remedy.step in self.steps and not self.closed() else None
+        return kind is not None and set(remedy.changes) <= set(kind.model_fields)
+
+    def apply(self, remedy: Remedy) -> QWidget | None:
+        """Change the parameters of the page as a remedy says; nothing is run.
+
+        Returns
+        -------
+        QWidget, optional
+            What has changed, to be looked at.
+
+        Raises
+        ------
+        InputError
+            A parameter that does not do.
+        """
+        self.enter()
+        form = self.form_of(remedy.step)
+        return None if form is None else form.apply(remedy.changes)
 
     def set_frozen(self, frozen: bool) -> None:
         """While a job runs, what it was started with cannot be changed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_diptomo.series import InputError, MapSeries
+from napari_diptomo.series import Finding, InputError, MapSeries
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.form import StepForm
 from napari_diptomo.widgets.page import Context, Page, heading, words
@@ -25,6 +25,7 @@ class AlignPage(Page):
     explanation = (
         'Find how far the specimen moved between the tilts. The counts stay as measured: the geometry follows.'
     )
+    steps = ('Align',)
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(context, parent)
@@ -62,6 +63,12 @@ class AlignPage(Page):
 
     def done(self, maps: MapSeries) -> None:
         self.session.set_aligned(maps)
+
+    def findings(self) -> tuple[Finding, ...]:
+        return () if self.session.aligned is None else self.session.aligned.findings
+
+    def form_of(self, step: str) -> StepForm | None:
+        return self.form
 
     def cleanup(self) -> None:
         self.plot.cleanup()

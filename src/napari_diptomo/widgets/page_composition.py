@@ -9,7 +9,7 @@ from napari.layers import Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_diptomo.series import InputError, Volume
+from napari_diptomo.series import Finding, InputError, Remedy, Volume
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.asker import Asker
 from napari_diptomo.widgets.boxes import compact_box, labelled, refill
@@ -45,6 +45,7 @@ class CompositionPage(Page):
     title = 'Composition'
     action = '&Compute'
     explanation = 'What every voxel consists of, in atomic or weight percent, where its counts can carry a number.'
+    steps = ('Composition', 'OxidationState')
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(context, parent)
@@ -129,6 +130,16 @@ class CompositionPage(Page):
         self.means.show_regions(composed.regions)
         self.told.setText(describe_composition(composed.volume))
         self.result_box.setVisible(True)
+
+    def findings(self) -> tuple[Finding, ...]:
+        result = self.oxidation.result if self._of_oxides() else self.result
+        return () if result is None else result.findings
+
+    def form_of(self, step: str) -> StepForm | None:
+        return self.oxidation.form if self._of_oxides() else self.form
+
+    def takes(self, remedy: Remedy) -> bool:
+        return (remedy.step == 'OxidationState') is self._of_oxides() and super().takes(remedy)
 
     def cleanup(self) -> None:
         self._asker.cleanup()

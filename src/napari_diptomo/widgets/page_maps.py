@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
-from napari_diptomo.series import InputError, MapSeries
+from napari_diptomo.series import Finding, InputError, MapSeries, Remedy
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.asker import Asker
 from napari_diptomo.widgets.eels_work import MadeOxides
@@ -37,6 +37,7 @@ class MapsPage(Page):
     title = 'Maps'
     action = '&Make maps'
     explanation = 'Choose the elements. Their line families and a smooth background are fitted in every pixel.'
+    steps = ('EDXMaps', 'EELSOxidationMaps')
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(context, parent)
@@ -122,6 +123,27 @@ class MapsPage(Page):
         self.deviations.setChecked(False)
         self.deviations.setVisible(maps.variance is not None)
         self._show_totals(maps)
+
+    def findings(self) -> tuple[Finding, ...]:
+        # Ready maps were opened, not made here.
+        made = self.session.maps if self.session.series is not None else None
+        return () if made is None else made.findings
+
+    def takes(self, remedy: Remedy) -> bool:
+        losses = remedy.step != 'EDXMaps'
+        if 'lines' in remedy.changes:  # the picker has them among its elements
+            return False
+        return self.session.series is not None and losses is self.eels.wanted and super().takes(remedy)
+
+    def form_of(self, step: str) -> StepForm | None:
+        return self.eels.form if self.eels.wanted else self.form
+
+    def apply(self, remedy: Remedy) -> QWidget | None:
+        if self.eels.wanted or 'elements' not in remedy.changes:
+            return super().apply(remedy)
+        changed = super().apply(remedy)
+        self.picker.set_elements(tuple(remedy.changes['elements']))
+        return changed or self.picker
 
     def cleanup(self) -> None:
         self.eels.cleanup()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QWidget
 
-from napari_diptomo.series import DiptomoError, MapSeries, Source, SpectralTiltSeries, Step
+from napari_diptomo.series import DiptomoError, Finding, MapSeries, Source, SpectralTiltSeries, Step
 from napari_diptomo.widgets import layers as as_layers
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.asker import Asker
@@ -121,6 +121,10 @@ class OpenPage(Page):
         if isinstance(data, SpectralTiltSeries) and data.energy_unit == 'eV':
             self._calibrated.ask(calibrating(data))
         self.changed.emit()
+
+    def findings(self) -> tuple[Finding, ...]:
+        opened = self.session.series if self.session.series is not None else self.session.maps
+        return () if opened is None else opened.findings
 
     def cleanup(self) -> None:
         self._calibrated.cleanup()

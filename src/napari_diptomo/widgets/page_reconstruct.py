@@ -9,7 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_diptomo.jobs import Stage
-from napari_diptomo.series import DiptomoError, InputError, Progress, Recipe, Step, Volume
+from napari_diptomo.series import DiptomoError, Finding, InputError, Progress, Recipe, Remedy, Step, Volume
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.course_plot import CoursePlot
 from napari_diptomo.widgets.estimate import Estimator
@@ -39,6 +39,7 @@ class ReconstructPage(Page):
     title = 'Reconstruct'
     action = '&Run'
     explanation = 'Choose a method and press Run; the volume forms in the viewer while it is computed.'
+    steps = ('DIPmTV', 'TotalVariation', 'PoissonEM', 'SIRT')
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(context, parent)
@@ -110,6 +111,19 @@ class ReconstructPage(Page):
         self.course.mark_returned(volume.notes.get('returned_iteration'))
         self.session.set_result(volume)
         self.told.setText(describe_volume(volume))
+
+    def findings(self) -> tuple[Finding, ...]:
+        return () if self.session.volume is None else self.session.volume.findings
+
+    def form_of(self, step: str) -> StepForm | None:
+        return next((form for form in self.forms.values() if form.step_class.__name__ == step), None)
+
+    def apply(self, remedy: Remedy) -> QWidget | None:
+        changed = super().apply(remedy)
+        form = self.form_of(remedy.step)
+        if form is not None:
+            self.method.setCurrentText(form.step_class.title)
+        return changed or self.method
 
     def cleanup(self) -> None:
         self._estimator.cleanup()
