@@ -16,7 +16,7 @@ from napari_diptomo.reconstruct.network import _NON_NEGATIVE, UNet, output_of, u
 from napari_diptomo.reconstruct.prior_fit import joint_tv, smooth
 from napari_diptomo.series import Cancelled, InputError, Observer, Request, step_from_dict
 
-SMALL = {'widths': (8, 16), 'skips': (4, 4), 'learning_rate': 2e-2}
+SMALL = {'widths': (8, 16), 'skips': (4, 4), 'learning_rate': 2e-2, 'output': 'softplus'}
 
 
 class Script(Observer):

@@ -18,7 +18,7 @@ from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.spread_check import SpreadCheck
 from napari_diptomo.series import Cancelled, InputError, MapSeries, Observer, Recipe, Request, load, save
 
-SMALL = {'widths': (8, 16), 'skips': (4, 4), 'learning_rate': 2e-2}
+SMALL = {'widths': (8, 16), 'skips': (4, 4), 'learning_rate': 2e-2, 'output': 'softplus'}
 
 
 class Script(Observer):

@@ -13,7 +13,7 @@ from napari_diptomo.reconstruct import SIRT, DIPmTV, PoissonEM, TotalVariation
 from napari_diptomo.reconstruct.device import widest_float
 from napari_diptomo.reconstruct.network import UNet
 
-SMALL = {'widths': (8, 8), 'skips': (4, 4)}
+SMALL = {'widths': (8, 8), 'skips': (4, 4), 'output': 'softplus'}
 #: Layers whose CUDA kernels want one type; batch normalisation takes parameters in float32.
 OF_ONE_TYPE = ('native_group_norm', 'convolution', 'mm', 'bmm', 'addmm', 'cat')
 

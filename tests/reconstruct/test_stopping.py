@@ -16,7 +16,7 @@ from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.stopping import Best, rule_for
 from napari_diptomo.series import Observer, ReconstructionError
 
-SMALL = {'widths': (8, 16), 'skips': (4, 4), 'learning_rate': 2e-2}
+SMALL = {'widths': (8, 16), 'skips': (4, 4), 'learning_rate': 2e-2, 'output': 'softplus'}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from napari_diptomo.reconstruct import DIPmTV
 from napari_diptomo.reconstruct.sum_rule import SumRule, above_full, neither_full_nor_empty
 from napari_diptomo.series import InputError, Observer
 
-SMALL = {'widths': (8, 16), 'skips': (4, 4), 'learning_rate': 2e-2}
+SMALL = {'widths': (8, 16), 'skips': (4, 4), 'learning_rate': 2e-2, 'output': 'softplus'}
 
 
 def test_full_and_empty_voxels_cost_nothing_and_others_the_distance_to_the_nearer():

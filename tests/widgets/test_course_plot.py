@@ -67,3 +67,12 @@ def test_the_mark_is_what_the_volume_says_of_itself(dock):
     assert page.course.returned == 3, 'not the lowest of the curve'
     page.done(Volume(data, ('Ge',)))
     assert page.course.returned is None
+
+
+def test_another_fit_and_a_step_back_begin_a_curve_of_their_own(plot):
+    for i, fit in ((1, 'fit 1 of 2'), (2, 'fit 1 of 2'), (3, 'fit 2 of 2'), (4, 'fit 2 of 2'), (3, 'fit 2 of 2')):
+        plot.add(i, {'data': float(i)}, None, fit)
+    plot.redraw()
+    (values,) = shown(plot.deviances)
+    assert values == pytest.approx([1, 2, np.nan, 3, 4, np.nan, 3], nan_ok=True)
+    assert plot.deviances.listDataItems()[0].opts['connect'] == 'finite'

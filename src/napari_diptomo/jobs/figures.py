@@ -125,6 +125,7 @@ def convergence(path: Path, volume: Volume) -> Path | None:
     """Deviances above, other terms of the objective below; None when the volume has no curves."""
     curves = {name: np.asarray(values, float) for name, values in volume.scores.items()}
     iterations = curves.pop('iteration', None)
+    fits = curves.pop('fit', None)
     curves = {n: c for n, c in curves.items() if iterations is not None and len(c) == len(iterations)}
     curves = {n: c for n, c in curves.items() if np.isfinite(c).any()}
     if iterations is None or not curves:
@@ -138,7 +139,8 @@ def convergence(path: Path, volume: Volume) -> Path | None:
     for axis, (label, part) in zip(axes, panels, strict=True):
         for name, curve in part.items():
             known = np.isfinite(curve)
-            axis.plot(iterations[known], curve[known], color=next(hues), lw=1.8, label=name)
+            x, y = _apart(iterations[known], curve[known], None if fits is None else fits[known])
+            axis.plot(x, y, color=next(hues), lw=1.8, label=name)
         if chosen is not None:
             axis.axvline(float(chosen), color=_INK, lw=0.9, ls='--', label=f'returned: iteration {chosen}')
         if part is deviances and all((curve[np.isfinite(curve)] > 0).all() for curve in part.values()):
@@ -148,6 +150,14 @@ def convergence(path: Path, volume: Volume) -> Path | None:
         axis.legend(frameon=False, labelcolor=_INK, fontsize=9)
     axes[-1].set_xlabel('iteration')
     return _save(figure, path)
+
+
+def _apart(x: np.ndarray, y: np.ndarray, fits: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Curves of several fits with a gap between them."""
+    if fits is None:
+        return x, y
+    gaps = np.flatnonzero(np.diff(fits)) + 1
+    return np.insert(x, gaps, np.nan), np.insert(y, gaps, np.nan)
 
 
 def _named(maps: MapSeries) -> list[tuple[str, np.ndarray]]:

@@ -51,6 +51,7 @@ class CoursePlot(ThemedPlot):
         self._curves: dict[str, Any] = {}
         self._names: dict[str, str] = {}
         self._points: dict[str, list[tuple[float, float]]] = {}
+        self._latest: tuple[int, str] | None = None
         self._returned = pg.InfiniteLine(angle=90, pen=pg.mkPen(HUES[7], style=Qt.PenStyle.DashLine))
         self.deviances.addItem(self._returned, ignoreBounds=True)
         self._dirty = False
@@ -69,12 +70,20 @@ class CoursePlot(ThemedPlot):
         self._curves.clear()
         self._names.clear()
         self._points.clear()
+        self._latest = None
         self._returned.setVisible(False)
         for plot in self.plots:
             plot.setTitle(None)
 
-    def add(self, iteration: int, losses: Mapping[str, float], validation: float | None) -> None:
-        """Note the values of one iteration; `redraw` shows them."""
+    def add(self, iteration: int, losses: Mapping[str, float], validation: float | None, fit: str = '') -> None:
+        """Note the values of one iteration; `redraw` shows them.
+
+        Another fit, and one that went back to an earlier iteration, begin curves of their own.
+        """
+        if self._latest is not None and (fit != self._latest[1] or iteration <= self._latest[0]):
+            for points in self._points.values():
+                points.append((np.nan, np.nan))
+        self._latest = iteration, fit
         values = dict(losses) if validation is None else {**losses, _HELD_OUT: validation}
         for name, value in values.items():
             if np.isfinite(value):
@@ -96,14 +105,14 @@ class CoursePlot(ThemedPlot):
             if name not in self._curves:
                 self._begin_curve(name)
             self._curves[name].setData(*np.array(points).T)
-        values = [v for n, points in self._points.items() if n in _HUES for _, v in points]
+        values = [v for n, points in self._points.items() if n in _HUES for _, v in points if np.isfinite(v)]
         # A negative value would be hidden by a logarithm.
         self.deviances.setLogMode(y=bool(values and min(values) > 0))
 
     def _begin_curve(self, name: str) -> None:
         hue = _HUES.get(name, HUES[(1, 2, 4, 5, 6)[len(self._curves) % 5]])
         plot = self._plot_of(name)
-        self._curves[name] = plot.plot(pen=pg.mkPen(hue, width=2))
+        self._curves[name] = plot.plot(pen=pg.mkPen(hue, width=2), connect='finite')
         self._names[name] = f'<span style="color: {hue}">{_LABELS.get(name, name.replace("_", " "))}</span>'
         names = ' &nbsp; '.join(text for n, text in self._names.items() if self._plot_of(n) is plot)
         plot.setTitle(f'{_QUANTITY if plot is self.deviances else "other terms"}: &nbsp; {names}', size='9pt')

@@ -104,7 +104,7 @@ class ReconstructPage(Page):
         if isinstance(message, Stage):
             self.course.clear_curves()
         elif isinstance(message, Progress):
-            self.course.add(message.iteration, message.losses, message.validation)
+            self.course.add(message.iteration, message.losses, message.validation, message.message)
 
     def done(self, volume: Volume) -> None:
         self.course.redraw()
