@@ -83,7 +83,7 @@ def test_every_convolution_is_listed_with_the_shape_that_it_has():
         for name, module in network.named_modules():
             if isinstance(module, torch.nn.Conv3d):
                 module.register_forward_hook(
-                    lambda m, given, _, name=name: seen.__setitem__(name, tuple(given[0].shape[2:]))
+                    lambda m, given, _, name=name, seen=seen: seen.__setitem__(name, tuple(given[0].shape[2:]))
                 )
         with torch.no_grad():
             network(torch.zeros(SHAPE))
@@ -143,7 +143,7 @@ def test_float32_that_fails_is_computed_without_the_library(monkeypatch):
 def test_a_device_that_is_wrong_in_every_way_is_refused_in_a_sentence(monkeypatch):
     spoiled(monkeypatch, lambda layer, kind, library: True)
     network = UNet(4, 2, **SMALL).to('meta')
-    with pytest.raises(ReconstructionError, match='META device computes float32 convolutions wrongly .* to cpu'):
+    with pytest.raises(ReconstructionError, match=r'META device computes float32 convolutions wrongly .* to cpu'):
         arithmetic_for(network, SHAPE, torch.float32)
 
 
