@@ -115,7 +115,6 @@ def _run(folder: Path) -> dict[str, Any]:
 
 def _load_libraries() -> None:
     """Before the clock starts: loading is no part of a reconstruction."""
-    import astra  # noqa: F401
     import torch
 
     import napari_diptomo.reconstruct.fit_loop  # noqa: F401

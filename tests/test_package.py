@@ -19,7 +19,7 @@ from napari_diptomo.series import Step
 
 ROOT = Path(__file__).parents[1]
 MANIFEST = ROOT / 'src' / 'napari_diptomo' / 'napari.yaml'
-HEAVY = ('torch', 'hyperspy', 'exspy', 'rsciio', 'astra', 'napari', 'qtpy', 'matplotlib')
+HEAVY = ('torch', 'hyperspy', 'exspy', 'rsciio', 'napari', 'qtpy', 'matplotlib')
 
 
 def loaded_by(code: str) -> set[str]:

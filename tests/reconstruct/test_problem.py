@@ -156,6 +156,19 @@ def test_auto_takes_cuda_then_mps_then_the_processor(monkeypatch):
         pick('mps')
 
 
+@pytest.mark.parametrize('version', ['2.9.0', '2.9.1+cu128'])
+def test_torch_2_9_is_refused_before_anything_runs(maps, monkeypatch, version):
+    monkeypatch.setattr('torch.__version__', version)
+    with pytest.raises(InputError, match=r'torch 2\.9.*3-D convolutions .*: install torch 2\.8, or 2\.10 or newer\.'):
+        SIRT().run(maps)
+
+
+@pytest.mark.parametrize('version', ['2.8.0', '2.10.0', '2.90.0', '3.2.9'])
+def test_other_versions_of_torch_are_taken(monkeypatch, version):
+    monkeypatch.setattr('torch.__version__', version)
+    assert pick('cpu').type == 'cpu'
+
+
 @pytest.mark.parametrize('shape', [(1, 40, 1, 300), (1, 40, 300, 1)])
 def test_the_noise_of_a_single_slice_is_told_by_its_neighbours_across_it(shape):
     signal = 50.0

@@ -13,9 +13,9 @@ image is a column of the volume.
 Every row of the images is a slice of its own, so the whole projection is one
 sparse matrix A, (tilt, u) by (z, x), shared by all slices and channels, and
 one small matrix per tilt that moves rows by linear interpolation. Both act on
-the model: the counts are never interpolated. A holds ASTRA's ``linear``
-(Joseph) weights: the length of the ray in units of the pixel, so a volume in
-counts per voxel of path projects to counts.
+the model: the counts are never interpolated. A holds the weights of Joseph's
+projector (see `napari_diptomo.geometry.joseph`): the length of the ray in
+units of the pixel, so a volume in counts per voxel of path projects to counts.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
+from napari_diptomo.geometry.joseph import joseph_matrix
 from napari_diptomo.series import InputError
 
 
@@ -70,26 +71,9 @@ class ParallelBeam:
     @cached_property
     def matrix(self) -> sparse.csr_matrix:
         """A, float32 (tilt * u, z * x)."""
-        import astra
-
         nz, _, nx = self.shape
-        t = np.deg2rad(self.angles)
-        offset = self.axis_shift * (1 - np.cos(t)) + self.shifts[:, 1]
-        # ASTRA's second axis points up while row 0 is on top: its y is our -z.
-        along = np.stack([np.cos(t), -np.sin(t)], axis=1)
-        ray = np.stack([np.sin(t), np.cos(t)], axis=1)
-        vectors = np.hstack([ray, -offset[:, None] * along, along])
-        volume = astra.create_vol_geom(nz, nx)
-        projector = astra.create_projector(
-            'linear', astra.create_proj_geom('parallel_vec', self.columns, vectors), volume
-        )
-        matrix = astra.projector.matrix(projector)
-        try:
-            found = astra.matrix.get(matrix).astype(np.float32)
-        finally:
-            astra.matrix.delete(matrix)
-            astra.projector.delete(projector)
-        return sparse.csr_matrix(found)
+        offsets = self.axis_shift * (1 - np.cos(np.deg2rad(self.angles))) + self.shifts[:, 1]
+        return joseph_matrix(self.angles, offsets, self.columns, (nz, nx))
 
     @cached_property
     def adjoint_matrix(self) -> sparse.csr_matrix:

@@ -16,14 +16,35 @@ def pick(choice: str) -> torch.device:
     Raises
     ------
     InputError
-        A device that this machine lacks.
+        A device that this machine lacks, or a torch that `check_torch` refuses.
     """
+    check_torch()
     there = {'cuda': torch.cuda.is_available(), 'mps': torch.backends.mps.is_available(), 'cpu': True}
     if choice == 'auto':
         return torch.device(next(name for name, available in there.items() if available))
     if not there.get(choice, True):
         raise InputError(f'This machine offers torch no {_NAMES[choice]}; choose auto or cpu.')
     return torch.device(choice)
+
+
+def check_torch() -> None:
+    """Refuse torch 2.9, whose 3-D convolutions are faulty.
+
+    In reduced precision it goes round cuDNN, which takes four times as long and
+    more memory, or takes a cuDNN whose results are wrong (pytorch/pytorch#166122,
+    #166643, #163539). A new installation never gets it; one made for something
+    else may have it.
+
+    Raises
+    ------
+    InputError
+        Torch 2.9.
+    """
+    if torch.__version__.startswith('2.9.'):
+        raise InputError(
+            f'torch {torch.__version__} computes 3-D convolutions in reduced precision four times slower, in more memory '
+            'and with some versions of cuDNN wrongly: install torch 2.8, or 2.10 or newer.'
+        )
 
 
 def describe(device: torch.device) -> str:
