@@ -48,7 +48,7 @@ _PATIENCE = 200
 #: Iterations over which a gain is measured, and the fewest before a run may end for want of one.
 _STRIDE, _FEWEST = 40, 120
 #: Standard errors of the paired difference that are a gain worth going on for (docs/contest.md).
-GAIN = 4.0
+GAIN = 10.0
 _WORDS = {
     'held-out': 'predicts the held-out counts best',
     'variance': 'is where the iterates moved least (windowed variance)',
