@@ -87,7 +87,7 @@ class Ablations:
 
     def __init__(self, store: Store, size: int, iterations: int | None) -> None:
         self.store, self.size = store, size
-        self.iterations = iterations or DIPmTV().iterations
+        self.iterations = iterations or DIPmTV().longest
 
     def rows(self, case: str) -> Iterator[tuple[str, Callable[[], Any]]]:
         """Name of each row and what measures it."""

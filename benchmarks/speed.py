@@ -41,7 +41,7 @@ def iterations(size: int, repeats: int) -> dict[str, Any]:
     with kept_memory(torch.device('cpu')):
         # As the product runs, see `fit_loop`.
         seconds = seconds_of({name: fit.iterate for name, fit in fits.items()}, repeats) | seconds
-        return _told(seconds, fits, maps, planned={preset: DIPmTV(preset=preset).iterations for preset in PRESETS})
+        return _told(seconds, fits, maps, planned={preset: DIPmTV(preset=preset).longest for preset in PRESETS})
 
 
 def _told(seconds: dict[str, float], fits: dict[str, Any], maps: Any, planned: dict[str, int]) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def _told(seconds: dict[str, float], fits: dict[str, Any], maps: Any, planned: d
         'processor': processor(),
         'threads': torch.get_num_threads(),
         'torch': torch.__version__,
-        'precision': 'bf16' if balanced.bf16 else 'float32',
+        'precision': 'float32' if balanced.arithmetic.number_type == torch.float32 else 'bf16',
         'iteration': {name: {'seconds': round(value, 4)} for name, value in seconds.items()},
         'planned_iterations': planned,
         'projector': {name: round(projector_seconds(fits[name]), 4) for name in PRESETS},

@@ -86,7 +86,16 @@ def fast_bf16(device: torch.device) -> bool:
         # Nobody has measured it for us there; float32 works on every Apple GPU.
         return False
     cpu = torch.cpu
-    return bool(
+    instructions = bool(
         getattr(cpu, '_is_avx512_bf16_supported', lambda: False)()
         or getattr(cpu, '_is_amx_tile_supported', lambda: False)()
     )
+    return instructions and _onednn_takes_bf16()
+
+
+def _onednn_takes_bf16() -> bool:
+    """Whether oneDNN does: ONEDNN_MAX_CPU_ISA can keep it from instructions that the processor has."""
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):
+        return True

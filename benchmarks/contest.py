@@ -1,0 +1,238 @@
+"""What the held-out counts choose, and whether the truth would have chosen the same.
+
+Each specimen is fitted as the preset `balanced` does it, one network per head, each for as long as the held-out
+counts gain; the truth scores every tenth average on the way, and the three volumes that stand for choice: either
+network and their mean. 48^3 voxels, tilts of +-40 degrees in steps of 5 (nanocube: nine over +-70), peak 30, one
+noise. Resumable. Writes `results/contest.json` and `docs/contest.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from _cases import CASES, sample
+from _fingerprint import fingerprint
+from _processor import processor
+from _scores import Curve, mean_psnr, mean_ssim
+
+HERE = Path(__file__).parent
+RESULTS = HERE / 'results' / 'contest.json'
+DOCS = HERE.parent / 'docs' / 'contest.md'
+SIZE, PEAK = 48, 30
+#: dB that the choice may lose against the best candidate, and the end against the best iterate.
+CHOICE, END = 0.2, 0.3
+
+
+def measure(name: str) -> dict[str, Any]:
+    """One specimen: both fits, their ends, and the three candidates."""
+    import torch
+
+    from napari_diptomo.reconstruct import DIPmTV, contest
+    from napari_diptomo.reconstruct.data_terms import held_out_term
+    from napari_diptomo.reconstruct.ensemble_talk import EnsembleTalk
+
+    data = sample(CASES[name], SIZE, PEAK, 0)
+    step = DIPmTV(preset='balanced')
+    problem = step._problem(data.maps)
+    fits, volumes = {}, {}
+    for member, head in enumerate(contest.HEADS):
+        curve = Curve(data.truth, 10)
+        talk = EnsembleTalk(1, step.longest, curve)
+        talk.begin(0, dict, lambda: None)
+        begin = time.perf_counter()
+        found = contest._fit(step, problem, head, member, talk)
+        volumes[head] = found.x
+        returned = problem.frame(found.x)
+        fits[head] = {
+            'iterations': found.notes['iterations'],
+            'returned_iteration': found.notes['returned_iteration'],
+            'gains': found.notes['gains'],
+            'best': curve.best_point[2],
+            'best_iteration': curve.best_point[0],
+            'lost': round(max(curve.best_point[2] - mean_psnr(returned, data.truth), 0.0), 3),
+            'seconds': round(time.perf_counter() - begin - curve._own, 1),
+            'curve': curve.points,
+        }
+    volumes[contest.MEAN] = torch.stack(list(volumes.values())).mean(0)
+    candidates = {}
+    for head, x in volumes.items():
+        shown = problem.frame(x)
+        candidates[head] = {
+            'held_out': held_out_term(problem, x, True),
+            'psnr': mean_psnr(shown, data.truth),
+            'ssim': mean_ssim(shown, data.truth),
+        }
+    return {'fits': fits, 'candidates': candidates, 'processor': processor(), 'version': version()}
+
+
+def version() -> str:
+    """Of the code that the results belong to."""
+    from napari_diptomo.reconstruct import DIPmTV
+
+    return fingerprint(DIPmTV(preset='balanced').to_dict())
+
+
+def write(results: dict[str, Any]) -> None:
+    """The page, from the results alone."""
+    current = {name: r for name, r in results.items() if r['version'] == version()}
+    lines = ['# Contest', '', 'Written by `make bench ONLY=contest`; do not edit by hand.', '']
+    lines += [*(__doc__ or '').strip().splitlines()[:-1], '']
+    if not current:
+        DOCS.write_text('\n'.join([*lines, 'Not run with the present code.', '']), encoding='utf-8')
+        return
+    lines += [f'Measured on {", ".join(sorted({r["processor"] for r in current.values()}))}.', '']
+    lines += [
+        '## The choice',
+        '',
+        '| specimen | softplus | shares | mean | chosen | best | lost (dB) |',
+        '|---' * 7 + '|',
+    ]
+    choices = []
+    for name, r in current.items():
+        c = r['candidates']
+        chosen = min(c, key=lambda head: c[head]['held_out'])
+        best = max(c, key=lambda head: c[head]['psnr'])
+        choices.append(c[best]['psnr'] - c[chosen]['psnr'])
+        cells = [
+            f'{c[h]["psnr"]:.2f} dB / {c[h]["ssim"]:.3f} ({c[h]["held_out"]:.5f})'
+            for h in ('softplus', 'shares', 'mean')
+        ]
+        lines.append(f'| {name} | {" | ".join(cells)} | {chosen} | {best} | {choices[-1]:.2f} |')
+    lines += [
+        '',
+        'PSNR / SSIM (held-out deviance per datum), means over the channels.',
+        f'The choice is within {CHOICE} dB of the best candidate in {sum(c <= CHOICE for c in choices)} of {len(choices)} runs.',
+        '',
+        '## The end',
+        '',
+        '| specimen | head | ended | returned | best iterate | lost (dB) | gains of the last looks (standard errors) | seconds |',
+        '|---' * 8 + '|',
+    ]
+    ends = []
+    for name, r in current.items():
+        for head, f in r['fits'].items():
+            ends.append(f['lost'])
+            gains = ', '.join(f'{gain:.1f}' for _, gain in f['gains'][-3:])
+            lines.append(
+                f'| {name} | {head} | {f["iterations"]} | {f["returned_iteration"]} | {f["best_iteration"]} | '
+                f'{f["lost"]:.2f} | {gains} | {f["seconds"]:.0f} |'
+            )
+    lines += [
+        '',
+        f'{sum(e <= END for e in ends)} of {len(ends)} fits return an average within {END} dB of the best of their course.',
+    ]
+    lines += _past_the_end()
+    DOCS.write_text('\n'.join(lines) + '\n', encoding='utf-8')
+
+
+def _past_the_end() -> list[str]:
+    """What fits that are not ended would have come to, from the file of `--past`."""
+    path = RESULTS.with_name('contest-past.json')
+    if not path.exists():
+        return []
+    lines = [
+        '',
+        '## Past the end',
+        '',
+        'Other members of the same families, both heads fitted for 560 iterations: PSNR (dB) of softplus, shares and their',
+        'mean at iterations 40 apart, with the gain of the 40 before in standard errors. Fits end at the first gain below 10.',
+        '',
+    ]
+    for name, rows in json.loads(path.read_text(encoding='utf-8')).items():
+        lines += [
+            '',
+            f'**{name}**',
+            '',
+            '| iteration | softplus | gain | shares | gain | mean | SSIM of the mean |',
+            '|---' * 7 + '|',
+        ]
+        lines += [
+            f'| {r[0]} | {r[1]:.2f} | {r[2]:.1f} | {r[3]:.2f} | {r[4]:.1f} | {r[5]:.2f} | {r[6]:.3f} |' for r in rows
+        ]
+    return lines
+
+
+def past(names: list[str]) -> None:
+    """Fit specimens past the end; writes the file that the page takes it from."""
+    from _scores import on_grid
+    from napari_diptomo.reconstruct import DIPmTV, contest, stopping
+    from napari_diptomo.reconstruct.ensemble_talk import EnsembleTalk
+    from napari_diptomo.series import Observer, Request
+
+    class Keeps(Observer):
+        def __init__(self) -> None:
+            self.frames: dict[int, np.ndarray] = {}
+            self.at = 0
+
+        def wants_preview(self) -> bool:
+            return (self.at + 1) % 40 == 0
+
+        def report(self, progress: Any) -> None:
+            self.at = progress.iteration
+            if progress.preview is not None:
+                self.frames[self.at] = progress.preview
+
+        def request(self) -> Request:
+            return Request.FINISH if self.at >= 560 else Request.GO
+
+    stopping.GAIN = float('-inf')
+    path = RESULTS.with_name('contest-past.json')
+    known = json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
+    for name in names:
+        data = sample(CASES[name], SIZE, PEAK, 0)
+        step = DIPmTV(preset='balanced')
+        problem = step._problem(data.maps)
+        kept, gains = [], []
+        for member, head in enumerate(contest.HEADS):
+            keeps = Keeps()
+            talk = EnsembleTalk(1, step.longest, keeps)
+            talk.begin(0, dict, lambda: None)
+            gains.append(dict(contest._fit(step, problem, head, member, talk).notes['gains']))
+            kept.append(keeps.frames)
+        rows = []
+        for at in sorted(kept[0]):
+            if at >= 160:
+                a, b = (on_grid(k[at], data.truth.shape) for k in kept)
+                m = (a + b) / 2
+                scores = [mean_psnr(v, data.truth) for v in (a, b, m)]
+                rows.append(
+                    [
+                        at,
+                        scores[0],
+                        gains[0].get(at, 0),
+                        scores[1],
+                        gains[1].get(at, 0),
+                        scores[2],
+                        mean_ssim(m, data.truth),
+                    ]
+                )
+        known[name] = rows
+        path.write_text(json.dumps(known) + '\n', encoding='utf-8')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--cases', nargs='*', default=list(CASES))
+    parser.add_argument('--past', nargs='*', default=[], help='fit these cases past their end')
+    parser.add_argument('--report', action='store_true', help='write the page from the results at hand')
+    options = parser.parse_args()
+    results = json.loads(RESULTS.read_text(encoding='utf-8')) if RESULTS.exists() else {}
+    if options.past:
+        past(options.past)
+    elif not options.report:
+        for name in options.cases:
+            if results.get(name, {}).get('version') != version():
+                results[name] = measure(name)
+                RESULTS.write_text(json.dumps(results) + '\n', encoding='utf-8')
+                print(name, {h: round(c['psnr'], 2) for h, c in results[name]['candidates'].items()}, flush=True)
+    write(results)
+
+
+if __name__ == '__main__':
+    main()
