@@ -70,8 +70,6 @@ def test_the_full_size_learns_once_it_is_open():
 
 def test_slim_and_published_layouts_mix_at_their_sizes():
     slim, published = (UNet(4, 2, (8, 16), (4, 4), layout=layout) for layout in ('slim', 'published'))
-    first = {
-        name: next(m for m in n.up[0] if isinstance(m, Conv3d)) for name, n in (('s', slim), ('p', published))
-    }
+    first = {name: next(m for m in n.up[0] if isinstance(m, Conv3d)) for name, n in (('s', slim), ('p', published))}
     assert first['s'].in_channels == 8
     assert first['p'].in_channels == 16 + 4
