@@ -121,7 +121,7 @@ def test_rows_from_outside_do_not_count(maps):
     'change',
     [
         lambda m: replace(m, data=m.data - 1),
-        lambda m: replace(m, data=m.data * 0.37),
+        lambda m: replace(m, data=m.data * np.sqrt(np.linspace(0.1, 0.2, m.data.shape[3]))),
         lambda m: replace(m, variance=np.maximum(m.data, 1)),
     ],
 )

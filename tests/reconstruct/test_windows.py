@@ -74,7 +74,7 @@ def test_poisson_em_explains_every_photon_at_one_count(few):
 @pytest.mark.parametrize(
     'step',
     [
-        pytest.param(TotalVariation(weight=0.3, iterations=40), id='TV'),
+        pytest.param(TotalVariation(weight=0.3, iterations=150), id='TV'),
         pytest.param(
             DIPmTV(iterations=8, tv_weight=3.0, widths=(8, 16), skips=(4, 4), holdout=0.0, precision='float32'),
             id='DIPm-TV',
@@ -84,12 +84,15 @@ def test_poisson_em_explains_every_photon_at_one_count(few):
 def test_a_window_cut_in_two_changes_nothing(step):
     """Its halves tell no more than the whole: up to a constant the objective is the same."""
     truth = np.maximum(project(lamella(16, 3), ANGLES), 0)
-    half = np.random.default_rng(1).poisson(10 * truth / truth.max())
+    rng = np.random.default_rng(1)
+    counts = rng.poisson(20 * truth / truth.max())
+    half = rng.binomial(counts, 0.5)
     names = ('Ge', 'Sb', 'Te')
-    whole = MapSeries(2 * half, ANGLES, names, mixing=np.eye(3))
-    cut = MapSeries(np.concatenate([half, half]), ANGLES, names, mixing=0.5 * np.vstack([np.eye(3), np.eye(3)]))
+    whole = MapSeries(counts, ANGLES, names, mixing=np.eye(3))
+    halves = np.concatenate([half, counts - half])
+    cut = MapSeries(halves, ANGLES, names, mixing=0.5 * np.vstack([np.eye(3), np.eye(3)]))
     one, two = step.run(whole).data, step.run(cut).data
-    np.testing.assert_allclose(two, one, atol=0.02 * one.max())
+    np.testing.assert_allclose(two, one, atol=0.03 * one.max())
 
 
 def test_published_settings_take_windows(many):

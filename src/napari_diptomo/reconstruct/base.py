@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 _CARRIED = ('lines', 'beam_energy_keV', 'denoised', 'oxidation')
 
 
-def statistics(maps: MapSeries) -> str:
-    """What the noise is taken for, in words."""
+def statistics(maps: MapSeries, quasi: bool = False) -> str:
+    """What the noise is taken for, in words; ``quasi``: the maps are over the variance per mean of their counts."""
+    if quasi:
+        return 'Poisson counts, in units of their variance over their mean'
     if 'images' in maps.notes:
         return 'Gaussian, with the variance measured on the images'
     if maps.variance is not None:
@@ -156,6 +158,7 @@ class Reconstruction(Step):
         return describe(pick(self.device))
 
     def _problem(self, maps: MapSeries) -> Problem:
+        from napari_diptomo.reconstruct.counting import in_counts
         from napari_diptomo.reconstruct.device import free_memory, pick
         from napari_diptomo.reconstruct.gain import with_fitted_gain
         from napari_diptomo.reconstruct.problem import Problem
@@ -164,10 +167,22 @@ class Reconstruction(Step):
         check_maps(maps)
         device = pick(self.device)
         check_room(self, maps, free_memory(device))
-        if self.fit_gain:
-            maps = with_fitted_gain(maps)
+        counted = in_counts(maps, self.thickness, self.beyond_field)
+        maps = with_fitted_gain(counted.maps) if self.fit_gain else counted.maps
         support = support_of(self, maps, device)
-        return Problem(maps, self.thickness, self.beyond_field, self.holdout, self.seed, device, support)
+        problem = Problem(
+            maps,
+            self.thickness,
+            self.beyond_field,
+            self.holdout,
+            self.seed,
+            device,
+            support,
+            counted.unit,
+            counted.quasi,
+        )
+        problem.findings = counted.findings
+        return problem
 
     def _volume(
         self,
@@ -182,7 +197,7 @@ class Reconstruction(Step):
             'method': self.title,
             'max_tilt': [float(maps.angles.min()), float(maps.angles.max())],
             'tilts': len(maps.angles),
-            'statistics': statistics(maps),
+            'statistics': statistics(maps, problem.quasi),
             'device': self.device_name(),
         }
         # What is made of the volume needs to know which lines or oxides the counts are of.
@@ -199,5 +214,5 @@ class Reconstruction(Step):
             notes={**common, **notes},
             transposed=maps.transposed,
             recipe=None,
-            findings=findings,
+            findings=(*problem.findings, *findings),
         )

@@ -35,7 +35,7 @@ def is_poisson(problem: Problem, choice: str) -> bool:
         raise InputError(
             'Fitted maps with negative values are no Poisson counts; set the data term to auto or gaussian.'
         )
-    return problem.maps.are_counts if choice == 'auto' else choice == 'poisson'
+    return problem.maps.are_counts or problem.quasi if choice == 'auto' else choice == 'poisson'
 
 
 def fit_term(problem: Problem, expected: torch.Tensor, poisson: bool) -> torch.Tensor:

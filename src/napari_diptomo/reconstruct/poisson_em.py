@@ -45,12 +45,15 @@ class PoissonEM(Reconstruction):
         from napari_diptomo.reconstruct.iterative import iterate
 
         problem = self._problem(maps)
-        _check_counts(maps)
+        _check_counts(problem)
         return iterate(self, problem, uniform_start(problem), em_update(problem), True, observer)
 
 
-def _check_counts(maps: MapSeries) -> None:
-    if not maps.are_counts:
+def _check_counts(problem: Problem) -> None:
+    from napari_diptomo.reconstruct.data_terms import is_poisson
+
+    maps = problem.maps
+    if not is_poisson(problem, 'auto'):
         raise InputError(
             'Poisson EM needs whole counts, and these maps are fitted or scaled values; '
             'take SIRT or Joint TV for them, or give the counts as measured.'

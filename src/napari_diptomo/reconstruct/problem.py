@@ -19,7 +19,7 @@ the volume S v, and A S stands for A throughout.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,9 +28,10 @@ import torch
 
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.geometry.torch_projector import TorchProjector
+from napari_diptomo.reconstruct.counting import thinned
 from napari_diptomo.reconstruct.grid import check_maps, volume_shape
 from napari_diptomo.reconstruct.support import Support, counts_outside
-from napari_diptomo.series import MapSeries
+from napari_diptomo.series import Finding, MapSeries
 from napari_diptomo.series.noise import neighbours
 
 #: Expected counts below which the Poisson deviance is not resolved; keeps log(0) away.
@@ -46,7 +47,7 @@ class Split:
     share: float
 
 
-def split_counts(maps: MapSeries, share: float, seed: int) -> Split:
+def split_counts(maps: MapSeries, share: float, seed: int, quasi: bool = False) -> Split:
     """Set data aside that the fit never sees.
 
     Parameters
@@ -57,6 +58,8 @@ def split_counts(maps: MapSeries, share: float, seed: int) -> Split:
         Share of the counts to hold out, in [0, 1); 0 holds nothing out.
     seed : int
         Of the thinning.
+    quasi : bool
+        The data are no whole counts but have the variance of such.
     """
     if maps.held_out is not None and share > 0:
         return Split(maps.data - maps.held_out, maps.held_out, maps.held_out_share)
@@ -66,6 +69,8 @@ def split_counts(maps: MapSeries, share: float, seed: int) -> Split:
     rng = np.random.default_rng((seed, 1))
     if maps.are_counts:
         held = rng.binomial(maps.data.astype(np.int64), share).astype(np.float32)
+    elif quasi:
+        held = thinned(maps.data, share, rng)
     else:
         spread = np.sqrt(share * (1 - share) * noise_variance(maps))
         held = (share * maps.data + spread * rng.standard_normal(maps.data.shape)).astype(np.float32)
@@ -126,6 +131,10 @@ class Problem:
     support : Support, optional
         Where the volume can differ from zero, on the grid of `volume_shape`; the
         grid that is solved on is cut to it along z and x.
+    unit : ndarray (channel,), optional
+        What the volume of these maps is multiplied by for the user; default 1.
+    quasi : bool
+        The data are no whole counts but have the variance of such.
     """
 
     def __init__(
@@ -137,9 +146,13 @@ class Problem:
         seed: int = 0,
         device: torch.device | str = 'cpu',
         support: Support | None = None,
+        unit: np.ndarray | None = None,
+        quasi: bool = False,
     ) -> None:
         check_maps(maps)
-        self.maps = maps
+        self.maps, self.quasi = maps, quasi
+        #: What was noticed of the data before the fit.
+        self.findings: tuple[Finding, ...] = ()
         self.device = torch.device(device)
         self._whole = shape = volume_shape(maps, thickness, beyond_field)
         self.support: torch.Tensor | None = None
@@ -150,7 +163,11 @@ class Problem:
             self.support, shape = self._tensor(inside), inside.shape
         self.beam = ParallelBeam(maps.angles, shape, maps.shifts, maps.axis_shift, columns=maps.data.shape[3])
         self.projector = TorchProjector(self.beam, self.device)
-        split = split_counts(maps, holdout, seed)
+        self.unit = torch.ones(len(maps.channels), device=self.device) if unit is None else self._tensor(unit)
+        split = split_counts(maps, holdout, seed, quasi)
+        if quasi and split.held_out is not None:
+            # Judges trust what maps bring along as held out, and this part is independent of the other.
+            self.maps = replace(maps, held_out=split.held_out, held_out_share=split.share)
         self.share = split.share
         self.fit = self._tensor(split.fit)
         self.held_out = None if split.held_out is None else self._tensor(split.held_out)
@@ -222,8 +239,11 @@ class Problem:
         return signal if self.background is None else signal + self.background
 
     def frame(self, x: torch.Tensor) -> np.ndarray:
-        """The volume as the user sees it: zero outside the support, cut to the field, a float32 copy on the host."""
-        x = self.inside(x.detach())
+        """The volume as the user sees it: zero outside the support, cut to the field, in the unit of the user's data.
+
+        A float32 copy on the host, (channel, z, y, x).
+        """
+        x = self.inside(x.detach()) * self.unit[:, None, None, None]
         nz, nx = (self._whole[0] - x.shape[1]) // 2, (self.beam.columns - x.shape[3]) // 2
         # Negative margins cut.
         x = torch.nn.functional.pad(x.float(), (nx, nx, 0, 0, nz, nz))

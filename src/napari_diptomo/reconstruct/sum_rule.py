@@ -96,4 +96,5 @@ def sum_rule_of(step: DIPmTV, problem: Problem) -> SumRule | None:
             f'not {len(step.densities)} numbers; give them in this order.'
         )
     densities = torch.tensor(step.densities, dtype=torch.float32, device=problem.device)
-    return SumRule(step.sum_rule, densities, step.sum_rule_weight)
+    # Given in the unit of the maps, where the volume is in quanta.
+    return SumRule(step.sum_rule, densities / problem.unit, step.sum_rule_weight)
