@@ -82,7 +82,7 @@ def write(results: dict[str, Any]) -> None:
     """The page, from the results alone."""
     current = {name: r for name, r in results.items() if r['version'] == version()}
     lines = ['# Contest', '', 'Written by `make bench ONLY=contest`; do not edit by hand.', '']
-    lines += [*(__doc__ or '').strip().splitlines()[:-1], '']
+    lines += [*(__doc__ or '').partition(' Resumable')[0].splitlines(), '']
     if not current:
         DOCS.write_text('\n'.join([*lines, 'Not run with the present code.', '']), encoding='utf-8')
         return
