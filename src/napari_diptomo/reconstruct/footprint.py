@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _INPUTS = 4
 #: Gradients and scratch of the widest layer at full size, float32 even where the network is in bfloat16.
 _GRADIENTS = 4
-
-
+#: What torch and oneDNN load and allocate with the first fit, whatever its size; measured.
+LIBRARIES = 150 * 2**20
 #: Copies of the weights: themselves, gradient, two momenta, and all but the gradient in each of two states to fall back on.
 _WEIGHTS = 10
 
@@ -35,7 +35,7 @@ def network_bytes(step: DIPmTV, maps: MapSeries, voxels: float) -> float:
     size = 2 if takes_bf16(step.precision, pick(step.device)) else 4
     kept, widest, weights = _activations(structure_of(step, maps))
     per_voxel = size * (kept + _INPUTS * step.input_channels) + 4.0 * _GRADIENTS * widest
-    return voxels * per_voxel + 4.0 * _WEIGHTS * weights
+    return voxels * per_voxel + 4.0 * _WEIGHTS * weights + LIBRARIES
 
 
 @lru_cache(maxsize=16)
