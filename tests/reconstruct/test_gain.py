@@ -65,8 +65,9 @@ def test_the_fitted_gain_brings_sirt_nearer_the_truth_and_is_told():
 
 
 def test_a_specimen_that_goes_on_outside_is_refused(maps):
-    wide = replace(maps, data=np.full_like(maps.data, 10.0))
-    with pytest.raises(InputError, match='goes on outside the images'):
+    film = 10 / np.cos(np.deg2rad(maps.angles))[None, :, None, None] + np.zeros_like(maps.data)
+    wide = replace(maps, data=np.random.default_rng(0).poisson(film))
+    with pytest.raises(InputError, match='extends beyond the images'):
         SIRT(iterations=1, fit_gain=True).run(wide)
     with pytest.raises(InputError, match='beyond the field'):
         SIRT(fit_gain=True, beyond_field=True)

@@ -1,6 +1,6 @@
 """What a volume consists of, and how good it is: against a known truth, and against the data alone."""
 
-from napari_diptomo.assess.agreement import count_ceiling, half_ceiling, projection_correlation
+from napari_diptomo.assess.agreement import ceiling_excess, count_ceiling, half_ceiling, projection_correlation
 from napari_diptomo.assess.calibration import SpreadQuality, away_from_edges, band, judge_spread, reliability
 from napari_diptomo.assess.composition import Composition
 from napari_diptomo.assess.oxidation import FractionMaps, OxidationState, fraction_maps
@@ -29,6 +29,7 @@ __all__ = [
     'WedgeFSC',
     'away_from_edges',
     'band',
+    'ceiling_excess',
     'compare',
     'composition_error',
     'count_ceiling',

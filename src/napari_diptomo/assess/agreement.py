@@ -6,7 +6,9 @@ counts alone. Each count is put into one of two halves by the toss of a coin;
 the halves are then independent (binomial thinning of a Poisson variable).
 From their correlation r the reliability of the whole is 2r / (1 + r)
 (Spearman and Brown, 1910), and the correlation of the whole with the noiseless
-truth its square root. A fit above this ceiling has begun to fit noise.
+truth its square root. The ceiling is an estimate with a scatter of its own, and
+a good volume lies at it: only a fit that exceeds it by several standard errors
+has begun to fit noise (`ceiling_excess`).
 """
 
 from __future__ import annotations
@@ -87,6 +89,61 @@ def count_ceiling(counts: np.ndarray, seed: int = 0) -> np.ndarray:
     whole = counts.astype(np.int64)
     half = np.random.default_rng(seed).binomial(whole, 0.5)
     return half_ceiling(half, whole - half)
+
+
+def ceiling_excess(
+    counts: np.ndarray, projections: np.ndarray, seen: np.ndarray | None = None, halvings: int = 8, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Correlation of projections with count maps less its ceiling, and the standard error of this difference.
+
+    Parameters
+    ----------
+    counts, projections : ndarray (channel, tilt, y, x)
+        Whole counts, and projections of the volume on the same pixels.
+    seen : ndarray of bool (tilt, y, x), optional
+        The pixels that are compared; default: all.
+    halvings : int
+        Divisions of the counts into halves that the ceiling is the mean of.
+    seed : int
+        Of the halvings.
+
+    Returns
+    -------
+    excess, error : ndarray (channel,)
+        The error is that of a jackknife over the tilts, and of the mean over the halvings.
+    """
+    same_shape('set of maps', np.shape(counts), 'projections', np.shape(projections))
+    weight = np.ones(np.shape(counts)[1:]) if seen is None else np.asarray(seen, float)
+    whole = np.asarray(counts).astype(np.int64)
+    rng = np.random.default_rng(seed)
+    fitted = _left_out(_sums(whole, projections, weight))
+    ceilings = []
+    for _ in range(halvings):
+        half = rng.binomial(whole, 0.5)
+        r = np.clip(_left_out(_sums(half, whole - half, weight)), 0, 1)
+        ceilings.append(np.sqrt(2 * r / (1 + r)))
+    excess = fitted - np.mean(ceilings, axis=0)
+    tilts = len(weight)
+    spread = excess[:, 1:] - excess[:, 1:].mean(axis=1, keepdims=True)
+    variance = (tilts - 1) / tilts * (spread**2).sum(axis=1)
+    coin = np.array(ceilings)[:, :, 0].var(axis=0) / max(halvings - 1, 1)
+    return excess[:, 0], np.sqrt(variance + coin)
+
+
+def _sums(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Sums for a correlation, (sum, channel, tilt)."""
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    ones = np.ones_like(a)
+    return np.array([(part * weight).sum(axis=(2, 3)) for part in (ones, a, b, a * a, b * b, a * b)])
+
+
+def _left_out(sums: np.ndarray) -> np.ndarray:
+    """Correlation from all tilts, and without each of them in turn, (channel, 1 + tilt)."""
+    total = sums.sum(axis=2, keepdims=True)
+    n, a, b, aa, bb, ab = np.concatenate([total, total - sums], axis=2)
+    n = np.maximum(n, 1)
+    norm = np.sqrt(np.maximum(aa - a * a / n, 0) * np.maximum(bb - b * b / n, 0))
+    return np.divide(ab - a * b / n, norm, out=np.zeros_like(norm), where=norm > 0)
 
 
 def _centred(maps: np.ndarray) -> np.ndarray:

@@ -26,13 +26,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_diptomo.series import MapSeries, Volume
+from napari_diptomo.series import Finding, MapSeries, Volume
 
 if TYPE_CHECKING:
     from napari_diptomo.geometry import ParallelBeam
 
 #: Share of a ray's length that must lie in the volume for its pixel to be compared.
 _INSIDE = 0.999
+#: Standard errors, and fraction of the noise from which on it was fitted (any fit takes up some); tilts that the error needs.
+_SIGMAS, _LEAST_SHARE, _LEAST_TILTS = 3.0, 0.2, 5
 
 
 def with_agreement(volume: Volume, maps: MapSeries) -> Volume:
@@ -66,9 +68,50 @@ def with_agreement(volume: Volume, maps: MapSeries) -> Volume:
         'compared_pixels': round(float(seen.mean()), 4),
     }
     ceiling = correlation_ceiling(maps, seen)
+    findings = volume.findings
     if ceiling is not None:
         notes['correlation_ceiling'] = _by_name(maps, ceiling)
-    return replace(volume, notes=notes)
+        fitted_noise = _fitted_noise(volume, maps, expected, seen, ceiling)
+        findings = findings if fitted_noise is None else (*findings, fitted_noise)
+    return replace(volume, notes=notes, findings=findings)
+
+
+def _fitted_noise(
+    volume: Volume, maps: MapSeries, expected: np.ndarray, seen: np.ndarray, ceiling: np.ndarray
+) -> Finding | None:
+    """Where projections agree with the counts beyond doubt better than those of the noiseless truth would.
+
+    A correlation r above the ceiling c leaves 1 - r^2 of the variance of the maps, of which 1 - c^2 are noise.
+    """
+    from napari_diptomo.assess import ceiling_excess
+
+    if not maps.are_counts or len(maps.angles) < _LEAST_TILTS:
+        return None
+    excess, error = ceiling_excess(maps.data, expected, seen)
+    share = ((ceiling + excess) ** 2 - ceiling**2) / np.maximum(1 - ceiling**2, 1e-6)
+    above = [c for c in range(len(excess)) if excess[c] > _SIGMAS * error[c] and share[c] > _LEAST_SHARE]
+    if not above:
+        return None
+    worst = max(above, key=lambda c: share[c])
+    names = ', '.join(maps.channels[c] for c in above)
+    chosen = bool(volume.notes.get('held_out_share'))
+    advice = (
+        'held-out counts chose this volume, so none of this run predicts them better, but its fine detail is partly noise'
+        if chosen
+        else 'take fewer iterations or a larger weight, or hold out a tenth of the counts to choose them'
+    )
+    return Finding(
+        'note' if chosen else 'doubt',
+        'fitted noise',
+        f'The projections of {names} agree with the counts better than those of the noiseless specimen would '
+        f'({maps.channels[worst]}: correlation {excess[worst]:.3f} ± {error[worst]:.3f} above the ceiling of the counts, '
+        f'{100 * min(float(share[worst]), 1.0):.0f} % of their noise fitted): {advice}.',
+        {
+            'above the ceiling': float(excess[worst]),
+            'standard error': float(error[worst]),
+            'fraction of the noise': float(share[worst]),
+        },
+    )
 
 
 def correlation_ceiling(maps: MapSeries, seen: np.ndarray | None = None) -> np.ndarray | None:

@@ -168,7 +168,8 @@ def _agreement_table(scores: dict[str, Any]) -> list[str]:
         lines.append('| ceiling of the counts | ' + ' | '.join(_number(ceiling.get(name)) for name in names) + ' |')
         lines += [
             '',
-            'The noiseless truth itself would reach the ceiling; a correlation above it means fitted noise.',
+            'The noiseless truth itself would reach the ceiling, which is an estimate: a good volume lies at it, give or take',
+            'its error and the little noise that any fit takes up. Only far above it, beyond three standard errors, was noise fitted.',
         ]
     return lines
 

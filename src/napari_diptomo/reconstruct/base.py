@@ -160,6 +160,7 @@ class Reconstruction(Step):
     def _problem(self, maps: MapSeries) -> Problem:
         from napari_diptomo.reconstruct.counting import in_counts
         from napari_diptomo.reconstruct.device import free_memory, pick
+        from napari_diptomo.reconstruct.field import field_findings
         from napari_diptomo.reconstruct.gain import with_fitted_gain
         from napari_diptomo.reconstruct.problem import Problem
         from napari_diptomo.reconstruct.support import support_of
@@ -181,7 +182,8 @@ class Reconstruction(Step):
             counted.unit,
             counted.quasi,
         )
-        problem.findings = counted.findings
+        edges = field_findings(maps, type(self).__name__, self.beyond_field, self.fit_gain)
+        problem.findings = (*counted.findings, *edges)
         return problem
 
     def _volume(
@@ -192,6 +194,8 @@ class Reconstruction(Step):
         notes: Mapping[str, Any],
         findings: tuple[Finding, ...] = (),
     ) -> Volume:
+        from napari_diptomo.reconstruct.model_checks import model_findings
+
         maps = problem.maps
         common = {
             'method': self.title,
@@ -214,5 +218,5 @@ class Reconstruction(Step):
             notes={**common, **notes},
             transposed=maps.transposed,
             recipe=None,
-            findings=(*problem.findings, *findings),
+            findings=(*problem.findings, *model_findings(self, problem, x), *findings),
         )

@@ -33,8 +33,8 @@ from napari_diptomo.series import Finding, MapSeries
 #: Bounds of phi within which data pass for Poisson counts, and the standard errors beyond which they do not.
 DISPERSED = (0.75, 1.6)
 _SIGMAS = 5.0
-#: Smallest phi that is accepted: smoothing takes noise out of neighbours and leaves it in the low frequencies.
-_LEAST_PHI = 0.25
+#: Smallest phi that is accepted: what scatters less is smoothed or not noisy at all.
+_LEAST_PHI = 0.1
 #: Quantile over the tiles; its standard error is this many standard deviations of a tile over the root of their number.
 _QUANTILE, _QUANTILE_ERROR = 0.25, 1.36
 #: Pixels along a tile, and counts that most tiles should hold.
@@ -168,7 +168,7 @@ def _divided(maps: MapSeries, units: np.ndarray, whole: bool = False) -> MapSeri
 def _lattice_finding(maps: MapSeries, units: np.ndarray) -> tuple[Finding, ...]:
     if np.allclose(units, 1, rtol=1e-6, atol=0):
         return ()
-    distinct = sorted(set(float(f'{unit:.4g}') for unit in units))
+    distinct = sorted({float(f'{unit:.4g}') for unit in units})
     words = ' and '.join(f'{unit:g}' for unit in distinct[:3])
     return (
         Finding(

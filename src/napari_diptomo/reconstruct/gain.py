@@ -17,10 +17,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from napari_diptomo.reconstruct.field import edges_of
 from napari_diptomo.series import InputError, MapSeries
-
-#: Signal in an image's outermost columns, relative to its mean, above which the specimen goes on outside.
-_AT_EDGE = 0.25
 
 
 def fitted_gain(maps: MapSeries) -> np.ndarray:
@@ -29,14 +27,14 @@ def fitted_gain(maps: MapSeries) -> np.ndarray:
     Raises
     ------
     InputError
-        The specimen goes on outside the images, no row is in all of them, or a tilt holds no counts.
+        The specimen extends beyond the images in most tilts, no row is in all of them, or a tilt holds no counts.
     """
     signal = maps.data.astype(np.float64)
     if maps.background is not None:
         signal = signal - maps.background
     if maps.gain is not None:
         signal = signal / np.maximum(maps.gain, 1e-12)[:, :, None, None]
-    _check_in_field(signal)
+    _check_in_field(maps)
     mass = _common_rows(signal.sum(axis=(0, 3)), np.asarray(maps.shifts)[:, 0])
     if not (mass > 0).all():
         worst = float(maps.angles[int(mass.argmin())])
@@ -67,11 +65,9 @@ def _common_rows(rows: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     )
 
 
-def _check_in_field(signal: np.ndarray) -> None:
-    columns = signal.sum(axis=(0, 2))
-    edge = np.maximum(columns[:, 0], columns[:, -1])
-    if np.median(edge / np.maximum(columns.mean(axis=1), 1e-12)) > _AT_EDGE:
+def _check_in_field(maps: MapSeries) -> None:
+    if edges_of(maps).typical:
         raise InputError(
-            'The specimen goes on outside the images, so the total counts of the tilts need not agree; '
+            'The specimen extends beyond the images, so the total counts of the tilts need not agree; '
             'do without the fitted gain.'
         )

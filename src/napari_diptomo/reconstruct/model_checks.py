@@ -1,0 +1,229 @@
+r"""What the residuals of a reconstruction say of its model: dose, alignment, and a floor under all channels.
+
+The data y of tilt t are compared with the projections m of the returned volume,
+b being the background. One weighted regression per tilt, all channels pooled,
+
+    y - m  ~  gamma_t (m - b) - s_t . grad m,    weights 1 / var y,
+
+gives the dose gamma_t that the volume does not explain, and the displacement
+s_t = (s_y, s_x) that the images ask for. A fit absorbs part of a displacement, so
+what is left is a lower bound; what all tilts share, it absorbs wholly. The
+scatter of both over the tilts, less that of the counting noise, is compared with
+what reconstructions of faultless series leave (docs/model-checks.md).
+
+A part of the total signal that leaks into every map, or a background that no
+model holds, shows in the volume: no channel's fraction falls below about the same
+value anywhere inside the specimen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from napari_diptomo.series import Finding, Remedy
+
+if TYPE_CHECKING:
+    from napari_diptomo.reconstruct.base import Reconstruction
+    from napari_diptomo.reconstruct.problem import Problem
+
+#: Scatter of the dose over the tilts, relative, and of the displacements, pixels, from which on they are doubted.
+DOSE, SHIFT = 0.02, 0.12
+#: The reduced chi-square of both has to be that many of its standard deviations above 1.
+_SIGMAS = 5.0
+#: Fewer tilts say nothing of a scatter, and a volume that is this far from the total counts nothing of its data.
+_LEAST_TILTS, _UNFINISHED = 5, 0.5
+#: Smallest variance of a datum, counts: empty pixels do not know their own.
+_LEAST_VARIANCE = 0.1
+#: Fraction that no channel falls below, over which a leak is suspected; no more than this part of an equal share.
+FLOOR_FRACTION, _OF_EQUAL = 0.03, 0.4
+#: Two lowest floors that are alike, and the contrast of a channel over its floor that goes with them, or is enough alone.
+_ALIKE, _CONTRAST, _STRONG_CONTRAST = 1.7, 2.5, 6.0
+#: Voxels; the noise of a few would hide a floor.
+_SMOOTHING = 1.2
+#: Quantiles for floor and top, and voxels inside the specimen that they need.
+_LOW, _HIGH, _LEAST_VOXELS = 0.01, 0.99, 200
+
+
+@dataclass(frozen=True, eq=False)
+class TiltResiduals:
+    """What the residuals of each tilt ask for.
+
+    Attributes
+    ----------
+    dose, dose_error : ndarray (tilt,)
+        Relative deviation of the dose, mean zero, and its standard error.
+    shift, shift_error : ndarray (tilt, 2)
+        Displacement (y, x) in pixels, mean zero along y, and its standard error.
+    """
+
+    dose: np.ndarray
+    dose_error: np.ndarray
+    shift: np.ndarray
+    shift_error: np.ndarray
+
+
+def model_findings(step: Reconstruction, problem: Problem, x: torch.Tensor) -> tuple[Finding, ...]:
+    """Doubts about the model of the volume ``x`` (channel, z, y, x), as the step that made it should report them."""
+    if any(finding.about == 'field of view' for finding in problem.findings):
+        # Matter from outside the field disturbs each of the checks; one cause is named.
+        return ()
+    residuals = tilt_residuals(problem, x)
+    found = [] if residuals is None else [_alignment(problem, residuals), _dose(step, problem, residuals)]
+    found.append(_floor(problem, x))
+    return tuple(finding for finding in found if finding is not None)
+
+
+@torch.no_grad()
+def tilt_residuals(problem: Problem, x: torch.Tensor) -> TiltResiduals | None:
+    """Dose and displacement that the volume ``x`` (channel, z, y, x) leaves unexplained; None where it is unfinished."""
+    expected = problem.expected(x).cpu()
+    data = (problem.fit if problem.held_out is None else problem.fit + problem.held_out).cpu()
+    if len(problem.maps.angles) < _LEAST_TILTS:
+        return None
+    signal = expected if problem.background is None else expected - problem.background.cpu()
+    known = not (problem.quasi or problem.maps.are_counts)
+    variance = problem.variance.cpu() if known else expected.clamp_min(_LEAST_VARIANCE)
+    axes = [axis for axis in (2, 3) if expected.shape[axis] > 2]
+    regressors = [signal, *(-torch.gradient(signal, dim=axis)[0] for axis in axes)]
+    weight = (problem.mask.cpu() / variance).expand_as(expected).double()
+    # Differences at the rim of the image are one-sided.
+    weight[..., :1] = weight[..., -1:] = 0
+    columns, rest = torch.stack(regressors).double(), (data - expected).double()
+    normal = torch.einsum('awtyu,bwtyu,wtyu->tab', columns, columns, weight)
+    right = torch.einsum('awtyu,wtyu,wtyu->ta', columns, rest, weight)
+    scale = normal.diagonal(dim1=1, dim2=2).clamp_min(1e-12).sqrt()
+    # A tilt without signal asks for nothing.
+    normal = normal / (scale[:, :, None] * scale[:, None, :]) + 1e-9 * torch.eye(len(columns), dtype=torch.float64)
+    inverse = torch.linalg.inv(normal)
+    found = torch.einsum('tij,tj->ti', inverse, right / scale) / scale
+    left = rest - torch.einsum('ta,awtyu->wtyu', found, columns)
+    freedom = (weight > 0).sum((0, 2, 3)).clamp_min(1)
+    # Where the volume is far from the data for other reasons, what it leaves is no counting noise.
+    misfit = ((left**2 * weight).sum((0, 2, 3)) / freedom).clamp_min(1).sqrt()
+    error = (inverse.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt() / scale * misfit[:, None]).numpy()
+    values = found.numpy()
+    if abs(np.median(values[:, 0])) > _UNFINISHED:
+        return None
+    shift, shift_error = np.zeros((len(values), 2)), np.full((len(values), 2), np.inf)
+    for column, axis in enumerate(axes, start=1):
+        shift[:, axis - 2], shift_error[:, axis - 2] = values[:, column], error[:, column]
+    shift[:, 0] -= shift[:, 0].mean()
+    return TiltResiduals(values[:, 0] - values[:, 0].mean(), error[:, 0], shift, shift_error)
+
+
+def scatter(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
+    """Root mean square of ``values`` (tilt,) beyond their errors, and how many standard deviations chi-square is too large."""
+    freedom = len(values) - 1
+    excess = float(np.sqrt(max((values**2).mean() - (errors**2).mean(), 0.0))) if np.isfinite(errors).all() else 0.0
+    chi_square = float((values**2 / errors**2).sum())
+    return excess, (chi_square / freedom - 1) / float(np.sqrt(2 / freedom))
+
+
+def _dose(step: Reconstruction, problem: Problem, residuals: TiltResiduals) -> Finding | None:
+    rms, sigmas = scatter(residuals.dose, residuals.dose_error)
+    if rms < DOSE or sigmas < _SIGMAS:
+        return None
+    worst = int(np.abs(residuals.dose).argmax())
+    largest, at = float(residuals.dose[worst]), problem.maps.angles[worst]
+    remedy = None
+    if step.beyond_field:
+        advice = 'give the maps with the dose of each tilt taken into account'
+    elif step.fit_gain:
+        advice = 'look at the totals of the tilts: the fitted gain does not account for them'
+    else:
+        advice = 'fit the gain of the tilts'
+        remedy = Remedy('Fit the gain of each tilt', type(step).__name__, {'fit_gain': True})
+    return Finding(
+        'doubt',
+        'dose',
+        f'The dose differs between tilts by {100 * rms:.1f} % (root mean square), most at {at:g} deg '
+        f'({100 * largest:+.1f} %), beyond what one volume and counting noise explain: {advice}.',
+        {'rms': rms, 'largest': largest, 'tilt': float(at), 'standard deviations': sigmas},
+        remedy,
+    )
+
+
+def _alignment(problem: Problem, residuals: TiltResiduals) -> Finding | None:
+    found = [scatter(residuals.shift[:, axis], residuals.shift_error[:, axis]) for axis in (0, 1)]
+    if not any(rms >= SHIFT and sigmas >= _SIGMAS for rms, sigmas in found):
+        return None
+    size = np.hypot(*residuals.shift.T)
+    worst = [int(t) for t in np.argsort(-size)[:4]]
+    names = ('x', 'y') if problem.maps.transposed else ('y', 'x')
+    angles = problem.maps.angles
+    listed_tilts = ', '.join(
+        f'{angles[t]:g} deg ({names[0]} {residuals.shift[t, 0]:+.1f}, {names[1]} {residuals.shift[t, 1]:+.1f})'
+        for t in worst
+    )
+    return Finding(
+        'doubt',
+        'alignment',
+        f'The images are displaced against the projections of the volume by {found[0][0]:.2f} pixels along {names[0]} and '
+        f'{found[1][0]:.2f} along {names[1]} (root mean square, beyond counting noise; the fit hides a part), most at '
+        f'{listed_tilts} pixels: run Align, or run it again and look at these tilts.',
+        {
+            f'rms along {names[0]}': found[0][0],
+            f'rms along {names[1]}': found[1][0],
+            'largest': float(size.max()),
+            'tilt': float(angles[worst[0]]),
+            'standard deviations': max(found[0][1], found[1][1]),
+        },
+    )
+
+
+def floors(volume: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Lowest and highest fraction of each channel inside the specimen, both (channel,); None where little is inside.
+
+    Parameters
+    ----------
+    volume : ndarray (channel, z, y, x)
+        Counts per voxel of path.
+    """
+    smooth = np.stack([ndimage.gaussian_filter(channel, _SMOOTHING) for channel in volume])
+    total = smooth.sum(axis=0)
+    solid = total[total > 0.2 * total.max()]
+    if not solid.size:
+        return None
+    inside = ndimage.binary_erosion(total > 0.5 * np.quantile(solid, 0.7))
+    if inside.sum() < _LEAST_VOXELS:
+        return None
+    fraction = smooth[:, inside] / total[inside]
+    low, high = np.quantile(fraction, (_LOW, _HIGH), axis=1)
+    return low, high
+
+
+def _floor(problem: Problem, x: torch.Tensor) -> Finding | None:
+    channels = problem.channels
+    if channels < 2:
+        return None
+    # In the unit of the maps, which may be one for each channel.
+    found = floors((problem.inside(x) * problem.unit[:, None, None, None]).float().cpu().numpy())
+    if found is None:
+        return None
+    low, high = found
+    least = float(low.min())
+    if not FLOOR_FRACTION < least < _OF_EQUAL / channels:
+        return None
+    contrast = float((high / low).max())
+    alike = float(np.sort(low)[1]) / least < _ALIKE
+    if contrast < (_CONTRAST if alike else _STRONG_CONTRAST):
+        return None
+    names = problem.maps.channels
+    each = ', '.join(f'{name} {100 * value:.0f} %' for name, value in zip(names, low, strict=True))
+    return Finding(
+        'doubt',
+        'floor of all channels',
+        f'Nowhere inside the specimen does a channel fall below a few percent of the total ({each}): a part of the total '
+        'signal leaks into every map, or a background common to all is in no model. Subtract the background, or give the '
+        'mixing of the windows; unless the specimen holds all elements everywhere.',
+        {
+            'lowest': least,
+            'largest contrast': contrast,
+            **{f'floor of {n}': float(v) for n, v in zip(names, low, strict=True)},
+        },
+    )
