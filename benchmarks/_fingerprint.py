@@ -31,7 +31,9 @@ _WITHIN = (f'{PACKAGE}.reconstruct.', f'{PACKAGE}.geometry.')
 #: ... and of the data that steps take, those that compute.
 _ALSO = tuple(f'{PACKAGE}.series.{name}' for name in ('_checks', 'data', 'images', 'noise', 'unmixing'))
 #: They estimate memory, report and check; no voxel depends on them.
-_SILENT = tuple(f'{PACKAGE}.reconstruct.{name}' for name in ('ensemble_talk', 'field', 'footprint', 'model_checks', 'room'))
+_SILENT = tuple(
+    f'{PACKAGE}.reconstruct.{name}' for name in ('ensemble_talk', 'field', 'footprint', 'model_checks', 'room')
+)
 #: Modules that are imported only for an option, by the field of the step and the values that do without.
 _OPTIONAL: dict[str, tuple[str, tuple[Any, ...]]] = {
     f'{PACKAGE}.reconstruct.ensemble': ('ensemble', (1,)),

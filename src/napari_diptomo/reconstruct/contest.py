@@ -150,7 +150,7 @@ def _notes(done: Sequence[Candidate], deviances: Mapping[str, float], chosen: st
         'held_out_deviance': deviances[chosen],
         'output': chosen,
         'contest': course,
-        'stopping': f'{which} ({" and ".join(fits)}) predicts the held-out counts best; of {of.output}, {of.notes["stopping"]}',
+        'stopping': f'compared were the heads {" and ".join(fits)} and their mean; {which} predicts the held-out counts best; of {of.output}, {of.notes["stopping"]}',
     }
 
 

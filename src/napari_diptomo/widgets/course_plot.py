@@ -48,10 +48,13 @@ class CoursePlot(ThemedPlot):
             plot.getAxis('left').enableAutoSIPrefix(False)
         self.ci.layout.setRowStretchFactor(0, 3)
         self.terms.setXLink(self.deviances)
-        self._curves: dict[str, Any] = {}
+        #: Curves by name and number of the part: what is cut to the view has to rise along x.
+        self._curves: dict[tuple[str, int], Any] = {}
         self._names: dict[str, str] = {}
-        self._points: dict[str, list[tuple[float, float]]] = {}
+        self._points: dict[tuple[str, int], list[tuple[float, float]]] = {}
+        self._part = 0
         self._latest: tuple[int, str] | None = None
+        self._hues: dict[str, str] = {}
         self._returned = pg.InfiniteLine(angle=90, pen=pg.mkPen(HUES[7], style=Qt.PenStyle.DashLine))
         self.deviances.addItem(self._returned, ignoreBounds=True)
         self._dirty = False
@@ -65,12 +68,12 @@ class CoursePlot(ThemedPlot):
 
     def clear_curves(self) -> None:
         """Forget the last run."""
-        for name, curve in self._curves.items():
+        for (name, _), curve in self._curves.items():
             self._plot_of(name).removeItem(curve)
         self._curves.clear()
         self._names.clear()
         self._points.clear()
-        self._latest = None
+        self._latest, self._part = None, 0
         self._returned.setVisible(False)
         for plot in self.plots:
             plot.setTitle(None)
@@ -81,13 +84,12 @@ class CoursePlot(ThemedPlot):
         Another fit, and one that went back to an earlier iteration, begin curves of their own.
         """
         if self._latest is not None and (fit != self._latest[1] or iteration <= self._latest[0]):
-            for points in self._points.values():
-                points.append((np.nan, np.nan))
+            self._part += 1
         self._latest = iteration, fit
         values = dict(losses) if validation is None else {**losses, _HELD_OUT: validation}
         for name, value in values.items():
             if np.isfinite(value):
-                self._points.setdefault(name, []).append((iteration, value))
+                self._points.setdefault((name, self._part), []).append((iteration, value))
         self._dirty = True
 
     def mark_returned(self, iteration: float | None) -> None:
@@ -101,23 +103,30 @@ class CoursePlot(ThemedPlot):
         if not self._dirty:
             return
         self._dirty = False
-        for name, points in self._points.items():
-            if name not in self._curves:
-                self._begin_curve(name)
-            self._curves[name].setData(*np.array(points).T)
-        values = [v for n, points in self._points.items() if n in _HUES for _, v in points if np.isfinite(v)]
+        for key, points in self._points.items():
+            if key not in self._curves:
+                self._begin_curve(key)
+            self._curves[key].setData(*np.array(points).T)
+        values = [v for (n, _), points in self._points.items() if n in _HUES for _, v in points]
         # A negative value would be hidden by a logarithm.
         self.deviances.setLogMode(y=bool(values and min(values) > 0))
 
-    def _begin_curve(self, name: str) -> None:
-        hue = _HUES.get(name, HUES[(1, 2, 4, 5, 6)[len(self._curves) % 5]])
+    def _begin_curve(self, key: tuple[str, int]) -> None:
+        name, _ = key
         plot = self._plot_of(name)
-        self._curves[name] = plot.plot(pen=pg.mkPen(hue, width=2), connect='finite')
+        if name not in self._names:
+            self._name(name)
+        self._curves[key] = plot.plot(pen=pg.mkPen(self._hues[name], width=2))
+
+    def _name(self, name: str) -> None:
+        """Give a name its colour and its place in the title."""
+        plot = self._plot_of(name)
+        hue = self._hues[name] = _HUES.get(name, HUES[(1, 2, 4, 5, 6)[len(self._names) % 5]])
         self._names[name] = f'<span style="color: {hue}">{_LABELS.get(name, name.replace("_", " "))}</span>'
         names = ' &nbsp; '.join(text for n, text in self._names.items() if self._plot_of(n) is plot)
         plot.setTitle(f'{_QUANTITY if plot is self.deviances else "other terms"}: &nbsp; {names}', size='9pt')
         # SIRT has no other term: an empty plot would only ask what is missing.
-        alone = all(n in _HUES for n in self._curves)
+        alone = all(n in _HUES for n in self._names)
         self.terms.setVisible(not alone)
         self.ci.layout.setRowStretchFactor(1, 0 if alone else 2)
         self.deviances.setLabel('bottom', 'iteration' if alone else None)
