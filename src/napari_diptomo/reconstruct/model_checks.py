@@ -39,14 +39,17 @@ _SIGMAS = 5.0
 _LEAST_TILTS, _UNFINISHED = 5, 0.5
 #: Smallest variance of a datum, counts: empty pixels do not know their own.
 _LEAST_VARIANCE = 0.1
-#: Fraction that no channel falls below, over which a leak is suspected; no more than this part of an equal share.
-FLOOR_FRACTION, _OF_EQUAL = 0.03, 0.4
-#: Two lowest floors that are alike, and the contrast of a channel over its floor that goes with them, or is enough alone.
-_ALIKE, _CONTRAST, _STRONG_CONTRAST = 1.7, 2.5, 6.0
-#: Voxels; the noise of a few would hide a floor.
-_SMOOTHING = 1.2
+#: Fraction that no channel falls below, over which a leak is suspected, and that where the two lowest are alike.
+FLOOR, ALIKE_FLOOR = 0.05, 0.02
+#: Largest floor, in equal shares; largest ratio of two that are alike; least contrast of a channel over its floor,
+#: where the lowest are alike and where they are not.
+_OF_EQUAL, _ALIKE, _CONTRAST, _STRONG_CONTRAST = 0.4, 1.7, 2.5, 5.0
+#: Two smoothings, voxels, and the ratio of the floors from which on it is the blur of the volume that makes them.
+_SMOOTHING, _BLURRED = (0.7, 1.2), 1.85
+#: Misfit up to which a volume is fitted.
+_FITTED = 1.1
 #: Quantiles for floor and top, and voxels inside the specimen that they need.
-_LOW, _HIGH, _LEAST_VOXELS = 0.01, 0.99, 200
+_LOW, _HIGH, _LEAST_VOXELS = 0.003, 0.99, 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +62,15 @@ class TiltResiduals:
         Relative deviation of the dose, mean zero, and its standard error.
     shift, shift_error : ndarray (tilt, 2)
         Displacement (y, x) in pixels, mean zero along y, and its standard error.
+    misfit : float
+        Median over the tilts of the residuals' root mean square in units of the noise, 1 at least.
     """
 
     dose: np.ndarray
     dose_error: np.ndarray
     shift: np.ndarray
     shift_error: np.ndarray
+    misfit: float
 
 
 def model_findings(step: Reconstruction, problem: Problem, x: torch.Tensor) -> tuple[Finding, ...]:
@@ -73,8 +79,12 @@ def model_findings(step: Reconstruction, problem: Problem, x: torch.Tensor) -> t
         # Matter from outside the field disturbs each of the checks; one cause is named.
         return ()
     residuals = tilt_residuals(problem, x)
-    found = [] if residuals is None else [_alignment(problem, residuals), _dose(step, problem, residuals)]
-    found.append(_floor(problem, x))
+    if residuals is None:
+        return ()
+    found = [_alignment(problem, residuals), _dose(step, problem, residuals)]
+    if residuals.misfit < _FITTED:
+        # What is still blurred has each channel everywhere.
+        found.append(_floor(problem, x))
     return tuple(finding for finding in found if finding is not None)
 
 
@@ -113,7 +123,7 @@ def tilt_residuals(problem: Problem, x: torch.Tensor) -> TiltResiduals | None:
     for column, axis in enumerate(axes, start=1):
         shift[:, axis - 2], shift_error[:, axis - 2] = values[:, column], error[:, column]
     shift[:, 0] -= shift[:, 0].mean()
-    return TiltResiduals(values[:, 0] - values[:, 0].mean(), error[:, 0], shift, shift_error)
+    return TiltResiduals(values[:, 0] - values[:, 0].mean(), error[:, 0], shift, shift_error, float(misfit.median()))
 
 
 def scatter(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
@@ -176,15 +186,17 @@ def _alignment(problem: Problem, residuals: TiltResiduals) -> Finding | None:
     )
 
 
-def floors(volume: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def floors(volume: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray] | None:
     """Lowest and highest fraction of each channel inside the specimen, both (channel,); None where little is inside.
 
     Parameters
     ----------
     volume : ndarray (channel, z, y, x)
         Counts per voxel of path.
+    sigma : float
+        Gaussian smoothing first, voxels.
     """
-    smooth = np.stack([ndimage.gaussian_filter(channel, _SMOOTHING) for channel in volume])
+    smooth = np.stack([ndimage.gaussian_filter(channel, sigma) for channel in volume])
     total = smooth.sum(axis=0)
     solid = total[total > 0.2 * total.max()]
     if not solid.size:
@@ -202,16 +214,18 @@ def _floor(problem: Problem, x: torch.Tensor) -> Finding | None:
     if channels < 2:
         return None
     # In the unit of the maps, which may be one for each channel.
-    found = floors((problem.inside(x) * problem.unit[:, None, None, None]).float().cpu().numpy())
-    if found is None:
+    volume = (problem.inside(x) * problem.unit[:, None, None, None]).float().cpu().numpy()
+    fine, coarse = (floors(volume, sigma) for sigma in _SMOOTHING)
+    if fine is None or coarse is None:
         return None
-    low, high = found
+    low, high = fine
     least = float(low.min())
-    if not FLOOR_FRACTION < least < _OF_EQUAL / channels:
+    alike = float(np.sort(low)[1]) < _ALIKE * least
+    if not (ALIKE_FLOOR if alike else FLOOR) < least < _OF_EQUAL / channels:
         return None
     contrast = float((high / low).max())
-    alike = float(np.sort(low)[1]) / least < _ALIKE
-    if contrast < (_CONTRAST if alike else _STRONG_CONTRAST):
+    # A blurred volume has a floor too, which grows with any blur that is added; that of a leak stays.
+    if contrast < (_CONTRAST if alike else _STRONG_CONTRAST) or bool((coarse[0] > _BLURRED * low).any()):
         return None
     names = problem.maps.channels
     each = ', '.join(f'{name} {100 * value:.0f} %' for name, value in zip(names, low, strict=True))
