@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_diptomo.assess import count_ceiling, half_ceiling, projection_correlation
+from napari_diptomo.assess import ceiling_excess, count_ceiling, half_ceiling, projection_correlation
 from napari_diptomo.series import InputError
 
 
@@ -62,3 +62,17 @@ def test_bad_input_is_one_sentence():
         count_ceiling(np.full((1, 2, 3, 3), 0.5))
     with pytest.raises(InputError, match='shape'):
         projection_correlation(np.zeros((1, 2, 3, 3)), np.zeros((1, 2, 3, 4)))
+
+
+def test_the_excess_of_the_truth_lies_within_its_error():
+    rng = np.random.default_rng(0)
+    truth = 6 * rng.random((2, 9, 16, 16)) ** 2
+    ratios = []
+    for seed in range(12):
+        excess, error = ceiling_excess(np.random.default_rng(seed).poisson(truth), truth)
+        ratios.append(excess / error)
+    assert np.abs(ratios).max() < 4
+    assert np.abs(np.mean(ratios)) < 1
+    noisy = np.random.default_rng(0).poisson(truth)
+    excess, error = ceiling_excess(noisy, truth + 0.5 * (noisy - truth))
+    assert (excess > 10 * error).all()

@@ -119,3 +119,28 @@ def test_the_ceiling_beyond_the_field_is_that_of_the_compared_pixels(lamella):
     notes = with_agreement(kept, replace(maps, data=counts)).notes
     for name in kept.channels:
         assert notes['correlation_ceiling'][name] == pytest.approx(notes['projection_correlation'][name], abs=0.03)
+
+
+def test_multiples_of_counts_have_the_ceiling_of_the_counts(volume):
+    clean = maps_of(volume)
+    counts = np.random.default_rng(0).poisson(5 * clean.data).astype(np.float32)
+    one, ten = (with_agreement(volume, replace(clean, data=counts * factor)).notes for factor in (1, 10))
+    assert one['correlation_ceiling'] == ten['correlation_ceiling']
+
+
+def test_the_truth_is_not_accused_of_fitted_noise_and_a_fit_of_the_counts_is(volume):
+    clean = maps_of(volume)
+    for seed in range(4):
+        maps = replace(clean, data=np.random.default_rng(seed).poisson(5 * clean.data).astype(np.float32))
+        assert not with_agreement(volume, maps).findings
+    fitted = with_agreement(SIRT(iterations=200).run(maps), maps)
+    (doubt,) = [f for f in fitted.findings if f.about == 'fitted noise']
+    assert doubt.level == 'doubt'
+    assert doubt.evidence['above the ceiling'] > 3 * doubt.evidence['standard error']
+
+
+def test_a_fit_that_held_out_counts_chose_is_told_of_its_noise_without_a_doubt(volume):
+    clean = maps_of(volume)
+    maps = replace(clean, data=np.random.default_rng(5).poisson(5 * clean.data).astype(np.float32))
+    fitted = with_agreement(SIRT(iterations=100, holdout=0.1).run(maps), maps)
+    assert {f.level for f in fitted.findings if f.about == 'fitted noise'} <= {'note'}

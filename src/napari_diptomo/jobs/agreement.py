@@ -48,6 +48,10 @@ def with_agreement(volume: Volume, maps: MapSeries) -> Volume:
     columns = maps.data.shape[2:]
     if volume.channels != maps.channels or volume.data.shape[2:] != columns:
         return volume
+    from napari_diptomo.reconstruct.counting import in_counts
+
+    # The ceiling is that of quanta: multiples of them, halved one by one, would be too good.
+    counted = _by_element(in_counts(maps).maps)
     maps = _by_element(maps)
     from napari_diptomo.assess import projection_correlation
     from napari_diptomo.geometry import ParallelBeam
@@ -67,11 +71,11 @@ def with_agreement(volume: Volume, maps: MapSeries) -> Volume:
         'projection_correlation': _by_name(maps, found),
         'compared_pixels': round(float(seen.mean()), 4),
     }
-    ceiling = correlation_ceiling(maps, seen)
+    ceiling = correlation_ceiling(counted, seen)
     findings = volume.findings
     if ceiling is not None:
         notes['correlation_ceiling'] = _by_name(maps, ceiling)
-        fitted_noise = _fitted_noise(volume, maps, expected, seen, ceiling)
+        fitted_noise = _fitted_noise(volume, counted, expected, seen, ceiling)
         findings = findings if fitted_noise is None else (*findings, fitted_noise)
     return replace(volume, notes=notes, findings=findings)
 

@@ -142,7 +142,7 @@ def _beyond(maps: MapSeries, edges: Edges, step: str, fit_gain: bool) -> Finding
     if not edges.reached.any():
         return None
     tilts = edges.angles[edges.reached.any(axis=1)]
-    sides = [word for word, there in zip(('low', 'high'), edges.reached.any(axis=0), strict=True) if there]
+    sides = [word for side, word in enumerate(('low', 'high')) if edges.reached[:, side].any()]
     axis = 'y' if maps.transposed else 'x'
     where = 'both edges' if len(sides) == 2 else f'the edge at {sides[0]} {axis}'
     largest = float(edges.share.max())
