@@ -53,7 +53,7 @@ from napari_diptomo.reconstruct.ensemble_talk import EnsembleTalk
 from napari_diptomo.reconstruct.fit_loop import Fitted, fit_network, fit_notes
 from napari_diptomo.reconstruct.moments import Moments
 from napari_diptomo.reconstruct.spread_check import Calibration, SpreadCheck
-from napari_diptomo.series import Finding, MapSeries, Observer, Volume, Watch, by_weight
+from napari_diptomo.series import Finding, MapSeries, Observer, Volume, Watch
 
 if TYPE_CHECKING:
     from napari_diptomo.reconstruct.dipm_tv import DIPmTV
@@ -180,7 +180,9 @@ class _Record:
         for name, curve in volume.scores.items():
             shift = before if name == 'iteration' else 0
             self._scores.setdefault(name, []).extend(value + shift for value in curve)
-        self._findings = by_weight([*self._findings, *volume.findings])
+        # Members see the same matter with other numbers: of each the latest stands.
+        subjects = {finding.about for finding in volume.findings}
+        self._findings = [*(f for f in self._findings if f.about not in subjects), *volume.findings]
         self._told.append({key: volume.notes.get(key) for key in (*_SUMMED, *_LISTED, 'stopping')})
         with torch.no_grad():
             self._check.add(problem, problem.expected(fitted.fit.best.x), fitted.fit.poisson)

@@ -91,39 +91,39 @@ def model_findings(step: Reconstruction, problem: Problem, x: torch.Tensor) -> t
 @torch.no_grad()
 def tilt_residuals(problem: Problem, x: torch.Tensor) -> TiltResiduals | None:
     """Dose and displacement that the volume ``x`` (channel, z, y, x) leaves unexplained; None where it is unfinished."""
-    expected = problem.expected(x).cpu()
-    data = (problem.fit if problem.held_out is None else problem.fit + problem.held_out).cpu()
+    expected = problem.expected(x).cpu().numpy()
+    data = (problem.fit if problem.held_out is None else problem.fit + problem.held_out).cpu().numpy()
     if len(problem.maps.angles) < _LEAST_TILTS:
         return None
-    signal = expected if problem.background is None else expected - problem.background.cpu()
+    signal = expected if problem.background is None else expected - problem.background.cpu().numpy()
     known = not (problem.quasi or problem.maps.are_counts)
-    variance = problem.variance.cpu() if known else expected.clamp_min(_LEAST_VARIANCE)
+    variance = problem.variance.cpu().numpy() if known else np.maximum(expected, _LEAST_VARIANCE)
     axes = [axis for axis in (2, 3) if expected.shape[axis] > 2]
-    regressors = [signal, *(-torch.gradient(signal, dim=axis)[0] for axis in axes)]
-    weight = (problem.mask.cpu() / variance).expand_as(expected).double()
+    columns = np.stack([signal, *(-np.gradient(signal, axis=axis) for axis in axes)]).astype(np.float64)
+    weight = np.broadcast_to(problem.mask.cpu().numpy() / variance, expected.shape).astype(np.float64)
     # Differences at the rim of the image are one-sided.
     weight[..., :1] = weight[..., -1:] = 0
-    columns, rest = torch.stack(regressors).double(), (data - expected).double()
-    normal = torch.einsum('awtyu,bwtyu,wtyu->tab', columns, columns, weight)
-    right = torch.einsum('awtyu,wtyu,wtyu->ta', columns, rest, weight)
-    scale = normal.diagonal(dim1=1, dim2=2).clamp_min(1e-12).sqrt()
+    rest = (data - expected).astype(np.float64)
+    weighted = columns * weight
+    normal = np.einsum('awtyu,bwtyu->tab', weighted, columns, optimize=True)
+    right = np.einsum('awtyu,wtyu->ta', weighted, rest, optimize=True)
+    scale = np.sqrt(np.maximum(np.diagonal(normal, axis1=1, axis2=2), 1e-12))
     # A tilt without signal asks for nothing.
-    normal = normal / (scale[:, :, None] * scale[:, None, :]) + 1e-9 * torch.eye(len(columns), dtype=torch.float64)
-    inverse = torch.linalg.inv(normal)
-    found = torch.einsum('tij,tj->ti', inverse, right / scale) / scale
-    left = rest - torch.einsum('ta,awtyu->wtyu', found, columns)
-    freedom = (weight > 0).sum((0, 2, 3)).clamp_min(1)
+    normal = normal / (scale[:, :, None] * scale[:, None, :]) + 1e-9 * np.eye(len(columns))
+    inverse = np.linalg.inv(normal)
+    values = np.einsum('tij,tj->ti', inverse, right / scale) / scale
+    left = rest - np.einsum('ta,awtyu->wtyu', values, columns, optimize=True)
+    freedom = np.maximum((weight > 0).sum(axis=(0, 2, 3)), 1)
     # Where the volume is far from the data for other reasons, what it leaves is no counting noise.
-    misfit = ((left**2 * weight).sum((0, 2, 3)) / freedom).clamp_min(1).sqrt()
-    error = (inverse.diagonal(dim1=1, dim2=2).clamp_min(0).sqrt() / scale * misfit[:, None]).numpy()
-    values = found.numpy()
+    misfit = np.sqrt(np.maximum((left**2 * weight).sum(axis=(0, 2, 3)) / freedom, 1))
+    error = np.sqrt(np.maximum(np.diagonal(inverse, axis1=1, axis2=2), 0)) / scale * misfit[:, None]
     if abs(np.median(values[:, 0])) > _UNFINISHED:
         return None
     shift, shift_error = np.zeros((len(values), 2)), np.full((len(values), 2), np.inf)
     for column, axis in enumerate(axes, start=1):
         shift[:, axis - 2], shift_error[:, axis - 2] = values[:, column], error[:, column]
     shift[:, 0] -= shift[:, 0].mean()
-    return TiltResiduals(values[:, 0] - values[:, 0].mean(), error[:, 0], shift, shift_error, float(misfit.median()))
+    return TiltResiduals(values[:, 0] - values[:, 0].mean(), error[:, 0], shift, shift_error, float(np.median(misfit)))
 
 
 def scatter(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
