@@ -82,8 +82,16 @@ def _evaded(x: torch.Tensor, weight: torch.Tensor) -> bool:
         and torch.backends.mkldnn.is_available()
         and torch.backends.mkldnn.enabled
         # Autocast converts what it knows by name, and it knows torch's convolution.
-        and not torch.is_autocast_enabled('cpu')
+        and not _autocasting()
     )
+
+
+def _autocasting() -> bool:
+    try:
+        return torch.is_autocast_enabled('cpu')
+    except TypeError:
+        # Asked by another name before torch 2.4; Intel Macs end at 2.2.
+        return bool(torch.is_autocast_cpu_enabled())
 
 
 class _OneDNN(torch.autograd.Function):

@@ -19,7 +19,9 @@ def pick(choice: str) -> torch.device:
         A device that this machine lacks, or a torch that `check_torch` refuses.
     """
     check_torch()
-    there = {'cuda': torch.cuda.is_available(), 'mps': torch.backends.mps.is_available(), 'cpu': True}
+    # Torch for Intel Macs ended at 2.2, which cannot report the memory of their GPUs.
+    mps = torch.backends.mps.is_available() and hasattr(torch.mps, 'recommended_max_memory')
+    there = {'cuda': torch.cuda.is_available(), 'mps': mps, 'cpu': True}
     if choice == 'auto':
         return torch.device(next(name for name, available in there.items() if available))
     if not there.get(choice, True):
