@@ -7,12 +7,15 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from importlib.metadata import entry_points, version
 from pathlib import Path
 
 import pytest
 from npe2 import PluginManifest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import napari_diptomo
 from napari_diptomo.series import Step
@@ -110,6 +113,23 @@ def test_links_between_pages_lead_somewhere(page):
     here = ROOT / page
     for link in re.findall(r'\]\(([^)#]+)\)', here.read_text(encoding='utf-8')):
         assert '://' in link or (here.parent / link).exists(), f'{page} points at {link}'
+
+
+def test_the_lowest_versions_are_the_bounds():
+    """What constraints-lowest.txt installs is what pyproject.toml says has been tested."""
+    here = {'sys_platform': 'linux', 'platform_machine': 'x86_64'}
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))['project']
+    wanted = [Requirement(text) for text in project['dependencies']]
+    bounds = {
+        r.name: Version(s.version)
+        for r in wanted
+        for s in r.specifier
+        if s.operator == '>=' and (r.marker is None or r.marker.evaluate(here))
+    }
+    lines = (ROOT / 'constraints-lowest.txt').read_text(encoding='utf-8').splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith('#')]
+    assert {r.name for r in wanted} == set(bounds)
+    assert bounds == {r.name: Version(next(iter(r.specifier)).version) for r in pins}
 
 
 @pytest.mark.slow

@@ -146,6 +146,7 @@ def test_negative_maps_are_not_taken_for_poisson_counts(maps):
 def test_auto_takes_cuda_then_mps_then_the_processor(monkeypatch):
     there = {'cuda': True, 'mps': True}
     monkeypatch.setattr('torch.backends.mps.is_available', lambda: there['mps'])
+    monkeypatch.setattr('torch.mps.recommended_max_memory', int, raising=False)
     monkeypatch.setattr('torch.cuda.is_available', lambda: there['cuda'])
     assert pick('auto').type == 'cuda'
     there['cuda'] = False
@@ -156,6 +157,13 @@ def test_auto_takes_cuda_then_mps_then_the_processor(monkeypatch):
     assert pick('auto').type == 'cpu'
     with pytest.raises(InputError, match=r'no Apple GPU \(MPS\); choose auto or cpu'):
         pick('mps')
+
+
+def test_the_gpu_of_an_intel_mac_is_left_alone(monkeypatch):
+    monkeypatch.setattr('torch.backends.mps.is_available', lambda: True)
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    monkeypatch.delattr('torch.mps.recommended_max_memory', raising=False)
+    assert pick('auto').type == 'cpu'
 
 
 @pytest.mark.parametrize('version', ['2.9.0', '2.9.1+cu128'])

@@ -66,7 +66,7 @@ def test_nothing_fits_is_said_so(large, monkeypatch):
 @pytest.mark.parametrize(
     'error',
     [
-        torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 20.00 MiB.'),
+        torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 20.00 MiB.'),
         RuntimeError("[enforce fail at alloc_cpu.cpp:118] . DefaultCPUAllocator: can't allocate memory: you tried to"),
         RuntimeError('MPS backend out of memory (MPS allocated: 1 GB)'),
         MemoryError(),

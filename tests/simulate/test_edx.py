@@ -160,9 +160,11 @@ def test_escape_and_sum_peaks_lie_where_they_must():
     escaped, doubled = window(made, 1.2, 2.95)[0], window(made, 6.0, 9.6)[0]
     assert escaped == pytest.approx(0.02 * (2.0 / 3.75) ** 1.1 * total, rel=0.12)
     assert doubled == pytest.approx(0.01 * total, rel=0.1)
-    spectrum = made.series.counts.sum(axis=(0, 1, 2), dtype=float)
-    high = made.series.energy > 6
-    assert made.series.energy[high][spectrum[high].argmax()] == pytest.approx(2 * 3.65, abs=0.2)
+    spectrum, energy = made.series.counts.sum(axis=(0, 1, 2), dtype=float), made.series.energy
+    lines, sums = (energy > 2.95) & (energy < 4.8), energy > 6
+    # The mean of the sums of two photons, not their peak: it holds whatever the noise.
+    mean, mean_of_sums = (np.average(energy[part], weights=spectrum[part]) for part in (lines, sums))
+    assert mean_of_sums == pytest.approx(2 * mean, abs=0.08)
 
 
 @pytest.mark.parametrize('elements', [('Fe', 'Co', 'O'), ('Ti', 'Ba', 'O'), ('Si', 'Mg', 'Pt')])

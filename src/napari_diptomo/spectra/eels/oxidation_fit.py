@@ -199,7 +199,8 @@ def _put_together(found: FamilyFits, plan: FitPlan, share: float) -> TiltFits:
     if plan.uncertainty is not None:
         of_pixels = from_standards(found.fit, plan.calibrated.series.energy, plan.uncertainty)
         # It is linear in the squares of the amounts; what is wanted are its coefficients.
-        errors = np.linalg.lstsq(found.fit.amounts**2, of_pixels.reshape(len(of_pixels), -1))[0].reshape(errors.shape)
+        flat = of_pixels.reshape(len(of_pixels), -1)
+        errors = np.linalg.lstsq(found.fit.amounts**2, flat, rcond=None)[0].reshape(errors.shape)
     # What one standard holds of another moves counts from one oxide to the other, alike in all channels and pixels.
     move = np.zeros(states)
     move[0], move[-1] = 1.0, -1.0
