@@ -54,7 +54,9 @@ def test_a_faultless_series_is_not_doubted(make, step):
 
 
 @pytest.mark.parametrize('peak', [5.0, 30.0, 100.0])
-@pytest.mark.parametrize(('low', 'high', 'where'), [(None, None, 'both edges'), (-9, None, 'at high x'), (None, 9, 'at low x')])
+@pytest.mark.parametrize(
+    ('low', 'high', 'where'), [(None, None, 'both edges'), (-9, None, 'at high x'), (None, 9, 'at low x')]
+)
 def test_a_specimen_that_reaches_an_edge_is_doubted_with_its_remedy(peak, low, high, where):
     found = doubts(SIRT(iterations=2).run(film(peak=peak, low=low, high=high)))
     assert set(found) == {'field of view'}
