@@ -82,8 +82,8 @@ def model_findings(step: Reconstruction, problem: Problem, x: torch.Tensor) -> t
     if residuals is None:
         return ()
     found = [_alignment(problem, residuals), _dose(step, problem, residuals)]
-    if residuals.misfit < _FITTED:
-        # What is still blurred has each channel everywhere.
+    if found[0] is None and residuals.misfit < _FITTED:
+        # What is still blurred, or blurred by displaced images, has each channel everywhere.
         found.append(_floor(problem, x))
     return tuple(finding for finding in found if finding is not None)
 
