@@ -46,7 +46,7 @@ def test_the_demo_leaves_volume_recipe_figures_and_scores(small, tmp_path, monke
     assert 'Against the known truth' in page
     assert 'DIPm-TV against SIRT, 30 iterations: ' in page
     assert 'DIPm-TV against Joint TV: ' in page
-    assert 'a correlation above it means fitted noise' in page
+    assert 'Only far above it, beyond three standard errors, was noise fitted' in page
     assert 'set to that of the known truth' in page
     assert 'per axis' in page
     # Without any alignment it is 1.2.
