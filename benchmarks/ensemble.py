@@ -137,7 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--cases', nargs='+', default=list(DEFAULT_CASES), choices=list(CASES))
     parser.add_argument('--size', type=int, default=48)
-    parser.add_argument('--members', type=int, default=5)
+    parser.add_argument('--members', type=int, default=6)
     parser.add_argument('--peak', type=int, default=30)
     parser.add_argument('--preset', default='balanced')
     parser.add_argument('--iterations', type=int)

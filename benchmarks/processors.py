@@ -29,14 +29,14 @@ DEPTHS = (4, 6, 8, 12, 16, 20, 24, 28, 32, 40)
 PRESETS = ('fast', 'balanced')
 SEEDS = (0, 1, 2)
 ITERATIONS = 25
-WIDTH = 24
+WIDTH = 16
 
 
 def poison() -> None:
     """Leave freed memory full of not-a-number."""
     import torch
 
-    kept = [torch.full((2**k // 4,), float('nan')) for k in range(10, 24) for _ in range(3)]
+    kept = [torch.full((2**k // 4,), float('nan')) for k in range(10, 22) for _ in range(2)]
     del kept
 
 
