@@ -221,5 +221,14 @@ def test_second_job_runs(qtbot: Any, runner: Runner) -> None:
     assert [end.result for end in ends] == [1, 2]
 
 
+def test_work_does_not_run_on_a_thread_of_qt(qtbot: Any, runner: Runner) -> None:
+    """With torch 2.5 first imported on one, a later estimate of the memory hung napari."""
+    ends: list[Outcome] = []
+    runner.ended.connect(ends.append)
+    runner.start(ThreadJob(lambda observer: type(threading.current_thread())), 'Work')
+    qtbot.waitUntil(lambda: bool(ends))
+    assert ends[0].result is threading.Thread
+
+
 def _returning(value: int) -> Callable[[Observer], int]:
     return lambda observer: value

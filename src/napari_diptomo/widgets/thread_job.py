@@ -80,7 +80,7 @@ class ThreadJob:
     def start(self) -> None:
         """Begin."""
 
-        def run() -> None:
+        def work() -> None:
             # Nothing may escape: napari's workers swallow some exceptions and
             # stay "busy" for ever.
             try:
@@ -93,6 +93,14 @@ class ThreadJob:
                 self.error = explain(error)
             finally:
                 self._over.set()
+
+        def run() -> None:
+            # Not on Qt's own thread: Qt ends the thread's Python state with each task and keeps the thread,
+            # and a library of pybind11 2 that was first imported there (torch, some versions) waits for
+            # that state for ever in a later task (pybind/pybind11#2888).
+            thread = threading.Thread(target=work, name='diptomo-work')
+            thread.start()
+            thread.join()
 
         run.__qualname__ = run.__name__ = getattr(self._work, '__name__', 'diptomo')
         create_worker(run, _start_thread=True)
