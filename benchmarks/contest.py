@@ -128,7 +128,6 @@ def write(results: dict[str, Any]) -> None:
         f'{sum(e <= END for e in ends)} of {len(ends)} fits return an average within {END} dB of the best of their course.',
     ]
     lines += _over_total_variation(current)
-    lines += _past_the_end()
     DOCS.write_text('\n'.join(lines) + '\n', encoding='utf-8')
 
 
@@ -173,101 +172,13 @@ def _over_total_variation(current: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _past_the_end() -> list[str]:
-    """What fits that are not ended would have come to, from the file of `--past`."""
-    path = RESULTS.with_name('contest-past.json')
-    if not path.exists():
-        return []
-    lines = [
-        '',
-        '## Past the end',
-        '',
-        'Other members of the same families, both heads fitted for 560 iterations: PSNR (dB) of softplus, shares and their',
-        'mean at iterations 40 apart, with the gain of the 40 before in standard errors. Fits end at the first gain below 10.',
-        '',
-    ]
-    for name, rows in json.loads(path.read_text(encoding='utf-8')).items():
-        lines += [
-            '',
-            f'**{name}**',
-            '',
-            '| iteration | softplus | gain | shares | gain | mean | SSIM of the mean |',
-            '|---' * 7 + '|',
-        ]
-        lines += [
-            f'| {r[0]} | {r[1]:.2f} | {r[2]:.1f} | {r[3]:.2f} | {r[4]:.1f} | {r[5]:.2f} | {r[6]:.3f} |' for r in rows
-        ]
-    return lines
-
-
-def past(names: list[str]) -> None:
-    """Fit specimens past the end; writes the file that the page takes it from."""
-    from _scores import on_grid
-    from napari_diptomo.reconstruct import DIPmTV, contest, stopping
-    from napari_diptomo.reconstruct.ensemble_talk import EnsembleTalk
-    from napari_diptomo.series import Observer, Request
-
-    class Keeps(Observer):
-        def __init__(self) -> None:
-            self.frames: dict[int, np.ndarray] = {}
-            self.at = 0
-
-        def wants_preview(self) -> bool:
-            return (self.at + 1) % 40 == 0
-
-        def report(self, progress: Any) -> None:
-            self.at = progress.iteration
-            if progress.preview is not None:
-                self.frames[self.at] = progress.preview
-
-        def request(self) -> Request:
-            return Request.FINISH if self.at >= 560 else Request.GO
-
-    stopping.GAIN = float('-inf')
-    path = RESULTS.with_name('contest-past.json')
-    known = json.loads(path.read_text(encoding='utf-8')) if path.exists() else {}
-    for name in names:
-        data = sample(CASES[name], SIZE, PEAK, 0)
-        step = DIPmTV(preset='balanced')
-        problem = step._problem(data.maps)
-        kept, gains = [], []
-        for member, head in enumerate(contest.HEADS):
-            keeps = Keeps()
-            talk = EnsembleTalk(1, step.longest, keeps)
-            talk.begin(0, dict, lambda: None)
-            gains.append(dict(contest._fit(step, problem, head, member, talk).notes['gains']))
-            kept.append(keeps.frames)
-        rows = []
-        for at in sorted(kept[0]):
-            if at >= 160:
-                a, b = (on_grid(k[at], data.truth.shape) for k in kept)
-                m = (a + b) / 2
-                scores = [mean_psnr(v, data.truth) for v in (a, b, m)]
-                rows.append(
-                    [
-                        at,
-                        scores[0],
-                        gains[0].get(at, 0),
-                        scores[1],
-                        gains[1].get(at, 0),
-                        scores[2],
-                        mean_ssim(m, data.truth),
-                    ]
-                )
-        known[name] = rows
-        path.write_text(json.dumps(known) + '\n', encoding='utf-8')
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--cases', nargs='*', default=list(CASES))
-    parser.add_argument('--past', nargs='*', default=[], help='fit these cases past their end')
     parser.add_argument('--report', action='store_true', help='write the page from the results at hand')
     options = parser.parse_args()
     results = json.loads(RESULTS.read_text(encoding='utf-8')) if RESULTS.exists() else {}
-    if options.past:
-        past(options.past)
-    elif not options.report:
+    if not options.report:
         for name in options.cases:
             if results.get(name, {}).get('version') != version():
                 results[name] = measure(name)
