@@ -152,7 +152,7 @@ def write(results: dict[str, Any]) -> None:
         '',
         *(__doc__ or '').partition(' Writes')[0].splitlines()[2:],
         '',
-        f'Measured on {results["processor"]}, torch {results["torch"]}.',
+        f'Measured on {results["processor"]}.',
         '',
         '| instructions | numbers | fits | diverged | restarted | not equal to the bit | layers checked | worst weight gradient |',
         '|---|---|---|---|---|---|---|---|',
