@@ -1,6 +1,6 @@
 """Whether fits survive, and repeat themselves to the bit, with the instructions of several kinds of processors.
 
-oneDNN is told not to use what the named kind lacks (`ONEDNN_MAX_CPU_ISA`), which reaches the kernels that
+oneDNN is kept from what the named kind lacks (`ONEDNN_MAX_CPU_ISA`), which reaches the kernels that
 such a processor would run. For each kind: 60 fits of 25 iterations (presets fast and balanced, 4 to 40 voxels
 along the beam, 3 seeds) in poisoned memory; the gradient of every layer against float32, as the fit computes it;
 the same fits again, whose volumes must be equal to the bit. Writes `results/processors.json` and

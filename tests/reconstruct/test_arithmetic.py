@@ -131,6 +131,14 @@ def test_a_type_that_fails_everywhere_is_left_for_float32(monkeypatch):
     assert 'no layer rightly in bfloat16' in found.findings[0].sentence
 
 
+def test_a_faulty_layer_goes_back_to_float32_only_where_that_is_right(monkeypatch):
+    spoiled(monkeypatch, lambda layer, kind, library: layer.shape == (3, 5, 4) and library)
+    found = arithmetic_for(UNet(4, 2, **SMALL), SHAPE, torch.bfloat16)
+    assert found.number_type == torch.float32
+    assert not found.library
+    assert [finding.about for finding in found.findings] == ['arithmetic'] * 2
+
+
 def test_float32_that_fails_is_computed_without_the_library(monkeypatch):
     spoiled(monkeypatch, lambda layer, kind, library: library)
     found = arithmetic_for(UNet(4, 2, **SMALL), SHAPE, torch.float32)

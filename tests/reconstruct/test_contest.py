@@ -10,10 +10,11 @@ import torch
 
 from napari_diptomo.jobs.figures import _apart
 from napari_diptomo.reconstruct import DIPmTV, contest, stopping
-from napari_diptomo.reconstruct.contest import HEADS, Candidate, heads_of, joined
+from napari_diptomo.reconstruct.contest import HEADS, Candidate, heads_of
 from napari_diptomo.reconstruct.data_terms import held_out_term
+from napari_diptomo.reconstruct.ensemble_talk import append_curves, latest
 from napari_diptomo.reconstruct.prior_fit import planned_iterations
-from napari_diptomo.series import Observer, Request
+from napari_diptomo.series import Finding, Observer, Request
 
 SMALL = {'widths': (8, 16), 'skips': (4, 4), 'learning_rate': 2e-2}
 
@@ -158,7 +159,10 @@ def test_an_interrupted_contest_goes_on_to_the_same_volume(maps):
 
 def test_curves_of_fits_are_joined_with_their_number():
     a, b = {'iteration': [5.0, 10.0], 'data': [2.0, 1.0]}, {'iteration': [5.0], 'data': [3.0]}
-    assert joined([(a, 12), (b, 5)]) == {'fit': [0, 0, 1], 'iteration': [5, 10, 17], 'data': [2, 1, 3]}
+    curves: dict[str, list[float]] = {}
+    append_curves(curves, a, 0)
+    append_curves(curves, b, 12)
+    assert curves == {'fit': [0, 0, 1], 'iteration': [5, 10, 17], 'data': [2, 1, 3]}
     x, y = _apart(np.array([5.0, 10.0, 17.0]), np.array([2.0, 1.0, 3.0]), np.array([0, 0, 1.0]))
     np.testing.assert_array_equal(x, [5, 10, np.nan, 17])
     np.testing.assert_array_equal(y, [2, 1, np.nan, 3])
@@ -167,3 +171,10 @@ def test_curves_of_fits_are_joined_with_their_number():
 def test_oxides_are_left_to_the_counts_too(maps):
     oxides = replace(maps, notes={'oxidation': {'states': list(maps.channels)}})
     assert heads_of(DIPmTV(), DIPmTV()._problem(oxides)) == HEADS
+
+
+def test_of_each_matter_the_findings_of_the_later_fit_stand():
+    one, two = (Finding('note', 'arithmetic', f'{n} of {n + 20} kinds.') for n in (2, 3))
+    other = Finding('doubt', 'convergence', 'Diverged.')
+    assert latest((one, other), (two,)) == (other, two)
+    assert latest((), (one,)) == (one,)

@@ -35,6 +35,9 @@ def test_a_last_iterate_that_has_not_reached_the_noise_says_that_more_might_help
     for iteration, share in enumerate((0.0, 0.1), start=1):
         best.see(iteration, blurred(truth, share), {})
     assert best.notes(2)['stopping'] == 'the last iterate predicts the held-out counts best: more iterations might help'
+    # It ended because the latest iterations had gained nothing beyond doubt.
+    best.gains = [(120, 3.0)]
+    assert best.notes(2)['stopping'] == 'the last iterate predicts the held-out counts best'
 
 
 @pytest.mark.parametrize('mean', [0.003, 0.05, 0.7, 3.0, 40.0, 900.0])

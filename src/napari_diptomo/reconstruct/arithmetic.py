@@ -27,7 +27,7 @@ import math
 import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -169,17 +169,17 @@ def arithmetic_for(network: UNet, shape: Sequence[int], number_type: torch.dtype
     layers = layers_of(network, shape)
     modules = dict(network.named_modules())
     distinct = {layer.shortened(): modules[name] for name, layer in layers.items()}
-    verdicts = Verdicts(device, number_type)
-    faults = verdicts.of(distinct)
-    if number_type != torch.float32:
-        if not faults:
-            return Arithmetic(number_type)
-        if len(faults) < len(distinct):
-            names = tuple(name for name, layer in layers.items() if layer.shortened() in faults)
-            return Arithmetic(number_type, names, findings=(_partly(number_type, faults, len(distinct), device),))
-        return _with(arithmetic_for(network, shape, torch.float32), _wholly(number_type, faults, device))
+    faults = Verdicts(device, number_type).of(distinct)
     if not faults:
-        return Arithmetic(torch.float32)
+        return Arithmetic(number_type)
+    if number_type != torch.float32:
+        finding = _in_float32(number_type, faults, len(distinct), device)
+        # What the faulty layers go back to is checked as well.
+        if len(faults) < len(distinct) and not Verdicts(device, torch.float32).of({f: distinct[f] for f in faults}):
+            names = tuple(name for name, layer in layers.items() if layer.shortened() in faults)
+            return Arithmetic(number_type, names, findings=(finding,))
+        whole = arithmetic_for(network, shape, torch.float32)
+        return replace(whole, findings=(finding, *whole.findings))
     still = {} if device.type == 'cpu' else Verdicts(device, number_type, library=False).of(distinct)
     if still:
         layer, fault = next(iter(still.items()))
@@ -187,7 +187,10 @@ def arithmetic_for(network: UNet, shape: Sequence[int], number_type: torch.dtype
             f'This {device.type.upper()} device computes float32 convolutions wrongly ({layer}: {fault}); '
             'set the device to cpu.'
         )
-    return Arithmetic(torch.float32, library=False, findings=(_without_library(faults, len(distinct), device),))
+    library = 'oneDNN' if device.type == 'cpu' else 'cuDNN'
+    what = f'{library} computes {len(faults)} of {len(distinct)} kinds of layers wrongly in float32'
+    finding = _finding(what, faults, len(distinct), "torch's own slower kernels are used instead")
+    return Arithmetic(torch.float32, library=False, findings=(finding,))
 
 
 def layers_of(network: UNet, shape: Sequence[int]) -> dict[str, Layer]:
@@ -221,8 +224,8 @@ def fault_of(module: nn.Module, layer: Layer, number_type: torch.dtype, library:
     random = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in module.parameters():
-            drawn = torch.randn(parameter.shape, generator=random) / max(layer.inputs, 1) ** 0.5
-            parameter.copy_(drawn.to(number_type).float())
+            values = torch.randn(parameter.shape, generator=random) / max(layer.inputs, 1) ** 0.5
+            parameter.copy_(values.to(number_type).float())
     x = torch.randn((1, layer.inputs, *layer.shape), generator=random).to(device, number_type)
     judge = Arithmetic(number_type, library=library)
     with judge.running():
@@ -234,9 +237,9 @@ def fault_of(module: nn.Module, layer: Layer, number_type: torch.dtype, library:
         with judge.running():
             found = _pass(module, x, grad)
         for name, got, expected in zip(_RESULTS, found, right, strict=False):
-            if not bool(torch.isfinite(got).all()):
-                return f'{name} not finite'
             error = float((got - expected).norm() / expected.norm().clamp_min(1e-30))
+            if not math.isfinite(error):
+                return f'{name} not finite'
             if error > TOLERANCE[number_type]:
                 return f'{name} wrong by {error:.2g} of its norm'
     return ''
@@ -368,45 +371,17 @@ def _add(machine: str, verdicts: Mapping[str, str]) -> None:
         return
 
 
-def _with(arithmetic: Arithmetic, finding: Finding) -> Arithmetic:
-    return Arithmetic(
-        arithmetic.number_type, arithmetic.exceptions, arithmetic.library, (finding, *arithmetic.findings)
-    )
-
-
-def _partly(number_type: torch.dtype, faults: Mapping[Layer, str], checked: int, device: torch.device) -> Finding:
-    layer, fault = next(iter(faults.items()))
+def _in_float32(number_type: torch.dtype, faults: Mapping[Layer, str], checked: int, device: torch.device) -> Finding:
     kinds = f'{len(faults)} of {checked} kinds of layers' if len(faults) > 1 else f'one of {checked} kinds of layers'
-    return Finding(
-        'note',
-        'arithmetic',
-        f'The {device.type.upper()} computes {kinds} wrongly in {_name(number_type)} ({layer}: {fault}); '
-        'they are computed in float32 instead.',
-        {'faulty': len(faults), 'checked': checked},
-    )
+    wrongly = f'{kinds} wrongly' if len(faults) < checked else 'no layer rightly'
+    what = f'The {device.type.upper()} computes {wrongly} in {_name(number_type)}'
+    return _finding(what, faults, checked, 'float32 is used instead')
 
 
-def _wholly(number_type: torch.dtype, faults: Mapping[Layer, str], device: torch.device) -> Finding:
+def _finding(what: str, faults: Mapping[Layer, str], checked: int, consequence: str) -> Finding:
     layer, fault = next(iter(faults.items()))
-    return Finding(
-        'note',
-        'arithmetic',
-        f'The {device.type.upper()} computes no layer rightly in {_name(number_type)} ({layer}: {fault}); '
-        'the network is computed in float32.',
-        {'faulty': len(faults), 'checked': len(faults)},
-    )
-
-
-def _without_library(faults: Mapping[Layer, str], checked: int, device: torch.device) -> Finding:
-    layer, fault = next(iter(faults.items()))
-    library = 'oneDNN' if device.type == 'cpu' else 'cuDNN'
-    return Finding(
-        'note',
-        'arithmetic',
-        f'{library} computes {len(faults)} of {checked} kinds of layers wrongly in float32 ({layer}: {fault}); '
-        "torch's own slower kernels are used instead.",
-        {'faulty': len(faults), 'checked': checked},
-    )
+    evidence = {'faulty': len(faults), 'checked': checked}
+    return Finding('note', 'arithmetic', f'{what} ({layer}: {fault}); {consequence}.', evidence)
 
 
 def _name(number_type: torch.dtype) -> str:

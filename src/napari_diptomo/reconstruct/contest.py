@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from napari_diptomo.reconstruct.data_terms import held_out_term, is_poisson
-from napari_diptomo.reconstruct.ensemble_talk import EnsembleTalk
+from napari_diptomo.reconstruct.ensemble_talk import EnsembleTalk, append_curves, latest
 from napari_diptomo.reconstruct.fit_loop import fit_network, fit_notes, fit_prior
 from napari_diptomo.reconstruct.network import output_of
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.stopping import rule_for
-from napari_diptomo.series import Finding, Observer, Volume, Watch, by_weight
+from napari_diptomo.series import Finding, Observer, Volume, Watch
 
 if TYPE_CHECKING:
     from napari_diptomo.reconstruct.dipm_tv import DIPmTV
@@ -73,7 +73,7 @@ class Candidate:
 
     @classmethod
     def restored(cls, state: Mapping[str, Any], device: torch.device) -> Candidate:
-        """What `state` told."""
+        """The candidate that `state` describes."""
         findings = tuple(Finding.from_dict(finding) for finding in state['findings'])
         return cls(state['output'], state['x'].to(device), state['notes'], state['scores'], findings)
 
@@ -117,16 +117,27 @@ def _preview(problem: Problem, done: Sequence[Candidate]) -> Callable[[], Any]:
 
 
 def _result(step: DIPmTV, problem: Problem, done: Sequence[Candidate]) -> Volume:
-    scores = joined([(c.scores, int(c.notes['iterations'])) for c in done])
-    findings = tuple(by_weight(f for c in done for f in c.findings))
+    scores: dict[str, list[float]] = {}
+    findings: tuple[Finding, ...] = ()
+    before = 0
+    for candidate in done:
+        append_curves(scores, candidate.scores, before)
+        findings = latest(findings, candidate.findings)
+        before += int(candidate.notes['iterations'])
     if len(done) == 1:
         return step._volume(problem, done[0].x, scores, done[0].notes, findings)
     poisson = is_poisson(problem, step.data_term)
     mean = torch.stack([c.x for c in done]).mean(0)
     volumes = {**{c.output: c.x for c in done}, MEAN: mean}
-    deviances = {name: float(held_out_term(problem, x, poisson) or 0.0) for name, x in volumes.items()}
+    deviances = {name: _held_out(problem, x, poisson) for name, x in volumes.items()}
     chosen = min(deviances, key=lambda name: deviances[name])
     return step._volume(problem, volumes[chosen], scores, _notes(done, deviances, chosen), findings)
+
+
+def _held_out(problem: Problem, x: torch.Tensor, poisson: bool) -> float:
+    found = held_out_term(problem, x, poisson)
+    assert found is not None, 'a contest needs held-out counts'
+    return found
 
 
 def _notes(done: Sequence[Candidate], deviances: Mapping[str, float], chosen: str) -> dict[str, Any]:
@@ -150,24 +161,8 @@ def _notes(done: Sequence[Candidate], deviances: Mapping[str, float], chosen: st
         'held_out_deviance': deviances[chosen],
         'output': chosen,
         'contest': course,
-        'stopping': f'compared were the heads {" and ".join(fits)} and their mean; {which} predicts the held-out counts best; of {of.output}, {of.notes["stopping"]}',
+        'stopping': (
+            f'compared were the heads {" and ".join(fits)} and their mean; {which} predicts the held-out counts best; '
+            f'of {of.output}, {of.notes["stopping"]}'
+        ),
     }
-
-
-def joined(parts: Sequence[tuple[Mapping[str, list[float]], int]]) -> dict[str, list[float]]:
-    """Curves of fits one after the other, with the number of the fit (from 0) as a curve of its own.
-
-    Parameters
-    ----------
-    parts : sequence of (mapping, int)
-        Curves of each fit and its iterations.
-    """
-    found: dict[str, list[float]] = {'fit': []}
-    before = 0
-    for number, (scores, iterations) in enumerate(parts):
-        found['fit'] += [float(number)] * len(scores['iteration'])
-        for name, curve in scores.items():
-            shift = before if name == 'iteration' else 0
-            found.setdefault(name, []).extend(value + shift for value in curve)
-        before += iterations
-    return found

@@ -23,7 +23,7 @@ measurement, its upper bound of one standard error is taken or the jackknife, wh
 is less; for data that are no counts, the jackknife. See
 docs/uncertainty.md for how often such intervals hold the truth.
 
-What all members blur alike is in no spread. A feature of a voxel is drawn out and
+What all members blur alike is in no spread. A feature of a voxel is elongated and
 lowered by every prior that smooths, while its projections still fit: of precipitates of
 one and two voxels 60 % of the density was found, and 17 % of intervals without b held
 it. b is what the same blur would take once more,
@@ -49,7 +49,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from napari_diptomo.reconstruct.contest import heads_of
-from napari_diptomo.reconstruct.ensemble_talk import EnsembleTalk
+from napari_diptomo.reconstruct.ensemble_talk import EnsembleTalk, append_curves, latest
 from napari_diptomo.reconstruct.fit_loop import Fitted, fit_network, fit_notes
 from napari_diptomo.reconstruct.moments import Moments
 from napari_diptomo.reconstruct.spread_check import Calibration, SpreadCheck
@@ -166,7 +166,7 @@ class _Record:
         self._volumes = Moments()
         self._check = SpreadCheck()
         self._scores: dict[str, list[float]] = {}
-        self._findings: list[Finding] = []
+        self._findings: tuple[Finding, ...] = ()
         self._told: list[dict[str, Any]] = []
 
     @property
@@ -176,13 +176,8 @@ class _Record:
     def add(self, problem: Problem, fitted: Fitted, volume: Volume) -> None:
         """Take in a member."""
         before = sum(int(told['iterations']) for told in self._told)
-        self._scores.setdefault('fit', []).extend([float(self.members)] * len(volume.scores['iteration']))
-        for name, curve in volume.scores.items():
-            shift = before if name == 'iteration' else 0
-            self._scores.setdefault(name, []).extend(value + shift for value in curve)
-        # Members see the same matter with other numbers: of each the latest stands.
-        subjects = {finding.about for finding in volume.findings}
-        self._findings = [*(f for f in self._findings if f.about not in subjects), *volume.findings]
+        append_curves(self._scores, volume.scores, before)
+        self._findings = latest(self._findings, volume.findings)
         self._told.append({key: volume.notes.get(key) for key in (*_SUMMED, *_LISTED, 'stopping')})
         with torch.no_grad():
             self._check.add(problem, problem.expected(fitted.fit.best.x), fitted.fit.poisson)
@@ -195,7 +190,7 @@ class _Record:
     def volume(self, template: Volume, step: DIPmTV) -> Volume:
         """Mean, standard deviation, and what is to be said of them."""
         first = self._told[0]
-        template = replace(template, findings=tuple(self._findings))
+        template = replace(template, findings=self._findings)
         notes: dict[str, Any] = {**template.notes, **{key: sum(t[key] for t in self._told) for key in _SUMMED}}
         notes |= {f'{key}s': [t[key] for t in self._told] for key in _LISTED}
         notes['returned_iteration'] = None if self.members > 1 else first['returned_iteration']
@@ -229,13 +224,13 @@ class _Record:
         self._check.restore(state['check'])
         self._scores = {name: list(curve) for name, curve in state['scores'].items()}
         self._told = [dict(told) for told in state['told']]
-        self._findings = [Finding.from_dict(finding) for finding in state['findings']]
+        self._findings = tuple(Finding.from_dict(finding) for finding in state['findings'])
 
 
 def _sentence(members: int, calibration: Calibration, tilts: Sequence[float]) -> str:
     error = f' ± {calibration.error:.2g}' if calibration.error else ''
     return (
         f'standard deviation: the spread of {members} fits times {calibration.factor:.2g}{error} '
-        f'({calibration.source}), and what a blur of {BLUR:g} voxels common to all would hide; detail in the missing wedge, beyond tilts of {tilts[0]:g} and {tilts[1]:g} degrees, '
-        'rests on the prior, and no data vouch for the standard deviation of it'
+        f'({calibration.source}), and what a blur of {BLUR:g} voxels common to all would hide; detail in the missing '
+        f'wedge, beyond tilts of {tilts[0]:g} and {tilts[1]:g} degrees, rests on the prior, and no data vouch for the standard deviation of it'
     )

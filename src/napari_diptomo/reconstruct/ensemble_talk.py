@@ -1,14 +1,40 @@
-"""The members of an ensemble as one run to whoever watches: one clock, one count of iterations, one checkpoint."""
+"""Several fits as one run to whoever watches: one clock, one count of iterations, one checkpoint, one set of curves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from napari_diptomo.series import Observer, Progress, Request
+from napari_diptomo.series import Finding, Observer, Progress, Request
+
+
+def append_curves(curves: dict[str, list[float]], scores: Mapping[str, list[float]], before: int) -> None:
+    """Append the curves of the next fit; ``fit`` is a curve of its own, the number of the fit from 0.
+
+    Parameters
+    ----------
+    curves : dict
+        Of the fits so far, empty at first; changed in place.
+    scores : mapping
+        Of the next fit.
+    before : int
+        Iterations of the fits so far.
+    """
+    fits = curves.setdefault('fit', [])
+    fits += [fits[-1] + 1 if fits else 0.0] * len(scores['iteration'])
+    for name, curve in scores.items():
+        shift = before if name == 'iteration' else 0
+        curves.setdefault(name, []).extend(value + shift for value in curve)
+
+
+def latest(earlier: Iterable[Finding], later: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings of two fits of one run: they see the same matters with other numbers, and of each the later ones stand."""
+    later = tuple(later)
+    subjects = {finding.about for finding in later}
+    return (*(finding for finding in earlier if finding.about not in subjects), *later)
 
 
 class EnsembleTalk(Observer):

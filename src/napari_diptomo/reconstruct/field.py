@@ -151,7 +151,7 @@ def _beyond(maps: MapSeries, edges: Edges, step: str, fit_gain: bool) -> Finding
         'doubt',
         'field of view',
         f'The specimen reaches {where} of the field of view {_tilts(tilts, len(edges.angles))}: the outermost columns '
-        f'hold up to {100 * largest:.0f} % of its signal per column. What lies outside is projected into other tilts, and '
+        f'hold up to {largest:.2g} times its mean signal per column. What lies outside is projected into other tilts, and '
         'a volume that ends at the edge cannot hold it: reconstruct beyond the field of view.',
         {'signal at the edge': largest, 'tilts': float(len(tilts)), 'standard errors': edges.sigmas},
         Remedy('Reconstruct beyond the field of view', step, changes),

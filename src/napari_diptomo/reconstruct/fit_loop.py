@@ -51,8 +51,8 @@ class Fitted:
         """What the arithmetic and the course of the fit left to be said."""
         found = self.fit.arithmetic.findings
         if self.restarts:
-            told = ', '.join(f'at iteration {at} (went on {how})' for at, how in self.restarts)
-            sentence = f'The fit diverged {told}; compare with a run at a smaller learning rate.'
+            course = ', '.join(f'at iteration {at} (continued {how})' for at, how in self.restarts)
+            sentence = f'The fit diverged {course}; compare with a run at a smaller learning rate.'
             evidence = {'restarts': len(self.restarts), 'learning_rate': self.fit.step.learning_rate}
             remedy = Remedy('Halve the learning rate', 'DIPmTV', {'learning_rate': self.fit.step.learning_rate / 2})
             found = (*found, Finding('doubt', 'convergence', sentence, evidence, remedy))

@@ -248,7 +248,7 @@ class Best:
         reason = f'{which} {_WORDS[self.rule]}'
         if self.noise_reached is not None:
             return f'{reason} (the data are fitted to within their noise since {self.noise_reached})'
-        if self.iteration == ended and self.rule == 'held-out':
+        if self.iteration == ended and self.rule == 'held-out' and self.has_gained():
             reason += ': more iterations might help'
         return reason
 
