@@ -231,6 +231,7 @@ def _sentence(members: int, calibration: Calibration, tilts: Sequence[float]) ->
     error = f' ± {calibration.error:.2g}' if calibration.error else ''
     return (
         f'standard deviation: the spread of {members} fits times {calibration.factor:.2g}{error} '
-        f'({calibration.source}), and what a blur of {BLUR:g} voxels common to all would hide; detail in the missing '
-        f'wedge, beyond tilts of {tilts[0]:g} and {tilts[1]:g} degrees, rests on the prior, and no data vouch for the standard deviation of it'
+        f'({calibration.source}), and what a blur of {BLUR:g} voxels common to all would hide, which is too little for '
+        'features of a single voxel and too much inside smooth bodies; detail in the missing wedge, beyond tilts of '
+        f'{tilts[0]:g} and {tilts[1]:g} degrees, rests on the prior, and no data vouch for the standard deviation of it'
     )
