@@ -53,7 +53,7 @@ disagree. Nothing is corrected silently but the counting unit, which is found an
 | background | the same, where the edges are alike | above 3 % of the specimen's level and 10 standard errors |
 | counting unit (note) | the number that all values are multiples of | it is not 1 |
 | counting statistics | variance over mean from mixed differences of neighbours, against a Poisson sample of the smoothed data; what a short SIRT explains is subtracted where that is above 1 | below 0.75 or above 1.6, and 5 standard errors from 1 |
-| dose | total of each tilt over that of the projections | 2 % (root mean square) beyond counting noise, chi-square 5 of its standard deviations too large |
+| dose | total of each tilt over that of the projections | 2 % (root mean square; 5 % where images are displaced) beyond counting noise, chi-square 5 of its standard deviations too large |
 | alignment | displacement of each image against the projections, by regression of the residuals on the gradient | 0.12 pixels (root mean square) beyond counting noise along x or y, chi-square likewise |
 | floor of all channels | lowest fraction (0.3 % quantile) of each channel inside the specimen | the smallest is above 5 %, or above 2 % and like the next, not near an equal share, does not grow with further smoothing as a blurred edge does, and channels vary strongly over it |
 | fitted noise | correlation of projections with the counts against its ceiling (after a run from a recipe, the window or the command line) | 3 standard errors and a fifth of the noise above it |

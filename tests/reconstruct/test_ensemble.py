@@ -12,7 +12,8 @@ import torch
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.jobs.checkpoint import Checkpoint
 from napari_diptomo.reconstruct import DIPmTV
-from napari_diptomo.reconstruct.ensemble import BLUR, common_blur, fit_ensemble, smooth_spread
+from napari_diptomo.reconstruct.ensemble import fit_ensemble
+from napari_diptomo.reconstruct.error_bars import standard_deviation
 from napari_diptomo.reconstruct.moments import Moments
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.spread_check import SpreadCheck
@@ -61,9 +62,8 @@ def test_mean_and_spread_are_those_of_the_members_and_the_first_is_the_single_ru
     single = DIPmTV(iterations=8, **SMALL).run(maps)
     np.testing.assert_array_equal(members[0], single.data)
     np.testing.assert_allclose(volume.data, np.mean(members, axis=0), atol=1e-5)
-    spread = smooth_spread(np.var(np.array(members, np.float64), axis=0, ddof=1)) ** 0.5
-    blur = common_blur(np.mean(members, axis=0), (-40.0, 40.0))
-    whole = np.hypot(volume.notes['ensemble']['factor'] * spread, blur)
+    variance = np.var(np.array(members, np.float64), axis=0, ddof=1)
+    whole = standard_deviation(np.mean(members, axis=0), variance, volume.notes['ensemble']['factor'], (-40.0, 40.0))
     np.testing.assert_allclose(volume.std, whole, rtol=1e-4, atol=1e-6)
     assert volume.notes['ensemble']['members'] == 3
     assert volume.notes['iterations'] == 24
@@ -76,17 +76,6 @@ def test_members_take_turns_with_the_heads_that_the_counts_leave_open(maps):
     assert volume.notes['outputs'] == ['softplus', 'shares', 'softplus']
     assert volume.scores['fit'] == sorted(volume.scores['fit'])
     assert set(volume.scores['fit']) == {0, 1, 2}
-
-
-def test_common_blur_is_that_of_a_gaussian_longer_along_the_beam():
-    # A Gaussian of width s, blurred by w along each axis, has (s^2 / sqrt(s^2 + w^2) ...) of its height left.
-    z, y, x = np.meshgrid(*(np.arange(41) - 20.0,) * 3, indexing='ij')
-    ball = np.exp(-(z**2 + y**2 + x**2) / (2 * 2.0**2))
-    found = common_blur(ball[None], (-40.0, 40.0))[0, 20, 20, 20]
-    # Tilts up to 40 degrees lengthen by 2.41 (Radermacher 1988).
-    left = np.prod([2.0 / np.hypot(2.0, width) for width in (2.41 * BLUR, BLUR, BLUR)])
-    assert found == pytest.approx(1 - left, rel=0.02)
-    assert common_blur(np.full((1, 9, 9, 9), 3.0), (-40.0, 40.0)).max() < 1e-6
 
 
 def test_progress_is_that_of_one_run_and_previews_are_the_running_mean(maps):

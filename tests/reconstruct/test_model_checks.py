@@ -157,6 +157,22 @@ def test_the_residuals_of_the_truth_are_the_displacement_and_the_dose():
     assert found.shift_error.max() < 0.1
 
 
+def test_displaced_images_are_not_taken_for_another_dose():
+    shifts = np.random.default_rng(12).normal(0, 1.5, (len(ANGLES), 2))
+    maps = tilt_series(lamella(24, 3), ANGLES, 30, seed=1, shifts=shifts - shifts.mean(0)).maps
+    assert set(doubts(SIRT(iterations=20).run(maps))) == {'alignment'}
+
+
+def test_the_dose_is_known_as_well_as_all_counts_of_a_tilt_tell():
+    maps = tilt_series(facetted(24, 2), ANGLES, 30, seed=4).maps
+    problem = Problem(maps)
+    found = tilt_residuals(problem, torch.as_tensor(SIRT(iterations=30).run(maps).data))
+    counted = maps.data.sum(axis=(0, 2, 3))
+    # Empty pixels are given a variance of their own, a tenth of a count.
+    assert (found.dose_error > 0.9 / np.sqrt(counted)).all()
+    assert (found.dose_error < 1.15 / np.sqrt(counted)).all()
+
+
 def test_scatter_is_beyond_the_errors():
     rng = np.random.default_rng(10)
     errors = np.full(4000, 0.1)

@@ -2,11 +2,12 @@ r"""Error bars from an ensemble: fits with other random numbers, other heads and
 
 Member k starts from its own random network and holds out its own share h of
 the counts; members take turns with the heads that the counts leave open (see
-`reconstruct.contest`). The mean of the K members is the volume, and its standard deviation
+`reconstruct.contest`). The mean of the K members is the volume. Its error in the
+projections is c times their spread,
 
-    std^2 = c^2 s^2 + b^2,     s^2 = sum_k (x_k - mean)^2 / (K - 1), smoothed over a voxel.
+    s^2 = sum_k (x_k - mean)^2 / (K - 1).
 
-The members share most of their counts, so s alone is far too small. For the
+The members share most of their counts, so s alone is too small there. For the
 counting noise this is the delete-d jackknife (Shao and Wu 1989, Ann. Stat. 17,
 1176): c^2 = (1 - h) / h + 1 / K. But most of the spread comes from the random
 networks, and what the prior gets wrong in every member is in no spread at all:
@@ -23,16 +24,7 @@ measurement, its upper bound of one standard error is taken or the jackknife, wh
 is less; for data that are no counts, the jackknife. See
 docs/uncertainty.md for how often such intervals hold the truth.
 
-What all members blur alike is in no spread. A feature of a voxel is elongated and
-lowered by every prior that smooths, while its projections still fit: of precipitates of
-one and two voxels 60 % of the density was found, and 17 % of intervals without b held
-it. b is what the same blur would take once more,
-
-    b = |mean - G mean|,
-
-G a Gaussian of `BLUR` voxels across the beam and of that times the elongation of the
-missing wedge along it, sqrt((a + sin a cos a) / (a - sin a cos a)) for tilts up to a
-(Radermacher 1988). It vanishes in smooth parts and is large at edges and small features.
+What all members get wrong alike is in no spread. `error_bars` says what is made of s and c, and what is added.
 
 All this is about what the tilts measure. Inside the missing wedge the spread
 says how far networks differ when no data bind them, no more.
@@ -46,10 +38,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
 
 from napari_diptomo.reconstruct.contest import heads_of
 from napari_diptomo.reconstruct.ensemble_talk import EnsembleTalk, append_curves, latest
+from napari_diptomo.reconstruct.error_bars import HEIGHT, SHARE, standard_deviation
 from napari_diptomo.reconstruct.fit_loop import Fitted, fit_network, fit_notes
 from napari_diptomo.reconstruct.moments import Moments
 from napari_diptomo.reconstruct.spread_check import Calibration, SpreadCheck
@@ -61,10 +53,6 @@ if TYPE_CHECKING:
 
 #: Apart far enough that runs with neighbouring seeds share no member.
 _SEEDS_APART = 1000
-#: Voxels; the variance of a few members is itself too uncertain voxel by voxel.
-_SMOOTHING = 1.0
-#: Voxels, standard deviation: the blur that the members are taken to have in common (docs/uncertainty.md).
-BLUR = 0.8
 #: Notes of the members that add up, and those that are listed.
 _SUMMED = ('iterations', 'seconds')
 _LISTED = ('returned_iteration', 'held_out_deviance', 'output')
@@ -106,27 +94,6 @@ def fit_ensemble(
         if talk.finished:
             break
     return record.volume(template, step)
-
-
-def smooth_spread(variance: np.ndarray) -> np.ndarray:
-    """Variance (channel, z, y, x) averaged over the neighbourhood of each voxel."""
-    return np.stack([gaussian_filter(channel, _SMOOTHING, mode='nearest') for channel in variance])
-
-
-def common_blur(volume: np.ndarray, tilts: Sequence[float]) -> np.ndarray:
-    """What all members may have blurred alike: b of the module, (channel, z, y, x).
-
-    Parameters
-    ----------
-    volume : ndarray (channel, z, y, x)
-        Mean of the members.
-    tilts : sequence of float
-        Smallest and largest tilt, degrees.
-    """
-    a = np.deg2rad(np.clip((tilts[1] - tilts[0]) / 2, 10.0, 90.0))
-    elongation = np.sqrt((a + np.sin(a) * np.cos(a)) / (a - np.sin(a) * np.cos(a)))
-    widths = (elongation * BLUR, BLUR, BLUR)
-    return np.stack([np.abs(channel - gaussian_filter(channel, widths, mode='nearest')) for channel in volume])
 
 
 def _fit_member(
@@ -202,11 +169,10 @@ class _Record:
             notes['uncertainty'] = 'one fit only was completed: it has no standard deviation'
             return replace(template, data=mean, scores=self._scores, notes=notes)
         calibration = self._check.calibration()
-        blur = common_blur(mean, template.notes['max_tilt'])
-        std = np.sqrt(calibration.factor**2 * smooth_spread(self._volumes.variance) + blur**2)
+        std = standard_deviation(mean, self._volumes.variance, calibration.factor, template.notes['max_tilt'])
         notes['ensemble'] = {'asked': step.ensemble, 'members': self.members, **asdict(calibration)}
         notes['uncertainty'] = _sentence(self.members, calibration, template.notes['max_tilt'])
-        return replace(template, data=mean, std=std.astype(np.float32), scores=self._scores, notes=notes)
+        return replace(template, data=mean, std=std, scores=self._scores, notes=notes)
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -230,8 +196,8 @@ class _Record:
 def _sentence(members: int, calibration: Calibration, tilts: Sequence[float]) -> str:
     error = f' ± {calibration.error:.2g}' if calibration.error else ''
     return (
-        f'standard deviation: the spread of {members} fits times {calibration.factor:.2g}{error} '
-        f'({calibration.source}), and what a blur of {BLUR:g} voxels common to all would hide, which is too little for '
-        'features of a single voxel and too much inside smooth bodies; detail in the missing wedge, beyond tilts of '
+        f'standard deviation: {SHARE:.0%} of the spread of {members} fits times {calibration.factor:.2g}{error} '
+        f'({calibration.source}), and what edges and small features lose in every fit alike: a peak of a single voxel may '
+        f'be off by {HEIGHT:g} of its heights or be missing; detail in the missing wedge, beyond tilts of '
         f'{tilts[0]:g} and {tilts[1]:g} degrees, rests on the prior, and no data vouch for the standard deviation of it'
     )

@@ -5,11 +5,15 @@ b being the background. One weighted regression per tilt, all channels pooled,
 
     y - m  ~  gamma_t (m - b) - s_t . grad m,    weights 1 / var y,
 
-gives the dose gamma_t that the volume does not explain, and the displacement
-s_t = (s_y, s_x) that the images ask for. A fit absorbs part of a displacement, so
-what is left is a lower bound; what all tilts share, it absorbs wholly. The
-scatter of both over the tilts, less that of the counting noise, is compared with
-what reconstructions of faultless series leave (docs/model-checks.md).
+gives the displacement s_t = (s_y, s_x) that the images ask for. A fit absorbs part
+of a displacement, so what is left is a lower bound; what all tilts share, it absorbs
+wholly. gamma_t takes up what dose and blur leave of m; the dose itself is told by the totals,
+
+    d_t = sum (y - m) / sum (m - b),    each channel weighted by sum (m - b) / sum var y,
+
+which no displacement within the field changes. The scatter of both over the tilts, less
+that of the counting noise, is compared with what reconstructions of faultless series
+leave (docs/model-checks.md).
 
 A part of the total signal that leaks into every map, or a background that no
 model holds, shows in the volume: no channel's fraction falls below about the same
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 
 #: Scatter of the dose over the tilts, relative, and of the displacements, pixels, from which on they are doubted.
 DOSE, SHIFT = 0.02, 0.12
+#: Displaced images move matter across the rim of the field: up to here that explains what their totals scatter.
+_DISPLACED_DOSE = 0.05
 #: The reduced chi-square of both has to be that many of its standard deviations above 1.
 _SIGMAS = 5.0
 #: Fewer tilts say nothing of a scatter, and a volume that is this far from the total counts nothing of its data.
@@ -81,8 +87,9 @@ def model_findings(step: Reconstruction, problem: Problem, x: torch.Tensor) -> t
     residuals = tilt_residuals(problem, x)
     if residuals is None:
         return ()
-    found = [_alignment(problem, residuals), _dose(step, problem, residuals)]
-    if found[0] is None and residuals.misfit < _FITTED:
+    displaced = _alignment(problem, residuals)
+    found = [displaced, _dose(step, problem, residuals, _DISPLACED_DOSE if displaced else DOSE)]
+    if displaced is None and residuals.misfit < _FITTED:
         # What is still blurred, or blurred by displaced images, has each channel everywhere.
         found.append(_floor(problem, x))
     return tuple(finding for finding in found if finding is not None)
@@ -119,11 +126,29 @@ def tilt_residuals(problem: Problem, x: torch.Tensor) -> TiltResiduals | None:
     error = np.sqrt(np.maximum(np.diagonal(inverse, axis1=1, axis2=2), 0)) / scale * misfit[:, None]
     if abs(np.median(values[:, 0])) > _UNFINISHED:
         return None
+    dose, dose_error = _totals(rest, signal, np.broadcast_to(problem.mask.cpu().numpy(), expected.shape), variance)
     shift, shift_error = np.zeros((len(values), 2)), np.full((len(values), 2), np.inf)
     for column, axis in enumerate(axes, start=1):
         shift[:, axis - 2], shift_error[:, axis - 2] = values[:, column], error[:, column]
     shift[:, 0] -= shift[:, 0].mean()
-    return TiltResiduals(values[:, 0] - values[:, 0].mean(), error[:, 0], shift, shift_error, float(np.median(misfit)))
+    return TiltResiduals(dose - dose.mean(), dose_error, shift, shift_error, float(np.median(misfit)))
+
+
+def _totals(
+    rest: np.ndarray, signal: np.ndarray, mask: np.ndarray, variance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the totals of each tilt lack of those of the projections, relative, and its standard error, both (tilt,).
+
+    All arrays (window, tilt, y, u).
+    """
+    weight = (mask * signal).sum(axis=(1, 2, 3)) / np.maximum((mask * variance).sum(axis=(1, 2, 3)), 1e-12)
+    lack, total, noise = (
+        np.einsum('w,wt->t', weight**power, (mask * values).sum(axis=(2, 3), dtype=float))
+        for values, power in ((rest, 1), (signal, 1), (variance, 2))
+    )
+    with np.errstate(divide='ignore', invalid='ignore'):
+        known = total > 0
+        return np.where(known, lack / total, 0.0), np.where(known, np.sqrt(noise) / total, np.inf)
 
 
 def scatter(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
@@ -134,9 +159,9 @@ def scatter(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
     return excess, (chi_square / freedom - 1) / float(np.sqrt(2 / freedom))
 
 
-def _dose(step: Reconstruction, problem: Problem, residuals: TiltResiduals) -> Finding | None:
+def _dose(step: Reconstruction, problem: Problem, residuals: TiltResiduals, least: float) -> Finding | None:
     rms, sigmas = scatter(residuals.dose, residuals.dose_error)
-    if rms < DOSE or sigmas < _SIGMAS:
+    if rms < least or sigmas < _SIGMAS:
         return None
     worst = int(np.abs(residuals.dose).argmax())
     largest, at = float(residuals.dose[worst]), problem.maps.angles[worst]
