@@ -43,7 +43,7 @@ def test_empty_channel_has_no_error():
     assert standard_deviation(nothing, nothing, 2.0, (-40, 40)).max() == 0
 
 
-def test_face_along_the_beam_is_off_by_half_of_what_a_blur_takes():
+def test_face_along_the_beam_is_off_by_most_of_what_a_blur_takes():
     x = np.zeros((8, 8, 40))
     x[..., 20:] = 1
     beside = np.arange(1, 8)

@@ -7,7 +7,7 @@ The standard deviation of a voxel of the mean is the root of the sum of four squ
 c s is the spread s of the members times the factor c that the held-out counts ask
 for (`ensemble`). They see the projections, whose errors come from edges and small
 features; inside a body the spread is texture, which the mean over the members
-loses. There `SHARE` of it is left.
+loses in part: `SHARE` of it is left, a compromise between needles (0.4) and lamellae (0.8).
 
 The rest is what no spread tells, for the prior does it to every member:
 
@@ -20,7 +20,7 @@ The rest is what no spread tells, for the prior does it to every member:
   a peak such a blur would take, the less of its height can have survived the fit. Of cubes of one voxel
   a quarter of the density was found, of two voxels two thirds.
 
-The constants were chosen on a needle and a porous body and judged on other specimens, class by class
+The constants were chosen on a needle, a porous body and a lamella, and judged on other specimens, class by class
 (docs/uncertainty.md). A head leaves no voxel at zero: below `FLOOR` of a channel's largest value nothing is claimed.
 """
 
@@ -34,9 +34,9 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 #: Voxels; the variance of a few members is itself too uncertain voxel by voxel.
 SMOOTHING = 1.0
 #: Of c s, inside bodies.
-SHARE = 0.4
+SHARE = 0.55
 #: Voxels, standard deviation, across the beam, and how much of what such a blur would take is error.
-WIDTH, EDGE = 0.8, 0.5
+WIDTH, EDGE = 0.8, 0.8
 #: Voxels along the beam, to be multiplied by the elongation, and steps of the deconvolution.
 AXIAL, STEPS = 0.625, 10
 #: Largest error of a peak that is no wider than a voxel, in its heights.
