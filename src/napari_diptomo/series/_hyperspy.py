@@ -4,10 +4,15 @@ Everything else sees `StoredSignal` descriptions and numpy arrays. HyperSpy is
 imported when a file is opened, never before. Signals are opened with an empty
 signal type: the counts, axes and metadata are the same and the two seconds
 that the import of eXSpy takes are saved.
+
+Opening executes nothing: a container is inspected first (`_inspection`), the
+file is read by one of the readers listed here, and what it found goes on to
+HyperSpy as numbers and text, without what HyperSpy would build objects of.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
 import struct
 import threading
@@ -16,15 +21,45 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from napari_diptomo.series._inspection import inspect, refuse_expression
+from napari_diptomo.series._library_errors import reading
 from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.memory import check_fits
 
-#: MRC files that HyperSpy does not know by their suffix.
-_MRC_SUFFIXES = {'.st', '.rec', '.mrcs', '.preali'}
+#: Suffix -> reader of RosettaSciIO. Those that evaluate text of a file (netCDF) are not among them.
+_READERS = {
+    **dict.fromkeys(('.bcf', '.spx'), 'Bruker'),
+    **dict.fromkeys(('.hspy', '.hdf5', '.h5'), 'HSPY'),
+    '.zspy': 'ZSPY',
+    **dict.fromkeys(('.emd', '.de5'), 'EMD'),
+    '.nxs': 'NeXus',
+    **dict.fromkeys(('.dm3', '.dm4'), 'DigitalMicrograph'),
+    **dict.fromkeys(('.emi', '.ser'), 'TIA'),
+    **dict.fromkeys(('.pts', '.asw', '.eds'), 'JEOL'),
+    **dict.fromkeys(('.spd', '.spc'), 'EDAX'),
+    '.rpl': 'Ripple',
+    '.prz': 'PantaRhei',
+    '.elid': 'Phenom',
+    **dict.fromkeys(('.msa', '.emsa'), 'MSA'),
+    '.npy': 'numpy',
+    '.unf': 'Semper',
+    '.wdf': 'Renishaw',
+    '.sur': 'DigitalSurf',
+    '.blo': 'Blockfile',
+    **dict.fromkeys(('.tif', '.tiff'), 'TIFF'),
+    **dict.fromkeys(('.mrc', '.ali', '.st', '.rec', '.mrcs', '.preali'), 'MRC'),
+}
+#: Keys under which HyperSpy keeps what it builds objects of.
+_OBJECTS = ('_sig_', '_hspy_AxesManager_', '_hspy_Axis_')
 _QUIET = threading.RLock()
+_NO_MEMORY = 'if it was not made by a program gone wrong, close other programs or use a machine with more'
+#: Files that were inspected, and how they looked then: a series of spectra is read tilt by tilt from one file.
+_inspected: dict[Path, tuple[int, int, int]] = {}
 
 
 @dataclass(frozen=True)
@@ -100,20 +135,19 @@ def read(signal: StoredSignal, position: int | None = None, axis: int = 0) -> np
     InputError
         The file is damaged, half-written, or changed since it was opened.
     """
-    loaded = _load(signal.path)
+    path = signal.path
+    loaded = _load(path)
     try:
+        if signal.index >= len(loaded) or np.shape(loaded[signal.index].data) != signal.shape:
+            raise InputError(f'{path.name} has changed since it was opened; open the tilt series again.')
         data = loaded[signal.index].data
-        if data.shape != signal.shape:
-            raise InputError(f'{signal.path.name} has changed since it was opened; open the tilt series again.')
         if position is not None:
             data = data[(slice(None),) * axis + (position,)]
-        if hasattr(data, 'compute'):
-            data = data.compute(scheduler='synchronous')
-        data = np.array(data)
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:
-        raise _damaged(signal.path, error) from None
+        check_fits(data.nbytes, f'Reading {path.name}', _NO_MEMORY)
+        with reading(path):
+            if hasattr(data, 'compute'):
+                data = data.compute(scheduler='synchronous')
+            data = np.array(data)
     finally:
         _close(loaded)
     if data.dtype.kind == 'f' and not np.isfinite(data).all():
@@ -151,46 +185,107 @@ def metadata_of(path: str | Path, key: str) -> dict[str, Any] | None:
     """
     import h5py
 
-    try:
-        with h5py.File(path) as file:
-            experiments = file.get('Experiments')
-            for experiment in experiments.values() if experiments is not None else ():
-                branch = experiment.get(f'metadata/{key}')
-                if branch is not None:
-                    return dict(branch.attrs)
-    except OSError as error:
-        raise _damaged(Path(path), error) from None
+    path = Path(path)
+    _inspect(path)
+    with reading(path), h5py.File(path) as file:
+        experiments = file.get('Experiments')
+        for experiment in experiments.values() if isinstance(experiments, h5py.Group) else ():
+            branch = experiment.get(f'metadata/{key}') if isinstance(experiment, h5py.Group) else None
+            if branch is not None:
+                return dict(branch.attrs)
     return None
 
 
 def read_whole(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
     """Data and metadata tree of the first signal of a file."""
-    loaded = _load(Path(path), lazy=False)
-    return np.asarray(loaded[0].data), loaded[0].metadata.as_dictionary()
+    path = Path(path)
+    _check_complete(path)
+    check_fits(_inspect(path), f'Reading {path.name}', _NO_MEMORY)
+    (first, *_) = _load(path, lazy=False)
+    return np.asarray(first.data), first.metadata.as_dictionary()
 
 
 def _load(path: Path, lazy: bool = True) -> list[Any]:
     _check_complete(path)
-    options: dict[str, Any] = {'signal_type': '', 'escape_square_brackets': True}
-    if path.suffix.lower() in _MRC_SUFFIXES:
-        options['file_format'] = 'mrc'
-    elif path.suffix.lower() == '.hdf5':
-        options['file_format'] = 'HSPY'
-    try:
-        with _quiet():
-            import hyperspy.api as hs
+    if _inspected.get(path) != _looks(path):
+        _inspect(path)
+    with _quiet():
+        from hyperspy.io import load_with_reader
 
+        reader = _PlainReader(path)
+        with reading(path):
             try:
-                loaded = hs.load(str(path), lazy=lazy, **options)
+                loaded = load_with_reader(str(path), reader, signal_type='', lazy=lazy)
             except NotImplementedError:
-                loaded = hs.load(str(path), **options)
-    except MemoryError:
-        raise
-    except ModuleNotFoundError as error:
-        raise InputError(f'Reading {path.name} needs the package {error.name}; install it and try again.') from None
-    except Exception as error:
-        raise _damaged(path, error) from None
+                loaded = load_with_reader(str(path), reader, signal_type='')
     return loaded if isinstance(loaded, list) else [loaded]
+
+
+def _inspect(path: Path) -> int:
+    size = inspect(path)
+    _inspected[path] = _looks(path)
+    return size
+
+
+def _looks(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+class _PlainReader:
+    """A reader of RosettaSciIO that hands on numbers and text alone.
+
+    HyperSpy imports the package that a file names, builds axes from expressions, signals and markers from metadata,
+    and sets attributes of the signal as the file says. None of it is needed here, and a file must not decide on it.
+
+    Raises
+    ------
+    InputError
+        The suffix is none that is read here.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import rsciio
+
+        name = _READERS.get(path.suffix.lower())
+        found = next((plugin['api'] for plugin in rsciio.IO_PLUGINS if plugin['name'] == name), None)
+        if found is None:
+            raise InputError(
+                f'{path.name} is of no format that is read here ({", ".join(_READERS)}); '
+                'convert it with HyperSpy, or choose other files.'
+            )
+        self._api = found
+        # HyperSpy notes it in the metadata.
+        self.__loader__ = SimpleNamespace(name=found)
+
+    def file_reader(self, filename: str, **options: Any) -> list[dict[str, Any]]:
+        if self._api == 'rsciio.zspy':
+            # Otherwise it is opened for writing.
+            options['mode'] = 'r'
+        found = importlib.import_module(self._api).file_reader(filename, **options)
+        return [_plain(filename, signal) for signal in found if 'metadata' in signal]
+
+
+def _plain(filename: str, signal: dict[str, Any]) -> dict[str, Any]:
+    for axis in signal.get('axes', ()):
+        if 'expression' in axis or axis.get('_type') == 'FunctionalDataAxis':
+            refuse_expression(Path(filename))
+    kept = ('data', 'axes', 'post_process', 'mapping')
+    attributes = signal.get('attributes', {})
+    return {
+        **{key: signal[key] for key in kept if key in signal},
+        'original_metadata': _without_objects(signal.get('original_metadata', {})),
+        'metadata': {key: value for key, value in _without_objects(signal['metadata']).items() if key != 'Markers'},
+        'attributes': {key: bool(attributes[key]) for key in ('_lazy', 'ragged') if key in attributes},
+    }
+
+
+def _without_objects(tree: Any) -> Any:
+    if isinstance(tree, Mapping):
+        return {key: _without_objects(value) for key, value in tree.items() if not str(key).startswith(_OBJECTS)}
+    if type(tree) in (list, tuple):
+        return type(tree)(_without_objects(item) for item in tree)
+    return tree
 
 
 def _check_complete(path: Path) -> None:
@@ -214,11 +309,6 @@ def _check_complete(path: Path) -> None:
         expected = 0x118 + chunk_size * chunks
     if expected is None or path.stat().st_size < expected:
         raise InputError(f'{path.name} is cut off or damaged; copy it again or leave it out.')
-
-
-def _damaged(path: Path, error: BaseException) -> InputError:
-    first_line = (str(error) or type(error).__name__).splitlines()[0][:120]
-    return InputError(f'{path.name} cannot be read ({first_line}); it may be damaged or half-written, copy it again.')
 
 
 def _describe(path: Path, index: int, signal: Any) -> StoredSignal:
