@@ -33,7 +33,7 @@ def run_recipe(path: Path, output: Path | None = None, *, resume: bool = False) 
     Cancelled
         On the second Ctrl-C.
     """
-    recipe = Recipe.load(path)
+    recipe = Recipe.load(path).resolved()
     output = path.with_suffix('.hspy') if output is None else output
     if output.suffix == '':
         output = output.with_suffix('.hspy')

@@ -67,7 +67,7 @@ def run(
     Cancelled
         When the observer cancels.
     """
-    recipe = as_recipe(recipe)
+    recipe = as_recipe(recipe).resolved()
     if not recipe.steps:
         raise InputError('The recipe has no steps; add at least one, for example SIRT.')
     observer = observer if observer is not None else Observer()

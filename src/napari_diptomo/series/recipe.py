@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_diptomo.series.errors import InputError
-from napari_diptomo.series.steps import Step, _sentence, param, step_from_dict
+from napari_diptomo.series.steps import Step, UnknownStep, _sentence, param, read_step
 
 FORMAT = 1
 
@@ -58,7 +58,7 @@ class Source(BaseModel):
         advanced=True,
     )
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -73,16 +73,27 @@ class Recipe:
     ----------
     source : Source
         Where the data come from. Simulated data have a source without paths.
-    steps : tuple of Step
-        In the order in which they run.
+    steps : tuple of Step or UnknownStep
+        In the order in which they run. Those of other packages are text until `resolved`.
     """
 
     source: Source = field(default_factory=Source)
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Step | UnknownStep, ...] = ()
 
     def then(self, step: Step) -> Recipe:
         """This recipe with one more step."""
         return Recipe(self.source, (*self.steps, step))
+
+    def resolved(self) -> Recipe:
+        """This recipe ready to run: every step with its class.
+
+        Raises
+        ------
+        InputError
+            A step that neither this program nor an installed package has.
+        """
+        steps = (step.resolved() if isinstance(step, UnknownStep) else step for step in self.steps)
+        return Recipe(self.source, tuple(steps))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -93,20 +104,26 @@ class Recipe:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Recipe:
-        """The recipe that `to_dict` wrote.
+    def from_dict(cls, values: dict[str, Any], *, embedded: bool = False) -> Recipe:
+        """The recipe that `to_dict` wrote; nothing is imported for it.
+
+        Parameters
+        ----------
+        values : dict
+        embedded : bool
+            It came with data: steps that this version does not take stay text and do not keep the data from opening.
 
         Raises
         ------
         InputError
-            Not a recipe, an unknown step, or a parameter out of range.
+            Not a recipe, or a parameter out of range.
         """
-        if not isinstance(values, dict) or 'steps' not in values or 'source' not in values:
+        parts = (values.get('source'), values.get('steps')) if isinstance(values, dict) else (None, None)
+        if not isinstance(parts[0], dict) or not isinstance(parts[1], list | tuple):
             raise InputError(
                 'This is not a recipe: it needs "source" and "steps"; save one from the dock to start from.'
             )
-        steps = tuple(step_from_dict(step) for step in values['steps'])
-        return cls(Source(**values['source']), steps)
+        return cls(Source(**parts[0]), tuple(read_step(step, embedded=embedded) for step in parts[1]))
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=2)

@@ -99,7 +99,9 @@ def load(path: str | os.PathLike[str]) -> MapSeries | Volume:
         recipe = json.loads(stored['recipe'])
         # Files of the first edition have none.
         values['findings'] = findings.from_json(stored.get('findings', '[]'))
-        restored = _whole(kind, data, arrays, values, Recipe.from_dict(recipe) if recipe is not None else None)
+        restored = _whole(
+            kind, data, arrays, values, Recipe.from_dict(recipe, embedded=True) if recipe is not None else None
+        )
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise InputError(f'{path.name} lacks a part ({error}); it was changed after saving, save it anew.') from None
     return restored
