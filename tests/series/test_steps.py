@@ -76,12 +76,12 @@ def test_a_registered_step_stays_text_until_it_is_run(package, tmp_path):
 
 def test_its_parameters_are_checked_when_it_runs(package):
     wrong = TEXT | {'steps': [{'step': 'LabFilter', 'factor': -1}]}
-    with pytest.raises(InputError, match='LabFilter: factor: .* greater than or equal to 0'):
+    with pytest.raises(InputError, match=r'LabFilter: factor: .* greater than or equal to 0'):
         run(Recipe.from_dict(wrong), data=maps())
 
 
 def test_a_broken_package_is_a_sentence(package):
-    with pytest.raises(InputError, match="step 'Broken' of the package lab-steps cannot be loaded .*; install"):
+    with pytest.raises(InputError, match=r"step 'Broken' of the package lab-steps cannot be loaded .*; install"):
         UnknownStep('Broken').resolved()
     with pytest.raises(InputError, match="'Number', registered by an installed package, is no step"):
         UnknownStep('Number').resolved()

@@ -85,15 +85,18 @@ class Recipe:
         return Recipe(self.source, (*self.steps, step))
 
     def resolved(self) -> Recipe:
-        """This recipe ready to run: every step with its class.
+        """This recipe with every step as a `Step`.
 
         Raises
         ------
         InputError
             A step that neither this program nor an installed package has.
         """
-        steps = (step.resolved() if isinstance(step, UnknownStep) else step for step in self.steps)
-        return Recipe(self.source, tuple(steps))
+        return Recipe(self.source, self.runnable())
+
+    def runnable(self) -> tuple[Step, ...]:
+        """The steps of `resolved`."""
+        return tuple(step.resolved() if isinstance(step, UnknownStep) else step for step in self.steps)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
