@@ -7,16 +7,20 @@ result carries its own.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from napari_diptomo.series._file_fields import files_in, inside, is_outside, with_files
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.steps import Step, UnknownStep, _sentence, param, read_step
 
 FORMAT = 1
+#: Bytes; a recipe has some hundred, with the paths of all files of a series some thousand.
+_LARGEST = 64 * 2**20
 
 
 class Source(BaseModel):
@@ -24,9 +28,14 @@ class Source(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra='forbid')
 
-    paths: tuple[str, ...] = param((), 'Files or one folder: one file per tilt, one stack, or one stack per element.')
+    paths: tuple[str, ...] = param(
+        (), 'Files or one folder: one file per tilt, one stack, or one stack per element.', file=True
+    )
     angles: tuple[float, ...] | str | None = param(
-        None, 'Tilt angles, or a table file that holds them; empty: from table, metadata or file names.', unit='deg'
+        None,
+        'Tilt angles, or a table file that holds them; empty: from table, metadata or file names.',
+        unit='deg',
+        file=True,
     )
     pixel_size: float | None = param(None, 'Pixel size before binning; empty: as the files say.', unit='nm', gt=0.0)
     binning: int = param(
@@ -50,6 +59,7 @@ class Source(BaseModel):
         (),
         'EELS: files or folder with the core loss of one, some or all tilts; empty: what the files of the low loss '
         'hold beside it.',
+        file=True,
     )
     core_loss_angles: tuple[float, ...] | None = param(
         None,
@@ -139,30 +149,45 @@ class Recipe:
             raise InputError(
                 f'The recipe is not valid JSON (line {error.lineno}: {error.msg}); correct it there.'
             ) from None
+        except (RecursionError, ValueError):  # brackets without end, numbers of thousands of digits
+            raise InputError('The recipe is not valid JSON; save one from the dock to start from.') from None
         return cls.from_dict(values)
 
+    def files(self) -> tuple[Path, ...]:
+        """The files and folders that the recipe reads: data, tables, what its steps name."""
+        own = [self.source, *(step for step in self.steps if isinstance(step, Step))]
+        return tuple(Path(path).absolute() for model in own for path in files_in(model))
+
+    def files_outside(self, folder: str | Path) -> tuple[Path, ...]:
+        """Those of `files` that do not lie in a folder, links followed."""
+        return tuple(path for path in self.files() if is_outside(path, Path(folder)))
+
     def save(self, path: str | Path) -> Path:
-        """Write as JSON; returns the path."""
+        """Write as JSON; returns the path.
+
+        Files in the folder of the recipe, or below it, are named relative to it, so that folder can move.
+        """
         path = Path(path)
-        path.write_text(self.to_json() + '\n', encoding='utf-8')
+        here = self._with_files(lambda file: inside(file, path.resolve().parent))
+        path.write_text(here.to_json() + '\n', encoding='utf-8')
         return path
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
-        """Read a JSON recipe; relative source paths are relative to its folder."""
+        """Read a JSON recipe; relative paths are relative to its folder."""
         path = Path(path)
         try:
-            text = path.read_text(encoding='utf-8')
+            if path.stat().st_size > _LARGEST:
+                raise InputError(f'{path.name} is too large to be a recipe; choose the JSON file.')
+            text = path.read_text(encoding='utf-8-sig')
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, 'strerror', None) or 'not a text file'
             raise InputError(f'Cannot read the recipe {path}: {reason}; check the path.') from None
         recipe = cls.from_json(text)
         base = path.resolve().parent
-        paths, core_loss = (
-            tuple(str(base / p) for p in listed) for listed in (recipe.source.paths, recipe.source.core_loss)
-        )
-        angles = recipe.source.angles
-        if isinstance(angles, str):
-            angles = str(base / angles)
-        update = {'paths': paths, 'angles': angles, 'core_loss': core_loss}
-        return cls(recipe.source.model_copy(update=update), recipe.steps)
+        return recipe._with_files(lambda file: str(base / file))
+
+    def _with_files(self, change: Callable[[str], str]) -> Recipe:
+        """With every path changed; what a step means that is text here nobody knows."""
+        steps = tuple(with_files(step, change) if isinstance(step, Step) else step for step in self.steps)
+        return Recipe(with_files(self.source, change), steps)

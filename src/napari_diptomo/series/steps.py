@@ -33,6 +33,7 @@ def param(
     *,
     unit: str = '',
     advanced: bool = False,
+    file: bool = False,
     **limits: Any,
 ) -> Any:
     """Declare a field of a step.
@@ -47,10 +48,12 @@ def param(
         Unit as printed behind the value, e.g. ``'nm'``.
     advanced : bool
         Hidden behind "More" in the form.
+    file : bool
+        The text names a file to read, or several do: recipes keep it relative to themselves.
     **limits
         pydantic constraints: ``ge``, ``gt``, ``le``, ``lt``.
     """
-    extra: Any = {'unit': unit, 'advanced': advanced}
+    extra: Any = {'unit': unit, 'advanced': advanced, 'file': file}
     return Field(default, description=description, json_schema_extra=extra, **limits)
 
 
