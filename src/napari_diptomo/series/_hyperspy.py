@@ -28,6 +28,7 @@ import numpy as np
 
 from napari_diptomo.series._inspection import inspect, refuse_expression
 from napari_diptomo.series._library_errors import reading
+from napari_diptomo.series._metadata import of_its_kind
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.memory import check_fits
 
@@ -150,6 +151,8 @@ def read(signal: StoredSignal, position: int | None = None, axis: int = 0) -> np
             data = np.array(data)
     finally:
         _close(loaded)
+    if data.dtype.kind not in 'buif':
+        raise InputError(f'{path.name} holds {data.dtype} in place of plain numbers; save it anew as numbers.')
     if data.dtype.kind == 'f' and not np.isfinite(data).all():
         raise InputError(
             f'{signal.path.name} holds values that are not numbers (NaN or infinite); mend the file or leave it out.'
@@ -312,22 +315,26 @@ def _check_complete(path: Path) -> None:
 
 
 def _describe(path: Path, index: int, signal: Any) -> StoredSignal:
+    axes = tuple(_describe_axis(path, axis) for axis in signal.axes_manager._axes)
+    if tuple(axis.size for axis in axes) != np.shape(signal.data):
+        raise InputError(f'{path.name} has axes of another size than its data; it is damaged, copy it again.')
     stacked = signal.original_metadata.get_item('stack_elements', default=None)
-    elements = list(stacked.as_dictionary().values()) if stacked is not None else []
+    elements = list(stacked.as_dictionary().values()) if hasattr(stacked, 'as_dictionary') else []
+    of_elements = [element.get('metadata') for element in elements if isinstance(element, Mapping)]
     return StoredSignal(
         path=path,
         index=index,
         title=str(signal.metadata.get_item('General.title', default='') or ''),
-        axes=tuple(_describe_axis(axis) for axis in signal.axes_manager._axes),
+        axes=axes,
         spectral=signal.axes_manager.signal_dimension == 1 and signal.data.ndim > 1,
         dtype=signal.data.dtype,
         metadata=_metadata(signal),
-        stacked=tuple(element.get('metadata', {}) for element in elements if isinstance(element, dict)),
+        stacked=tuple(of_its_kind(tree) if isinstance(tree, Mapping) else {} for tree in of_elements),
     )
 
 
 def _metadata(signal: Any) -> dict[str, Any]:
-    tree = signal.metadata.as_dictionary()
+    tree = of_its_kind(signal.metadata.as_dictionary())
     # Bruker's own tilt, which HyperSpy leaves in the vendor's tree; as a rule
     # it says 0 (and eXSpy would put its default, 0 too, in its stead).
     tilt = signal.original_metadata.get_item('DSP_Configuration.TiltAngle', default=None)
@@ -336,12 +343,15 @@ def _metadata(signal: Any) -> dict[str, Any]:
     return tree
 
 
-def _describe_axis(axis: Any) -> StoredAxis:
+def _describe_axis(path: Path, axis: Any) -> StoredAxis:
     units = axis.units if isinstance(axis.units, str) else ''
     name = axis.name if isinstance(axis.name, str) else ''
-    values = np.asarray(axis.axis, float)
-    scale = float(getattr(axis, 'scale', 0) or 0)
-    offset = float(getattr(axis, 'offset', values[0] if values.size else 0.0))
+    with reading(path):
+        values = np.asarray(axis.axis, float)
+        scale = float(getattr(axis, 'scale', 0) or 0)
+        offset = float(getattr(axis, 'offset', values[0] if values.size else 0.0))
+    if values.ndim != 1 or not values.size or not np.isfinite([*values, scale, offset]).all():
+        raise InputError(f'{path.name} has an axis that is empty or not of numbers; calibrate it and save it again.')
     calibrated = bool(units) and (not axis.is_uniform or scale != 0)
     return StoredAxis(name, units, int(axis.size), scale, offset, values, calibrated)
 

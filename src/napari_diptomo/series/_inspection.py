@@ -80,6 +80,7 @@ def inspect(path: str | Path) -> int:
     _check_is_file(path)
     if path.is_dir():
         return _inspect_zarr_folder(path)
+    check_not_packed(path)
     if path.suffix.lower() == '.asw':
         _inspect_asw(path)
     with reading(path):
@@ -116,6 +117,19 @@ def check_unpacks(name: str, declared: float, stored: float, most: int = MOST_FR
             f'{name} would unpack {stored / 2**20:.3g} MiB to {declared / 2**30:.3g} GiB, as no measurement does; '
             'get the file from its author anew.'
         )
+
+
+def check_not_packed(path: Path) -> None:
+    """Refuse a file packed as a whole: mrcfile unpacks gzip and bzip2 unasked, however long they are.
+
+    Raises
+    ------
+    InputError
+    """
+    with reading(path), path.open('rb') as file:
+        start = file.read(6)
+    if start.startswith((b'\x1f\x8b', b'BZh', b'\xfd7zXZ\0')):
+        raise InputError(f'{path.name} is packed (gzip, bzip2 or xz); unpack it and choose what was in it.')
 
 
 def _check_is_file(path: Path) -> None:

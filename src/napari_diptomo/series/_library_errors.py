@@ -8,6 +8,7 @@ work, in `reading`: an error of ours keeps its traceback.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ _ADVICE = 'it may be damaged or half-written, copy it again'
 
 
 @contextmanager
-def reading(path: str | Path, advice: str = _ADVICE) -> Iterator[None]:
+def reading(path: str | os.PathLike[str], advice: str = _ADVICE, kind: str = '') -> Iterator[None]:
     """Run the call of a library that reads a file.
 
     Parameters
@@ -27,6 +28,8 @@ def reading(path: str | Path, advice: str = _ADVICE) -> Iterator[None]:
         The file; its name begins the sentence.
     advice : str
         The end of the sentence: the likely cause, and what to do.
+    kind : str
+        What it cannot be read as, where that is not plain: ``'as a mask'``.
 
     Raises
     ------
@@ -43,7 +46,8 @@ def reading(path: str | Path, advice: str = _ADVICE) -> Iterator[None]:
             f'Reading {Path(path).name} needs the package {error.name}; install it and try again.'
         ) from error
     except Exception as error:
-        raise InputError(f'{Path(path).name} cannot be read ({_reason(error)}); {advice}.') from error
+        what = f'cannot be read {kind}'.rstrip()
+        raise InputError(f'{Path(path).name} {what} ({_reason(error)}); {advice}.') from error
 
 
 def _reason(error: Exception) -> str:
