@@ -255,7 +255,9 @@ def _tiff(path: Path) -> Any:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
-        check_unpacks(path.name, sum(page.nbytes for page in file.pages), path.stat().st_size)
+        check_unpacks(
+            path.name, sum(file.pages[number].nbytes for number in range(len(file.pages))), path.stat().st_size
+        )
         return file.asarray()
 
 

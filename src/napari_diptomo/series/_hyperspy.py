@@ -216,11 +216,15 @@ def _load(path: Path, lazy: bool = True) -> list[Any]:
         from hyperspy.io import load_with_reader
 
         reader = _PlainReader(path)
-        with reading(path):
-            try:
-                loaded = load_with_reader(str(path), reader, signal_type='', lazy=lazy)
-            except NotImplementedError:
-                loaded = load_with_reader(str(path), reader, signal_type='')
+        try:
+            with reading(path):
+                try:
+                    loaded = load_with_reader(str(path), reader, signal_type='', lazy=lazy)
+                except NotImplementedError:
+                    loaded = load_with_reader(str(path), reader, signal_type='')
+        except InputError:
+            reader.close()
+            raise
     return loaded if isinstance(loaded, list) else [loaded]
 
 
@@ -258,15 +262,26 @@ class _PlainReader:
                 'convert it with HyperSpy, or choose other files.'
             )
         self._api = found
+        self._opened: list[Any] = []
         # HyperSpy notes it in the metadata.
         self.__loader__ = SimpleNamespace(name=found)
+
+    def close(self) -> None:
+        """Close the file behind data that HyperSpy could not make a signal of; nobody else holds it."""
+        from rsciio.utils.file import get_file_handle
+
+        for data in self._opened:
+            with suppress(Exception):
+                get_file_handle(data, warn=False).close()
 
     def file_reader(self, filename: str, **options: Any) -> list[dict[str, Any]]:
         if self._api == 'rsciio.zspy':
             # Otherwise it is opened for writing.
             options['mode'] = 'r'
         found = importlib.import_module(self._api).file_reader(filename, **options)
-        return [_plain(filename, signal) for signal in found if 'metadata' in signal]
+        found = [signal for signal in found if 'metadata' in signal]
+        self._opened = [signal['data'] for signal in found if options.get('lazy')]
+        return [_plain(filename, signal) for signal in found]
 
 
 def _plain(filename: str, signal: dict[str, Any]) -> dict[str, Any]:
@@ -275,10 +290,11 @@ def _plain(filename: str, signal: dict[str, Any]) -> dict[str, Any]:
             refuse_expression(Path(filename))
     kept = ('data', 'axes', 'post_process', 'mapping')
     attributes = signal.get('attributes', {})
+    metadata = of_its_kind(_without_objects(signal['metadata']))
     return {
         **{key: signal[key] for key in kept if key in signal},
         'original_metadata': _without_objects(signal.get('original_metadata', {})),
-        'metadata': {key: value for key, value in _without_objects(signal['metadata']).items() if key != 'Markers'},
+        'metadata': {key: value for key, value in metadata.items() if key != 'Markers'},
         'attributes': {key: bool(attributes[key]) for key in ('_lazy', 'ragged') if key in attributes},
     }
 

@@ -189,9 +189,12 @@ def _read_tiff(path: Path) -> _Stack:
 
 def _check_size(path: Path, file: Any) -> None:
     """Refuse what unpacks to more than a measurement, or than there is memory for it and for its copy as float32."""
-    declared = max(sum(page.nbytes for page in file.pages), *(series.nbytes for series in file.series))
+    # By number: an iteration over the pages of a damaged file may not end.
+    pages = [file.pages[number] for number in range(len(file.pages))]
+    declared = max(sum(page.nbytes for page in pages), *(series.nbytes for series in file.series))
     check_unpacks(path.name, declared, path.stat().st_size)
-    copied = 4 / file.pages.first.dtype.itemsize
+    kind = file.pages.first.dtype
+    copied = 4 / kind.itemsize if kind is not None else 0
     check_fits(int(declared * (1 + copied)), f'Reading {path.name}', 'close other programs, or bin the maps before')
 
 
