@@ -234,3 +234,34 @@ def test_a_saved_file_that_was_changed_names_itself(tmp_path):
             with h5py.File(path, 'r+') as file:
                 next(iter(file['Experiments'].values()))['metadata/napari_diptomo'].attrs[key] = before
     assert load(path).channels == ('Fe',)
+
+
+def test_an_mrc_file_that_says_it_is_larger_is_cut_off(tmp_path):
+    """An image was planned for every one named, for a minute and more."""
+    import mrcfile
+
+    path = tmp_path / 'Fe.mrc'
+    with mrcfile.new(path) as file:
+        file.set_data(np.ones((3, 4, 5), np.int16))
+        file.voxel_size = 10
+    assert load_tilt_series(path, angles=[-9, 0, 9]).data.shape == (1, 3, 4, 5)
+    content = bytearray(path.read_bytes())
+    for position, value in ((0, 10**6), (8, 2**28), (0, -5), (12, 77)):
+        damaged = content.copy()
+        struct.pack_into('<i', damaged, position, value)
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r'Fe\.mrc is cut off or damaged'):
+            load_tilt_series(path, angles=[-9, 0, 9])
+    path.write_bytes(content[:1000])
+    with pytest.raises(InputError, match=r'Fe\.mrc is cut off or damaged'):
+        load_tilt_series(path, angles=[-9, 0, 9])
+
+
+def test_an_axis_longer_than_any_is_refused_whatever_the_format(tmp_path):
+    path = write_hspy(tmp_path / 'a.hspy')
+    with h5py.File(path, 'r+') as file:
+        group = file['Experiments/series']
+        del group['data']
+        group.create_dataset('data', (3, 1, 1, 2**28), np.uint8, chunks=(1, 1, 1, 2**27))
+    with pytest.raises(InputError, match=r'a\.hspy says that its data have the shape .* as no measurement has'):
+        load_tilt_series(path)

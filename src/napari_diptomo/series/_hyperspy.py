@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import math
 import struct
 import threading
 import warnings
@@ -26,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_diptomo.series._inspection import inspect, refuse_expression
+from napari_diptomo.series._inspection import MOST_CHUNKS, inspect, refuse_expression
 from napari_diptomo.series._library_errors import reading
 from napari_diptomo.series._metadata import of_its_kind
 from napari_diptomo.series.errors import InputError
@@ -55,6 +56,10 @@ _READERS = {
     **dict.fromkeys(('.tif', '.tiff'), 'TIFF'),
     **dict.fromkeys(('.mrc', '.ali', '.st', '.rec', '.mrcs', '.preali'), 'MRC'),
 }
+#: Kind of number in an MRC file -> bytes; 101 packs two in one.
+_MRC_BYTES = {0: 1, 1: 2, 2: 4, 3: 4, 4: 8, 6: 2, 12: 2, 16: 3, 101: 0.5}
+#: Values along one axis; HyperSpy keeps a record of each.
+_LONGEST = 10_000_000
 #: Keys under which HyperSpy keeps what it builds objects of.
 _OBJECTS = ('_sig_', '_hspy_AxesManager_', '_hspy_Axis_')
 _QUIET = threading.RLock()
@@ -288,6 +293,11 @@ def _plain(filename: str, signal: dict[str, Any]) -> dict[str, Any]:
     for axis in signal.get('axes', ()):
         if 'expression' in axis or axis.get('_type') == 'FunctionalDataAxis':
             refuse_expression(Path(filename))
+    shape, blocks = np.shape(signal['data']), getattr(signal['data'], 'numblocks', ())
+    if max(shape, default=0) > _LONGEST or math.prod(blocks) > MOST_CHUNKS:
+        raise InputError(
+            f'{Path(filename).name} says that its data have the shape {shape}, as no measurement has; copy it again.'
+        )
     kept = ('data', 'axes', 'post_process', 'mapping')
     attributes = signal.get('attributes', {})
     metadata = of_its_kind(_without_objects(signal['metadata']))
@@ -308,26 +318,42 @@ def _without_objects(tree: Any) -> Any:
 
 
 def _check_complete(path: Path) -> None:
-    """Refuse a cut-off Bruker file: its compiled reader would end the whole process with it.
+    """Refuse files that are cut off, or say that they are larger, where their readers do not.
 
-    A .bcf is a container of equal chunks; chunk size at byte 0x128 and number
-    of chunks at 0x148 tell how long the file must be.
+    The compiled reader of Bruker files would end the whole process; that of MRC plans an image for every one named.
     """
     if not path.exists():
         raise InputError(f'There is no file {path}; check the path.')
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f'{path.name} is empty; copy it again or leave it out.')
-    if path.suffix.lower() != '.bcf':
+    expected_size = {'Bruker': _size_of_bcf, 'MRC': _size_of_mrc}.get(_READERS.get(path.suffix.lower(), ''))
+    if expected_size is None or path.suffix.lower() == '.spx' or not path.is_file():
         return
-    with path.open('rb') as file:
-        header = file.read(0x150)
-    expected = None
-    if header[:8] == b'AAMVHFSS' and len(header) == 0x150:
-        (chunk_size,) = struct.unpack_from('<I', header, 0x128)
-        (chunks,) = struct.unpack_from('<I', header, 0x148)
-        expected = 0x118 + chunk_size * chunks
+    with reading(path), path.open('rb') as file:
+        expected = expected_size(file.read(1024))
     if expected is None or path.stat().st_size < expected:
         raise InputError(f'{path.name} is cut off or damaged; copy it again or leave it out.')
+
+
+def _size_of_bcf(header: bytes) -> int | None:
+    """Bytes of a .bcf, a container of equal chunks: their size is at byte 0x128, their number at 0x148."""
+    if header[:8] != b'AAMVHFSS' or len(header) < 0x150:
+        return None
+    (chunk_size,) = struct.unpack_from('<I', header, 0x128)
+    (chunks,) = struct.unpack_from('<I', header, 0x148)
+    return 0x118 + chunk_size * chunks
+
+
+def _size_of_mrc(header: bytes) -> int | None:
+    """Bytes of an MRC file at least: columns, rows, sections and the kind of number come first, in either byte order."""
+    if len(header) < 1024:
+        return None
+    sizes = []
+    for order in '<>':
+        x, y, z, mode = struct.unpack_from(f'{order}4i', header)
+        if min(x, y, z) > 0 and mode in _MRC_BYTES:
+            sizes.append(1024 + int(x * y * z * _MRC_BYTES[mode]))
+    return min(sizes, default=None)
 
 
 def _describe(path: Path, index: int, signal: Any) -> StoredSignal:

@@ -142,7 +142,8 @@ class Recipe:
         return json.dumps(self.to_dict(), indent=2)
 
     @classmethod
-    def from_json(cls, text: str) -> Recipe:
+    def from_json(cls, text: str, *, embedded: bool = False) -> Recipe:
+        """The recipe that `to_json` wrote; see `from_dict`."""
         try:
             values = json.loads(text)
         except json.JSONDecodeError as error:
@@ -151,7 +152,7 @@ class Recipe:
             ) from None
         except (RecursionError, ValueError):  # brackets without end, numbers of thousands of digits
             raise InputError('The recipe is not valid JSON; save one from the dock to start from.') from None
-        return cls.from_dict(values)
+        return cls.from_dict(values, embedded=embedded)
 
     def files(self) -> tuple[Path, ...]:
         """The files and folders that the recipe reads: data, tables, what its steps name."""
