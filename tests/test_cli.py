@@ -98,6 +98,37 @@ def test_bad_recipes_are_one_line(maps_file, tmp_path, recipe, text):
     assert_one_line(cli('run', 'bad.json'), text)
 
 
+@pytest.mark.parametrize('name', ['antigravity:x', 'unittest.__main__:X', 'lying_around:Step'])
+def test_run_imports_nothing_that_a_recipe_names(maps_file, tmp_path, name):
+    (tmp_path / 'lying_around.py').write_text('import pathlib; pathlib.Path("executed").touch()')
+    write_recipe(tmp_path / 'bad.json', {'step': name})
+    code = 'from napari_diptomo.cli import main; main()'
+    done = subprocess.run([sys.executable, '-c', code, 'run', 'bad.json'], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count('\n') == 1 and f"step '{name}' that this version does not know" in done.stderr
+    assert not (tmp_path / 'executed').exists()
+
+
+def test_run_says_first_what_it_reads_from_outside_the_folder_of_the_recipe(maps_file, tmp_path):
+    folder = tmp_path / 'recipes'
+    folder.mkdir()
+    recipe = write_recipe(folder / 'r.json', {'step': 'job_steps:Chatter'}, source='../maps.hspy')
+    result = cli('run', recipe)
+    assert result.exit_code == 0, result.output
+    first = result.stdout.splitlines()[0]
+    assert first.startswith('Read from outside the folder of the recipe: ') and first.endswith('maps.hspy')
+    inside = write_recipe(tmp_path / 'r.json', {'step': 'job_steps:Chatter'})
+    assert 'outside' not in cli('run', inside).stdout
+
+
+def test_a_file_of_a_step_that_is_not_there_is_said_before_anything_starts(maps_file, tmp_path, monkeypatch):
+    from napari_diptomo.jobs import commands
+
+    monkeypatch.setattr(commands, 'ChildJob', lambda *a, **k: pytest.fail('started'))
+    recipe = write_recipe(tmp_path / 'r.json', {'step': 'SIRT', 'support_file': 'gone.npy'})
+    assert_one_line(cli('run', recipe), 'gone.npy, which does not exist; correct its path in r.json')
+
+
 def test_other_mistakes_are_one_line(maps_file, tmp_path):
     assert_one_line(cli('run', 'nothing.json'), 'Cannot read the recipe')
     good = write_recipe(tmp_path / 'good.json', {'step': 'SIRT'})

@@ -108,11 +108,18 @@ def test_the_recipes_in_the_docs_are_recipes(page):
         assert napari_diptomo.Recipe.from_json(block).steps
 
 
-@pytest.mark.parametrize('page', sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / 'docs').glob('*.md')))
+PAGES = [*(ROOT / 'docs').glob('*.md'), ROOT / 'README.md', ROOT / 'SECURITY.md']
+
+
+@pytest.mark.parametrize('page', sorted(p.relative_to(ROOT).as_posix() for p in PAGES))
 def test_links_between_pages_lead_somewhere(page):
     here = ROOT / page
     for link in re.findall(r'\]\(([^)#]+)\)', here.read_text(encoding='utf-8')):
         assert '://' in link or (here.parent / link).exists(), f'{page} points at {link}'
+
+
+def test_what_is_promised_about_files_can_be_found():
+    assert '](SECURITY.md)' in (ROOT / 'README.md').read_text(encoding='utf-8')
 
 
 def test_the_lowest_versions_are_the_bounds():

@@ -16,7 +16,7 @@ from napari.utils.notifications import notification_manager
 from napari_diptomo._reader import get_reader, read
 from napari_diptomo._sample_data import lamella_maps, nanocube_maps
 from napari_diptomo._writer import write_layers
-from napari_diptomo.series import Finding, MapSeries, Recipe, Remedy, Source, Volume, load
+from napari_diptomo.series import Finding, MapSeries, Recipe, Remedy, Source, UnknownStep, Volume, load
 from napari_diptomo.widgets.layers import KEY, map_layers, volume_layers
 
 ANGLES = np.array([-20.0, -10.0, 0.0, 15.0])
@@ -207,3 +207,36 @@ def test_one_real_tilt_is_kept_for_the_dock(shared_data: Path) -> None:
     assert data.shape == (256, 256)
     assert 13 < data.mean() < 21
     assert kwargs['units'] == ('nm', 'nm')
+
+
+@pytest.mark.parametrize('name', ['antigravity:x', 'unittest.__main__:X', 'lying_around:Step'])
+def test_a_dropped_volume_imports_nothing_that_its_recipe_names_and_keeps_it(
+    volume: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / 'lying_around.py').write_text('raise SystemExit("executed")')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+    steps = (UnknownStep(name, {'strength': 2}), UnknownStep('SIRT', {'iterations': -1}))
+    strange = replace(volume, recipe=replace(volume.recipe, steps=steps))
+    layers = read(str(strange.save(tmp_path / 'v.hspy')))
+    assert len(layers) == 2
+    write_layers(str(tmp_path / 'again.hspy'), layers)
+    assert load(tmp_path / 'again.hspy').recipe == strange.recipe
+    assert not {'antigravity', 'unittest.__main__', 'lying_around'} & (set(sys.modules) - before)
+
+
+def test_a_dropped_file_with_an_expression_is_one_message_and_runs_nothing(tmp_path: Path, told: list[str]) -> None:
+    import h5py
+    import hyperspy.api as hs
+
+    path = tmp_path / 'a.hspy'
+    hs.signals.Signal1D(np.ones((3, 4, 5, 16))).save(str(path))
+    with h5py.File(path, 'r+') as file:
+        axis = next(iter(file['Experiments'].values()))['axis-3']
+        axis.attrs['_type'] = 'FunctionalDataAxis'
+        axis.attrs['expression'] = f'x + __import__("os").mkdir({str(tmp_path / "executed")!r})'
+    assert read(str(path)) == [(None,)]
+    (sentence,) = told
+    assert sentence.startswith('a.hspy has an axis given as an expression, which would be executed; in HyperSpy,')
+    assert not (tmp_path / 'executed').exists()

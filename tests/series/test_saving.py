@@ -176,8 +176,10 @@ def test_a_step_that_nobody_knows_is_named(tmp_path):
         branch = next(iter(file['Experiments'].values()))['metadata/napari_diptomo']
         recipe = dict(branch.attrs)['recipe'].replace('"steps": []', '"steps": [{"step": "Unheard"}]')
         branch.attrs['recipe'] = recipe
+    volume = load(path)
+    np.testing.assert_array_equal(volume.data, full_volume().data)
     with pytest.raises(InputError, match="'Unheard'"):
-        load(path)
+        volume.recipe.resolved()
 
 
 def test_a_name_without_suffix_becomes_hspy(tmp_path):

@@ -70,6 +70,7 @@ class Composition(Step):
         'File with your own factors (.csv or .json): line family, factor; for example Ge_K, 1.32. Used where no factors '
         'are typed.',
         advanced=True,
+        file=True,
     )
     factor_error: float | None = param(
         None,

@@ -103,6 +103,8 @@ class Checkpoint:
         try:
             saved = torch.load(self.path, map_location='cpu', weights_only=True)
             recipe, form = json.loads(saved['recipe']), saved['format']
+            Recipe.from_dict(recipe, embedded=True)
+            json.loads(saved['data']).items(), saved['step'], saved['state']
         except Exception:  # torch raises whatever the broken bytes provoke
             raise InputError(
                 f'The checkpoint {self.path} cannot be read; delete it and run without resuming.'

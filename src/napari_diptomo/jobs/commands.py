@@ -33,7 +33,8 @@ def run_recipe(path: Path, output: Path | None = None, *, resume: bool = False) 
     Cancelled
         On the second Ctrl-C.
     """
-    recipe = Recipe.load(path)
+    recipe = Recipe.load(path).resolved()
+    _report_files(recipe, path)
     output = path.with_suffix('.hspy') if output is None else output
     if output.suffix == '':
         output = output.with_suffix('.hspy')
@@ -49,6 +50,24 @@ def run_recipe(path: Path, output: Path | None = None, *, resume: bool = False) 
         result.save(output)
     report(result, output)
     return output
+
+
+def _report_files(recipe: Recipe, path: Path) -> None:
+    """Say before anything starts which files the recipe reaches for beyond its folder.
+
+    Raises
+    ------
+    InputError
+        A file is not there.
+    """
+    for file in recipe.files():
+        if not file.exists():
+            raise InputError(f'The recipe reads {file}, which does not exist; correct its path in {path.name}.')
+    outside = recipe.files_outside(path.resolve().parent)
+    if outside:
+        console = Console(highlight=False)
+        names = ', '.join(str(file) for file in outside)
+        console.print(f'Read from outside the folder of the recipe: {names}', markup=False, soft_wrap=True)
 
 
 def report(result: MapSeries | Volume, path: Path) -> None:

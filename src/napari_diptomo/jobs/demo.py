@@ -265,7 +265,18 @@ def has_screen() -> bool:
 
 def open_napari(path: Path) -> None:
     """Open a volume in a napari of its own, which outlives this process."""
-    command = [sys.executable, '-m', 'napari', str(path), '--plugin', 'napari-diptomo', '--with', 'napari-diptomo']
+    # -P: a file called numpy.py in the user's folder must not be imported.
+    command = [
+        sys.executable,
+        '-P',
+        '-m',
+        'napari',
+        str(path),
+        '--plugin',
+        'napari-diptomo',
+        '--with',
+        'napari-diptomo',
+    ]
     quiet = {'stdin': subprocess.DEVNULL, 'stdout': subprocess.DEVNULL, 'stderr': subprocess.DEVNULL}
     subprocess.Popen(command, start_new_session=True, **quiet)  # type: ignore[call-overload]
     print('Opening napari with the volume.')

@@ -68,14 +68,15 @@ def run(
         When the observer cancels.
     """
     recipe = as_recipe(recipe)
-    if not recipe.steps:
+    steps = recipe.runnable()
+    if not steps:
         raise InputError('The recipe has no steps; add at least one, for example SIRT.')
     observer = observer if observer is not None else Observer()
     current = data if data is not None else _open(recipe, observer)
-    for index, step in enumerate(recipe.steps):
+    for index, step in enumerate(steps):
         _check_input(step, current)
         if on_step is not None:
-            on_step(index, len(recipe.steps), step)
+            on_step(index, len(steps), step)
         before, current = current, step.run(current, _StepObserver(observer, checkpoint, index, current))
         if isinstance(before, MapSeries) and isinstance(current, Volume):
             current = with_agreement(current, before)

@@ -55,7 +55,8 @@ def read(path: str | Path) -> Any:
         raise InputError(f'The data handed over in {path} cannot be read; run again.') from None
     # An absent recipe means none: the class would put an empty one in its place.
     recipe = values.pop('recipe', None)
-    return kind(**values, **arrays, recipe=Recipe.from_dict(recipe) if recipe else None, findings=findings)
+    known = Recipe.from_dict(recipe, embedded=True) if recipe else None
+    return kind(**values, **arrays, recipe=known, findings=findings)
 
 
 def _plain(value: Any) -> Any:

@@ -102,6 +102,7 @@ class Reconstruction(Step):
         'File with the support mask (.npy, .tif, .mrc, .hspy; z, y, x): not zero inside, of the shape of the volume, '
         'e.g. labels drawn in napari and saved.',
         advanced=True,
+        file=True,
     )
     fit_gain: bool = param(
         False,

@@ -30,6 +30,8 @@ import numpy as np
 
 from napari_diptomo.reconstruct.grid import volume_shape
 from napari_diptomo.series import InputError, MapSeries
+from napari_diptomo.series._inspection import check_not_packed, check_unpacks
+from napari_diptomo.series._library_errors import reading
 
 if TYPE_CHECKING:
     import torch
@@ -230,25 +232,37 @@ def _read(path: Path) -> np.ndarray:
     if not path.is_file():
         raise InputError(f'There is no file {path} with a mask; give the path of a {_READABLE} file.')
     suffix = path.suffix.lower()
-    try:
-        if suffix == '.npy':
-            return np.load(path, allow_pickle=False) != 0
-        if suffix in ('.tif', '.tiff'):
-            import tifffile
-
-            found = tifffile.imread(path) != 0
-            if not found.size:
-                raise ValueError('no images in it')
-            return found
-        if suffix == '.mrc':
-            import mrcfile
-
-            with mrcfile.open(path) as file:
-                return np.asarray(file.data) != 0
-    except (OSError, ValueError) as error:
-        raise InputError(f'{path.name} cannot be read as a mask ({str(error)[:100]}); save it again.') from None
     if suffix == '.hspy':
         from napari_diptomo.series import _hyperspy
 
         return _hyperspy.read(_hyperspy.open_signals(path)[0]) != 0
-    raise InputError(f'{path.name} is of no kind that a mask is read from; save it as {_READABLE}.')
+    readers = {'.npy': _npy, '.tif': _tiff, '.tiff': _tiff, '.mrc': _mrc}
+    if suffix not in readers:
+        raise InputError(f'{path.name} is of no kind that a mask is read from; save it as {_READABLE}.')
+    check_not_packed(path)
+    with reading(path, 'save it again', 'as a mask'):
+        found = readers[suffix](path)
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in 'buif' or not found.size:
+        raise InputError(f'{path.name} cannot be read as a mask (no array of numbers); save it again as {_READABLE}.')
+    return found != 0
+
+
+def _npy(path: Path) -> Any:
+    return np.load(path, allow_pickle=False)
+
+
+def _tiff(path: Path) -> Any:
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        check_unpacks(
+            path.name, sum(file.pages[number].nbytes for number in range(len(file.pages))), path.stat().st_size
+        )
+        return file.asarray()
+
+
+def _mrc(path: Path) -> Any:
+    import mrcfile
+
+    with mrcfile.open(path) as file:
+        return np.asarray(file.data)

@@ -18,7 +18,7 @@ from napari_diptomo.series.loading import load_tilt_series, open_source
 from napari_diptomo.series.observe import Observer, Progress, Request, Watch
 from napari_diptomo.series.recipe import Recipe, Source
 from napari_diptomo.series.saving import load, save
-from napari_diptomo.series.steps import Parameter, Step, param, step_from_dict
+from napari_diptomo.series.steps import Parameter, Step, UnknownStep, param, step_from_dict
 
 __all__ = [
     'Cancelled',
@@ -38,6 +38,7 @@ __all__ = [
     'SpectralTiltSeries',
     'Step',
     'TooLargeError',
+    'UnknownStep',
     'Volume',
     'Watch',
     'as_images',

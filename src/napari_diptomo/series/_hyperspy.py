@@ -4,11 +4,17 @@ Everything else sees `StoredSignal` descriptions and numpy arrays. HyperSpy is
 imported when a file is opened, never before. Signals are opened with an empty
 signal type: the counts, axes and metadata are the same and the two seconds
 that the import of eXSpy takes are saved.
+
+Opening executes nothing: a container is inspected first (`_inspection`), the
+file is read by one of the readers listed here, and what it found goes on to
+HyperSpy as numbers and text, without what HyperSpy would build objects of.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
+import math
 import struct
 import threading
 import warnings
@@ -16,15 +22,50 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from napari_diptomo.series._inspection import MOST_CHUNKS, inspect, refuse_expression
+from napari_diptomo.series._library_errors import reading
+from napari_diptomo.series._metadata import of_its_kind
 from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.memory import check_fits
 
-#: MRC files that HyperSpy does not know by their suffix.
-_MRC_SUFFIXES = {'.st', '.rec', '.mrcs', '.preali'}
+#: Suffix -> reader of RosettaSciIO. Those that evaluate text of a file (netCDF) are not among them.
+_READERS = {
+    **dict.fromkeys(('.bcf', '.spx'), 'Bruker'),
+    **dict.fromkeys(('.hspy', '.hdf5', '.h5'), 'HSPY'),
+    '.zspy': 'ZSPY',
+    **dict.fromkeys(('.emd', '.de5'), 'EMD'),
+    '.nxs': 'NeXus',
+    **dict.fromkeys(('.dm3', '.dm4'), 'DigitalMicrograph'),
+    **dict.fromkeys(('.emi', '.ser'), 'TIA'),
+    **dict.fromkeys(('.pts', '.asw', '.eds'), 'JEOL'),
+    **dict.fromkeys(('.spd', '.spc'), 'EDAX'),
+    '.rpl': 'Ripple',
+    '.prz': 'PantaRhei',
+    '.elid': 'Phenom',
+    **dict.fromkeys(('.msa', '.emsa'), 'MSA'),
+    '.npy': 'numpy',
+    '.unf': 'Semper',
+    '.wdf': 'Renishaw',
+    '.sur': 'DigitalSurf',
+    '.blo': 'Blockfile',
+    **dict.fromkeys(('.tif', '.tiff'), 'TIFF'),
+    **dict.fromkeys(('.mrc', '.ali', '.st', '.rec', '.mrcs', '.preali'), 'MRC'),
+}
+#: Kind of number in an MRC file -> bytes; 101 packs two in one.
+_MRC_BYTES = {0: 1, 1: 2, 2: 4, 3: 4, 4: 8, 6: 2, 12: 2, 16: 3, 101: 0.5}
+#: Values along one axis; HyperSpy keeps a record of each.
+_LONGEST = 10_000_000
+#: Keys under which HyperSpy keeps what it builds objects of.
+_OBJECTS = ('_sig_', '_hspy_AxesManager_', '_hspy_Axis_')
 _QUIET = threading.RLock()
+_NO_MEMORY = 'if it was not made by a program gone wrong, close other programs or use a machine with more'
+#: Files that were inspected, and how they looked then: a series of spectra is read tilt by tilt from one file.
+_inspected: dict[Path, tuple[int, int, int]] = {}
 
 
 @dataclass(frozen=True)
@@ -100,22 +141,23 @@ def read(signal: StoredSignal, position: int | None = None, axis: int = 0) -> np
     InputError
         The file is damaged, half-written, or changed since it was opened.
     """
-    loaded = _load(signal.path)
+    path = signal.path
+    loaded = _load(path)
     try:
+        if signal.index >= len(loaded) or np.shape(loaded[signal.index].data) != signal.shape:
+            raise InputError(f'{path.name} has changed since it was opened; open the tilt series again.')
         data = loaded[signal.index].data
-        if data.shape != signal.shape:
-            raise InputError(f'{signal.path.name} has changed since it was opened; open the tilt series again.')
         if position is not None:
             data = data[(slice(None),) * axis + (position,)]
-        if hasattr(data, 'compute'):
-            data = data.compute(scheduler='synchronous')
-        data = np.array(data)
-    except (InputError, MemoryError):
-        raise
-    except Exception as error:
-        raise _damaged(signal.path, error) from None
+        check_fits(data.nbytes, f'Reading {path.name}', _NO_MEMORY)
+        with reading(path):
+            if hasattr(data, 'compute'):
+                data = data.compute(scheduler='synchronous')
+            data = np.array(data)
     finally:
         _close(loaded)
+    if data.dtype.kind not in 'buif':
+        raise InputError(f'{path.name} holds {data.dtype} in place of plain numbers; save it anew as numbers.')
     if data.dtype.kind == 'f' and not np.isfinite(data).all():
         raise InputError(
             f'{signal.path.name} holds values that are not numbers (NaN or infinite); mend the file or leave it out.'
@@ -151,93 +193,190 @@ def metadata_of(path: str | Path, key: str) -> dict[str, Any] | None:
     """
     import h5py
 
-    try:
-        with h5py.File(path) as file:
-            experiments = file.get('Experiments')
-            for experiment in experiments.values() if experiments is not None else ():
-                branch = experiment.get(f'metadata/{key}')
-                if branch is not None:
-                    return dict(branch.attrs)
-    except OSError as error:
-        raise _damaged(Path(path), error) from None
+    path = Path(path)
+    _inspect(path)
+    with reading(path), h5py.File(path) as file:
+        experiments = file.get('Experiments')
+        for experiment in experiments.values() if isinstance(experiments, h5py.Group) else ():
+            branch = experiment.get(f'metadata/{key}') if isinstance(experiment, h5py.Group) else None
+            if branch is not None:
+                return dict(branch.attrs)
     return None
 
 
 def read_whole(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
     """Data and metadata tree of the first signal of a file."""
-    loaded = _load(Path(path), lazy=False)
-    return np.asarray(loaded[0].data), loaded[0].metadata.as_dictionary()
+    path = Path(path)
+    _check_complete(path)
+    check_fits(_inspect(path), f'Reading {path.name}', _NO_MEMORY)
+    (first, *_) = _load(path, lazy=False)
+    return np.asarray(first.data), first.metadata.as_dictionary()
 
 
 def _load(path: Path, lazy: bool = True) -> list[Any]:
     _check_complete(path)
-    options: dict[str, Any] = {'signal_type': '', 'escape_square_brackets': True}
-    if path.suffix.lower() in _MRC_SUFFIXES:
-        options['file_format'] = 'mrc'
-    elif path.suffix.lower() == '.hdf5':
-        options['file_format'] = 'HSPY'
-    try:
-        with _quiet():
-            import hyperspy.api as hs
+    if _inspected.get(path) != _looks(path):
+        _inspect(path)
+    with _quiet():
+        from hyperspy.io import load_with_reader
 
-            try:
-                loaded = hs.load(str(path), lazy=lazy, **options)
-            except NotImplementedError:
-                loaded = hs.load(str(path), **options)
-    except MemoryError:
-        raise
-    except ModuleNotFoundError as error:
-        raise InputError(f'Reading {path.name} needs the package {error.name}; install it and try again.') from None
-    except Exception as error:
-        raise _damaged(path, error) from None
+        reader = _PlainReader(path)
+        try:
+            with reading(path):
+                try:
+                    loaded = load_with_reader(str(path), reader, signal_type='', lazy=lazy)
+                except NotImplementedError:
+                    loaded = load_with_reader(str(path), reader, signal_type='')
+        except InputError:
+            reader.close()
+            raise
     return loaded if isinstance(loaded, list) else [loaded]
 
 
-def _check_complete(path: Path) -> None:
-    """Refuse a cut-off Bruker file: its compiled reader would end the whole process with it.
+def _inspect(path: Path) -> int:
+    size = inspect(path)
+    _inspected[path] = _looks(path)
+    return size
 
-    A .bcf is a container of equal chunks; chunk size at byte 0x128 and number
-    of chunks at 0x148 tell how long the file must be.
+
+def _looks(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+class _PlainReader:
+    """A reader of RosettaSciIO that hands on numbers and text alone.
+
+    HyperSpy imports the package that a file names, builds axes from expressions, signals and markers from metadata,
+    and sets attributes of the signal as the file says. None of it is needed here, and a file must not decide on it.
+
+    Raises
+    ------
+    InputError
+        The suffix is none that is read here.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import rsciio
+
+        name = _READERS.get(path.suffix.lower())
+        found = next((plugin['api'] for plugin in rsciio.IO_PLUGINS if plugin['name'] == name), None)
+        if found is None:
+            raise InputError(
+                f'{path.name} is of no format that is read here ({", ".join(_READERS)}); '
+                'convert it with HyperSpy, or choose other files.'
+            )
+        self._api = found
+        self._opened: list[Any] = []
+        # HyperSpy notes it in the metadata.
+        self.__loader__ = SimpleNamespace(name=found)
+
+    def close(self) -> None:
+        """Close the file behind data that HyperSpy could not make a signal of; nobody else holds it."""
+        from rsciio.utils.file import get_file_handle
+
+        for data in self._opened:
+            with suppress(Exception):
+                get_file_handle(data, warn=False).close()
+
+    def file_reader(self, filename: str, **options: Any) -> list[dict[str, Any]]:
+        if self._api == 'rsciio.zspy':
+            # Otherwise it is opened for writing.
+            options['mode'] = 'r'
+        found = importlib.import_module(self._api).file_reader(filename, **options)
+        found = [signal for signal in found if 'metadata' in signal]
+        self._opened = [signal['data'] for signal in found if options.get('lazy')]
+        return [_plain(filename, signal) for signal in found]
+
+
+def _plain(filename: str, signal: dict[str, Any]) -> dict[str, Any]:
+    for axis in signal.get('axes', ()):
+        if 'expression' in axis or axis.get('_type') == 'FunctionalDataAxis':
+            refuse_expression(Path(filename))
+    shape, blocks = np.shape(signal['data']), getattr(signal['data'], 'numblocks', ())
+    if max(shape, default=0) > _LONGEST or math.prod(blocks) > MOST_CHUNKS:
+        raise InputError(
+            f'{Path(filename).name} says that its data have the shape {shape}, as no measurement has; copy it again.'
+        )
+    kept = ('data', 'axes', 'post_process', 'mapping')
+    attributes = signal.get('attributes', {})
+    metadata = of_its_kind(_without_objects(signal['metadata']))
+    return {
+        **{key: signal[key] for key in kept if key in signal},
+        'original_metadata': _without_objects(signal.get('original_metadata', {})),
+        'metadata': {key: value for key, value in metadata.items() if key != 'Markers'},
+        'attributes': {key: bool(attributes[key]) for key in ('_lazy', 'ragged') if key in attributes},
+    }
+
+
+def _without_objects(tree: Any) -> Any:
+    if isinstance(tree, Mapping):
+        return {key: _without_objects(value) for key, value in tree.items() if not str(key).startswith(_OBJECTS)}
+    if type(tree) in (list, tuple):
+        return type(tree)(_without_objects(item) for item in tree)
+    return tree
+
+
+def _check_complete(path: Path) -> None:
+    """Refuse files that are cut off, or say that they are larger, where their readers do not.
+
+    The compiled reader of Bruker files would end the whole process; that of MRC plans an image for every one named.
     """
     if not path.exists():
         raise InputError(f'There is no file {path}; check the path.')
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f'{path.name} is empty; copy it again or leave it out.')
-    if path.suffix.lower() != '.bcf':
+    expected_size = {'Bruker': _size_of_bcf, 'MRC': _size_of_mrc}.get(_READERS.get(path.suffix.lower(), ''))
+    if expected_size is None or path.suffix.lower() == '.spx' or not path.is_file():
         return
-    with path.open('rb') as file:
-        header = file.read(0x150)
-    expected = None
-    if header[:8] == b'AAMVHFSS' and len(header) == 0x150:
-        (chunk_size,) = struct.unpack_from('<I', header, 0x128)
-        (chunks,) = struct.unpack_from('<I', header, 0x148)
-        expected = 0x118 + chunk_size * chunks
+    with reading(path), path.open('rb') as file:
+        expected = expected_size(file.read(1024))
     if expected is None or path.stat().st_size < expected:
         raise InputError(f'{path.name} is cut off or damaged; copy it again or leave it out.')
 
 
-def _damaged(path: Path, error: BaseException) -> InputError:
-    first_line = (str(error) or type(error).__name__).splitlines()[0][:120]
-    return InputError(f'{path.name} cannot be read ({first_line}); it may be damaged or half-written, copy it again.')
+def _size_of_bcf(header: bytes) -> int | None:
+    """Bytes of a .bcf, a container of equal chunks: their size is at byte 0x128, their number at 0x148."""
+    if header[:8] != b'AAMVHFSS' or len(header) < 0x150:
+        return None
+    (chunk_size,) = struct.unpack_from('<I', header, 0x128)
+    (chunks,) = struct.unpack_from('<I', header, 0x148)
+    return 0x118 + chunk_size * chunks
+
+
+def _size_of_mrc(header: bytes) -> int | None:
+    """Bytes of an MRC file at least: columns, rows, sections and the kind of number come first, in either byte order."""
+    if len(header) < 1024:
+        return None
+    sizes = []
+    for order in '<>':
+        x, y, z, mode = struct.unpack_from(f'{order}4i', header)
+        if min(x, y, z) > 0 and mode in _MRC_BYTES:
+            sizes.append(1024 + int(x * y * z * _MRC_BYTES[mode]))
+    return min(sizes, default=None)
 
 
 def _describe(path: Path, index: int, signal: Any) -> StoredSignal:
+    axes = tuple(_describe_axis(path, axis) for axis in signal.axes_manager._axes)
+    if tuple(axis.size for axis in axes) != np.shape(signal.data):
+        raise InputError(f'{path.name} has axes of another size than its data; it is damaged, copy it again.')
     stacked = signal.original_metadata.get_item('stack_elements', default=None)
-    elements = list(stacked.as_dictionary().values()) if stacked is not None else []
+    elements = list(stacked.as_dictionary().values()) if hasattr(stacked, 'as_dictionary') else []
+    of_elements = [element.get('metadata') for element in elements if isinstance(element, Mapping)]
     return StoredSignal(
         path=path,
         index=index,
         title=str(signal.metadata.get_item('General.title', default='') or ''),
-        axes=tuple(_describe_axis(axis) for axis in signal.axes_manager._axes),
+        axes=axes,
         spectral=signal.axes_manager.signal_dimension == 1 and signal.data.ndim > 1,
         dtype=signal.data.dtype,
         metadata=_metadata(signal),
-        stacked=tuple(element.get('metadata', {}) for element in elements if isinstance(element, dict)),
+        stacked=tuple(of_its_kind(tree) if isinstance(tree, Mapping) else {} for tree in of_elements),
     )
 
 
 def _metadata(signal: Any) -> dict[str, Any]:
-    tree = signal.metadata.as_dictionary()
+    tree = of_its_kind(signal.metadata.as_dictionary())
     # Bruker's own tilt, which HyperSpy leaves in the vendor's tree; as a rule
     # it says 0 (and eXSpy would put its default, 0 too, in its stead).
     tilt = signal.original_metadata.get_item('DSP_Configuration.TiltAngle', default=None)
@@ -246,12 +385,15 @@ def _metadata(signal: Any) -> dict[str, Any]:
     return tree
 
 
-def _describe_axis(axis: Any) -> StoredAxis:
+def _describe_axis(path: Path, axis: Any) -> StoredAxis:
     units = axis.units if isinstance(axis.units, str) else ''
     name = axis.name if isinstance(axis.name, str) else ''
-    values = np.asarray(axis.axis, float)
-    scale = float(getattr(axis, 'scale', 0) or 0)
-    offset = float(getattr(axis, 'offset', values[0] if values.size else 0.0))
+    with reading(path):
+        values = np.asarray(axis.axis, float)
+        scale = float(getattr(axis, 'scale', 0) or 0)
+        offset = float(getattr(axis, 'offset', values[0] if values.size else 0.0))
+    if values.ndim != 1 or not values.size or not np.isfinite([*values, scale, offset]).all():
+        raise InputError(f'{path.name} has an axis that is empty or not of numbers; calibrate it and save it again.')
     calibrated = bool(units) and (not axis.is_uniform or scale != 0)
     return StoredAxis(name, units, int(axis.size), scale, offset, values, calibrated)
 

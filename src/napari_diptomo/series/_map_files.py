@@ -12,10 +12,13 @@ import numpy as np
 
 from napari_diptomo.series import _hyperspy
 from napari_diptomo.series._calibration import axis_angles, length_in_nm, pixel_size_of, tilt_axis_of
+from napari_diptomo.series._inspection import check_unpacks
+from napari_diptomo.series._library_errors import reading
 from napari_diptomo.series.angles import find_angles
 from napari_diptomo.series.data import MapSeries
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.images import with_noise, without_dark_level
+from napari_diptomo.series.memory import check_fits
 from napari_diptomo.series.recipe import Recipe, Source
 
 _TIFF = {'.tif', '.tiff'}
@@ -166,36 +169,43 @@ def _read_tiff(path: Path) -> _Stack:
     """All pages in their order, whatever the writer grouped them to."""
     import tifffile
 
-    try:
-        with tifffile.TiffFile(path) as file:
-            data = file.asarray(key=slice(None))
-            if data.ndim == 2:
-                # ImageJ writes large stacks behind a single page.
-                data = file.series[0].asarray()
-            pixel_size = _tiff_pixel_size(file)
-    except (OSError, ValueError, IndexError, KeyError, tifffile.TiffFileError) as error:
-        raise InputError(
-            f'{path.name} cannot be read ({str(error)[:100]}); it may be damaged, copy it again.'
-        ) from None
+    with reading(path), tifffile.TiffFile(path) as file:
+        _check_size(path, file)
+        data = file.asarray(key=slice(None))
+        if data.ndim == 2:
+            # ImageJ writes large stacks behind a single page.
+            data = file.series[0].asarray()
+        tags = file.pages.first.tags
+        resolution, unit_tag = tags.valueof('XResolution'), tags.valueof('ResolutionUnit')
+        unit = (file.imagej_metadata or {}).get('unit')
+    if data.dtype.kind not in 'buif':
+        raise InputError(f'{path.name} holds {data.dtype} in place of plain numbers; save it anew as numbers.')
     if data.ndim == 2:
         raise InputError(f'{path.name} is one tilt only; maps are read from one stack (tilt, y, x) per element.')
     if data.ndim != 3:
         raise InputError(f'{path.name} has the shape {data.shape}; a stack of maps has the axes (tilt, y, x).')
-    return _Stack(path, data.astype(np.float32), pixel_size, (None,) * len(data), '')
+    return _Stack(path, data.astype(np.float32), _tiff_pixel_size(resolution, unit_tag, unit), (None,) * len(data), '')
 
 
-def _tiff_pixel_size(file: Any) -> float | None:
+def _check_size(path: Path, file: Any) -> None:
+    """Refuse what unpacks to more than a measurement, or than there is memory for it and for its copy as float32."""
+    # By number: an iteration over the pages of a damaged file may not end.
+    pages = [file.pages[number] for number in range(len(file.pages))]
+    declared = max(sum(page.nbytes for page in pages), *(series.nbytes for series in file.series))
+    check_unpacks(path.name, declared, path.stat().st_size)
+    kind = file.pages.first.dtype
+    copied = 4 / kind.itemsize if kind is not None else 0
+    check_fits(int(declared * (1 + copied)), f'Reading {path.name}', 'close other programs, or bin the maps before')
+
+
+def _tiff_pixel_size(resolution: Any, unit_tag: Any, unit: Any) -> float | None:
     """ImageJ's unit, else the resolution per centimetre; per inch is a screen's, not a microscope's."""
-    page = file.pages[0]
-    resolution = page.tags.get('XResolution')
-    if resolution is None or 0 in resolution.value:
+    if not isinstance(resolution, tuple) or len(resolution) != 2 or 0 in resolution:
         return None
-    pixel = resolution.value[1] / resolution.value[0]
-    unit = (file.imagej_metadata or {}).get('unit')
+    pixel = resolution[1] / resolution[0]
     if isinstance(unit, str) and unit:
         return length_in_nm(pixel, unit.replace('\\u00B5', '\N{MICRO SIGN}'))
-    unit_tag = page.tags.get('ResolutionUnit')
-    return length_in_nm(pixel, 'cm') if unit_tag is not None and int(unit_tag.value) == 3 else None
+    return length_in_nm(pixel, 'cm') if unit_tag == 3 else None
 
 
 def _binned(stack: np.ndarray, source: Source, reduce: Any) -> np.ndarray:

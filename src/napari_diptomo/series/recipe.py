@@ -7,16 +7,20 @@ result carries its own.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from napari_diptomo.series._file_fields import files_in, inside, is_outside, with_files
 from napari_diptomo.series.errors import InputError
-from napari_diptomo.series.steps import Step, _sentence, param, step_from_dict
+from napari_diptomo.series.steps import Step, UnknownStep, _sentence, param, read_step
 
 FORMAT = 1
+#: Bytes; a recipe has some hundred, with the paths of all files of a series some thousand.
+_LARGEST = 64 * 2**20
 
 
 class Source(BaseModel):
@@ -24,9 +28,14 @@ class Source(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra='forbid')
 
-    paths: tuple[str, ...] = param((), 'Files or one folder: one file per tilt, one stack, or one stack per element.')
+    paths: tuple[str, ...] = param(
+        (), 'Files or one folder: one file per tilt, one stack, or one stack per element.', file=True
+    )
     angles: tuple[float, ...] | str | None = param(
-        None, 'Tilt angles, or a table file that holds them; empty: from table, metadata or file names.', unit='deg'
+        None,
+        'Tilt angles, or a table file that holds them; empty: from table, metadata or file names.',
+        unit='deg',
+        file=True,
     )
     pixel_size: float | None = param(None, 'Pixel size before binning; empty: as the files say.', unit='nm', gt=0.0)
     binning: int = param(
@@ -50,6 +59,7 @@ class Source(BaseModel):
         (),
         'EELS: files or folder with the core loss of one, some or all tilts; empty: what the files of the low loss '
         'hold beside it.',
+        file=True,
     )
     core_loss_angles: tuple[float, ...] | None = param(
         None,
@@ -58,7 +68,7 @@ class Source(BaseModel):
         advanced=True,
     )
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -73,16 +83,30 @@ class Recipe:
     ----------
     source : Source
         Where the data come from. Simulated data have a source without paths.
-    steps : tuple of Step
-        In the order in which they run.
+    steps : tuple of Step or UnknownStep
+        In the order in which they run. Those of other packages are text until `resolved`.
     """
 
     source: Source = field(default_factory=Source)
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Step | UnknownStep, ...] = ()
 
     def then(self, step: Step) -> Recipe:
         """This recipe with one more step."""
         return Recipe(self.source, (*self.steps, step))
+
+    def resolved(self) -> Recipe:
+        """This recipe with every step as a `Step`.
+
+        Raises
+        ------
+        InputError
+            A step that neither this program nor an installed package has.
+        """
+        return Recipe(self.source, self.runnable())
+
+    def runnable(self) -> tuple[Step, ...]:
+        """The steps of `resolved`."""
+        return tuple(step.resolved() if isinstance(step, UnknownStep) else step for step in self.steps)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -93,56 +117,78 @@ class Recipe:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Recipe:
-        """The recipe that `to_dict` wrote.
+    def from_dict(cls, values: dict[str, Any], *, embedded: bool = False) -> Recipe:
+        """The recipe that `to_dict` wrote; nothing is imported for it.
+
+        Parameters
+        ----------
+        values : dict
+        embedded : bool
+            It came with data: steps that this version does not take stay text and do not keep the data from opening.
 
         Raises
         ------
         InputError
-            Not a recipe, an unknown step, or a parameter out of range.
+            Not a recipe, or a parameter out of range.
         """
-        if not isinstance(values, dict) or 'steps' not in values or 'source' not in values:
+        parts = (values.get('source'), values.get('steps')) if isinstance(values, dict) else (None, None)
+        if not isinstance(parts[0], dict) or not isinstance(parts[1], list | tuple):
             raise InputError(
                 'This is not a recipe: it needs "source" and "steps"; save one from the dock to start from.'
             )
-        steps = tuple(step_from_dict(step) for step in values['steps'])
-        return cls(Source(**values['source']), steps)
+        return cls(Source(**parts[0]), tuple(read_step(step, embedded=embedded) for step in parts[1]))
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=2)
 
     @classmethod
-    def from_json(cls, text: str) -> Recipe:
+    def from_json(cls, text: str, *, embedded: bool = False) -> Recipe:
+        """The recipe that `to_json` wrote; see `from_dict`."""
         try:
             values = json.loads(text)
         except json.JSONDecodeError as error:
             raise InputError(
                 f'The recipe is not valid JSON (line {error.lineno}: {error.msg}); correct it there.'
             ) from None
-        return cls.from_dict(values)
+        except (RecursionError, ValueError):  # brackets without end, numbers of thousands of digits
+            raise InputError('The recipe is not valid JSON; save one from the dock to start from.') from None
+        return cls.from_dict(values, embedded=embedded)
+
+    def files(self) -> tuple[Path, ...]:
+        """The files and folders that the recipe reads: data, tables, what its steps name."""
+        own = [self.source, *(step for step in self.steps if isinstance(step, Step))]
+        return tuple(Path(path).absolute() for model in own for path in files_in(model))
+
+    def files_outside(self, folder: str | Path) -> tuple[Path, ...]:
+        """Those of `files` that do not lie in a folder, links followed."""
+        return tuple(path for path in self.files() if is_outside(path, Path(folder)))
 
     def save(self, path: str | Path) -> Path:
-        """Write as JSON; returns the path."""
+        """Write as JSON; returns the path.
+
+        Files in the folder of the recipe, or below it, are named relative to it, so that folder can move.
+        """
         path = Path(path)
-        path.write_text(self.to_json() + '\n', encoding='utf-8')
+        here = self._with_files(lambda file: inside(file, path.resolve().parent))
+        path.write_text(here.to_json() + '\n', encoding='utf-8')
         return path
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
-        """Read a JSON recipe; relative source paths are relative to its folder."""
+        """Read a JSON recipe; relative paths are relative to its folder."""
         path = Path(path)
         try:
-            text = path.read_text(encoding='utf-8')
+            if path.stat().st_size > _LARGEST:
+                raise InputError(f'{path.name} is too large to be a recipe; choose the JSON file.')
+            text = path.read_text(encoding='utf-8-sig')
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, 'strerror', None) or 'not a text file'
             raise InputError(f'Cannot read the recipe {path}: {reason}; check the path.') from None
         recipe = cls.from_json(text)
         base = path.resolve().parent
-        paths, core_loss = (
-            tuple(str(base / p) for p in listed) for listed in (recipe.source.paths, recipe.source.core_loss)
-        )
-        angles = recipe.source.angles
-        if isinstance(angles, str):
-            angles = str(base / angles)
-        update = {'paths': paths, 'angles': angles, 'core_loss': core_loss}
-        return cls(recipe.source.model_copy(update=update), recipe.steps)
+        return recipe._with_files(lambda file: str(base / file))
+
+    def _with_files(self, change: Callable[[str], str]) -> Recipe:
+        """With every path changed; what a step means that is text here nobody knows."""
+        steps = tuple(with_files(step, change) if isinstance(step, Step) else step for step in self.steps)
+        return Recipe(with_files(self.source, change), steps)

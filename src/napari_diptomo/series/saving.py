@@ -18,7 +18,7 @@ import numpy as np
 
 from napari_diptomo.series import _hyperspy, findings
 from napari_diptomo.series.data import MapSeries, Volume
-from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.errors import DiptomoError, InputError
 from napari_diptomo.series.recipe import Recipe
 
 FORMAT = 1
@@ -99,9 +99,13 @@ def load(path: str | os.PathLike[str]) -> MapSeries | Volume:
         recipe = json.loads(stored['recipe'])
         # Files of the first edition have none.
         values['findings'] = findings.from_json(stored.get('findings', '[]'))
-        restored = _whole(kind, data, arrays, values, Recipe.from_dict(recipe) if recipe is not None else None)
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise InputError(f'{path.name} lacks a part ({error}); it was changed after saving, save it anew.') from None
+        restored = _whole(
+            kind, data, arrays, values, Recipe.from_dict(recipe, embedded=True) if recipe is not None else None
+        )
+    except DiptomoError as error:
+        raise InputError(f'{path.name}: {error}') from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        raise InputError(f'{path.name} lacks a part ({error}); it was changed after saving, save it anew.') from error
     return restored
 
 
@@ -113,9 +117,12 @@ def saved_kind(path: str | os.PathLike[str]) -> str | None:
     branch = _hyperspy.metadata_of(path, _KEY)
     if branch is None:
         return None
-    if int(branch.get('format', 0)) > FORMAT:
+    form, kind = branch.get('format', 0), branch.get('kind')
+    if not isinstance(form, int | np.integer) or kind not in ('map series', 'volume'):
+        raise InputError(f'{path.name} does not say what it holds; it was changed after saving, save it anew.')
+    if form > FORMAT:
         raise InputError(f'{path.name} was saved by a newer version of napari-diptomo; update this one.')
-    return str(branch['kind'])
+    return str(kind)
 
 
 def _whole(

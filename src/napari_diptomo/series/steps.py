@@ -6,16 +6,22 @@ hands that definition to whoever draws a form or a table from it.
 
 A finished step appends itself to the recipe of its result, so every result
 carries its provenance.
+
+In a recipe a step is a name and its values. Reading one imports nothing but
+this program: a name that it does not have stays an `UnknownStep`, whether a
+package registers it or nobody knows it, until the recipe is run.
 """
 
 from __future__ import annotations
 
-import importlib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_diptomo.series import _step_names
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.observe import Observer
@@ -27,6 +33,7 @@ def param(
     *,
     unit: str = '',
     advanced: bool = False,
+    file: bool = False,
     **limits: Any,
 ) -> Any:
     """Declare a field of a step.
@@ -41,10 +48,12 @@ def param(
         Unit as printed behind the value, e.g. ``'nm'``.
     advanced : bool
         Hidden behind "More" in the form.
+    file : bool
+        The text names a file to read, or several do: recipes keep it relative to themselves.
     **limits
         pydantic constraints: ``ge``, ``gt``, ``le``, ``lt``.
     """
-    extra: Any = {'unit': unit, 'advanced': advanced}
+    extra: Any = {'unit': unit, 'advanced': advanced, 'file': file}
     return Field(default, description=description, json_schema_extra=extra, **limits)
 
 
@@ -74,7 +83,7 @@ class Step(BaseModel):
     title: ClassVar[str] = ''
     leading: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -104,7 +113,7 @@ class Step(BaseModel):
         """
         result = self._run(data, observer)
         if hasattr(result, 'findings'):
-            result = replace(result, findings=_all_findings(data, result, _recipe_name(type(self))))
+            result = replace(result, findings=_all_findings(data, result, _step_names.name_of(type(self))))
         if data.recipe is not None:
             result = replace(result, recipe=data.recipe.then(self))
         return result
@@ -142,25 +151,109 @@ class Step(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: ``{'step': 'SIRT', 'iterations': 100, ...}``.
 
-        A step from elsewhere is named ``'package.module:Class'``.
+        A step of another package is named as that package registers it.
         """
-        return {'step': _recipe_name(type(self)), **self.model_dump(mode='json')}
+        return {'step': _step_names.name_of(type(self)), **self.model_dump(mode='json')}
 
 
-def step_from_dict(values: dict[str, Any]) -> Step:
-    """The step that `Step.to_dict` wrote; unknown names and values are an `InputError`."""
+@dataclass(frozen=True)
+class UnknownStep:
+    """A step of a recipe as text: its class has not been looked for, or there is none here.
+
+    Equal to the step that writes the same text.
+
+    Parameters
+    ----------
+    name : str
+        As in the recipe.
+    values : mapping
+        Its parameters, JSON-ready.
+    """
+
+    name: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        return self.name
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_dict() == other.to_dict() if isinstance(other, UnknownStep | Step) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it was read."""
+        return {'step': self.name, **deepcopy(dict(self.values))}
+
+    def resolved(self) -> Step:
+        """The step, for running it: only here a package that registers it is imported.
+
+        Raises
+        ------
+        InputError
+            No installed package registers the name, or a parameter is out of range.
+        """
+        own = step_kind(self.name)
+        if own is not None:
+            return own(**self.values)
+        found = _step_names.registered(self.name)
+        if found is None:
+            raise InputError(
+                f'The recipe has a step {self.name!r} that this version does not know; correct its name, or install '
+                f'the package that registers it (entry point {_step_names.GROUP}).'
+            )
+        kind = _step_names.load(found)
+        if not _is_step(kind):
+            raise InputError(f'{self.name!r}, registered by an installed package, is no step; remove that package.')
+        return kind(**self.values)
+
+
+def read_step(values: Any, *, embedded: bool = False) -> Step | UnknownStep:
+    """The step that `Step.to_dict` wrote; one that is not of this program stays text and nothing is imported.
+
+    Parameters
+    ----------
+    values : mapping
+    embedded : bool
+        The recipe came with data, which shall open whatever it says: a step of this program with parameters that it
+        does not take stays text too.
+
+    Raises
+    ------
+    InputError
+        No step, or a parameter of a known one out of range.
+    """
+    if not isinstance(values, Mapping) or not isinstance(values.get('step'), str):
+        raise InputError('The recipe has a step without a name; give each its {"step": name}.')
     values = dict(values)
-    name = values.pop('step', None)
-    kind = step_kind(str(name))
+    name = values.pop('step')
+    kind = step_kind(name)
     if kind is None:
-        raise InputError(f'The recipe has a step {name!r} that this version does not know; correct its name.')
-    return kind(**values)
+        return UnknownStep(name, values)
+    try:
+        return kind(**values)
+    except InputError:
+        if embedded:
+            return UnknownStep(name, values)
+        raise
+
+
+def step_from_dict(values: Mapping[str, Any]) -> Step:
+    """The step that `Step.to_dict` wrote, ready to run; unknown names and values are an `InputError`."""
+    step = read_step({**values, 'step': str(values.get('step'))})
+    return step.resolved() if isinstance(step, UnknownStep) else step
 
 
 def step_kind(name: str) -> type[Step] | None:
-    """The class of a step by its name in a recipe, None where this version has none of that name."""
-    kind = _find(name)
-    return kind if isinstance(kind, type) and issubclass(kind, Step) else None
+    """The class of a step of this program by its name, None where it has none of that name."""
+    kind = _step_names.public(name)
+    return kind if _is_step(kind) else None
+
+
+def _is_step(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Step)
 
 
 def _all_findings(data: Any, result: Any, step: str) -> tuple[Finding, ...]:
@@ -168,31 +261,6 @@ def _all_findings(data: Any, result: Any, step: str) -> tuple[Finding, ...]:
     before: tuple[Finding, ...] = getattr(data, 'findings', ())
     own = (finding for finding in result.findings if finding not in before)
     return (*before, *(finding if finding.step else replace(finding, step=step) for finding in own))
-
-
-def _recipe_name(kind: type[Step]) -> str:
-    public = importlib.import_module('napari_diptomo')
-    if kind.__name__ in public.__all__:
-        return kind.__name__
-    return f'{kind.__module__}:{kind.__qualname__}'
-
-
-def _find(name: str) -> Any:
-    """What a recipe means by a step's name, None where there is no such thing.
-
-    A plain name is a public name of napari_diptomo, ``package.module:Class``
-    an importable step from elsewhere. Nothing is evaluated: a recipe can name
-    an installed class, it cannot carry code.
-    """
-    module, separator, attribute = name.rpartition(':')
-    # Looking plain names up in the public package keeps this lowest package
-    # free of imports from the stages above it.
-    if not separator:
-        return getattr(importlib.import_module('napari_diptomo'), name, None)
-    try:
-        return getattr(importlib.import_module(module), attribute, None)
-    except (ImportError, TypeError, ValueError):
-        return None
 
 
 def _sentence(step: str, error: ValidationError) -> str:

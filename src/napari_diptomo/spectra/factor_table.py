@@ -16,6 +16,7 @@ import re
 from pathlib import Path
 
 from napari_diptomo.series import InputError
+from napari_diptomo.series._library_errors import reading
 
 
 def read_factors(path: str | Path) -> dict[str, float]:
@@ -41,7 +42,11 @@ def read_factors(path: str | Path) -> dict[str, float]:
         text = path.read_text(encoding='utf-8-sig')
     except (OSError, UnicodeDecodeError):
         raise InputError(f'The table of factors {path} cannot be read as text; check its path.') from None
-    rows = _json_rows(text, path) if path.suffix.lower() == '.json' else _text_rows(text)
+    if path.suffix.lower() == '.json':
+        rows = _json_rows(text, path)
+    else:
+        with reading(path, 'write one line family a line, e.g. Ge_K, 1.32'):
+            rows = _text_rows(text)
     found: dict[str, float] = {}
     for i, (name, value) in enumerate(rows):
         family = _family_name(name)
@@ -50,7 +55,7 @@ def read_factors(path: str | Path) -> dict[str, float]:
             continue
         if family is None or factor is None:
             raise InputError(
-                f'"{name}, {value}" in {path.name} is not a line family with a positive factor; write Ge_K, 1.32.'
+                f'"{name[:40]}, {value[:40]}" in {path.name} is not a line family with a positive factor; write Ge_K, 1.32.'
             )
         if family in found:
             raise InputError(f'{path.name} gives two factors for {family}; keep one.')
@@ -63,7 +68,7 @@ def read_factors(path: str | Path) -> dict[str, float]:
 def _json_rows(text: str, path: Path) -> list[tuple[str, str]]:
     try:
         values = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict):
         raise InputError(f'{path.name} is not a JSON table of factors; write {{"Ge_K": 1.32}}.')

@@ -94,7 +94,7 @@ def gather(layer_data: Sequence[FullLayerData]) -> MapSeries | Volume:
     transposed = bool(record.get('transposed'))
     if transposed:
         data = np.swapaxes(data, -1, -2)
-    recipe = Recipe.from_json(record['recipe']) if record.get('recipe') else None
+    recipe = Recipe.from_json(record['recipe'], embedded=True) if record.get('recipe') else None
     findings = tuple(Finding.from_dict(values) for values in record.get('findings', ()))
     if ndim == 4:
         return replace(_maps(data, names, first, record, transposed, recipe), findings=findings)

@@ -27,6 +27,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries, Watch
+from napari_diptomo.series._inspection import inspect
 from napari_diptomo.spectra._exspy import edge_cross_section, edge_onsets
 
 #: Widths before and behind an onset, relative to it and within limits in eV.
@@ -264,6 +265,8 @@ def _per_count(
         raise InputError(
             f'Atoms need the {missing[0].replace("_", " ")}, which the files do not tell; map counts instead.'
         )
+    if gos_file:
+        inspect(gos_file)
     found = []
     for window in windows:
         symbol, shell = window.name.split('_')

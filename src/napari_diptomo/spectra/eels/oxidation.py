@@ -70,6 +70,7 @@ class EELSOxidationMaps(Step):
     standards: str = param(
         '',
         'File with spectra of the oxides at this edge, saved from another series; empty: from the core loss of this series.',
+        file=True,
     )
     method: Literal['auto', 'references', 'stoichiometric', 'simplex'] = param(
         'auto',
@@ -82,6 +83,7 @@ class EELSOxidationMaps(Step):
         '',
         'File (.csv) with core-loss spectra of the oxides without background, columns energy, FeO, Fe3O4; empty: none.',
         advanced=True,
+        file=True,
     )
     unit: Literal['atoms', 'edge counts'] = param(
         'atoms',

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_diptomo.series import InputError, Observer
+from napari_diptomo.series._library_errors import reading
 from napari_diptomo.spectra.eels.calibration import CalibratedSeries
 from napari_diptomo.spectra.eels.standards import Standards, find_standards
 from napari_diptomo.spectra.eels.white_lines import DeepEdge
@@ -81,12 +82,9 @@ def read_references(path: str | os.PathLike[str], states: tuple[str, ...]) -> di
     InputError
         A file that is none, or without one of the oxides.
     """
-    try:
-        table = np.genfromtxt(path, delimiter=',', names=True, dtype=float)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f'Cannot read the reference spectra {path}; give a .csv with energy, {", ".join(states)}.'
-        ) from error
+    with reading(path, f'give a .csv with energy, {", ".join(states)}'), open(path, encoding='utf-8-sig') as file:
+        # From an open file: given a name, NumPy would fetch addresses and unpack archives.
+        table = np.atleast_1d(np.genfromtxt(file, delimiter=',', names=True, dtype=float))
     names = table.dtype.names or ()
     missing = [state for state in states if state not in names]
     if missing or len(names) < 2 or not np.isfinite([table[n] for n in names]).all():

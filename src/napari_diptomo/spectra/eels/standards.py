@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
+from napari_diptomo.series._inspection import inspect
+from napari_diptomo.series._library_errors import reading
 from napari_diptomo.series.oxides import metal
 from napari_diptomo.spectra.eels import shallow
 from napari_diptomo.spectra.eels.core_loss import Method, core_loss_amounts
@@ -134,20 +136,37 @@ class Standards:
         InputError
             No such file, or another kind of file.
         """
+        path = Path(path)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                told = json.loads(str(file['told']))
-                names = tuple(told['names'])
-                pure = {name: file[f'pure_{i}'] for i, name in enumerate(names) if f'pure_{i}' in file}
-                arrays = {name: file[name] for name in ('energy', 'shapes', 'uncertainty', 'per_iron')}
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            inspect(path)
+            with reading(path), np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            return cls(**_parts(arrays))
+        except (InputError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise InputError(
                 f'{path} holds no standards of this program; choose the .npz that they were saved to.'
             ) from error
-        return cls(
-            names, **arrays, thickness=float(told['thickness']), source=told['source'], pure=pure,
-            tilts=tuple(told['tilts']), notes=told['notes'],
-        )  # fmt: skip
+
+
+def _parts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The fields of `Standards` from what a file holds; what is missing or of another kind is an error of Python."""
+    told = json.loads(str(arrays['told']))
+    names = tuple(str(name) for name in told['names'])
+    found = {name: np.asarray(arrays[name], float) for name in ('energy', 'shapes', 'uncertainty', 'per_iron')}
+    size = (len(found['energy']), len(names))
+    if (found['shapes'].shape, found['uncertainty'].shape, found['per_iron'].shape) != (size, size, size[1:]):
+        raise ValueError('arrays of different sizes')
+    if size[0] < 2 or not np.isfinite(found['shapes']).all() or not (np.diff(found['energy']) > 0).all():
+        raise ValueError('no spectra')
+    return {
+        **found,
+        'names': names,
+        'thickness': float(told['thickness']),
+        'source': str(told['source']),
+        'pure': {name: arrays[f'pure_{i}'].astype(bool) for i, name in enumerate(names) if f'pure_{i}' in arrays},
+        'tilts': tuple(int(tilt) for tilt in told['tilts']),
+        'notes': dict(told['notes']),
+    }
 
 
 def find_standards(
