@@ -5,20 +5,22 @@ description, unit, range and default; `run` does the work. `Step.parameters`
 hands that definition to whoever draws a form or a table from it.
 
 A finished step appends itself to the recipe of its result, so every result
-carries its provenance.
+carries its provenance. One that was stopped early says there at which iteration,
+and stops there again when the recipe is repeated. That is no parameter: no form
+shows it, and a step made anew from a form runs to its end.
 """
 
 from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
-from napari_diptomo.series.observe import Observer
+from napari_diptomo.series.observe import Observer, StopAt
 
 
 def param(
@@ -73,12 +75,37 @@ class Step(BaseModel):
     model_config = ConfigDict(frozen=True, extra='forbid')
     title: ClassVar[str] = ''
     leading: ClassVar[tuple[str, ...]] = ()
+    _stopped_at: int | None = PrivateAttr(default=None)
 
     def __init__(self, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
             raise InputError(_sentence(type(self).__name__, error)) from None
+
+    @property
+    def stopped_at(self) -> int | None:
+        """Iteration at which a run of this step was stopped by hand and its result kept; None: it ran to its end.
+
+        Counted over all fits of a step that does several.
+        """
+        return self._stopped_at
+
+    def stopping_at(self, iteration: int | None) -> Self:
+        """This step, stopped by hand at an iteration; None: it runs to its end.
+
+        Raises
+        ------
+        InputError
+            Not a number of an iteration, from 1.
+        """
+        if iteration is not None and (type(iteration) is not int or iteration < 1):
+            raise InputError(
+                f'{type(self).__name__}: stopped_at is an iteration, from 1 (given: {iteration!r}); correct or remove it.'
+            )
+        step = self.model_copy()
+        step._stopped_at = iteration
+        return step
 
     def run(self, data: Any, observer: Observer | None = None) -> Any:
         """Do the work.
@@ -102,11 +129,12 @@ class Step(BaseModel):
         Cancelled
             When the observer cancels.
         """
-        result = self._run(data, observer)
+        talk = StopAt(observer, self.stopped_at)
+        result = self._run(data, talk)
         if hasattr(result, 'findings'):
             result = replace(result, findings=_all_findings(data, result, _recipe_name(type(self))))
         if data.recipe is not None:
-            result = replace(result, recipe=data.recipe.then(self))
+            result = replace(result, recipe=data.recipe.then(self.stopping_at(talk.stopped_early)))
         return result
 
     def _run(self, data: Any, observer: Observer | None) -> Any:
@@ -140,11 +168,12 @@ class Step(BaseModel):
         return tuple(sorted(found, key=lambda parameter: parameter.name not in getattr(cls, 'leading', ())))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: ``{'step': 'SIRT', 'iterations': 100, ...}``.
+        """JSON-ready: ``{'step': 'SIRT', 'iterations': 100, ...}``, and ``'stopped_at'`` where it was stopped by hand.
 
         A step from elsewhere is named ``'package.module:Class'``.
         """
-        return {'step': _recipe_name(type(self)), **self.model_dump(mode='json')}
+        stopped = {} if self.stopped_at is None else {'stopped_at': self.stopped_at}
+        return {'step': _recipe_name(type(self)), **self.model_dump(mode='json'), **stopped}
 
 
 def step_from_dict(values: dict[str, Any]) -> Step:
@@ -154,7 +183,8 @@ def step_from_dict(values: dict[str, Any]) -> Step:
     kind = step_kind(str(name))
     if kind is None:
         raise InputError(f'The recipe has a step {name!r} that this version does not know; correct its name.')
-    return kind(**values)
+    stopped_at = values.pop('stopped_at', None)
+    return kind(**values).stopping_at(stopped_at)
 
 
 def step_kind(name: str) -> type[Step] | None:
