@@ -139,7 +139,9 @@ def _say_what_could_be_resumed(checkpoint_file: Path, kept: Path | None, bar: Te
     if kept is not None:
         bar.say(f'{kept} holds a result of this recipe that could not be saved; --resume saves it.')
     if checkpoint_file.exists() and not checkpoint.is_empty(checkpoint_file):
-        bar.say(f'{checkpoint_file.name} of an interrupted run stays until this run writes its own; --resume continues it.')
+        bar.say(
+            f'{checkpoint_file.name} of an interrupted run stays until this run writes its own; --resume continues it.'
+        )
 
 
 def _holds_the_result(output: Path, recipe: Recipe, recipe_file: Path) -> bool:

@@ -34,7 +34,9 @@ def explain_death(code: int) -> str:
     if number == 9:
         return f'The computing process was ended from outside (signal 9), most likely because memory ran out; {ADVICE}.'
     if number in _ASKED_TO_END:
-        return f'The computing process was ended from outside (signal {number}, {signal.Signals(number).name}); run again.'
+        return (
+            f'The computing process was ended from outside (signal {number}, {signal.Signals(number).name}); run again.'
+        )
     if number:
         try:
             name = signal.Signals(number).name

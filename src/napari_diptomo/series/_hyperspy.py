@@ -164,7 +164,7 @@ class _Patient:
         self._failure: OSError | None = None
 
     def __enter__(self) -> _Patient:
-        self._file = open(self._path, 'w+b', buffering=0)  # noqa: SIM115 - closed by __exit__
+        self._file = open(self._path, 'w+b', buffering=0)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
