@@ -12,6 +12,7 @@ from rich.table import Table
 
 from napari_diptomo.jobs import checkpoint, transfer, unsaved
 from napari_diptomo.jobs.explain import explain
+from napari_diptomo.jobs.folders import sweep
 from napari_diptomo.jobs.output import output_path, reserved
 from napari_diptomo.jobs.process import ChildJob
 from napari_diptomo.jobs.terminal import Ended, Planned, TerminalBar, clock, follow, print_findings
@@ -69,6 +70,8 @@ def run_recipe(path: Path, output: str | Path | None = None, *, resume: bool = F
 def _run(recipe: Recipe, path: Path, output: Path, resume: bool, bar: TerminalBar) -> Any:
     """Compute and save, or do what is left of it; the result, None when nothing was left to be done."""
     checkpoint_file = output.with_name(output.name + '.checkpoint')
+    # A run that was killed while it saved left its result in the folder of its child.
+    sweep()
     kept = unsaved.find(recipe)
     if resume and kept is not None:
         bar.say(f'The result of this run was kept in {kept}; it is saved without computing again.')

@@ -240,7 +240,8 @@ class TerminalBar(Observer):
     @contextlib.contextmanager
     def _tolerant(self) -> Iterator[None]:
         """A terminal or a pipe that is gone ends no run."""
-        with contextlib.suppress(OSError, SystemExit):  # rich would exit when a pipe is closed
+        # rich exits when a pipe is closed, and is confused after any other failure.
+        with contextlib.suppress(Exception, SystemExit):
             yield
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
