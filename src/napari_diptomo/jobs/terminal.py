@@ -206,9 +206,12 @@ class TerminalBar(Observer):
         return max(planned - (time.monotonic() - self._begun), 1.0) if planned else None
 
     def _draw(self) -> None:
-        if not self._console.is_terminal or self._index < 0:
-            return
-        self._drawn = time.monotonic()
+        if self._console.is_terminal and self._index >= 0:
+            self._drawn = time.monotonic()
+            with self._tolerant():
+                self._redraw()
+
+    def _redraw(self) -> None:
         if self._stage is None:
             self._stage = self._bars.add_task('', name='', where='', to_go='', note='', total=1)
             if len(self._plan) > 1:
@@ -234,8 +237,7 @@ class TerminalBar(Observer):
                 where=f'{self._index + 1}/{len(self._plan)}',
                 to_go=f'{clock(whole)} to go' if whole is not None else f'{clock(spent)} so far',
             )
-        with self._tolerant():
-            self._bars.refresh()
+        self._bars.refresh()
 
     @contextlib.contextmanager
     def _tolerant(self) -> Iterator[None]:
