@@ -94,9 +94,7 @@ def test_a_resumed_run_that_is_then_stopped_counts_from_its_beginning(maps, tmp_
     path = tmp_path / 'c'
     with pytest.raises(Cancelled):
         run(recipe, data=maps, observer=AskedTo(cancel=11), checkpoint=Checkpoint(path, recipe, 0.0))
-    resumed = run(
-        recipe, data=maps, observer=AskedTo(finish=16), checkpoint=Checkpoint(path, recipe, 0.0, resume=True)
-    )
+    resumed = run(recipe, data=maps, observer=AskedTo(finish=16), checkpoint=Checkpoint(path, recipe, 0.0, resume=True))
     (told,) = resumed.recipe.steps
     assert told.stopped_at == 27
     np.testing.assert_array_equal(told.run(maps).data, resumed.data)
@@ -109,7 +107,12 @@ def test_a_step_stopped_before_the_one_that_was_interrupted_is_stopped_again_on_
     reference = run(recipe, data=maps, observer=finish)
     assert reference.recipe.steps[0].stopped_at == 3
     with pytest.raises(Cancelled):
-        run(recipe, data=maps, observer=AskedTo(finish=3, cancel=finish.asked - 5), checkpoint=Checkpoint(path, recipe, 0.0))
+        run(
+            recipe,
+            data=maps,
+            observer=AskedTo(finish=3, cancel=finish.asked - 5),
+            checkpoint=Checkpoint(path, recipe, 0.0),
+        )
     resumed = run(recipe, data=maps, checkpoint=Checkpoint(path, recipe, 0.0, resume=True))
     assert resumed.recipe == reference.recipe
     np.testing.assert_array_equal(resumed.data, reference.data)

@@ -48,7 +48,10 @@ def test_the_new_file_stands_only_when_it_is_complete(tmp_path):
     [
         (OSError(errno.ENOSPC, 'x'), 'No space left on device'),
         (OSError(errno.EDQUOT, 'x'), 'No space left on device'),
-        (RuntimeError('Unable to flush (errno = 28, error message = "No space left on device")\nand so on'), 'No space'),
+        (
+            RuntimeError('Unable to flush (errno = 28, error message = "No space left on device")\nand so on'),
+            'No space',
+        ),
     ],
 )
 def test_a_full_disk_is_a_sentence_that_names_disk_and_size(tmp_path, error, reason):

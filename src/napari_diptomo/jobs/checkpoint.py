@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import DiptomoError, InputError, MapSeries, Recipe, Volume
-from napari_diptomo.series.replacing import replacing, sweep_partials
+from napari_diptomo.series.replacing import replacing, replacing_text, sweep_partials
 
 _FORMAT = 2
 _log = logging.getLogger('napari_diptomo')
@@ -148,7 +148,7 @@ def begin(path: Path, recipe: Recipe) -> None:
     if path.exists() and not is_empty(path):
         return
     content = json.dumps({'format': _FORMAT, 'recipe': json.dumps(recipe.to_dict())})
-    replacing(path, lambda partial: _write_text(content, partial))
+    replacing_text(path, content)
 
 
 def is_empty(path: Path) -> bool:
@@ -179,10 +179,6 @@ def _write(content: dict[str, Any], path: Path) -> None:
 
     with open(path, 'wb') as file:
         torch.save(content, file)
-
-
-def _write_text(content: str, path: Path) -> None:
-    path.write_text(content, encoding='utf-8')
 
 
 def _describe(data: Any) -> dict[str, Any]:

@@ -128,7 +128,10 @@ def _locked(output: Path) -> FileLock:
 def _check_writable(output: Path) -> None:
     """Refuse before the hours of computing, not after."""
     probe = output.with_name(f'.{output.stem}.probe{output.suffix}')
-    replacing(probe, lambda partial: _fill(partial, 4096)).unlink()
+    try:
+        replacing(probe, lambda partial: _fill(partial, 4096)).unlink()
+    except InputError as error:
+        raise InputError(str(error).replace(probe.name, output.name)) from None
     channels = output.parent.glob(f'{output.stem}_*.mrc') if output.suffix == '.mrc' else ()
     for earlier in (output, *channels):
         if earlier.is_dir():

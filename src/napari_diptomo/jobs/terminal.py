@@ -146,6 +146,7 @@ class TerminalBar(Observer):
     def saving(self) -> None:
         """The last stage of the plan begins: the result is saved. A Ctrl-C that finished the stage before still counts."""
         request, self._saving = self._request, True
+        self._index = max(self._index, len(self._plan) - 2)
         self.begin()
         self._request = request
 

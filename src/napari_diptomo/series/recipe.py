@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_diptomo.series.errors import InputError
-from napari_diptomo.series.replacing import replacing
+from napari_diptomo.series.replacing import replacing_text
 from napari_diptomo.series.steps import Step, _sentence, param, step_from_dict
 
 FORMAT = 1
@@ -124,8 +124,7 @@ class Recipe:
 
     def save(self, path: str | Path) -> Path:
         """Write as JSON, an earlier file replaced once the new one is complete; returns the path."""
-        text = self.to_json() + '\n'
-        return replacing(Path(path), lambda partial: _write_text(partial, text), len(text))
+        return replacing_text(Path(path), self.to_json() + '\n')
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
@@ -146,7 +145,3 @@ class Recipe:
             angles = str(base / angles)
         update = {'paths': paths, 'angles': angles, 'core_loss': core_loss}
         return cls(recipe.source.model_copy(update=update), recipe.steps)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding='utf-8')

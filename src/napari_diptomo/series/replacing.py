@@ -19,7 +19,7 @@ import platform
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -88,6 +88,15 @@ def replacing_all(
     return tuple(writers)
 
 
+def replacing_text(path: Path, text: str) -> Path:
+    """Write a text file (UTF-8); see `replacing`."""
+
+    def write(partial: Path) -> None:
+        partial.write_text(text, encoding='utf-8')
+
+    return replacing(path, write, len(text))
+
+
 def sweep_partials(path: Path) -> None:
     """Remove what processes that are gone left half written beside `path`.
 
@@ -153,7 +162,7 @@ def _reserved(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _said(path: Path, needed: float):  # type: ignore[no-untyped-def]
+def _said(path: Path, needed: float) -> Iterator[None]:
     """Turn what writers raise (HDF5 and torch report a full disk as RuntimeError) into one sentence."""
     try:
         yield
