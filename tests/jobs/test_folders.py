@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ from napari_diptomo.jobs import folders, unsaved
 from napari_diptomo.jobs.folders import make_folder, sweep
 from napari_diptomo.jobs.frames import FrameReader
 from napari_diptomo.jobs.transfer import read, write
-from napari_diptomo.series import InputError, Recipe, Volume
+from napari_diptomo.series import InputError, Recipe, Source, Volume
 
 DIE = """
 import os, signal
@@ -129,3 +130,18 @@ def test_a_result_stays_where_it_is_when_no_other_disk_takes_it(temporary, tmp_p
     assert kept.parent == temporary and kept.exists() and not result.exists()
     folder.remove()
     assert unsaved.find(Recipe()) == kept
+
+
+def test_a_kept_result_of_files_that_were_changed_since_is_not_taken(temporary, tmp_path):
+    source = tmp_path / 'series'
+    source.mkdir()
+    (source / 'tilt.bcf').touch()
+    recipe = Recipe(Source(paths=(str(source),)))
+    folder = make_folder()
+    result = write(Volume(np.ones((1, 2, 2, 2)), ('Ge',)), folder.path / 'result.npz')
+    os.utime(result, (2e9, 2e9))
+    kept = unsaved.keep(result, recipe, 'v.hspy')
+    folder.remove()
+    assert unsaved.find(recipe) == kept
+    os.utime(source / 'tilt.bcf', (2.1e9, 2.1e9))
+    assert unsaved.find(recipe) is None

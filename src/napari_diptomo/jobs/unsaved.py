@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_diptomo.series import InputError, Recipe
-from napari_diptomo.series.replacing import replacing
+from napari_diptomo.series.replacing import replacing, sweep_partials
 
 _SUFFIX = '.unsaved.npz'
 
@@ -60,6 +60,7 @@ def keep(result: Path, recipe: Recipe | dict[str, Any], name: str) -> Path:
     for target in places(recipe, name):
         with contextlib.suppress(OSError, InputError):
             target.parent.mkdir(parents=True, exist_ok=True)
+            sweep_partials(target)
             if target.parent == result.parent.parent:  # the folder for temporary files: no copy needs space there
                 os.replace(result, target)
             else:
@@ -70,11 +71,13 @@ def keep(result: Path, recipe: Recipe | dict[str, Any], name: str) -> Path:
 
 
 def find(recipe: Recipe) -> Path | None:
-    """The kept result of this recipe, the newest; None where there is none."""
+    """The newest kept result of this recipe; None where there is none that is newer than the files it starts from."""
     found: list[Path] = []
+    changed = max(map(_changed, (*recipe.source.paths, *recipe.source.core_loss)), default=0.0)
     for folder in folders():
         with contextlib.suppress(OSError):
             found += [path for path in folder.glob(f'*.{_digest(recipe)}{_SUFFIX}') if _is_own_file(path)]
+    found = [path for path in found if path.stat().st_mtime >= changed]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
@@ -102,6 +105,15 @@ def _digest(recipe: Recipe | dict[str, Any]) -> str:
 def _copy(source: Path, target: Path) -> None:
     with open(source, 'rb') as read, open(target, 'wb') as write:
         shutil.copyfileobj(read, write, 1 << 20)
+    shutil.copystat(source, target)  # when it was computed
+
+
+def _changed(path: str) -> float:
+    """When a file, or a file in a folder, was last written; 0 where there is none."""
+    with contextlib.suppress(OSError):
+        inside = Path(path).iterdir() if Path(path).is_dir() else ()
+        return max(file.stat().st_mtime for file in (Path(path), *inside))
+    return 0.0
 
 
 def _is_own_file(path: Path) -> bool:
