@@ -36,15 +36,22 @@ def main() -> None:
 def run(
     recipe: Annotated[Path, typer.Argument(help='The recipe, a JSON file.')],
     output: Annotated[
-        Path | None, typer.Option('--output', '-o', help='Where to write the result; default: next to the recipe.')
+        str | None,
+        typer.Option(
+            '--output',
+            '-o',
+            help='File for the result (.hspy; volumes also .mrc, .tif), or its folder; default: next to the recipe.',
+        ),
     ] = None,
-    resume: Annotated[bool, typer.Option('--resume', help='Go on from the checkpoint of an interrupted run.')] = False,
+    resume: Annotated[
+        bool, typer.Option('--resume', help='Continue an interrupted run, or save a result that could not be saved.')
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Run a recipe and write the volume.
 
-    Ctrl-C once stops and keeps the best result so far, twice cancels. A run that was cut off (power, memory) goes on
-    with --resume.
+    Ctrl-C once stops and keeps the best result so far, twice cancels. A run that was cut off (power, memory, a signal,
+    a full disk) continues with --resume.
     """
     with _one_line_errors(debug):
         from napari_diptomo.jobs.commands import run_recipe
@@ -106,8 +113,9 @@ def _one_line_errors(debug: bool) -> Iterator[None]:
         from napari_diptomo.series import Cancelled
 
         if isinstance(error, Cancelled | KeyboardInterrupt):
-            _complain('Cancelled; nothing was kept.')
-            raise typer.Exit(130) from None
+            code = getattr(error, 'code', None)
+            _complain('Cancelled; nothing was kept.' if code is None else str(error))
+            raise typer.Exit(130 if code is None else code) from None
         if not isinstance(error, Exception):
             raise
         if debug:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from job_steps import Count
 
 from napari_diptomo.jobs import Checkpoint, run
+from napari_diptomo.jobs.checkpoint import begin, is_empty
 from napari_diptomo.series import Cancelled, InputError, Observer, Recipe, Request, Source
 
 RECIPE = Recipe(steps=(Count(iterations=6),))
@@ -126,3 +128,63 @@ def test_nested_states_of_torch_and_numpy_come_back(maps, tmp_path):
     assert again['score'] == 0.5
     assert again['curve'] == [1, 2.5, None, 'text', (1, 2)]
     assert torch.equal(again['random'], state['random'])
+
+
+class Warnings(logging.Handler):
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.texts = []
+
+    def emit(self, record):
+        self.texts.append(record.getMessage())
+
+
+@pytest.fixture
+def warnings():
+    handler = Warnings()
+    logging.getLogger('napari_diptomo').addHandler(handler)
+    yield handler.texts
+    logging.getLogger('napari_diptomo').removeHandler(handler)
+
+
+@pytest.mark.parametrize('error', [OSError(28, 'No space left on device'), RuntimeError('file write failed')])
+def test_one_that_cannot_be_written_warns_once_and_the_run_continues_and_the_earlier_stays(
+    maps, tmp_path, monkeypatch, warnings, error
+):
+    import torch
+
+    path = tmp_path / 'run.checkpoint'
+    real, written = torch.save, []
+
+    def full_from_the_third_on(content, file):
+        written.append(content)
+        if len(written) > 2:
+            file.write(b'half')
+            raise error
+        real(content, file)
+
+    monkeypatch.setattr(torch, 'save', full_from_the_third_on)
+    volume = run(RECIPE, data=maps, checkpoint=Checkpoint(path, RECIPE, interval=0))
+    np.testing.assert_array_equal(volume.data, run(RECIPE, data=maps).data)
+    assert len(written) == 6, 'it is tried again when the next is due'
+    (warning,) = warnings
+    assert warning.startswith('The run continues without a new checkpoint: run.checkpoint cannot be written (')
+    assert str(tmp_path) in warning and warning.endswith('.')
+    assert [p.name for p in tmp_path.iterdir()] == ['run.checkpoint']
+    observer = CancelAt(0)
+    run(RECIPE, data=maps, observer=observer, checkpoint=Checkpoint(path, RECIPE, resume=True))
+    assert observer.first == 3, 'the last that could be written is whole'
+
+
+def test_an_empty_one_is_resumed_from_the_start_and_never_takes_the_place_of_a_state(maps, tmp_path):
+    path = tmp_path / 'run.checkpoint'
+    begin(path, RECIPE)
+    assert is_empty(path)
+    resumed = run(RECIPE, data=maps, checkpoint=Checkpoint(path, RECIPE, resume=True))
+    assert not resumed.notes['restored']
+    with pytest.raises(InputError, match='another recipe'):
+        Checkpoint(path, Recipe(steps=(Count(iterations=7),)), resume=True)
+    interrupted(path, maps)
+    begin(path, RECIPE)
+    assert not is_empty(path)
+    assert run(RECIPE, data=maps, checkpoint=Checkpoint(path, RECIPE, resume=True)).notes['restored']

@@ -9,7 +9,7 @@ from job_steps import Break, Count
 from rich.console import Console
 
 from napari_diptomo.jobs import ChildJob
-from napari_diptomo.jobs.terminal import Planned, TerminalBar, clock, follow, print_findings
+from napari_diptomo.jobs.terminal import Ended, Planned, TerminalBar, clock, follow, print_findings
 from napari_diptomo.series import Cancelled, Finding, Progress, Recipe, ReconstructionError, Request
 
 
@@ -119,3 +119,84 @@ def test_findings_are_marked_in_colour_where_there_is_one():
     assert note.endswith(' (angles): Unchecked [yet].')
     print_findings([], Console(file=stream))
     assert len(stream.getvalue().splitlines()) == 2
+
+
+def test_a_second_ctrl_c_cancels_although_a_new_stage_began_in_between():
+    with bar_on(io.StringIO(), Planned('Open', keeps=False), Planned('SIRT'), terminal=False) as bar:
+        bar.begin()
+        os.kill(os.getpid(), signal.SIGINT)
+        bar.begin()
+        os.kill(os.getpid(), signal.SIGINT)
+        assert bar.request() is Request.CANCEL
+
+
+def test_ctrl_c_says_what_it_does():
+    said = {}
+    for name in ('open', 'compute', 'save'):
+        stream = io.StringIO()
+        with bar_on(stream, Planned('Open', keeps=False), Planned('SIRT'), Planned('Save'), terminal=False) as bar:
+            bar.begin()
+            if name != 'open':
+                bar.begin('SIRT')
+            if name == 'save':
+                bar.saving()
+            os.kill(os.getpid(), signal.SIGINT)
+            if name == 'save':
+                bar.check_cancelled()
+                os.kill(os.getpid(), signal.SIGINT)
+                with pytest.raises(Ended, match='Cancelled') as caught:
+                    bar.check_cancelled()
+                assert caught.value.code == 130
+        said[name] = stream.getvalue()
+    assert 'There is no result to keep yet; press Ctrl-C again' in said['open']
+    assert 'Finishing this stage with the best result so far; press Ctrl-C again' in said['compute']
+    assert 'The result is being saved; press Ctrl-C again' in said['save']
+
+
+def test_a_ctrl_c_that_finished_the_stage_counts_while_its_result_is_saved():
+    with bar_on(io.StringIO(), Planned('SIRT'), Planned('Save'), terminal=False) as bar:
+        bar.begin()
+        os.kill(os.getpid(), signal.SIGINT)
+        bar._pressed -= 10
+        bar.saving()
+        bar.check_cancelled()
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Ended):
+            bar.check_cancelled()
+
+
+def test_sigterm_ends_a_run_and_lets_a_result_be_saved():
+    before = signal.getsignal(signal.SIGTERM)
+    with bar_on(io.StringIO(), Planned('SIRT'), Planned('Save'), terminal=False) as bar:
+        bar.begin()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert bar.request() is Request.CANCEL
+        assert (str(bar.ended), bar.ended.code) == ('Ended by SIGTERM', 143)
+        bar.saving()
+        bar.check_cancelled()
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.skipif(not hasattr(signal, 'SIGHUP'), reason='no such signal')
+def test_under_nohup_the_end_of_the_terminal_ends_nothing():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with bar_on(io.StringIO(), Planned('SIRT'), terminal=False) as bar:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert bar.request() is Request.GO
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize('error', [OSError(5, 'Input/output error'), BrokenPipeError()])
+def test_a_terminal_that_is_gone_ends_no_run(error):
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise error
+
+    with bar_on(Gone(), Planned('SIRT'), Planned('DIPm-TV')) as bar:
+        bar.begin()
+        bar.report(Progress('SIRT', 1, 2))
+        bar.say('x')
+        bar.begin('DIPm-TV')
+    assert bar.request() is Request.GO

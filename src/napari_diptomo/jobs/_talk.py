@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from collections import deque
 from enum import Enum
@@ -19,6 +17,7 @@ import numpy as np
 
 from napari_diptomo.jobs import transfer
 from napari_diptomo.jobs.explain import explain, explain_death
+from napari_diptomo.jobs.folders import make_folder
 from napari_diptomo.jobs.frames import FrameReader
 from napari_diptomo.jobs.messages import (
     CancelledRun,
@@ -68,17 +67,15 @@ class Talk:
         self._job = job
         self._data = data
         self._preview_shape = preview_shape
-        self._folder = Path(tempfile.mkdtemp(prefix='diptomo-job-'))
+        self._owned = make_folder()
+        self._folder = self._owned.path
+        self.result_path = self._folder / 'result.npz'
         self._frames: FrameReader | None = None
         self._inbox: deque[Message] = deque()
         self._lock = threading.RLock()
         self._closed = False
         self._tail = ''
         self._thread = threading.Thread(target=self._run, name='diptomo-job', daemon=True)
-
-    @property
-    def result_path(self) -> Path:
-        return self._folder / 'result.npz'
 
     def start(self) -> None:
         self.state = JobState.RUNNING
@@ -134,7 +131,10 @@ class Talk:
         with self._lock:
             if self._frames is not None:
                 self._frames.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._job.get('output') is None:
+            # Elsewhere when the folder had no room for it.
+            self.result_path.unlink(missing_ok=True)
+        self._owned.remove()
 
     def _run(self) -> None:
         try:
@@ -200,6 +200,7 @@ class Talk:
                 self.state = JobState.CANCELLED
                 return
             if isinstance(message, Result):
+                self.result_path = Path(message.path)
                 self.state = JobState.DONE
             elif isinstance(message, Stage) and self.state is JobState.FINISHING:
                 self.state = JobState.RUNNING

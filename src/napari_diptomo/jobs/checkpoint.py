@@ -3,7 +3,12 @@
 A step hands its state (weights, optimiser, random state, best iterate, ...) to
 its observer; a `Checkpoint` writes it when one is due, in one stroke, so that
 a crash in the middle leaves the previous one whole. The file says which recipe
-and data it belongs to, and is refused for any other.
+and data it belongs to, and is refused for any other. Where it cannot be written
+(a full disk), a warning goes to the log and the run continues: the previous
+checkpoint stays, and the next is tried when it is due.
+
+A run that has a checkpoint writes an empty one when it begins (`begin`), so that
+it can be resumed from the first moment on: one without a state starts over.
 
 The format is that of `torch.save`, read back with ``weights_only=True``: a
 checkpoint from a stranger can be wrong, but cannot run code.
@@ -12,7 +17,7 @@ checkpoint from a stranger can be wrong, but cannot run code.
 from __future__ import annotations
 
 import json
-import os
+import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,9 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from napari_diptomo.series import InputError, MapSeries, Recipe, Volume
+from napari_diptomo.series import DiptomoError, InputError, MapSeries, Recipe, Volume
+from napari_diptomo.series.replacing import replacing, replacing_text, sweep_partials
 
 _FORMAT = 2
+_log = logging.getLogger('napari_diptomo')
 
 
 class Checkpoint:
@@ -45,10 +52,14 @@ class Checkpoint:
         self._recipe = recipe.to_dict()
         self._interval = interval
         self._last = time.monotonic()
+        self._warned = False
+        self._stops: dict[int, int] = {}
         self._saved = self._read() if resume and self.path.exists() else None
+        if self._saved is not None:
+            self._stops = {int(step): int(at) for step, at in self._saved.get('stops', ())}
 
     def save(self, step: int, data: Any, state: Callable[[], Mapping[str, Any]]) -> bool:
-        """Write the state of step number `step`, working on `data`, if a checkpoint is due; returns whether."""
+        """Write the state of step number `step`, working on `data`, if a checkpoint is due; returns whether it did."""
         if time.monotonic() - self._last < self._interval:
             return False
         import torch
@@ -58,23 +69,31 @@ class Checkpoint:
             'recipe': json.dumps(self._recipe),
             'step': step,
             'data': json.dumps(_describe(data)),
+            'stops': [list(stop) for stop in self._stops.items()],
             'state': _pack(state(), torch),
         }
-        part = self.path.with_name(self.path.name + '.part')
-        try:
-            with open(part, 'wb') as file:
-                torch.save(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, self.path)
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-            part.unlink(missing_ok=True)
-            reason = getattr(error, 'strerror', None) or str(error).splitlines()[0]
-            raise InputError(
-                f'Cannot write the checkpoint {self.path}: {reason}; free some disk space or choose another folder.'
-            ) from None
         self._last = time.monotonic()
+        try:
+            replacing(self.path, lambda partial: _write(content, partial))
+        except DiptomoError as error:
+            if not self._warned:
+                _log.warning(
+                    'The run continues without a new checkpoint: %s',
+                    str(error).removesuffix('; free some space or choose another folder.') + '; free some space there.',
+                )
+            self._warned = True
+            return False
+        self._warned = False
         return True
+
+    def stopped_at(self, step: int) -> int | None:
+        """Iteration at which step number `step` of the interrupted run had been stopped by hand, None if it was not."""
+        return self._stops.get(step)
+
+    def note_stop(self, step: int, iteration: int | None) -> None:
+        """Step number `step` is complete; what is saved from now on says where it was stopped by hand."""
+        if iteration is not None:
+            self._stops[step] = iteration
 
     def load(self, step: int, data: Any) -> dict[str, Any] | None:
         """The state that step number `step` saved for these data, None when it saved none.
@@ -95,13 +114,11 @@ class Checkpoint:
 
     def remove(self) -> None:
         """Delete the file: the run has ended well."""
-        self.path.unlink(missing_ok=True)
+        remove(self.path)
 
-    def _read(self) -> dict[str, Any]:
-        import torch
-
+    def _read(self) -> dict[str, Any] | None:
         try:
-            saved = torch.load(self.path, map_location='cpu', weights_only=True)
+            saved = _contents(self.path)
             recipe, form = json.loads(saved['recipe']), saved['format']
             Recipe.from_dict(recipe, embedded=True)
             json.loads(saved['data']).items(), saved['step'], saved['state']
@@ -119,7 +136,51 @@ class Checkpoint:
                 f'The checkpoint {self.path} belongs to another recipe ({difference}); '
                 'run that recipe, or run this one without resuming.'
             )
-        return saved
+        return saved if 'state' in saved else None
+
+
+def begin(path: Path, recipe: Recipe) -> None:
+    """Write an empty checkpoint, where there is none yet: the run can be resumed, from its start.
+
+    Raises
+    ------
+    InputError
+        It cannot be written.
+    """
+    if path.exists() and not is_empty(path):
+        return
+    content = json.dumps({'format': _FORMAT, 'recipe': json.dumps(recipe.to_dict())})
+    replacing_text(path, content)
+
+
+def is_empty(path: Path) -> bool:
+    """Whether this is a checkpoint without a state, as `begin` writes it."""
+    try:
+        with open(path, 'rb') as file:
+            return file.read(1) == b'{'
+    except OSError:
+        return False
+
+
+def remove(path: Path) -> None:
+    """Delete a checkpoint and what a process that is gone left half written beside it; harmless where there is none."""
+    path.unlink(missing_ok=True)
+    sweep_partials(path)
+
+
+def _contents(path: Path) -> dict[str, Any]:
+    if is_empty(path):
+        return dict(json.loads(path.read_text(encoding='utf-8')))
+    import torch
+
+    return dict(torch.load(path, map_location='cpu', weights_only=True))
+
+
+def _write(content: dict[str, Any], path: Path) -> None:
+    import torch
+
+    with open(path, 'wb') as file:
+        torch.save(content, file)
 
 
 def _describe(data: Any) -> dict[str, Any]:

@@ -5,13 +5,14 @@ It runs one recipe, tells of it in JSON lines on its standard output
 lines on its standard input: ``pause``, ``resume``, ``finish``, ``cancel``, and
 ``frames {"path": ..., "shape": ...}`` as the answer to `RoomNeeded`. When its
 standard input ends, its parent is gone: it removes the job's folder and exits,
-whatever it is doing.
+whatever it is doing; its checkpoint stays. Ctrl-C and the end of the terminal reach
+it too, but what they mean is the parent's business.
 
 The job file::
 
     {"recipe": {...}, "folder": "...", "data": "data.npz" or null, "result": "result.npz",
      "preview_interval": 1.0, "checkpoint": null or {"path": "...", "interval": 60, "resume": false},
-     "keep": null or "folder"}
+     "keep_checkpoint": false, "keep": null or "folder", "output": null or "volume.hspy"}
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
-from napari_diptomo.jobs import transfer
+from napari_diptomo.jobs import transfer, unsaved
 from napari_diptomo.jobs.checkpoint import Checkpoint
 from napari_diptomo.jobs.explain import explain
 from napari_diptomo.jobs.frames import FrameWriter
@@ -45,7 +46,9 @@ from napari_diptomo.jobs.messages import (
     format_message,
 )
 from napari_diptomo.jobs.runner import run
-from napari_diptomo.series import Cancelled, Observer, Progress, Recipe, Request
+from napari_diptomo.jobs.space import check_space
+from napari_diptomo.series import Cancelled, DiptomoError, Observer, Progress, Recipe, Request
+from napari_diptomo.series.replacing import abandon_partials, replacing
 
 #: At most so many progress lines a second; the last of a stage always goes out.
 _LINES_PER_SECOND = 20
@@ -165,12 +168,13 @@ def work(job: dict[str, Any], line: Line, observer: ChildObserver) -> int:
             recipe,
             observer=observer,
             data=transfer.read(job['data']) if job.get('data') else None,
+            on_open=lambda data: _check_space(recipe, data, job.get('output'), line),
             on_step=lambda index, count, step: observer.begin(index, count, step.title or type(step).__name__),
             keep=job.get('keep'),
             checkpoint=checkpoint,
         )
-        transfer.write(result, job['result'])
-        if checkpoint is not None:
+        path = _hand_over(result, job)
+        if checkpoint is not None and not job.get('keep_checkpoint'):
             checkpoint.remove()
     except Cancelled as stop:
         line.send(CancelledRun(str(stop)))
@@ -178,14 +182,41 @@ def work(job: dict[str, Any], line: Line, observer: ChildObserver) -> int:
     except Exception as error:
         line.send(Failure(explain(error), type(error).__name__, traceback.format_exc()))
         return 1
-    line.send(Result(str(job['result'])))
+    line.send(Result(str(path)))
     return 0
+
+
+def _check_space(recipe: Recipe, data: Any, output: str | None, line: Line) -> None:
+    doubt = None if output is None else check_space(recipe, data, Path(output))
+    if doubt is not None:
+        line.send(Log('warning', doubt))
+
+
+def _hand_over(result: Any, job: dict[str, Any]) -> Path:
+    """Write the result for the parent; where there is no room for it, to another disk. Returns where it is."""
+    path = Path(job['result'])
+    name = Path(job.get('output') or path.parent).name
+    failure: DiptomoError | OSError | None = None
+    for place in (path, *unsaved.places(job['recipe'], name)):
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            return replacing(place, lambda partial: _write(result, partial), result.data.nbytes)
+        except (OSError, DiptomoError) as error:
+            failure = failure or error
+    assert failure is not None, 'there is one place at least'
+    raise failure
+
+
+def _write(result: Any, path: Path) -> None:
+    transfer.write(result, path)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of the computing process."""
-    # Ctrl-C in a terminal reaches the whole process group; what it means is the parent's business.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Both reach the whole process group of a terminal; what they mean is the parent's business.
+    for name in ('SIGINT', 'SIGHUP'):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     _volunteer_for_the_oom_killer()
     line = Line(_private_stdout())
     job = json.loads(Path((arguments or sys.argv[1:])[0]).read_text(encoding='utf-8'))
@@ -212,7 +243,9 @@ def _listen(observer: ChildObserver, folder: str | None) -> None:
         except (OSError, ValueError, KeyError, TypeError):
             traceback.print_exc()
     observer.leave()
+    abandon_partials()
     if folder:
+        unsaved.rescue(Path(folder))
         shutil.rmtree(folder, ignore_errors=True)
     os._exit(3)
 

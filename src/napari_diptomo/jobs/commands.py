@@ -4,52 +4,162 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from napari_diptomo.jobs import checkpoint, transfer, unsaved
+from napari_diptomo.jobs.explain import explain
+from napari_diptomo.jobs.folders import sweep
+from napari_diptomo.jobs.output import output_path, reserved
 from napari_diptomo.jobs.process import ChildJob
-from napari_diptomo.jobs.terminal import Planned, TerminalBar, clock, follow, print_findings
+from napari_diptomo.jobs.terminal import Ended, Planned, TerminalBar, clock, follow, print_findings
 from napari_diptomo.series import (
     CoreLoss,
+    DiptomoError,
     InputError,
     MapSeries,
     Recipe,
+    ReconstructionError,
     Source,
     SpectralTiltSeries,
     Volume,
+    load,
     open_source,
+    save,
 )
+from napari_diptomo.series.replacing import sweep_partials
 
 
-def run_recipe(path: Path, output: Path | None = None, *, resume: bool = False) -> Path:
+def run_recipe(path: Path, output: str | Path | None = None, *, resume: bool = False) -> Path:
     """Run a recipe file in a child process, show its progress, write the result; returns its path.
+
+    Whatever can be known beforehand is checked before it computes: the name, the folder, the space, and
+    that no other run writes the same file. The checkpoint beside the output is removed when the result
+    stands under its name. A result that cannot be saved is kept, and `resume` saves it.
+
+    Parameters
+    ----------
+    path : Path
+        The recipe.
+    output : path or str, optional
+        File or folder, see `napari_diptomo.jobs.output.output_path`.
+    resume : bool
+        Continue an interrupted run of this recipe and output.
 
     Raises
     ------
     DiptomoError
         One sentence.
-    Cancelled
-        On the second Ctrl-C.
+    Ended
+        On the second Ctrl-C, SIGTERM and SIGHUP.
     """
     recipe = Recipe.load(path).resolved()
     _report_files(recipe, path)
-    output = path.with_suffix('.hspy') if output is None else output
-    if output.suffix == '':
-        output = output.with_suffix('.hspy')
-    _check_writable(output)
-    checkpoint = output.with_name(output.name + '.checkpoint')
-    if resume and not checkpoint.exists():
-        raise InputError(f'There is no checkpoint {checkpoint}; run without --resume.')
-    plan = [Planned('Open'), *(Planned(step.title or type(step).__name__) for step in recipe.steps)]
-    with ChildJob(recipe, preview_interval=0, checkpoint=checkpoint, resume=resume) as job:
-        with TerminalBar(plan) as bar:
-            bar.begin()
-            result = follow(job, bar)
-        result.save(output)
-    report(result, output)
+    output = output_path(recipe, path, output)
+    plan = [Planned('Open', keeps=False), *(Planned(step.title or type(step).__name__) for step in recipe.steps)]
+    with TerminalBar([*plan, Planned('Save')]) as bar, reserved(output):
+        result = _run(recipe, path, output, resume, bar)
+        if result is not None:
+            bar.stop()
+            report(result, output)
     return output
+
+
+def _run(recipe: Recipe, path: Path, output: Path, resume: bool, bar: TerminalBar) -> Any:
+    """Compute and save, or do what is left of it; the result, None when nothing was left to be done."""
+    checkpoint_file = output.with_name(output.name + '.checkpoint')
+    # A run that was killed while it saved left its result in the folder of its child.
+    sweep()
+    kept = unsaved.find(recipe)
+    if resume and kept is not None:
+        bar.say(f'The result of this run was kept in {kept}; it is saved without computing again.')
+        result = transfer.read(kept)
+        _save(result, kept, recipe, output, bar)
+        kept.unlink(missing_ok=True)
+    else:
+        if resume and not checkpoint_file.exists():
+            if _holds_the_result(output, recipe, path):
+                bar.say(f'{output.name} holds the result of this recipe; nothing is left to resume.')
+                return None
+            raise InputError(f'There is no checkpoint {checkpoint_file}; run without --resume.')
+        if not resume:
+            _say_what_could_be_resumed(checkpoint_file, kept, bar)
+        checkpoint.begin(checkpoint_file, recipe)
+        with ChildJob(
+            recipe,
+            preview_interval=0,
+            checkpoint=checkpoint_file,
+            resume=resume,
+            keep_checkpoint=True,
+            output=output,
+        ) as job:
+            result = _followed(job, bar, checkpoint_file)
+            _save(result, job.result_file, recipe, output, bar)
+            job.result_file.unlink(missing_ok=True)
+    checkpoint.remove(checkpoint_file)
+    return result
+
+
+def _followed(job: ChildJob, bar: TerminalBar, checkpoint_file: Path) -> Any:
+    """The result of a job; a run that was cut off says how it continues."""
+    resumes = f'--resume continues from {checkpoint_file.name}'
+    bar.begin()
+    try:
+        return follow(job, bar)
+    except Ended as end:
+        job.close()
+        raise Ended(f'{end}; no result was written, and {resumes}.', end.code) from None
+    except ReconstructionError as error:
+        job.close()
+        if job.exit_code in (1, None) and checkpoint.is_empty(checkpoint_file):
+            # It said itself why it failed, and would do so again: there is nothing to resume.
+            checkpoint.remove(checkpoint_file)
+            raise
+        error.args = (f'{str(error).removesuffix(".")}; {resumes}.',)
+        raise
+    finally:
+        sweep_partials(checkpoint_file)
+
+
+def _save(result: Any, file: Path, recipe: Recipe, output: Path, bar: TerminalBar) -> None:
+    """Save a result that was handed over in `file`; where that fails, it is kept."""
+    bar.saving()
+    try:
+        save(result, output, before=bar.check_cancelled)
+    except Ended as end:
+        raise Ended(f'{end}; no result was written, and --resume continues from the checkpoint.', end.code) from None
+    except Exception as error:  # whatever a writer raises: hours of computing hang on it
+        kept = file if unsaved.is_kept(file) else unsaved.keep(file, recipe, output.name)
+        raise InputError(
+            f'{explain(error).removesuffix(".")}; the result is kept in {kept}, and --resume saves it without '
+            'computing again, with -o under another name.'
+        ) from error
+
+
+def _say_what_could_be_resumed(checkpoint_file: Path, kept: Path | None, bar: TerminalBar) -> None:
+    if kept is not None:
+        bar.say(f'{kept} holds a result of this recipe that could not be saved; --resume saves it.')
+    if checkpoint_file.exists() and not checkpoint.is_empty(checkpoint_file):
+        bar.say(
+            f'{checkpoint_file.name} of an interrupted run stays until this run writes its own; --resume continues it.'
+        )
+
+
+def _holds_the_result(output: Path, recipe: Recipe, recipe_file: Path) -> bool:
+    """Whether the output was written by a complete run of this recipe, after the recipe was."""
+    if output.suffix != '.hspy' or not output.exists() or output.stat().st_mtime < recipe_file.stat().st_mtime:
+        return False
+    try:
+        made = load(output).recipe
+    except DiptomoError:
+        return False
+    if made is None or made.steps[-len(recipe.steps) :] != recipe.steps:
+        return False
+    # Maps that were saved bring the recipe by which they were made.
+    return made.source == recipe.source or [Path(p).suffix for p in recipe.source.paths] == ['.hspy']
 
 
 def _report_files(recipe: Recipe, path: Path) -> None:
@@ -83,6 +193,10 @@ def _report_volume(result: Volume, console: Console) -> None:
     notes = result.notes
     if 'seconds' in notes:
         console.print(f'{notes.get("method", "Volume")}: {clock(float(notes["seconds"]))}, {notes.get("device", "")}')
+    for step in result.recipe.steps if result.recipe is not None else ():
+        if step.stopped_at is not None:
+            title = step.title or type(step).__name__
+            console.print(f'Stopped early: {title} at iteration {step.stopped_at}; its recipe stops there again.')
     if 'stopping' in notes:
         console.print(f'Stopping: {notes["stopping"]}', markup=False)
     if 'composition' in notes:
@@ -168,10 +282,3 @@ def _spectral_facts(series: SpectralTiltSeries, bar: TerminalBar) -> tuple[str, 
     pixels = np.prod(series.counts.shape[:3])
     elements = ', '.join(suggest_elements(series))
     return elements, float(spectrum[above_zero_peak].sum() / pixels)
-
-
-def _check_writable(output: Path) -> None:
-    """Refuse before the hours of computing, not after."""
-    folder = output.resolve().parent
-    if not folder.is_dir():
-        raise InputError(f'There is no folder {folder}; make it, or choose another output.')

@@ -8,6 +8,7 @@ from napari_diptomo.series import DiptomoError
 from napari_diptomo.series.memory import ran_out
 
 ADVICE = 'use a higher binning or fewer elements and run again'
+_ASKED_TO_END = (1, 2, 15)
 
 
 def explain(error: BaseException) -> str:
@@ -32,6 +33,10 @@ def explain_death(code: int) -> str:
     number = -code if code < 0 else code - 128 if code > 128 else 0
     if number == 9:
         return f'The computing process was ended from outside (signal 9), most likely because memory ran out; {ADVICE}.'
+    if number in _ASKED_TO_END:
+        return (
+            f'The computing process was ended from outside (signal {number}, {signal.Signals(number).name}); run again.'
+        )
     if number:
         try:
             name = signal.Signals(number).name

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_diptomo.jobs.colours import HUES, colours
 from napari_diptomo.series import MapSeries, Volume
+from napari_diptomo.series.replacing import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -253,5 +254,5 @@ def _scale_bar(axis: Axes, nx: int, ny: int, pixel: float) -> None:
 
 
 def _save(figure: Figure, path: Path) -> Path:
-    figure.savefig(path, dpi=_DPI, facecolor=figure.get_facecolor())
+    replacing(path, lambda partial: figure.savefig(partial, dpi=_DPI, facecolor=figure.get_facecolor()))
     return path

@@ -14,11 +14,13 @@ Why a mapped file and not `multiprocessing.shared_memory`: there every process
 that attaches unlinks the block when it ends (before Python 3.13), and a
 container with a small ``/dev/shm`` kills the writer with SIGBUS on the first
 write. Here the parent alone owns the file, and takes the room for it before
-anybody writes.
+anybody writes. It holds a lock on it, so that frames whose parent is gone are
+known and swept (`napari_diptomo.jobs.folders`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import shutil
@@ -28,7 +30,10 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_diptomo.jobs.folders import FRAMES_PREFIX, FRAMES_SUFFIX
+from napari_diptomo.jobs.locking import FileLock, Held
 from napari_diptomo.series import InputError
+from napari_diptomo.series.replacing import megabytes
 
 SLOTS = 3
 _HEADER = 4096  # bytes; one page, so that the frames are aligned
@@ -89,18 +94,16 @@ class FrameReader(_Frames):
     def __init__(self, shape: tuple[int, ...], count: int = 0) -> None:
         size = _size(shape)
         folder = frame_folder(size)
-        handle, name = tempfile.mkstemp(prefix=f'diptomo-{os.getpid()}-', suffix='.frames', dir=folder)
         try:
-            _take_room(handle, size)
+            self._lock = _new_file(folder)
         except OSError as error:
-            os.unlink(name)
-            raise InputError(
-                f'There is no room for previews ({size / 1e6:.0f} MB in {folder}: {error.strerror}); '
-                'free some or run without previews.'
-            ) from None
-        finally:
-            os.close(handle)
-        super().__init__(Path(name), shape)
+            raise InputError(_no_room(folder, size, error)) from None
+        try:
+            _take_room(self._lock.handle, size)
+        except OSError as error:
+            self._lock.close(remove=True)
+            raise InputError(_no_room(folder, size, error)) from None
+        super().__init__(self._lock.path, shape)
         self._header[_NEWEST] = count
         self._before = count
 
@@ -139,6 +142,7 @@ class FrameReader(_Frames):
     def close(self) -> None:
         """Let go of the memory and remove the file."""
         super().close()
+        self._lock.close(remove=True)
         self.path.unlink(missing_ok=True)
 
 
@@ -157,6 +161,22 @@ class FrameWriter(_Frames):
         self._header[1 + 2 * slot] = 2 * number
         self._header[_NEWEST] = number
         return number
+
+
+def _new_file(folder: Path) -> FileLock:
+    while True:
+        handle, name = tempfile.mkstemp(prefix=FRAMES_PREFIX, suffix=FRAMES_SUFFIX, dir=folder)
+        os.close(handle)
+        # Before it is locked a sweep of another process may take it: then there is a next one.
+        with contextlib.suppress(Held):
+            return FileLock(Path(name))
+
+
+def _no_room(folder: Path, size: int, error: OSError) -> str:
+    return (
+        f'There is no room for previews ({megabytes(size)} in {folder}: {error.strerror}); '
+        'free some or run without previews.'
+    )
 
 
 def _size(shape: tuple[int, ...]) -> int:

@@ -12,7 +12,8 @@
 Every method returns at once: a thread starts the process, hands over the data
 and listens. `close` ends the process and removes all it left; it runs by
 itself when the job is forgotten or Python exits. If the parent is killed, the
-child notices and does the same.
+child notices and does the same. What is left when both are killed is swept when
+the next job of this user is made (`napari_diptomo.jobs.folders`).
 """
 
 from __future__ import annotations
@@ -58,12 +59,18 @@ class ChildJob:
         Seconds between two previews at least; 0 means none.
     checkpoint : path, optional
         File for the state of long steps, removed when the run ends well.
+    keep_checkpoint : bool
+        Leave the checkpoint when the run ends well: for a caller who still has to save the result, and
+        removes the checkpoint after that (`napari_diptomo.jobs.checkpoint.remove`).
     checkpoint_interval : float
         Seconds between two checkpoints.
     resume : bool
         Go on from the checkpoint if there is one.
     keep : path, optional
         Folder for the result of every step.
+    output : path, optional
+        File that the caller will save the result to. The child refuses a run for whose result there
+        is no space. A complete result that loses its parent is kept for it (`napari_diptomo.jobs.unsaved`).
     """
 
     def __init__(
@@ -77,6 +84,8 @@ class ChildJob:
         checkpoint_interval: float = 60.0,
         resume: bool = False,
         keep: str | Path | None = None,
+        keep_checkpoint: bool = False,
+        output: str | Path | None = None,
     ) -> None:
         job = {
             'recipe': recipe.to_dict(),
@@ -84,7 +93,9 @@ class ChildJob:
             'checkpoint': None
             if checkpoint is None
             else {'path': str(Path(checkpoint).resolve()), 'interval': checkpoint_interval, 'resume': resume},
+            'keep_checkpoint': keep_checkpoint,
             'keep': None if keep is None else str(Path(keep).resolve()),
+            'output': None if output is None else str(Path(output).absolute()),
         }
         self._talk = Talk(job, data, preview_shape)
         self._result: Any = None
@@ -116,6 +127,21 @@ class ChildJob:
     def pid(self) -> int | None:
         """Process number, None before it exists."""
         return self._talk.process.pid if self._talk.process is not None else None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code of the process, negative where a signal ended it; None while it is alive, or never was."""
+        process = self._talk.process
+        return None if process is None else process.poll()
+
+    @property
+    def result_file(self) -> Path:
+        """The file in which the result was handed over, once the run is done; `close` removes it.
+
+        With an `output` it can be a file that outlives the job, where there was no space for temporary files: then
+        the caller removes it when the result is saved.
+        """
+        return self._talk.result_path
 
     @property
     def error(self) -> str | None:

@@ -29,6 +29,7 @@ def run(
     *,
     observer: Observer | None = None,
     data: SpectralTiltSeries | MapSeries | Volume | None = None,
+    on_open: Callable[[Any], None] | None = None,
     on_step: Callable[[int, int, Step], None] | None = None,
     on_result: Callable[[int, Any], None] | None = None,
     keep: str | Path | None = None,
@@ -45,6 +46,8 @@ def run(
         Finish ends the step that is running, with its best result; the steps after it are done.
     data : SpectralTiltSeries, MapSeries or Volume, optional
         Start from these instead of opening the recipe's source.
+    on_open : callable, optional
+        Called with the data before the first step; what it raises ends the run.
     on_step : callable, optional
         Called with (index, count, step) before each step.
     on_result : callable, optional
@@ -73,11 +76,17 @@ def run(
         raise InputError('The recipe has no steps; add at least one, for example SIRT.')
     observer = observer if observer is not None else Observer()
     current = data if data is not None else _open(recipe, observer)
+    if on_open is not None:
+        on_open(current)
     for index, step in enumerate(steps):
+        if checkpoint is not None and checkpoint.stopped_at(index) is not None:
+            step = step.stopping_at(checkpoint.stopped_at(index))
         _check_input(step, current)
         if on_step is not None:
             on_step(index, len(steps), step)
         before, current = current, step.run(current, _StepObserver(observer, checkpoint, index, current))
+        if checkpoint is not None and current.recipe is not None:
+            checkpoint.note_stop(index, current.recipe.steps[-1].stopped_at)
         if isinstance(before, MapSeries) and isinstance(current, Volume):
             current = with_agreement(current, before)
         if keep is not None:

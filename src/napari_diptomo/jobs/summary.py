@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_diptomo.jobs import figures
 from napari_diptomo.series import Finding, MapSeries, SpectralTiltSeries, Volume, by_weight
+from napari_diptomo.series.replacing import replacing_text
 
 if TYPE_CHECKING:
     from napari_diptomo.jobs.demo import DemoResult
@@ -38,8 +39,8 @@ def write_summary(result: DemoResult, folder: Path) -> list[Path]:
     """Write PNGs, ``summary.json`` and ``summary.md``; returns their paths."""
     scores = _scores(result)
     written = _figures(result, folder, scores)
-    (folder / 'summary.json').write_text(json.dumps(scores, indent=2) + '\n', encoding='utf-8')
-    (folder / 'summary.md').write_text(_page(result, scores), encoding='utf-8')
+    replacing_text(folder / 'summary.json', json.dumps(scores, indent=2) + '\n')
+    replacing_text(folder / 'summary.md', _page(result, scores))
     return [*written, folder / 'summary.json', folder / 'summary.md', folder / 'maps.hspy', folder / 'recipe.json']
 
 

@@ -3,16 +3,19 @@
 Where nobody looks (a log file, CI) it prints a line now and then instead.
 
 Ctrl-C once finishes the present stage and keeps its best result, twice
-cancels.
+cancels. SIGTERM, and SIGHUP when the terminal goes, end the run in good order; a
+second one ends the process on the spot. While a result is saved (`TerminalBar.saving`)
+they let it be saved, and Ctrl-C twice stops before anything is replaced.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any
 
@@ -26,16 +29,36 @@ from napari_diptomo.jobs.process import ChildJob, JobState
 from napari_diptomo.series import Cancelled, Finding, Observer, Progress, ReconstructionError, Request, by_weight
 
 _QUIET_INTERVAL = 10.0
+#: Seconds within which a second Ctrl-C cancels, even when a new stage began in between.
+_TWICE = 1.0
 _DRAW_INTERVAL = 0.1
 _STYLES = {'note': 'cyan', 'doubt': 'bold yellow', 'stop': 'bold white on red'}
 
 
+class Ended(Cancelled):
+    """A signal ended the run.
+
+    Attributes
+    ----------
+    code : int
+        Exit code for the shell: 128 and the number of the signal.
+    """
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
 @dataclass(frozen=True)
 class Planned:
-    """A stage to come and about how long it takes, seconds; 0 where nobody knows."""
+    """A stage to come and about how long it takes, seconds; 0 where nobody knows.
+
+    ``keeps`` says whether it makes a result that can be kept when it is stopped.
+    """
 
     title: str
     seconds: float = 0.0
+    keeps: bool = True
 
 
 def clock(seconds: float | None) -> str:
@@ -74,7 +97,10 @@ class TerminalBar(Observer):
         self._latest: Progress | None = None
         self._begun = self._started = time.monotonic()
         self._printed = self._drawn = 0.0
-        self._handler: Any = None
+        self._pressed = -float('inf')
+        self._ended_by: int | None = None
+        self._saving = False
+        self._handlers: dict[int, Any] = {}
         self._bars = Bars(
             TextColumn('{task.fields[name]:<14}'),
             BarColumn(bar_width=28),
@@ -87,16 +113,47 @@ class TerminalBar(Observer):
         self._whole: TaskID | None = None
 
     def __enter__(self) -> TerminalBar:
-        # Only the main thread may catch signals; elsewhere Ctrl-C is not for us.
+        # Only the main thread may catch signals; elsewhere they are not for us.
         with contextlib.suppress(ValueError):
-            self._handler = signal.signal(signal.SIGINT, self._interrupted)
-        self._bars.start()
+            self._handlers[signal.SIGINT] = signal.signal(signal.SIGINT, self._interrupted)
+            for name in ('SIGTERM', 'SIGHUP'):
+                number = getattr(signal, name, None)
+                # Who started this under nohup wants it to outlive the terminal.
+                if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                    self._handlers[number] = signal.signal(number, self._told_to_end)
+        with self._tolerant():
+            self._bars.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._bars.stop()
-        if self._handler is not None:
-            signal.signal(signal.SIGINT, self._handler)
+        self.stop()
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def stop(self) -> None:
+        """Draw no more, but go on catching signals; harmless when done twice."""
+        with self._tolerant():
+            if self._bars.live.is_started:
+                self._bars.stop()
+
+    @property
+    def ended(self) -> Ended:
+        """What to raise when a request to cancel was obeyed."""
+        number = self._ended_by or signal.SIGINT
+        text = 'Cancelled' if self._ended_by is None else f'Ended by {signal.Signals(number).name}'
+        return Ended(text, 128 + number)
+
+    def saving(self) -> None:
+        """The last stage of the plan begins: the result is saved. A Ctrl-C that finished the stage before still counts."""
+        request, self._saving = self._request, True
+        self._index = max(self._index, len(self._plan) - 2)
+        self.begin()
+        self._request = request
+
+    def check_cancelled(self) -> None:
+        """Raise `Ended` when Ctrl-C was pressed twice; a signal to end lets a result be saved."""
+        if self._request is Request.CANCEL and self._ended_by is None:
+            raise self.ended
 
     def begin(self, title: str | None = None) -> None:
         """The next stage of the plan begins, perhaps under another name."""
@@ -106,7 +163,7 @@ class TerminalBar(Observer):
         while self._index >= len(self._plan):
             self._plan.append(Planned(title or 'Working'))
         if title is not None:
-            self._plan[self._index] = Planned(title, self._plan[self._index].seconds)
+            self._plan[self._index] = replace(self._plan[self._index], title=title)
         self._begun = time.monotonic()
         self._latest = None
         self._draw()
@@ -128,7 +185,8 @@ class TerminalBar(Observer):
 
     def say(self, text: str) -> None:
         """Print a line above the bars."""
-        self._console.print(text, markup=False, soft_wrap=True)
+        with self._tolerant():
+            self._console.print(text, markup=False, soft_wrap=True)
 
     def tick(self) -> None:
         """Let the time pass on the bars."""
@@ -149,9 +207,12 @@ class TerminalBar(Observer):
         return max(planned - (time.monotonic() - self._begun), 1.0) if planned else None
 
     def _draw(self) -> None:
-        if not self._console.is_terminal or self._index < 0:
-            return
-        self._drawn = time.monotonic()
+        if self._console.is_terminal and self._index >= 0:
+            self._drawn = time.monotonic()
+            with self._tolerant():
+                self._redraw()
+
+    def _redraw(self) -> None:
         if self._stage is None:
             self._stage = self._bars.add_task('', name='', where='', to_go='', note='', total=1)
             if len(self._plan) > 1:
@@ -179,13 +240,35 @@ class TerminalBar(Observer):
             )
         self._bars.refresh()
 
+    @contextlib.contextmanager
+    def _tolerant(self) -> Iterator[None]:
+        """A terminal or a pipe that is gone ends no run."""
+        # rich exits when a pipe is closed, and is confused after any other failure.
+        with contextlib.suppress(Exception, SystemExit):
+            yield
+
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        if self._request is Request.FINISH:
-            self._request = Request.CANCEL
-            self.say('Cancelling.')
-        elif self._request is not Request.CANCEL:
-            self._request = Request.FINISH
-            self.say('Finishing this stage with the best result so far; press Ctrl-C again to cancel and keep nothing.')
+        now = time.monotonic()
+        twice = self._request is Request.FINISH or now - self._pressed < _TWICE
+        self._pressed = now
+        if self._request is Request.CANCEL:
+            return
+        self._request = Request.CANCEL if twice else Request.FINISH
+        self.say('Cancelling.' if twice else f'{self._answer()}; press Ctrl-C again to cancel and keep nothing.')
+
+    def _answer(self) -> str:
+        if self._saving:
+            return 'The result is being saved'
+        if self._index >= 0 and not self._plan[self._index].keeps:
+            return 'There is no result to keep yet'
+        return 'Finishing this stage with the best result so far'
+
+    def _told_to_end(self, number: int, frame: FrameType | None) -> None:
+        if self._ended_by is not None:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self._ended_by, self._request = number, Request.CANCEL
+        self.say(f'{signal.Signals(number).name}: {"ending when the result is saved" if self._saving else "ending"}.')
 
 
 def follow(job: ChildJob, bar: TerminalBar) -> Any:
@@ -195,7 +278,7 @@ def follow(job: ChildJob, bar: TerminalBar) -> Any:
     ------
     ReconstructionError
         With the job's one sentence; its ``details`` hold the child's traceback.
-    Cancelled
+    Ended
         When it was cancelled.
     """
     asked = Request.GO
@@ -210,7 +293,7 @@ def follow(job: ChildJob, bar: TerminalBar) -> Any:
     for message in job.messages():
         _show(message, bar)
     if job.state is JobState.CANCELLED:
-        raise Cancelled
+        raise bar.ended
     if job.error is not None:
         error = ReconstructionError(job.error)
         error.details = job.details  # type: ignore[attr-defined]

@@ -16,12 +16,19 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import Finding, InputError, MapSeries, Recipe, SpectralTiltSeries, Volume
+from napari_diptomo.series.replacing import cannot_be_written
 
 _KINDS = {kind.__name__: kind for kind in (SpectralTiltSeries, MapSeries, Volume)}
 
 
 def write(data: SpectralTiltSeries | MapSeries | Volume, path: str | Path) -> Path:
-    """Write to `path` (``.npz``); lazy counts are read. Returns the path."""
+    """Write to `path` (``.npz``); lazy counts are read. Returns the path.
+
+    Raises
+    ------
+    InputError
+        It cannot be written; the sentence names the disk.
+    """
     arrays: dict[str, np.ndarray] = {}
     values: dict[str, Any] = {'kind': type(data).__name__}
     for field in fields(data):
@@ -32,8 +39,12 @@ def write(data: SpectralTiltSeries | MapSeries | Volume, path: str | Path) -> Pa
             arrays[field.name] = np.asarray(value)
         elif value is not None:
             values[field.name] = dict(value) if hasattr(value, 'items') else value
-    with open(path, 'wb') as file:
-        np.savez(file, **{**arrays, '_values': np.array(json.dumps(values, default=_plain))})  # type: ignore[arg-type]
+    size = sum(array.nbytes for array in arrays.values())
+    try:
+        with open(path, 'wb') as file:
+            np.savez(file, **{**arrays, '_values': np.array(json.dumps(values, default=_plain))})  # type: ignore[arg-type]
+    except OSError as error:
+        raise InputError(cannot_be_written(Path(path), error, size)) from None
     return Path(path)
 
 

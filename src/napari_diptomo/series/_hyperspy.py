@@ -176,14 +176,80 @@ def write(
         HyperSpy axis dictionaries in array order.
     metadata : mapping
         Put under its top-level keys in HyperSpy's metadata tree.
+
+    Raises
+    ------
+    OSError
+        The disk is full, or another failure of the system.
     """
-    with _quiet():
+    with _quiet(), _Patient(path) as file:
         import hyperspy.api as hs
+        from rsciio.hspy import file_writer
 
         signal = hs.signals.Signal2D(data, axes=[dict(axis) for axis in axes])
         signal.metadata.General.title = title
         signal.metadata.add_dictionary(dict(metadata))
-        signal.save(str(path), overwrite=True)
+        # As `signal.save` does, which takes no open file.
+        values = signal._to_dictionary(add_models=True)
+        file_writer(file, {**values, 'package_info': {'package': 'hyperspy', 'package_version': hs.__version__}})
+
+
+class _Patient:
+    """A new file for HDF5 that never fails: the first failure is kept, and raised when HDF5 has let go.
+
+    HDF5 that meets a full disk cannot close its file any more and ends the process with a
+    segmentation fault, at the latest when Python exits: in napari, the window with it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._failure: OSError | None = None
+
+    def __enter__(self) -> _Patient:
+        self._file = open(self._path, 'w+b', buffering=0)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self._file.close()
+        if self._failure is not None:
+            raise self._failure from None
+
+    def __fspath__(self) -> str:
+        return str(self._path)
+
+    def write(self, data: Any) -> int:
+        view, done = memoryview(data).cast('B'), 0
+        with self._kept():
+            while done < len(view):
+                done += self._file.write(view[done:])
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        with self._kept():
+            self._file.truncate(size)
+        return self._file.tell() if size is None else size
+
+    def readinto(self, buffer: Any) -> int:
+        return self._file.readinto(buffer) or 0
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size) or b''
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._failure = self._failure or error
 
 
 def metadata_of(path: str | Path, key: str) -> dict[str, Any] | None:

@@ -13,7 +13,10 @@ observers. Inside a step, a `Watch` does the bookkeeping::
 `Watch.step` blocks while paused and raises `Cancelled` when cancelled, so a
 step obeys within one iteration without further code. A step that can go on
 after an interruption asks `Watch.load_state` at its start and offers
-`Watch.save_state` every iteration.
+`Watch.save_state` every iteration, before the `Watch.step` of that iteration.
+
+`StopAt` stands between a step and its observer: it counts how often the step
+asked, notes where it was stopped, and stops a repetition there.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ import numpy as np
 from napari_diptomo.series.errors import Cancelled
 
 _SECONDS = '_seconds'
+_ASKED = '_asked'
 
 
 class Request(Enum):
@@ -97,7 +101,7 @@ class Observer:
     def save_state(self, state: Callable[[], Mapping[str, Any]]) -> None:
         """Keep what `state` returns, so that a later run can go on from here.
 
-        Offered every iteration; called for only when a checkpoint is due. The
+        Offered every iteration, before `request`; called for only when a checkpoint is due. The
         state is a (nested) mapping or list of numbers, texts, numpy arrays and
         torch tensors.
         """
@@ -105,6 +109,69 @@ class Observer:
     def load_state(self) -> dict[str, Any] | None:
         """The state that an earlier run of this very step saved, None to start anew."""
         return None
+
+
+class StopAt(Observer):
+    """Passes everything on, and knows at which question the step was stopped.
+
+    What a step does until then depends on its parameters and data alone, so the
+    number of its questions, one for each iteration, is all that a repetition has
+    to know. It survives an interruption together with the state of the step.
+
+    Parameters
+    ----------
+    observer : Observer or None
+        None is an observer that looks away.
+    at : int, optional
+        Question at which to say ``finish``, from 1; None leaves it to the observer.
+
+    Attributes
+    ----------
+    stopped_at : int or None
+        Question at which the step was first told to finish.
+    """
+
+    def __init__(self, observer: Observer | None, at: int | None = None) -> None:
+        self._observer = observer if observer is not None else Observer()
+        self._at = at
+        self._asked = 0
+        self._at_the_end = False
+        self.stopped_at: int | None = None
+
+    @property
+    def stopped_early(self) -> int | None:
+        """`stopped_at`, None where the step came to its end all the same."""
+        return None if self._at_the_end else self.stopped_at
+
+    def report(self, progress: Progress) -> None:
+        self._at_the_end = progress.iteration >= progress.total
+        self._observer.report(progress)
+
+    def request(self) -> Request:
+        request = self._observer.request()
+        if request in (Request.PAUSE, Request.CANCEL):
+            return request
+        self._asked += 1
+        if self.stopped_at is None and (request is Request.FINISH or self._asked == self._at):
+            self.stopped_at = self._asked
+        return Request.GO if self.stopped_at is None else Request.FINISH
+
+    def wants_preview(self) -> bool:
+        return self._observer.wants_preview()
+
+    def save_state(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        # The state is already that of the iteration whose question comes next. Where that
+        # is the one to stop at, a resumed step would run past it.
+        if self._asked + 1 != self._at:
+            self._observer.save_state(lambda: {**state(), _ASKED: self._asked + 1})
+
+    def load_state(self) -> dict[str, Any] | None:
+        state = self._observer.load_state()
+        if state is None:
+            return None
+        state = dict(state)
+        self._asked = int(state.pop(_ASKED, 0))
+        return state
 
 
 class Watch:

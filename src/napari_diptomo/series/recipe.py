@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_diptomo.series._file_fields import files_in, inside, is_outside, with_files
 from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.replacing import replacing_text
 from napari_diptomo.series.steps import Step, UnknownStep, _sentence, param, read_step
 
 FORMAT = 1
@@ -164,14 +165,13 @@ class Recipe:
         return tuple(path for path in self.files() if is_outside(path, Path(folder)))
 
     def save(self, path: str | Path) -> Path:
-        """Write as JSON; returns the path.
+        """Write as JSON, an earlier file replaced once the new one is complete; returns the path.
 
         Files in the folder of the recipe, or below it, are named relative to it, so that folder can move.
         """
         path = Path(path)
         here = self._with_files(lambda file: inside(file, path.resolve().parent))
-        path.write_text(here.to_json() + '\n', encoding='utf-8')
-        return path
+        return replacing_text(path, here.to_json() + '\n')
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:

@@ -20,8 +20,12 @@ from napari_diptomo.series import _hyperspy, findings
 from napari_diptomo.series.data import MapSeries, Volume
 from napari_diptomo.series.errors import DiptomoError, InputError
 from napari_diptomo.series.recipe import Recipe
+from napari_diptomo.series.replacing import replacing, replacing_all
 
 FORMAT = 1
+#: Suffixes of the names under which volumes, and maps, can be saved.
+VOLUME_SUFFIXES = frozenset({'.hspy', '.mrc', '.tif', '.tiff'})
+MAP_SUFFIXES = frozenset({'.hspy'})
 _KEY = 'napari_diptomo'
 _MAP_ARRAYS: tuple[str, ...] = (
     'angles',
@@ -39,7 +43,9 @@ _VOLUME_ARRAYS: tuple[str, ...] = ('std',)
 _VOLUME_VALUES: tuple[str, ...] = ('channels', 'voxel_size', 'scores', 'transposed', 'notes')
 
 
-def save(obj: MapSeries | Volume, path: str | os.PathLike[str]) -> Path | tuple[Path, ...]:
+def save(
+    obj: MapSeries | Volume, path: str | os.PathLike[str], *, before: Callable[[], None] | None = None
+) -> Path | tuple[Path, ...]:
     """Write a map series or a volume.
 
     Parameters
@@ -49,7 +55,9 @@ def save(obj: MapSeries | Volume, path: str | os.PathLike[str]) -> Path | tuple[
         ``.hspy`` for everything; for a volume also ``.mrc`` (one file per
         channel, its name behind the stem) or ``.tif`` (one calibrated ImageJ
         stack). Without a suffix ``.hspy``. An existing file is replaced once
-        the new one is complete.
+        the new one is complete and on the disk; several files all together.
+    before : callable, optional
+        Called when all is written and nothing replaced yet; what it raises leaves the earlier files.
 
     Returns
     -------
@@ -65,17 +73,24 @@ def save(obj: MapSeries | Volume, path: str | os.PathLike[str]) -> Path | tuple[
     suffix = path.suffix.lower()
     if suffix == '':
         path, suffix = path.with_name(path.name + '.hspy'), '.hspy'
-    if suffix == '.hspy':
-        return _replacing(path, lambda partial: _write_hspy(obj, partial))
-    if isinstance(obj, Volume) and suffix == '.mrc':
-        return tuple(
-            _replacing(path.with_name(f'{path.stem}_{channel}.mrc'), _mrc_writer(stack, obj.voxel_size))
-            for channel, stack in zip(obj.channels, _swapped(obj.data, obj.transposed), strict=True)
-        )
-    if isinstance(obj, Volume) and suffix in {'.tif', '.tiff'}:
-        return _replacing(path, lambda partial: _write_tiff(obj, partial))
-    allowed = '.hspy, .mrc or .tif' if isinstance(obj, Volume) else '.hspy'
-    raise InputError(f'{path.name} cannot be saved: choose a name that ends in {allowed}.')
+    if suffix not in (VOLUME_SUFFIXES if isinstance(obj, Volume) else MAP_SUFFIXES):
+        raise InputError(wrong_suffix(path, isinstance(obj, Volume)))
+    if suffix == '.hspy' or isinstance(obj, MapSeries):
+        return replacing(path, lambda partial: _write_hspy(obj, partial), _size(obj), before)
+    if suffix == '.mrc':
+        stacks = zip(obj.channels, _swapped(obj.data, obj.transposed), strict=True)
+        writers = {
+            path.with_name(f'{path.stem}_{channel}.mrc'): _mrc_writer(stack, obj.voxel_size)
+            for channel, stack in stacks
+        }
+        return replacing_all(writers, obj.data.nbytes, before)
+    return replacing(path, lambda partial: _write_tiff(obj, partial), obj.data.nbytes, before)
+
+
+def wrong_suffix(path: Path, volume: bool) -> str:
+    """The sentence for a name in whose format the result cannot be saved."""
+    allowed = '.hspy, .mrc or .tif' if volume else '.hspy'
+    return f'{path.name} cannot be saved: choose a name that ends in {allowed}.'
 
 
 def load(path: str | os.PathLike[str]) -> MapSeries | Volume:
@@ -220,21 +235,11 @@ def _swapped(array: np.ndarray, transposed: bool) -> np.ndarray:
     return np.ascontiguousarray(array.swapaxes(-1, -2)) if transposed else array
 
 
-def _replacing(path: Path, write: Callable[[Path], None]) -> Path:
-    """Write beside ``path`` and take its place only when complete."""
-    # The suffix stays last: the writers choose the format by it.
-    partial = path.with_name(f'.{path.stem}.{os.getpid()}.partial{path.suffix}')
-    try:
-        write(partial)
-        os.replace(partial, path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(
-            f'{path.name} cannot be written ({reason}); choose another place or free some space.'
-        ) from None
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+def _size(obj: MapSeries | Volume) -> int:
+    """Bytes of all arrays; compressed they take less."""
+    names = _MAP_ARRAYS if isinstance(obj, MapSeries) else _VOLUME_ARRAYS
+    arrays = (getattr(obj, name) for name in ('data', *names))
+    return sum(int(array.nbytes) for array in arrays if array is not None)
 
 
 def _jsonable(value: Any) -> Any:

@@ -5,7 +5,9 @@ description, unit, range and default; `run` does the work. `Step.parameters`
 hands that definition to whoever draws a form or a table from it.
 
 A finished step appends itself to the recipe of its result, so every result
-carries its provenance.
+carries its provenance. One that was stopped early says there at which iteration,
+and stops there again when the recipe is repeated. That is no parameter: no form
+shows it, and a step made anew from a form runs to its end.
 
 In a recipe a step is a name and its values. Reading one imports nothing but
 this program: a name that it does not have stays an `UnknownStep`, whether a
@@ -17,14 +19,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from napari_diptomo.series import _step_names
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
-from napari_diptomo.series.observe import Observer
+from napari_diptomo.series.observe import Observer, StopAt
 
 
 def param(
@@ -82,12 +84,37 @@ class Step(BaseModel):
     model_config = ConfigDict(frozen=True, extra='forbid')
     title: ClassVar[str] = ''
     leading: ClassVar[tuple[str, ...]] = ()
+    _stopped_at: int | None = PrivateAttr(default=None)
 
     def __init__(self, /, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
             raise InputError(_sentence(type(self).__name__, error)) from None
+
+    @property
+    def stopped_at(self) -> int | None:
+        """Iteration at which a run of this step was stopped by hand and its result kept; None: it ran to its end.
+
+        Counted over all fits of a step that does several.
+        """
+        return self._stopped_at
+
+    def stopping_at(self, iteration: int | None) -> Self:
+        """This step, stopped by hand at an iteration; None: it runs to its end.
+
+        Raises
+        ------
+        InputError
+            Not a number of an iteration, from 1.
+        """
+        if iteration is not None and (type(iteration) is not int or iteration < 1):
+            raise InputError(
+                f'{type(self).__name__}: stopped_at is an iteration, from 1 (given: {iteration!r}); correct or remove it.'
+            )
+        step = self.model_copy()
+        step._stopped_at = iteration
+        return step
 
     def run(self, data: Any, observer: Observer | None = None) -> Any:
         """Do the work.
@@ -111,11 +138,12 @@ class Step(BaseModel):
         Cancelled
             When the observer cancels.
         """
-        result = self._run(data, observer)
+        talk = StopAt(observer, self.stopped_at)
+        result = self._run(data, talk)
         if hasattr(result, 'findings'):
             result = replace(result, findings=_all_findings(data, result, _step_names.name_of(type(self))))
         if data.recipe is not None:
-            result = replace(result, recipe=data.recipe.then(self))
+            result = replace(result, recipe=data.recipe.then(self.stopping_at(talk.stopped_early)))
         return result
 
     def _run(self, data: Any, observer: Observer | None) -> Any:
@@ -149,11 +177,12 @@ class Step(BaseModel):
         return tuple(sorted(found, key=lambda parameter: parameter.name not in getattr(cls, 'leading', ())))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: ``{'step': 'SIRT', 'iterations': 100, ...}``.
+        """JSON-ready: ``{'step': 'SIRT', 'iterations': 100, ...}``, and ``'stopped_at'`` where it was stopped by hand.
 
         A step of another package is named as that package registers it.
         """
-        return {'step': _step_names.name_of(type(self)), **self.model_dump(mode='json')}
+        stopped = {} if self.stopped_at is None else {'stopped_at': self.stopped_at}
+        return {'step': _step_names.name_of(type(self)), **self.model_dump(mode='json'), **stopped}
 
 
 @dataclass(frozen=True)
@@ -197,7 +226,7 @@ class UnknownStep:
         """
         own = step_kind(self.name)
         if own is not None:
-            return own(**self.values)
+            return _made(own, self.values)
         found = _step_names.registered(self.name)
         if found is None:
             raise InputError(
@@ -207,7 +236,7 @@ class UnknownStep:
         kind = _step_names.load(found)
         if not _is_step(kind):
             raise InputError(f'{self.name!r}, registered by an installed package, is no step; remove that package.')
-        return kind(**self.values)
+        return _made(kind, self.values)
 
 
 def read_step(values: Any, *, embedded: bool = False) -> Step | UnknownStep:
@@ -233,7 +262,7 @@ def read_step(values: Any, *, embedded: bool = False) -> Step | UnknownStep:
     if kind is None:
         return UnknownStep(name, values)
     try:
-        return kind(**values)
+        return _made(kind, values)
     except InputError:
         if embedded:
             return UnknownStep(name, values)
@@ -250,6 +279,13 @@ def step_kind(name: str) -> type[Step] | None:
     """The class of a step of this program by its name, None where it has none of that name."""
     kind = _step_names.public(name)
     return kind if _is_step(kind) else None
+
+
+def _made(kind: type[Step], values: Mapping[str, Any]) -> Step:
+    """The step with these values, stopping where it was stopped."""
+    values = dict(values)
+    stopped_at = values.pop('stopped_at', None)
+    return kind(**values).stopping_at(stopped_at)
 
 
 def _is_step(kind: Any) -> bool:

@@ -28,6 +28,7 @@ from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watc
 from napari_diptomo.series._inspection import inspect
 from napari_diptomo.series._library_errors import reading
 from napari_diptomo.series.oxides import metal
+from napari_diptomo.series.replacing import replacing
 from napari_diptomo.spectra.eels import shallow
 from napari_diptomo.spectra.eels.core_loss import Method, core_loss_amounts
 from napari_diptomo.spectra.eels.phase_amounts import PhaseAmounts
@@ -113,19 +114,22 @@ class Standards:
         return ratio * np.stack(drawn, axis=1)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write as ``.npz``; returns the path."""
+        """Write as ``.npz``, an earlier file replaced once the new one is complete; returns the path."""
         path = Path(path).with_suffix('.npz')
         told = {
             'format': _FORMAT, 'names': self.names, 'thickness': self.thickness, 'source': self.source,
             'tilts': self.tilts, 'notes': self.notes,
         }  # fmt: skip
         masks = {f'pure_{i}': self.pure[name] for i, name in enumerate(self.names) if name in self.pure}
-        with open(path, 'wb') as file:
-            np.savez_compressed(
-                file, allow_pickle=False, energy=self.energy, shapes=self.shapes, uncertainty=self.uncertainty,
-                per_iron=self.per_iron, told=np.array(json.dumps(told)), **masks,
-            )  # fmt: skip
-        return path
+
+        def write(partial: Path) -> None:
+            with open(partial, 'wb') as file:
+                np.savez_compressed(
+                    file, allow_pickle=False, energy=self.energy, shapes=self.shapes, uncertainty=self.uncertainty,
+                    per_iron=self.per_iron, told=np.array(json.dumps(told)), **masks,
+                )  # fmt: skip
+
+        return replacing(path, write)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Standards:
