@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.reading_now import reads
 
 #: MRC files that HyperSpy does not know by their suffix.
 _MRC_SUFFIXES = {'.st', '.rec', '.mrcs', '.preali'}
@@ -73,6 +74,15 @@ class StoredSignal:
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(axis.size for axis in self.axes)
+
+
+def prepare() -> None:
+    """Import HyperSpy now, so that the first file does not wait for it."""
+    with _quiet():
+        import hyperspy.api as hs
+
+        # Its parts are imported when they are first named.
+        assert hs.load and hs.signals.Signal1D
 
 
 def open_signals(path: str | Path) -> tuple[StoredSignal, ...]:
@@ -151,6 +161,7 @@ def metadata_of(path: str | Path, key: str) -> dict[str, Any] | None:
     """
     import h5py
 
+    reads(path)
     try:
         with h5py.File(path) as file:
             experiments = file.get('Experiments')
@@ -170,6 +181,7 @@ def read_whole(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _load(path: Path, lazy: bool = True) -> list[Any]:
+    reads(path)
     _check_complete(path)
     options: dict[str, Any] = {'signal_type': '', 'escape_square_brackets': True}
     if path.suffix.lower() in _MRC_SUFFIXES:

@@ -16,6 +16,7 @@ from napari_diptomo.series.angles import find_angles
 from napari_diptomo.series.data import MapSeries
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.images import with_noise, without_dark_level
+from napari_diptomo.series.reading_now import reads
 from napari_diptomo.series.recipe import Recipe, Source
 
 _TIFF = {'.tif', '.tiff'}
@@ -166,6 +167,7 @@ def _read_tiff(path: Path) -> _Stack:
     """All pages in their order, whatever the writer grouped them to."""
     import tifffile
 
+    reads(path)
     try:
         with tifffile.TiffFile(path) as file:
             data = file.asarray(key=slice(None))

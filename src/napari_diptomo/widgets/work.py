@@ -50,9 +50,9 @@ def opening(source: Source) -> Callable[[Observer], Opened]:
     """Open the files, count them up, look for elements."""
 
     def open_tilt_series(observer: Observer) -> Opened:
-        from napari_diptomo.series import open_source
+        from napari_diptomo.jobs.reading import open_isolated
 
-        return look_over(open_source(source, observer), observer)
+        return look_over(open_isolated(source, observer), observer)
 
     return open_tilt_series
 
