@@ -136,7 +136,7 @@ class ReaderProcess:
             The process had ended by itself before.
         """
         try:
-            outcome = self._wait(_Request(Path(next(iter(paths))), memory, observer))
+            outcome = self._wait(_Request(Path(next(iter(paths), '')), memory, observer))
         except BaseException:
             # Unanswered: the next request must not get what belongs to this one.
             self.close()

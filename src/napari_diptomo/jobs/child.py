@@ -44,6 +44,7 @@ from napari_diptomo.jobs.messages import (
     Stage,
     format_message,
 )
+from napari_diptomo.jobs.reading import open_isolated
 from napari_diptomo.jobs.runner import run
 from napari_diptomo.series import Cancelled, Observer, Progress, Recipe, Request
 
@@ -168,6 +169,7 @@ def work(job: dict[str, Any], line: Line, observer: ChildObserver) -> int:
             on_step=lambda index, count, step: observer.begin(index, count, step.title or type(step).__name__),
             keep=job.get('keep'),
             checkpoint=checkpoint,
+            opener=open_isolated,
         )
         transfer.write(result, job['result'])
         if checkpoint is not None:

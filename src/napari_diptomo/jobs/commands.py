@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from napari_diptomo.jobs.process import ChildJob
+from napari_diptomo.jobs.reading import open_isolated
 from napari_diptomo.jobs.terminal import Planned, TerminalBar, clock, follow, print_findings
 from napari_diptomo.series import (
     CoreLoss,
@@ -19,7 +20,6 @@ from napari_diptomo.series import (
     Source,
     SpectralTiltSeries,
     Volume,
-    open_source,
 )
 
 
@@ -85,7 +85,7 @@ def show_info(files: Sequence[Path], angles: str | None = None, core_loss: Seque
     source = Source(paths=paths, angles=angles, core_loss=core)
     with TerminalBar([Planned('Open'), Planned('Sum spectrum')]) as bar:
         bar.begin()
-        series = open_source(source, bar)
+        series = open_isolated(source, bar)
         elements, counts = '', np.nan
         if isinstance(series, SpectralTiltSeries):
             elements, counts = _spectral_facts(series, bar)

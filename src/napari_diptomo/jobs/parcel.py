@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import mmap
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -128,7 +127,7 @@ def _written(array: np.ndarray, file: BinaryIO) -> dict[str, Any]:
     file.write(bytes(-file.tell() % _ALIGNED))
     start = file.tell()
     if array.size:
-        file.write(memoryview(np.ascontiguousarray(array)).cast('B'))
+        file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return {'array': start, 'shape': array.shape, 'dtype': array.dtype.str}
 
 

@@ -6,7 +6,7 @@ serves many files, one request at a time. A request is a JSON line on its
 standard input::
 
     {"do": "open", "source": {...}, "keep": 3}        a tilt series, whose lazy counts stay here as number 3
-    {"do": "tilt", "kept": 3, "part": 0, "index": 7}  one tilt of its lazy counts
+    {"do": "tilt", "kept": 3, "part": 0, "index": 7, "sparse": false}  one tilt of its lazy counts
     {"do": "load", "path": "..."}                     maps or a volume that this program saved
     {"do": "kind", "path": "..."}                     which of the two a file is
     {"do": "pictures", "path": "..."}                 what one file shows by itself
@@ -56,6 +56,7 @@ from napari_diptomo.series import (
     open_source,
     reading_now,
 )
+from napari_diptomo.series.filled_channels import filled_channels
 from napari_diptomo.series.memory import ran_out
 from napari_diptomo.series.pictures import pictures_in
 from napari_diptomo.series.saving import saved_kind
@@ -66,8 +67,8 @@ _AHEAD = 512 * 1024**2
 _IDLE_AHEAD, _IDLE = 5.0, 60.0
 
 
-#: Number of the series, of its lazy counts, and of the tilt.
-_Key = tuple[int, int, int]
+#: Number of the series, of its lazy counts, and of the tilt; whether its empty channels are left out.
+_Key = tuple[int, int, int, bool]
 
 
 class _Observer(ChildObserver):
@@ -164,7 +165,7 @@ class Reader:
 
     def _parcel(self, asked: dict[str, Any]) -> Path:
         if asked['do'] == 'tilt':
-            return self._tilt((asked['kept'], asked['part'], asked['index']))
+            return self._tilt((asked['kept'], asked['part'], asked['index'], asked['sparse']))
         made = self._do[asked['do']](asked)
         path = self._new_path(parcel.size_of(made))
         lazy = parcel.write(made, path)
@@ -173,8 +174,8 @@ class Reader:
         return path
 
     def _tilt(self, key: _Key) -> Path:
-        number, part, index = key
-        self._passing = index == 0 or self._last == (number, part, index - 1)
+        number, part, index, sparse = key
+        self._passing = index == 0 or self._last == (number, part, index - 1, sparse)
         self._last = key
         if self._ahead is not None and self._ahead[0] == key:
             (_, path), self._ahead = self._ahead, None
@@ -183,20 +184,21 @@ class Reader:
         return self._read(key)
 
     def _read(self, key: _Key) -> Path:
-        number, part, index = key
-        counts = self._kept[number][part]
-        path = self._new_path(_tilt_bytes(counts))
-        parcel.write(np.asarray(counts[index].compute(scheduler='synchronous')), path)
+        number, part, index, sparse = key
+        data = np.asarray(self._kept[number][part][index].compute(scheduler='synchronous'))
+        made = filled_channels(data, index) if sparse else data
+        path = self._new_path(parcel.size_of(made))
+        parcel.write(made, path)
         return path
 
     def _read_ahead(self) -> None:
         """Read the tilt after the last one where a series is being passed through."""
         if not self._passing or self._last is None or self._ahead is not None or not self.requests.empty():
             return
-        number, part, index = self._last
+        number, part, index, sparse = self._last
         counts = self._kept[number][part] if number in self._kept else ()
         if index + 1 < len(counts) and _tilt_bytes(counts) <= _AHEAD:
-            key = (number, part, index + 1)
+            key = (number, part, index + 1, sparse)
             # What goes wrong is said when the tilt is asked for.
             with contextlib.suppress(Exception):
                 self._ahead = (key, self._read(key))

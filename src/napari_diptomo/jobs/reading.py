@@ -26,6 +26,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,16 @@ import numpy as np
 from napari_diptomo.jobs import parcel
 from napari_diptomo.jobs._reader_process import COMMAND, Gone, ReaderProcess, ReadingFailed
 from napari_diptomo.jobs.patience import memory_for
-from napari_diptomo.series import Cancelled, InputError, MapSeries, Observer, Request, Source, SpectralTiltSeries, Volume
+from napari_diptomo.series import (
+    Cancelled,
+    InputError,
+    MapSeries,
+    Observer,
+    Request,
+    Source,
+    SpectralTiltSeries,
+    Volume,
+)
 from napari_diptomo.series.pictures import Picture
 
 __all__ = ['ReadingFailed', 'load_isolated', 'open_isolated', 'pictures_isolated', 'saved_kind_isolated', 'warm_up']
@@ -121,16 +131,13 @@ class IsolatedReader:
         with self._turn(observer):
             return self._ask(asked, paths, observer, kept)
 
-    def tilt(self, kept: _Kept, part: int, index: int, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def tilt(self, kept: _Kept, part: int, index: int, sparse: bool) -> Any:
         """One tilt of lazy counts; where the process is another than the one that opened them it opens them again."""
         with self._turn(None):
             if kept.process is not self._living():
                 self._ask(kept.request(), kept.paths, None, kept)
-            asked = {'do': 'tilt', 'kept': kept.number, 'part': part, 'index': index}
-            data = self._ask(asked, kept.paths, None, None)
-        if data.shape != shape or data.dtype != dtype:
-            raise InputError(f'{Path(kept.paths[0]).name} has changed since it was opened; open the tilt series again.')
-        return data
+            asked = {'do': 'tilt', 'kept': kept.number, 'part': part, 'index': index, 'sparse': sparse}
+            return self._ask(asked, kept.paths, None, None)
 
     def drop(self, number: int) -> None:
         """A series is no longer needed. Called when it is forgotten, so at any time and in any thread."""
@@ -166,9 +173,10 @@ class IsolatedReader:
             process.say(asked)
             with contextlib.suppress(Gone):
                 path = process.answer(paths, memory, observer)
+                made = parcel.read(path, None if kept is None else kept.lazy)
                 if kept is not None:
                     kept.process = process
-                return parcel.read(path, None if kept is None else kept.lazy)
+                return made
         raise ReadingFailed('The reading process ends again and again; install napari-diptomo anew.')
 
     def _living(self) -> ReaderProcess:
@@ -195,6 +203,7 @@ class _Kept:
         self._reader = reader
         self._source = source
         self._folder = os.getcwd()
+        self._found: set[tuple[int, tuple[int, ...], str]] = set()
         weakref.finalize(self, reader.drop, number).atexit = False
 
     def request(self) -> dict[str, Any]:
@@ -206,11 +215,13 @@ class _Kept:
         import dask
         import dask.array as da
 
-        def tilt(index: int) -> np.ndarray:
-            return self._reader.tilt(self, part, index, shape[1:], dtype)
-
-        read = dask.delayed(tilt, pure=False, traverse=False)
-        return da.stack([da.from_delayed(read(index), shape[1:], dtype=dtype) for index in range(shape[0])])
+        if self.process is not None and (part, shape, dtype.str) not in self._found:
+            raise InputError(f'{Path(self.paths[0]).name} has changed since it was opened; open the tilt series again.')
+        self._found.add((part, shape, dtype.str))
+        read = dask.delayed(partial(self._reader.tilt, self, part, sparse=False), pure=False, traverse=False)
+        counts = da.stack([da.from_delayed(read(index), shape[1:], dtype=dtype) for index in range(shape[0])])
+        counts.sparse_tilt = partial(self._reader.tilt, self, part, sparse=True)
+        return counts
 
 
 _reader: IsolatedReader | None = None

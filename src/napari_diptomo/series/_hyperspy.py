@@ -119,7 +119,8 @@ def read(signal: StoredSignal, position: int | None = None, axis: int = 0) -> np
             data = data[(slice(None),) * axis + (position,)]
         if hasattr(data, 'compute'):
             data = data.compute(scheduler='synchronous')
-        data = np.array(data)
+        # What belongs to the file or to a larger array is copied, what was made for us is not.
+        data = data if type(data) is np.ndarray and data.flags.owndata else np.array(data)
     except (InputError, MemoryError):
         raise
     except Exception as error:
