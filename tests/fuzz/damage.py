@@ -7,6 +7,7 @@ import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -115,34 +116,41 @@ def edit_hdf5(data: bytearray, rng: np.random.Generator) -> bytes:
     import h5py
 
     buffer = io.BytesIO(bytes(data))
-    with h5py.File(buffer, 'r+') as file:
-        names: list[str] = []
-        file.visit(names.append)
-        for _ in range(rng.integers(1, 3)):
-            item = file[names[rng.integers(len(names))]] if names else file
-            attributes = sorted(item.attrs)
-            if attributes and rng.integers(3):
-                _replace_attribute(item, attributes[rng.integers(len(attributes))], rng)
-            elif item.name != '/':
-                _replace_item(file, item, rng)
-            names = [name for name in names if name in file]
+    try:
+        with h5py.File(buffer, 'r+') as file:
+            _edit_items(file, rng)
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError):  # damaged once before
+        return flip_bits(data, rng)
     return buffer.getvalue()
 
 
-def _replace_attribute(item: object, name: str, rng: np.random.Generator) -> None:
-    del item.attrs[name]  # type: ignore[attr-defined]
+def _edit_items(file: Any, rng: np.random.Generator) -> None:
+    names: list[str] = []
+    file.visit(names.append)
+    for _ in range(rng.integers(1, 3)):
+        item = file[names[rng.integers(len(names))]] if names else file
+        attributes = sorted(item.attrs)
+        if attributes and rng.integers(3):
+            _replace_attribute(item, attributes[rng.integers(len(attributes))], rng)
+        elif item.name != '/':
+            _replace_item(file, item, rng)
+        names = [name for name in names if name in file]
+
+
+def _replace_attribute(item: Any, name: str, rng: np.random.Generator) -> None:
+    del item.attrs[name]
     if rng.integers(4):
-        item.attrs[name] = _odd(rng)  # type: ignore[attr-defined]
+        item.attrs[name] = _odd(rng)
 
 
-def _replace_item(file: object, item: object, rng: np.random.Generator) -> None:
-    name = item.name  # type: ignore[attr-defined]
-    del file[name]  # type: ignore[attr-defined]
+def _replace_item(file: Any, item: Any, rng: np.random.Generator) -> None:
+    name = item.name
+    del file[name]
     kind = rng.integers(3)
     if kind == 1:
-        file[name] = _odd(rng)  # type: ignore[index]
+        file[name] = _odd(rng)
     elif kind == 2:
-        file.create_group(name)  # type: ignore[attr-defined]
+        file.create_group(name)
 
 
 def _odd(rng: np.random.Generator) -> object:

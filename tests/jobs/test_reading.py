@@ -58,7 +58,9 @@ def spectra(folder: Path, stem: str = 'tilt', n: int = 3) -> list[str]:
     paths = []
     for i in range(n):
         counts = np.random.default_rng(i).poisson(0.3, (6, 5, 16)).astype(np.uint8)
-        axes = [{'name': name, 'size': size, 'scale': 2.0, 'units': 'nm'} for name, size in zip('yx', (6, 5), strict=True)]
+        axes = [
+            {'name': name, 'size': size, 'scale': 2.0, 'units': 'nm'} for name, size in zip('yx', (6, 5), strict=True)
+        ]
         axes.append({'name': 'Energy', 'size': 16, 'scale': 0.01, 'offset': -0.1, 'units': 'keV'})
         signal = hs.signals.Signal1D(counts, axes=axes)
         signal.metadata.set_item('Sample.elements', ['Ge', 'Te'])
@@ -280,7 +282,7 @@ def test_nothing_is_left(tmp_path, monkeypatch):
     process = psutil.Process(reader.pid)
     del series, reader
     gc.collect()
-    gone, alive = psutil.wait_procs([process], 10)
+    _, alive = psutil.wait_procs([process], 10)
     assert not alive
     assert list(in_memory.iterdir()) == list((tmp_path / 'temporary').iterdir()) == []
     assert image.sum() > 0
