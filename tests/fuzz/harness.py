@@ -105,6 +105,7 @@ class Fuzz:
             with contextlib.suppress(AttributeError, ImportError, NotImplementedError):
                 self._valid[kind] = written[kind](place)
         self.kinds = tuple(self._valid)
+        self._warm = seeds.tilt_hspy(self._folder)
 
     def __enter__(self) -> Fuzz:
         return self
@@ -136,6 +137,9 @@ class Fuzz:
         return place / valid.name
 
     def _try(self, kind: str, number: int, how: str, path: Path) -> Outcome:
+        if kind in seeds.FILES and self._reader.pid is None:
+            # That a process has to be started is no fault of the file.
+            self._reader.ask({'do': 'kind', 'path': str(self._warm)}, [self._warm])
         start, text = time.monotonic(), ''
         try:
             with _patience():

@@ -224,6 +224,13 @@ def test_cancel_ends_even_a_reader_that_does_not_listen(strange, tmp_path):
     assert_same(open_source(source(spectra(tmp_path))), strange.open(source(spectra(tmp_path))))
 
 
+def test_a_process_that_cannot_be_started_is_one_sentence(tmp_path):
+    reader = IsolatedReader((str(tmp_path / 'no-python'),))
+    reader.start()
+    with pytest.raises(ReadingFailed, match=r'cannot be started \(No such file or directory\); close other programs'):
+        reader.open(Source(paths=('a.bcf',)))
+
+
 def test_progress_arrives(reader, tmp_path):
     reports = []
 

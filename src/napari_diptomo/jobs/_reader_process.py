@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import queue
 import shutil
 import signal
@@ -68,21 +67,24 @@ class ReaderProcess:
     """
 
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
-        places = [_MEMORY] if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) else []
-        folders = [tempfile.mkdtemp(prefix='diptomo-job-', dir=place) for place in (*places, None)]
+        folders = _folders()
         self._log = Path(folders[-1]) / 'log.txt'
-        with open(self._log, 'wb') as log:
-            self._process = subprocess.Popen(
-                [*command, *folders],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                encoding='utf-8',
-                errors='replace',
-                env=patient_environment(),
-                creationflags=getattr(subprocess, 'CREATE_NO_WINDOW', 0),
-            )
+        try:
+            with open(self._log, 'wb') as log:
+                self._process = subprocess.Popen(
+                    [*command, *folders],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                    encoding='utf-8',
+                    errors='replace',
+                    env=patient_environment(),
+                    creationflags=getattr(subprocess, 'CREATE_NO_WINDOW', 0),
+                )
+        except OSError:
+            _remove(folders)
+            raise
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._ready = False
         self._close = weakref.finalize(self, _end, self._process, folders)
@@ -283,5 +285,18 @@ def _end(process: subprocess.Popen[str], folders: Sequence[str]) -> None:
     with contextlib.suppress(OSError):
         if process.stdin is not None:
             process.stdin.close()
+    _remove(folders)
+
+
+def _folders() -> list[str]:
+    """New folders for what is handed over: in memory where that can be written to, and among the temporary files."""
+    folders = []
+    with contextlib.suppress(OSError):
+        if _MEMORY.is_dir():
+            folders.append(tempfile.mkdtemp(prefix='diptomo-job-', dir=_MEMORY))
+    return [*folders, tempfile.mkdtemp(prefix='diptomo-job-')]
+
+
+def _remove(folders: Sequence[str]) -> None:
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)

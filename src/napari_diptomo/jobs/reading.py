@@ -116,7 +116,7 @@ class IsolatedReader:
 
     def start(self) -> None:
         """Start the process where it is not there."""
-        with self._lock, contextlib.suppress(OSError):
+        with self._lock, contextlib.suppress(ReadingFailed):  # said when something is to be read
             self._living()
 
     def open(self, source: Source, observer: Observer | None = None) -> SpectralTiltSeries | MapSeries:
@@ -183,7 +183,13 @@ class IsolatedReader:
         if self._process is None or not self._process.alive:
             if self._process is not None:
                 self._process.close()
-            self._process = ReaderProcess(self._command)
+            try:
+                self._process = ReaderProcess(self._command)
+            except OSError as error:
+                raise ReadingFailed(
+                    f'The process that reads files cannot be started ({error.strerror}); close other programs, and '
+                    'see that the folder for temporary files has room.'
+                ) from None
         return self._process
 
     def _take_dropped(self) -> list[int]:
