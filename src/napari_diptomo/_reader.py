@@ -1,7 +1,7 @@
 """Reader for what is dropped on napari: tilt series, maps, volumes.
 
-The check is cheap: suffixes, and for folders the names inside. HyperSpy comes
-in when a file is read. Where the dock is open a tilt series goes straight to
+The check is cheap: suffixes, and for folders the names inside. What is read is
+read in a process of its own, so that no file can end the viewer. Where the dock is open a tilt series goes straight to
 it; otherwise its layers remember their files for the dock to take over later.
 """
 
@@ -53,13 +53,13 @@ def _is_ours(path: Path) -> bool:
 
 
 def _read(paths: list[str]) -> list[Any]:
-    from napari_diptomo.series import Volume, load
-    from napari_diptomo.series.saving import saved_kind
+    from napari_diptomo.jobs.reading import load_isolated, saved_kind_isolated
+    from napari_diptomo.series import Volume
     from napari_diptomo.widgets import layers
     from napari_diptomo.widgets.spread_layers import spread_layers
 
-    if len(paths) == 1 and Path(paths[0]).suffix.lower() == '.hspy' and saved_kind(paths[0]) == 'volume':
-        volume = load(paths[0])
+    if len(paths) == 1 and Path(paths[0]).suffix.lower() == '.hspy' and saved_kind_isolated(paths[0]) == 'volume':
+        volume = load_isolated(paths[0])
         assert isinstance(volume, Volume)
         _warn_of(volume, paths[0])
         return [*layers.volume_layers(volume), *spread_layers(volume)]
@@ -85,11 +85,14 @@ def _hand_to_dock(paths: list[str]) -> bool:
 
 
 def _series_layers(paths: list[str]) -> list[LayerTuple]:
-    from napari_diptomo.series import InputError, MapSeries, Source, open_source
+    from napari_diptomo.jobs.reading import ReadingFailed, open_isolated
+    from napari_diptomo.series import InputError, MapSeries, Source
     from napari_diptomo.widgets import layer_files
 
     try:
-        opened = open_source(Source(paths=tuple(paths)))
+        opened = open_isolated(Source(paths=tuple(paths)))
+    except ReadingFailed:
+        raise
     except InputError as error:
         if len(paths) > 1 or Path(paths[0]).is_dir():
             raise
@@ -105,18 +108,10 @@ def _series_layers(paths: list[str]) -> list[LayerTuple]:
 
 
 def _single_file(path: str) -> list[LayerTuple]:
-    from napari_diptomo.series import _hyperspy
+    from napari_diptomo.jobs.reading import pictures_isolated
     from napari_diptomo.widgets import layer_files
 
-    found = []
-    for signal in _hyperspy.open_signals(path):
-        data = _hyperspy.read(signal)
-        if signal.spectral:
-            data = data.sum(-1)
-        if data.ndim < 2:
-            continue
-        axes = [(axis.scale, axis.offset, axis.units) for axis in signal.axes[: data.ndim]]
-        found.append(
-            layer_files.picture(data, axes, f'{Path(path).stem} {signal.title}'.strip(), path, signal.spectral)
-        )
-    return found
+    return [
+        layer_files.picture(shown.data, shown.axes, f'{Path(path).stem} {shown.title}'.strip(), path, shown.spectral)
+        for shown in pictures_isolated(path)
+    ]

@@ -4,6 +4,7 @@ from napari_diptomo.jobs.checkpoint import Checkpoint
 from napari_diptomo.jobs.explain import explain
 from napari_diptomo.jobs.messages import CancelledRun, Failure, FrameReady, Log, Message, Result, Stage
 from napari_diptomo.jobs.process import ChildJob, JobState
+from napari_diptomo.jobs.reading import ReadingFailed, load_isolated, open_isolated
 from napari_diptomo.jobs.runner import run
 
 __all__ = [
@@ -15,8 +16,11 @@ __all__ = [
     'JobState',
     'Log',
     'Message',
+    'ReadingFailed',
     'Result',
     'Stage',
     'explain',
+    'load_isolated',
+    'open_isolated',
     'run',
 ]

@@ -45,6 +45,7 @@ from napari_diptomo.jobs.messages import (
     Stage,
     format_message,
 )
+from napari_diptomo.jobs.reading import open_isolated
 from napari_diptomo.jobs.runner import run
 from napari_diptomo.jobs.space import check_space
 from napari_diptomo.series import Cancelled, DiptomoError, Observer, Progress, Recipe, Request
@@ -172,6 +173,7 @@ def work(job: dict[str, Any], line: Line, observer: ChildObserver) -> int:
             on_step=lambda index, count, step: observer.begin(index, count, step.title or type(step).__name__),
             keep=job.get('keep'),
             checkpoint=checkpoint,
+            opener=open_isolated,
         )
         path = _hand_over(result, job)
         if checkpoint is not None and not job.get('keep_checkpoint'):

@@ -15,6 +15,7 @@ from napari_diptomo.jobs.explain import explain
 from napari_diptomo.jobs.folders import sweep
 from napari_diptomo.jobs.output import output_path, reserved
 from napari_diptomo.jobs.process import ChildJob
+from napari_diptomo.jobs.reading import open_isolated
 from napari_diptomo.jobs.terminal import Ended, Planned, TerminalBar, clock, follow, print_findings
 from napari_diptomo.series import (
     CoreLoss,
@@ -27,7 +28,6 @@ from napari_diptomo.series import (
     SpectralTiltSeries,
     Volume,
     load,
-    open_source,
     save,
 )
 from napari_diptomo.series.replacing import sweep_partials
@@ -218,7 +218,7 @@ def show_info(files: Sequence[Path], angles: str | None = None, core_loss: Seque
     source = Source(paths=paths, angles=angles, core_loss=core)
     with TerminalBar([Planned('Open'), Planned('Sum spectrum')]) as bar:
         bar.begin()
-        series = open_source(source, bar)
+        series = open_isolated(source, bar)
         elements, counts = '', np.nan
         if isinstance(series, SpectralTiltSeries):
             elements, counts = _spectral_facts(series, bar)

@@ -22,6 +22,7 @@ import numpy as np
 from rich.console import Console
 
 from napari_diptomo.jobs.element_choice import choice_in_words, of_the_specimen
+from napari_diptomo.jobs.reading import open_isolated
 from napari_diptomo.jobs.runner import run
 from napari_diptomo.jobs.summary import DIP, FINDINGS, findings_of, write_summary
 from napari_diptomo.jobs.terminal import Planned, TerminalBar, clock, print_findings
@@ -33,7 +34,6 @@ from napari_diptomo.series import (
     SpectralTiltSeries,
     Step,
     Volume,
-    load_tilt_series,
 )
 
 if TYPE_CHECKING:
@@ -160,9 +160,10 @@ def _simulated(settings: DemoSettings, bar: TerminalBar) -> DemoResult:
 
 def _measured(settings: DemoSettings, bar: TerminalBar) -> DemoResult:
     bar.begin('Open')
-    folder = str(settings.data)
+    assert settings.data is not None
+    folder = str(settings.data.absolute())
     binning = settings.binning or _fitting_binning(folder, bar)
-    series = load_tilt_series(folder, binning=binning, observer=bar)
+    series = open_isolated(Source(paths=(folder,), binning=binning), bar)
     elements = settings.elements
     if isinstance(series, SpectralTiltSeries):
         elements = elements or _strongest(series, bar)
@@ -220,7 +221,7 @@ def _strongest(series: SpectralTiltSeries, bar: TerminalBar) -> tuple[str, ...]:
 
 def _fitting_binning(folder: str, bar: TerminalBar) -> int:
     """The binning that leaves about 48 pixels of the longer side."""
-    series = load_tilt_series(folder, observer=bar)
+    series = open_isolated(Source(paths=(folder,)), bar)
     if isinstance(series, MapSeries) and series.recipe is not None and series.recipe.steps:
         return 1  # saved by this program: it has its pixels already
     shape = series.data.shape[2:] if isinstance(series, MapSeries) else series.counts.shape[1:3]

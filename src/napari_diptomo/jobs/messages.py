@@ -7,6 +7,7 @@ Every line has a ``type``::
     {"type": "room", "shape": [3, 48, 48, 48]}         I have previews of this shape, make room
     {"type": "frame", "number": 7, "iteration": 12}    a preview lies in the shared memory
     {"type": "log", "level": "warning", "text": "..."}
+    {"type": "file", "path": "..."}                    a reader is about to read this file
     {"type": "result", "path": "..."}                  the end, well
     {"type": "error", "text": "...", "kind": "InputError", "details": "Traceback ..."}
     {"type": "cancelled", "stage": "DIPm-TV"}
@@ -23,7 +24,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from napari_diptomo.series import Progress
+from napari_diptomo.series import DiptomoError, InputError, Progress, ReconstructionError, TooLargeError
+
+#: Kinds of `Failure` that are errors of this program's own: whoever hears of one raises it as it is.
+OUR_ERRORS = {kind.__name__: kind for kind in (InputError, TooLargeError, ReconstructionError, DiptomoError)}
+#: The kind of one that says that memory ran out.
+NO_MEMORY = 'MemoryError'
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,13 @@ class Log:
 
 
 @dataclass(frozen=True)
+class FileBegun:
+    """A library is about to read the file ``path``."""
+
+    path: str
+
+
+@dataclass(frozen=True)
 class Result:
     """The run ended well; ``path`` holds the result."""
 
@@ -81,7 +94,7 @@ class CancelledRun:
     stage: str = ''
 
 
-Message = Progress | Stage | RoomNeeded | FrameReady | Log | Result | Failure | CancelledRun
+Message = Progress | Stage | RoomNeeded | FrameReady | Log | FileBegun | Result | Failure | CancelledRun
 
 _TYPES: dict[str, type] = {
     'progress': Progress,
@@ -89,6 +102,7 @@ _TYPES: dict[str, type] = {
     'room': RoomNeeded,
     'frame': FrameReady,
     'log': Log,
+    'file': FileBegun,
     'result': Result,
     'error': Failure,
     'cancelled': CancelledRun,

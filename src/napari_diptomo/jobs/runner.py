@@ -16,9 +16,11 @@ from napari_diptomo.series import (
     Progress,
     Recipe,
     Request,
+    Source,
     SpectralTiltSeries,
     Step,
     Volume,
+    open_source,
 )
 
 _NAMES = {SpectralTiltSeries: 'a tilt series of spectra', MapSeries: 'maps', Volume: 'a volume'}
@@ -34,6 +36,7 @@ def run(
     on_result: Callable[[int, Any], None] | None = None,
     keep: str | Path | None = None,
     checkpoint: Checkpoint | None = None,
+    opener: Callable[[Source, Observer], Any] = open_source,
 ) -> Any:
     """Run a recipe.
 
@@ -56,6 +59,8 @@ def run(
         Folder into which the result of every step is saved, ``1-EDXMaps.hspy``, ...
     checkpoint : Checkpoint, optional
         Where long steps keep their state and go on from.
+    opener : callable
+        Opens the source: in this process, or with `napari_diptomo.jobs.reading.open_isolated` in another.
 
     Returns
     -------
@@ -75,7 +80,7 @@ def run(
     if not steps:
         raise InputError('The recipe has no steps; add at least one, for example SIRT.')
     observer = observer if observer is not None else Observer()
-    current = data if data is not None else _open(recipe, observer)
+    current = data if data is not None else _open(recipe, observer, opener)
     if on_open is not None:
         on_open(current)
     for index, step in enumerate(steps):
@@ -107,12 +112,10 @@ def as_recipe(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
     return Recipe.load(recipe)
 
 
-def _open(recipe: Recipe, observer: Observer) -> Any:
+def _open(recipe: Recipe, observer: Observer, opener: Callable[[Source, Observer], Any]) -> Any:
     if not recipe.source.paths:
         raise InputError('The recipe names no source files; add their paths, or hand over the data.')
-    from napari_diptomo.series import open_source
-
-    return open_source(recipe.source, observer)
+    return opener(recipe.source, observer)
 
 
 def _check_input(step: Step, data: Any) -> None:

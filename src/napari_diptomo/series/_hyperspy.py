@@ -32,6 +32,7 @@ from napari_diptomo.series._library_errors import reading
 from napari_diptomo.series._metadata import of_its_kind
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.memory import check_fits
+from napari_diptomo.series.reading_now import reads
 
 #: Suffix -> reader of RosettaSciIO. Those that evaluate text of a file (netCDF) are not among them.
 _READERS = {
@@ -116,6 +117,15 @@ class StoredSignal:
         return tuple(axis.size for axis in self.axes)
 
 
+def prepare() -> None:
+    """Import HyperSpy now, so that the first file does not wait for it."""
+    with _quiet():
+        import hyperspy.api as hs
+
+        # Its parts are imported when they are first named.
+        assert hs.load and hs.signals.Signal1D
+
+
 def open_signals(path: str | Path) -> tuple[StoredSignal, ...]:
     """Describe what a file holds.
 
@@ -153,7 +163,8 @@ def read(signal: StoredSignal, position: int | None = None, axis: int = 0) -> np
         with reading(path):
             if hasattr(data, 'compute'):
                 data = data.compute(scheduler='synchronous')
-            data = np.array(data)
+            # What belongs to the file or to a larger array is copied, what was made for us is not.
+            data = data if type(data) is np.ndarray and data.flags.owndata else np.array(data)
     finally:
         _close(loaded)
     if data.dtype.kind not in 'buif':
@@ -260,6 +271,7 @@ def metadata_of(path: str | Path, key: str) -> dict[str, Any] | None:
     import h5py
 
     path = Path(path)
+    reads(path)
     _inspect(path)
     with reading(path), h5py.File(path) as file:
         experiments = file.get('Experiments')
@@ -280,6 +292,7 @@ def read_whole(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _load(path: Path, lazy: bool = True) -> list[Any]:
+    reads(path)
     _check_complete(path)
     if _inspected.get(path) != _looks(path):
         _inspect(path)

@@ -19,6 +19,7 @@ from napari_diptomo.series.data import MapSeries
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.images import with_noise, without_dark_level
 from napari_diptomo.series.memory import check_fits
+from napari_diptomo.series.reading_now import reads
 from napari_diptomo.series.recipe import Recipe, Source
 
 _TIFF = {'.tif', '.tiff'}
@@ -169,6 +170,7 @@ def _read_tiff(path: Path) -> _Stack:
     """All pages in their order, whatever the writer grouped them to."""
     import tifffile
 
+    reads(path)
     with reading(path), tifffile.TiffFile(path) as file:
         _check_size(path, file)
         data = file.asarray(key=slice(None))

@@ -36,7 +36,10 @@ def load_tilt_series(
     core_loss_angles: Sequence[float] | float | None = None,
     observer: Observer | None = None,
 ) -> SpectralTiltSeries | MapSeries:
-    """Open a tilt series.
+    """Open a tilt series, in this process.
+
+    A damaged file may end the library that reads it, and the process with it, or keep it busy for ever.
+    `napari_diptomo.jobs.open_isolated` reads in a process of its own, as the dock and the command line do.
 
     Parameters
     ----------

@@ -20,6 +20,7 @@ import numpy as np
 from scipy import sparse
 
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
+from napari_diptomo.series.filled_channels import dense_spectra, filled_channels
 
 #: Bytes of sparse spectra that one series may keep in memory.
 _BUDGET = 2 * 1024**3
@@ -40,7 +41,7 @@ class TiltCounts:
 
     def __init__(self, counts: Any, dense: bool = False) -> None:
         self._counts = counts
-        self._spectra = _dense_spectra if dense else _sparse_spectra
+        self._dense = dense
         self._kept: dict[int, Any] = {}
         self._bytes = 0
         self.sums = np.zeros((counts.shape[0], counts.shape[3]))
@@ -49,7 +50,7 @@ class TiltCounts:
     def tilt(self, index: int) -> Any:
         """The spectra of one tilt, (y * x, energy): a sparse matrix, or an array of energy losses."""
         if index not in self._kept:
-            matrix = self._spectra(self._counts[index], index)
+            matrix = self._read(index)
             self.sums[index] = np.asarray(matrix.sum(axis=0, dtype=float)).ravel()
             self._summed.add(index)
             self._bytes += _bytes(matrix)
@@ -57,6 +58,15 @@ class TiltCounts:
                 return matrix
             self._kept[index] = matrix
         return self._kept[index]
+
+    def _read(self, index: int) -> Any:
+        if self._dense:
+            return dense_spectra(self._counts[index], index)
+        *image, width = self._counts.shape[1:]
+        # Counts that another process reads leave their empty channels there.
+        elsewhere = getattr(self._counts, 'sparse_tilt', None)
+        parts = filled_channels(self._counts[index], index) if elsewhere is None else elsewhere(index)
+        return sparse.csr_matrix(parts, shape=(int(np.prod(image)), width))
 
     def read(self, watch: Watch | None = None) -> np.ndarray:
         """Read whatever is not read yet; returns the sum spectrum of every tilt, (tilt, energy)."""
@@ -118,26 +128,3 @@ def hold_out(spectra: sparse.csr_matrix, share: float, seed: tuple[int, int]) ->
 
 def _bytes(matrix: Any) -> int:
     return int(matrix.data.nbytes + (matrix.indices.nbytes if sparse.issparse(matrix) else 0))
-
-
-def _dense_spectra(tilt: Any, index: int) -> np.ndarray:
-    dense = np.ascontiguousarray(tilt)
-    if dense.dtype.kind == 'f' and not np.isfinite(dense).all():
-        raise InputError(f'Image {index + 1} holds values that are not numbers (NaN or infinite); leave it out.')
-    return dense.reshape(-1, dense.shape[-1])
-
-
-def _sparse_spectra(tilt: Any, index: int) -> sparse.csr_matrix:
-    dense = _dense_spectra(tilt, index)
-    # Nearly all channels are empty: finding the others by hand is several times faster than csr_matrix(dense).
-    width = dense.shape[-1]
-    flat = dense.ravel()
-    filled = np.flatnonzero(flat)
-    values = flat[filled]
-    if values.size and values.min() < 0:
-        raise InputError(f'Image {index + 1} holds negative counts; load the spectra as they were recorded.')
-    if values.dtype.kind != 'f':
-        values = values.astype(np.int32)
-    rows = np.searchsorted(filled, np.arange(0, flat.size + 1, width))
-    shape = (flat.size // width, width)
-    return sparse.csr_matrix((values, (filled % width).astype(np.int32), rows.astype(np.int32)), shape=shape)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QWidget
 
+from napari_diptomo.jobs.reading import warm_up
 from napari_diptomo.series import DiptomoError, Finding, MapSeries, Source, SpectralTiltSeries, Step
 from napari_diptomo.widgets import layers as as_layers
 from napari_diptomo.widgets import work
@@ -230,6 +231,7 @@ class OpenPage(Page):
             self.changed.emit()
             return
         self._show_rows(found.data)
+        warm_up()
         try:
             angles = find_angles(len(found.data), tables=found.tables, files=found.data)
             self.table.show_files(found.data, angles.angles)

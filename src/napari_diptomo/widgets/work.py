@@ -6,6 +6,7 @@ closed while they run.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -50,9 +51,9 @@ def opening(source: Source) -> Callable[[Observer], Opened]:
     """Open the files, count them up, look for elements."""
 
     def open_tilt_series(observer: Observer) -> Opened:
-        from napari_diptomo.series import open_source
+        from napari_diptomo.jobs.reading import open_isolated
 
-        return look_over(open_source(source, observer), observer)
+        return look_over(open_isolated(source, observer), observer)
 
     return open_tilt_series
 
@@ -74,8 +75,12 @@ def look_over(data: SpectralTiltSeries | MapSeries, observer: Observer | None = 
     if isinstance(data, MapSeries):
         return Opened(data, data.data.sum(0))
     from napari_diptomo.spectra._counts import counts_of
+    from napari_diptomo.spectra.lines import atomic_numbers
 
     counts = counts_of(data)
+    if data.energy_unit == 'keV':
+        # The table of lines takes a second to import, and the files are read in another process meanwhile.
+        threading.Thread(target=atomic_numbers, name='diptomo-lines', daemon=True).start()
     watch = Watch(observer, 'Counts', len(data.angles))
     image = np.zeros(data.counts.shape[:3], np.float32)
     spectrum = np.zeros(data.counts.shape[3])
