@@ -20,6 +20,7 @@ import numpy as np
 from scipy import sparse
 
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
+from napari_diptomo.spectra.spikes import WIDEST, Spike, without_spikes
 
 #: Bytes of sparse spectra that one series may keep in memory.
 _BUDGET = 2 * 1024**3
@@ -36,11 +37,15 @@ class TiltCounts:
         The spectra.
     dense : bool
         Whether they are of energy losses: arrays, negative where the read-out noise makes them so.
+    narrow : bool
+        Whether lines are several channels wide, so that spikes can be told from them; they are left out then.
     """
 
-    def __init__(self, counts: Any, dense: bool = False) -> None:
+    def __init__(self, counts: Any, dense: bool = False, narrow: bool = False) -> None:
         self._counts = counts
         self._spectra = _dense_spectra if dense else _sparse_spectra
+        self._narrow = narrow
+        self._spikes: dict[int, list[Spike]] = {}
         self._kept: dict[int, Any] = {}
         self._bytes = 0
         self.sums = np.zeros((counts.shape[0], counts.shape[3]))
@@ -49,7 +54,10 @@ class TiltCounts:
     def tilt(self, index: int) -> Any:
         """The spectra of one tilt, (y * x, energy): a sparse matrix, or an array of energy losses."""
         if index not in self._kept:
-            matrix = self._spectra(self._counts[index], index)
+            counts = np.asarray(self._counts[index])
+            if self._narrow:
+                counts, self._spikes[index] = without_spikes(counts, index)
+            matrix = self._spectra(counts, index)
             self.sums[index] = np.asarray(matrix.sum(axis=0, dtype=float)).ravel()
             self._summed.add(index)
             self._bytes += _bytes(matrix)
@@ -57,6 +65,11 @@ class TiltCounts:
                 return matrix
             self._kept[index] = matrix
         return self._kept[index]
+
+    @property
+    def spikes(self) -> list[Spike]:
+        """Those of the tilts that were read."""
+        return [spike for index in sorted(self._spikes) for spike in self._spikes[index]]
 
     def read(self, watch: Watch | None = None) -> np.ndarray:
         """Read whatever is not read yet; returns the sum spectrum of every tilt, (tilt, energy)."""
@@ -73,7 +86,10 @@ def counts_of(series: SpectralTiltSeries) -> TiltCounts:
     """The spectra of a series, shared by all who ask for them."""
     with _LOCK:
         if series not in _KEPT:
-            _KEPT[series] = TiltCounts(series.counts, dense=series.energy_unit == 'eV')
+            dense = series.energy_unit == 'eV'
+            widths = np.diff(series.energy)
+            narrow = not dense and widths.size > 0 and float(widths.max()) <= WIDEST
+            _KEPT[series] = TiltCounts(series.counts, dense, narrow)
         return _KEPT[series]
 
 
