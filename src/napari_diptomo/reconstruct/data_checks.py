@@ -8,7 +8,7 @@ from napari_diptomo.series import Finding, MapSeries
 from napari_diptomo.series.outliers import window_names
 
 #: Fewer counts than this can be alike in two images, or absent from one, by chance.
-_BY_CHANCE = 30.0
+_BY_CHANCE = 15
 
 
 def data_findings(maps: MapSeries) -> tuple[Finding, ...]:

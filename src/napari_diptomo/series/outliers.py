@@ -58,7 +58,7 @@ _UNLIKE, _TYPICAL_RANK = ((2e-3, 2.0), (0.05, 20.0)), 3
 #: Fraction of the tilts in which a hot pixel of the detector shows, and by how many pixels no point can stay there.
 _FIXED, _LEAST_FIXED, _CANNOT_STAY = 0.5, 4, 1.0
 #: Outliers beside outliers are found once these are known.
-_PASSES = 4
+_PASSES = 6
 #: Pixels along the tiles for phi.
 _TILE = 8
 #: Fraction of the data beyond which outliers are a doubt.
