@@ -81,7 +81,8 @@ class Align(Step):
         if self.reference == 'haadf' and maps.haadf is None:
             raise InputError('There are no HAADF images to align; choose the maps as reference.')
         use_haadf = maps.haadf is not None and self.reference != 'maps'
-        images = _without_outliers(maps, maps.haadf[None] if use_haadf else maps.data).sum(axis=0)
+        haadf = maps.haadf if use_haadf else None
+        images = _without_outliers(maps, maps.data if haadf is None else haadf[None]).sum(axis=0)
         what = 'HAADF images' if use_haadf else 'sum of the maps'
         if len(images) < 2:
             raise InputError('There is one tilt only; nothing can be aligned to it.')

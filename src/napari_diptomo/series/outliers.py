@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -105,7 +106,7 @@ def without_outliers(maps: MapSeries, slack: float | None = None) -> tuple[MapSe
     missing = outliers if maps.missing is None else maps.missing | outliers
     if not missing.any():
         return maps, ()
-    filled = {
+    filled: dict[str, Any] = {
         name: _stand_in(getattr(maps, name), missing)
         for name in ('data', 'variance', 'held_out')
         if getattr(maps, name) is not None
@@ -113,7 +114,7 @@ def without_outliers(maps: MapSeries, slack: float | None = None) -> tuple[MapSe
     return replace(maps, missing=missing, **filled), _findings(maps, outliers)
 
 
-def named_places(mask: np.ndarray, angles: Sequence[float], names: Sequence[str]) -> str:
+def named_places(mask: np.ndarray, angles: np.ndarray, names: Sequence[str]) -> str:
     """Channels and tilts of marked pixels (channel, tilt, y, x) in words: ``'Ge at -10 deg, Te at 3 tilts'``."""
     words = []
     for name, channel in zip(names, mask, strict=True):
@@ -343,7 +344,7 @@ def _variance_over_mean(channel: np.ndarray) -> float:
         mixed = line[..., 2:] - 2 * line[..., 1:-1] + line[..., :-2]
         level = line[..., 2:] + 4 * line[..., 1:-1] + line[..., :-2]
     squares, levels = (_tile_sums(part) for part in (mixed**2, np.abs(level)))
-    bright = levels > np.quantile(levels, 0.5) if (levels > 0).any() else levels > 0
+    bright = (levels >= np.median(levels)) & (levels > 0)
     phi = float(np.quantile(squares[bright] / levels[bright], 0.25)) if bright.any() else 0.0
     if whole:
         return max(phi, 1.0)
@@ -365,7 +366,8 @@ def _findings(maps: MapSeries, outliers: np.ndarray) -> tuple[Finding, ...]:
     names = window_names(maps)
     values = maps.data[outliers]
     largest = float(values[np.abs(values).argmax()])
-    _, t, y, x = (int(i) for i in np.argwhere(outliers)[np.abs(values).argmax()])
+    _, t, *place = (int(i) for i in np.argwhere(outliers)[np.abs(values).argmax()])
+    y, x = reversed(place) if maps.transposed else place
     spread = named_places(outliers, maps.angles, names)
     what = (
         f'1 pixel of the maps is an outlier ({spread}, y {y}, x {x}: {largest:.4g})'

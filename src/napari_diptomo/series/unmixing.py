@@ -17,7 +17,7 @@ for comparisons: a reconstruction takes the windows themselves.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def unmixed(maps: MapSeries) -> MapSeries:
             held_out[:, t] = np.einsum('yxcw,wyx->cyx', operator, held)
     # What one window lacks, no channel is known without.
     missing = None if maps.missing is None else np.broadcast_to(maps.missing.any(axis=0), shape)
-    parts = {'data': data, 'variance': variance, 'held_out': held_out, 'missing': missing}
+    parts: dict[str, Any] = {'data': data, 'variance': variance, 'held_out': held_out, 'missing': missing}
     return replace(maps, mixing=None, background=None, gain=None, **parts)
 
 
