@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
 from napari_diptomo.series import Finding, MapSeries
@@ -9,12 +12,40 @@ from napari_diptomo.series.outliers import window_names
 
 #: Fewer counts than this can be alike in two images, or absent from one, by chance.
 _BY_CHANCE = 15
+#: Arrays whose second axis is the tilt.
+_BY_CHANNEL = ('data', 'variance', 'held_out', 'background', 'missing', 'gain')
 
 
 def data_findings(maps: MapSeries) -> tuple[Finding, ...]:
     """Doubts and notes about the images of a series."""
     found = (_copies(maps), _repeats(maps), _empty(maps), _no_variance(maps))
     return tuple(finding for finding in found if finding is not None)
+
+
+def without_empty_tilts(maps: MapSeries) -> tuple[MapSeries, tuple[Finding, ...]]:
+    """The series without images that hold nothing in any channel where the others do: they were not recorded.
+
+    In a fit they would say that there is no specimen.
+    """
+    filled = np.count_nonzero(maps.data, axis=(0, 2, 3))
+    empty = filled == 0
+    if not empty.any() or np.median(filled) < _BY_CHANCE:
+        return maps, ()
+    parts: dict[str, Any] = {
+        name: np.compress(~empty, getattr(maps, name), axis=axis)
+        for axis, names in enumerate((('angles', 'shifts', 'residual', 'haadf'), _BY_CHANNEL))
+        for name in names
+        if getattr(maps, name) is not None
+    }
+    listed = ', '.join(f'{angle:g}' for angle in maps.angles[empty][:6])
+    finding = Finding(
+        'note',
+        'empty images',
+        f'There is not one count in any channel at {listed} deg, where the other images hold enough: '
+        f'{"this tilt was" if empty.sum() == 1 else "these tilts were"} left out.',
+        {'tilts left out': int(empty.sum())},
+    )
+    return replace(maps, **parts), (finding,)
 
 
 def _copies(maps: MapSeries) -> Finding | None:

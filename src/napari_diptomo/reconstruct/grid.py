@@ -7,9 +7,6 @@ import numpy as np
 from napari_diptomo.series import InputError, MapSeries
 from napari_diptomo.series._checks import check_degrees
 
-#: Pixels with counts that most images have where one without any is no chance.
-_FILLED = 20
-
 
 def check_maps(maps: MapSeries) -> None:
     """Refuse what no method can reconstruct, in one sentence."""
@@ -22,7 +19,6 @@ def check_maps(maps: MapSeries) -> None:
         if not (channel > 0).any():
             raise InputError(f'The maps of {name} are all zero; leave this channel out.')
     _check_shifts(maps)
-    _check_filled(maps)
 
 
 def _check_shifts(maps: MapSeries) -> None:
@@ -34,16 +30,6 @@ def _check_shifts(maps: MapSeries) -> None:
             f'The image at {maps.angles[t]:g} deg is shifted by {y:.4g} pixels along y and {x:.4g} along x, which is more '
             f'than its {ny} x {nx} pixels (y, x), so it shows nothing of the volume; correct the shift, or leave this tilt out.'
         )
-
-
-def _check_filled(maps: MapSeries) -> None:
-    """An image without a single count would say that there is nothing."""
-    filled = np.count_nonzero(maps.data, axis=(0, 2, 3))
-    if np.median(filled) >= _FILLED:
-        for t in np.flatnonzero(filled == 0):
-            raise InputError(
-                f'The image at {maps.angles[t]:g} deg is empty in all channels, as none of the others is; leave this tilt out.'
-            )
 
 
 def _offsets(maps: MapSeries) -> np.ndarray:
