@@ -29,10 +29,11 @@ PACKAGE = 'napari_diptomo'
 #: Modules that count: those that begin so ...
 _WITHIN = (f'{PACKAGE}.reconstruct.', f'{PACKAGE}.geometry.')
 #: ... and of the data that steps take, those that compute.
-_ALSO = tuple(f'{PACKAGE}.series.{name}' for name in ('_checks', 'data', 'images', 'noise', 'unmixing'))
+_ALSO = tuple(f'{PACKAGE}.series.{name}' for name in ('_checks', 'data', 'images', 'noise', 'outliers', 'unmixing'))
 #: They estimate memory, report and check; no voxel depends on them.
 _SILENT = tuple(
-    f'{PACKAGE}.reconstruct.{name}' for name in ('ensemble_talk', 'field', 'footprint', 'model_checks', 'room')
+    f'{PACKAGE}.reconstruct.{name}'
+    for name in ('data_checks', 'ensemble_talk', 'field', 'footprint', 'model_checks', 'room')
 )
 #: Modules that are imported only for an option, by the field of the step and the values that do without.
 _OPTIONAL: dict[str, tuple[str, tuple[Any, ...]]] = {

@@ -241,3 +241,16 @@ def test_openncem_haadf_and_x_rays_tell_the_same():
     zero = list(series.angles).index(0)
     jump = by_haadf.shifts[zero] - by_haadf.shifts[[zero - 1, zero + 1]].mean(axis=0)
     assert abs(jump[0]) < 0.5 and -4.0 < jump[1] < -2.0
+
+
+def test_outlier_pixels_displace_nothing():
+    """Three pixels in three images outweighed the whole specimen: shifts went wrong by 10 pixels."""
+    shifts = jitter(1, amplitude=2.0)
+    images = np.random.default_rng(0).poisson(blobs(ANGLES, shifts)).astype(np.float32)
+    spoilt = images.copy()
+    spoilt[2, 9, 12], spoilt[5, 40, 33], spoilt[0, 1, 1] = 1e6, 3e4, 1e5
+    clean, other = Align().run(series_of(images)), Align().run(series_of(spoilt))
+    assert np.abs(offsets(other) - offsets(clean)).max() < 0.25
+    np.testing.assert_array_equal(other.data[0], spoilt)
+    haadf = Align().run(series_of(images, haadf=spoilt))
+    assert np.abs(offsets(haadf) - offsets(clean)).max() < 0.25

@@ -144,3 +144,15 @@ def test_a_fit_that_held_out_counts_chose_is_told_of_its_noise_without_a_doubt(v
     maps = replace(clean, data=np.random.default_rng(5).poisson(5 * clean.data).astype(np.float32))
     fitted = with_agreement(SIRT(iterations=100, holdout=0.1).run(maps), maps)
     assert {f.level for f in fitted.findings if f.about == 'fitted noise'} <= {'note'}
+
+
+def test_outlier_pixels_are_not_compared(volume):
+    clean = maps_of(volume)
+    counts = np.random.default_rng(0).poisson(clean.data).astype(np.float32)
+    spoilt = counts.copy()
+    spoilt[0, 4, 11, 12] = 1e6
+    expected, found = (with_agreement(volume, replace(clean, data=data)).notes for data in (counts, spoilt))
+    for key in ('projection_correlation', 'correlation_ceiling'):
+        for name in volume.channels:
+            assert found[key][name] == pytest.approx(expected[key][name], abs=0.01)
+    assert found['compared_pixels'] < expected['compared_pixels']

@@ -11,10 +11,13 @@ from napari_diptomo.align.chain import chained_shifts
 from napari_diptomo.align.gauge import Axis, axis_in, fixed
 from napari_diptomo.align.matching import Match, matched_shifts
 from napari_diptomo.series import InputError, MapSeries, Observer, Step, Watch, param
+from napari_diptomo.series.outliers import without_outliers
 
 #: Images are binned to at most this many pixels for the projection matching.
 _MATCHING_SIZE = 96
 _SMALLEST = 8
+#: Displacement of the images, as a fraction of their width, at which a point of the specimen is still told from an outlier.
+_MAY_BE_OFF = 0.2
 
 
 class Align(Step):
@@ -78,7 +81,8 @@ class Align(Step):
         if self.reference == 'haadf' and maps.haadf is None:
             raise InputError('There are no HAADF images to align; choose the maps as reference.')
         use_haadf = maps.haadf is not None and self.reference != 'maps'
-        images = np.asarray(maps.haadf if use_haadf else maps.data.sum(axis=0), float)
+        haadf = maps.haadf if use_haadf else None
+        images = _without_outliers(maps, maps.data if haadf is None else haadf[None]).sum(axis=0)
         what = 'HAADF images' if use_haadf else 'sum of the maps'
         if len(images) < 2:
             raise InputError('There is one tilt only; nothing can be aligned to it.')
@@ -103,6 +107,14 @@ class Align(Step):
         small = np.maximum(_binned(images, n), 0)
         found = matched_shifts(small, angles, shifts / n, self.upsampling, self.rounds, watch, len(angles) - 1)
         return replace(found, shifts=found.shifts * n, height=found.height * n)
+
+
+def _without_outliers(maps: MapSeries, data: np.ndarray) -> np.ndarray:
+    """Images (channel, tilt, y, x) of a series; what stands in for an outlier is only compared, never reconstructed."""
+    missing = maps.missing if data is maps.data else None
+    names = tuple(f'image {i + 1}' for i in range(len(data)))
+    images = MapSeries(data, maps.angles, names, missing=missing)
+    return np.asarray(without_outliers(images, _MAY_BE_OFF * max(data.shape[2:]))[0].data, float)
 
 
 def _binned(images: np.ndarray, n: int) -> np.ndarray:

@@ -49,7 +49,10 @@ def with_agreement(volume: Volume, maps: MapSeries) -> Volume:
     if volume.channels != maps.channels or volume.data.shape[2:] != columns:
         return volume
     from napari_diptomo.reconstruct.counting import in_counts
+    from napari_diptomo.series.outliers import without_outliers
 
+    # The reconstruction left them out as well.
+    maps, _ = without_outliers(maps)
     # The ceiling is that of quanta: multiples of them, halved one by one, would be too good.
     counted = _by_element(in_counts(maps).maps)
     maps = _by_element(maps)
@@ -58,6 +61,8 @@ def with_agreement(volume: Volume, maps: MapSeries) -> Volume:
 
     beam = ParallelBeam(maps.angles, volume.data.shape[1:], maps.shifts, maps.axis_shift, columns=columns[1])
     seen = _accounted_for(beam, volume, maps)
+    if maps.missing is not None:
+        seen &= ~maps.missing.any(axis=0)
     if not seen.any():
         return volume
     expected = beam.project(volume.data)

@@ -160,15 +160,22 @@ class Reconstruction(Step):
 
     def _problem(self, maps: MapSeries) -> Problem:
         from napari_diptomo.reconstruct.counting import in_counts
+        from napari_diptomo.reconstruct.data_checks import data_findings, without_empty_tilts
         from napari_diptomo.reconstruct.device import free_memory, pick
         from napari_diptomo.reconstruct.field import field_findings
         from napari_diptomo.reconstruct.gain import with_fitted_gain
         from napari_diptomo.reconstruct.problem import Problem
         from napari_diptomo.reconstruct.support import support_of
+        from napari_diptomo.series.outliers import without_outliers
 
         check_maps(maps)
         device = pick(self.device)
         check_room(self, maps, free_memory(device))
+        maps, outliers = without_outliers(maps)
+        maps, empty = without_empty_tilts(maps)
+        doubts = data_findings(maps)
+        # A channel may have held nothing but its outliers.
+        check_maps(maps)
         counted = in_counts(maps, self.thickness, self.beyond_field)
         maps = with_fitted_gain(counted.maps) if self.fit_gain else counted.maps
         support = support_of(self, maps, device)
@@ -184,7 +191,7 @@ class Reconstruction(Step):
             counted.quasi,
         )
         edges = field_findings(maps, type(self).__name__, self.beyond_field, self.fit_gain)
-        problem.findings = (*counted.findings, *edges)
+        problem.findings = (*outliers, *empty, *doubts, *counted.findings, *edges)
         return problem
 
     def _volume(

@@ -44,6 +44,8 @@ _LEAST_TILES, _REPEATS = 8, 4
 _SIRT_ITERATIONS = 40
 #: Relative rounding of float32, and multiples of the unit beyond which it hides the lattice.
 _ROUNDING, _LARGEST_MULTIPLE = 1.2e-7, 1e5
+#: Largest values of maps that are taken as they are.
+_SMALLEST, _LARGEST = 1e-9, 1e9
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +82,14 @@ def in_counts(maps: MapSeries, thickness: float | None = None, beyond_field: boo
     beyond_field : bool
         The specimen extends beyond the field of view along x.
     """
-    ones = np.ones(len(maps.channels))
+    maps, scale = _in_range(maps)
+    ones = np.full(len(maps.channels), scale)
     if maps.variance is not None:
         return Counting(maps, ones)
     units = _units(maps)
     if units is None:
         return Counting(maps, ones)
-    findings = _lattice_finding(maps, units)
+    findings = _lattice_finding(units * scale)
     counts = _divided(maps, units, whole=True)
     phi, error = _dispersion_of(counts, thickness, beyond_field)
     quasi = _is_dispersed(phi, error)
@@ -94,7 +97,7 @@ def in_counts(maps: MapSeries, thickness: float | None = None, beyond_field: boo
         findings += (_dispersion_finding(phi, error),)
         phi = max(phi, _LEAST_PHI)
         counts, units = _divided(counts, np.full(len(units), phi)), units * phi
-    return Counting(counts, units if maps.mixing is None else ones * units[0], quasi, findings)
+    return Counting(counts, units * scale if maps.mixing is None else ones * units[0], quasi, findings)
 
 
 def thinned(data: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
@@ -141,6 +144,20 @@ def common_unit(values: np.ndarray) -> float | None:
     return None
 
 
+def _in_range(maps: MapSeries) -> tuple[MapSeries, float]:
+    """The maps over a power of two, exact, that keeps squares and whole numbers within what float32 and int64 hold."""
+    largest = float(np.abs(maps.data).max())
+    if _SMALLEST < largest < _LARGEST or largest == 0:
+        return maps, 1.0
+    scale = float(2.0 ** np.round(np.log2(largest)))
+    parts: dict[str, Any] = {
+        name: (getattr(maps, name).astype(np.float64) / scale**power).astype(np.float32)
+        for name, power in (('data', 1), ('held_out', 1), ('background', 1), ('variance', 2))
+        if getattr(maps, name) is not None
+    }
+    return replace(maps, **parts), scale
+
+
 def _units(maps: MapSeries) -> np.ndarray | None:
     """Unit of each window, (window,); None where a window has none."""
     if maps.mixing is not None:
@@ -165,7 +182,7 @@ def _divided(maps: MapSeries, units: np.ndarray, whole: bool = False) -> MapSeri
     return replace(maps, **parts)
 
 
-def _lattice_finding(maps: MapSeries, units: np.ndarray) -> tuple[Finding, ...]:
+def _lattice_finding(units: np.ndarray) -> tuple[Finding, ...]:
     if np.allclose(units, 1, rtol=1e-6, atol=0):
         return ()
     distinct = sorted({float(f'{unit:.4g}') for unit in units})

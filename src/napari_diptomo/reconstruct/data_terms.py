@@ -63,4 +63,4 @@ def held_out_deviance(problem: Problem, expected: torch.Tensor, held_out: torch.
 
 
 def _masked_mean(each: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    return (each * mask).sum() / (mask.sum() * each.shape[0] * each.shape[3])
+    return (each * mask).sum() / (mask.sum() * (each.numel() // mask.numel()))

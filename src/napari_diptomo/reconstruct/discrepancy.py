@@ -51,7 +51,7 @@ def noise_reached(problem: Problem, expected: torch.Tensor, deviance: float, poi
     if not poisson:
         return deviance <= 1 if problem.maps.variance is not None else None
     each = poisson_expectation(((1 - problem.share) * expected).clamp_min(0) + FLOOR)
-    mean = (each * problem.mask).sum() / (problem.mask.sum() * each.shape[0] * each.shape[3])
+    mean = (each * problem.mask).sum() / (problem.mask.sum() * (each.numel() // problem.mask.numel()))
     return bool(deviance <= mean)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_diptomo.series import InputError, MapSeries
+from napari_diptomo.series._checks import check_degrees
 
 
 def check_maps(maps: MapSeries) -> None:
@@ -13,17 +14,36 @@ def check_maps(maps: MapSeries) -> None:
         raise InputError('A reconstruction needs a series of maps; extract the maps from the spectra first.')
     if len(np.unique(maps.angles)) < 2:
         raise InputError('There is one tilt only; a volume needs images from at least two tilt angles.')
+    check_degrees(maps.angles)
     for name, channel in zip(maps.channels, maps.data, strict=False):
         if not (channel > 0).any():
             raise InputError(f'The maps of {name} are all zero; leave this channel out.')
+    _check_shifts(maps)
+
+
+def _check_shifts(maps: MapSeries) -> None:
+    ny, nx = maps.data.shape[2:]
+    shifts = _offsets(maps)
+    for t in np.flatnonzero((np.abs(shifts) >= (ny, nx)).any(axis=1)):
+        y, x = shifts[t]
+        raise InputError(
+            f'The image at {maps.angles[t]:g} deg is shifted by {y:.4g} pixels along y and {x:.4g} along x, which is more '
+            f'than its {ny} x {nx} pixels (y, x), so it shows nothing of the volume; correct the shift, or leave this tilt out.'
+        )
+
+
+def _offsets(maps: MapSeries) -> np.ndarray:
+    """How far the middle of the volume sits from that of each image, (tilt, 2), pixels (y, x)."""
+    offsets = np.array(maps.shifts, float)
+    offsets[:, 1] += maps.axis_shift * (1 - np.cos(np.deg2rad(maps.angles)))
+    return offsets
 
 
 def volume_shape(maps: MapSeries, thickness: float | None, beyond_field: bool) -> tuple[int, int, int]:
     """Shape (z, y, x) that is solved for."""
     _, _, ny, nu = maps.data.shape
     nz = nu if thickness is None else max(round(thickness / maps.pixel_size), 1)
-    offsets = np.asarray(maps.shifts)[:, 1] + maps.axis_shift * (1 - np.cos(np.deg2rad(maps.angles)))
-    nx = lamella_width(nu, nz, maps.angles, offsets) if beyond_field else nu
+    nx = lamella_width(nu, nz, maps.angles, _offsets(maps)[:, 1]) if beyond_field else nu
     return nz, ny, nx
 
 

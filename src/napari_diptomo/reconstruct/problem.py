@@ -12,8 +12,8 @@ Witten, JMLR 2024, arXiv 2301.07276). Maps whose spectra were split before the
 spectral fit bring their held-out part along; maps that are no counts are thinned
 as Gaussian data with their variance.
 
-Data that the volume cannot account for (rows shifted in from outside) carry no
-weight. With a support S (see `reconstruct.support`) the solvers' variable is v,
+Data that the volume cannot account for (rows shifted in from outside) and those
+that are missing or outliers carry no weight. With a support S (see `reconstruct.support`) the solvers' variable is v,
 the volume S v, and A S stands for A throughout.
 """
 
@@ -84,10 +84,13 @@ def noise_variance(maps: MapSeries) -> np.ndarray:
     a factor that the scatter between neighbours tells (1 for counts): the
     weights then do not depend on the unit of the maps. The signal is that of
     the neighbours, the pixel's own left out: a pixel that came out low by
-    chance must not gain weight by it (Neyman's bias).
+    chance must not gain weight by it (Neyman's bias). A variance of zero is that
+    of a pixel which nothing was counted in: its neighbours know it better.
     """
     if maps.variance is not None:
         found = maps.variance
+        if not found.all():
+            found = np.where(found > 0, found, neighbours(found))
     else:
         signal = neighbours(np.maximum(maps.data, 0))
         found = signal * (1.0 if maps.are_counts else _scatter(maps.data, signal))
@@ -174,7 +177,10 @@ class Problem:
         self.mixing = None if maps.mixing is None else self._tensor(maps.mixing)
         self.gain = None if maps.gain is None else self._tensor(maps.gain)[:, :, None, None]
         self.background = None if maps.background is None else self._tensor(maps.background)
+        #: Weight of the data: (1, tilt, y, 1), or (window, tilt, y, u) where some are missing.
         self.mask = self._tensor(self.beam.covered[None, :, :, None])
+        if maps.missing is not None:
+            self.mask = self.mask * self._tensor(~maps.missing)
         if support is not None:
             path_length = self.beam.project(support.cropped()[None])[0]
             self.support_notes = {**support.notes, 'counts_outside': counts_outside(maps, path_length)}
@@ -194,7 +200,7 @@ class Problem:
     @property
     def data_size(self) -> float:
         """Data that carry weight, as many as there were if every channel had one window."""
-        return int(self.mask.sum().item()) * self.fit.shape[0] * self.fit.shape[3] / self.windows_per_channel
+        return int(self.mask.sum().item()) * (self.fit.numel() // self.mask.numel()) / self.windows_per_channel
 
     @cached_property
     def variance(self) -> torch.Tensor:

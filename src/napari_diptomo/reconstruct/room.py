@@ -76,4 +76,5 @@ def binned_outline(maps: MapSeries, n: int) -> MapSeries:
         background=None if maps.background is None else outline,
         held_out=None if maps.held_out is None else outline,
         haadf=None,
+        missing=None,
     )

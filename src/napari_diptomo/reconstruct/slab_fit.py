@@ -91,6 +91,7 @@ def reduced(maps: MapSeries, factor: int) -> MapSeries:
         held_out_share=0.0,
         mixing=None,
         haadf=None,
+        missing=None,
     )
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from napari_diptomo.series._angle_names import angles_from_names
 from napari_diptomo.series._angle_tables import AngleTable, is_angle_name, read_table
+from napari_diptomo.series._checks import check_degrees
 from napari_diptomo.series.errors import InputError
 
 #: Where readers put the stage tilt in HyperSpy's metadata tree.
@@ -87,6 +88,7 @@ def find_angles(
             '(file name, angle) next to the data.'
         )
     _check_distinct(found.angles, files)
+    check_degrees(found.angles)
     return found
 
 

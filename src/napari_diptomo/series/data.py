@@ -15,7 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from napari_diptomo.series._checks import as_float32, check_length, check_positive, check_shape, set_values
+from napari_diptomo.series._checks import (
+    as_float32,
+    check_angles,
+    check_length,
+    check_positive,
+    check_shape,
+    check_shifts,
+    check_variance,
+    set_values,
+)
 from napari_diptomo.series.core_loss import CoreLoss
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
@@ -77,6 +86,7 @@ class SpectralTiltSeries:
                 'stack the spectrum images along the tilt.'
             )
         check_length('angles', self.angles, 'tilts', self.counts.shape[0])
+        check_angles(self.angles)
         check_length('energies', self.energy, 'channels', self.counts.shape[3])
         check_positive('pixel size', self.pixel_size)
         if self.haadf is not None:
@@ -122,6 +132,10 @@ class MapSeries:
         counting noise makes expect: 1 where the fit explains a pixel.
     haadf : ndarray (tilt, y, x), optional
         Images on the same pixels, for the alignment.
+    missing : ndarray of bool like data, optional
+        Data that were not measured or cannot be used: they carry no weight in a
+        reconstruction. Where it is true ``data``, ``variance``, ``held_out`` and
+        ``background`` may be no numbers; they become 0.
     transposed : bool
         True when x and y were swapped on loading.
     notes : mapping
@@ -146,12 +160,14 @@ class MapSeries:
     gain: np.ndarray | None = None
     residual: np.ndarray | None = None
     haadf: np.ndarray | None = None
+    missing: np.ndarray | None = None
     transposed: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
     recipe: Recipe | None = field(default_factory=Recipe)
     findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
+        self._check_missing()
         data = as_float32(self.data, 'maps')
         if data.ndim != 4:
             raise InputError(f'Maps need the axes (channel, tilt, y, x), not {data.ndim} axes; stack them so.')
@@ -160,9 +176,11 @@ class MapSeries:
         channels = (self.channels,) if isinstance(self.channels, str) else tuple(self.channels)
         set_values(self, data=data, angles=angles, shifts=shifts, channels=channels)
         check_length('angles', angles, 'tilts', data.shape[1])
-        if not np.isfinite(angles).all():
-            raise InputError('A tilt angle is not a number; give one angle in degrees for every image.')
+        check_angles(angles)
         check_shape('The shifts', shifts.shape, (len(angles), 2))
+        check_shifts(shifts, angles)
+        if not np.isfinite(self.axis_shift):
+            raise InputError('The position of the tilt axis is not a number; give it in pixels, or run Align.')
         check_positive('pixel size', self.pixel_size)
         if len(set(self.channels)) != len(self.channels):
             raise InputError(f'Channel names must differ, not {", ".join(self.channels)}; rename the double one.')
@@ -176,6 +194,8 @@ class MapSeries:
             if value is not None:
                 set_values(self, **{name: as_float32(value, name)})
                 check_shape(f'{name}', np.shape(value), data.shape)
+        if self.variance is not None:
+            check_variance(self.variance, self.missing)
         if (self.held_out is None) != (self.held_out_share == 0):
             raise InputError('Held-out maps and their share of the counts belong together; give both or neither.')
         if self.gain is not None:
@@ -186,6 +206,24 @@ class MapSeries:
             if images is not None:
                 set_values(self, **{name: as_float32(images, what)})
                 check_shape(f'The {what}', np.shape(images), data.shape[1:])
+
+    def _check_missing(self) -> None:
+        """Zeros where data are missing; at least one pixel of every tilt has to be there."""
+        if self.missing is None:
+            return
+        missing = np.asarray(self.missing, bool)
+        check_shape('The mask of missing data', missing.shape, np.shape(self.data))
+        empty = np.flatnonzero(missing.all(axis=(0, 2, 3)))
+        if empty.size:
+            raise InputError(
+                f'All data at {np.asarray(self.angles, float)[empty[0]]:g} deg are missing; leave this tilt out.'
+            )
+        for name in ('data', 'variance', 'held_out', 'background'):
+            value = getattr(self, name)
+            if value is not None:
+                check_shape(f'{name}', np.shape(value), missing.shape)
+                set_values(self, **{name: np.where(missing & ~np.isfinite(value), 0, value)})
+        set_values(self, missing=missing if missing.any() else None)
 
     @property
     def are_counts(self) -> bool:
@@ -204,7 +242,7 @@ class MapSeries:
         index = [self.channels.index(c) for c in channels]
         parts = {
             name: getattr(self, name)[index]
-            for name in ('data', 'variance', 'held_out', 'background', 'gain')
+            for name in ('data', 'variance', 'held_out', 'background', 'gain', 'missing')
             if getattr(self, name) is not None
         }
         return replace(self, channels=tuple(channels), **parts)

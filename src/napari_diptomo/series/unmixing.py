@@ -17,7 +17,7 @@ for comparisons: a reconstruction takes the windows themselves.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -51,7 +51,10 @@ def unmixed(maps: MapSeries) -> MapSeries:
         if held_out is not None and maps.held_out is not None:
             held = maps.held_out[:, t] - maps.held_out_share * background[:, t]
             held_out[:, t] = np.einsum('yxcw,wyx->cyx', operator, held)
-    return replace(maps, data=data, variance=variance, held_out=held_out, mixing=None, background=None, gain=None)
+    # What one window lacks, no channel is known without.
+    missing = None if maps.missing is None else np.broadcast_to(maps.missing.any(axis=0), shape)
+    parts: dict[str, Any] = {'data': data, 'variance': variance, 'held_out': held_out, 'missing': missing}
+    return replace(maps, mixing=None, background=None, gain=None, **parts)
 
 
 def _weighted(maps: MapSeries, t: int) -> tuple[np.ndarray, np.ndarray]:

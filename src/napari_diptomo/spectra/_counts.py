@@ -21,6 +21,7 @@ from scipy import sparse
 
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
 from napari_diptomo.series.filled_channels import dense_spectra, filled_channels
+from napari_diptomo.spectra.spikes import WIDEST, Spike, without_spikes
 
 #: Bytes of sparse spectra that one series may keep in memory.
 _BUDGET = 2 * 1024**3
@@ -37,11 +38,14 @@ class TiltCounts:
         The spectra.
     dense : bool
         Whether they are of energy losses: arrays, negative where the read-out noise makes them so.
+    narrow : bool
+        Whether lines are several channels wide, so that spikes can be told from them; they are left out then.
     """
 
-    def __init__(self, counts: Any, dense: bool = False) -> None:
+    def __init__(self, counts: Any, dense: bool = False, narrow: bool = False) -> None:
         self._counts = counts
-        self._dense = dense
+        self._dense, self._narrow = dense, narrow
+        self._spikes: dict[int, list[Spike]] = {}
         self._kept: dict[int, Any] = {}
         self._bytes = 0
         self.sums = np.zeros((counts.shape[0], counts.shape[3]))
@@ -66,7 +70,15 @@ class TiltCounts:
         # Counts that another process reads leave their empty channels there.
         elsewhere = getattr(self._counts, 'sparse_tilt', None)
         parts = filled_channels(self._counts[index], index) if elsewhere is None else elsewhere(index)
-        return sparse.csr_matrix(parts, shape=(int(np.prod(image)), width))
+        spectra = sparse.csr_matrix(parts, shape=(int(np.prod(image)), width))
+        if self._narrow:
+            spectra, self._spikes[index] = without_spikes(spectra, (image[0], image[1]), index)
+        return spectra
+
+    @property
+    def spikes(self) -> list[Spike]:
+        """Those of the tilts that were read."""
+        return [spike for index in sorted(self._spikes) for spike in self._spikes[index]]
 
     def read(self, watch: Watch | None = None) -> np.ndarray:
         """Read whatever is not read yet; returns the sum spectrum of every tilt, (tilt, energy)."""
@@ -83,7 +95,10 @@ def counts_of(series: SpectralTiltSeries) -> TiltCounts:
     """The spectra of a series, shared by all who ask for them."""
     with _LOCK:
         if series not in _KEPT:
-            _KEPT[series] = TiltCounts(series.counts, dense=series.energy_unit == 'eV')
+            dense = series.energy_unit == 'eV'
+            widths = np.diff(series.energy)
+            narrow = not dense and widths.size > 0 and float(widths.max()) <= WIDEST
+            _KEPT[series] = TiltCounts(series.counts, dense, narrow)
         return _KEPT[series]
 
 

@@ -33,6 +33,7 @@ element that the sum spectrum shows is fitted along (`spectrum_model`).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -45,6 +46,7 @@ from napari_diptomo.spectra.lines import LineFamily, families_for
 from napari_diptomo.spectra.map_fit import PixelFit
 from napari_diptomo.spectra.shadowing import with_gain
 from napari_diptomo.spectra.spectrum_model import SpectrumModel, ends_of, spectrum_model
+from napari_diptomo.spectra.spikes import spike_findings
 from napari_diptomo.spectra.suggest import survey
 from napari_diptomo.spectra.window import Window
 from napari_diptomo.spectra.windows import window_series
@@ -122,9 +124,10 @@ class EDXMaps(Step):
             raise InputError(self._which(total, window))
         model = spectrum_model(total, window, wanted, self.calibrate)
         if self.deliver == 'fitted maps':
-            return self._maps(data, model, watch)
-        windows = self._windows(data, model, watch)
-        return with_gain(windows, self.gain_from_totals, self.gain)
+            maps = self._maps(data, model, watch)
+        else:
+            maps = with_gain(self._windows(data, model, watch), self.gain_from_totals, self.gain)
+        return replace(maps, findings=(*maps.findings, *spike_findings(counts_of(data).spikes, data)))
 
     def _maps(self, data: SpectralTiltSeries, model: SpectrumModel, watch: Watch) -> MapSeries:
         n_tilts, channels, counts = len(data.angles), model.window.channels, counts_of(data)
