@@ -358,6 +358,32 @@ def test_patience_and_memory_follow_the_files(tmp_path, monkeypatch):
     assert patience.memory_for([tmp_path / 'a.emi']) == 1024**3
 
 
+@pytest.mark.parametrize(
+    ('status', 'computed', 'waits'),
+    [
+        (psutil.STATUS_RUNNING, 1.0, True),  # others have the processors
+        (psutil.STATUS_DISK_SLEEP, 0.1, True),
+        (psutil.STATUS_RUNNING, 11.9, False),  # busy with itself
+        (psutil.STATUS_SLEEPING, 0.1, False),  # waits for what never comes
+    ],
+)
+def test_a_busy_machine_is_not_taken_for_a_damaged_file(status, computed, waits):
+    assert _reader_process.waits_for_the_machine(status, computed, 12.0) is waits
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='signals of POSIX')
+@pytest.mark.parametrize('waits', [False, True])
+def test_the_patience_begins_anew_a_few_times_only(strange, tmp_path, monkeypatch, waits):
+    strange.open(source(spectra(tmp_path)))
+    monkeypatch.setattr(patience, '_SECONDS', 0.5)
+    looks = []
+    monkeypatch.setattr(strange._process, '_waits_for_the_machine', lambda request: looks.append(1) or waits)
+    with pytest.raises(ReadingFailed, match='without a sign of life'):
+        strange.open(source(spectra(tmp_path, 'sleep')))
+    # A message that comes late on a busy machine may begin the count anew.
+    assert len(looks) >= 4 if waits else len(looks) == 1
+
+
 def test_warming_up_starts_the_process_once(monkeypatch):
     reader = IsolatedReader()
     monkeypatch.setattr(reading, '_reader', reader)

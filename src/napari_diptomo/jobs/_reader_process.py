@@ -42,6 +42,8 @@ _STARTING = 120.0
 _GRACE = 0.6
 #: Seconds between two looks at the observer and at the memory.
 _LOOK, _LOOK_AT_MEMORY = 0.05, 0.25
+#: How many times the patience begins anew while the process waits for the processor or the disk.
+_EXTENSIONS = 4
 _MEMORY = Path('/dev/shm')
 _ADVICE = 'it seems to be damaged, copy it again or leave it out'
 _log = logging.getLogger('napari_diptomo')
@@ -151,6 +153,7 @@ class ReaderProcess:
 
     def _wait(self, request: _Request) -> Result | CancelledRun | Exception:
         base, look = self._taken(), time.monotonic() + _LOOK_AT_MEMORY
+        request.computed = self._computed()
         if not self._ready:
             request.wind(_STARTING)
         while True:
@@ -160,13 +163,16 @@ class ReaderProcess:
                 if message is None:
                     raise self._death(request)
                 self._ready = True
-                request.hear(message)
+                request.hear(message, self._computed())
                 if isinstance(message, Failure):
                     return self._failure(message, request)
                 if isinstance(message, Result | CancelledRun):
                     return message
                 continue
             now = time.monotonic()
+            if now > request.deadline and request.extensions < _EXTENSIONS and self._waits_for_the_machine(request):
+                request.extensions += 1
+                request.deadline = now + request.patience
             if now > request.deadline:
                 raise self._failed(
                     f'{request.name} could not be read: the reader was stopped after {request.patience:.0f} s '
@@ -194,6 +200,21 @@ class ReaderProcess:
                     if message is None or isinstance(message, Result | CancelledRun | Failure):
                         break
             raise Cancelled
+
+    def _computed(self) -> float:
+        """Seconds that the process has computed for so far."""
+        try:
+            times = psutil.Process(self._process.pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return float(times.user + times.system)
+
+    def _waits_for_the_machine(self, request: _Request) -> bool:
+        try:
+            status = psutil.Process(self._process.pid).status()
+        except psutil.Error:
+            return False
+        return waits_for_the_machine(status, self._computed() - request.computed, request.patience)
 
     def _taken(self) -> int:
         """Bytes of memory that the process has for itself."""
@@ -246,6 +267,8 @@ class _Request:
         self.observer = observer if observer is not None else Observer()
         self.wish = Request.GO
         self.name = path.name
+        self.computed = 0.0
+        self.extensions = 0
         self.wind(patience_with(path))
 
     def wind(self, patience: float | None = None) -> None:
@@ -254,13 +277,20 @@ class _Request:
             self.patience = patience
         self.deadline = time.monotonic() + self.patience
 
-    def hear(self, message: Message) -> None:
+    def hear(self, message: Message, computed: float) -> None:
+        """Take note of a message that came when the process had computed for so many seconds."""
+        self.computed, self.extensions = computed, 0
         if isinstance(message, FileBegun):
             self.name = Path(message.path).name
             self.wind(patience_with(message.path))
         self.wind()
         if isinstance(message, Progress):
             self.observer.report(message)
+
+
+def waits_for_the_machine(status: str, computed: float, patience: float) -> bool:
+    """Whether a silent process has had no chance to speak: others compute, or the disk is slow."""
+    return status in (psutil.STATUS_RUNNING, psutil.STATUS_DISK_SLEEP) and computed < patience / 2
 
 
 def _too_much(request: _Request) -> str:

@@ -213,8 +213,8 @@ class Reader:
         return Path(folder) / f'{next(self._numbers)}.parcel'
 
     def _tell(self, path: Path) -> None:
-        # The parent measures from here on: a moment later than it does, in case it is still there.
-        self._clock.wind(1.5 * patience_with(path))
+        # Later than the parent, which is more patient with a busy machine, in case it is still there.
+        self._clock.wind(6 * patience_with(path))
         self._line.send(FileBegun(str(path)))
 
 
