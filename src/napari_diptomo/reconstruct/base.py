@@ -172,7 +172,8 @@ class Reconstruction(Step):
         device = pick(self.device)
         check_room(self, maps, free_memory(device))
         maps, outliers = without_outliers(maps)
-        maps, empty = without_empty_tilts(maps)
+        # A gain cannot be fitted to an empty image, and its sentence says so.
+        maps, empty = (maps, ()) if self.fit_gain else without_empty_tilts(maps)
         doubts = data_findings(maps)
         # A channel may have held nothing but its outliers.
         check_maps(maps)
