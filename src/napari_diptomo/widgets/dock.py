@@ -6,13 +6,13 @@ from typing import Any
 
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QVBoxLayout, QWidget
 
 from napari_diptomo.series import DiptomoError, MapSeries, Remedy
 from napari_diptomo.widgets import work
+from napari_diptomo.widgets.closing import ask_what_to_do
 from napari_diptomo.widgets.drops import Dropped, paths_of
 from napari_diptomo.widgets.findings_panel import FindingsPanel, Shown, in_words
-from napari_diptomo.widgets.maps_view import MapsView
 from napari_diptomo.widgets.notify import say, say_error
 from napari_diptomo.widgets.page import Context, Page
 from napari_diptomo.widgets.page_align import AlignPage
@@ -20,13 +20,14 @@ from napari_diptomo.widgets.page_composition import CompositionPage
 from napari_diptomo.widgets.page_maps import MapsPage
 from napari_diptomo.widgets.page_open import OpenPage
 from napari_diptomo.widgets.page_reconstruct import ReconstructPage
+from napari_diptomo.widgets.process_job import ProcessJob
+from napari_diptomo.widgets.run import Run
 from napari_diptomo.widgets.run_bar import RunBar
-from napari_diptomo.widgets.runner import Outcome, Runner
-from napari_diptomo.widgets.session import Session
-from napari_diptomo.widgets.settings import LastUsed, preview_seconds
+from napari_diptomo.widgets.runner import Outcome
+from napari_diptomo.widgets.session import Task, session_of
+from napari_diptomo.widgets.settings import LastUsed
 from napari_diptomo.widgets.stages import Stages
 from napari_diptomo.widgets.thread_job import Job
-from napari_diptomo.widgets.volume_runs import VolumeRuns
 
 _BUSY = 'A stage is running; cancel it or wait, then drop the files again.'
 
@@ -34,10 +35,11 @@ _BUSY = 'A stage is running; cancel it or wait, then drop the files again.'
 class TomographyDock(QWidget):
     """Leads from files to a volume.
 
-    The pages know the session and make jobs, the runner runs one at a time, the
-    views show what comes of it; the dock only connects them. Everything that
-    outlives the dock is let go in `cleanup`, which runs when napari takes the
-    dock away or the viewer closes.
+    The session, which belongs to the viewer, has the data, the runs and the job
+    that runs; the pages make jobs and show results; the dock only connects
+    them. When napari takes the dock away `cleanup` lets go of the session and
+    leaves with it what the pages are set to. Where something runs the user is
+    asked what to do with it; the next dock shows all of it again.
 
     Parameters
     ----------
@@ -52,8 +54,9 @@ class TomographyDock(QWidget):
     ) -> None:
         super().__init__(parent)
         self.viewer = napari_viewer
-        self.session = Session(self)
-        self.context = Context(napari_viewer, self.session, last_used or LastUsed(), MapsView(napari_viewer))
+        self.session = session_of(napari_viewer)
+        self.session.dock_open = True
+        self.context = Context(napari_viewer, self.session, last_used or LastUsed(), self.session.maps_view)
         self.open_page = OpenPage(self.context)
         self.maps_page = MapsPage(self.context)
         self.align_page = AlignPage(self.context)
@@ -69,10 +72,10 @@ class TomographyDock(QWidget):
         self.stages = Stages(self.pages)
         self.findings = FindingsPanel()
         self.run_bar = RunBar()
-        self.runner = Runner(self, preview_seconds() or 1.0)
-        self.runs = VolumeRuns(napari_viewer)
-        self._running_page: Page | None = None
+        self.runner = self.session.runner
+        self.runs = self.session.runs
         self._cleaned = False
+        self._settled = False
         self._plot_timer = QTimer(self)
         self._plot_timer.setInterval(500)
         self._lay_out()
@@ -83,6 +86,8 @@ class TomographyDock(QWidget):
         self._dropped.look()
         self.setAcceptDrops(True)
         self.setMinimumWidth(360)
+        self._connections = self._connect_session()
+        self._take_up()
         self._refresh()
 
     def open_paths(self, paths: list[str]) -> None:
@@ -109,17 +114,23 @@ class TomographyDock(QWidget):
         return QSize(430, 640)
 
     def cleanup(self) -> None:
-        """Kill what runs, undo connections to the viewer; harmless when done twice."""
+        """Leave the session to the viewer, undo all connections; harmless when done twice."""
         if self._cleaned:
             return
         self._cleaned = True
+        self._keep_settings()
         self._plot_timer.stop()
-        self.runner.cleanup()
+        for signal, slot in self._connections:
+            signal.disconnect(slot)
         self._dropped.cleanup()
-        self.context.maps_view.cleanup()
-        self.runs.release()
         for page in self.pages:
             page.cleanup()
+        self.session.dock_open = False
+        if self.session.window is None:
+            # Without a window nobody could open it again.
+            self.session.end()
+        elif self.runner.busy:
+            ask_what_to_do(self.session)
 
     def _lay_out(self) -> None:
         column = QVBoxLayout(self)
@@ -132,63 +143,100 @@ class TomographyDock(QWidget):
     def _connect(self) -> None:
         # Bound methods only: Qt disconnects them when the dock goes, closures
         # would be called on deleted widgets.
-        self.session.changed.connect(self._refresh)
         self.stages.moved.connect(self._refresh)
         for page in self.pages:
             page.changed.connect(self._refresh)
         self.open_page.start.connect(self._start_extra)
         self.reconstruct_page.start.connect(self._start_extra)
+        self.reconstruct_page.resume.connect(self._resume_run)
         self.composition_page.start.connect(self._start_extra)
-        self.reconstruct_page.discard.connect(self._discard)
         self.findings.remedy.connect(self._apply)
-        bar, runner = self.run_bar, self.runner
+        bar, session = self.run_bar, self.session
         bar.run.connect(self.run_page)
         bar.next.connect(self.stages.go_on)
-        bar.pause.connect(self._pause)
-        bar.resume.connect(self._resume)
+        bar.pause.connect(session.pause)
+        bar.resume.connect(session.resume)
         bar.finish.connect(self._finish)
         bar.cancel.connect(self._cancel)
-        runner.message.connect(bar.show_message)
-        runner.message.connect(self._follow)
-        runner.frame.connect(self._show_frame)
-        runner.ended.connect(self._ended)
         self._plot_timer.timeout.connect(self.reconstruct_page.course.redraw)
 
-    def _start(self, job: Job, title: str, page: Page | None) -> None:
-        self._running_page = page
-        reconstructing = page is self.reconstruct_page
+    def _connect_session(self) -> list[tuple[Any, Any]]:
+        """What outlives the dock, to be undone when it goes."""
+        connections = [
+            (self.session.changed, self._refresh),
+            (self.session.ended, self._ended),
+            (self.runner.message, self.run_bar.show_message),
+            (self.runner.message, self._follow),
+            (self.runner.frame, self._show_frame),
+        ]
+        for signal, slot in connections:
+            signal.connect(slot)
+        return connections
+
+    def _take_up(self) -> None:
+        """Show what the session has: settings of the pages, what came while no dock was open, what runs."""
+        for page in self.pages:
+            page.set_state(self.session.settings.get(page.title, {}))
+        front = self._page_named(self.session.settings.get('page', ''))
+        if front is not None and not front.closed():
+            self.stages.go_to(front)
+        waiting, self.session.waiting = self.session.waiting, []
+        for task, outcome in waiting:
+            self._ended(task, outcome)
+        if self.session.task is not None:
+            self._show_running(self.session.task)
+
+    def _keep_settings(self) -> None:
+        self.session.settings = {page.title: page.state() for page in self.pages} | {'page': self.stages.current.title}
+
+    def _show_running(self, task: Task) -> None:
+        reconstructing = task.run is not None
+        self.run_bar.set_running(True, stoppable=reconstructing)
+        self.run_bar.show_title(task.title)
+        if task.progress is not None:
+            self.run_bar.show_message(task.progress)
+        self.run_bar.show_paused(task.paused)
+        self.stages.set_running(True)
         if reconstructing:
-            self.runs.begin(job.maps, title)
-            self.runner.preview_seconds = preview_seconds() or 1.0
             self._plot_timer.start()
             self.stages.bring_into_view(self.reconstruct_page.course)
-        self.run_bar.set_running(True, stoppable=reconstructing)
-        self.run_bar.show_title(title)
-        self.stages.set_running(True)
-        self.runner.start(job, title)
         self._show_findings()
+
+    def _start(self, job: Job, title: str, page: Page | None, run: Run | None = None) -> None:
+        if isinstance(job, ProcessJob) and run is None:
+            run = self.runs.begin(job.maps, title, job.recipe, job.checkpoint)
+        self.session.start(job, title, page.title if page is not None else '', run)
+        if self.session.task is not None:
+            self._show_running(self.session.task)
 
     def _start_extra(self, job: Job, title: str) -> None:
         if not self.runner.busy:
             self._start(job, title, self.open_page if title == 'Sample' else None)
 
+    def _resume_run(self, run: Run) -> None:
+        """Take up a run that ended before its time."""
+        if self.runner.busy or not run.resumable:
+            return
+        job = self.reconstruct_page.job_of(run)
+        self.runs.begin_again(run)
+        self._start(job, run.title, self.reconstruct_page, run)
+
     def _follow(self, message: Any) -> None:
-        if self._running_page is self.reconstruct_page:
-            self.reconstruct_page.follow(message)
+        if self.session.task is not None and self.session.task.run is not None:
+            self.reconstruct_page.follow(self.session.task.run, message)
 
     def _show_frame(self, frame: Any, iteration: int) -> None:
-        self.runs.show(frame)
-        self.reconstruct_page.told.setText(f'The viewer shows iteration {iteration}.')
+        self.reconstruct_page.show_iteration(iteration)
 
-    def _ended(self, outcome: Outcome) -> None:
-        page, self._running_page = self._running_page, None
+    def _ended(self, task: Task, outcome: Outcome) -> None:
+        page = self._page_named(task.page)
         self._plot_timer.stop()
         self.run_bar.set_running(False)
         self.stages.set_running(False)
         self._refresh()
-        if page is self.reconstruct_page:
-            self.runs.end(outcome)
         if outcome.error is not None:
+            if page is not None:
+                page.failed()
             self.run_bar.tell(outcome.error)
             say_error(outcome.error)
         elif outcome.cancelled:
@@ -201,27 +249,18 @@ class TomographyDock(QWidget):
         else:
             say(f'{outcome.title}: done.')
 
-    def _pause(self) -> None:
-        if self.runner.job is not None:
-            self.runner.job.pause()
-
-    def _resume(self) -> None:
-        if self.runner.job is not None:
-            self.runner.job.resume()
+    def _page_named(self, title: str) -> Page | None:
+        return next((page for page in self.pages if page.title == title), None)
 
     def _finish(self) -> None:
         if self.runner.job is not None:
             self.run_bar.show_stopping('Stopping, the best volume so far is kept…')
-            self.runner.job.finish()
+            self.session.finish()
 
     def _cancel(self) -> None:
         if self.runner.busy:
             self.run_bar.show_stopping('Cancelling…')
-            self.runner.cancel()
-
-    def _discard(self) -> None:
-        self.runs.discard()
-        self.session.drop_volume()
+            self.session.cancel()
 
     def _take_files(self, paths: list[str]) -> None:
         if self.runner.busy:
@@ -246,7 +285,8 @@ class TomographyDock(QWidget):
     def _show_findings(self) -> None:
         """Those of the page in front; while it computes anew those of its last result are out of date."""
         page = self.stages.current
-        found = () if page is self._running_page else page.findings()
+        task = self.session.task
+        found = () if task is not None and page.title == task.page else page.findings()
         titles = {step: other.title for other in self.pages if other is not page for step in other.steps}
         # The page's own first among equals: those of its input were seen before.
         own_first = sorted(found, key=lambda finding: finding.step in titles)
@@ -297,8 +337,27 @@ class TomographyDock(QWidget):
         event.acceptProposedAction()
         self._take_files(paths_of(event.mimeData()))
 
+    def showEvent(self, event: Any) -> None:
+        super().showEvent(event)
+        self._settle_in()
+
     def event(self, event: Any) -> bool:
-        # The "x" of the dock gives neither close nor destroy, only an orphan.
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.cleanup()
+        if event.type() == QEvent.Type.ParentChange:
+            # The "x" of the dock gives neither close nor destroy, only an orphan.
+            if self.parent() is None:
+                self.cleanup()
+            else:
+                # Its frame gets its own place in the window after this.
+                QTimer.singleShot(0, self._settle_in)
         return super().event(event)
+
+    def _settle_in(self) -> None:
+        """Note the window that the session lives in, and take the height that a dock is given only once."""
+        window = self.window()
+        frame = self.parent()
+        if self._cleaned or not isinstance(window, QMainWindow) or not isinstance(frame, QDockWidget):
+            return
+        self.session.live_in(window)
+        if not self._settled:
+            self._settled = True
+            window.resizeDocks([frame], [window.height()], Qt.Orientation.Vertical)

@@ -51,6 +51,7 @@ class CompositionPage(Page):
         super().__init__(context, parent)
         self.form: StepForm | None = None
         self.result: Volume | None = None
+        self._latest: Volume | None = None
         self._choices: list[ShownVolume | None] = []
         self._view = CompositionView(context.viewer)
         self._asker = Asker(self)
@@ -149,7 +150,7 @@ class CompositionPage(Page):
 
     def _add_volume_row(self) -> None:
         self.volume = compact_box(
-            'Volume', 'The counts that are quantified: the latest run, or a volume in the viewer.'
+            'Volume', 'The counts that are quantified: the run chosen on the page Reconstruct, or another volume in the viewer.'
         )
         self.volume.activated.connect(self._ask_factors)
         self.regions = compact_box(
@@ -214,11 +215,14 @@ class CompositionPage(Page):
 
     def _list_layers(self) -> None:
         """Volumes and labels that are there now, keeping what was chosen."""
-        latest = self.session.volume
+        chosen, latest = self.session.runs.chosen, self.session.volume
         shown = [found for found in shown_volumes(self.context.viewer) if not is_shown_as(latest, found)]
         self._choices = ([None] if latest is not None else []) + shown
-        names = [f'Latest run: {", ".join(latest.channels)}'] if latest is not None else []
+        names = [f'{chosen.name}: {", ".join(latest.channels)}'] if chosen is not None and latest is not None else []
         refill(self.volume, [*names, *(found.label for found in shown)])
+        if names and latest is not self._latest:
+            self.volume.setCurrentIndex(0)
+        self._latest = latest
         labels = [layer.name for layer in self.context.viewer.layers if isinstance(layer, Labels)]
         refill(self.regions, [_NO_REGIONS, *labels])
 

@@ -94,6 +94,15 @@ class RunBar(QWidget):
         elif isinstance(message, Progress):
             self._show_progress(message)
 
+    def show_paused(self, paused: bool) -> None:
+        """The job was suspended before this bar was there."""
+        if paused:
+            self.pause_button.blockSignals(True)
+            self.pause_button.setChecked(True)
+            self.pause_button.blockSignals(False)
+            self.pause_button.setText('&Resume')
+            self.status.setText(f'{self._title}: paused')
+
     def show_stopping(self, what: str) -> None:
         """The user has pressed; it takes effect in a moment."""
         for button in (self.pause_button, self.finish_button):
