@@ -122,6 +122,7 @@ class TomographyDock(QWidget):
         self._plot_timer.stop()
         for signal, slot in self._connections:
             signal.disconnect(slot)
+        self._connections = []
         self._dropped.cleanup()
         for page in self.pages:
             page.cleanup()
@@ -203,6 +204,7 @@ class TomographyDock(QWidget):
         self._show_findings()
 
     def _start(self, job: Job, title: str, page: Page | None, run: Run | None = None) -> None:
+        self._settle_in()
         if isinstance(job, ProcessJob) and run is None:
             run = self.runs.begin(job.maps, title, job.recipe, job.checkpoint)
         self.session.start(job, title, page.title if page is not None else '', run)
@@ -346,6 +348,7 @@ class TomographyDock(QWidget):
             # The "x" of the dock gives neither close nor destroy, only an orphan.
             if self.parent() is None:
                 self.cleanup()
+                self.deleteLater()
             else:
                 # Its frame gets its own place in the window after this.
                 QTimer.singleShot(0, self._settle_in)

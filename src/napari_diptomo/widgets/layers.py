@@ -8,6 +8,7 @@ and the slider says "tilt".
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -199,6 +200,11 @@ def volume_grid(depth: int, voxel_size: float) -> dict[str, Any]:
         'units': ('nm', 'nm', 'nm'),
         'axis_labels': ('z', 'y', 'x'),
     }
+
+
+def of_kind(layers: Iterable[Any], kind: str) -> list[Any]:
+    """Those of these layers that show a volume (z, y, x) of this kind."""
+    return [layer for layer in layers if layer.ndim == 3 and layer.metadata.get(KEY, {}).get('kind') == kind]
 
 
 def layer_name(channel: str, method: str) -> str:

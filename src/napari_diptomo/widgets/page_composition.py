@@ -52,6 +52,7 @@ class CompositionPage(Page):
         self.form: StepForm | None = None
         self.result: Volume | None = None
         self._latest: Volume | None = None
+        self._state: dict[str, Any] = {}
         self._choices: list[ShownVolume | None] = []
         self._view = CompositionView(context.viewer)
         self._asker = Asker(self)
@@ -68,6 +69,7 @@ class CompositionPage(Page):
         self._add_result()
         self.body.addStretch(1)
         self.session.changed.connect(self._list_layers)
+        self.session.renewed.connect(self._renewed)
         layers = context.viewer.layers.events
         layers.inserted.connect(self._layers_changed)
         layers.removed.connect(self._layers_changed)
@@ -85,6 +87,8 @@ class CompositionPage(Page):
 
             self.form = StepForm(Composition, hide=('k_factors', 'zeta_factors'))
             self.form.set_value(self.context.last_used.step(Composition))
+            if self._state.get('form'):
+                self.form.set_state(self._state['form'])
             self.form.changed.connect(self._ask_factors)
             self._place.addWidget(self.form)
         self._take_selected()
@@ -123,11 +127,43 @@ class CompositionPage(Page):
         return ThreadJob(composing(step, volume, labels)), 'Composition'
 
     def done(self, composed: Composed | Volume) -> None:
+        self.session.composition = composed
         if isinstance(composed, Volume):
             self.oxidation.done(composed)
             return
-        self.result = composed.volume
         self._view.show(composed.volume, self.palette_box.currentText())
+        self._tell(composed)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            'form': self.form.state() if self.form is not None else self._state.get('form', {}),
+            'oxidation': self.oxidation.state(),
+            'palette': self.palette_box.currentText(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._state = state
+        if self.form is not None and state.get('form'):
+            self.form.set_state(state['form'])
+        self.oxidation.set_state(state.get('oxidation', {}))
+        self.palette_box.blockSignals(True)
+        self.palette_box.setCurrentText(str(state.get('palette', PALETTES[0])))
+        self.palette_box.blockSignals(False)
+        self._list_layers()
+        made = self.session.composition
+        if isinstance(made, Composed):
+            self._tell(made)
+        elif made is not None:
+            self.oxidation.tell(made)
+
+    def _renewed(self) -> None:
+        """Other data were opened."""
+        self.result = self.session.composition = None
+        self.result_box.setVisible(False)
+        self.oxidation.clear()
+
+    def _tell(self, composed: Composed) -> None:
+        self.result = composed.volume
         self.means.show_regions(composed.regions)
         self.told.setText(describe_composition(composed.volume))
         self.result_box.setVisible(True)

@@ -48,6 +48,7 @@ class MapsPage(Page):
         self.body.addWidget(self.edx)
         self.body.addWidget(self.eels)
         self.form: StepForm | None = None
+        self._state: dict[str, Any] = {}
         self._series: Any = None
         self._hint = ''
         self.picker = ElementPicker()
@@ -97,6 +98,8 @@ class MapsPage(Page):
         names = {parameter.name for parameter in EDXMaps.parameters()}
         self.form = StepForm(EDXMaps, hide=tuple({'elements', 'lines'} & names))
         self.form.set_value(self.context.last_used.step(EDXMaps))
+        if self._state.get('form'):
+            self.form.set_state(self._state['form'])
         self._place.addWidget(self.form)
 
     def job(self) -> tuple[ThreadJob, str]:
@@ -115,6 +118,24 @@ class MapsPage(Page):
             return
         self.session.set_result(maps)
         self.context.maps_view.show_maps(maps)
+        self._show_made(maps)
+
+    def state(self) -> dict[str, Any]:
+        state = {'elements': list(self.picker.elements()), 'eels': self.eels.state()}
+        return state | {'form': self.form.state() if self.form is not None else self._state.get('form', {})}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._state = state
+        self._session_changed()
+        if self._series is not None and 'elements' in state:
+            self.picker.set_elements(tuple(state['elements']))
+        if self.form is not None and state.get('form'):
+            self.form.set_state(state['form'])
+        self.eels.set_state(state.get('eels', {}))
+        if self._series is not None and self.session.maps is not None:
+            self._show_made(self.session.maps)
+
+    def _show_made(self, maps: MapSeries) -> None:
         # Counts of windows say nothing of an element until they are unmixed.
         made, maps = maps, maps if maps.mixing is None else maps.unmixed()
         self._maps = maps

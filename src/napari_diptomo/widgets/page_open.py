@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QWidget
@@ -54,6 +54,8 @@ class OpenPage(Page):
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(context, parent)
         self._paths: tuple[str, ...] = ()
+        #: Whether files that are dropped join those that are listed.
+        self._joins = True
         self.fields: dict[str, Field] = {}
         self._calibrated = Asker(self)
         self._calibrated.answered.connect(self._tell_calibration)
@@ -72,16 +74,31 @@ class OpenPage(Page):
         self.body.addStretch(1)
 
     def add_paths(self, paths: list[str]) -> None:
-        """Take files or a folder: more files join those that are listed, a folder replaces them."""
+        """Take files or a folder.
+
+        More files join those that are listed. A folder replaces them, and so does
+        anything once they were opened or could not be. Files that cannot be listed
+        are not kept.
+        """
         if not paths:
             return
-        keep = self._paths if not any(Path(p).is_dir() for p in (*paths, *self._paths)) else ()
-        self._paths = tuple(dict.fromkeys((*keep, *paths)))
-        self._list_files()
+        joins = self._joins and not any(Path(p).is_dir() for p in (*paths, *self._paths))
+        before, self._paths = self._paths, tuple(dict.fromkeys((*(self._paths if joins else ()), *paths)))
+        self._joins = True
+        if not self._list_files() and before:
+            refused = self.told.text()
+            self._paths = before
+            self._list_files()
+            self._tell(refused)
+
+    def failed(self) -> None:
+        """They stay listed, for the angles may be all that is missing, but nothing joins them."""
+        self._joins = False
 
     def clear(self) -> None:
         """Forget the files."""
         self._paths = ()
+        self._joins = True
         self.core_loss.clear()
         self._list_files()
 
@@ -115,6 +132,7 @@ class OpenPage(Page):
             if data.energy_unit == 'eV':
                 layer[1]['name'] = layer[1]['name'].replace('all counts', 'counts of losses')
             self.context.maps_view.show_series(layer, data.angles)
+        self._joins = False
         self.table.show_found(data.angles)
         self.opened.setText(_describe(data))
         self._calibrated.forget()
@@ -125,6 +143,40 @@ class OpenPage(Page):
     def findings(self) -> tuple[Finding, ...]:
         opened = self.session.series if self.session.series is not None else self.session.maps
         return () if opened is None else opened.findings
+
+    def state(self) -> dict[str, Any]:
+        try:
+            tilts = self.core_loss.tilts()
+        except DiptomoError:
+            tilts = None
+        angles = self.table.angles()
+        return {
+            'paths': list(self._paths if angles is None else self.table.files()),
+            'angles': None if angles is None else list(angles),
+            'fields': {name: field.value() for name, field in self.fields.items()},
+            'core_loss': list(self.core_loss.paths()),
+            'core_loss_angles': None if tilts is None else list(tilts),
+            'opened': self.opened.text() if self.session.angles is not None else '',
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        if state.get('paths'):
+            self._paths = tuple(state['paths'])
+            self._list_files()
+            self.table.set_angles(state.get('angles'))
+        for name, value in state.get('fields', {}).items():
+            if name in self.fields:
+                self.fields[name].set_value(value)
+        self.core_loss.add_paths(state.get('core_loss', []))
+        if state.get('core_loss_angles'):
+            self.core_loss.angles.set_value(state['core_loss_angles'])
+        opened = self.session.series if self.session.series is not None else self.session.maps
+        if opened is not None:
+            self._joins = False
+            if not state.get('angles'):
+                self.table.show_found(opened.angles)
+            self.opened.setText(state.get('opened') or _describe(opened))
+        self.changed.emit()
 
     def cleanup(self) -> None:
         self._calibrated.cleanup()
@@ -197,6 +249,8 @@ class OpenPage(Page):
 
     def _choose_files(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(self, 'Files of a tilt series', self._folder())
+        # Unlike a drop the button says that it adds.
+        self._joins = self._joins or self.session.angles is not None
         self.add_paths(paths)
 
     def _choose_folder(self) -> None:
@@ -210,7 +264,8 @@ class OpenPage(Page):
         self.clear()
         self.start.emit(ThreadJob(work.sample()), 'Sample')
 
-    def _list_files(self) -> None:
+    def _list_files(self) -> bool:
+        """Fill the table; returns whether the files can be opened together."""
         from napari_diptomo.series._files import find_files
         from napari_diptomo.series.angles import find_angles
 
@@ -219,7 +274,7 @@ class OpenPage(Page):
             self.table.show_files((), None)
             self._tell('')
             self.changed.emit()
-            return
+            return True
         self.context.last_used.remember_value('folder', str(Path(self._paths[0]).parent))
         try:
             found = find_files(self._paths)
@@ -228,7 +283,7 @@ class OpenPage(Page):
             self._tell(str(error))
             self._paths = ()
             self.changed.emit()
-            return
+            return False
         self._show_rows(found.data)
         try:
             angles = find_angles(len(found.data), tables=found.tables, files=found.data)
@@ -238,6 +293,7 @@ class OpenPage(Page):
             self.table.show_files(found.data, None)
             self._tell('Angles: as the files say, read when opened; or type them in.')
         self.changed.emit()
+        return True
 
 
 def _describe(data: SpectralTiltSeries | MapSeries) -> str:

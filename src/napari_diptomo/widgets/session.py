@@ -24,6 +24,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_diptomo.jobs import Stage
 from napari_diptomo.series import MapSeries, Progress, Recipe, Source, SpectralTiltSeries, Volume
+from napari_diptomo.widgets.composing import Composed
 from napari_diptomo.widgets.maps_view import MapsView
 from napari_diptomo.widgets.notify import say, say_error
 from napari_diptomo.widgets.run import CoursePoint, Run
@@ -102,6 +103,8 @@ class Session(QObject):
         self.doubt = ''
         self.maps: MapSeries | None = None
         self.aligned: MapSeries | None = None
+        #: The latest composition or oxidation state.
+        self.composition: Composed | Volume | None = None
         self.maps_view = MapsView(viewer)
         self.runs = VolumeRuns(viewer, self)
         self.runs.changed.connect(self.changed)
