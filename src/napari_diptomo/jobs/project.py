@@ -12,9 +12,9 @@ executes nothing.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -212,6 +212,11 @@ class ProjectFolder:
         self.path = Path(path)
         self._names: dict[int, tuple[Any, str]] = {}
         self._written = ''
+        self._spared: set[str] = set()
+
+    def spare(self, names: set[str]) -> None:
+        """Leave these files alone: they could not be read, which another version or a copy may put right."""
+        self._spared |= names
 
     def adopt(self, part: MapSeries | Volume, name: str) -> None:
         """This object is what the file of this name holds."""
@@ -229,6 +234,10 @@ class ProjectFolder:
             known = self._names[id(part)] = part, f'{stem}-{number}.hspy'
         return known[1]
 
+    def is_news(self, project: Project) -> bool:
+        """Whether it differs from what was written last."""
+        return _content(project) != self._written or not (self.path / NAME).exists()
+
     def write(self, project: Project) -> bool:
         """Write what is new, then ``project.json``; returns whether anything was.
 
@@ -238,31 +247,43 @@ class ProjectFolder:
             The folder cannot be written to.
         """
         text = project.model_dump_json(by_alias=True, indent=1)
-        # The time alone is no news.
-        content = re.sub(r'"saved": "[^"]*"', '', text)
-        if content == self._written and (self.path / NAME).exists():
+        if not self.is_news(project):
             return False
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             needed = project.files()
+            before = set() if self._written else self._files_before()
             for part, name in list(self._names.values()):
                 if name in needed and not (self.path / name).exists():
                     save(part, self.path / name)
             _replace(self.path / NAME, text)
+            for name in before - needed - self._spared:
+                (self.path / name).unlink(missing_ok=True)
             self._forget_all_but(needed)
         except OSError as error:
             reason = error.strerror or str(error)
             raise InputError(
                 f'The project cannot be written to {self.path} ({reason}); free some space or choose another folder.'
             ) from None
-        self._written = content
+        self._written = _content(project)
         return True
+
+    def _files_before(self) -> set[str]:
+        """Files of a project that is about to be replaced by another one."""
+        with contextlib.suppress(InputError):
+            return read_project(self.path)[0].files()
+        return set()
 
     def _forget_all_but(self, needed: set[str]) -> None:
         for key, (_, name) in list(self._names.items()):
             if name not in needed:
                 (self.path / name).unlink(missing_ok=True)
                 del self._names[key]
+
+
+def _content(project: Project) -> str:
+    """All but the time: that alone is no news."""
+    return project.model_dump_json(exclude={'saved'})
 
 
 def _replace(path: Path, text: str) -> None:

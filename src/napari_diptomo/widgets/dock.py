@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QMessageBox, QVBoxLayout, QWidget
 
+from napari_diptomo.jobs.project import ProjectFolder
 from napari_diptomo.series import DiptomoError, MapSeries, Remedy
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.closing import ask_what_to_do
 from napari_diptomo.widgets.drops import Dropped, paths_of
 from napari_diptomo.widgets.findings_panel import FindingsPanel, Shown, in_words
+from napari_diptomo.widgets.keeper import Keeper, Leftover, checkpoint_of, leftovers
 from napari_diptomo.widgets.notify import say, say_error
 from napari_diptomo.widgets.page import Context, Page
 from napari_diptomo.widgets.page_align import AlignPage
@@ -21,13 +24,14 @@ from napari_diptomo.widgets.page_maps import MapsPage
 from napari_diptomo.widgets.page_open import OpenPage
 from napari_diptomo.widgets.page_reconstruct import ReconstructPage
 from napari_diptomo.widgets.process_job import ProcessJob
+from napari_diptomo.widgets.projects import OpenedProject, opening_project, restore_view, take_up
 from napari_diptomo.widgets.run import Run
 from napari_diptomo.widgets.run_bar import RunBar
 from napari_diptomo.widgets.runner import Outcome
 from napari_diptomo.widgets.session import Task, session_of
 from napari_diptomo.widgets.settings import LastUsed
 from napari_diptomo.widgets.stages import Stages
-from napari_diptomo.widgets.thread_job import Job
+from napari_diptomo.widgets.thread_job import Job, ThreadJob
 
 _BUSY = 'A stage is running; cancel it or wait, then drop the files again.'
 
@@ -56,6 +60,9 @@ class TomographyDock(QWidget):
         self.viewer = napari_viewer
         self.session = session_of(napari_viewer)
         self.session.dock_open = True
+        self.session.read_settings = self._settings
+        if self.session.keeper is None:
+            self.session.keeper = Keeper(self.session)
         self.context = Context(napari_viewer, self.session, last_used or LastUsed(), self.session.maps_view)
         self.open_page = OpenPage(self.context)
         self.maps_page = MapsPage(self.context)
@@ -76,6 +83,7 @@ class TomographyDock(QWidget):
         self.runs = self.session.runs
         self._cleaned = False
         self._settled = False
+        self._restoring: Leftover | None = None
         self._plot_timer = QTimer(self)
         self._plot_timer.setInterval(500)
         self._lay_out()
@@ -118,7 +126,7 @@ class TomographyDock(QWidget):
         if self._cleaned:
             return
         self._cleaned = True
-        self._keep_settings()
+        self.session.settings = self._settings()
         self._plot_timer.stop()
         for signal, slot in self._connections:
             signal.disconnect(slot)
@@ -127,6 +135,7 @@ class TomographyDock(QWidget):
         for page in self.pages:
             page.cleanup()
         self.session.dock_open = False
+        self.session.read_settings = None
         if self.session.window is None:
             # Without a window nobody could open it again.
             self.session.end()
@@ -159,6 +168,10 @@ class TomographyDock(QWidget):
         bar.resume.connect(session.resume)
         bar.finish.connect(self._finish)
         bar.cancel.connect(self._cancel)
+        bar.open_project.connect(self._choose_project)
+        bar.save_project.connect(self._save_project)
+        bar.save_project_as.connect(self._save_project_as)
+        self.open_page.restore.connect(self._restore)
         self._plot_timer.timeout.connect(self.reconstruct_page.course.redraw)
 
     def _connect_session(self) -> list[tuple[Any, Any]]:
@@ -166,6 +179,8 @@ class TomographyDock(QWidget):
         connections = [
             (self.session.changed, self._refresh),
             (self.session.ended, self._ended),
+            (self.session.keeper.saved, self._project_saved),
+            (self.session.keeper.failed, say_error),
             (self.runner.message, self.run_bar.show_message),
             (self.runner.message, self._follow),
             (self.runner.frame, self._show_frame),
@@ -174,21 +189,102 @@ class TomographyDock(QWidget):
             signal.connect(slot)
         return connections
 
-    def _take_up(self) -> None:
-        """Show what the session has: settings of the pages, what came while no dock was open, what runs."""
+    def open_project(self, path: str | Path) -> None:
+        """Take up a project in place of what there is."""
+        if self.runner.busy:
+            say_error(_BUSY)
+            return
+        self._start(ThreadJob(opening_project(path)), 'Project', None)
+
+    def _choose_project(self) -> None:
+        folder = str(self.context.last_used.value('project folder', ''))
+        path = QFileDialog.getExistingDirectory(self, 'Open a project folder', folder)
+        if path and self._may_replace():
+            self.open_project(path)
+
+    def _save_project(self) -> None:
+        project = self.session.keeper.project
+        if project is None:
+            self._save_project_as()
+        else:
+            self._save_project_to(project)
+
+    def _save_project_as(self) -> None:
+        folder = Path(str(self.context.last_used.value('project folder', '')))
+        path, _ = QFileDialog.getSaveFileName(self, 'Save the project as a folder', str(folder / 'project'))
+        if path:
+            self._save_project_to(Path(path))
+
+    def _save_project_to(self, path: Path) -> None:
+        try:
+            self.session.keeper.save_to(path)
+        except DiptomoError as error:
+            say_error(str(error))
+            return
+        self.context.last_used.remember_value('project folder', str(path.parent))
+
+    def _project_saved(self, path: str) -> None:
+        say(f'Project saved in {path}; from now on it is kept up to date there.')
+
+    def _may_replace(self) -> bool:
+        """Runs that are in no project are asked about before another takes their place."""
+        unsaved = sum(run.volume is not None for run in self.runs) if self.session.keeper.project is None else 0
+        if not unsaved:
+            return True
+        text = f'{unsaved} finished run{"s are" if unsaved > 1 else " is"} in no project and will be gone.'
+        return (
+            QMessageBox.question(
+                self,
+                'Open a project',
+                f'{text} Open another project all the same?',
+                QMessageBox.StandardButton.Open | QMessageBox.StandardButton.Cancel,
+                QMessageBox.StandardButton.Cancel,
+            )
+            == QMessageBox.StandardButton.Open
+        )
+
+    def _restore(self, leftover: Leftover) -> None:
+        self._restoring = leftover
+        self.open_project(leftover.project)
+
+    def _take_project(self, opened: OpenedProject) -> None:
+        leftover, self._restoring = self._restoring, None
+        own = leftover.folder if leftover is not None and leftover.project == opened.folder else None
+        folder = ProjectFolder(opened.folder)
+        take_up(self.session, opened, folder)
+        cut_off = checkpoint_of(own) if own is not None else None
+        for run in self.runs:
+            if cut_off is not None and run.number == cut_off[0] and run.checkpoint is None and cut_off[1].exists():
+                run.checkpoint = cut_off[1]
+        self.open_page.offer(None)
+        self._set_pages()
+        self.composition_page.show_again()
+        restore_view(self.session, opened.project)
+        self.session.keeper.opened(folder, own)
+        for problem in opened.problems:
+            say_error(problem)
+        if not opened.problems:
+            say(f'Project of {opened.project.saved.replace("T", " ")[:16]} opened.')
+
+    def _set_pages(self) -> None:
+        """What the session remembers of the controls, and the page that was in front."""
         for page in self.pages:
             page.set_state(self.session.settings.get(page.title, {}))
         front = self._page_named(self.session.settings.get('page', ''))
         if front is not None and not front.closed():
             self.stages.go_to(front)
+
+    def _take_up(self) -> None:
+        """Show what the session has: settings of the pages, what came while no dock was open, what runs."""
+        self._set_pages()
         waiting, self.session.waiting = self.session.waiting, []
         for task, outcome in waiting:
             self._ended(task, outcome)
         if self.session.task is not None:
             self._show_running(self.session.task)
 
-    def _keep_settings(self) -> None:
-        self.session.settings = {page.title: page.state() for page in self.pages} | {'page': self.stages.current.title}
+    def _settings(self) -> dict[str, Any]:
+        return {page.title: page.state() for page in self.pages} | {'page': self.stages.current.title}
 
     def _show_running(self, task: Task) -> None:
         reconstructing = task.run is not None
@@ -243,6 +339,8 @@ class TomographyDock(QWidget):
             say_error(outcome.error)
         elif outcome.cancelled:
             self.run_bar.tell(f'{outcome.title}: cancelled.')
+        elif isinstance(outcome.result, OpenedProject):
+            self._take_project(outcome.result)
         elif page is not None:
             page.done(outcome.result)
             self._refresh()
@@ -354,6 +452,10 @@ class TomographyDock(QWidget):
                 QTimer.singleShot(0, self._settle_in)
         return super().event(event)
 
+    def _offer_leftover(self) -> None:
+        if self.session.angles is None and not len(self.runs):
+            self.open_page.offer(next(iter(leftovers(self.session.keeper.root)), None))
+
     def _settle_in(self) -> None:
         """Note the window that the session lives in, and take the height that a dock is given only once."""
         window = self.window()
@@ -361,6 +463,8 @@ class TomographyDock(QWidget):
         if self._cleaned or not isinstance(window, QMainWindow) or not isinstance(frame, QDockWidget):
             return
         self.session.live_in(window)
+        self.session.keeper.start()
         if not self._settled:
             self._settled = True
+            self._offer_leftover()
             window.resizeDocks([frame], [window.height()], Qt.Orientation.Vertical)

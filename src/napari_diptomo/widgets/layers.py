@@ -15,7 +15,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from napari_diptomo.jobs.colours import colours, opacity
-from napari_diptomo.series import MapSeries, Recipe, Volume
+from napari_diptomo.series import MapSeries, Recipe, SpectralTiltSeries, Volume
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
@@ -146,6 +146,15 @@ def sum_layer(
         },
         'image',
     )
+
+
+def counts_layer(series: SpectralTiltSeries, image: np.ndarray) -> LayerTuple:
+    """All counts (tilt, y, x) of a series that the dock has opened."""
+    source = list(series.recipe.source.paths) if series.recipe is not None else []
+    layer = sum_layer(image, series.angles, series.pixel_size, source or ['sample'], series.transposed)
+    if series.energy_unit == 'eV':
+        layer[1]['name'] = layer[1]['name'].replace('all counts', 'counts of losses')
+    return layer
 
 
 def volume_layers(volume: Volume, method: str = '', colour: dict[str, str] | None = None) -> list[LayerTuple]:

@@ -153,8 +153,18 @@ class CompositionPage(Page):
         made = self.session.composition
         if isinstance(made, Composed):
             self._tell(made)
-        elif made is not None:
+        elif made is not None and 'composition' not in made.notes:
             self.oxidation.tell(made)
+
+    def show_again(self) -> None:
+        """Layers of the composition that a project brought along."""
+        made = self.session.composition
+        if isinstance(made, Volume):
+            if 'composition' in made.notes:
+                self._view.show(made, self.palette_box.currentText())
+                self._tell(Composed(made, {}))
+            else:
+                self.oxidation.done(made)
 
     def _renewed(self) -> None:
         """Other data were opened."""

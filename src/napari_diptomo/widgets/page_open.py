@@ -18,12 +18,13 @@ from napari_diptomo.widgets.eels_words import describe_calibration
 from napari_diptomo.widgets.eels_work import calibrating
 from napari_diptomo.widgets.fields import Field, field_for
 from napari_diptomo.widgets.form import pretty, tooltip
-from napari_diptomo.widgets.page import Context, Page, heading, words
+from napari_diptomo.widgets.page import Context, Page, Part, heading, words
 from napari_diptomo.widgets.session import summary
 from napari_diptomo.widgets.thread_job import ThreadJob
 from napari_diptomo.widgets.tilt_table import TiltTable
 
 if TYPE_CHECKING:
+    from napari_diptomo.widgets.keeper import Leftover
     from napari_diptomo.spectra.eels.calibration import CalibratedSeries
 
 _LABELS = {
@@ -44,9 +45,12 @@ class OpenPage(Page):
     -------
     start(Job, str)
         A job that the page's button does not start: the sample.
+    restore(Leftover)
+        The session that is offered shall be taken up again.
     """
 
     start = Signal(object, str)
+    restore = Signal(object)
     title = 'Open'
     action = '&Open'
     explanation = 'Drop the files of a tilt series here, or their folder: one spectrum image per tilt, or ready maps.'
@@ -56,10 +60,12 @@ class OpenPage(Page):
         self._paths: tuple[str, ...] = ()
         #: Whether files that are dropped join those that are listed.
         self._joins = True
+        self._sample_wanted = False
         self.fields: dict[str, Field] = {}
         self._calibrated = Asker(self)
         self._calibrated.answered.connect(self._tell_calibration)
         self._calibrated.failed.connect(self._tell_more)
+        self._add_offer()
         self._add_buttons()
         self.table = TiltTable()
         self.table.edited.connect(self._edited)
@@ -116,22 +122,19 @@ class OpenPage(Page):
         return '' if self._paths else 'Add the files of a tilt series first.'
 
     def job(self) -> tuple[ThreadJob, str]:
+        self._sample_wanted = False
         return ThreadJob(work.opening(self.source())), 'Open'
 
     def done(self, result: work.Opened) -> None:
         data = result.data
+        self.offer(None)
         if isinstance(data, MapSeries):
             self.session.set_ready_maps(data)
             self.context.maps_view.show_maps(data)
         else:
             self.session.set_series(data, result.spectrum, result.found, result.doubt)
-            source = list(data.recipe.source.paths) if data.recipe is not None else []
-            layer = as_layers.sum_layer(
-                result.image, data.angles, data.pixel_size, source or ['sample'], data.transposed
-            )
-            if data.energy_unit == 'eV':
-                layer[1]['name'] = layer[1]['name'].replace('all counts', 'counts of losses')
-            self.context.maps_view.show_series(layer, data.angles)
+            self.session.sample = self._sample_wanted
+            self.context.maps_view.show_series(as_layers.counts_layer(data, result.image), data.angles)
         self._joins = False
         self.table.show_found(data.angles)
         self.opened.setText(_describe(data))
@@ -180,6 +183,31 @@ class OpenPage(Page):
 
     def cleanup(self) -> None:
         self._calibrated.cleanup()
+
+    def offer(self, leftover: Leftover | None) -> None:
+        """Offer an earlier session, until something else is opened."""
+        self._leftover = leftover
+        self._offer.setVisible(leftover is not None)
+        if leftover is not None:
+            self._offered.setText(f'An earlier session can be restored: {leftover.words}.')
+
+    def _add_offer(self) -> None:
+        self._leftover: Leftover | None = None
+        self._offer = Part()
+        self._offered = words('')
+        self.restore_button = QPushButton('Restore')
+        self.restore_button.setToolTip('Show everything again as it was; a run that was cut off can be resumed.')
+        self.restore_button.clicked.connect(self._restore)
+        row = QHBoxLayout()
+        row.addWidget(self._offered, 1)
+        row.addWidget(self.restore_button)
+        self._offer.body.addLayout(row)
+        self._offer.setVisible(False)
+        self.body.addWidget(self._offer)
+
+    def _restore(self) -> None:
+        if self._leftover is not None:
+            self.restore.emit(self._leftover)
 
     def _tell_calibration(self, calibrated: CalibratedSeries) -> None:
         self._tell_more(describe_calibration(calibrated))
@@ -262,6 +290,7 @@ class OpenPage(Page):
 
     def _load_sample(self) -> None:
         self.clear()
+        self._sample_wanted = True
         self.start.emit(ThreadJob(work.sample()), 'Sample')
 
     def _list_files(self) -> bool:

@@ -13,6 +13,7 @@ it is discarded.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ from napari_diptomo.widgets.volume_runs import VolumeRuns
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.suggest import FoundElement
+    from napari_diptomo.widgets.work import Opened
 
 
 @dataclass(eq=False)
@@ -119,6 +121,14 @@ class Session(QObject):
         self.waiting: list[tuple[Task, Outcome]] = []
         #: What the controls of the pages are set to, by title; JSON-ready.
         self.settings: dict[str, Any] = {}
+        #: Asks the dock for them while one is open.
+        self.read_settings: Callable[[], dict[str, Any]] | None = None
+        #: Writes the session to disk: a `Keeper`, which the first dock makes.
+        self.keeper: Any = None
+        #: Whether the series is the simulated sample, which has no files.
+        self.sample = False
+        #: Where the next run keeps its state; None where nothing is kept.
+        self.checkpoints: Path | None = None
 
     def live_in(self, window: QWidget) -> None:
         """This is the viewer's window: the session ends with it."""
@@ -132,13 +142,25 @@ class Session(QObject):
         if self.over:
             return
         self.over = True
+        if self.keeper is not None:
+            self.keeper.close()
         self.runner.cleanup()
         self.maps_view.cleanup()
         self.runs.release()
 
     def new_checkpoint(self) -> Path | None:
         """Where the next run keeps its state; None where nothing is kept."""
-        return None
+        if self.checkpoints is None:
+            return None
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return None
+        return self.checkpoints / f'run-{self.runs.next_number}.pt'
+
+    def present_settings(self) -> dict[str, Any]:
+        """What the controls of the pages are set to now."""
+        return self.read_settings() if self.read_settings is not None else self.settings
 
     def start(self, job: Job, title: str, page: str = '', run: Run | None = None) -> None:
         """Run a job; there must be none running."""
@@ -207,6 +229,18 @@ class Session(QObject):
         self.maps = maps
         self.drop_volume()
 
+    def restore(
+        self, opened: Opened | None, maps: MapSeries | None, aligned: MapSeries | None, sample: bool = False
+    ) -> None:
+        """All at once, as a project had it."""
+        self._forget()
+        self.sample = sample
+        if opened is not None and isinstance(opened.data, SpectralTiltSeries):
+            self.series, self.spectrum, self.found = opened.data, opened.spectrum, opened.found
+            self.doubt = opened.doubt
+        self.maps, self.aligned = maps, aligned
+        self.drop_volume()
+
     def set_result(self, result: Any) -> None:
         """A step ended well: maps without shifts found, aligned maps, or a volume."""
         if isinstance(result, Volume):
@@ -262,6 +296,7 @@ class Session(QObject):
 
     def _forget(self) -> None:
         self.series = self.spectrum = self.maps = self.aligned = None
+        self.sample = False
         self.found, self.doubt = (), ''
         self.renewed.emit()
 

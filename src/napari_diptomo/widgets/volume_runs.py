@@ -52,6 +52,11 @@ class VolumeRuns(QObject):
         """The run whose result later pages take, and that Save and Discard mean."""
         return self._chosen
 
+    @property
+    def next_number(self) -> int:
+        """Of the next run."""
+        return self._count + 1
+
     def view_of(self, run: Run) -> VolumeView:
         """Its layers."""
         return self._views[run]
@@ -120,6 +125,10 @@ class VolumeRuns(QObject):
             if run.volume is not None and not view.layers:
                 view.finish_anew(run.volume)
             view.bring_to_front()
+        self._choose(run)
+
+    def mark(self, run: Run | None) -> None:
+        """Make a run the chosen one and leave the layers as they are."""
         self._choose(run)
 
     def discard(self, run: Run | None = None) -> None:
