@@ -9,8 +9,8 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QMessageBox, QVBoxLayout, QWidget
 
-from napari_diptomo.jobs.project import ProjectFolder
-from napari_diptomo.series import DiptomoError, MapSeries, Remedy
+from napari_diptomo.jobs.project import ProjectFolder, is_project
+from napari_diptomo.series import DiptomoError, MapSeries, Recipe, Remedy, Volume
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.closing import ask_what_to_do
 from napari_diptomo.widgets.drops import Dropped, paths_of
@@ -172,6 +172,7 @@ class TomographyDock(QWidget):
         bar.save_project.connect(self._save_project)
         bar.save_project_as.connect(self._save_project_as)
         self.open_page.restore.connect(self._restore)
+        self.open_page.volumes.connect(self._take_volumes)
         self._plot_timer.timeout.connect(self.reconstruct_page.course.redraw)
 
     def _connect_session(self) -> list[tuple[Any, Any]]:
@@ -344,7 +345,7 @@ class TomographyDock(QWidget):
         elif page is not None:
             page.done(outcome.result)
             self._refresh()
-            self.stages.bring_into_view(page.outcome_widget)
+            self.stages.bring_into_view(self.stages.current.outcome_widget)
             self.run_bar.tell(f'{outcome.title}: done{self._reservation(page)}.')
         else:
             say(f'{outcome.title}: done.')
@@ -363,10 +364,57 @@ class TomographyDock(QWidget):
             self.session.cancel()
 
     def _take_files(self, paths: list[str]) -> None:
+        """Whatever is dropped: a project, a recipe, saved volumes, the files of a tilt series."""
         if self.runner.busy:
             say_error(_BUSY)
             return
-        self.open_paths(paths)
+        projects = [path for path in paths if is_project(path)]
+        recipes = [path for path in paths if path not in projects and path.lower().endswith('.json')]
+        if projects:
+            if self._may_replace():
+                self.open_project(projects[0])
+        elif recipes:
+            self.open_recipe(recipes[0])
+        elif paths:
+            self.open_paths(paths)
+
+    def open_recipe(self, path: str | Path) -> None:
+        """Set the pages to the steps of a recipe and list the files it starts from; nothing is run."""
+        try:
+            recipe = Recipe.load(path)
+        except DiptomoError as error:
+            say_error(str(error))
+            return
+        self._take_recipe(recipe, Path(path).name)
+
+    def _take_recipe(self, recipe: Recipe, name: str) -> None:
+        listed = self.open_page.take_source(recipe.source)
+        left_out = []
+        for step in recipe.steps:
+            kind = step.to_dict()['step']
+            if not any(page.take_step(step) for page in self.pages):
+                left_out.append(kind)
+        if listed or self.session.angles is None:
+            self.stages.go_to(self.open_page)
+        parts = [f'{name}: its steps are set on the pages.']
+        if left_out:
+            parts.append(f'No page has {", ".join(left_out)}: "diptomo run {name}" does all of it.')
+        if listed:
+            parts.append('Press Open to read its files.')
+        elif recipe.source.paths:
+            parts.append(f'Its files are not there: {recipe.source.paths[0]}.')
+        self.run_bar.tell(' '.join(parts))
+
+    def _take_volumes(self, opened: tuple[tuple[str, Volume], ...]) -> None:
+        """Saved volumes come back as runs that are done."""
+        for path, volume in opened:
+            if 'composition' in volume.notes or 'oxidation_state' in volume.notes:
+                self.session.composition = volume
+                self.composition_page.show_again()
+            else:
+                self.runs.add(volume, Path(path).stem, shown=True)
+        if self.runs.chosen is not None:
+            self.stages.go_to(self.reconstruct_page)
 
     def _take_maps(self, maps: MapSeries) -> None:
         if self.runner.busy:

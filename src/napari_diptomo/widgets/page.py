@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
-from napari_diptomo.series import Finding, Remedy
+from napari_diptomo.series import Finding, Remedy, Step
 from napari_diptomo.series.steps import step_kind
 from napari_diptomo.widgets.form import StepForm
 from napari_diptomo.widgets.maps_view import MapsView
@@ -114,6 +114,17 @@ class Page(QWidget):
         self.enter()
         form = self.form_of(remedy.step)
         return None if form is None else form.apply(remedy.changes)
+
+    def take_step(self, step: Step) -> bool:
+        """Set the controls to a step of a recipe; returns whether the page has them."""
+        if type(step).__name__ not in self.steps:
+            return False
+        self.enter()
+        form = self.form_of(type(step).__name__)
+        if form is None:
+            return False
+        form.set_value(step)
+        return True
 
     def state(self) -> dict[str, Any]:
         """What the controls are set to, JSON-ready; `set_state` takes it back."""

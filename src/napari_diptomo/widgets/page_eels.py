@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_diptomo.series import DiptomoError, InputError, SpectralTiltSeries
+from napari_diptomo.series import DiptomoError, InputError, SpectralTiltSeries, Step
 from napari_diptomo.widgets.asker import Asker
 from napari_diptomo.widgets.eels_view import EELSView
 from napari_diptomo.widgets.eels_words import describe_oxides, describe_spread
@@ -125,6 +125,12 @@ class EELSMaps(Part):
         self.context.viewer.layers.selection.active = self.context.viewer.layers[-1]
         self.made.setText(describe_oxides(made))
         self.reading.setVisible(states is not None)
+
+    def take_step(self, step: Step) -> None:
+        """Set the form to a step, or the one that comes with the next series."""
+        self._state = {**self._state, 'form': step.model_dump(mode='json')}
+        if self.form is not None:
+            self.form.set_value(step)
 
     def state(self) -> dict[str, Any]:
         """What the controls are set to and what is said of the maps, JSON-ready."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QWidget
 
-from napari_diptomo.series import DiptomoError, Finding, MapSeries, Source, SpectralTiltSeries, Step
+from napari_diptomo.series import DiptomoError, Finding, MapSeries, Source, SpectralTiltSeries, Step, Volume
 from napari_diptomo.widgets import layers as as_layers
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.asker import Asker
@@ -47,10 +47,13 @@ class OpenPage(Page):
         A job that the page's button does not start: the sample.
     restore(Leftover)
         The session that is offered shall be taken up again.
+    volumes(tuple of (path, Volume))
+        Saved volumes were opened.
     """
 
     start = Signal(object, str)
     restore = Signal(object)
+    volumes = Signal(object)
     title = 'Open'
     action = '&Open'
     explanation = 'Drop the files of a tilt series here, or their folder: one spectrum image per tilt, or ready maps.'
@@ -123,11 +126,16 @@ class OpenPage(Page):
 
     def job(self) -> tuple[ThreadJob, str]:
         self._sample_wanted = False
-        return ThreadJob(work.opening(self.source())), 'Open'
+        return ThreadJob(work.opening_files(self.source())), 'Open'
 
-    def done(self, result: work.Opened) -> None:
-        data = result.data
+    def done(self, result: work.Opened | tuple[tuple[str, Volume], ...]) -> None:
         self.offer(None)
+        if not isinstance(result, work.Opened):
+            # They are runs, and no files of a tilt series.
+            self.clear()
+            self.volumes.emit(result)
+            return
+        data = result.data
         if isinstance(data, MapSeries):
             self.session.set_ready_maps(data)
             self.context.maps_view.show_maps(data)
@@ -146,6 +154,18 @@ class OpenPage(Page):
     def findings(self) -> tuple[Finding, ...]:
         opened = self.session.series if self.session.series is not None else self.session.maps
         return () if opened is None else opened.findings
+
+    def take_source(self, source: Source) -> bool:
+        """List the files of a recipe and set the fields as it says; returns whether they are there."""
+        there = bool(source.paths) and all(Path(path).exists() for path in source.paths)
+        if there:
+            self.clear()
+            self.add_paths(list(source.paths))
+            self.table.set_angles(source.angles if isinstance(source.angles, tuple) else None)
+            self.core_loss.add_paths([path for path in source.core_loss if Path(path).exists()])
+        for name, field in self.fields.items():
+            field.set_value(getattr(source, name))
+        return there
 
     def state(self) -> dict[str, Any]:
         try:

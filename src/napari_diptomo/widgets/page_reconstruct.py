@@ -81,6 +81,9 @@ class ReconstructPage(Page):
         self._session_changed()
 
     def closed(self) -> str:
+        return '' if len(self.session.runs) else self.obstacle()
+
+    def obstacle(self) -> str:
         return '' if self.session.input_maps is not None else 'Make maps first, or open ready ones.'
 
     def enter(self) -> None:
@@ -97,7 +100,7 @@ class ReconstructPage(Page):
         step = self.step()
         maps = self.session.input_maps
         if maps is None:
-            raise InputError(self.closed())
+            raise InputError(self.obstacle())
         self.context.last_used.remember(step)
         self.context.last_used.remember_value(_LAST_METHOD, step.title)
         seconds = (preview_seconds() or 1.0) if self.previews.isChecked() else 0.0
@@ -163,6 +166,12 @@ class ReconstructPage(Page):
         self.method.blockSignals(False)
         self._method_changed(self.method.currentText())
         self._apply_state()
+
+    def take_step(self, step: Step) -> bool:
+        if not super().take_step(step):
+            return False
+        self.method.setCurrentText(step.title)
+        return True
 
     def state(self) -> dict[str, Any]:
         if not self.forms:

@@ -26,6 +26,7 @@ from qtpy.QtWidgets import QWidget
 from napari_diptomo.jobs import Stage
 from napari_diptomo.series import MapSeries, Progress, Recipe, Source, SpectralTiltSeries, Volume
 from napari_diptomo.widgets.composing import Composed
+from napari_diptomo.widgets.layers import method_of
 from napari_diptomo.widgets.maps_view import MapsView
 from napari_diptomo.widgets.notify import say, say_error
 from napari_diptomo.widgets.run import CoursePoint, Run
@@ -246,7 +247,7 @@ class Session(QObject):
         if isinstance(result, Volume):
             known = next((run for run in self.runs if run.volume is result), None)
             if known is None:
-                self.runs.add(result, result.recipe.steps[-1].title if result.recipe and result.recipe.steps else 'volume')
+                self.runs.add(result, method_of(result.recipe) or 'volume')
             else:
                 self.runs.choose(known)
             return
