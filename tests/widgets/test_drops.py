@@ -73,7 +73,9 @@ def test_elements_of_a_recipe_wait_for_the_series(dock: TomographyDock, tmp_path
     Recipe(Source(paths=('gone.bcf',)), (EDXMaps(elements=('Te',), holdout=0.25),)).save(tmp_path / 'r.json')
     drop(dock, tmp_path / 'r.json')
     assert 'gone.bcf' in dock.run_bar.status.text()
-    series: SpectralTiltSeries = edx_tilt_series(lamella(16), np.arange(-30.0, 31.0, 10.0), peak_counts=60, seed=1).series
+    series: SpectralTiltSeries = edx_tilt_series(
+        lamella(16), np.arange(-30.0, 31.0, 10.0), peak_counts=60, seed=1
+    ).series
     dock.open_page.done(work.look_over(series))
     dock.stages.go_to(dock.maps_page)
     assert dock.maps_page.picker.elements() == ('Te',)

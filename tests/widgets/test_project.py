@@ -314,7 +314,10 @@ def test_after_a_crash_of_napari_all_is_there_and_the_run_resumes(
     dock.open_page.restore_button.click()
     qtbot.waitUntil(lambda: len(dock.runs) == 3 and not dock.runner.busy, timeout=60_000)
     assert [run.status.value for run in dock.runs] == ['done', 'failed', 'interrupted']
-    assert [layer.name for layer in window.layers if layer.metadata[KEY]['kind'] == 'volume'] == ['Ge (SIRT)', 'Te (SIRT)']
+    assert [layer.name for layer in window.layers if layer.metadata[KEY]['kind'] == 'volume'] == [
+        'Ge (SIRT)',
+        'Te (SIRT)',
+    ]
     page = dock.reconstruct_page
     assert page.buttons['resume'].isVisibleTo(dock)
     assert 'continues from its last checkpoint' in page.told.text()

@@ -192,9 +192,7 @@ def test_the_layers_of_a_run_come_back_when_it_is_chosen(
     assert np.array_equal(viewer.layers['Te (SIRT)'].data, frame(0)[1])
 
 
-def test_composition_takes_the_chosen_run(
-    dock: TomographyDock, ran: Callable[..., None], qtbot: Any
-) -> None:
+def test_composition_takes_the_chosen_run(dock: TomographyDock, ran: Callable[..., None], qtbot: Any) -> None:
     for seed in (0, 1):
         ran(Outcome('SIRT', made(seed)), preview=seed)
     choose(dock, 1, qtbot)
@@ -251,7 +249,12 @@ def test_a_discarded_run_hands_on_what_it_had_hidden(viewer: ViewerModel, maps: 
 
 
 def test_the_convergence_of_a_saved_volume() -> None:
-    scores = {'iteration': [1.0, 2.0, 1.0], 'validation': [3.0, 2.0, 4.0], 'data': [5.0, 4.0, 6.0], 'fit': [0.0, 0.0, 1.0]}
+    scores = {
+        'iteration': [1.0, 2.0, 1.0],
+        'validation': [3.0, 2.0, 4.0],
+        'data': [5.0, 4.0, 6.0],
+        'fit': [0.0, 0.0, 1.0],
+    }
     run = VolumeRuns(ViewerModel()).add(replace(made(0), scores=scores), 'SIRT')
     assert run.status is RunStatus.DONE
     assert course_of(run) == [

@@ -152,9 +152,7 @@ def test_a_result_that_came_while_no_dock_was_open_is_shown_by_the_next(
     assert again.stages.buttons[3].isEnabled()
 
 
-def test_a_dock_that_is_closed_is_destroyed_and_hears_nothing_more(
-    window: Any, maps: MapSeries, qtbot: Any
-) -> None:
+def test_a_dock_that_is_closed_is_destroyed_and_hears_nothing_more(window: Any, maps: MapSeries, qtbot: Any) -> None:
     from qtpy.compat import isalive
 
     dock = opened(window, qtbot)

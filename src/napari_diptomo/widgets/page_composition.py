@@ -196,7 +196,8 @@ class CompositionPage(Page):
 
     def _add_volume_row(self) -> None:
         self.volume = compact_box(
-            'Volume', 'The counts that are quantified: the run chosen on the page Reconstruct, or another volume in the viewer.'
+            'Volume',
+            'The counts that are quantified: the run chosen on the page Reconstruct, or another volume in the viewer.',
         )
         self.volume.activated.connect(self._ask_factors)
         self.regions = compact_box(

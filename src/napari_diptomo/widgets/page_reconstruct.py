@@ -239,7 +239,12 @@ class ReconstructPage(Page):
         row.setContentsMargins(0, 0, 0, 0)
         self.buttons: dict[str, QPushButton] = {}
         for name, text, tip, slot in (
-            ('volume', 'Save &volume…', 'Write the volume as .hspy (with its recipe), .mrc or .tif.', self._save_volume),
+            (
+                'volume',
+                'Save &volume…',
+                'Write the volume as .hspy (with its recipe), .mrc or .tif.',
+                self._save_volume,
+            ),
             ('recipe', 'Save r&ecipe…', 'Write all steps as JSON; "diptomo run" repeats them.', self._save_recipe),
             ('resume', 'Resu&me', 'Take the run up again where its last checkpoint was written.', self._resume),
             ('discard', '&Discard run', 'Remove this run and its layers; other runs stay.', self._discard),
