@@ -172,3 +172,15 @@ def test_viewers_have_sessions_of_their_own(make_napari_viewer: Any, maps: MapSe
     one.open_page.done(work.look_over(maps))
     assert one.session is session_of(first) is not other.session
     assert other.session.maps is None
+
+
+def test_a_dock_that_is_opened_again_has_its_full_height(make_napari_viewer: Any, qtbot: Any) -> None:
+    window = make_napari_viewer(show=True)
+    heights = []
+    for _ in range(3):
+        dock = opened(window, qtbot)
+        qtbot.wait(300)
+        heights.append(dock.stages.height())
+        close(dock)
+        qtbot.wait(100)
+    assert min(heights) > 0.9 * max(heights)

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
-from qtpy.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QMessageBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QMessageBox, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_diptomo.jobs.project import ProjectFolder, is_project
 from napari_diptomo.series import DiptomoError, MapSeries, Recipe, Remedy, Volume
@@ -94,6 +94,8 @@ class TomographyDock(QWidget):
         self._dropped.look()
         self.setAcceptDrops(True)
         self.setMinimumWidth(360)
+        # napari adds an ever stronger stretch below docks that do not expand.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._connections = self._connect_session()
         self._take_up()
         self._refresh()
@@ -225,7 +227,7 @@ class TomographyDock(QWidget):
         self.context.last_used.remember_value('project folder', str(path.parent))
 
     def _project_saved(self, path: str) -> None:
-        say(f'Project saved in {path}; from now on it is kept up to date there.')
+        say(f'Project saved in the folder {Path(path).name}, and kept up to date there from now on.')
 
     def _may_replace(self) -> bool:
         """Runs that are in no project are asked about before another takes their place."""
@@ -297,7 +299,7 @@ class TomographyDock(QWidget):
         self.stages.set_running(True)
         if reconstructing:
             self._plot_timer.start()
-            self.stages.bring_into_view(self.reconstruct_page.course)
+            self.stages.bring_into_view(self.reconstruct_page.outcome_widget)
         self._show_findings()
 
     def _start(self, job: Job, title: str, page: Page | None, run: Run | None = None) -> None:

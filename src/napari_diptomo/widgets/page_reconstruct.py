@@ -15,7 +15,7 @@ from napari_diptomo.widgets.course_plot import CoursePlot
 from napari_diptomo.widgets.estimate import Estimator
 from napari_diptomo.widgets.form import StepForm
 from napari_diptomo.widgets.notify import say, say_error
-from napari_diptomo.widgets.page import Context, Page, heading, words
+from napari_diptomo.widgets.page import Context, Page, Part, heading, words
 from napari_diptomo.widgets.process_job import ProcessJob
 from napari_diptomo.widgets.run import Run, RunStatus, course_of
 from napari_diptomo.widgets.runs_list import RunsList
@@ -72,8 +72,11 @@ class ReconstructPage(Page):
         self.body.addWidget(self.previews)
         self._state: dict[str, Any] = {}
         self._shown: tuple[Run | None, RunStatus | None] = (None, None)
-        self._add_course()
+        self._outcome = self.outcome_widget = Part()
+        self.body.addWidget(self._outcome)
+        # The list above: what is chosen in it changes the height of what stands below.
         self._add_runs()
+        self._add_course()
         self.body.addStretch(1)
         self._estimator = Estimator(self)
         self._estimator.answered.connect(self.estimate.setText)
@@ -228,13 +231,13 @@ class ReconstructPage(Page):
         )
         self.told = words('')
         for widget in (self.course_heading, self.course, self.told):
-            self.body.addWidget(widget)
+            self._outcome.body.addWidget(widget)
 
     def _add_runs(self) -> None:
         self.runs_heading = heading('Runs')
         self.runs_list = RunsList(self.session.runs)
         self.runs_list.chosen.connect(self._choose)
-        self.result_row = self.outcome_widget = QWidget()
+        self.result_row = QWidget()
         row = QHBoxLayout(self.result_row)
         row.setContentsMargins(0, 0, 0, 0)
         self.buttons: dict[str, QPushButton] = {}
@@ -254,7 +257,7 @@ class ReconstructPage(Page):
             button.clicked.connect(slot)
             row.addWidget(button)
         for widget in (self.runs_heading, self.runs_list, self.result_row):
-            self.body.addWidget(widget)
+            self._outcome.body.addWidget(widget)
 
     def _choose(self, run: Run) -> None:
         self.session.runs.choose(run)

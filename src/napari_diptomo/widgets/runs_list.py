@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
@@ -72,9 +74,17 @@ class RunsList(QTableWidget):
         if rows and not self._filling:
             self.chosen.emit(self._rows[min(rows)])
 
+    def showEvent(self, event: Any) -> None:
+        super().showEvent(event)
+        # Rows and heading get the height of the style only now.
+        self._fit_height()
+
     def _fit_height(self) -> None:
-        shown = min(max(len(self._rows), 1), _MOST_ROWS)
-        rows = shown * self.verticalHeader().defaultSectionSize()
+        count = self.rowCount()
+        rows = sum(self.rowHeight(row) for row in range(min(count, _MOST_ROWS)))
+        few = count <= _MOST_ROWS
+        off, needed = Qt.ScrollBarPolicy.ScrollBarAlwaysOff, Qt.ScrollBarPolicy.ScrollBarAsNeeded
+        self.setVerticalScrollBarPolicy(off if few else needed)
         self.setFixedHeight(self.horizontalHeader().sizeHint().height() + rows + 2 * self.frameWidth())
 
 
