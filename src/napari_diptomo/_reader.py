@@ -49,16 +49,35 @@ def read(path: str | list[str]) -> list[Any]:
 def _is_ours(path: Path) -> bool:
     if path.suffix.lower() in _SUFFIXES:
         return path.exists()
-    return path.is_dir() and any(child.suffix.lower() in _SUFFIXES for child in path.iterdir())
+    if path.suffix.lower() == '.json':
+        return _for_the_dock(path)
+    return path.is_dir() and (
+        _for_the_dock(path / 'project.json') or any(child.suffix.lower() in _SUFFIXES for child in path.iterdir())
+    )
+
+
+def _for_the_dock(path: Path) -> bool:
+    """Whether this is a recipe or a project of ours; both say so at their beginning."""
+    if not path.is_file():
+        return False
+    with path.open('rb') as file:
+        return b'"napari-diptomo' in file.read(1000)
 
 
 def _read(paths: list[str]) -> list[Any]:
     from napari_diptomo.jobs.reading import load_isolated, saved_kind_isolated
-    from napari_diptomo.series import Volume
+    from napari_diptomo.series import InputError, Volume
     from napari_diptomo.widgets import layers
     from napari_diptomo.widgets.spread_layers import spread_layers
 
+    if any(_for_the_dock(path) for name in paths for path in (Path(name), Path(name) / 'project.json')):
+        _show_dock()
+        if not _hand_to_dock(paths):
+            raise InputError(f'{Path(paths[0]).name} is opened by the dock: Plugins > Tomography, and drop it there.')
+        return _NOTHING
     if len(paths) == 1 and Path(paths[0]).suffix.lower() == '.hspy' and saved_kind_isolated(paths[0]) == 'volume':
+        if _hand_to_dock(paths):
+            return _NOTHING
         volume = load_isolated(paths[0])
         assert isinstance(volume, Volume)
         _warn_of(volume, paths[0])
@@ -75,6 +94,15 @@ def _warn_of(volume: Volume, path: str) -> None:
         from napari_diptomo.widgets.notify import say_error
 
         say_error(f'{Path(path).name} must not be used: {" ".join(stops)}')
+
+
+def _show_dock() -> None:
+    """Open the dock in the window that was dropped on; without a window nothing happens."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        viewer.window.add_plugin_dock_widget('napari-diptomo', 'Tomography')
 
 
 def _hand_to_dock(paths: list[str]) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QDockWidget
+from qtpy.QtWidgets import QDockWidget, QMessageBox
 
 from napari_diptomo.reconstruct import DIPmTV
 from napari_diptomo.series import MapSeries
@@ -51,12 +51,16 @@ def test_the_manifest_opens_the_dock(window: Any) -> None:
     assert dock.minimumSizeHint().height() <= 640
 
 
-def test_the_x_of_the_dock_kills_the_child(window: Any, maps: MapSeries, qtbot: Any) -> None:
+def test_the_x_of_the_dock_asks_and_cancel_kills_the_child(window: Any, maps: MapSeries, qtbot: Any) -> None:
     dock = opened(window)
     child = running(dock, maps, qtbot)
     frame = dock.parent()
     assert isinstance(frame, QDockWidget)
+    main = dock.window()
     frame.destroyOnClose()
+    (box,) = main.findChildren(QMessageBox)
+    assert child.is_alive
+    next(button for button in box.buttons() if 'Cancel' in button.text()).click()
     qtbot.waitUntil(lambda: not child.is_alive, timeout=5_000)
     window.layers.clear()
     window.add_image(np.zeros((4, 4)))

@@ -106,7 +106,7 @@ def load_tilt_series(
 
 def open_source(source: Source, observer: Observer | None = None) -> SpectralTiltSeries | MapSeries:
     """Open the tilt series that a recipe starts from; see `load_tilt_series`."""
-    files = find_files(source.paths)
+    files = _without_volumes(find_files(source.paths), source)
     saved = _saved_series(files.data, source)
     if saved is not None:
         return saved
@@ -157,6 +157,20 @@ def _maps_or_nothing(
         if not any(not signal.spectral and len(signal.shape) == 3 for signal in signals):
             raise InputError(f'{path.name} holds no spectrum image and no stack of maps; choose other files.')
     return maps_of_files(files, tables, source)
+
+
+def _without_volumes(files: DataFiles, source: Source) -> DataFiles:
+    """Volumes that were saved into the folder of the data are results, no part of the series."""
+    if not any(Path(path).is_dir() for path in source.paths):
+        return files
+    given = {Path(path) for path in source.paths}
+    results = {
+        path
+        for path in files.data
+        if path.suffix.lower() == '.hspy' and path not in given and saved_kind(path) == 'volume'
+    }
+    left = tuple(path for path in files.data if path not in results)
+    return DataFiles(left, files.tables) if left else files
 
 
 def _saved_series(files: Sequence[Path], source: Source) -> MapSeries | None:

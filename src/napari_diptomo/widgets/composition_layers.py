@@ -143,7 +143,8 @@ class CompositionView:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self._shown: list[Image] = []
+        # Those of a dock that was closed are there already.
+        self._shown: list[Image] = as_layers.of_kind(viewer.layers, 'composition')
 
     def show(self, result: Volume, palette: str) -> None:
         """Layers of a result; what else we have shown is hidden."""

@@ -14,6 +14,7 @@ from napari_diptomo.jobs.colours import HUES
 from napari_diptomo.widgets.plots import ThemedPlot
 
 _HEIGHT = 290
+_HEIGHT_ALONE = 190
 _FITTED, _HELD_OUT = 'data', 'held-out'
 _QUANTITY = 'deviance per datum'
 _LABELS = {_FITTED: 'fitted', _HELD_OUT: 'held-out'}
@@ -128,6 +129,9 @@ class CoursePlot(ThemedPlot):
         # SIRT has no other term: an empty plot would only ask what is missing.
         alone = all(n in _HUES for n in self._names)
         self.terms.setVisible(not alone)
+        self.setFixedHeight(_HEIGHT_ALONE if alone else _HEIGHT)
+        # A hidden plot keeps its row.
+        self.ci.layout.setRowMaximumHeight(1, 0 if alone else _HEIGHT)
         self.ci.layout.setRowStretchFactor(1, 0 if alone else 2)
         self.deviances.setLabel('bottom', 'iteration' if alone else None)
         self.deviances.getAxis('bottom').showLabel(alone)

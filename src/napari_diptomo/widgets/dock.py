@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QSize, Qt, QTimer
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QMessageBox, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_diptomo.series import DiptomoError, MapSeries, Remedy
+from napari_diptomo.jobs.project import ProjectFolder, is_project
+from napari_diptomo.series import DiptomoError, MapSeries, Recipe, Remedy, Volume
 from napari_diptomo.widgets import work
+from napari_diptomo.widgets.closing import ask_what_to_do
 from napari_diptomo.widgets.drops import Dropped, paths_of
 from napari_diptomo.widgets.findings_panel import FindingsPanel, Shown, in_words
-from napari_diptomo.widgets.maps_view import MapsView
+from napari_diptomo.widgets.keeper import Keeper, Leftover, checkpoint_of, leftovers
 from napari_diptomo.widgets.notify import say, say_error
 from napari_diptomo.widgets.page import Context, Page
 from napari_diptomo.widgets.page_align import AlignPage
@@ -20,13 +23,15 @@ from napari_diptomo.widgets.page_composition import CompositionPage
 from napari_diptomo.widgets.page_maps import MapsPage
 from napari_diptomo.widgets.page_open import OpenPage
 from napari_diptomo.widgets.page_reconstruct import ReconstructPage
+from napari_diptomo.widgets.process_job import ProcessJob
+from napari_diptomo.widgets.projects import OpenedProject, opening_project, restore_view, take_up
+from napari_diptomo.widgets.run import Run
 from napari_diptomo.widgets.run_bar import RunBar
-from napari_diptomo.widgets.runner import Outcome, Runner
-from napari_diptomo.widgets.session import Session
-from napari_diptomo.widgets.settings import LastUsed, preview_seconds
+from napari_diptomo.widgets.runner import Outcome
+from napari_diptomo.widgets.session import Task, session_of
+from napari_diptomo.widgets.settings import LastUsed
 from napari_diptomo.widgets.stages import Stages
-from napari_diptomo.widgets.thread_job import Job
-from napari_diptomo.widgets.volume_runs import VolumeRuns
+from napari_diptomo.widgets.thread_job import Job, ThreadJob
 
 _BUSY = 'A stage is running; cancel it or wait, then drop the files again.'
 
@@ -34,10 +39,11 @@ _BUSY = 'A stage is running; cancel it or wait, then drop the files again.'
 class TomographyDock(QWidget):
     """Leads from files to a volume.
 
-    The pages know the session and make jobs, the runner runs one at a time, the
-    views show what comes of it; the dock only connects them. Everything that
-    outlives the dock is let go in `cleanup`, which runs when napari takes the
-    dock away or the viewer closes.
+    The session, which belongs to the viewer, has the data, the runs and the job
+    that runs; the pages make jobs and show results; the dock only connects
+    them. When napari takes the dock away `cleanup` lets go of the session and
+    leaves with it what the pages are set to. Where something runs the user is
+    asked what to do with it; the next dock shows all of it again.
 
     Parameters
     ----------
@@ -52,8 +58,12 @@ class TomographyDock(QWidget):
     ) -> None:
         super().__init__(parent)
         self.viewer = napari_viewer
-        self.session = Session(self)
-        self.context = Context(napari_viewer, self.session, last_used or LastUsed(), MapsView(napari_viewer))
+        self.session = session_of(napari_viewer)
+        self.session.dock_open = True
+        self.session.read_settings = self._settings
+        if self.session.keeper is None:
+            self.session.keeper = Keeper(self.session)
+        self.context = Context(napari_viewer, self.session, last_used or LastUsed(), self.session.maps_view)
         self.open_page = OpenPage(self.context)
         self.maps_page = MapsPage(self.context)
         self.align_page = AlignPage(self.context)
@@ -69,10 +79,11 @@ class TomographyDock(QWidget):
         self.stages = Stages(self.pages)
         self.findings = FindingsPanel()
         self.run_bar = RunBar()
-        self.runner = Runner(self, preview_seconds() or 1.0)
-        self.runs = VolumeRuns(napari_viewer)
-        self._running_page: Page | None = None
+        self.runner = self.session.runner
+        self.runs = self.session.runs
         self._cleaned = False
+        self._settled = False
+        self._restoring: Leftover | None = None
         self._plot_timer = QTimer(self)
         self._plot_timer.setInterval(500)
         self._lay_out()
@@ -83,6 +94,10 @@ class TomographyDock(QWidget):
         self._dropped.look()
         self.setAcceptDrops(True)
         self.setMinimumWidth(360)
+        # napari adds an ever stronger stretch below docks that do not expand.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._connections = self._connect_session()
+        self._take_up()
         self._refresh()
 
     def open_paths(self, paths: list[str]) -> None:
@@ -109,17 +124,25 @@ class TomographyDock(QWidget):
         return QSize(430, 640)
 
     def cleanup(self) -> None:
-        """Kill what runs, undo connections to the viewer; harmless when done twice."""
+        """Leave the session to the viewer, undo all connections; harmless when done twice."""
         if self._cleaned:
             return
         self._cleaned = True
+        self.session.settings = self._settings()
         self._plot_timer.stop()
-        self.runner.cleanup()
+        for signal, slot in self._connections:
+            signal.disconnect(slot)
+        self._connections = []
         self._dropped.cleanup()
-        self.context.maps_view.cleanup()
-        self.runs.release()
         for page in self.pages:
             page.cleanup()
+        self.session.dock_open = False
+        self.session.read_settings = None
+        if self.session.window is None:
+            # Without a window nobody could open it again.
+            self.session.end()
+        elif self.runner.busy:
+            ask_what_to_do(self.session)
 
     def _lay_out(self) -> None:
         column = QVBoxLayout(self)
@@ -132,102 +155,268 @@ class TomographyDock(QWidget):
     def _connect(self) -> None:
         # Bound methods only: Qt disconnects them when the dock goes, closures
         # would be called on deleted widgets.
-        self.session.changed.connect(self._refresh)
         self.stages.moved.connect(self._refresh)
         for page in self.pages:
             page.changed.connect(self._refresh)
         self.open_page.start.connect(self._start_extra)
         self.reconstruct_page.start.connect(self._start_extra)
+        self.reconstruct_page.resume.connect(self._resume_run)
         self.composition_page.start.connect(self._start_extra)
-        self.reconstruct_page.discard.connect(self._discard)
         self.findings.remedy.connect(self._apply)
-        bar, runner = self.run_bar, self.runner
+        bar, session = self.run_bar, self.session
         bar.run.connect(self.run_page)
         bar.next.connect(self.stages.go_on)
-        bar.pause.connect(self._pause)
-        bar.resume.connect(self._resume)
+        bar.pause.connect(session.pause)
+        bar.resume.connect(session.resume)
         bar.finish.connect(self._finish)
         bar.cancel.connect(self._cancel)
-        runner.message.connect(bar.show_message)
-        runner.message.connect(self._follow)
-        runner.frame.connect(self._show_frame)
-        runner.ended.connect(self._ended)
+        bar.open_project.connect(self._choose_project)
+        bar.save_project.connect(self._save_project)
+        bar.save_project_as.connect(self._save_project_as)
+        self.open_page.restore.connect(self._restore)
+        self.open_page.volumes.connect(self._take_volumes)
         self._plot_timer.timeout.connect(self.reconstruct_page.course.redraw)
 
-    def _start(self, job: Job, title: str, page: Page | None) -> None:
-        self._running_page = page
-        reconstructing = page is self.reconstruct_page
-        if reconstructing:
-            self.runs.begin(job.maps, title)
-            self.runner.preview_seconds = preview_seconds() or 1.0
-            self._plot_timer.start()
-            self.stages.bring_into_view(self.reconstruct_page.course)
+    def _connect_session(self) -> list[tuple[Any, Any]]:
+        """What outlives the dock, to be undone when it goes."""
+        connections = [
+            (self.session.changed, self._refresh),
+            (self.session.ended, self._ended),
+            (self.session.keeper.saved, self._project_saved),
+            (self.session.keeper.failed, say_error),
+            (self.runner.message, self.run_bar.show_message),
+            (self.runner.message, self._follow),
+            (self.runner.frame, self._show_frame),
+        ]
+        for signal, slot in connections:
+            signal.connect(slot)
+        return connections
+
+    def open_project(self, path: str | Path) -> None:
+        """Take up a project in place of what there is."""
+        if self.runner.busy:
+            say_error(_BUSY)
+            return
+        self._start(ThreadJob(opening_project(path)), 'Project', None)
+
+    def _choose_project(self) -> None:
+        folder = str(self.context.last_used.value('project folder', ''))
+        path = QFileDialog.getExistingDirectory(self, 'Open a project folder', folder)
+        if path and self._may_replace():
+            self.open_project(path)
+
+    def _save_project(self) -> None:
+        project = self.session.keeper.project
+        if project is None:
+            self._save_project_as()
+        else:
+            self._save_project_to(project)
+
+    def _save_project_as(self) -> None:
+        folder = Path(str(self.context.last_used.value('project folder', '')))
+        path, _ = QFileDialog.getSaveFileName(self, 'Save the project as a folder', str(folder / 'project'))
+        if path:
+            self._save_project_to(Path(path))
+
+    def _save_project_to(self, path: Path) -> None:
+        try:
+            self.session.keeper.save_to(path)
+        except DiptomoError as error:
+            say_error(str(error))
+            return
+        self.context.last_used.remember_value('project folder', str(path.parent))
+
+    def _project_saved(self, path: str) -> None:
+        say(f'Project saved in the folder {Path(path).name}, and kept up to date there from now on.')
+
+    def _may_replace(self) -> bool:
+        """Runs that are in no project are asked about before another takes their place."""
+        unsaved = sum(run.volume is not None for run in self.runs) if self.session.keeper.project is None else 0
+        if not unsaved:
+            return True
+        text = f'{unsaved} finished run{"s are" if unsaved > 1 else " is"} in no project and will be gone.'
+        return (
+            QMessageBox.question(
+                self,
+                'Open a project',
+                f'{text} Open another project all the same?',
+                QMessageBox.StandardButton.Open | QMessageBox.StandardButton.Cancel,
+                QMessageBox.StandardButton.Cancel,
+            )
+            == QMessageBox.StandardButton.Open
+        )
+
+    def _restore(self, leftover: Leftover) -> None:
+        self._restoring = leftover
+        self.open_project(leftover.project)
+
+    def _take_project(self, opened: OpenedProject) -> None:
+        leftover, self._restoring = self._restoring, None
+        own = leftover.folder if leftover is not None and leftover.project == opened.folder else None
+        folder = ProjectFolder(opened.folder)
+        take_up(self.session, opened, folder)
+        cut_off = checkpoint_of(own) if own is not None else None
+        for run in self.runs:
+            if cut_off is not None and run.number == cut_off[0] and run.checkpoint is None and cut_off[1].exists():
+                run.checkpoint = cut_off[1]
+        self.open_page.offer(None)
+        self._set_pages()
+        self.composition_page.show_again()
+        restore_view(self.session, opened.project)
+        self.session.keeper.opened(folder, own)
+        for problem in opened.problems:
+            say_error(problem)
+        if not opened.problems:
+            say(f'Project of {opened.project.saved.replace("T", " ")[:16]} opened.')
+
+    def _set_pages(self) -> None:
+        """What the session remembers of the controls, and the page that was in front."""
+        for page in self.pages:
+            page.set_state(self.session.settings.get(page.title, {}))
+        front = self._page_named(self.session.settings.get('page', ''))
+        if front is not None and not front.closed():
+            self.stages.go_to(front)
+
+    def _take_up(self) -> None:
+        """Show what the session has: settings of the pages, what came while no dock was open, what runs."""
+        self._set_pages()
+        waiting, self.session.waiting = self.session.waiting, []
+        for task, outcome in waiting:
+            self._ended(task, outcome)
+        if self.session.task is not None:
+            self._show_running(self.session.task)
+
+    def _settings(self) -> dict[str, Any]:
+        return {page.title: page.state() for page in self.pages} | {'page': self.stages.current.title}
+
+    def _show_running(self, task: Task) -> None:
+        reconstructing = task.run is not None
         self.run_bar.set_running(True, stoppable=reconstructing)
-        self.run_bar.show_title(title)
+        self.run_bar.show_title(task.title)
+        if task.progress is not None:
+            self.run_bar.show_message(task.progress)
+        self.run_bar.show_paused(task.paused)
         self.stages.set_running(True)
-        self.runner.start(job, title)
+        if reconstructing:
+            self._plot_timer.start()
+            self.stages.bring_into_view(self.reconstruct_page.outcome_widget)
         self._show_findings()
+
+    def _start(self, job: Job, title: str, page: Page | None, run: Run | None = None) -> None:
+        self._settle_in()
+        if isinstance(job, ProcessJob) and run is None:
+            run = self.runs.begin(job.maps, title, job.recipe, job.checkpoint)
+        self.session.start(job, title, page.title if page is not None else '', run)
+        if self.session.task is not None:
+            self._show_running(self.session.task)
 
     def _start_extra(self, job: Job, title: str) -> None:
         if not self.runner.busy:
             self._start(job, title, self.open_page if title == 'Sample' else None)
 
+    def _resume_run(self, run: Run) -> None:
+        """Take up a run that ended before its time."""
+        if self.runner.busy or not run.resumable:
+            return
+        job = self.reconstruct_page.job_of(run)
+        self.runs.begin_again(run)
+        self._start(job, run.title, self.reconstruct_page, run)
+
     def _follow(self, message: Any) -> None:
-        if self._running_page is self.reconstruct_page:
-            self.reconstruct_page.follow(message)
+        if self.session.task is not None and self.session.task.run is not None:
+            self.reconstruct_page.follow(self.session.task.run, message)
 
     def _show_frame(self, frame: Any, iteration: int) -> None:
-        self.runs.show(frame)
-        self.reconstruct_page.told.setText(f'The viewer shows iteration {iteration}.')
+        self.reconstruct_page.show_iteration(iteration)
 
-    def _ended(self, outcome: Outcome) -> None:
-        page, self._running_page = self._running_page, None
+    def _ended(self, task: Task, outcome: Outcome) -> None:
+        page = self._page_named(task.page)
         self._plot_timer.stop()
         self.run_bar.set_running(False)
         self.stages.set_running(False)
         self._refresh()
-        if page is self.reconstruct_page:
-            self.runs.end(outcome)
         if outcome.error is not None:
+            if page is not None:
+                page.failed()
             self.run_bar.tell(outcome.error)
             say_error(outcome.error)
         elif outcome.cancelled:
             self.run_bar.tell(f'{outcome.title}: cancelled.')
+        elif isinstance(outcome.result, OpenedProject):
+            self._take_project(outcome.result)
         elif page is not None:
             page.done(outcome.result)
             self._refresh()
-            self.stages.bring_into_view(page.outcome_widget)
+            self.stages.bring_into_view(self.stages.current.outcome_widget)
             self.run_bar.tell(f'{outcome.title}: done{self._reservation(page)}.')
         else:
             say(f'{outcome.title}: done.')
 
-    def _pause(self) -> None:
-        if self.runner.job is not None:
-            self.runner.job.pause()
-
-    def _resume(self) -> None:
-        if self.runner.job is not None:
-            self.runner.job.resume()
+    def _page_named(self, title: str) -> Page | None:
+        return next((page for page in self.pages if page.title == title), None)
 
     def _finish(self) -> None:
         if self.runner.job is not None:
             self.run_bar.show_stopping('Stopping, the best volume so far is kept…')
-            self.runner.job.finish()
+            self.session.finish()
 
     def _cancel(self) -> None:
         if self.runner.busy:
             self.run_bar.show_stopping('Cancelling…')
-            self.runner.cancel()
-
-    def _discard(self) -> None:
-        self.runs.discard()
-        self.session.drop_volume()
+            self.session.cancel()
 
     def _take_files(self, paths: list[str]) -> None:
+        """Whatever is dropped: a project, a recipe, saved volumes, the files of a tilt series."""
         if self.runner.busy:
             say_error(_BUSY)
             return
-        self.open_paths(paths)
+        projects = [path for path in paths if is_project(path)]
+        recipes = [path for path in paths if path not in projects and path.lower().endswith('.json')]
+        if projects:
+            if self._may_replace():
+                self.open_project(projects[0])
+        elif recipes:
+            self.open_recipe(recipes[0])
+        elif paths:
+            self.open_paths(paths)
+
+    def open_recipe(self, path: str | Path) -> None:
+        """Set the pages to the steps of a recipe and list the files it starts from; nothing is run."""
+        try:
+            recipe = Recipe.load(path)
+        except DiptomoError as error:
+            say_error(str(error))
+            return
+        self._take_recipe(recipe, Path(path).name)
+
+    def _take_recipe(self, recipe: Recipe, name: str) -> None:
+        listed = self.open_page.take_source(recipe.source)
+        left_out = []
+        for step in recipe.steps:
+            kind = step.to_dict()['step']
+            if not any(page.take_step(step) for page in self.pages):
+                left_out.append(kind)
+        if listed or self.session.angles is None:
+            self.stages.go_to(self.open_page)
+        parts = [f'{name}: its steps are set on the pages.']
+        if left_out:
+            parts.append(f'No page has {", ".join(left_out)}: "diptomo run {name}" does all of it.')
+        if listed:
+            parts.append('Press Open to read its files.')
+        elif recipe.source.paths:
+            parts.append(f'Its files are not there: {recipe.source.paths[0]}.')
+        self.run_bar.tell(' '.join(parts))
+
+    def _take_volumes(self, opened: tuple[tuple[str, Volume], ...]) -> None:
+        """Saved volumes come back as runs that are done."""
+        for path, volume in opened:
+            if 'composition' in volume.notes or 'oxidation_state' in volume.notes:
+                self.session.composition = volume
+                self.composition_page.show_again()
+            else:
+                self.runs.add(volume, Path(path).stem, shown=True)
+        if self.runs.chosen is not None:
+            self.stages.go_to(self.reconstruct_page)
 
     def _take_maps(self, maps: MapSeries) -> None:
         if self.runner.busy:
@@ -246,7 +435,8 @@ class TomographyDock(QWidget):
     def _show_findings(self) -> None:
         """Those of the page in front; while it computes anew those of its last result are out of date."""
         page = self.stages.current
-        found = () if page is self._running_page else page.findings()
+        task = self.session.task
+        found = () if task is not None and page.title == task.page else page.findings()
         titles = {step: other.title for other in self.pages if other is not page for step in other.steps}
         # The page's own first among equals: those of its input were seen before.
         own_first = sorted(found, key=lambda finding: finding.step in titles)
@@ -297,8 +487,34 @@ class TomographyDock(QWidget):
         event.acceptProposedAction()
         self._take_files(paths_of(event.mimeData()))
 
+    def showEvent(self, event: Any) -> None:
+        super().showEvent(event)
+        self._settle_in()
+
     def event(self, event: Any) -> bool:
-        # The "x" of the dock gives neither close nor destroy, only an orphan.
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self.cleanup()
+        if event.type() == QEvent.Type.ParentChange:
+            # The "x" of the dock gives neither close nor destroy, only an orphan.
+            if self.parent() is None:
+                self.cleanup()
+                self.deleteLater()
+            else:
+                # Its frame gets its own place in the window after this.
+                QTimer.singleShot(0, self._settle_in)
         return super().event(event)
+
+    def _offer_leftover(self) -> None:
+        if self.session.angles is None and not len(self.runs):
+            self.open_page.offer(next(iter(leftovers(self.session.keeper.root)), None))
+
+    def _settle_in(self) -> None:
+        """Note the window that the session lives in, and take the height that a dock is given only once."""
+        window = self.window()
+        frame = self.parent()
+        if self._cleaned or not isinstance(window, QMainWindow) or not isinstance(frame, QDockWidget):
+            return
+        self.session.live_in(window)
+        self.session.keeper.start()
+        if not self._settled:
+            self._settled = True
+            self._offer_leftover()
+            window.resizeDocks([frame], [window.height()], Qt.Orientation.Vertical)

@@ -106,6 +106,25 @@ class StepForm(QWidget):
             self.more.expand(animate=False)
         return changed[0] if changed else None
 
+    def state(self) -> dict[str, Any]:
+        """What the controls are set to, JSON-ready; of controls that hold no value that does, nothing."""
+        try:
+            return self.value().model_dump(mode='json')
+        except DiptomoError:
+            return {}
+
+    def set_state(self, values: Mapping[str, Any]) -> None:
+        """Set the controls as `state` said; values that this version does not take are left out."""
+        taken: dict[str, Any] = {}
+        for name in self.step_class.model_fields:
+            if name in values:
+                try:
+                    self.step_class(**taken, **{name: values[name]})
+                except DiptomoError:
+                    continue
+                taken[name] = values[name]
+        self.set_value(self.step_class(**taken))
+
     def restore_defaults(self) -> None:
         """Back to the step's own defaults; parameters shown elsewhere stay."""
         self.set_value(self.step_class(**self._hidden))

@@ -8,13 +8,14 @@ and the slider says "tilt".
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 
 from napari_diptomo.jobs.colours import colours, opacity
-from napari_diptomo.series import MapSeries, Recipe, Volume
+from napari_diptomo.series import MapSeries, Recipe, SpectralTiltSeries, Volume
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 
@@ -147,6 +148,15 @@ def sum_layer(
     )
 
 
+def counts_layer(series: SpectralTiltSeries, image: np.ndarray) -> LayerTuple:
+    """All counts (tilt, y, x) of a series that the dock has opened."""
+    source = list(series.recipe.source.paths) if series.recipe is not None else []
+    layer = sum_layer(image, series.angles, series.pixel_size, source or ['sample'], series.transposed)
+    if series.energy_unit == 'eV':
+        layer[1]['name'] = layer[1]['name'].replace('all counts', 'counts of losses')
+    return layer
+
+
 def volume_layers(volume: Volume, method: str = '', colour: dict[str, str] | None = None) -> list[LayerTuple]:
     """One additive 3-D layer (z, y, x) per channel, with the run's record in its metadata.
 
@@ -199,6 +209,11 @@ def volume_grid(depth: int, voxel_size: float) -> dict[str, Any]:
         'units': ('nm', 'nm', 'nm'),
         'axis_labels': ('z', 'y', 'x'),
     }
+
+
+def of_kind(layers: Iterable[Any], kind: str) -> list[Any]:
+    """Those of these layers that show a volume (z, y, x) of this kind."""
+    return [layer for layer in layers if layer.ndim == 3 and layer.metadata.get(KEY, {}).get('kind') == kind]
 
 
 def layer_name(channel: str, method: str) -> str:

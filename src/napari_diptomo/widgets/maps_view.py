@@ -10,6 +10,7 @@ from napari.layers import Layer
 
 from napari_diptomo.series import MapSeries
 from napari_diptomo.widgets import layers as as_layers
+from napari_diptomo.widgets.look import fit_canvas, hide_ours
 from napari_diptomo.widgets.map_errors import deviation_layers, residual_layers
 
 
@@ -62,21 +63,35 @@ class MapsView:
         for layer in self._shown:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
-        self._hide_earlier()
+        hide_ours(self._viewer)
         self._angles = np.asarray(angles, float)
         self._shown = [Layer.create(*part) for part in parts]
         for layer in self._shown:
             self._viewer.add_layer(layer)
         self._viewer.dims.ndisplay = 2
-        self._viewer.dims.set_current_step(0, len(angles) // 2)
-        self._viewer.reset_view()
+        self._move_to_the_middle()
+        fit_canvas(self._viewer, self._shown)
         self._viewer.canvas.overlays.scale_bar.visible = True
         self._tell_angle()
 
-    def _hide_earlier(self) -> None:
-        for layer in self._viewer.layers:
-            if as_layers.KEY in layer.metadata:
-                layer.visible = False
+    def _move_to_the_middle(self) -> None:
+        """Sliders to the middle tilt and to the plane of the maps, wherever other layers begin and end."""
+        point = self._middle_point()
+        if len(point) == self._viewer.dims.ndim:
+            for axis, value in enumerate(point[:-2]):
+                self._viewer.dims.set_point(axis, value)
+
+    def _middle_point(self) -> tuple[float, ...]:
+        if not self._shown:
+            return ()
+        layer = self._shown[0]
+        return tuple(float(v) for v in layer.data_to_world([size // 2 for size in layer.data.shape]))
+
+    def _tilt_index(self) -> int:
+        """Number of the tilt that the slider is at; other layers may begin at other angles."""
+        layer = self._shown[0]
+        step, first = float(layer.scale[0]), float(layer.translate[0])
+        return int(np.clip(round((self._viewer.dims.point[0] - first) / step), 0, len(self._angles) - 1))
 
     def _tell_angle(self, event: Any = None) -> None:
         text = self._viewer.canvas.overlays.text
@@ -84,7 +99,6 @@ class MapsView:
         if not (shown and self._viewer.dims.ndim == 4 and self._viewer.dims.ndisplay == 2):
             text.visible = False
             return
-        index = min(self._viewer.dims.current_step[0], len(self._angles) - 1)
-        text.text = f'tilt {self._angles[index]:.4g}°'
+        text.text = f'tilt {self._angles[self._tilt_index()]:.4g}°'
         text.position = 'top_left'
         text.visible = True

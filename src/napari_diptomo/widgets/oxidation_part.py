@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from napari.components import ViewerModel
 from napari.layers import Layer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
@@ -39,7 +41,9 @@ class OxidationPart(Part):
         super().__init__(parent)
         self._viewer = viewer
         self._last_used = last_used
-        self._shown: list[Layer] = []
+        # Those of a dock that was closed are there already.
+        self._shown: list[Layer] = as_layers.of_kind(viewer.layers, 'oxidation')
+        self._state: dict[str, Any] = {}
         self.form: StepForm | None = None
         self.result: Volume | None = None
         column = self.body
@@ -70,6 +74,8 @@ class OxidationPart(Part):
 
             self.form = StepForm(OxidationState)
             self.form.set_value(self._last_used.step(OxidationState))
+            if self._state:
+                self.form.set_state(self._state)
             self._place.addWidget(self.form)
 
     def job(self, volume: Volume) -> ThreadJob:
@@ -82,7 +88,6 @@ class OxidationPart(Part):
 
     def done(self, result: Volume) -> None:
         """Show the states in place of those before, and hide what else we have shown."""
-        self.result = result
         for layer in self._shown:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
@@ -91,6 +96,27 @@ class OxidationPart(Part):
                 layer.visible = False
         self._shown = [self._viewer.add_layer(Layer.create(*part)) for part in oxidation_layers(result)]
         self._viewer.layers.selection.active = next(layer for layer in self._shown if layer.visible)
+        self.tell(result)
+
+    def state(self) -> dict[str, Any]:
+        """What the controls are set to, JSON-ready."""
+        return self.form.state() if self.form is not None else self._state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Set the controls as `state` said."""
+        self._state = state
+        if self.form is not None and state:
+            self.form.set_state(state)
+
+    def clear(self) -> None:
+        """The result was about other data."""
+        self.result = None
+        self.told.setText('')
+        self.reading.setVisible(False)
+
+    def tell(self, result: Volume) -> None:
+        """Say what came of it; its layers are there."""
+        self.result = result
         self.told.setText(describe_states(result))
         self.reading.setVisible(True)
 

@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
-from napari_diptomo.series import Finding, Remedy
+from napari_diptomo.series import Finding, Remedy, Step
 from napari_diptomo.series.steps import step_kind
 from napari_diptomo.widgets.form import StepForm
 from napari_diptomo.widgets.maps_view import MapsView
@@ -82,6 +82,9 @@ class Page(QWidget):
     def done(self, result: Any) -> None:
         """The job ended well."""
 
+    def failed(self) -> None:
+        """The job broke down; why is told elsewhere."""
+
     def findings(self) -> tuple[Finding, ...]:
         """Findings about the latest result of this page."""
         return ()
@@ -112,6 +115,24 @@ class Page(QWidget):
         form = self.form_of(remedy.step)
         return None if form is None else form.apply(remedy.changes)
 
+    def take_step(self, step: Step) -> bool:
+        """Set the controls to a step of a recipe; returns whether the page has them."""
+        if type(step).__name__ not in self.steps:
+            return False
+        self.enter()
+        form = self.form_of(type(step).__name__)
+        if form is None:
+            return False
+        form.set_value(step)
+        return True
+
+    def state(self) -> dict[str, Any]:
+        """What the controls are set to, JSON-ready; `set_state` takes it back."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Set the controls as `state` said; what does not fit, as from another version, is left out."""
+
     def set_frozen(self, frozen: bool) -> None:
         """While a job runs, what it was started with cannot be changed."""
         _freeze(self, frozen)
@@ -133,7 +154,7 @@ def _freeze(whole: QWidget, frozen: bool) -> None:
     for form in whole.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly):
         if isinstance(form, Part):
             _freeze(form, frozen)
-        elif not isinstance(form, QLabel) and not hasattr(form, 'follow_theme'):
+        elif not isinstance(form, QLabel) and not hasattr(form, 'follow_theme') and not hasattr(form, 'never_frozen'):
             form.setEnabled(not frozen)
 
 

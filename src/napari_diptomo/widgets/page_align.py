@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
@@ -30,6 +32,7 @@ class AlignPage(Page):
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(context, parent)
         self.form: StepForm | None = None
+        self._state: dict[str, Any] = {}
         self._place = QVBoxLayout()
         self.body.addLayout(self._place)
         self.found_heading = heading('Shifts found')
@@ -51,6 +54,8 @@ class AlignPage(Page):
 
         self.form = StepForm(Align)
         self.form.set_value(self.context.last_used.step(Align))
+        if self._state:
+            self.form.set_state(self._state)
         self._place.addWidget(self.form)
 
     def job(self) -> tuple[ThreadJob, str]:
@@ -69,6 +74,15 @@ class AlignPage(Page):
 
     def form_of(self, step: str) -> StepForm | None:
         return self.form
+
+    def state(self) -> dict[str, Any]:
+        return self.form.state() if self.form is not None else self._state
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._state = state
+        if self.form is not None and state:
+            self.form.set_state(state)
+        self._session_changed()
 
     def cleanup(self) -> None:
         self.plot.cleanup()

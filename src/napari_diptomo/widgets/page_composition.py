@@ -51,6 +51,8 @@ class CompositionPage(Page):
         super().__init__(context, parent)
         self.form: StepForm | None = None
         self.result: Volume | None = None
+        self._latest: Volume | None = None
+        self._state: dict[str, Any] = {}
         self._choices: list[ShownVolume | None] = []
         self._view = CompositionView(context.viewer)
         self._asker = Asker(self)
@@ -67,6 +69,7 @@ class CompositionPage(Page):
         self._add_result()
         self.body.addStretch(1)
         self.session.changed.connect(self._list_layers)
+        self.session.renewed.connect(self._renewed)
         layers = context.viewer.layers.events
         layers.inserted.connect(self._layers_changed)
         layers.removed.connect(self._layers_changed)
@@ -84,6 +87,8 @@ class CompositionPage(Page):
 
             self.form = StepForm(Composition, hide=('k_factors', 'zeta_factors'))
             self.form.set_value(self.context.last_used.step(Composition))
+            if self._state.get('form'):
+                self.form.set_state(self._state['form'])
             self.form.changed.connect(self._ask_factors)
             self._place.addWidget(self.form)
         self._take_selected()
@@ -122,11 +127,53 @@ class CompositionPage(Page):
         return ThreadJob(composing(step, volume, labels)), 'Composition'
 
     def done(self, composed: Composed | Volume) -> None:
+        self.session.composition = composed
         if isinstance(composed, Volume):
             self.oxidation.done(composed)
             return
-        self.result = composed.volume
         self._view.show(composed.volume, self.palette_box.currentText())
+        self._tell(composed)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            'form': self.form.state() if self.form is not None else self._state.get('form', {}),
+            'oxidation': self.oxidation.state(),
+            'palette': self.palette_box.currentText(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._state = state
+        if self.form is not None and state.get('form'):
+            self.form.set_state(state['form'])
+        self.oxidation.set_state(state.get('oxidation', {}))
+        self.palette_box.blockSignals(True)
+        self.palette_box.setCurrentText(str(state.get('palette', PALETTES[0])))
+        self.palette_box.blockSignals(False)
+        self._list_layers()
+        made = self.session.composition
+        if isinstance(made, Composed):
+            self._tell(made)
+        elif made is not None and 'composition' not in made.notes:
+            self.oxidation.tell(made)
+
+    def show_again(self) -> None:
+        """Layers of the composition that a project brought along."""
+        made = self.session.composition
+        if isinstance(made, Volume):
+            if 'composition' in made.notes:
+                self._view.show(made, self.palette_box.currentText())
+                self._tell(Composed(made, {}))
+            else:
+                self.oxidation.done(made)
+
+    def _renewed(self) -> None:
+        """Other data were opened."""
+        self.result = self.session.composition = None
+        self.result_box.setVisible(False)
+        self.oxidation.clear()
+
+    def _tell(self, composed: Composed) -> None:
+        self.result = composed.volume
         self.means.show_regions(composed.regions)
         self.told.setText(describe_composition(composed.volume))
         self.result_box.setVisible(True)
@@ -149,7 +196,8 @@ class CompositionPage(Page):
 
     def _add_volume_row(self) -> None:
         self.volume = compact_box(
-            'Volume', 'The counts that are quantified: the latest run, or a volume in the viewer.'
+            'Volume',
+            'The counts that are quantified: the run chosen on the page Reconstruct, or another volume in the viewer.',
         )
         self.volume.activated.connect(self._ask_factors)
         self.regions = compact_box(
@@ -214,11 +262,14 @@ class CompositionPage(Page):
 
     def _list_layers(self) -> None:
         """Volumes and labels that are there now, keeping what was chosen."""
-        latest = self.session.volume
+        chosen, latest = self.session.runs.chosen, self.session.volume
         shown = [found for found in shown_volumes(self.context.viewer) if not is_shown_as(latest, found)]
         self._choices = ([None] if latest is not None else []) + shown
-        names = [f'Latest run: {", ".join(latest.channels)}'] if latest is not None else []
+        names = [f'{chosen.name}: {", ".join(latest.channels)}'] if chosen is not None and latest is not None else []
         refill(self.volume, [*names, *(found.label for found in shown)])
+        if names and latest is not self._latest:
+            self.volume.setCurrentIndex(0)
+        self._latest = latest
         labels = [layer.name for layer in self.context.viewer.layers if isinstance(layer, Labels)]
         refill(self.regions, [_NO_REGIONS, *labels])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_diptomo.series import DiptomoError, InputError, SpectralTiltSeries
+from napari_diptomo.series import DiptomoError, InputError, SpectralTiltSeries, Step
 from napari_diptomo.widgets.asker import Asker
 from napari_diptomo.widgets.eels_view import EELSView
 from napari_diptomo.widgets.eels_words import describe_oxides, describe_spread
@@ -47,6 +47,7 @@ class EELSMaps(Part):
         self.form: StepForm | None = None
         #: What the last look at the spectra has found.
         self.found: ExplainedEELS | None = None
+        self._state: dict[str, Any] = {}
         self._series: SpectralTiltSeries | None = None
         self._problem = ''
         self.view = EELSView(context.viewer)
@@ -92,6 +93,8 @@ class EELSMaps(Part):
 
         self.form = StepForm(EELSOxidationMaps)
         self.form.set_value(self.context.last_used.step(EELSOxidationMaps))
+        if self._state.get('form'):
+            self.form.set_state(self._state['form'])
         self.form.changed.connect(self._form_changed)
         self._place.addWidget(self.form)
         self._form_changed()
@@ -122,6 +125,27 @@ class EELSMaps(Part):
         self.context.viewer.layers.selection.active = self.context.viewer.layers[-1]
         self.made.setText(describe_oxides(made))
         self.reading.setVisible(states is not None)
+
+    def take_step(self, step: Step) -> None:
+        """Set the form to a step, or the one that comes with the next series."""
+        self._state = {**self._state, 'form': step.model_dump(mode='json')}
+        if self.form is not None:
+            self.form.set_value(step)
+
+    def state(self) -> dict[str, Any]:
+        """What the controls are set to and what is said of the maps, JSON-ready."""
+        form = self.form.state() if self.form is not None else self._state.get('form', {})
+        return {'form': form, 'made': self.made.text(), 'reading': not self.reading.isHidden()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Set the controls as `state` said."""
+        self._state = state
+        self._session_changed()
+        if self.form is not None and state.get('form'):
+            self.form.set_state(state['form'])
+        if self._series is not None and self.session.maps is not None:
+            self.made.setText(str(state.get('made', '')))
+            self.reading.setVisible(bool(state.get('reading')))
 
     def cleanup(self) -> None:
         """Let go of the viewer and of what is asked."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
-from napari_diptomo.series import Finding, InputError, MapSeries, Remedy
+from napari_diptomo.series import Finding, InputError, MapSeries, Remedy, Step
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.asker import Asker
 from napari_diptomo.widgets.eels_work import MadeOxides
@@ -48,6 +48,7 @@ class MapsPage(Page):
         self.body.addWidget(self.edx)
         self.body.addWidget(self.eels)
         self.form: StepForm | None = None
+        self._state: dict[str, Any] = {}
         self._series: Any = None
         self._hint = ''
         self.picker = ElementPicker()
@@ -97,6 +98,8 @@ class MapsPage(Page):
         names = {parameter.name for parameter in EDXMaps.parameters()}
         self.form = StepForm(EDXMaps, hide=tuple({'elements', 'lines'} & names))
         self.form.set_value(self.context.last_used.step(EDXMaps))
+        if self._state.get('form'):
+            self.form.set_state(self._state['form'])
         self._place.addWidget(self.form)
 
     def job(self) -> tuple[ThreadJob, str]:
@@ -115,6 +118,37 @@ class MapsPage(Page):
             return
         self.session.set_result(maps)
         self.context.maps_view.show_maps(maps)
+        self._show_made(maps)
+
+    def take_step(self, step: Step) -> bool:
+        name = type(step).__name__
+        if name not in self.steps:
+            return False
+        # Which of the two forms there is, the next series decides.
+        if name == 'EDXMaps':
+            self._state = {**self._state, 'form': step.model_dump(mode='json'), 'elements': _named(step)}
+            if self._series is not None:
+                self.picker.set_elements(_named(step))
+            return super().take_step(step) or self._series is None
+        self.eels.take_step(step)
+        return True
+
+    def state(self) -> dict[str, Any]:
+        state = {'elements': list(self.picker.elements()), 'eels': self.eels.state()}
+        return state | {'form': self.form.state() if self.form is not None else self._state.get('form', {})}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._state = dict(state)
+        self._session_changed()
+        if self._series is not None and state.get('elements'):
+            self.picker.set_elements(tuple(state['elements']))
+        if self.form is not None and state.get('form'):
+            self.form.set_state(state['form'])
+        self.eels.set_state(state.get('eels', {}))
+        if self._series is not None and self.session.maps is not None:
+            self._show_made(self.session.maps)
+
+    def _show_made(self, maps: MapSeries) -> None:
         # Counts of windows say nothing of an element until they are unmixed.
         made, maps = maps, maps if maps.mixing is None else maps.unmixed()
         self._maps = maps
@@ -223,6 +257,10 @@ class MapsPage(Page):
             'Suggested by the spectra; press to choose or leave out.' if suggested else 'No element stands out.'
         )
         self.picker.suggest(suggested, doubts_of(found))
+        wanted = self._state.pop('elements', None)
+        if wanted:
+            self.picker.set_elements(tuple(wanted))
+            return
         kept = self.context.last_used.value('EDXMaps', {}).get('elements', ())
         self.picker.set_elements(tuple(kept) if kept and set(kept) <= set(suggested) else likely(found))
 
@@ -242,6 +280,11 @@ class MapsPage(Page):
         """The table of elements is about to open."""
         if self._series is not None and not self.session.doubt:
             self.picker.table.set_lines(*lines_in_range(self._series))
+
+
+def _named(step: Any) -> tuple[str, ...]:
+    """Elements or line families of a step, whichever it has."""
+    return tuple(step.lines or step.elements)
 
 
 def describe_maps(maps: MapSeries) -> str:

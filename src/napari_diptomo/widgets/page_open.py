@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QWidget
 
 from napari_diptomo.jobs.reading import warm_up
-from napari_diptomo.series import DiptomoError, Finding, MapSeries, Source, SpectralTiltSeries, Step
+from napari_diptomo.series import DiptomoError, Finding, MapSeries, Source, SpectralTiltSeries, Step, Volume
 from napari_diptomo.widgets import layers as as_layers
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.asker import Asker
@@ -19,13 +19,14 @@ from napari_diptomo.widgets.eels_words import describe_calibration
 from napari_diptomo.widgets.eels_work import calibrating
 from napari_diptomo.widgets.fields import Field, field_for
 from napari_diptomo.widgets.form import pretty, tooltip
-from napari_diptomo.widgets.page import Context, Page, heading, words
+from napari_diptomo.widgets.page import Context, Page, Part, heading, words
 from napari_diptomo.widgets.session import summary
 from napari_diptomo.widgets.thread_job import ThreadJob
 from napari_diptomo.widgets.tilt_table import TiltTable
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.eels.calibration import CalibratedSeries
+    from napari_diptomo.widgets.keeper import Leftover
 
 _LABELS = {
     'pixel_size': 'Pixel size',
@@ -45,9 +46,15 @@ class OpenPage(Page):
     -------
     start(Job, str)
         A job that the page's button does not start: the sample.
+    restore(Leftover)
+        The session that is offered shall be taken up again.
+    volumes(tuple of (path, Volume))
+        Saved volumes were opened.
     """
 
     start = Signal(object, str)
+    restore = Signal(object)
+    volumes = Signal(object)
     title = 'Open'
     action = '&Open'
     explanation = 'Drop the files of a tilt series here, or their folder: one spectrum image per tilt, or ready maps.'
@@ -55,10 +62,14 @@ class OpenPage(Page):
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(context, parent)
         self._paths: tuple[str, ...] = ()
+        #: Whether files that are dropped join those that are listed.
+        self._joins = True
+        self._sample_wanted = False
         self.fields: dict[str, Field] = {}
         self._calibrated = Asker(self)
         self._calibrated.answered.connect(self._tell_calibration)
         self._calibrated.failed.connect(self._tell_more)
+        self._add_offer()
         self._add_buttons()
         self.table = TiltTable()
         self.table.edited.connect(self._edited)
@@ -73,16 +84,31 @@ class OpenPage(Page):
         self.body.addStretch(1)
 
     def add_paths(self, paths: list[str]) -> None:
-        """Take files or a folder: more files join those that are listed, a folder replaces them."""
+        """Take files or a folder.
+
+        More files join those that are listed. A folder replaces them, and so does
+        anything once they were opened or could not be. Files that cannot be listed
+        are not kept.
+        """
         if not paths:
             return
-        keep = self._paths if not any(Path(p).is_dir() for p in (*paths, *self._paths)) else ()
-        self._paths = tuple(dict.fromkeys((*keep, *paths)))
-        self._list_files()
+        joins = self._joins and not any(Path(p).is_dir() for p in (*paths, *self._paths))
+        before, self._paths = self._paths, tuple(dict.fromkeys((*(self._paths if joins else ()), *paths)))
+        self._joins = True
+        if not self._list_files() and before:
+            refused = self.told.text()
+            self._paths = before
+            self._list_files()
+            self._tell(refused)
+
+    def failed(self) -> None:
+        """They stay listed, for the angles may be all that is missing, but nothing joins them."""
+        self._joins = False
 
     def clear(self) -> None:
         """Forget the files."""
         self._paths = ()
+        self._joins = True
         self.core_loss.clear()
         self._list_files()
 
@@ -100,22 +126,25 @@ class OpenPage(Page):
         return '' if self._paths else 'Add the files of a tilt series first.'
 
     def job(self) -> tuple[ThreadJob, str]:
-        return ThreadJob(work.opening(self.source())), 'Open'
+        self._sample_wanted = False
+        return ThreadJob(work.opening_files(self.source())), 'Open'
 
-    def done(self, result: work.Opened) -> None:
+    def done(self, result: work.Opened | tuple[tuple[str, Volume], ...]) -> None:
+        self.offer(None)
+        if not isinstance(result, work.Opened):
+            # They are runs, and no files of a tilt series.
+            self.clear()
+            self.volumes.emit(result)
+            return
         data = result.data
         if isinstance(data, MapSeries):
             self.session.set_ready_maps(data)
             self.context.maps_view.show_maps(data)
         else:
             self.session.set_series(data, result.spectrum, result.found, result.doubt)
-            source = list(data.recipe.source.paths) if data.recipe is not None else []
-            layer = as_layers.sum_layer(
-                result.image, data.angles, data.pixel_size, source or ['sample'], data.transposed
-            )
-            if data.energy_unit == 'eV':
-                layer[1]['name'] = layer[1]['name'].replace('all counts', 'counts of losses')
-            self.context.maps_view.show_series(layer, data.angles)
+            self.session.sample = self._sample_wanted
+            self.context.maps_view.show_series(as_layers.counts_layer(data, result.image), data.angles)
+        self._joins = False
         self.table.show_found(data.angles)
         self.opened.setText(_describe(data))
         self._calibrated.forget()
@@ -127,8 +156,79 @@ class OpenPage(Page):
         opened = self.session.series if self.session.series is not None else self.session.maps
         return () if opened is None else opened.findings
 
+    def take_source(self, source: Source) -> bool:
+        """List the files of a recipe and set the fields as it says; returns whether they are there."""
+        there = bool(source.paths) and all(Path(path).exists() for path in source.paths)
+        if there:
+            self.clear()
+            self.add_paths(list(source.paths))
+            self.table.set_angles(source.angles if isinstance(source.angles, tuple) else None)
+            self.core_loss.add_paths([path for path in source.core_loss if Path(path).exists()])
+        for name, field in self.fields.items():
+            field.set_value(getattr(source, name))
+        return there
+
+    def state(self) -> dict[str, Any]:
+        try:
+            tilts = self.core_loss.tilts()
+        except DiptomoError:
+            tilts = None
+        angles = self.table.angles()
+        return {
+            'paths': list(self._paths if angles is None else self.table.files()),
+            'angles': None if angles is None else list(angles),
+            'fields': {name: field.value() for name, field in self.fields.items()},
+            'core_loss': list(self.core_loss.paths()),
+            'core_loss_angles': None if tilts is None else list(tilts),
+            'opened': self.opened.text() if self.session.angles is not None else '',
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        if state.get('paths'):
+            self._paths = tuple(state['paths'])
+            self._list_files()
+            self.table.set_angles(state.get('angles'))
+        for name, value in state.get('fields', {}).items():
+            if name in self.fields:
+                self.fields[name].set_value(value)
+        self.core_loss.add_paths(state.get('core_loss', []))
+        if state.get('core_loss_angles'):
+            self.core_loss.angles.set_value(state['core_loss_angles'])
+        opened = self.session.series if self.session.series is not None else self.session.maps
+        if opened is not None:
+            self._joins = False
+            if not state.get('angles'):
+                self.table.show_found(opened.angles)
+            self.opened.setText(state.get('opened') or _describe(opened))
+        self.changed.emit()
+
     def cleanup(self) -> None:
         self._calibrated.cleanup()
+
+    def offer(self, leftover: Leftover | None) -> None:
+        """Offer an earlier session, until something else is opened."""
+        self._leftover = leftover
+        self._offer.setVisible(leftover is not None)
+        if leftover is not None:
+            self._offered.setText(f'An earlier session can be restored: {leftover.words}.')
+
+    def _add_offer(self) -> None:
+        self._leftover: Leftover | None = None
+        self._offer = Part()
+        self._offered = words('')
+        self.restore_button = QPushButton('Restore')
+        self.restore_button.setToolTip('Show everything again as it was; a run that was cut off can be resumed.')
+        self.restore_button.clicked.connect(self._restore)
+        row = QHBoxLayout()
+        row.addWidget(self._offered, 1)
+        row.addWidget(self.restore_button)
+        self._offer.body.addLayout(row)
+        self._offer.setVisible(False)
+        self.body.addWidget(self._offer)
+
+    def _restore(self) -> None:
+        if self._leftover is not None:
+            self.restore.emit(self._leftover)
 
     def _tell_calibration(self, calibrated: CalibratedSeries) -> None:
         self._tell_more(describe_calibration(calibrated))
@@ -198,6 +298,8 @@ class OpenPage(Page):
 
     def _choose_files(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(self, 'Files of a tilt series', self._folder())
+        # Unlike a drop the button says that it adds.
+        self._joins = self._joins or self.session.angles is not None
         self.add_paths(paths)
 
     def _choose_folder(self) -> None:
@@ -209,9 +311,11 @@ class OpenPage(Page):
 
     def _load_sample(self) -> None:
         self.clear()
+        self._sample_wanted = True
         self.start.emit(ThreadJob(work.sample()), 'Sample')
 
-    def _list_files(self) -> None:
+    def _list_files(self) -> bool:
+        """Fill the table; returns whether the files can be opened together."""
         from napari_diptomo.series._files import find_files
         from napari_diptomo.series.angles import find_angles
 
@@ -220,7 +324,7 @@ class OpenPage(Page):
             self.table.show_files((), None)
             self._tell('')
             self.changed.emit()
-            return
+            return True
         self.context.last_used.remember_value('folder', str(Path(self._paths[0]).parent))
         try:
             found = find_files(self._paths)
@@ -229,7 +333,7 @@ class OpenPage(Page):
             self._tell(str(error))
             self._paths = ()
             self.changed.emit()
-            return
+            return False
         self._show_rows(found.data)
         warm_up()
         try:
@@ -240,6 +344,7 @@ class OpenPage(Page):
             self.table.show_files(found.data, None)
             self._tell('Angles: as the files say, read when opened; or type them in.')
         self.changed.emit()
+        return True
 
 
 def _describe(data: SpectralTiltSeries | MapSeries) -> str:

@@ -15,8 +15,10 @@ from napari_diptomo.widgets.course_plot import CoursePlot
 from napari_diptomo.widgets.estimate import Estimator
 from napari_diptomo.widgets.form import StepForm
 from napari_diptomo.widgets.notify import say, say_error
-from napari_diptomo.widgets.page import Context, Page, heading, words
+from napari_diptomo.widgets.page import Context, Page, Part, heading, words
 from napari_diptomo.widgets.process_job import ProcessJob
+from napari_diptomo.widgets.run import Run, RunStatus, course_of
+from napari_diptomo.widgets.runs_list import RunsList
 from napari_diptomo.widgets.settings import default_device, preview_seconds
 from napari_diptomo.widgets.thread_job import ThreadJob
 
@@ -26,16 +28,19 @@ _LAST_METHOD = 'method'
 class ReconstructPage(Page):
     """SIRT, Poisson EM, total variation or DIPm-TV on the aligned maps, in a child process.
 
+    Below stand the runs of the session. What is written there, Save and Discard
+    are about the run that is chosen in the list.
+
     Signals
     -------
     start(Job, str)
         Saving, which the page's button does not start.
-    discard
-        The last run's layers shall go.
+    resume(Run)
+        A run that ended before its time shall be taken up.
     """
 
     start = Signal(object, str)
-    discard = Signal()
+    resume = Signal(object)
     title = 'Reconstruct'
     action = '&Run'
     explanation = 'Choose a method and press Run; the volume forms in the viewer while it is computed.'
@@ -65,8 +70,13 @@ class ReconstructPage(Page):
         self.previews.setChecked(preview_seconds() > 0)
         self.previews.setToolTip('<qt>How often: Preferences, Tomography. Switch it off for very large volumes.</qt>')
         self.body.addWidget(self.previews)
+        self._state: dict[str, Any] = {}
+        self._shown: tuple[Run | None, RunStatus | None] = (None, None)
+        self._outcome = self.outcome_widget = Part()
+        self.body.addWidget(self._outcome)
+        # The list above: what is chosen in it changes the height of what stands below.
+        self._add_runs()
         self._add_course()
-        self._add_result_buttons()
         self.body.addStretch(1)
         self._estimator = Estimator(self)
         self._estimator.answered.connect(self.estimate.setText)
@@ -74,6 +84,9 @@ class ReconstructPage(Page):
         self._session_changed()
 
     def closed(self) -> str:
+        return '' if len(self.session.runs) else self.obstacle()
+
+    def obstacle(self) -> str:
         return '' if self.session.input_maps is not None else 'Make maps first, or open ready ones.'
 
     def enter(self) -> None:
@@ -90,30 +103,42 @@ class ReconstructPage(Page):
         step = self.step()
         maps = self.session.input_maps
         if maps is None:
-            raise InputError(self.closed())
+            raise InputError(self.obstacle())
         self.context.last_used.remember(step)
         self.context.last_used.remember_value(_LAST_METHOD, step.title)
         seconds = (preview_seconds() or 1.0) if self.previews.isChecked() else 0.0
         source = maps.recipe.source if maps.recipe is not None else self.session.source
-        self.course.clear_curves()
-        self._show_course(True)
-        return ProcessJob(Recipe(source, (step,)), maps, seconds), step.title
+        return ProcessJob(Recipe(source, (step,)), maps, seconds, self.session.new_checkpoint()), step.title
 
-    def follow(self, message: Any) -> None:
-        """A message of the running job: into the curves."""
+    def job_of(self, run: Run) -> ProcessJob:
+        """The job that takes up a run that ended before its time."""
+        assert run.recipe is not None and run.maps is not None
+        seconds = (preview_seconds() or 1.0) if self.previews.isChecked() else 0.0
+        if run.checkpoint is None:
+            run.checkpoint = self.session.new_checkpoint()
+        return ProcessJob(run.recipe, run.maps, seconds, run.checkpoint, resume=True)
+
+    def follow(self, run: Run, message: Any) -> None:
+        """A message of the running job: into the curves, where they are those of this run."""
+        if run is not self.session.runs.chosen:
+            return
         if isinstance(message, Stage):
             self.course.clear_curves()
         elif isinstance(message, Progress):
             self.course.add(message.iteration, message.losses, message.validation, message.message)
 
+    def show_iteration(self, iteration: int) -> None:
+        """The viewer shows a preview of the running job."""
+        chosen = self.session.runs.chosen
+        if chosen is not None and chosen.status is RunStatus.RUNNING:
+            self.told.setText(f'The viewer shows iteration {iteration}.')
+
     def done(self, volume: Volume) -> None:
-        self.course.redraw()
-        self.course.mark_returned(volume.notes.get('returned_iteration'))
         self.session.set_result(volume)
-        self.told.setText(describe_volume(volume))
 
     def findings(self) -> tuple[Finding, ...]:
-        return () if self.session.volume is None else self.session.volume.findings
+        chosen = self.session.runs.chosen
+        return () if chosen is None else chosen.findings
 
     def form_of(self, step: str) -> StepForm | None:
         return next((form for form in self.forms.values() if form.step_class.__name__ == step), None)
@@ -143,6 +168,37 @@ class ReconstructPage(Page):
         self.method.setCurrentText(str(self.context.last_used.value(_LAST_METHOD, DIPmTV.title)))
         self.method.blockSignals(False)
         self._method_changed(self.method.currentText())
+        self._apply_state()
+
+    def take_step(self, step: Step) -> bool:
+        if not super().take_step(step):
+            return False
+        self.method.setCurrentText(step.title)
+        return True
+
+    def state(self) -> dict[str, Any]:
+        if not self.forms:
+            return self._state
+        return {
+            'method': self.method.currentText(),
+            'previews': self.previews.isChecked(),
+            'forms': {form.step_class.__name__: form.state() for form in self.forms.values()},
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._state = state
+        if self.forms:
+            self._apply_state()
+
+    def _apply_state(self) -> None:
+        """Once the forms are built."""
+        if not self._state:
+            return
+        forms = self._state.get('forms', {})
+        for form in self.forms.values():
+            form.set_state(forms.get(form.step_class.__name__) or form.state())
+        self.previews.setChecked(bool(self._state.get('previews', True)))
+        self.method.setCurrentText(str(self._state.get('method', '')))
 
     def _start_value(self, kind: type[Step]) -> Step:
         step = self.context.last_used.step(kind)
@@ -166,7 +222,7 @@ class ReconstructPage(Page):
             self.estimate.setText(str(error))
 
     def _add_course(self) -> None:
-        self.course_heading = heading('Course of the run')
+        self.course_heading = heading('Convergence')
         self.course = CoursePlot()
         self.course.setToolTip(
             '<qt>Above: misfit of the fitted and of the held-out counts, per datum; where the held-out one rises, noise '
@@ -175,35 +231,84 @@ class ReconstructPage(Page):
         )
         self.told = words('')
         for widget in (self.course_heading, self.course, self.told):
-            self.body.addWidget(widget)
-        self._show_course(False)
+            self._outcome.body.addWidget(widget)
 
-    def _show_course(self, shown: bool) -> None:
-        self.course_heading.setVisible(shown)
-        self.course.setVisible(shown)
-        self.told.setText('')
-
-    def _add_result_buttons(self) -> None:
-        self.result_row = self.outcome_widget = QWidget()
+    def _add_runs(self) -> None:
+        self.runs_heading = heading('Runs')
+        self.runs_list = RunsList(self.session.runs)
+        self.runs_list.chosen.connect(self._choose)
+        self.result_row = QWidget()
         row = QHBoxLayout(self.result_row)
         row.setContentsMargins(0, 0, 0, 0)
-        for text, tip, slot in (
-            ('Save &volume…', 'Write the volume as .hspy (with its recipe), .mrc or .tif.', self._save_volume),
-            ('Save r&ecipe…', 'Write all steps as JSON; "diptomo run" repeats them.', self._save_recipe),
-            ('&Discard run', 'Remove the layers of the last run.', self.discard),
+        self.buttons: dict[str, QPushButton] = {}
+        for name, text, tip, slot in (
+            (
+                'volume',
+                'Save &volume…',
+                'Write the volume as .hspy (with its recipe), .mrc or .tif.',
+                self._save_volume,
+            ),
+            ('recipe', 'Save r&ecipe…', 'Write all steps as JSON; "diptomo run" repeats them.', self._save_recipe),
+            ('resume', 'Resu&me', 'Take the run up again where its last checkpoint was written.', self._resume),
+            ('discard', '&Discard run', 'Remove this run and its layers; other runs stay.', self._discard),
         ):
-            button = QPushButton(text)
+            button = self.buttons[name] = QPushButton(text)
             button.setToolTip(f'<qt>{tip}</qt>')
             button.clicked.connect(slot)
             row.addWidget(button)
-        self.body.addWidget(self.result_row)
+        for widget in (self.runs_heading, self.runs_list, self.result_row):
+            self._outcome.body.addWidget(widget)
+
+    def _choose(self, run: Run) -> None:
+        self.session.runs.choose(run)
+
+    def _discard(self) -> None:
+        self.session.runs.discard(self.session.runs.chosen)
+
+    def _resume(self) -> None:
+        if self.session.runs.chosen is not None:
+            self.resume.emit(self.session.runs.chosen)
 
     def _session_changed(self) -> None:
         maps = self.session.input_maps
         self.unaligned.setVisible(maps is not None and not maps.shifts.any())
-        self.result_row.setVisible(self.session.volume is not None)
+        self._show_runs()
         if self.isVisible():
             self._ask_estimate()
+
+    def _show_runs(self) -> None:
+        runs, run = self.session.runs, self.session.runs.chosen
+        for widget in (self.runs_heading, self.runs_list):
+            widget.setVisible(len(runs) > 0)
+        self.runs_list.refresh()
+        ended = run is not None and run.status is not RunStatus.RUNNING
+        self.result_row.setVisible(ended)
+        if run is not None and ended:
+            self.buttons['volume'].setVisible(run.volume is not None)
+            self.buttons['recipe'].setVisible(run.whole_recipe is not None)
+            self.buttons['resume'].setVisible(run.resumable)
+        now = (run, run.status if run is not None else None)
+        if now != self._shown:
+            self._show_course_of(run, anew=run is not self._shown[0])
+            self._shown = now
+
+    def _show_course_of(self, run: Run | None, anew: bool) -> None:
+        """The convergence of a run and a word on how it ended; nothing of one that left nothing."""
+        if anew:
+            self.course.clear_curves()
+            for point in course_of(run) if run is not None else ():
+                self.course.add(*point)
+        self.course.mark_returned(None)
+        self.course.redraw()
+        running = run is not None and run.status is RunStatus.RUNNING
+        shown = running or (run is not None and bool(course_of(run)))
+        self.course_heading.setVisible(shown)
+        self.course.setVisible(shown)
+        self.course_heading.setText(f'<b>Convergence of run {run.number}</b>' if run is not None else '')
+        if run is not None and run.volume is not None:
+            self.course.mark_returned(run.volume.notes.get('returned_iteration'))
+        has_preview = run is not None and bool(self.session.runs.view_of(run).layers)
+        self.told.setText(describe_run(run, has_preview) if run is not None else '')
 
     def _save_volume(self) -> None:
         path, _ = QFileDialog.getSaveFileName(
@@ -218,10 +323,12 @@ class ReconstructPage(Page):
 
     def _save_recipe(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, 'Save recipe', self._suggestion('.json'), 'Recipe (*.json)')
-        if not path:
+        run = self.session.runs.chosen
+        recipe = run.whole_recipe if run is not None else self.session.recipe
+        if not path or recipe is None:
             return
         try:
-            self.session.recipe.save(path)
+            recipe.save(path)
         except OSError as error:
             say_error(f'The recipe cannot be written to {path}: {error.strerror}; choose another place.')
             return
@@ -230,6 +337,22 @@ class ReconstructPage(Page):
     def _suggestion(self, suffix: str) -> str:
         folder = Path(str(self.context.last_used.value('folder', '')))
         return str(folder / f'volume{suffix}')
+
+
+def describe_run(run: Run, has_preview: bool = False) -> str:
+    """How a run ended, and what is left of it."""
+    if run.volume is not None:
+        return describe_volume(run.volume)
+    if run.status is RunStatus.FAILED:
+        kept = ' Its last preview is among the layers.' if has_preview else ''
+        return f'{run.error}{kept}'
+    if run.status is RunStatus.CANCELLED:
+        return 'Cancelled: nothing was kept.'
+    if run.status is RunStatus.INTERRUPTED:
+        saved = run.checkpoint is not None and run.checkpoint.exists()
+        where = 'continues from its last checkpoint' if saved else 'starts it anew: it had no checkpoint yet'
+        return f'napari ended before this run did. Resume {where}.'
+    return ''
 
 
 def describe_volume(volume: Volume) -> str:

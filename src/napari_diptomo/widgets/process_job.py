@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,24 @@ class ProcessJob:
         What they are done to.
     preview_seconds : float
         Between two previews, 0 for none.
+    checkpoint : Path, optional
+        Where its state is kept, so that it can go on after an interruption.
+    resume : bool
+        Go on from the checkpoint if there is one.
     """
 
-    def __init__(self, recipe: Recipe, maps: MapSeries, preview_seconds: float) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        maps: MapSeries,
+        preview_seconds: float,
+        checkpoint: Path | None = None,
+        resume: bool = False,
+    ) -> None:
+        self.recipe = recipe
         self.maps = maps
-        self.child = ChildJob(recipe, maps, preview_interval=preview_seconds)
+        self.checkpoint = checkpoint
+        self.child = ChildJob(recipe, maps, preview_interval=preview_seconds, checkpoint=checkpoint, resume=resume)
         self.result: Any = None
         self.error: str | None = None
         self._worker: Any = None

@@ -6,7 +6,7 @@ from typing import Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QKeySequence, QShortcut
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QMenu, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_diptomo.jobs import Stage
 from napari_diptomo.series import Progress
@@ -18,7 +18,7 @@ class RunBar(QWidget):
 
     Signals
     -------
-    run, pause, resume, finish, cancel
+    run, pause, resume, finish, cancel, next, open_project, save_project, save_project_as
         What the user wants.
     """
 
@@ -28,6 +28,9 @@ class RunBar(QWidget):
     finish = Signal()
     cancel = Signal()
     next = Signal()
+    open_project = Signal()
+    save_project = Signal()
+    save_project_as = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -39,6 +42,7 @@ class RunBar(QWidget):
         self.pause_button.toggled.connect(self._pause_toggled)
         self.finish_button = _button('&Stop && keep', 'Stop now and keep the best result so far.', self.finish)
         self.cancel_button = _button('&Cancel', 'Stop now and keep nothing (Esc).', self.cancel)
+        self.project_button = self._project_menu()
         self.bar = QProgressBar()
         self.bar.setTextVisible(True)
         self.status = words('')
@@ -94,6 +98,15 @@ class RunBar(QWidget):
         elif isinstance(message, Progress):
             self._show_progress(message)
 
+    def show_paused(self, paused: bool) -> None:
+        """The job was suspended before this bar was there."""
+        if paused:
+            self.pause_button.blockSignals(True)
+            self.pause_button.setChecked(True)
+            self.pause_button.blockSignals(False)
+            self.pause_button.setText('&Resume')
+            self.status.setText(f'{self._title}: paused')
+
     def show_stopping(self, what: str) -> None:
         """The user has pressed; it takes effect in a moment."""
         for button in (self.pause_button, self.finish_button):
@@ -120,6 +133,19 @@ class RunBar(QWidget):
         else:
             self.resume.emit()
 
+    def _project_menu(self) -> QPushButton:
+        button = QPushButton('Pro&ject')
+        button.setToolTip('<qt>Save everything on these pages as a project folder, or take one up again.</qt>')
+        menu = QMenu(button)
+        for text, signal in (
+            ('&Open project…', self.open_project),
+            ('&Save project', self.save_project),
+            ('Save project &as…', self.save_project_as),
+        ):
+            menu.addAction(text).triggered.connect(signal)
+        button.setMenu(menu)
+        return button
+
     def _lay_out(self) -> None:
         row = QHBoxLayout()
         for button in (
@@ -130,6 +156,7 @@ class RunBar(QWidget):
             self.cancel_button,
         ):
             row.addWidget(button)
+        row.addWidget(self.project_button)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 2, 8, 6)
         column.addWidget(self.bar)

@@ -1,34 +1,104 @@
-"""What has been made so far: the series, its maps, the aligned maps, the volume.
+"""What belongs to a viewer: its data, its runs, the job that runs, what the pages are set to.
 
-Every stage's result invalidates what was made from its predecessor.
+A session lives as long as its viewer. The dock only shows it: closing the dock
+ends no job and forgets nothing, and a dock that is opened again finds all of
+it. In a window Qt keeps the session, as a child of the main window, and ends it
+with that; without a window it lives as long as the dock does.
+
+Data flow from stage to stage, and every stage's result invalidates what was
+made from its predecessor. Runs are not among that: each keeps its volume until
+it is discarded.
 """
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from napari.components import ViewerModel
 from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QWidget
 
-from napari_diptomo.series import MapSeries, Recipe, Source, SpectralTiltSeries, Volume
+from napari_diptomo.jobs import Stage
+from napari_diptomo.series import MapSeries, Progress, Recipe, Source, SpectralTiltSeries, Volume
+from napari_diptomo.widgets.composing import Composed
+from napari_diptomo.widgets.layers import method_of
+from napari_diptomo.widgets.maps_view import MapsView
+from napari_diptomo.widgets.notify import say, say_error
+from napari_diptomo.widgets.run import CoursePoint, Run
+from napari_diptomo.widgets.runner import Outcome, Runner
+from napari_diptomo.widgets.settings import preview_seconds
+from napari_diptomo.widgets.thread_job import Job
+from napari_diptomo.widgets.volume_runs import VolumeRuns
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.suggest import FoundElement
+    from napari_diptomo.widgets.work import Opened
+
+
+@dataclass(eq=False)
+class Task:
+    """What runs now.
+
+    Attributes
+    ----------
+    title : str
+    page : str
+        Title of the page that takes the result, empty where none does.
+    run : Run, optional
+        The reconstruction that it is.
+    paused : bool
+    progress : Progress, optional
+        The latest report.
+    """
+
+    title: str
+    page: str = ''
+    run: Run | None = None
+    paused: bool = False
+    progress: Progress | None = None
+
+
+#: Sessions by the identity of their viewer.
+_sessions: weakref.WeakValueDictionary[int, Session] = weakref.WeakValueDictionary()
+
+
+def session_of(viewer: ViewerModel) -> Session:
+    """The session of a viewer, a new one where it has none."""
+    # napari hands docks a proxy of the viewer, another one each time.
+    key = id(getattr(viewer, '__wrapped__', viewer))
+    session = _sessions.get(key)
+    if session is None or session.over:
+        session = _sessions[key] = Session(viewer)
+    return session
 
 
 class Session(QObject):
-    """The data that flow through the dock.
+    """The data that flow through the dock, and the job that works on them.
 
     Signals
     -------
     changed
-        Some result is new or gone.
+        Some result is new or gone, or another run is chosen.
+    renewed
+        Other data were opened: what was shown of the earlier ones is out of date.
+    ended(Task, Outcome)
+        The job has ended.
     """
 
     changed = Signal()
+    renewed = Signal()
+    ended = Signal(object, object)
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
+        self.viewer = viewer
+        self.over = False
+        self.window: QWidget | None = None
         self.source = Source()
         self.series: SpectralTiltSeries | None = None
         self.spectrum: np.ndarray | None = None
@@ -36,7 +106,96 @@ class Session(QObject):
         self.doubt = ''
         self.maps: MapSeries | None = None
         self.aligned: MapSeries | None = None
-        self.volume: Volume | None = None
+        #: The latest composition or oxidation state.
+        self.composition: Composed | Volume | None = None
+        self.maps_view = MapsView(viewer)
+        self.runs = VolumeRuns(viewer, self)
+        self.runs.changed.connect(self.changed)
+        self.runner = Runner(self, preview_seconds() or 1.0)
+        self.runner.message.connect(self._follow)
+        self.runner.frame.connect(self._show_frame)
+        self.runner.ended.connect(self._ended)
+        self.task: Task | None = None
+        #: Whether a dock shows this session.
+        self.dock_open = False
+        #: Results that came while no dock was open; the next one shows them.
+        self.waiting: list[tuple[Task, Outcome]] = []
+        #: What the controls of the pages are set to, by title; JSON-ready.
+        self.settings: dict[str, Any] = {}
+        #: Asks the dock for them while one is open.
+        self.read_settings: Callable[[], dict[str, Any]] | None = None
+        #: Writes the session to disk: a `Keeper`, which the first dock makes.
+        self.keeper: Any = None
+        #: Whether the series is the simulated sample, which has no files.
+        self.sample = False
+        #: Where the next run keeps its state; None where nothing is kept.
+        self.checkpoints: Path | None = None
+
+    def live_in(self, window: QWidget) -> None:
+        """This is the viewer's window: the session ends with it."""
+        if self.window is None:
+            self.window = window
+            self.setParent(window)
+            window.destroyed.connect(self.end)
+
+    def end(self) -> None:
+        """The viewer goes: kill what runs, let go of everything; harmless when done twice."""
+        if self.over:
+            return
+        self.over = True
+        if self.keeper is not None:
+            self.keeper.close()
+        self.runner.cleanup()
+        self.maps_view.cleanup()
+        self.runs.release()
+
+    def new_checkpoint(self) -> Path | None:
+        """Where the next run keeps its state; None where nothing is kept."""
+        if self.checkpoints is None:
+            return None
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            return None
+        return self.checkpoints / f'run-{self.runs.next_number}.pt'
+
+    def present_settings(self) -> dict[str, Any]:
+        """What the controls of the pages are set to now."""
+        return self.read_settings() if self.read_settings is not None else self.settings
+
+    def start(self, job: Job, title: str, page: str = '', run: Run | None = None) -> None:
+        """Run a job; there must be none running."""
+        self.task = Task(title, page, run)
+        self.runner.preview_seconds = preview_seconds() or 1.0
+        self.runner.start(job, title)
+
+    def pause(self) -> None:
+        """Suspend what runs."""
+        if self.runner.job is not None and self.task is not None:
+            self.task.paused = True
+            self.runner.job.pause()
+
+    def resume(self) -> None:
+        """Go on with what was suspended."""
+        if self.runner.job is not None and self.task is not None:
+            self.task.paused = False
+            self.runner.job.resume()
+
+    def finish(self) -> None:
+        """Stop what runs and keep the best it has."""
+        if self.runner.job is not None and self.task is not None:
+            if self.task.run is not None:
+                self.task.run.finishing = True
+            self.runner.job.finish()
+
+    def cancel(self) -> None:
+        """Stop what runs and keep nothing."""
+        self.runner.cancel()
+
+    @property
+    def volume(self) -> Volume | None:
+        """The volume of the chosen run, None where it has none."""
+        return None if self.runs.chosen is None else self.runs.chosen.volume
 
     @property
     def input_maps(self) -> MapSeries | None:
@@ -63,35 +222,84 @@ class Session(QObject):
         """A tilt series of spectra was opened; ``spectrum`` (energy,) is its sum, ``found`` what they seem to hold."""
         self._forget()
         self.series, self.spectrum, self.found, self.doubt = series, spectrum, found, doubt
-        self.changed.emit()
+        self.drop_volume()
 
     def set_ready_maps(self, maps: MapSeries) -> None:
         """Maps were opened, not made from spectra."""
         self._forget()
         self.maps = maps
-        self.changed.emit()
+        self.drop_volume()
+
+    def restore(
+        self, opened: Opened | None, maps: MapSeries | None, aligned: MapSeries | None, sample: bool = False
+    ) -> None:
+        """All at once, as a project had it."""
+        self._forget()
+        self.sample = sample
+        if opened is not None and isinstance(opened.data, SpectralTiltSeries):
+            self.series, self.spectrum, self.found = opened.data, opened.spectrum, opened.found
+            self.doubt = opened.doubt
+        self.maps, self.aligned = maps, aligned
+        self.drop_volume()
 
     def set_result(self, result: Any) -> None:
         """A step ended well: maps without shifts found, aligned maps, or a volume."""
         if isinstance(result, Volume):
-            self.volume = result
-        else:
-            self.maps, self.aligned, self.volume = result, None, None
-        self.changed.emit()
+            known = next((run for run in self.runs if run.volume is result), None)
+            if known is None:
+                self.runs.add(result, method_of(result.recipe) or 'volume')
+            else:
+                self.runs.choose(known)
+            return
+        self.maps, self.aligned = result, None
+        self.drop_volume()
 
     def set_aligned(self, maps: MapSeries) -> None:
         """The alignment ended well."""
-        self.aligned, self.volume = maps, None
-        self.changed.emit()
+        self.aligned = maps
+        self.drop_volume()
 
     def drop_volume(self) -> None:
-        """The last run was discarded."""
-        self.volume = None
-        self.changed.emit()
+        """No run is chosen any more: what comes next is about other maps."""
+        self.runs.choose(None)
+
+    def _follow(self, message: Any) -> None:
+        task = self.task
+        if task is None or not isinstance(message, Progress | Stage):
+            return
+        if isinstance(message, Stage):
+            if task.run is not None:
+                task.run.course.clear()
+            return
+        task.progress = message
+        if task.run is not None:
+            values = dict(message.losses)
+            task.run.course.append(CoursePoint(message.iteration, values, message.validation, message.message))
+
+    def _show_frame(self, frame: Any, iteration: int) -> None:
+        self.runs.show(frame)
+
+    def _ended(self, outcome: Outcome) -> None:
+        task, self.task = self.task, None
+        if task is None:
+            return
+        if task.run is not None:
+            self.runs.end(outcome)
+        if self.dock_open:
+            self.ended.emit(task, outcome)
+            return
+        # Nobody sees the bar: the news is told in napari, the result is shown when the dock is there again.
+        if outcome.error is not None:
+            say_error(outcome.error)
+        elif not outcome.cancelled:
+            say(f'{outcome.title}: done. It is kept: open Plugins > Tomography again.')
+        self.waiting.append((task, outcome))
 
     def _forget(self) -> None:
-        self.series = self.spectrum = self.maps = self.aligned = self.volume = None
+        self.series = self.spectrum = self.maps = self.aligned = None
+        self.sample = False
         self.found, self.doubt = (), ''
+        self.renewed.emit()
 
 
 def summary(angles: np.ndarray) -> str:

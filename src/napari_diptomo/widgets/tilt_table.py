@@ -62,6 +62,13 @@ class TiltTable(QTableWidget):
         # all are in one: correcting them takes a table beside the files.
         self._fill([Path(f'tilt {number}') for number in range(1, len(found) + 1)], found, editable=False)
 
+    def set_angles(self, angles: Sequence[float | None] | None) -> None:
+        """Angles (file,) in degrees as the user had typed them; None for none typed."""
+        if angles is None or len(angles) != self.rowCount():
+            return
+        for row, angle in enumerate(angles):
+            self.item(row, _ANGLE).setText('' if angle is None else f'{angle:g}')
+
     def files(self) -> tuple[str, ...]:
         """Paths in the order of the rows."""
         return tuple(str(file) for file in self._files)

@@ -1,4 +1,9 @@
-"""A run's volume in the viewer: one additive layer per element that grows with the previews."""
+"""A run's volume in the viewer: one additive layer per element that grows with the previews.
+
+What lies in the same place would shine through, so the first preview hides it;
+`VolumeView` remembers what was seen and brings it back when the run comes to
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ from napari.layers import Image
 from napari_diptomo.jobs.colours import colours, opacity
 from napari_diptomo.series import MapSeries, Volume
 from napari_diptomo.widgets import layers as as_layers
+from napari_diptomo.widgets.look import Look, fit_canvas, hide_ours, seen
 from napari_diptomo.widgets.spread_layers import spread_layers
 
 #: Euler angles in degrees: a lamella seen from above its edge.
@@ -28,21 +34,25 @@ class VolumeView:
     ----------
     viewer : ViewerModel
         Where the layers go.
-    maps : MapSeries
-        What is reconstructed: names, pixel size, orientation.
+    like : MapSeries or Volume
+        What is reconstructed, or the volume itself: names, pixel size, orientation.
     method : str
         Title of the step, for the names.
     run : int
         Number of the run.
     """
 
-    def __init__(self, viewer: ViewerModel, maps: MapSeries, method: str, run: int) -> None:
+    def __init__(self, viewer: ViewerModel, like: MapSeries | Volume, method: str, run: int) -> None:
         self._viewer = viewer
-        self._maps = maps
-        self._method = method
+        self._channels = like.channels
+        self._transposed = like.transposed
+        self._rows = like.data.shape[-1 if like.transposed else -2]
+        self._pixel_size = like.voxel_size if isinstance(like, Volume) else like.pixel_size
+        self._method = method if run == 1 else f'{method}, run {run}'
         self._run = run
         self._layers: dict[str, Image] = {}
         self._spread: list[Image] = []
+        self._before: Look | None = None
         self._free: set[str] = set()
         self._setting = False
 
@@ -53,12 +63,12 @@ class VolumeView:
 
     def show(self, frame: np.ndarray) -> None:
         """Show a preview (channel, z, y, x), which becomes the layers' own."""
-        if self._maps.transposed:
+        if self._transposed:
             frame = np.swapaxes(frame, -1, -2)
         if not self._layers:
             self._create(frame)
             return
-        for name, data in zip(self._maps.channels, frame, strict=True):
+        for name, data in zip(self._channels, frame, strict=True):
             layer = self._layers[name]
             if layer in self._viewer.layers:
                 self._update(name, layer, np.ascontiguousarray(data))
@@ -74,20 +84,57 @@ class VolumeView:
             given['metadata'][as_layers.KEY]['run'] = self._run
             self._spread.append(self._viewer.add_layer(Image(data, **given)))
 
+    def finish_anew(self, volume: Volume) -> None:
+        """Show a result whose layers the user has deleted, or that never had any."""
+        self.release()
+        self._layers, self._spread = {}, []
+        self.finish(volume)
+
     def discard(self) -> None:
-        """Remove the run's layers; the undo."""
+        """Remove the run's layers and show what they had hidden; the undo."""
         for layer in self.layers:
             self._viewer.layers.remove(layer)
         self.release()
+        self._layers, self._spread = {}, []
+        self.give_way()
+
+    def give_way(self) -> None:
+        """Hide the run's layers and show again what they had hidden, unless the user looks at something else by now."""
+        for layer in self.layers:
+            layer.visible = False
+        before, self._before = self._before, None
+        if before is not None and not seen(self._viewer):
+            before.restore(self._viewer)
+
+    def forget(self, gone: VolumeView) -> None:
+        """Another view is about to be discarded: what that one hid is now this one's to show again."""
+        if self._before is not None and gone._before is not None and self._before.shows(gone.layers):
+            self._before = gone._before
+
+    def bring_to_front(self) -> None:
+        """Show the volume, and hide whatever else of ours is seen."""
+        main = [layer for layer in self._layers.values() if layer in self._viewer.layers]
+        if not main or (all(layer.visible for layer in main) and len(seen(self._viewer)) == len(main)):
+            return
+        volumes = {'volume', 'preview', 'composition', 'oxidation'}
+        among_volumes = any(layer.metadata[as_layers.KEY]['kind'] in volumes for layer in seen(self._viewer))
+        hide_ours(self._viewer)
+        for layer in main:
+            layer.visible = True
+        self._viewer.layers.selection.active = main[-1]
+        if not among_volumes:
+            self._viewer.dims.ndisplay = 3
+            self._look_from_a_corner()
 
     def release(self) -> None:
         """Leave the layers to the user: no limits are set any more."""
         for layer in self._layers.values():
             layer.events.contrast_limits.disconnect(self._limits_moved)
+        self._free = set()
 
     def _create(self, frame: np.ndarray) -> None:
-        hue = colours(self._maps.channels)
-        for name, data in zip(self._maps.channels, frame, strict=True):
+        hue = colours(self._channels)
+        for name, data in zip(self._channels, frame, strict=True):
             layer = Image(
                 np.ascontiguousarray(data),
                 name=as_layers.layer_name(name, self._method),
@@ -106,18 +153,19 @@ class VolumeView:
         for layer in self._layers.values():
             self._viewer.add_layer(layer)
             layer.events.contrast_limits.connect(self._limits_moved)
-        self._viewer.reset_view()
+        self._look_from_a_corner()
+
+    def _look_at_volume(self) -> None:
+        self._before = Look.of(self._viewer)
+        hide_ours(self._viewer)
+        self._viewer.dims.ndisplay = 3
+        self._viewer.canvas.overlays.scale_bar.visible = True
+
+    def _look_from_a_corner(self) -> None:
+        fit_canvas(self._viewer, self.layers)
         self._viewer.scene.camera.angles = _CAMERA
         # Seen from a corner a box is wider than from the front.
         self._viewer.scene.camera.zoom *= _ZOOM
-
-    def _look_at_volume(self) -> None:
-        # Maps and earlier volumes in the same place would shine through.
-        for layer in self._viewer.layers:
-            if as_layers.KEY in layer.metadata:
-                layer.visible = False
-        self._viewer.dims.ndisplay = 3
-        self._viewer.canvas.overlays.scale_bar.visible = True
 
     def _update(self, name: str, layer: Image, data: np.ndarray) -> None:
         if data.shape != layer.data.shape:
@@ -144,10 +192,9 @@ class VolumeView:
 
     def _grid(self, shape: tuple[int, ...]) -> dict[str, Any]:
         """Where voxels lie; a preview may be binned."""
-        rows = self._maps.data.shape[-1 if self._maps.transposed else -2]
-        factor = max(1, round(rows / shape[1]))
-        size = self._maps.pixel_size * factor
+        factor = max(1, round(self._rows / shape[1]))
+        size = self._pixel_size * factor
         grid = as_layers.volume_grid(shape[0], size)
-        middle = (factor - 1) / 2 * self._maps.pixel_size
+        middle = (factor - 1) / 2 * self._pixel_size
         grid['translate'] = (grid['translate'][0], middle, middle)
         return grid

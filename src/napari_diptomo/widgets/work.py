@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_diptomo.series import DiptomoError, MapSeries, Observer, Source, SpectralTiltSeries, Step, Watch
+from napari_diptomo.series import DiptomoError, MapSeries, Observer, Source, SpectralTiltSeries, Step, Volume, Watch
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.suggest import FoundElement
@@ -56,6 +56,26 @@ def opening(source: Source) -> Callable[[Observer], Opened]:
         return look_over(open_isolated(source, observer), observer)
 
     return open_tilt_series
+
+
+def opening_files(source: Source) -> Callable[[Observer], Opened | tuple[tuple[str, Volume], ...]]:
+    """Open the files as a tilt series, or as volumes where all of them are saved volumes: each with its path."""
+
+    def open_files(observer: Observer) -> Opened | tuple[tuple[str, Volume], ...]:
+        from napari_diptomo.series import load
+        from napari_diptomo.series.saving import saved_kind
+
+        own = source.paths if all(path.lower().endswith('.hspy') for path in source.paths) else ()
+        if own and all(saved_kind(path) == 'volume' for path in own):
+            watch = Watch(observer, 'Volume', len(own))
+            volumes = []
+            for number, path in enumerate(own, start=1):
+                volumes.append((path, load(path)))
+                watch.step(number, message=path)
+            return tuple(volumes)
+        return opening(source)(observer)
+
+    return open_files
 
 
 def sample() -> Callable[[Observer], Opened]:

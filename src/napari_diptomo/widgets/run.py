@@ -1,0 +1,144 @@
+"""A reconstruction as one object: what was asked, how it ended, what came of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from napari_diptomo.series import Finding, MapSeries, Recipe, Volume
+
+
+class RunStatus(StrEnum):
+    """How a run stands."""
+
+    RUNNING = 'running'
+    DONE = 'done'
+    STOPPED = 'stopped early'
+    FAILED = 'failed'
+    CANCELLED = 'cancelled'
+    #: The program ended before the run did.
+    INTERRUPTED = 'interrupted'
+
+
+class CoursePoint(NamedTuple):
+    """The values of one iteration."""
+
+    iteration: int
+    losses: dict[str, float]
+    validation: float | None = None
+    fit: str = ''
+
+
+@dataclass(eq=False)
+class Run:
+    """One run of the session; two runs are the same only if they are one object.
+
+    Attributes
+    ----------
+    number : int
+        Its place in the session, from 1; never used again.
+    title : str
+        Title of the method, or the name of the file that it was opened from.
+    recipe : Recipe, optional
+        The steps that it does to its maps.
+    maps : MapSeries, optional
+        What it reconstructs; None for a volume that was opened from a file.
+    begun : datetime
+        Local time.
+    status : RunStatus
+    seconds : float
+        How long it took.
+    volume : Volume, optional
+        The result of a run that is done or was stopped early.
+    error : str
+        Why it failed, one sentence.
+    course : list of CoursePoint
+        The convergence as it was reported.
+    checkpoint : Path, optional
+        The file that it resumes from.
+    """
+
+    number: int
+    title: str
+    recipe: Recipe | None = None
+    maps: MapSeries | None = None
+    begun: datetime = field(default_factory=lambda: datetime.now().astimezone())
+    status: RunStatus = RunStatus.RUNNING
+    seconds: float = 0.0
+    volume: Volume | None = None
+    error: str = ''
+    course: list[CoursePoint] = field(default_factory=list)
+    checkpoint: Path | None = None
+    finishing: bool = False
+    _clock: float = field(default_factory=time.monotonic)
+
+    @property
+    def name(self) -> str:
+        """``'Run 3 (DIPm-TV)'``."""
+        return f'Run {self.number} ({self.title})'
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Those of its result; of a failed run those of its maps."""
+        made = self.volume if self.volume is not None else self.maps
+        return () if made is None else made.findings
+
+    @property
+    def whole_recipe(self) -> Recipe | None:
+        """Everything from the files to this run, whether it has a result or not."""
+        if self.volume is not None and self.volume.recipe is not None:
+            return self.volume.recipe
+        if self.recipe is None or self.maps is None or self.maps.recipe is None:
+            return self.recipe
+        return Recipe(self.maps.recipe.source, (*self.maps.recipe.steps, *self.recipe.steps))
+
+    @property
+    def resumable(self) -> bool:
+        """Whether it ended before its time and can be taken up again."""
+        ended = self.status in (RunStatus.FAILED, RunStatus.INTERRUPTED)
+        return ended and self.recipe is not None and self.maps is not None
+
+    def begin_again(self) -> None:
+        """It is taken up again."""
+        self.status, self.error, self.finishing = RunStatus.RUNNING, '', False
+        self._clock = time.monotonic()
+
+    def succeed(self, volume: Volume) -> None:
+        """It has a result."""
+        self.volume = volume
+        self._end(RunStatus.STOPPED if self.finishing else RunStatus.DONE)
+
+    def fail(self, sentence: str) -> None:
+        """It broke down."""
+        self.error = sentence
+        self._end(RunStatus.FAILED)
+
+    def cancel(self) -> None:
+        """It was given up."""
+        self._end(RunStatus.CANCELLED)
+
+    def _end(self, status: RunStatus) -> None:
+        self.seconds += time.monotonic() - self._clock
+        self.status = status
+
+
+def course_of(run: Run) -> list[CoursePoint]:
+    """The convergence of a run: as reported, or as its volume keeps it."""
+    if run.course or run.volume is None:
+        return run.course
+    scores = run.volume.scores
+    terms = {name: curve for name, curve in scores.items() if name not in ('iteration', 'validation', 'fit')}
+    validation, fits = scores.get('validation', []), scores.get('fit', [])
+    return [
+        CoursePoint(
+            int(iteration),
+            {name: curve[i] for name, curve in terms.items() if i < len(curve)},
+            validation[i] if i < len(validation) else None,
+            f'{fits[i]:g}' if i < len(fits) else '',
+        )
+        for i, iteration in enumerate(scores.get('iteration', []))
+    ]
