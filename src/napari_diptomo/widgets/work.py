@@ -62,15 +62,14 @@ def opening_files(source: Source) -> Callable[[Observer], Opened | tuple[tuple[s
     """Open the files as a tilt series, or as volumes where all of them are saved volumes: each with its path."""
 
     def open_files(observer: Observer) -> Opened | tuple[tuple[str, Volume], ...]:
-        from napari_diptomo.series import load
-        from napari_diptomo.series.saving import saved_kind
+        from napari_diptomo.jobs.reading import load_isolated, saved_kind_isolated
 
         own = source.paths if all(path.lower().endswith('.hspy') for path in source.paths) else ()
-        if own and all(saved_kind(path) == 'volume' for path in own):
+        if own and all(saved_kind_isolated(path) == 'volume' for path in own):
             watch = Watch(observer, 'Volume', len(own))
             volumes = []
             for number, path in enumerate(own, start=1):
-                volumes.append((path, load(path)))
+                volumes.append((path, load_isolated(path)))
                 watch.step(number, message=path)
             return tuple(volumes)
         return opening(source)(observer)
