@@ -91,10 +91,11 @@ def reserved(output: Path) -> Iterator[None]:
 
 def _makes(recipe: Recipe) -> type:
     """What the last step makes, as its annotations say; a volume where they do not."""
-    if not recipe.steps:
+    steps = recipe.runnable()
+    if not steps:
         return Volume
     try:
-        made = get_type_hints(type(recipe.steps[-1])._run).get('return')
+        made = get_type_hints(type(steps[-1])._run).get('return')
     except NameError:  # annotations that only a type checker can resolve
         return Volume
     return made if made in (MapSeries, Volume) else Volume

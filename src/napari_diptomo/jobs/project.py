@@ -21,7 +21,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from napari_diptomo.series import InputError, MapSeries, Volume, load, save
+from napari_diptomo.jobs.reading import load_isolated
+from napari_diptomo.series import InputError, MapSeries, Volume, save
 
 FORMAT = 1
 NAME = 'project.json'
@@ -180,7 +181,7 @@ def load_part(folder: Path, name: str | None) -> Any:
     path = folder / name
     if path.is_symlink():
         raise InputError(f'{path} is a link; put the file itself into the project folder.')
-    return load(path)
+    return load_isolated(path)
 
 
 def absolute_source(source: Mapping[str, Any], folder: Path) -> dict[str, Any]:

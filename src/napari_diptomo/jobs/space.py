@@ -36,7 +36,7 @@ def result_bytes(recipe: Recipe, data: SpectralTiltSeries | MapSeries | Volume) 
         return 4.0 * channels * float(data.data[0].size) * 2
     tilts = len(data.angles)
     ny, nx = (data.counts.shape[1:3] if isinstance(data, SpectralTiltSeries) else data.data.shape[2:])[:2]
-    depths = [_depth(step, nx, data.pixel_size) for step in recipe.steps if hasattr(step, 'thickness')]
+    depths = [_depth(step, nx, data.pixel_size) for step in recipe.runnable() if hasattr(step, 'thickness')]
     if not depths:
         return 4.0 * _MAP_ARRAYS * channels * tilts * ny * nx
     arrays = 2 if _has_errors(recipe) else 1

@@ -37,6 +37,7 @@ _MAP_ARRAYS: tuple[str, ...] = (
     'gain',
     'residual',
     'haadf',
+    'missing',
 )
 _MAP_VALUES: tuple[str, ...] = ('channels', 'pixel_size', 'axis_shift', 'held_out_share', 'transposed', 'notes')
 _VOLUME_ARRAYS: tuple[str, ...] = ('std',)

@@ -206,6 +206,11 @@ class UnknownStep:
     def title(self) -> str:
         return self.name
 
+    @property
+    def stopped_at(self) -> Any:
+        """The iteration at which it was stopped by hand, as the recipe says."""
+        return self.values.get('stopped_at')
+
     def __eq__(self, other: object) -> bool:
         return self.to_dict() == other.to_dict() if isinstance(other, UnknownStep | Step) else NotImplemented
 
