@@ -220,8 +220,9 @@ class Reader:
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point of the reading process."""
-    # Ctrl-C in a terminal reaches the whole process group; what it means is the parent's business.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Both reach the whole process group; what they mean is the parent's business, and its end is ours.
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
     _volunteer_for_the_oom_killer()
     folders = sys.argv[1:] if arguments is None else arguments
     line = Line(_private_stdout())
