@@ -280,7 +280,7 @@ def test_nothing_is_left(tmp_path, monkeypatch):
     (tmp_path / 'temporary').mkdir()
     in_memory = tmp_path / 'memory'
     in_memory.mkdir()
-    monkeypatch.setattr(_reader_process, '_MEMORY', in_memory)
+    monkeypatch.setattr(_reader_process, 'MEMORY', in_memory)
     reader = IsolatedReader()
     series = reader.open(source(spectra(tmp_path)))
     image = np.asarray(series.counts[2])

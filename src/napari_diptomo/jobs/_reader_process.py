@@ -6,11 +6,9 @@ import contextlib
 import json
 import logging
 import queue
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import weakref
@@ -21,6 +19,7 @@ from typing import Any
 import psutil
 
 from napari_diptomo.jobs._talk import patient_environment
+from napari_diptomo.jobs.folders import MEMORY, OwnedFolder, make_folder
 from napari_diptomo.jobs.messages import (
     NO_MEMORY,
     OUR_ERRORS,
@@ -44,7 +43,6 @@ _GRACE = 0.6
 _LOOK, _LOOK_AT_MEMORY = 0.05, 0.25
 #: How many times the patience begins anew while the process waits for the processor or the disk.
 _EXTENSIONS = 4
-_MEMORY = Path('/dev/shm')
 _ADVICE = 'it seems to be damaged, copy it again or leave it out'
 _log = logging.getLogger('napari_diptomo')
 
@@ -70,11 +68,11 @@ class ReaderProcess:
 
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
         folders = _folders()
-        self._log = Path(folders[-1]) / 'log.txt'
+        self._log = folders[-1].path / 'log.txt'
         try:
             with open(self._log, 'wb') as log:
                 self._process = subprocess.Popen(
-                    [*command, *folders],
+                    [*command, *(str(folder.path) for folder in folders)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,
@@ -308,7 +306,7 @@ def _listen(stream: Any, inbox: queue.SimpleQueue[Message | None]) -> None:
     inbox.put(None)
 
 
-def _end(process: subprocess.Popen[str], folders: Sequence[str]) -> None:
+def _end(process: subprocess.Popen[str], folders: Sequence[OwnedFolder]) -> None:
     process.kill()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(5.0)
@@ -318,15 +316,15 @@ def _end(process: subprocess.Popen[str], folders: Sequence[str]) -> None:
     _remove(folders)
 
 
-def _folders() -> list[str]:
+def _folders() -> list[OwnedFolder]:
     """New folders for what is handed over: in memory where that can be written to, and among the temporary files."""
     folders = []
-    with contextlib.suppress(OSError):
-        if _MEMORY.is_dir():
-            folders.append(tempfile.mkdtemp(prefix='diptomo-job-', dir=_MEMORY))
-    return [*folders, tempfile.mkdtemp(prefix='diptomo-job-')]
+    if MEMORY.is_dir():
+        with contextlib.suppress(InputError):
+            folders.append(make_folder(MEMORY))
+    return [*folders, make_folder()]
 
 
-def _remove(folders: Sequence[str]) -> None:
+def _remove(folders: Sequence[OwnedFolder]) -> None:
     for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        folder.remove()

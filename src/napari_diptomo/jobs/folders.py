@@ -24,6 +24,8 @@ from napari_diptomo.series import InputError
 
 PREFIX = 'diptomo-job-'
 FRAMES_PREFIX, FRAMES_SUFFIX = 'diptomo-', '.frames'
+#: A folder that lies in memory, where there is one.
+MEMORY = Path('/dev/shm')
 _LOCK = 'lock'
 
 
@@ -48,8 +50,13 @@ class OwnedFolder:
         self._lock.close()
 
 
-def make_folder() -> OwnedFolder:
+def make_folder(where: Path | None = None) -> OwnedFolder:
     """A new folder for one child process, after those of processes that are gone were swept.
+
+    Parameters
+    ----------
+    where : Path, optional
+        `MEMORY`; None: among the temporary files.
 
     Raises
     ------
@@ -59,13 +66,13 @@ def make_folder() -> OwnedFolder:
     sweep()
     while True:
         try:
-            path = Path(tempfile.mkdtemp(prefix=PREFIX))
+            path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=where))
             return OwnedFolder(path, FileLock(path / _LOCK))
         except (Held, FileNotFoundError):
             continue  # between the two lines a sweep of another process took the folder: then there is a next one
         except OSError as error:
             raise InputError(
-                f'The folder for temporary files {tempfile.gettempdir()} takes no files ({error.strerror}); free some '
+                f'The folder for temporary files {where or tempfile.gettempdir()} takes no files ({error.strerror}); free some '
                 'space there, or set TMPDIR to another folder.'
             ) from None
 
@@ -73,10 +80,10 @@ def make_folder() -> OwnedFolder:
 def sweep() -> None:
     """Remove the folders and frames of this user's processes that are gone. Never raises, follows no link."""
     temporary = Path(tempfile.gettempdir())
-    for entry in _entries(temporary, PREFIX):
-        if entry.is_dir(follow_symlinks=False):
-            _sweep_folder(Path(entry.path))
-    for folder in {temporary, Path('/dev/shm')}:
+    for folder in {temporary, MEMORY}:
+        for entry in _entries(folder, PREFIX):
+            if entry.is_dir(follow_symlinks=False):
+                _sweep_folder(Path(entry.path))
         for entry in _entries(folder, FRAMES_PREFIX):
             if entry.name.endswith(FRAMES_SUFFIX) and entry.is_file(follow_symlinks=False):
                 with contextlib.suppress(Held, OSError):
