@@ -76,8 +76,6 @@ def _read(paths: list[str]) -> list[Any]:
             raise InputError(f'{Path(paths[0]).name} is opened by the dock: Plugins > Tomography, and drop it there.')
         return _NOTHING
     if len(paths) == 1 and Path(paths[0]).suffix.lower() == '.hspy' and saved_kind_isolated(paths[0]) == 'volume':
-        if _hand_to_dock(paths):
-            return _NOTHING
         volume = load_isolated(paths[0])
         assert isinstance(volume, Volume)
         _warn_of(volume, paths[0])

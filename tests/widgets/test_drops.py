@@ -114,6 +114,49 @@ def test_a_saved_volume_comes_back_as_a_run(
     assert dock.open_page.source().paths == (), 'it is no file of a tilt series'
 
 
+def test_a_volume_leaves_the_series_that_is_open(
+    dock: TomographyDock, maps: MapSeries, tmp_path: Path, settled: Settled
+) -> None:
+    maps.save(tmp_path / 'maps.hspy')
+    made().save(tmp_path / 'night.hspy')
+    drop(dock, tmp_path / 'maps.hspy')
+    settled(dock)
+    drop(dock, tmp_path / 'night.hspy')
+    settled(dock)
+    assert [run.title for run in dock.runs] == ['night']
+    assert np.array_equal(dock.session.maps.data, maps.data)
+    assert dock.open_page.source().paths == (str(tmp_path / 'maps.hspy'),)
+    assert dock.open_page.table.rowCount() == 7
+
+
+def test_a_volume_that_was_dropped_before_the_dock_was_open_is_a_run(
+    viewer: ViewerModel, last_used: Any, tmp_path: Path, qtbot: Any
+) -> None:
+    from dataclasses import replace
+
+    from napari.layers import Layer
+
+    from napari_diptomo._reader import read
+
+    volume = replace(made(), std=np.full((2, 6, 16, 16), 0.5))
+    for part in read(str(volume.save(tmp_path / 'v.hspy'))):
+        viewer.add_layer(Layer.create(*part))
+    dock = TomographyDock(viewer, last_used)
+    qtbot.addWidget(dock)
+    (run,) = dock.runs
+    assert (run.title, run.status.value) == ('SIRT', 'done')
+    assert np.array_equal(run.volume.data, volume.data)
+    assert np.array_equal(run.volume.std, volume.std)
+    assert len(viewer.layers) == 4
+    dock.stages.go_to(dock.reconstruct_page)
+    dock.reconstruct_page.runs_list.selectRow(0)
+    assert dock.session.volume is run.volume
+    assert len(viewer.layers) == 4
+    dock.reconstruct_page.buttons['discard'].click()
+    assert len(viewer.layers) == 0
+    dock.cleanup()
+
+
 def test_what_the_canvas_gets_goes_to_the_dock(
     make_napari_viewer: Any, maps: MapSeries, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

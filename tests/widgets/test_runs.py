@@ -22,6 +22,7 @@ from napari_diptomo.widgets.layers import KEY
 from napari_diptomo.widgets.process_job import ProcessJob
 from napari_diptomo.widgets.run import CoursePoint, RunStatus, course_of
 from napari_diptomo.widgets.runner import Outcome
+from napari_diptomo.widgets.session import Task
 from napari_diptomo.widgets.volume_runs import VolumeRuns
 
 Settled = Callable[..., None]
@@ -43,17 +44,16 @@ def visible(viewer: ViewerModel) -> list[str]:
 
 
 @pytest.fixture
-def ran(dock: TomographyDock, maps: MapSeries) -> Callable[..., None]:
+def ran(dock: TomographyDock, maps: MapSeries, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Play a reconstruction through the dock without its process, from its first preview to its end."""
     dock.open_page.done(work.look_over(maps))
     dock.stages.go_to(dock.reconstruct_page)
 
     def play(outcome: Outcome, preview: int | None = None, **job: Any) -> None:
         recipe = Recipe().then(SIRT(iterations=3))
-        dock.session.start = lambda *given: dock.session.__dict__.update(started=given)  # type: ignore[method-assign]
-        dock._start(ProcessJob(recipe, maps, 0.0, **job), 'SIRT', dock.reconstruct_page)
-        from napari_diptomo.widgets.session import Task
-
+        with monkeypatch.context() as patch:
+            patch.setattr(dock.session, 'start', lambda *_: None)
+            dock._start(ProcessJob(recipe, maps, 0.0, **job), 'SIRT', dock.reconstruct_page)
         dock.session.task = Task('SIRT', 'Reconstruct', dock.runs.latest)
         if preview is not None:
             dock.runner.frame.emit(frame(preview), 7)
@@ -119,7 +119,6 @@ def test_save_writes_the_run_it_stands_under(
     for seed in (0, 1):
         ran(Outcome('SIRT', made(seed)), preview=seed)
     ran(Outcome('SIRT', error='It broke.'), preview=2)
-    del dock.session.start
     for number, name in ((1, 'first'), (2, 'second')):
         choose(dock, number, qtbot)
         monkeypatch.setattr(QFileDialog, 'getSaveFileName', lambda *_, name=name: (str(tmp_path / f'{name}.hspy'), ''))

@@ -25,7 +25,8 @@ def ask_what_to_do(session: Session) -> QMessageBox | None:
     keep = box.addButton('&Keep running', QMessageBox.ButtonRole.AcceptRole)
     if task.run is not None:
         box.addButton('&Stop and keep', QMessageBox.ButtonRole.ApplyRole).clicked.connect(session.finish)
-    box.addButton('&Cancel the run', QMessageBox.ButtonRole.DestructiveRole).clicked.connect(session.cancel)
+    cancel = '&Cancel the run' if task.run is not None else '&Cancel'
+    box.addButton(cancel, QMessageBox.ButtonRole.DestructiveRole).clicked.connect(session.cancel)
     box.setDefaultButton(keep)
     box.setEscapeButton(keep)
     # It may end while the question stands.

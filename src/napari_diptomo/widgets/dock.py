@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from qtpy.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QMessageBox, Q
 
 from napari_diptomo.jobs.project import ProjectFolder, is_project
 from napari_diptomo.series import DiptomoError, MapSeries, Recipe, Remedy, Volume
+from napari_diptomo.widgets import layers as as_layers
 from napari_diptomo.widgets import work
 from napari_diptomo.widgets.closing import ask_what_to_do
+from napari_diptomo.widgets.composition_layers import shown_volumes
 from napari_diptomo.widgets.drops import Dropped, paths_of
 from napari_diptomo.widgets.findings_panel import FindingsPanel, Shown, in_words
 from napari_diptomo.widgets.keeper import Keeper, Leftover, checkpoint_of, leftovers
@@ -91,6 +94,7 @@ class TomographyDock(QWidget):
         self._dropped = Dropped(napari_viewer, self)
         self._dropped.files.connect(self._take_files)
         self._dropped.maps.connect(self._take_maps)
+        self._dropped.volumes.connect(self._adopt_volumes)
         self._dropped.look()
         self.setAcceptDrops(True)
         self.setMinimumWidth(360)
@@ -277,8 +281,20 @@ class TomographyDock(QWidget):
         if front is not None and not front.closed():
             self.stages.go_to(front)
 
+    def _adopt_volumes(self) -> None:
+        """Volumes that napari's reader has brought are runs as well; the last is chosen where no other is."""
+        for shown in shown_volumes(self.viewer):
+            if self.runs.owns(shown.layers[0]):
+                continue
+            with contextlib.suppress(DiptomoError):
+                title = as_layers.method_of(shown.volume.recipe) or 'volume'
+                run = self.runs.adopt(shown.volume, title, shown.layers, shown.spread)
+                if self.runs.chosen is None:
+                    self.runs.mark(run)
+
     def _take_up(self) -> None:
         """Show what the session has: settings of the pages, what came while no dock was open, what runs."""
+        self._adopt_volumes()
         self._set_pages()
         waiting, self.session.waiting = self.session.waiting, []
         for task, outcome in waiting:

@@ -41,16 +41,20 @@ class Dropped(QObject):
         Paths, some time after the last of them came.
     maps(MapSeries)
         Ready maps that are in memory already.
+    volumes
+        Layers of a volume have come into the viewer, by the reader or by a run.
     """
 
     files = Signal(list)
     maps = Signal(object)
+    volumes = Signal()
 
     def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._paths: list[str] = []
         self._layers: list[Any] = []
+        self._new_volume = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_PAUSE_MS)
@@ -81,6 +85,9 @@ class Dropped(QObject):
         if layer.metadata.get(KEY, {}).get('dropped'):
             self._layers.append(layer)
             self._timer.start()
+        elif layer.metadata.get(KEY, {}).get('kind') == 'volume':
+            self._new_volume = True
+            self._timer.start()
 
     def _take(self) -> None:
         paths, layers = self._paths, self._layers
@@ -92,6 +99,9 @@ class Dropped(QObject):
         for layer in layers:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
+        if self._new_volume:
+            self._new_volume = False
+            self.volumes.emit()
         if paths:
             self.files.emit(list(dict.fromkeys(paths)))
         elif ready is not None:

@@ -175,6 +175,7 @@ class CompositionPage(Page):
     def _tell(self, composed: Composed) -> None:
         self.result = composed.volume
         self.means.show_regions(composed.regions)
+        self.means.setVisible(bool(composed.regions))
         self.told.setText(describe_composition(composed.volume))
         self.result_box.setVisible(True)
 

@@ -65,6 +65,8 @@ class OpenPage(Page):
         #: Whether files that are dropped join those that are listed.
         self._joins = True
         self._sample_wanted = False
+        #: Files that were listed before the last were added.
+        self._replaced: tuple[str, ...] = ()
         self.fields: dict[str, Field] = {}
         self._calibrated = Asker(self)
         self._calibrated.answered.connect(self._tell_calibration)
@@ -94,12 +96,20 @@ class OpenPage(Page):
             return
         joins = self._joins and not any(Path(p).is_dir() for p in (*paths, *self._paths))
         before, self._paths = self._paths, tuple(dict.fromkeys((*(self._paths if joins else ()), *paths)))
-        self._joins = True
+        self._joins, self._replaced = True, before
         if not self._list_files() and before:
             refused = self.told.text()
             self._paths = before
             self._list_files()
             self._tell(refused)
+
+    def _unlist(self) -> None:
+        """The files that were dropped are no tilt series: those listed before are listed again."""
+        self._paths, self._replaced = self._replaced, ()
+        self._list_files()
+        if self.session.angles is not None:
+            self._joins = False
+            self.table.show_found(self.session.angles)
 
     def failed(self) -> None:
         """They stay listed, for the angles may be all that is missing, but nothing joins them."""
@@ -132,8 +142,7 @@ class OpenPage(Page):
     def done(self, result: work.Opened | tuple[tuple[str, Volume], ...]) -> None:
         self.offer(None)
         if not isinstance(result, work.Opened):
-            # They are runs, and no files of a tilt series.
-            self.clear()
+            self._unlist()
             self.volumes.emit(result)
             return
         data = result.data

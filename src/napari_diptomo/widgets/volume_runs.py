@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
@@ -36,7 +38,7 @@ class VolumeRuns(QObject):
         self._chosen: Run | None = None
         self._count = 0
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[Run]:
         return iter(tuple(self._views))
 
     def __len__(self) -> int:
@@ -84,6 +86,19 @@ class VolumeRuns(QObject):
             self._views[run].finish(volume)
         self._choose(run)
         return run
+
+    def adopt(self, volume: Volume, title: str, layers: Sequence[Any], spread: Sequence[Any]) -> Run:
+        """A volume whose layers are in the viewer already, as a run that is done; none is chosen for it."""
+        run = self._new(title)
+        run.succeed(volume)
+        run.seconds = float(volume.notes.get('seconds', 0.0) or 0.0)
+        self.put(run)
+        self._views[run].adopt(layers, spread)
+        return run
+
+    def owns(self, layer: Any) -> bool:
+        """Whether it is a layer of one of the runs."""
+        return any(layer in view.layers for view in self._views.values())
 
     def put(self, run: Run) -> None:
         """Take a run as it is, as a project restores it; no layers are made."""

@@ -7,6 +7,7 @@ nothing.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,15 @@ class VolumeView:
         for data, given, _ in spread_layers(volume):
             given['metadata'][as_layers.KEY]['run'] = self._run
             self._spread.append(self._viewer.add_layer(Image(data, **given)))
+
+    def adopt(self, layers: Sequence[Image], spread: Sequence[Image]) -> None:
+        """These layers (one per channel), which napari's reader has made, are the run's."""
+        self._layers = dict(zip(self._channels, layers, strict=True))
+        self._spread = list(spread)
+        for layer in (*layers, *spread):
+            layer.metadata[as_layers.KEY]['run'] = self._run
+        for layer in layers:
+            layer.events.contrast_limits.connect(self._limits_moved)
 
     def finish_anew(self, volume: Volume) -> None:
         """Show a result whose layers the user has deleted, or that never had any."""
