@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -167,7 +168,9 @@ def test_a_run_stopped_by_ctrl_c_says_so_and_its_recipe_repeats_it(surroundings,
 
 @pytest.mark.skipif(not hasattr(signal, 'SIGHUP'), reason='no such signal')
 @pytest.mark.parametrize(('number', 'code'), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_signal_to_end_leaves_nothing_but_the_checkpoint(surroundings, monkeypatch, number, code):
+def test_a_signal_to_end_leaves_nothing_but_the_checkpoint(surroundings, monkeypatch, request, number, code):
+    # Tests that run under nohup would have SIGHUP ignored, which is respected.
+    request.addfinalizer(partial(signal.signal, number, signal.signal(number, signal.SIG_DFL)))
     recipe = json.loads(Path('r.json').read_text())
     recipe['steps'][0]['iterations'] = 10_000
     Path('r.json').write_text(json.dumps(recipe))

@@ -121,7 +121,8 @@ class Checkpoint:
             saved = _contents(self.path)
             recipe, form = json.loads(saved['recipe']), saved['format']
             Recipe.from_dict(recipe, embedded=True)
-            json.loads(saved['data']).items(), saved['step'], saved['state']
+            if 'state' in saved:
+                json.loads(saved['data']).items(), saved['step']
         except Exception:  # torch raises whatever the broken bytes provoke
             raise InputError(
                 f'The checkpoint {self.path} cannot be read; delete it and run without resuming.'

@@ -143,7 +143,9 @@ def _restored(value: Any, content: Any, lazy: Any) -> Any:
     if 'kind' in value:
         kind = _KINDS[value['kind']]
         if 'json' in value:
-            return kind.from_dict(value['json'])
+            # What a file says of its making must not keep its data from being opened.
+            embedded = {'embedded': True} if kind is Recipe else {}
+            return kind.from_dict(value['json'], **embedded)
         return kind(**{name: _restored(item, content, lazy) for name, item in value['fields'].items()})
     shape, dtype = tuple(value['shape']), np.dtype(value['dtype'])
     if 'lazy' in value:

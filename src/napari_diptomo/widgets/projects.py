@@ -157,7 +157,7 @@ def _run(record: RunRecord, opened: OpenedProject) -> Run | None:
     try:
         status = RunStatus(record.status)
         begun = datetime.fromisoformat(record.begun)
-        recipe = Recipe.from_dict(record.recipe) if record.recipe is not None else None
+        recipe = Recipe.from_dict(record.recipe, embedded=True) if record.recipe is not None else None
     except (ValueError, DiptomoError):
         status, begun, recipe = RunStatus.DONE, datetime.now().astimezone(), None
     run = Run(record.number, record.title, recipe, maps, begun, status, record.seconds, volume, record.error)

@@ -266,7 +266,10 @@ def _per_count(
             f'Atoms need the {missing[0].replace("_", " ")}, which the files do not tell; map counts instead.'
         )
     if gos_file:
-        inspect(gos_file)
+        try:
+            inspect(gos_file)
+        except InputError as error:
+            raise InputError(f'The file of oscillator strengths (.gosh): {error}') from error
     found = []
     for window in windows:
         symbol, shell = window.name.split('_')

@@ -82,9 +82,12 @@ def read_references(path: str | os.PathLike[str], states: tuple[str, ...]) -> di
     InputError
         A file that is none, or without one of the oxides.
     """
-    with reading(path, f'give a .csv with energy, {", ".join(states)}'), open(path, encoding='utf-8-sig') as file:
-        # From an open file: given a name, NumPy would fetch addresses and unpack archives.
-        table = np.atleast_1d(np.genfromtxt(file, delimiter=',', names=True, dtype=float))
+    try:
+        with reading(path, f'give a .csv with energy, {", ".join(states)}'), open(path, encoding='utf-8-sig') as file:
+            # From an open file: given a name, NumPy would fetch addresses and unpack archives.
+            table = np.atleast_1d(np.genfromtxt(file, delimiter=',', names=True, dtype=float))
+    except InputError as error:
+        raise InputError(f'Cannot read the reference spectra: {error}') from error
     names = table.dtype.names or ()
     missing = [state for state in states if state not in names]
     if missing or len(names) < 2 or not np.isfinite([table[n] for n in names]).all():
