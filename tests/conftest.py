@@ -20,6 +20,7 @@ os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 os.environ.setdefault('MPLBACKEND', 'agg')
 os.environ['XDG_CONFIG_HOME'] = tempfile.mkdtemp(prefix='diptomo-test-config-')
 os.environ['XDG_CACHE_HOME'] = tempfile.mkdtemp(prefix='diptomo-test-cache-')
+os.environ['XDG_STATE_HOME'] = tempfile.mkdtemp(prefix='diptomo-test-state-')
 
 import numpy as np
 import pytest
