@@ -147,6 +147,7 @@ def guided(lead: Callable[[Tour, argparse.Namespace], None], parser: argparse.Ar
         return 1
     # Nobody's own settings shall be in the pictures, nor the pictures' in theirs.
     os.environ['NAPARI_CONFIG'] = str(Path(tempfile.mkdtemp()) / 'settings.yaml')
+    os.environ['XDG_STATE_HOME'] = tempfile.mkdtemp()
     from napari.settings import get_settings
 
     get_settings().appearance.theme = arguments.theme

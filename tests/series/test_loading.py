@@ -399,3 +399,15 @@ def test_reader_fixtures_give_one_sentence_each():
     check_fails('one tilt only', REAL / 'readers' / 'EELS_SI.dm4')
     check_fails('no spectrum image and no stack', REAL / 'readers' / 'EDS-STO.emd')
     check_fails(r'HAADFscan\.mrc', REAL / 'readers' / 'HAADFscan.mrc')
+
+
+def test_a_volume_saved_into_the_folder_is_no_tilt(folder):
+    from napari_diptomo.series import Volume
+
+    save(Volume(np.ones((1, 2, 3, 4)), ('Ge',)), folder / 'result.hspy')
+    series = load_tilt_series(folder)
+    assert series.angles.tolist() == [-20, 0, 10]
+    (folder / 'alone').mkdir()
+    save(Volume(np.ones((1, 2, 3, 4)), ('Ge',)), folder / 'alone' / 'result.hspy')
+    with pytest.raises(InputError, match='is a reconstructed volume'):
+        load_tilt_series(folder / 'alone')

@@ -16,6 +16,13 @@ from napari_diptomo.widgets.dock import TomographyDock
 from napari_diptomo.widgets.settings import LastUsed
 
 
+@pytest.fixture(autouse=True)
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder of the test's own: no test is offered the session of another."""
+    monkeypatch.setenv('XDG_STATE_HOME', str(tmp_path / 'state'))
+    return tmp_path / 'state'
+
+
 @pytest.fixture
 def viewer() -> ViewerModel:
     return ViewerModel()

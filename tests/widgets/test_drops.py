@@ -157,12 +157,9 @@ def test_a_volume_that_was_dropped_before_the_dock_was_open_is_a_run(
     dock.cleanup()
 
 
-def test_what_the_canvas_gets_goes_to_the_dock(
-    make_napari_viewer: Any, maps: MapSeries, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_canvas_gets_goes_to_the_dock(make_napari_viewer: Any, tmp_path: Path, qtbot: Any) -> None:
     from napari_diptomo.widgets.session import session_of
 
-    monkeypatch.setenv('XDG_STATE_HOME', str(tmp_path / 'state'))
     window = make_napari_viewer()
     Recipe(steps=(SIRT(iterations=9),)).save(tmp_path / 'r.json')
     made().save(tmp_path / 'v.hspy')

@@ -28,9 +28,8 @@ from napari_diptomo.widgets.run import RunStatus
 DOUBT = Finding('doubt', 'field of view', 'Mass is cut at the edge.', {'counts, %': 12.0}, step='SIRT')
 
 
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv('XDG_STATE_HOME', str(tmp_path / 'state'))
+@pytest.fixture
+def state(state_home: Path) -> Path:
     return sessions_folder()
 
 
@@ -380,3 +379,31 @@ def test_the_keeper_of_a_session_without_data_leaves_nothing(window: Any, qtbot:
     keeper.save()
     keeper.close()
     assert not state.exists() or not list(state.iterdir())
+
+
+def test_a_run_cut_off_outside_its_project_finds_its_checkpoint(
+    window: Any, make_napari_viewer: Any, maps: MapSeries, qtbot: Any, state: Path, tmp_path: Path
+) -> None:
+    """The project was saved while the run, with its checkpoint in the session's own folder, was under way."""
+    from napari_diptomo.widgets.session import Task
+
+    dock = opened(window, qtbot)
+    dock.open_page.done(work.look_over(maps))
+    checkpoint = dock.session.new_checkpoint()
+    checkpoint.write_bytes(b'state')
+    run = dock.runs.begin(maps, 'SIRT', Recipe().then(SIRT(iterations=3)), checkpoint)
+    dock.session.task = Task('SIRT', 'Reconstruct', run)
+    with qtbot.waitSignal(dock.session.keeper.saved, timeout=60_000):
+        dock.session.keeper.save_to(tmp_path / 'mine')
+    dock.session.task = None
+    dock.session.keeper.close()
+
+    again = opened(make_napari_viewer(), qtbot)
+    qtbot.waitUntil(lambda: again.open_page.restore_button.isVisibleTo(again), timeout=5_000)
+    assert 'project mine' in again.open_page._offered.text()
+    again.open_page.restore_button.click()
+    qtbot.waitUntil(lambda: len(again.runs) == 1 and not again.runner.busy, timeout=60_000)
+    (found,) = again.runs
+    assert found.status is RunStatus.INTERRUPTED
+    assert found.checkpoint == checkpoint and checkpoint.exists()
+    assert again.session.keeper.project == tmp_path / 'mine'

@@ -191,6 +191,24 @@ def test_the_layers_of_a_run_come_back_when_it_is_chosen(
     assert np.array_equal(viewer.layers['Te (SIRT)'].data, frame(0)[1])
 
 
+def test_old_runs_give_their_layers_back_and_look_as_they_did_when_chosen(
+    dock: TomographyDock, viewer: ViewerModel, ran: Callable[..., None], qtbot: Any
+) -> None:
+    for seed in range(5):
+        ran(Outcome('SIRT', made(seed)), preview=seed)
+        if seed == 0:
+            viewer.layers['Ge (SIRT)'].contrast_limits = (0.25, 0.5)
+            viewer.layers['Te (SIRT)'].colormap = 'magma'
+    shown = [layer.name for layer in viewer.layers if layer.metadata[KEY]['kind'] == 'volume']
+    assert shown == [f'{name} (SIRT, run {run})' for run in (3, 4, 5) for name in ('Ge', 'Te')]
+    choose(dock, 1, qtbot)
+    assert visible(viewer) == ['Ge (SIRT)', 'Te (SIRT)']
+    ge, te = viewer.layers['Ge (SIRT)'], viewer.layers['Te (SIRT)']
+    assert np.array_equal(ge.data, frame(0)[0])
+    assert tuple(ge.contrast_limits) == (0.25, 0.5)
+    assert te.colormap.name == 'magma'
+
+
 def test_composition_takes_the_chosen_run(dock: TomographyDock, ran: Callable[..., None], qtbot: Any) -> None:
     for seed in (0, 1):
         ran(Outcome('SIRT', made(seed)), preview=seed)

@@ -175,12 +175,10 @@ class Keeper(QObject):
         self.save()
 
     def opened(self, folder: ProjectFolder, leftover: Path | None = None) -> None:
-        """A project was opened: it is kept where it is, in a session's own folder that then becomes this one's."""
+        """A project was opened and is kept where it is; where that is the folder of an earlier session, it is this one's now."""
         if leftover is not None and folder.path == leftover:
             self._let_go()
             self._own = leftover
-        elif leftover is not None:
-            shutil.rmtree(leftover, ignore_errors=True)
         self.folder = folder
         self._session.checkpoints = folder.path
         if self._automatic:

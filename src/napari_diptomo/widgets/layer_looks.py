@@ -19,7 +19,9 @@ _FEW_COLOURS = 16
 
 def looks_of(viewer: ViewerModel) -> tuple[LayerLook, ...]:
     """How our layers look now."""
-    return tuple(_look(layer) for layer in viewer.layers if KEY in layer.metadata and hasattr(layer, 'contrast_limits'))
+    return tuple(
+        look_of(layer) for layer in viewer.layers if KEY in layer.metadata and hasattr(layer, 'contrast_limits')
+    )
 
 
 def apply_looks(viewer: ViewerModel, looks: tuple[LayerLook, ...]) -> None:
@@ -51,7 +53,8 @@ def apply_view(viewer: ViewerModel, view: ViewRecord) -> None:
     show_from(viewer, view.ndisplay, view.point, camera)
 
 
-def _look(layer: Image) -> LayerLook:
+def look_of(layer: Image) -> LayerLook:
+    """How one layer looks now."""
     colours = np.asarray(layer.colormap.colors, float)
     kind, run, channel, index = _key_of(layer)
     return LayerLook(

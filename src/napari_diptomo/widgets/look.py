@@ -51,6 +51,9 @@ class Look:
             return
         for layer in found:
             layer.visible = True
+        if not viewer.layers.selection:
+            # The one that was selected is gone, and with it all controls.
+            viewer.layers.selection.active = found[-1]
         show_from(viewer, self.ndisplay, self.point, self.camera)
 
 

@@ -15,6 +15,9 @@ from napari_diptomo.widgets.run import Run, RunStatus
 from napari_diptomo.widgets.runner import Outcome
 from napari_diptomo.widgets.volume_view import VolumeView
 
+#: Runs whose layers stay in the viewer.
+_WITH_LAYERS = 3
+
 
 class VolumeRuns(QObject):
     """Knows all runs, which one is chosen, and which layers belong to which.
@@ -131,6 +134,7 @@ class VolumeRuns(QObject):
         else:
             run.succeed(outcome.result)
             view.finish(outcome.result)
+            self._retire_old_layers()
         self.changed.emit()
 
     def choose(self, run: Run | None) -> None:
@@ -140,6 +144,7 @@ class VolumeRuns(QObject):
             if run.volume is not None and not view.layers:
                 view.finish_anew(run.volume)
             view.bring_to_front()
+            self._retire_old_layers()
         self._choose(run)
 
     def mark(self, run: Run | None) -> None:
@@ -187,6 +192,15 @@ class VolumeRuns(QObject):
         for other, view in self._views.items():
             if other is not gone:
                 view.forget(self._views[gone])
+
+    def _retire_old_layers(self) -> None:
+        """Of runs that nobody looks at the latest keep their layers; the others get theirs when they are chosen."""
+        with_layers = [run for run in reversed(self._views) if run.volume is not None and self._views[run].layers]
+        for run in with_layers[_WITH_LAYERS:]:
+            view = self._views[run]
+            if not any(layer.visible for layer in view.layers):
+                self._stand_back(run)
+                view.retire()
 
     def _drop_failed_previews(self, newest: Run) -> None:
         for run, view in self._views.items():

@@ -15,8 +15,10 @@ from napari.components import ViewerModel
 from napari.layers import Image
 
 from napari_diptomo.jobs.colours import colours, opacity
+from napari_diptomo.jobs.project import LayerLook
 from napari_diptomo.series import MapSeries, Volume
 from napari_diptomo.widgets import layers as as_layers
+from napari_diptomo.widgets.layer_looks import apply_looks, look_of
 from napari_diptomo.widgets.look import Look, fit_canvas, hide_ours, seen
 from napari_diptomo.widgets.spread_layers import spread_layers
 
@@ -54,6 +56,7 @@ class VolumeView:
         self._layers: dict[str, Image] = {}
         self._spread: list[Image] = []
         self._before: Look | None = None
+        self._looks: tuple[LayerLook, ...] = ()
         self._free: set[str] = set()
         self._setting = False
 
@@ -99,6 +102,20 @@ class VolumeView:
         self.release()
         self._layers, self._spread = {}, []
         self.finish(volume)
+        apply_looks(self._viewer, self._looks)
+        for layer in self._layers.values():
+            layer.visible = True
+
+    def retire(self) -> None:
+        """Take the layers away and remember how they looked: `finish_anew` makes them again.
+
+        Every layer costs the viewer megabytes, seen or not.
+        """
+        self._looks = tuple(look_of(layer) for layer in self.layers)
+        for layer in self.layers:
+            self._viewer.layers.remove(layer)
+        self.release()
+        self._layers, self._spread, self._before = {}, [], None
 
     def discard(self) -> None:
         """Remove the run's layers and show what they had hidden; the undo."""
