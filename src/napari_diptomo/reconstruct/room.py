@@ -63,7 +63,7 @@ def _lighter_preset(step: Reconstruction, maps: MapSeries, free: int) -> str | N
 
 
 def binned_outline(maps: MapSeries, n: int) -> MapSeries:
-    """What of the maps decides the memory, as if loaded with ``n`` times the binning; the values are zero."""
+    """What of the maps decides the memory, as if loaded with ``n`` times the binning; the values say nothing."""
     windows, tilts, ny, nx = maps.data.shape
     outline = np.broadcast_to(np.float32(0), (windows, tilts, max(ny // n, 1), max(nx // n, 1)))
     return replace(
@@ -72,7 +72,7 @@ def binned_outline(maps: MapSeries, n: int) -> MapSeries:
         pixel_size=maps.pixel_size * n,
         shifts=np.asarray(maps.shifts) / n,
         axis_shift=maps.axis_shift / n,
-        variance=None if maps.variance is None else outline,
+        variance=None if maps.variance is None else np.broadcast_to(np.float32(1), outline.shape),
         background=None if maps.background is None else outline,
         held_out=None if maps.held_out is None else outline,
         haadf=None,
