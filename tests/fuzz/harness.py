@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,8 +25,6 @@ from napari_diptomo.series import DiptomoError, InputError, MapSeries, Recipe, S
 
 #: Longer than this is a hang, seconds.
 HANG = 20.0
-#: Kinds of a project, once there are projects: a function that writes one into a folder, and one that opens it.
-PROJECTS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], Any]]] = {}
 
 
 @dataclass
@@ -96,7 +93,7 @@ class Fuzz:
         self._seed = seed
         self._folder = Path(tempfile.mkdtemp(prefix='diptomo-fuzz-'))
         self._reader = IsolatedReader()
-        written = {**seeds.FILES, **seeds.OWN, **{kind: write for kind, (write, _) in PROJECTS.items()}}
+        written = {**seeds.FILES, **seeds.OWN}
         self._valid: dict[str, Path] = {}
         for kind in kinds or written:
             place = self._folder / 'valid' / kind.replace(' ', '-')
@@ -160,9 +157,7 @@ class Fuzz:
         return Outcome(kind, number, how, 'hang' if seconds > HANG else result, seconds, text)
 
     def _open(self, kind: str, path: Path) -> None:
-        if kind in PROJECTS:
-            PROJECTS[kind][1](path)
-        elif kind in seeds.OWN:
+        if kind in seeds.OWN:
             _OWN[kind.split()[0]](path)
         else:
             self._read(path)
@@ -213,7 +208,18 @@ def _checkpoint(path: Path) -> None:
     Checkpoint(path, seeds.checkpoint_recipe(), resume=True).load(0, seeds.checkpoint_maps())
 
 
+def _project(path: Path) -> None:
+    from napari_diptomo.jobs.project import absolute_source, read_project
+
+    project, folder = read_project(path)
+    absolute_source(project.source or {}, folder)
+    for run in project.runs:
+        if run.recipe is not None:
+            Recipe.from_dict(run.recipe, embedded=True)
+
+
 _OWN: dict[str, Callable[[Path], None]] = {
+    'project': _project,
     'table': _table,
     'factors': _factors,
     'recipe': _recipe,

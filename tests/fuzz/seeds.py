@@ -170,6 +170,26 @@ def recipe_json(folder: Path) -> Path:
     return folder / 'recipe.json'
 
 
+def project_json(folder: Path) -> Path:
+    from napari_diptomo.jobs.project import LayerLook, Project, ProjectFolder, RunRecord, ViewRecord
+    from napari_diptomo.series import Source
+
+    run = RunRecord(number=1, title='SIRT', status='done', begun='21:00', recipe=checkpoint_recipe().to_dict())
+    look = LayerLook(kind='volume', run=1, channel='Ge', contrast_limits=(0.0, 2.0))
+    source = Source(paths=('a.hspy',), angles=tuple(float(a) for a in ANGLES)).model_dump(mode='json')
+    ProjectFolder(folder).write(
+        Project(
+            source=source,
+            chosen=1,
+            settings={'Maps': {'step': 'EDXMaps'}},
+            runs=(run,),
+            layers=(look,),
+            view=ViewRecord(),
+        )
+    )
+    return folder / 'project.json'
+
+
 def standards_npz(folder: Path) -> Path:
     from napari_diptomo.spectra.eels.standards import Standards
 
@@ -231,5 +251,5 @@ FILES |= {kind: _real(name) for kind, name in INSTRUMENTS.items() if (REAL / nam
 OWN: dict[str, Callable[[Path], Path]] = {
     'table csv': table_csv, 'table txt': table_txt, 'table tlt': table_tlt, 'table rawtlt': table_rawtlt,
     'factors csv': factors_csv, 'factors json': factors_json, 'recipe': recipe_json, 'standards': standards_npz,
-    'checkpoint': run_checkpoint,
+    'checkpoint': run_checkpoint, 'project': project_json,
 }  # fmt: skip

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from napari_diptomo.jobs.reading import load_isolated
 from napari_diptomo.series import InputError, MapSeries, Volume, save
+from napari_diptomo.series.replacing import replacing_text
 
 FORMAT = 1
 NAME = 'project.json'
@@ -257,7 +257,7 @@ class ProjectFolder:
             for part, name in list(self._names.values()):
                 if name in needed and not (self.path / name).exists():
                     save(part, self.path / name)
-            _replace(self.path / NAME, text)
+            replacing_text(self.path / NAME, text)
             for name in before - needed - self._spared:
                 (self.path / name).unlink(missing_ok=True)
             self._forget_all_but(needed)
@@ -285,18 +285,6 @@ class ProjectFolder:
 def _content(project: Project) -> str:
     """All but the time: that alone is no news."""
     return project.model_dump_json(exclude={'saved'})
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f'.{path.name}.{os.getpid()}.partial')
-    try:
-        with open(partial, 'w', encoding='utf-8') as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _with_paths(source: Mapping[str, Any], change: Any) -> dict[str, Any]:
