@@ -265,3 +265,8 @@ def test_an_axis_longer_than_any_is_refused_whatever_the_format(tmp_path):
         group.create_dataset('data', (3, 1, 1, 2**28), np.uint8, chunks=(1, 1, 1, 2**27))
     with pytest.raises(InputError, match=r'a\.hspy says that its data have the shape .* as no measurement has'):
         load_tilt_series(path)
+
+
+def test_a_spread_that_is_a_single_number_is_one_sentence():
+    with pytest.raises(InputError, match='1 values of the spread are not numbers'):
+        Volume(np.ones((1, 2, 2, 2)), ('Fe',), 1.0, std=np.array(np.nan))

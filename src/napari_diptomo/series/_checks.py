@@ -21,7 +21,7 @@ def set_values(instance: Any, **values: Any) -> None:
 
 def as_float32(array: Any, what: str) -> np.ndarray:
     """The array as float32, all finite."""
-    given = np.asarray(array)
+    given = np.atleast_1d(array)
     with np.errstate(over='ignore'):
         array = np.ascontiguousarray(given, dtype=np.float32)
     if not np.isfinite(array).all():
