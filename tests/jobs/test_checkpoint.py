@@ -188,3 +188,27 @@ def test_an_empty_one_is_resumed_from_the_start_and_never_takes_the_place_of_a_s
     begin(path, RECIPE)
     assert not is_empty(path)
     assert run(RECIPE, data=maps, checkpoint=Checkpoint(path, RECIPE, resume=True)).notes['restored']
+
+
+def test_data_that_have_moved_are_the_same_data(maps, tmp_path):
+    path = tmp_path / 'run.checkpoint'
+    here, there, others = (
+        Recipe(Source(paths=(name,)), RECIPE.steps) for name in ('/a/maps.hspy', '/b/c/maps.hspy', '/a/others.hspy')
+    )
+    interrupted(path, maps, here)
+    assert run(there, data=maps, checkpoint=Checkpoint(path, there, resume=True)).notes['restored']
+    with pytest.raises(InputError, match='belongs to another recipe'):
+        Checkpoint(path, others, resume=True)
+
+
+@pytest.mark.parametrize(
+    'damage', [{'stops': 'abc'}, {'data': '{"totals": "many"}'}, {'state': {'__numpy__': 5}}, {'step': 'first'}]
+)
+def test_parts_of_the_wrong_kind_are_one_sentence(maps, tmp_path, damage):
+    import torch
+
+    path = tmp_path / 'run.checkpoint'
+    interrupted(path, maps)
+    torch.save(torch.load(path, weights_only=True) | damage, path)
+    with pytest.raises(InputError, match='cannot be read; delete it and run without resuming'):
+        Checkpoint(path, RECIPE, resume=True)

@@ -15,7 +15,7 @@ from napari_diptomo import Align, DIPmTV, EDXMaps
 from napari_diptomo.jobs import output as module
 from napari_diptomo.jobs import space
 from napari_diptomo.jobs.output import output_path, reserved
-from napari_diptomo.series import InputError, MapSeries, Recipe, SpectralTiltSeries
+from napari_diptomo.series import InputError, MapSeries, Recipe, Source, SpectralTiltSeries, Volume
 
 VOLUME = Recipe(steps=(DIPmTV(),))
 MAPS = Recipe(steps=(EDXMaps(elements=('Ge', 'Te')), Align()))
@@ -198,3 +198,41 @@ def test_a_run_whose_result_finds_no_space_is_refused_before_it_computes(tmp_pat
     free['free'] = 200_000_000
     monkeypatch.setattr(space.shutil, 'disk_usage', lambda folder: type('Usage', (), free))
     assert space.check_space(VOLUME, maps(), tmp_path / 'v.hspy') is None
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    """Maps beside a recipe of their name, and stacks in a folder."""
+    maps = MapSeries(np.ones((2, 3, 4, 4)), [-10.0, 0.0, 10.0], ('Ge', 'Te'))
+    maps.save(tmp_path / 'maps.hspy')
+    (tmp_path / 'stacks').mkdir()
+    for name in ('GST_Ge.mrc', 'GST_Te.mrc', 'Ge.tif'):
+        (tmp_path / 'stacks' / name).write_bytes(b'data')
+    return tmp_path
+
+
+def reading(*paths):
+    return Recipe(Source(paths=tuple(str(path) for path in paths)), (DIPmTV(),))
+
+
+def test_a_result_never_takes_the_place_of_its_data(inputs):
+    own = reading(inputs / 'maps.hspy')
+    linked = inputs / 'link.hspy'
+    linked.symlink_to(inputs / 'maps.hspy')
+    stacks = reading(inputs / 'stacks' / 'GST_Ge.mrc', inputs / 'stacks' / 'GST_Te.mrc')
+    for recipe, output in (
+        (own, None),
+        (own, inputs / 'maps.hspy'),
+        (own, linked),
+        (stacks, inputs / 'stacks' / 'GST.mrc'),
+        (reading(inputs / 'stacks'), inputs / 'stacks' / 'Ge.tif'),
+    ):
+        with pytest.raises(InputError, match='is read by this recipe and would be replaced by its result; choose'):
+            output_path(recipe, inputs / 'maps.json', output)
+    assert output_path(own, inputs / 'maps.json', inputs / 'v.hspy') == inputs / 'v.hspy'
+
+
+def test_a_volume_among_the_data_may_be_replaced_by_the_next(inputs):
+    Volume(np.ones((1, 2, 2, 2)), ('Ge',), 1.0).save(inputs / 'stacks' / 'v.hspy')
+    recipe = reading(inputs / 'stacks')
+    assert output_path(recipe, inputs / 'r.json', inputs / 'stacks' / 'v.hspy') == inputs / 'stacks' / 'v.hspy'

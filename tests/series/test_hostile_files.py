@@ -440,3 +440,99 @@ def test_a_volume_is_inspected_too(tmp_path):
         experiment['metadata/other'] = h5py.ExternalLink('elsewhere.h5', '/')
     with pytest.raises(InputError, match=r'a link .* outside of it'):
         load(path)
+
+
+# Other files by name, and what is no file
+
+
+def ome_tiff(path, names):
+    """One page of ones that says that its other pages are in files of these names."""
+    import tifffile
+
+    data = ''.join(
+        f'<TiffData IFD="{z}" FirstZ="{z}" PlaneCount="1"><UUID FileName="{name}">urn:uuid:{z}</UUID></TiffData>'
+        for z, name in enumerate(names)
+    )
+    xml = (
+        '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels '
+        f'ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="8" SizeY="8" SizeZ="{len(names)}" SizeC="1" SizeT="1">'
+        f'<Channel ID="Channel:0:0"/>{data}</Pixels></Image></OME>'
+    )
+    tifffile.imwrite(
+        path, np.ones((8, 8), np.uint8), description=xml, metadata=None, compression='zlib', rowsperstrip=4
+    )
+    return path
+
+
+def test_a_tiff_does_not_bring_pages_of_other_files(tmp_path):
+    import tifffile
+
+    from napari_diptomo.reconstruct.support import read_mask
+    from napari_diptomo.series.pictures import pictures_in
+
+    (tmp_path / 'secret').mkdir()
+    tifffile.imwrite(
+        tmp_path / 'secret' / 'z.tif', np.full((3, 8, 8), 77, np.uint8), compression='zlib', rowsperstrip=4
+    )
+    (tmp_path / 'f').mkdir()
+    path = ome_tiff(tmp_path / 'f' / 'Fe.tif', ['../secret/z.tif'] * 3)
+    with tifffile.TiffFile(path) as file:
+        assert file.asarray().max() == 77, 'the trap is set'
+    for way in (
+        lambda: load_tilt_series(path, angles=(-10, 0, 10), pixel_size=1.0),
+        lambda: read_mask(str(path), (3, 8, 8)),
+        lambda: pictures_in(path),
+    ):
+        try:
+            found = way()
+        except InputError as error:
+            assert '\n' not in str(error)
+        else:
+            assert 77 not in np.asarray(getattr(found, 'data', found[0].data if isinstance(found, tuple) else found))
+    with pytest.raises(InputError, match=r"Fe\.tif holds a name \('\.\./secret/z\.tif'\) that leads"):
+        inspect(path)
+
+
+def test_an_ome_tiff_of_its_own_pages_is_read(tmp_path):
+    import tifffile
+
+    path = tmp_path / 'Fe.ome.tif'
+    stack = np.arange(3 * 8 * 8, dtype=np.uint16).reshape(3, 8, 8)
+    tifffile.imwrite(path, stack, ome=True, metadata={'axes': 'ZYX'})
+    inspect(path)
+    found = load_tilt_series(path, angles=(-10, 0, 10), pixel_size=1.0)
+    np.testing.assert_array_equal(found.data[0], stack)
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='no pipes')
+def test_nothing_waits_for_a_pipe(tmp_path):
+    from napari_diptomo.jobs.project import read_project
+    from napari_diptomo.series import Recipe
+    from napari_diptomo.spectra.eels.oxidation_standards import read_references
+    from napari_diptomo.spectra.factor_table import read_factors
+
+    pipe = tmp_path / 'project.json'
+    os.mkfifo(pipe)
+    for way in (Recipe.load, read_project, read_factors, lambda path: read_references(path, ('FeO', 'Fe3O4'))):
+        with pytest.raises(InputError, match=r'project\.json is no file but a pipe or device; choose a file'):
+            way(pipe)
+
+
+def test_data_that_are_linked_many_times_count_each_time(tmp_path):
+    path = tmp_path / 'v.hspy'
+    write_hspy(path)
+
+    def link(group, file):
+        once = group.create_dataset('metadata/b0', (2**20,), 'u1', chunks=(2**16,), compression='gzip')
+        once[: 2**16] = 1
+        for number in range(1, 40):
+            group[f'metadata/b{number}'] = once
+
+    change(path, link)
+    assert inspect(path) == 40 * 2**20 + 3 * 4 * 5 * 16
+
+
+def test_an_axis_longer_than_its_data_is_refused_before_it_is_made(tmp_path):
+    path = change(write_hspy(tmp_path / 'a.hspy'), lambda group, _: group['axis-3'].attrs.update(size=3 * 10**8))
+    with pytest.raises(InputError, match=r'a\.hspy has an axis of 300000000 values for data of the shape'):
+        load_tilt_series(path)

@@ -184,3 +184,10 @@ def test_a_step_that_nobody_knows_is_named(tmp_path):
 
 def test_a_name_without_suffix_becomes_hspy(tmp_path):
     assert save(full_volume(), tmp_path / 'v').name == 'v.hspy'
+
+
+def test_channels_are_no_paths(tmp_path):
+    volume = Volume(np.ones((2, 2, 2, 2)), ('Ge/x', '../../gone'), 1.0)
+    written = volume.save(tmp_path / 'v.mrc')
+    assert [path.name for path in written] == ['v_Ge-x.mrc', 'v_..-..-gone.mrc']
+    assert sorted(tmp_path.iterdir()) == sorted(written)

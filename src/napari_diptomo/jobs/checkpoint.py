@@ -55,8 +55,6 @@ class Checkpoint:
         self._warned = False
         self._stops: dict[int, int] = {}
         self._saved = self._read() if resume and self.path.exists() else None
-        if self._saved is not None:
-            self._stops = {int(step): int(at) for step, at in self._saved.get('stops', ())}
 
     def save(self, step: int, data: Any, state: Callable[[], Mapping[str, Any]]) -> bool:
         """Write the state of step number `step`, working on `data`, if a checkpoint is due; returns whether it did."""
@@ -110,7 +108,7 @@ class Checkpoint:
                 f'The checkpoint {self.path} belongs to other data; '
                 'take the data it was made from, or run without resuming.'
             )
-        return _unpack(self._saved['state'])
+        return dict(self._saved['state'])
 
     def remove(self) -> None:
         """Delete the file: the run has ended well."""
@@ -122,7 +120,9 @@ class Checkpoint:
             recipe, form = json.loads(saved['recipe']), saved['format']
             Recipe.from_dict(recipe, embedded=True)
             if 'state' in saved:
-                json.loads(saved['data']).items(), saved['step']
+                np.asarray(json.loads(saved['data']).get('totals', []), dtype=float)
+                self._stops = {int(step): int(at) for step, at in saved.get('stops', ())}
+                saved = saved | {'step': int(saved['step']), 'state': _unpack(saved['state'])}
         except Exception:  # torch raises whatever the broken bytes provoke
             raise InputError(
                 f'The checkpoint {self.path} cannot be read; delete it and run without resuming.'
@@ -205,7 +205,8 @@ def _alike(saved: dict[str, Any], now: dict[str, Any]) -> bool:
 def _difference(saved: dict[str, Any], now: dict[str, Any]) -> str:
     """The first difference between two recipes in words, '' when they are the same."""
     for key in sorted({*saved['source'], *now['source']}):
-        if saved['source'].get(key) != now['source'].get(key):
+        # A folder may have moved since; whether the data are the same their totals tell.
+        if _names(saved['source'].get(key)) != _names(now['source'].get(key)):
             return f'its source has {key} = {saved["source"].get(key)!r}'
     if [s['step'] for s in saved['steps']] != [s['step'] for s in now['steps']]:
         return f'its steps are {", ".join(s["step"] for s in saved["steps"])}'
@@ -214,6 +215,13 @@ def _difference(saved: dict[str, Any], now: dict[str, Any]) -> str:
             if before.get(key) != after.get(key):
                 return f'its {before["step"]} has {key} = {before.get(key)!r}'
     return ''
+
+
+def _names(value: Any) -> Any:
+    """Of paths their names, anything else as it is."""
+    if isinstance(value, list | tuple):
+        return [_names(item) for item in value]
+    return Path(value).name if isinstance(value, str) else value
 
 
 _ARRAY = '__numpy__'

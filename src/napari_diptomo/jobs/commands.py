@@ -15,7 +15,7 @@ from napari_diptomo.jobs.explain import explain
 from napari_diptomo.jobs.folders import sweep
 from napari_diptomo.jobs.output import output_path, reserved
 from napari_diptomo.jobs.process import ChildJob
-from napari_diptomo.jobs.reading import open_isolated
+from napari_diptomo.jobs.reading import load_isolated, open_isolated
 from napari_diptomo.jobs.terminal import Ended, Planned, TerminalBar, clock, follow, print_findings
 from napari_diptomo.series import (
     CoreLoss,
@@ -27,7 +27,6 @@ from napari_diptomo.series import (
     Source,
     SpectralTiltSeries,
     Volume,
-    load,
     save,
 )
 from napari_diptomo.series.replacing import sweep_partials
@@ -153,7 +152,7 @@ def _holds_the_result(output: Path, recipe: Recipe, recipe_file: Path) -> bool:
     if output.suffix != '.hspy' or not output.exists() or output.stat().st_mtime < recipe_file.stat().st_mtime:
         return False
     try:
-        made = load(output).recipe
+        made = load_isolated(output).recipe
     except DiptomoError:
         return False
     if made is None or made.steps[-len(recipe.steps) :] != recipe.steps:

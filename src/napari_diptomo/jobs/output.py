@@ -9,6 +9,7 @@ result needs, see `napari_diptomo.jobs.space`.
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import platform
@@ -20,6 +21,7 @@ from typing import get_type_hints
 import psutil
 
 from napari_diptomo.jobs.locking import FileLock, Held
+from napari_diptomo.jobs.reading import saved_kind_isolated
 from napari_diptomo.series import InputError, MapSeries, Recipe, Volume
 from napari_diptomo.series.replacing import cannot_be_written, replacing, sweep_partials
 from napari_diptomo.series.saving import MAP_SUFFIXES, VOLUME_SUFFIXES, wrong_suffix
@@ -45,7 +47,7 @@ def output_path(recipe: Recipe, recipe_file: Path, output: str | Path | None) ->
     Raises
     ------
     InputError
-        The suffix is none of these, or the folder is not there.
+        The suffix is none of these, the folder is not there, or the result would replace data of the recipe.
     """
     if output is None:
         path = recipe_file.with_suffix('.hspy')
@@ -63,7 +65,30 @@ def output_path(recipe: Recipe, recipe_file: Path, output: str | Path | None) ->
     folder = path.absolute().parent
     if not folder.is_dir():
         raise InputError(f'There is no folder {folder}; make it, or choose another output.')
+    for earlier in _replaced(path):
+        if _is_read(earlier, recipe):
+            raise InputError(
+                f'{earlier.name} is read by this recipe and would be replaced by its result; choose another output with -o.'
+            )
     return path
+
+
+def _replaced(output: Path) -> list[Path]:
+    """Files that are there already and that a result would replace."""
+    channels = output.parent.glob(f'{glob.escape(output.stem)}_*.mrc') if output.suffix.lower() == '.mrc' else ()
+    return [earlier for earlier in (output, *channels) if earlier.exists()]
+
+
+def _is_read(earlier: Path, recipe: Recipe) -> bool:
+    """Whether a file belongs to the data of a recipe; of those in a folder all do but volumes of our own."""
+    for source in recipe.files():
+        if not source.exists():
+            continue
+        if source.samefile(earlier):
+            return True
+        if source.is_dir() and source.resolve() == earlier.resolve().parent:
+            return earlier.suffix.lower() != '.hspy' or saved_kind_isolated(earlier) != 'volume'
+    return False
 
 
 @contextlib.contextmanager
@@ -133,18 +158,16 @@ def _check_writable(output: Path) -> None:
         replacing(probe, lambda partial: _fill(partial, 4096)).unlink()
     except InputError as error:
         raise InputError(str(error).replace(probe.name, output.name)) from None
-    channels = output.parent.glob(f'{output.stem}_*.mrc') if output.suffix == '.mrc' else ()
-    for earlier in (output, *channels):
+    for earlier in _replaced(output):
         if earlier.is_dir():
             raise InputError(f'{earlier} is a folder; choose another output with -o.')
-        if earlier.exists():
-            try:
-                os.close(os.open(earlier, os.O_RDWR))
-            except OSError as error:
-                reason = error.strerror or str(error)
-                raise InputError(
-                    f'{earlier.name} is there already and may not be replaced ({reason}); choose another output with -o.'
-                ) from None
+        try:
+            os.close(os.open(earlier, os.O_RDWR))
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise InputError(
+                f'{earlier.name} is there already and may not be replaced ({reason}); choose another output with -o.'
+            ) from None
 
 
 def _fill(path: Path, size: int) -> None:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from napari_diptomo.jobs.reading import load_isolated
 from napari_diptomo.series import InputError, MapSeries, Volume, save
+from napari_diptomo.series._inspection import check_is_file
 from napari_diptomo.series.replacing import replacing_text
 
 FORMAT = 1
@@ -148,6 +149,8 @@ def read_project(path: str | Path) -> tuple[Project, Path]:
     """
     path = Path(path)
     file = path / NAME if path.is_dir() else path
+    if file.exists():
+        check_is_file(file)
     try:
         if file.stat().st_size > _LARGEST:
             raise InputError(f'{file} is far too large for a project; choose the folder of one.')
@@ -185,8 +188,19 @@ def load_part(folder: Path, name: str | None) -> Any:
 
 
 def absolute_source(source: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """A source with absolute paths; relative ones are relative to the folder."""
-    return _with_paths(source, lambda path: str((folder / path).resolve()))
+    """A source with absolute paths; relative ones are relative to the folder.
+
+    Raises
+    ------
+    InputError
+        A path that none can be.
+    """
+    try:
+        return _with_paths(source, lambda path: str((folder / path).resolve()))
+    except (ValueError, OSError) as error:
+        raise InputError(
+            f'The project in {folder} names a file that none can be ({error}); correct its paths.'
+        ) from None
 
 
 def relative_source(source: Mapping[str, Any], folder: Path) -> dict[str, Any]:

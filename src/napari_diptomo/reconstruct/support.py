@@ -254,7 +254,8 @@ def _npy(path: Path) -> Any:
 def _tiff(path: Path) -> Any:
     import tifffile
 
-    with tifffile.TiffFile(path) as file:
+    # As OME-TIFF it could name other files, whose pages would be read in place of its own.
+    with tifffile.TiffFile(path, is_ome=False) as file:
         check_unpacks(
             path.name, sum(file.pages[number].nbytes for number in range(len(file.pages))), path.stat().st_size
         )

@@ -21,6 +21,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -376,6 +377,13 @@ def _plain(filename: str, signal: dict[str, Any]) -> dict[str, Any]:
     if max(shape, default=0) > _LONGEST or math.prod(blocks) > MOST_CHUNKS:
         raise InputError(
             f'{Path(filename).name} says that its data have the shape {shape}, as no measurement has; copy it again.'
+        )
+    longest = max(
+        (axis['size'] for axis in signal.get('axes', ()) if isinstance(axis.get('size'), Integral)), default=0
+    )
+    if longest > max(shape, default=0):
+        raise InputError(
+            f'{Path(filename).name} has an axis of {longest} values for data of the shape {shape}; it is damaged, copy it again.'
         )
     kept = ('data', 'axes', 'post_process', 'mapping')
     attributes = signal.get('attributes', {})

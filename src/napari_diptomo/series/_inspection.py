@@ -53,6 +53,8 @@ _CODECS = {
 }
 _ZARR_NODES = ('.zgroup', '.zarray', '.zattrs', 'zarr.json')
 #: Names under which HyperSpy keeps axes, or objects that have some.
+#: Another file that OME-XML says pages are in.
+_OME_FILE = re.compile(r'FileName\s*=\s*["\']([^"\']*)')
 _AXES = re.compile(r'axis-\d+$|_list_\d+_axes$|_hspy_Axis|_hspy_AxesManager_')
 
 
@@ -77,12 +79,14 @@ def inspect(path: str | Path) -> int:
     import h5py
 
     path = Path(path)
-    _check_is_file(path)
+    check_is_file(path)
     if path.is_dir():
         return _inspect_zarr_folder(path)
     check_not_packed(path)
     if path.suffix.lower() == '.asw':
         _inspect_asw(path)
+    if path.suffix.lower() in ('.tif', '.tiff'):
+        _inspect_tiff(path)
     with reading(path):
         is_hdf5, is_zip = h5py.is_hdf5(path), zipfile.is_zipfile(path)
     size = 0
@@ -132,13 +136,18 @@ def check_not_packed(path: Path) -> None:
         raise InputError(f'{path.name} is packed (gzip, bzip2 or xz); unpack it and choose what was in it.')
 
 
-def _check_is_file(path: Path) -> None:
+def check_is_file(path: Path) -> None:
+    """Refuse pipes and devices: to read one would take for ever.
+
+    Raises
+    ------
+    InputError
+    """
     try:
         mode = path.stat().st_mode
     except OSError as error:
         raise InputError(f'{path.name} cannot be opened ({error.strerror}); check the path and its rights.') from error
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        # A pipe would wait for ever.
         raise InputError(f'{path.name} is no file but a pipe or device; choose a file.')
 
 
@@ -180,6 +189,17 @@ def _inspect_asw(path: Path) -> None:
             _refuse_outside(path, f'a name ({name[:60]!r}) that leads')
 
 
+def _inspect_tiff(path: Path) -> None:
+    """Refuse OME-TIFF whose description names another file: its pages would be read in place of those here."""
+    import tifffile
+
+    with reading(path), tifffile.TiffFile(path, is_ome=False) as file:
+        description = str(file.pages.first.description)
+    for name in _OME_FILE.findall(description):
+        if name != path.name:
+            _refuse_outside(path, f'a name ({name[:60]!r}) that leads')
+
+
 # HDF5
 
 
@@ -190,7 +210,8 @@ def _inspect_hdf5(path: Path, file: h5py.File) -> int:
     """
     import h5py
 
-    size = 0
+    # Of all data below, once for each link to them: as often readers unpack them.
+    size_below: dict[Any, int] = {}
     paths_below: dict[Any, int] = {}
     height: dict[Any, int] = {}
     on_the_way: set[Any] = set()
@@ -201,7 +222,7 @@ def _inspect_hdf5(path: Path, file: h5py.File) -> int:
     def enter(group: Any, in_axes: bool) -> None:
         address = h5py.h5o.get_info(group).addr
         on_the_way.add(address)
-        paths_below[address], height[address] = 1, 1
+        paths_below[address], height[address], size_below[address] = 1, 1, 0
         _check_hdf5_attributes(path, group, in_axes)
         stack.append((address, group, _hdf5_names(group), in_axes))
 
@@ -213,6 +234,7 @@ def _inspect_hdf5(path: Path, file: h5py.File) -> int:
             on_the_way.discard(address)
             if stack:
                 _add_below(path, paths_below, height, stack[-1][0], address)
+                size_below[stack[-1][0]] += size_below[address]
             continue
         name = names.pop()
         child = _hdf5_child(path, group, name)
@@ -226,19 +248,22 @@ def _inspect_hdf5(path: Path, file: h5py.File) -> int:
             _refuse_structure(path, 'holds groups that contain themselves')
         if info.addr in paths_below:
             _add_below(path, paths_below, height, address, info.addr)
+            size_below[address] += size_below[info.addr]
         elif isinstance(child, h5py.h5g.GroupID):
             if len(stack) >= DEEPEST:
                 _refuse_structure(path, f'nests groups more than {DEEPEST} deep')
             enter(child, child_in_axes)
         else:
             paths_below[info.addr] = height[info.addr] = 1
+            size_below[info.addr] = 0
             _check_hdf5_attributes(path, child, child_in_axes)
             if child_in_axes and name == b'expression':
                 refuse_expression(path)
             if isinstance(child, h5py.h5d.DatasetID):
-                size += _check_hdf5_dataset(path, child)
+                size_below[info.addr] = _check_hdf5_dataset(path, child)
             _add_below(path, paths_below, height, address, info.addr)
-    return size
+            size_below[address] += size_below[info.addr]
+    return size_below[h5py.h5o.get_info(root).addr]
 
 
 def _add_below(path: Path, paths: dict[Any, int], height: dict[Any, int], group: Any, child: Any) -> None:

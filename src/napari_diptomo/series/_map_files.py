@@ -171,7 +171,8 @@ def _read_tiff(path: Path) -> _Stack:
     import tifffile
 
     reads(path)
-    with reading(path), tifffile.TiffFile(path) as file:
+    # As OME-TIFF it could name other files, whose pages would be read in place of its own.
+    with reading(path), tifffile.TiffFile(path, is_ome=False) as file:
         _check_size(path, file)
         data = file.asarray(key=slice(None))
         if data.ndim == 2:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_diptomo.series._file_fields import files_in, inside, is_outside, with_files
+from napari_diptomo.series._inspection import check_is_file
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.replacing import replacing_text
 from napari_diptomo.series.steps import Step, UnknownStep, _sentence, param, read_step
@@ -178,6 +179,8 @@ class Recipe:
         """Read a JSON recipe; relative paths are relative to its folder."""
         path = Path(path)
         try:
+            if path.exists():
+                check_is_file(path)
             if path.stat().st_size > _LARGEST:
                 raise InputError(f'{path.name} is too large to be a recipe; choose the JSON file.')
             text = path.read_text(encoding='utf-8-sig')

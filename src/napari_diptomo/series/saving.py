@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -81,11 +82,15 @@ def save(
     if suffix == '.mrc':
         stacks = zip(obj.channels, _swapped(obj.data, obj.transposed), strict=True)
         writers = {
-            path.with_name(f'{path.stem}_{channel}.mrc'): _mrc_writer(stack, obj.voxel_size)
+            path.with_name(f'{path.stem}_{_NOT_IN_NAMES.sub("-", channel)}.mrc'): _mrc_writer(stack, obj.voxel_size)
             for channel, stack in stacks
         }
         return replacing_all(writers, obj.data.nbytes, before)
     return replacing(path, lambda partial: _write_tiff(obj, partial), obj.data.nbytes, before)
+
+
+#: What no system takes in the name of a file, or takes for a path.
+_NOT_IN_NAMES = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
 
 
 def wrong_suffix(path: Path, volume: bool) -> str:

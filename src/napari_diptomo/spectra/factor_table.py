@@ -16,6 +16,7 @@ import re
 from pathlib import Path
 
 from napari_diptomo.series import InputError
+from napari_diptomo.series._inspection import check_is_file
 from napari_diptomo.series._library_errors import reading
 
 
@@ -38,6 +39,8 @@ def read_factors(path: str | Path) -> dict[str, float]:
         No such file, or a line of it is no factor.
     """
     path = Path(path)
+    if path.exists():
+        check_is_file(path)
     try:
         text = path.read_text(encoding='utf-8-sig')
     except (OSError, UnicodeDecodeError):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_diptomo.series import InputError, Observer
+from napari_diptomo.series._inspection import check_is_file
 from napari_diptomo.series._library_errors import reading
 from napari_diptomo.spectra.eels.calibration import CalibratedSeries
 from napari_diptomo.spectra.eels.standards import Standards, find_standards
@@ -83,6 +85,8 @@ def read_references(path: str | os.PathLike[str], states: tuple[str, ...]) -> di
         A file that is none, or without one of the oxides.
     """
     try:
+        if os.path.exists(path):
+            check_is_file(Path(path))
         with reading(path, f'give a .csv with energy, {", ".join(states)}'), open(path, encoding='utf-8-sig') as file:
             # From an open file: given a name, NumPy would fetch addresses and unpack archives.
             table = np.atleast_1d(np.genfromtxt(file, delimiter=',', names=True, dtype=float))
