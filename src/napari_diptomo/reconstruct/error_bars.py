@@ -42,7 +42,7 @@ AXIAL, STEPS = 0.625, 10
 #: Largest error of a peak that is no wider than a voxel, in its heights.
 HEIGHT = 3.0
 #: Of a channel's largest value.
-FLOOR = 1e-4
+FLOOR = 5e-5
 
 
 def standard_deviation(mean: np.ndarray, variance: np.ndarray, factor: float, tilts: Sequence[float]) -> np.ndarray:
