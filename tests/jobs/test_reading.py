@@ -298,29 +298,31 @@ def test_nothing_is_left(tmp_path, monkeypatch):
 @pytest.mark.skipif(sys.platform == 'win32', reason='signals of POSIX')
 def test_a_killed_parent_leaves_nothing(tmp_path):
     paths = spectra(tmp_path)
-    (tmp_path / 'temporary').mkdir()
+    # Folders of its own: other programs that read files have theirs in /dev/shm, too.
+    temporary, memory = tmp_path / 'temporary', tmp_path / 'memory'
+    temporary.mkdir()
+    memory.mkdir()
     code = (
-        'import sys, time, numpy as np\n'
-        'from napari_diptomo.jobs import reading\n'
+        'import pathlib, sys, time, numpy as np\n'
+        'from napari_diptomo.jobs import _reader_process, reading\n'
+        f'_reader_process.MEMORY = pathlib.Path({str(memory)!r})\n'
         'from napari_diptomo.series import Source\n'
         f'series = reading.open_isolated(Source(paths={tuple(paths)!r}, angles={ANGLES!r}))\n'
         'np.asarray(series.counts[0])\n'
         'print(reading.the_reader().pid, flush=True)\n'
         'time.sleep(100)\n'
     )
-    environment = {**os.environ, 'TMPDIR': str(tmp_path / 'temporary')}
-    before = set(Path('/dev/shm').glob('diptomo-job-*'))
+    environment = {**os.environ, 'TMPDIR': str(temporary)}
     with subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True, env=environment) as parent:
         child = psutil.Process(int(parent.stdout.readline()))
-        mine = set(Path('/dev/shm').glob('diptomo-job-*')) - before
+        assert list(memory.iterdir()) and list(temporary.iterdir())
         # A batch system and `timeout` tell the whole group first.
         child.terminate()
         parent.send_signal(signal.SIGKILL)
     psutil.wait_procs([child], 10)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
-    assert list((tmp_path / 'temporary').iterdir()) == []
-    assert mine or not Path('/dev/shm').is_dir()
-    assert not any(path.exists() for path in mine)
+    assert list(temporary.iterdir()) == []
+    assert list(memory.iterdir()) == []
 
 
 def test_a_forgotten_series_is_forgotten_there_too(reader, tmp_path, monkeypatch):
