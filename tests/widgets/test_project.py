@@ -278,7 +278,7 @@ until(lambda: dock.session.window is not None)
 fill(dock, maps)
 page = dock.reconstruct_page
 page.method.setCurrentText('DIPm-TV')
-page.forms['DIPm-TV'].set_value(DIPmTV(preset='fast', iterations=60, widths=(8, 8), skips=(2, 2)))
+page.forms['DIPm-TV'].set_value(DIPmTV(preset='fast', iterations=200, widths=(8, 8), skips=(2, 2)))
 dock.run_page()
 until(lambda: dock.session.task.progress is not None and dock.session.task.progress.iteration > 8)
 until(lambda: dock.runs.latest.checkpoint.exists() and not dock.session.keeper.busy)
@@ -323,7 +323,7 @@ def test_after_a_crash_of_napari_all_is_there_and_the_run_resumes(
     seen: list[int] = []
     dock.runner.message.connect(lambda message: seen.append(getattr(message, 'iteration', 0)))
     page.buttons['resume'].click()
-    qtbot.waitUntil(lambda: any(seen), timeout=60_000)
+    qtbot.waitUntil(lambda: any(seen), timeout=120_000)
     assert next(i for i in seen if i) >= int(iteration) - 2, 'not from the beginning'
     qtbot.waitUntil(lambda: not dock.runner.busy, timeout=120_000)
     assert dock.runs.latest.status is RunStatus.DONE
