@@ -79,6 +79,14 @@ def press(dock: TomographyDock, name: str, qtbot: Any) -> None:
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
+def test_before_the_first_run_no_empty_plot_is_shown(dock: TomographyDock, maps: MapSeries) -> None:
+    dock.open_page.done(work.look_over(maps))
+    page = dock.reconstruct_page
+    dock.stages.go_to(page)
+    for widget in (page.course_heading, page.course, page.runs_heading, page.runs_list, page.result_row):
+        assert not widget.isVisibleTo(page)
+
+
 def test_four_failures_leave_the_good_run_as_it_was(
     dock: TomographyDock, viewer: ViewerModel, ran: Callable[..., None], qtbot: Any, told: list[str]
 ) -> None:

@@ -16,7 +16,7 @@ from napari_diptomo.series.outliers import without_outliers
 #: Images are binned to at most this many pixels for the projection matching.
 _MATCHING_SIZE = 96
 _SMALLEST = 8
-#: Displacement of the images, as a fraction of their width, at which a point of the specimen is still told from an outlier.
+#: Displacement of the images, as a fraction of their width, at which a point of the specimen is still distinguished from an outlier.
 _MAY_BE_OFF = 0.2
 
 

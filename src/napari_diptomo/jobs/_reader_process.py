@@ -18,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from napari_diptomo.jobs._talk import patient_environment
+from napari_diptomo.jobs._talk import start_child
 from napari_diptomo.jobs.folders import MEMORY, OwnedFolder, make_folder
 from napari_diptomo.jobs.messages import (
     NO_MEMORY,
@@ -71,17 +71,7 @@ class ReaderProcess:
         self._log = folders[-1].path / 'log.txt'
         try:
             with open(self._log, 'wb') as log:
-                self._process = subprocess.Popen(
-                    [*command, *(str(folder.path) for folder in folders)],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    text=True,
-                    encoding='utf-8',
-                    errors='replace',
-                    env=patient_environment(),
-                    creationflags=getattr(subprocess, 'CREATE_NO_WINDOW', 0),
-                )
+                self._process = start_child([*command, *(str(folder.path) for folder in folders)], log)
         except OSError:
             _remove(folders)
             raise

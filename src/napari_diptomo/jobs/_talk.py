@@ -9,9 +9,10 @@ import subprocess
 import sys
 import threading
 from collections import deque
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -40,6 +41,21 @@ def patient_environment() -> dict[str, str]:
     slower; it must be said before torch is loaded.
     """
     return {'OMP_WAIT_POLICY': 'PASSIVE', **os.environ}
+
+
+def start_child(command: Sequence[str], log: IO[bytes]) -> subprocess.Popen[str]:
+    """Start a child process that is talked to in lines of text; what it says on standard error goes into the log."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        encoding='utf-8',
+        errors='replace',
+        env=patient_environment(),
+        creationflags=getattr(subprocess, 'CREATE_NO_WINDOW', 0),
+    )
 
 
 class JobState(Enum):
@@ -169,17 +185,7 @@ class Talk:
             if self._closed or self.state is JobState.CANCELLED:
                 return None
             # -P: a file called numpy.py in the user's folder must not be imported.
-            self.process = subprocess.Popen(
-                [sys.executable, '-P', '-m', 'napari_diptomo.jobs', str(path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                encoding='utf-8',
-                errors='replace',
-                env=patient_environment(),
-                creationflags=getattr(subprocess, 'CREATE_NO_WINDOW', 0),
-            )
+            self.process = start_child([sys.executable, '-P', '-m', 'napari_diptomo.jobs', str(path)], log)
             if self._preview_shape is not None:
                 self._make_room(self._preview_shape)
             if self.state is not JobState.RUNNING:  # asked for while the data were handed over

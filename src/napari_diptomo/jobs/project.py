@@ -230,7 +230,7 @@ class ProjectFolder:
         self._spared: set[str] = set()
 
     def spare(self, names: set[str]) -> None:
-        """Leave these files alone: they could not be read, which another version or a copy may put right."""
+        """Leave these files alone: they could not be read, which another version or a copy may correct."""
         self._spared |= names
 
     def adopt(self, part: MapSeries | Volume, name: str) -> None:

@@ -58,7 +58,7 @@ def open_isolated(source: Source, observer: Observer | None = None) -> SpectralT
     source : Source
         What to open, and how.
     observer : Observer, optional
-        Told of every file opened; asked for pause and cancel, also while a file is being read.
+        Receives every file opened; asked for pause and cancel, also while a file is being read.
 
     Raises
     ------

@@ -20,8 +20,8 @@ The rest is what no spread tells, for the prior does it to every member:
   a peak such a blur would take, the less of its height can have survived the fit. Of cubes of one voxel
   a quarter of the density was found, of two voxels two thirds.
 
-The constants were chosen on a needle, a porous body and a lamella, and judged on other specimens, class by class
-(docs/uncertainty.md). A head leaves no voxel at zero: below `FLOOR` of a channel's largest value nothing is claimed.
+The constants were chosen on a needle, a porous body and a lamella, class by class (docs/uncertainty.md has the first
+two; docs/limits.md says what others gave). A head leaves no voxel at zero: below `FLOOR` of a channel's largest value nothing is claimed.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ b being the background. One weighted regression per tilt, all channels pooled,
 
 gives the displacement s_t = (s_y, s_x) that the images ask for. A fit absorbs part
 of a displacement, so what is left is a lower bound; what all tilts share, it absorbs
-wholly. gamma_t takes up what dose and blur leave of m; the dose itself is told by the totals,
+wholly. gamma_t takes up what dose and blur leave of m; the dose itself follows from the totals,
 
     d_t = sum (y - m) / sum (m - b),    each channel weighted by sum (m - b) / sum var y,
 

@@ -6,7 +6,7 @@ signal type: the counts, axes and metadata are the same and the two seconds
 that the import of eXSpy takes are saved.
 
 Opening executes nothing: a container is inspected first (`_inspection`), the
-file is read by one of the readers listed here, and what it found goes on to
+file is read by one of the readers listed here, and what it found is passed to
 HyperSpy as numbers and text, without what HyperSpy would build objects of.
 """
 

@@ -128,7 +128,7 @@ class StopAt(Observer):
     Attributes
     ----------
     stopped_at : int or None
-        Question at which the step was first told to finish.
+        Question at which the step was first asked to finish.
     """
 
     def __init__(self, observer: Observer | None, at: int | None = None) -> None:

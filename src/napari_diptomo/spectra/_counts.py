@@ -39,7 +39,7 @@ class TiltCounts:
     dense : bool
         Whether they are of energy losses: arrays, negative where the read-out noise makes them so.
     narrow : bool
-        Whether lines are several channels wide, so that spikes can be told from them; they are left out then.
+        Whether lines are several channels wide, so that spikes can be distinguished from them; they are left out then.
     """
 
     def __init__(self, counts: Any, dense: bool = False, narrow: bool = False) -> None:

@@ -54,7 +54,7 @@ def without_spikes(
     image : tuple of int
         Pixels along y and x.
     tilt : int
-        Told with each spike.
+        Recorded with each spike.
 
     Returns
     -------
@@ -85,10 +85,10 @@ def without_spikes(
         Spike(tilt, int(a), int(b), int(c), float(v))
         for a, b, c, v in zip(y[lone], x[lone], k[lone], spectra.data[large[lone]], strict=True)
     ]
-    mended = spectra.copy()
-    mended.data[large[lone]] = around[3, lone]
-    mended.eliminate_zeros()
-    return mended, found
+    corrected = spectra.copy()
+    corrected.data[large[lone]] = around[3, lone]
+    corrected.eliminate_zeros()
+    return corrected, found
 
 
 def spike_findings(spikes: Sequence[Spike], series: SpectralTiltSeries) -> tuple[Finding, ...]:

@@ -83,7 +83,7 @@ class Page(QWidget):
         """The job ended well."""
 
     def failed(self) -> None:
-        """The job broke down; why is told elsewhere."""
+        """The job broke down; the reason is shown elsewhere."""
 
     def findings(self) -> tuple[Finding, ...]:
         """Findings about the latest result of this page."""

@@ -71,7 +71,7 @@ class ReconstructPage(Page):
         self.previews.setToolTip('<qt>How often: Preferences, Tomography. Switch it off for very large volumes.</qt>')
         self.body.addWidget(self.previews)
         self._state: dict[str, Any] = {}
-        self._shown: tuple[Run | None, RunStatus | None] = (None, None)
+        self._shown: tuple[Run | None, RunStatus | None] | None = None
         self._outcome = self.outcome_widget = Part()
         self.body.addWidget(self._outcome)
         # The list above: what is chosen in it changes the height of what stands below.
@@ -289,7 +289,7 @@ class ReconstructPage(Page):
             self.buttons['resume'].setVisible(run.resumable)
         now = (run, run.status if run is not None else None)
         if now != self._shown:
-            self._show_course_of(run, anew=run is not self._shown[0])
+            self._show_course_of(run, anew=self._shown is None or run is not self._shown[0])
             self._shown = now
 
     def _show_course_of(self, run: Run | None, anew: bool) -> None:

@@ -288,7 +288,7 @@ class Session(QObject):
         if self.dock_open:
             self.ended.emit(task, outcome)
             return
-        # Nobody sees the bar: the news is told in napari, the result is shown when the dock is there again.
+        # Nobody sees the bar: the news is shown in napari, the result is shown when the dock is there again.
         if outcome.error is not None:
             say_error(outcome.error)
         elif not outcome.cancelled:
