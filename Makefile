@@ -23,7 +23,7 @@ demo: env ## simulate, map, align, reconstruct, show (DATA=folder ELEMENTS="O Si
 		$(if $(ELEMENTS),--elements "$(ELEMENTS)") $(if $(BINNING),--binning $(BINNING))
 
 test: env lint ## everything a change must pass
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: env ## style, layers, types
 	$(BIN)/ruff check .

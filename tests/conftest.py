@@ -12,7 +12,7 @@ from pathlib import Path
 # another order give other last digits), and nobody's own settings touched.
 os.environ.setdefault('QT_API', 'pyqt6')
 os.environ.setdefault('LIBGL_ALWAYS_SOFTWARE', '1')
-os.environ.setdefault('OMP_NUM_THREADS', '2')
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 # Threads that spin while they wait stop everything on a busy machine.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 # OpenBLAS knows no such policy: on matrices as small as ours its threads mostly wait for each other.
@@ -30,8 +30,10 @@ SHARED_DATA = Path(__file__).parents[1].parent / 'shared' / 'data'
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    # pytest-xvfb has had its turn: whoever has no screen now has no Xvfb either.
-    if not _has_screen():
+    # pytest-xvfb has had its turn: whoever has no screen now has no Xvfb either. Not so the process that
+    # only hands out the tests: each of its workers has an Xvfb of its own, and inherits what is set here.
+    hands_out = getattr(config.option, 'numprocesses', None) and not hasattr(config, 'workerinput')
+    if not hands_out and not _has_screen():
         os.environ.setdefault('QT_QPA_PLATFORM', 'offscreen')
 
 
