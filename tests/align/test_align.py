@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from napari_diptomo.align import Align
-from napari_diptomo.align.gauge import axis_in, fixed, without_gauge
+from napari_diptomo.align.specimen_motion import axis_in, fixed, without_gauge
 from napari_diptomo.series import Cancelled, InputError, MapSeries, Observer, Request, load_tilt_series
 from napari_diptomo.simulate.edx import demo_series
 

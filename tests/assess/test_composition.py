@@ -10,7 +10,7 @@ import pytest
 
 from napari_diptomo import SIRT, Composition, MapSeries, Recipe, Volume, run
 from napari_diptomo.assess import region_composition
-from napari_diptomo.assess._fractions import fractions, pooled_voxels
+from napari_diptomo.assess.fractions import fractions, pooled_voxels
 from napari_diptomo.jobs.commands import report
 from napari_diptomo.series import Cancelled, InputError, Observer, Request, load
 from napari_diptomo.spectra.absorption import absorption_coefficients

@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from napari_diptomo.align.chain import chained_shifts
-from napari_diptomo.align.gauge import Axis, axis_in, fixed
-from napari_diptomo.align.matching import Match, matched_shifts
+from napari_diptomo.align.neighbour_shifts import chained_shifts
+from napari_diptomo.align.projection_matching import Match, matched_shifts
+from napari_diptomo.align.specimen_motion import Axis, axis_in, fixed
 from napari_diptomo.series import InputError, MapSeries, Observer, Step, Watch, param
 from napari_diptomo.series.outliers import without_outliers
 

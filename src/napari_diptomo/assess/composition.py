@@ -24,8 +24,8 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import model_validator
 
-from napari_diptomo.assess._fractions import FWHM, fractions, pooled, usual
-from napari_diptomo.assess.amounts import (
+from napari_diptomo.assess.channel_factors import Factors, factors_of
+from napari_diptomo.assess.emitted_counts import (
     ABSORPTION_ROUNDS,
     DENSITY,
     absorption_gain,
@@ -33,7 +33,7 @@ from napari_diptomo.assess.amounts import (
     count_errors,
     densities,
 )
-from napari_diptomo.assess.factors import Factors, factors_of
+from napari_diptomo.assess.fractions import FWHM, fractions, pooled, usual
 from napari_diptomo.series import InputError, Observer, Step, Volume, Watch, param
 
 

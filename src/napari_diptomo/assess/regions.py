@@ -20,10 +20,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_diptomo.assess._arrays import same_shape
-from napari_diptomo.assess._fractions import counting_error, fractions
-from napari_diptomo.assess.amounts import absorption_gain, densities
+from napari_diptomo.assess.channel_factors import Factors, factors_of
 from napari_diptomo.assess.composition import Composition
-from napari_diptomo.assess.factors import Factors, factors_of
+from napari_diptomo.assess.emitted_counts import absorption_gain, densities
+from napari_diptomo.assess.fractions import counting_error, fractions
 from napari_diptomo.series import InputError, Volume
 
 _CUBES, _LEAST_CUBES, _LEAST_EDGE = 30, 4, 4

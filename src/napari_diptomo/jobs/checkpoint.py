@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import DiptomoError, InputError, MapSeries, Recipe, Volume
-from napari_diptomo.series.replacing import replacing, replacing_text, sweep_partials
+from napari_diptomo.series.files import replacing, replacing_text, sweep_partials
 
 _FORMAT = 2
 _log = logging.getLogger('napari_diptomo')

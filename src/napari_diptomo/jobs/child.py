@@ -30,9 +30,10 @@ import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
-from napari_diptomo.jobs import transfer, unsaved
+from napari_diptomo.jobs import transfer, unsaved_results
 from napari_diptomo.jobs.checkpoint import Checkpoint
-from napari_diptomo.jobs.explain import explain
+from napari_diptomo.jobs.disk_space import check_space
+from napari_diptomo.jobs.error_sentences import explain
 from napari_diptomo.jobs.frames import FrameWriter
 from napari_diptomo.jobs.messages import (
     CancelledRun,
@@ -45,11 +46,10 @@ from napari_diptomo.jobs.messages import (
     Stage,
     format_message,
 )
-from napari_diptomo.jobs.reading import open_isolated
-from napari_diptomo.jobs.runner import run
-from napari_diptomo.jobs.space import check_space
+from napari_diptomo.jobs.reading.isolated import open_isolated
+from napari_diptomo.jobs.recipe_run import run
 from napari_diptomo.series import Cancelled, DiptomoError, Observer, Progress, Recipe, Request
-from napari_diptomo.series.replacing import abandon_partials, replacing
+from napari_diptomo.series.files import abandon_partials, replacing
 
 #: At most so many progress lines a second; the last of a stage always goes out.
 _LINES_PER_SECOND = 20
@@ -199,7 +199,7 @@ def _hand_over(result: Any, job: dict[str, Any]) -> Path:
     path = Path(job['result'])
     name = Path(job.get('output') or path.parent).name
     failure: DiptomoError | OSError | None = None
-    for place in (path, *unsaved.places(job['recipe'], name)):
+    for place in (path, *unsaved_results.places(job['recipe'], name)):
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             return replacing(place, lambda partial: _write(result, partial), result.data.nbytes)
@@ -247,7 +247,7 @@ def _listen(observer: ChildObserver, folder: str | None) -> None:
     observer.leave()
     abandon_partials()
     if folder:
-        unsaved.rescue(Path(folder))
+        unsaved_results.rescue(Path(folder))
         shutil.rmtree(folder, ignore_errors=True)
     os._exit(3)
 

@@ -15,7 +15,7 @@ that attaches unlinks the block when it ends (before Python 3.13), and a
 container with a small ``/dev/shm`` kills the writer with SIGBUS on the first
 write. Here the parent alone owns the file, and takes the room for it before
 anybody writes. It holds a lock on it, so that frames whose parent is gone are
-known and swept (`napari_diptomo.jobs.folders`).
+known and swept (`napari_diptomo.jobs.job_folders`).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_diptomo.jobs.folders import FRAMES_PREFIX, FRAMES_SUFFIX
-from napari_diptomo.jobs.locking import FileLock, Held
+from napari_diptomo.jobs.file_locks import FileLock, Held
+from napari_diptomo.jobs.job_folders import FRAMES_PREFIX, FRAMES_SUFFIX
 from napari_diptomo.series import InputError
-from napari_diptomo.series.replacing import megabytes
+from napari_diptomo.series.files import megabytes
 
 SLOTS = 3
 _HEADER = 4096  # bytes; one page, so that the frames are aligned

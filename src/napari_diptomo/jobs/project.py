@@ -20,10 +20,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from napari_diptomo.jobs.reading import load_isolated
+from napari_diptomo.jobs.reading.isolated import load_isolated
 from napari_diptomo.series import InputError, MapSeries, Volume, save
-from napari_diptomo.series._inspection import check_is_file
-from napari_diptomo.series.replacing import replacing_text
+from napari_diptomo.series.files import replacing_text
+from napari_diptomo.series.reading.inspection import check_is_file
 
 FORMAT = 1
 NAME = 'project.json'

@@ -24,8 +24,8 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from napari_diptomo.jobs.child_job import ChildJob, JobState
 from napari_diptomo.jobs.messages import Log, Message, Stage
-from napari_diptomo.jobs.process import ChildJob, JobState
 from napari_diptomo.series import Cancelled, Finding, Observer, Progress, ReconstructionError, Request, by_weight
 
 _QUIET_INTERVAL = 10.0

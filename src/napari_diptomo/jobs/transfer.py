@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import Finding, InputError, MapSeries, Recipe, SpectralTiltSeries, Volume
-from napari_diptomo.series.replacing import cannot_be_written
+from napari_diptomo.series.files import cannot_be_written
 
 _KINDS = {kind.__name__: kind for kind in (SpectralTiltSeries, MapSeries, Volume)}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_diptomo.series._checks import check_length, set_values
+from napari_diptomo.series.array_checks import check_length, set_values
 from napari_diptomo.series.errors import InputError
 
 

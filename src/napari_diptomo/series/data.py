@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_diptomo.series._checks import (
+from napari_diptomo.series.array_checks import (
     as_float32,
     check_angles,
     check_length,
@@ -257,14 +257,14 @@ class MapSeries:
         MapSeries
             Counts of whole families (channel, tilt, y, x) with their variance:
             weighted least squares at every pixel, background and gain taken
-            out, held-out part likewise; see `napari_diptomo.series.unmixing`.
+            out, held-out part likewise; see `napari_diptomo.series.window_unmixing`.
 
         Raises
         ------
         InputError
             The windows cannot tell the channels apart.
         """
-        from napari_diptomo.series.unmixing import unmixed
+        from napari_diptomo.series.window_unmixing import unmixed
 
         return unmixed(self)
 

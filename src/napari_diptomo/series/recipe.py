@@ -15,9 +15,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_diptomo.series._file_fields import files_in, inside, is_outside, with_files
-from napari_diptomo.series._inspection import check_is_file
 from napari_diptomo.series.errors import InputError
-from napari_diptomo.series.replacing import replacing_text
+from napari_diptomo.series.files import replacing_text
+from napari_diptomo.series.reading.inspection import check_is_file
 from napari_diptomo.series.steps import Step, UnknownStep, _sentence, param, read_step
 
 FORMAT = 1

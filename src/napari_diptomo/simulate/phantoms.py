@@ -17,7 +17,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from napari_diptomo.series import InputError, Volume
-from napari_diptomo.simulate._shapes import Grid
+from napari_diptomo.simulate.solid_shapes import Grid
 
 
 @dataclass(frozen=True, eq=False)

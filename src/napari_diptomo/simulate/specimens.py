@@ -16,8 +16,8 @@ from scipy.spatial.transform import Rotation
 from scipy.special import erfc
 
 from napari_diptomo.series import InputError
-from napari_diptomo.simulate._shapes import Grid, Point
 from napari_diptomo.simulate.phantoms import Phantom, _Canvas, _frame
+from napari_diptomo.simulate.solid_shapes import Grid, Point
 
 __all__ = ['facetted', 'interdiffusion', 'needle', 'porous']
 
