@@ -72,7 +72,7 @@ def test_a_result_that_cannot_be_saved_is_kept_and_resume_saves_it_without_compu
         raise OSError(errno.ENOSPC, 'No space left on device')
 
     with monkeypatch.context() as patched:
-        patched.setattr(save, '_write_hspy', full)
+        patched.setattr(save, 'write_hspy', full)
         result = cli('run', 'r.json')
     assert result.exit_code == 1
     said = ' '.join(result.stderr.splitlines()[-1:])
@@ -84,7 +84,7 @@ def test_a_result_that_cannot_be_saved_is_kept_and_resume_saves_it_without_compu
     assert 'could not be saved; --resume saves it' in ' '.join(cli('run', 'r.json', '-o', 'again').stderr.split())
 
     with monkeypatch.context() as patched:
-        patched.setattr(save, '_write_hspy', full)
+        patched.setattr(save, 'write_hspy', full)
         result = cli('run', 'r.json', '--resume')
     assert result.exit_code == 1 and kept.is_file(), 'a second failure costs nothing either'
 
@@ -102,7 +102,7 @@ def test_a_result_that_cannot_be_saved_is_kept_and_resume_saves_it_without_compu
 
 def test_another_output_may_be_named_for_a_result_that_was_kept(surroundings, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(save, '_write_hspy', lambda *args: 1 / 0)
+        patched.setattr(save, 'write_hspy', lambda *args: 1 / 0)
         result = cli('run', 'r.json')
     assert 'ZeroDivisionError' in result.stderr and 'the result is kept in' in result.stderr
     (surroundings / 'elsewhere').mkdir()

@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_diptomo.series import InputError, MapSeries
-from napari_diptomo.series.writing.save import load
+from napari_diptomo.series import InputError, MapSeries, load
 
 ANGLES = np.array([-20.0, 0.0, 20.0])
 MIXING = np.array([[0.85, 0.02, 0.02], [0.03, 0.45, 0.22], [0.02, 0.28, 0.36], [0.02, 0.15, 0.30]], np.float32)

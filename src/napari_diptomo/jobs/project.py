@@ -22,8 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from napari_diptomo.jobs.reading.isolated import load_isolated
 from napari_diptomo.series import InputError, MapSeries, Volume, save
-from napari_diptomo.series.files import replacing_text
-from napari_diptomo.series.reading.inspection import check_is_file
+from napari_diptomo.series.files import check_is_file, replacing_text
 
 FORMAT = 1
 NAME = 'project.json'

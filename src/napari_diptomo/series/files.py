@@ -1,4 +1,4 @@
-"""Writing a file so that the earlier one under its name is never lost.
+"""Files: what is none is not read, and what is written never costs the earlier file under its name.
 
 The new file is written beside its name, brought to the disk (fsync), and takes
 the name in one stroke (`os.replace`). Until then the earlier file stands; when
@@ -18,6 +18,7 @@ import os
 import platform
 import secrets
 import shutil
+import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -31,6 +32,21 @@ _NOTHING = 64 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _AT_WORK: set[Path] = set()
 _LOCK = threading.Lock()
+
+
+def check_is_file(path: Path) -> None:
+    """Refuse pipes and devices: to read one would take for ever.
+
+    Raises
+    ------
+    InputError
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise InputError(f'{path.name} cannot be opened ({error.strerror}); check the path and its rights.') from error
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise InputError(f'{path.name} is no file but a pipe or device; choose a file.')
 
 
 def replacing(

@@ -90,7 +90,7 @@ class Step(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise InputError(_sentence(type(self).__name__, error)) from None
+            raise InputError(validation_sentence(type(self).__name__, error)) from None
 
     @property
     def stopped_at(self) -> int | None:
@@ -304,7 +304,8 @@ def _all_findings(data: Any, result: Any, step: str) -> tuple[Finding, ...]:
     return (*before, *(finding if finding.step else replace(finding, step=step) for finding in own))
 
 
-def _sentence(step: str, error: ValidationError) -> str:
+def validation_sentence(step: str, error: ValidationError) -> str:
+    """The first thing that pydantic found wrong with the values of a step or source, as a sentence."""
     first = error.errors()[0]
     where = '.'.join(str(part) for part in first['loc']) or 'values'
     what = first['msg'].removeprefix('Value error, ')

@@ -16,7 +16,7 @@ import re
 from pathlib import Path
 
 from napari_diptomo.series import InputError
-from napari_diptomo.series.reading.inspection import check_is_file
+from napari_diptomo.series.files import check_is_file
 from napari_diptomo.series.reading.library_errors import reading
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from napari_diptomo.series import InputError
-from napari_diptomo.series.reading.angles.evidence import find_angles, metadata_angle
+from napari_diptomo.series.reading.angles.evidence import find_angles
+from napari_diptomo.series.reading.angles.metadata import metadata_angle
 from napari_diptomo.series.reading.angles.names import angles_from_names, in_natural_order
 from napari_diptomo.series.reading.angles.tables import read_table
 

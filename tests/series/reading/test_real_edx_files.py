@@ -12,7 +12,7 @@ from series_files import REAL, counts, write_spectra
 
 from napari_diptomo.series import InputError, load_tilt_series
 from napari_diptomo.series.reading import hyperspy_adapter
-from napari_diptomo.series.reading.angles.evidence import metadata_angle
+from napari_diptomo.series.reading.angles.metadata import metadata_angle
 
 READERS = REAL / 'readers'
 needs_readers = pytest.mark.skipif(not READERS.is_dir(), reason='the reader fixtures are not beside the repository')

@@ -58,7 +58,7 @@ from napari_diptomo.series.filled_channels import filled_channels
 from napari_diptomo.series.memory import ran_out
 from napari_diptomo.series.reading import current_file, hyperspy_adapter
 from napari_diptomo.series.reading.pictures import pictures_in
-from napari_diptomo.series.writing.save import saved_kind
+from napari_diptomo.series.reading.saved import saved_kind
 
 #: Tilts of more bytes are not read ahead.
 _AHEAD = 512 * 1024**2

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_diptomo.series.core_loss import CoreLoss
-from napari_diptomo.series.data import SpectralTiltSeries
+from napari_diptomo.series.data import CoreLoss, SpectralTiltSeries
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.reading.angles.core_loss import tilts_of_files, tilts_of_stack
 from napari_diptomo.series.reading.hyperspy_adapter import StoredSignal

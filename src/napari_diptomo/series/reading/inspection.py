@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.files import check_is_file
 from napari_diptomo.series.reading.library_errors import reading
 
 if TYPE_CHECKING:
@@ -134,21 +135,6 @@ def check_not_packed(path: Path) -> None:
         start = file.read(6)
     if start.startswith((b'\x1f\x8b', b'BZh', b'\xfd7zXZ\0')):
         raise InputError(f'{path.name} is packed (gzip, bzip2 or xz); unpack it and choose what was in it.')
-
-
-def check_is_file(path: Path) -> None:
-    """Refuse pipes and devices: to read one would take for ever.
-
-    Raises
-    ------
-    InputError
-    """
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        raise InputError(f'{path.name} cannot be opened ({error.strerror}); check the path and its rights.') from error
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise InputError(f'{path.name} is no file but a pipe or device; choose a file.')
 
 
 def refuse_expression(path: Path) -> None:

@@ -13,7 +13,8 @@ import numpy as np
 from napari_diptomo.series.data import SpectralTiltSeries
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.reading import hyperspy_adapter
-from napari_diptomo.series.reading.angles.evidence import find_angles, metadata_angle
+from napari_diptomo.series.reading.angles.evidence import find_angles
+from napari_diptomo.series.reading.angles.metadata import metadata_angle
 from napari_diptomo.series.reading.hyperspy_adapter import StoredSignal
 from napari_diptomo.series.reading.stored_axes import (
     axis_angles,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series.errors import InputError
-from napari_diptomo.series.reading.angles.evidence import metadata_angle
+from napari_diptomo.series.reading.angles.metadata import metadata_angle
 from napari_diptomo.series.reading.hyperspy_adapter import StoredAxis, StoredSignal
 
 _NM = {

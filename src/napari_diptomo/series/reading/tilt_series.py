@@ -16,9 +16,9 @@ from napari_diptomo.series.reading import hyperspy_adapter
 from napari_diptomo.series.reading.core_loss import with_core_loss
 from napari_diptomo.series.reading.file_selection import IMAGES, DataFiles, find_files
 from napari_diptomo.series.reading.map_stacks import maps_of_files
+from napari_diptomo.series.reading.saved import load, saved_kind
 from napari_diptomo.series.reading.spectrum_images import series_of_files, series_of_stack, spectra_in
 from napari_diptomo.series.recipe import Source
-from napari_diptomo.series.writing.save import load, saved_kind
 
 PathLike = str | os.PathLike[str]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_diptomo.series import InputError, Observer
-from napari_diptomo.series.reading.inspection import check_is_file
+from napari_diptomo.series.files import check_is_file
 from napari_diptomo.series.reading.library_errors import reading
 from napari_diptomo.spectra.eels.calibration import CalibratedSeries
 from napari_diptomo.spectra.eels.standards import Standards, find_standards

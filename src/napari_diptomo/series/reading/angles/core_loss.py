@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_diptomo.series.errors import InputError
-from napari_diptomo.series.reading.angles.evidence import metadata_angle
+from napari_diptomo.series.reading.angles.metadata import metadata_angle
 from napari_diptomo.series.reading.angles.names import angles_from_names, numbers_in_name
 from napari_diptomo.series.reading.angles.tables import read_table
 from napari_diptomo.series.reading.hyperspy_adapter import StoredSignal

@@ -7,10 +7,9 @@ are not believed: Bruker files do so whatever the stage did.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,15 +18,6 @@ from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.reading.angles.names import angles_from_names
 from napari_diptomo.series.reading.angles.tables import AngleTable, is_angle_name, read_table
 
-#: Where readers put the stage tilt in HyperSpy's metadata tree.
-_METADATA_KEYS = (
-    'Acquisition_instrument.TEM.Stage.tilt_alpha',
-    'Acquisition_instrument.SEM.Stage.tilt_alpha',
-    'Acquisition_instrument.TEM.tilt_stage',
-    'Acquisition_instrument.SEM.tilt_stage',
-    'Stage.tilt_alpha',
-    'Tomography.tilts',
-)
 #: A stage that is said to move less than this over a whole series has not been read out.
 _STILL = 0.5
 #: Angles closer than this are one angle.
@@ -90,23 +80,6 @@ def find_angles(
     _check_distinct(found.angles, files)
     check_degrees(found.angles)
     return found
-
-
-def metadata_angle(metadata: Mapping[str, Any]) -> np.ndarray | None:
-    """The stage tilt in a HyperSpy metadata tree, in degrees: an array of one or of several."""
-    for key in _METADATA_KEYS:
-        branch: Any = metadata
-        for part in key.split('.'):
-            branch = branch.get(part) if isinstance(branch, Mapping) else None
-        if branch is None:
-            continue
-        try:
-            values = np.atleast_1d(np.asarray(branch, float)).ravel()
-        except (TypeError, ValueError):
-            continue
-        if values.size and np.isfinite(values).all():
-            return values
-    return None
 
 
 def _from_argument(
