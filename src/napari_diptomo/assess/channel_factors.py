@@ -1,15 +1,17 @@
-"""What a composition needs to know of every channel: its line family, its atomic weight, its factor."""
+"""Line family, atomic weight and k- or zeta-factor of every channel of a volume.
+
+Factors are those given, else those of a table, else calculated from cross sections (`napari_diptomo.spectra`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
 
-from napari_diptomo.series import InputError, Volume
-from napari_diptomo.spectra.absorption import absorption_coefficients, directions, mean_transmission
+from napari_diptomo.series import InputError
 from napari_diptomo.spectra.factor_table import read_factors
 from napari_diptomo.spectra.k_factors import (
     CALCULATED_ERROR,
@@ -19,11 +21,41 @@ from napari_diptomo.spectra.k_factors import (
     zeta_factors,
 )
 
-if TYPE_CHECKING:
-    from napari_diptomo.assess.composition import Composition
-
 _BEAM_ENERGY = 200.0
-_ELEMENTARY_CHARGE = 1.602176634e-19
+
+
+@dataclass(frozen=True)
+class FactorSettings:
+    """Where the factors of the channels come from.
+
+    Attributes
+    ----------
+    method : {'Cliff-Lorimer', 'zeta'}
+        k-factors, or zeta-factors.
+    given : tuple of float
+        The factors, one per channel; empty: of the table, else calculated.
+    table : str
+        Path of a table of factors, '' for none.
+    error : float, optional
+        Relative error of all factors; None: that of the calculation, 0 for those given or of a table.
+    lines : tuple of str
+        Line families of the channels; empty: as the notes of the volume have them.
+    beam_energy : float, optional
+        keV; None: as the notes have it.
+    window : {'windowless', 'polymer', 'beryllium'}
+        Of the detector.
+    solid_angle : float, optional
+        sr, for zeta-factors.
+    """
+
+    method: Literal['Cliff-Lorimer', 'zeta'] = 'Cliff-Lorimer'
+    given: tuple[float, ...] = ()
+    table: str = ''
+    error: float | None = None
+    lines: tuple[str, ...] = ()
+    beam_energy: float | None = None
+    window: Literal['windowless', 'polymer', 'beryllium'] = 'windowless'
+    solid_angle: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,85 +88,67 @@ class Factors:
         return float(self.errors.max())
 
 
-def factors_of(step: Composition, volume: Volume) -> Factors:
-    """The factors that a step uses for a volume.
+def channel_factors(channels: Sequence[str], notes: Mapping[str, Any], settings: FactorSettings) -> Factors:
+    """The factors of the channels of a volume.
+
+    Parameters
+    ----------
+    channels : sequence of str
+        Names.
+    notes : mapping
+        Of the volume: ``lines`` and ``beam_energy_keV`` are used.
+    settings : FactorSettings
+
+    Returns
+    -------
+    Factors
 
     Raises
     ------
     InputError
         Fewer than two channels, a channel that is no element, or factors that do not fit the channels.
     """
-    if 'composition' in volume.notes:
+    if 'composition' in notes:
         raise InputError('This volume holds percentages already; take the volume of counts that they were made from.')
-    if len(volume.channels) < 2:
+    if len(channels) < 2:
         raise InputError(
-            f'A composition needs at least two elements, this volume has {", ".join(volume.channels)} alone; '
-            'map more elements.'
+            f'A composition needs at least two elements, this volume has {", ".join(channels)} alone; map more elements.'
         )
-    families = _families(step, volume)
-    weights = _weights(families or volume.channels, volume.channels)
-    name, given = ('zeta-factors', step.zeta_factors) if step.method == 'zeta' else ('k-factors', step.k_factors)
-    origin = 'given'
+    families = _families(channels, notes, settings.lines)
+    weights = _weights(families or channels, channels)
+    name = 'zeta-factors' if settings.method == 'zeta' else 'k-factors'
+    given, origin = settings.given, 'given'
     if given:
-        if len(given) != len(volume.channels):
+        if len(given) != len(channels):
             raise InputError(
-                f'There are {len(given)} {name} for the {len(volume.channels)} channels '
-                f'{", ".join(volume.channels)}; give one for each, in this order.'
+                f'There are {len(given)} {name} for the {len(channels)} channels {", ".join(channels)}; '
+                'give one for each, in this order.'
             )
     elif not families:
         raise InputError(
-            f'The volume does not tell which lines its channels {", ".join(volume.channels)} were mapped with; name '
+            f'The volume does not tell which lines its channels {", ".join(channels)} were mapped with; name '
             f'them as lines, e.g. Ge_K, Sb_L, or give the {name}.'
         )
-    elif step.factor_table:
-        given, origin = chosen_factors(read_factors(step.factor_table), families), 'table'
+    elif settings.table:
+        given, origin = chosen_factors(read_factors(settings.table), families), 'table'
     else:
-        given, origin = _calculated(step, volume, families), 'calculated'
-    errors = np.full(len(given), step.factor_error or 0.0)
-    if step.factor_error is None and origin == 'calculated':
+        given, origin = _calculated(families, notes, settings), 'calculated'
+    errors = np.full(len(given), settings.error or 0.0)
+    if settings.error is None and origin == 'calculated':
         errors = np.array([CALCULATED_ERROR[family.partition('_')[2][0]] for family in families])
     return Factors(np.array(given, float), weights, families, origin, errors)
 
 
-def electrons_per_pixel(step: Composition) -> float:
-    """Dose of the method zeta, electrons per pixel and tilt."""
-    if step.electrons is not None:
-        return step.electrons
-    if step.beam_current is None or step.live_time is None:
-        raise InputError('The method zeta needs the dose; give electrons per pixel, or beam current and live time.')
-    return step.beam_current * 1e-9 * step.live_time / _ELEMENTARY_CHARGE
-
-
-def transmissions(
-    step: Composition,
-    volume: Volume,
-    families: Sequence[str],
-    densities: np.ndarray,
-    each: Callable[[], object] | None = None,
-) -> np.ndarray:
-    """Share of the photons of each channel that reach the detectors, (channel, z, y, x), mean over the tilts.
-
-    ``densities`` (channel, z, y, x) of the elements, g/cm^3; ``each`` is called after every ray. Between the
-    smallest and the largest tilt that the notes tell the tilts are taken as even.
-    """
-    low, high = volume.notes.get('max_tilt', (0.0, 0.0))
-    angles = np.linspace(float(low), float(high), int(volume.notes.get('tilts', 1)))
-    elements = [family.partition('_')[0] for family in families]
-    coefficients = absorption_coefficients(families, elements)
-    rays = directions(angles, step.elevation, step.azimuths)
-    return mean_transmission(np.maximum(densities, 0), coefficients, rays, volume.voxel_size, each)
-
-
-def _families(step: Composition, volume: Volume) -> tuple[str, ...]:
-    if step.lines:
-        if len(step.lines) != len(volume.channels):
+def _families(channels: Sequence[str], notes: Mapping[str, Any], lines: tuple[str, ...]) -> tuple[str, ...]:
+    if lines:
+        if len(lines) != len(channels):
             raise InputError(
-                f'There are {len(step.lines)} line families for the {len(volume.channels)} channels '
-                f'{", ".join(volume.channels)}; name one for each, in this order.'
+                f'There are {len(lines)} line families for the {len(channels)} channels {", ".join(channels)}; '
+                'name one for each, in this order.'
             )
-        return step.lines
-    told: Any = volume.notes.get('lines', {})
-    found = tuple(str(told.get(name, name)) for name in volume.channels)
+        return lines
+    recorded: Any = notes.get('lines', {})
+    found = tuple(str(recorded.get(name, name)) for name in channels)
     return found if all('_' in name for name in found) else ()
 
 
@@ -147,12 +161,12 @@ def _weights(names: Sequence[str], channels: Sequence[str]) -> np.ndarray:
     return np.array([known[element] for element in elements])
 
 
-def _calculated(step: Composition, volume: Volume, families: Sequence[str]) -> tuple[float, ...]:
-    energy = step.beam_energy or float(volume.notes.get('beam_energy_keV', _BEAM_ENERGY))
-    if step.method == 'Cliff-Lorimer':
-        return k_factors(families, energy, step.window)
-    if step.solid_angle is None:
+def _calculated(families: Sequence[str], notes: Mapping[str, Any], settings: FactorSettings) -> tuple[float, ...]:
+    energy = settings.beam_energy or float(notes.get('beam_energy_keV', _BEAM_ENERGY))
+    if settings.method == 'Cliff-Lorimer':
+        return k_factors(families, energy, settings.window)
+    if settings.solid_angle is None:
         raise InputError(
             'There are no zeta-factors; give them, name a table, or give the solid angle to calculate them.'
         )
-    return zeta_factors(families, step.solid_angle, energy, step.window)
+    return zeta_factors(families, settings.solid_angle, energy, settings.window)

@@ -1,4 +1,4 @@
-"""Numbers behind a composition: pooling, counting errors, fractions with theirs. Arrays only."""
+"""Pooled counts, their errors, and fractions of a sum with theirs: the arithmetic of compositions and oxidation states."""
 
 from __future__ import annotations
 
@@ -45,12 +45,43 @@ def counting_error(counts: np.ndarray, photons_per_count: float) -> np.ndarray:
     return np.sqrt(np.maximum(counts * photons_per_count, 1.0)) / photons_per_count
 
 
-def fractions(amounts: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of the sum of the channels, and their errors to first order.
+def pooled_count_errors(
+    data: np.ndarray, std: np.ndarray | None, gain: np.ndarray, tilts: int, sigma: float
+) -> tuple[np.ndarray, str]:
+    """Standard deviations of the pooled counts times a gain, and in words where they come from.
 
     Parameters
     ----------
-    amounts, errors : ndarray (channel, ...)
+    data : ndarray (channel, z, y, x)
+        Counts per tilt.
+    std : ndarray like data, optional
+        Spread of the reconstruction; without it counting statistics of the tilts are taken.
+    gain : ndarray
+        Broadcastable to data.
+    tilts : int
+        Of the series.
+    sigma : float
+        Width of the Gaussian that pools, voxels.
+
+    Returns
+    -------
+    errors : ndarray like data
+    words : str
+    """
+    if std is not None:
+        # Errors of a reconstruction are alike over the width of its resolution:
+        # pooling as if they were independent would promise too much.
+        return pooled(std * gain, sigma), 'spread of the volume, taken as common to the pooled voxels'
+    errors = counting_error(pooled(data, sigma), tilts * pooled_voxels(sigma)) * gain
+    return errors, f'counting statistics of {tilts} tilts alone: a lower bound, the volume has no spread'
+
+
+def fractions(parts: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Fractions of the sum of the channels, and their errors to first order.
+
+    Parameters
+    ----------
+    parts, errors : ndarray (channel, ...)
         Independent between the channels.
 
     Returns
@@ -58,16 +89,16 @@ def fractions(amounts: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.n
     fractions, errors : ndarray (channel, ...)
         Zero where the sum is not positive.
     """
-    total = amounts.sum(axis=0)
+    total = parts.sum(axis=0)
     good = total > 0
     inverse = np.divide(1.0, total, out=np.zeros_like(total), where=good)
-    shares = amounts * inverse
+    shares = parts * inverse
     variance = errors**2
     spread = (1 - 2 * shares) * variance + shares**2 * variance.sum(axis=0)
     return shares, np.sqrt(np.maximum(spread, 0)) * inverse
 
 
-def usual(total: np.ndarray) -> float:
-    """Mean of the positive values, each weighted by itself: what is usual where something is."""
+def typical(total: np.ndarray) -> float:
+    """Mean of the positive values, each weighted by itself: the typical value where there is matter."""
     positive = np.maximum(total, 0)
     return float((positive**2).sum() / max(float(positive.sum()), 1e-300))

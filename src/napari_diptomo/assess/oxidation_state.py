@@ -1,4 +1,4 @@
-r"""Oxidation state of every voxel: mean valence, and the share of Fe2+, with errors.
+r"""Oxidation state of every voxel: mean valence, and the fraction of Fe2+, with errors.
 
 A voxel holds n_s atoms of the metal in the oxide s (`EELSOxidationMaps`; edge
 counts are divided by those of an atom). With v_s the valence of the metal in
@@ -7,12 +7,12 @@ it, known from its formula,
     V = sum_s v_s n_s / N,    N = sum_s n_s.
 
 Where all v_s lie between 2 and 3 the metal is a mixture of M2+ and M3+, and
-the share of M2+ is 3 - V: 1 in FeO, 1/3 in Fe3O4.
+the fraction of M2+ is 3 - V: 1 in FeO, 1/3 in Fe3O4.
 
-The spectra tell the oxides apart worse than their sum: errors of the n_s have
+The spectra determine each oxide worse than their sum: errors of the n_s have
 opposite signs, and V is known worse than independent errors would make it.
 Their correlation comes with the maps. The error that all pixels share, by the
-choice of the background, is told in the notes and not in ``std``.
+choice of the background, is recorded in the notes and not in ``std``.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from typing import ClassVar
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from napari_diptomo.assess.fractions import FWHM, pooled, pooled_voxels, usual
+from napari_diptomo.assess.fractions import FWHM, pooled, pooled_voxels, typical
 from napari_diptomo.assess.oxide_states import OxideStates
 from napari_diptomo.series import InputError, MapSeries, Observer, Step, Volume, Watch, param
 from napari_diptomo.series.oxides import mean_valence
 
 
 class OxidationState(Step):
-    """Turn a volume of oxides into mean valence and share of M2+.
+    """Turn a volume of oxides into mean valence and fraction of M2+.
 
     Voxels without enough of the metal are masked: zero in every channel, and
     so is their ``std``.
@@ -66,7 +66,7 @@ class OxidationState(Step):
         watch = Watch(observer, self.title, 1)
         states = OxideStates.of(data.channels, data.notes, self.valences)
         atoms = pooled(states.atoms(data.data), self.smooth)
-        covariance, said = self._covariance(data, atoms, states)
+        covariance, errors_from = self._covariance(data, atoms, states)
         carried = self._carried(atoms, covariance)
         mean, std = mean_valence(atoms, covariance, states.valences)
         layers, spreads = states.layers(mean, std)
@@ -76,7 +76,7 @@ class OxidationState(Step):
                 name: float(np.average(layer[carried], weights=atoms.sum(axis=0)[carried]))
                 for name, layer in zip(states.names, layers, strict=True)
             },
-            'errors': said,
+            'errors': errors_from,
             'error_shared_by_all': states.systematic,
             'masked_share': 1 - float(carried.mean()),
             'pooled_fwhm_nm': FWHM * self.smooth * data.voxel_size,
@@ -95,17 +95,17 @@ class OxidationState(Step):
         if volume.std is not None:
             # Errors of a reconstruction are alike over the width of its resolution.
             std = pooled(states.atoms(volume.std), self.smooth)
-            said = 'spread of the volume, taken as common to the pooled voxels'
-            return std[:, None] * std[None] * states.correlation[..., None, None, None], said
+            words = 'spread of the volume, taken as common to the pooled voxels'
+            return std[:, None] * std[None] * states.correlation[..., None, None, None], words
         pools = int(volume.notes.get('tilts', 1)) * pooled_voxels(self.smooth)
         total = np.maximum(atoms.sum(axis=0), 0)
-        said = 'counting statistics of the maps alone: a lower bound, the volume has no spread'
-        return states.covariance_per_atom[..., None, None, None] * total / pools, said
+        words = 'counting statistics of the maps alone: a lower bound, the volume has no spread'
+        return states.covariance_per_atom[..., None, None, None] * total / pools, words
 
     def _carried(self, atoms: np.ndarray, covariance: np.ndarray) -> np.ndarray:
         total = atoms.sum(axis=0)
         error = np.sqrt(np.maximum(covariance.sum(axis=(0, 1)), 0))
-        carried = (total > 0) & (total >= self.least_share * usual(total))
+        carried = (total > 0) & (total >= self.least_share * typical(total))
         if not carried.any():
             raise InputError('The volume holds nothing of its oxides; reconstruct maps that show them.')
         precise = carried & (error <= self.largest_error * total)
@@ -157,7 +157,7 @@ def fraction_maps(
     smooth : float
         Sigma of the Gaussian that atoms are pooled with before ratios are taken, pixels.
     least_share : float
-        Pixels with less than this share of the metal of the usual pixel are masked.
+        Pixels with less than this fraction of the metal of the typical pixel are masked.
     valences : tuple of float
         Of the channels; by their names where not given.
 
@@ -175,20 +175,20 @@ def fraction_maps(
     maps = maps.unmixed()
     states = OxideStates.of(maps.channels, maps.notes, valences)
     variance = maps.variance if maps.variance is not None else np.maximum(maps.data, 1)
-    amounts = states.atoms(maps.data)
+    atoms = states.atoms(maps.data)
     widths = np.array([0.0, 0.0, smooth, smooth])
     if smooth:
-        amounts = gaussian_filter(amounts, widths, mode='nearest')
+        atoms = gaussian_filter(atoms, widths, mode='nearest')
         # The squared kernel is a Gaussian 1 / sqrt(2) as wide.
         own = pooled_voxels(smooth) ** (-2 / 3)
         variance = own * gaussian_filter(np.asarray(variance, float), widths / np.sqrt(2), mode='nearest')
     std = states.atoms(np.sqrt(variance))
     covariance = std[:, None] * std[None] * states.correlation[..., None, None, None]
-    total = amounts.sum(axis=0)
-    carried = (total > 0) & (total >= least_share * usual(total))
+    total = atoms.sum(axis=0)
+    carried = (total > 0) & (total >= least_share * typical(total))
     if not carried.any():
         raise InputError('The maps hold nothing of these oxides; look at the fit of the spectra.')
-    mean, error = mean_valence(amounts, covariance, states.valences)
+    mean, error = mean_valence(atoms, covariance, states.valences)
     layers, spreads = states.layers(mean, error)
     two = len(layers) == 2
     return FractionMaps(

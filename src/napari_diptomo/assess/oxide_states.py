@@ -1,4 +1,4 @@
-"""What is known of the channels of a map or a volume as oxides of one metal."""
+"""The channels of maps or of a volume as oxides of one metal."""
 
 from __future__ import annotations
 
@@ -44,25 +44,25 @@ class OxideStates:
             raise InputError(
                 f'{len(valences)} valences are given for the channels {", ".join(channels)}; give one for each.'
             )
-        told = notes.get('oxidation', {})
+        recorded = notes.get('oxidation', {})
         if len(channels) < 2:
             raise InputError(
                 f'An oxidation state needs two oxides at least, and there is {channels[0]} alone; map more.'
             )
         n = len(channels)
-        if told and tuple(told['states']) != tuple(channels):
+        if recorded and tuple(recorded['states']) != tuple(channels):
             raise InputError(
-                f'The channels {", ".join(channels)} are not the mapped oxides {", ".join(told["states"])}; '
+                f'The channels {", ".join(channels)} are not the mapped oxides {", ".join(recorded["states"])}; '
                 'keep all of them, in their order.'
             )
-        per_atom = np.array([1.0] * n if told.get('unit') != 'edge counts' else told['counts_per_atom'], float)
-        covariance = np.array(told.get('covariance_per_atom', np.eye(n) / n), float)
-        element = told.get('element') or ('M' if valences else metal(channels[0]))
+        per_atom = np.array([1.0] * n if recorded.get('unit') != 'edge counts' else recorded['counts_per_atom'], float)
+        covariance = np.array(recorded.get('covariance_per_atom', np.eye(n) / n), float)
+        element = recorded.get('element') or ('M' if valences else metal(channels[0]))
         return cls(
             tuple(valences) or tuple(valence(name) for name in channels),
             per_atom,
             covariance,
-            told.get('systematic_valence'),
+            recorded.get('systematic_valence'),
             element,
         )
 
@@ -82,7 +82,7 @@ class OxideStates:
         return (f'{self.element}2+ fraction', 'mean valence') if self.mixture else ('mean valence',)
 
     def atoms(self, values: np.ndarray) -> np.ndarray:
-        """Amounts (state, ...) as atoms."""
+        """Counts (state, ...) as atoms."""
         return np.asarray(values, float) / self.counts_per_atom.reshape(-1, *(1,) * (values.ndim - 1))
 
     def layers(self, mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_diptomo.assess._arrays import same_shape
-from napari_diptomo.assess.channel_factors import Factors, factors_of
-from napari_diptomo.assess.composition import Composition
-from napari_diptomo.assess.emitted_counts import absorption_gain, densities
+from napari_diptomo.assess.channel_factors import Factors
+from napari_diptomo.assess.composition import Composition, factors_of, gain_of_absorption
 from napari_diptomo.assess.fractions import counting_error, fractions
+from napari_diptomo.assess.mass_density import densities
 from napari_diptomo.series import InputError, Volume
 
 _CUBES, _LEAST_CUBES, _LEAST_EDGE = 30, 4, 4
@@ -104,7 +104,7 @@ def region_compositions(
 
 def _prepared(volume: Volume, step: Composition) -> tuple[Factors, np.ndarray]:
     factors = factors_of(step, volume)
-    gain, _ = absorption_gain(step, volume, factors)
+    gain, _ = gain_of_absorption(step, volume, factors)
     return factors, volume.data * gain
 
 
@@ -125,7 +125,7 @@ def _composition(
     density = None
     if step.method == 'zeta':
         mean = (sums / region.sum())[:, None, None, None]
-        density = float(densities(step, volume, factors, mean, 0 * mean)[0].item())
+        density = float(densities(factors.values, step.dose(), volume.voxel_size, mean, 0 * mean)[0].item())
     return RegionComposition(
         volume.channels, 100 * shares, 100 * error, 100 * systematic, step.unit, int(region.sum()), density
     )

@@ -58,7 +58,7 @@ def asking_factors(step: Composition, volume: Volume) -> Callable[[Observer], Fa
     """The factors that a step would use; the first question imports the tables of eXSpy."""
 
     def ask_factors(observer: Observer) -> Factors:
-        from napari_diptomo.assess.channel_factors import factors_of
+        from napari_diptomo.assess.composition import factors_of
 
         return factors_of(step, volume)
 
