@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from napari_diptomo.geometry import ParallelBeam
-from napari_diptomo.jobs.volume_against_maps import correlation_ceiling, with_agreement
+from napari_diptomo.jobs.volume_against_maps import compared_with_maps, correlation_ceiling
 from napari_diptomo.reconstruct import SIRT
 from napari_diptomo.reconstruct.grid import volume_shape
 from napari_diptomo.series import MapSeries, Recipe, Volume
@@ -30,14 +30,14 @@ def maps_of(volume, shifts=None, axis_shift=0.0):
 
 def test_a_volume_agrees_perfectly_with_its_own_projections(volume):
     shifts = np.random.default_rng(1).uniform(-2, 2, (len(ANGLES), 2))
-    notes = with_agreement(volume, maps_of(volume, shifts, 1.5)).notes
+    notes = compared_with_maps(volume, maps_of(volume, shifts, 1.5)).notes
     assert notes['projection_correlation'] == {'Ge': pytest.approx(1, abs=1e-4), 'Te': pytest.approx(1, abs=1e-4)}
 
 
 def test_the_truth_reaches_the_ceiling_with_noisy_counts_and_no_more(volume):
     clean = maps_of(volume)
     counts = np.random.default_rng(0).poisson(clean.data).astype(np.float32)
-    notes = with_agreement(volume, replace(clean, data=counts)).notes
+    notes = compared_with_maps(volume, replace(clean, data=counts)).notes
     for name in volume.channels:
         assert notes['correlation_ceiling'][name] == pytest.approx(notes['projection_correlation'][name], abs=0.02)
         assert notes['correlation_ceiling'][name] < 0.99
@@ -60,7 +60,7 @@ def test_maps_that_cannot_tell_have_no_ceiling(volume):
 def test_a_volume_on_other_pixels_stays_as_it_is(volume):
     maps = maps_of(volume)
     other = Volume(volume.data[..., :-1], volume.channels)
-    assert with_agreement(other, maps) is other
+    assert compared_with_maps(other, maps) is other
 
 
 def windows_of(volume, level=1.0):
@@ -71,7 +71,7 @@ def windows_of(volume, level=1.0):
 
 
 def test_windows_agree_as_the_elements_they_stand_for(volume):
-    notes = with_agreement(volume, windows_of(volume)).notes
+    notes = compared_with_maps(volume, windows_of(volume)).notes
     assert notes['projection_correlation'] == {'Ge': pytest.approx(1, abs=1e-4), 'Te': pytest.approx(1, abs=1e-4)}
 
 
@@ -80,7 +80,7 @@ def test_windows_of_counts_have_the_ceiling_that_the_truth_reaches(volume, share
     clean = windows_of(volume)
     counts = np.random.default_rng(0).poisson(clean.data)
     held = np.random.default_rng(1).binomial(counts, share) if share else None
-    notes = with_agreement(volume, replace(clean, data=counts, held_out=held, held_out_share=share)).notes
+    notes = compared_with_maps(volume, replace(clean, data=counts, held_out=held, held_out_share=share)).notes
     for name in volume.channels:
         assert notes['correlation_ceiling'][name] == pytest.approx(notes['projection_correlation'][name], abs=0.03)
         assert notes['correlation_ceiling'][name] < 0.97
@@ -106,17 +106,17 @@ def lamella():
 
 def test_matter_beyond_the_field_does_not_spoil_the_agreement_of_the_truth(lamella):
     kept, maps = lamella
-    notes = with_agreement(kept, maps).notes
+    notes = compared_with_maps(kept, maps).notes
     assert notes['projection_correlation'] == {'Ge': pytest.approx(1, abs=1e-3), 'Te': pytest.approx(1, abs=1e-3)}
     assert 0.5 < notes['compared_pixels'] < 0.95
-    blind = with_agreement(replace(kept, recipe=None), maps).notes
+    blind = compared_with_maps(replace(kept, recipe=None), maps).notes
     assert blind['projection_correlation']['Ge'] < 0.9
 
 
 def test_the_ceiling_beyond_the_field_is_that_of_the_compared_pixels(lamella):
     kept, maps = lamella
     counts = np.random.default_rng(0).poisson(maps.data)
-    notes = with_agreement(kept, replace(maps, data=counts)).notes
+    notes = compared_with_maps(kept, replace(maps, data=counts)).notes
     for name in kept.channels:
         assert notes['correlation_ceiling'][name] == pytest.approx(notes['projection_correlation'][name], abs=0.03)
 
@@ -124,7 +124,7 @@ def test_the_ceiling_beyond_the_field_is_that_of_the_compared_pixels(lamella):
 def test_multiples_of_counts_have_the_ceiling_of_the_counts(volume):
     clean = maps_of(volume)
     counts = np.random.default_rng(0).poisson(5 * clean.data).astype(np.float32)
-    one, ten = (with_agreement(volume, replace(clean, data=counts * factor)).notes for factor in (1, 10))
+    one, ten = (compared_with_maps(volume, replace(clean, data=counts * factor)).notes for factor in (1, 10))
     assert one['correlation_ceiling'] == ten['correlation_ceiling']
 
 
@@ -132,8 +132,8 @@ def test_the_truth_is_not_accused_of_fitted_noise_and_a_fit_of_the_counts_is(vol
     clean = maps_of(volume)
     for seed in range(4):
         maps = replace(clean, data=np.random.default_rng(seed).poisson(5 * clean.data).astype(np.float32))
-        assert not with_agreement(volume, maps).findings
-    fitted = with_agreement(SIRT(iterations=200).run(maps), maps)
+        assert not compared_with_maps(volume, maps).findings
+    fitted = compared_with_maps(SIRT(iterations=200).run(maps), maps)
     (doubt,) = [f for f in fitted.findings if f.about == 'fitted noise']
     assert doubt.level == 'doubt'
     assert doubt.evidence['above the ceiling'] > 3 * doubt.evidence['standard error']
@@ -142,7 +142,7 @@ def test_the_truth_is_not_accused_of_fitted_noise_and_a_fit_of_the_counts_is(vol
 def test_a_fit_that_held_out_counts_chose_is_told_of_its_noise_without_a_doubt(volume):
     clean = maps_of(volume)
     maps = replace(clean, data=np.random.default_rng(5).poisson(5 * clean.data).astype(np.float32))
-    fitted = with_agreement(SIRT(iterations=100, holdout=0.1).run(maps), maps)
+    fitted = compared_with_maps(SIRT(iterations=100, holdout=0.1).run(maps), maps)
     assert {f.level for f in fitted.findings if f.about == 'fitted noise'} <= {'note'}
 
 
@@ -151,7 +151,7 @@ def test_outlier_pixels_are_not_compared(volume):
     counts = np.random.default_rng(0).poisson(clean.data).astype(np.float32)
     spoilt = counts.copy()
     spoilt[0, 4, 11, 12] = 1e6
-    expected, found = (with_agreement(volume, replace(clean, data=data)).notes for data in (counts, spoilt))
+    expected, found = (compared_with_maps(volume, replace(clean, data=data)).notes for data in (counts, spoilt))
     for key in ('projection_correlation', 'correlation_ceiling'):
         for name in volume.channels:
             assert found[key][name] == pytest.approx(expected[key][name], abs=0.01)

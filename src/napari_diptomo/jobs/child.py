@@ -1,18 +1,28 @@
-"""The computing process: ``python -m napari_diptomo.jobs JOB.json``.
+"""The computing process, and the whole protocol between it and its parent.
 
-It runs one recipe, tells of it in JSON lines on its standard output
-(`messages`), writes previews into the shared memory (`frames`) and obeys the
-lines on its standard input: ``pause``, ``resume``, ``finish``, ``cancel``, and
-``frames {"path": ..., "shape": ...}`` as the answer to `RoomNeeded`. When its
-standard input ends, its parent is gone: it removes the job's folder and exits,
-whatever it is doing; its checkpoint stays. Ctrl-C and the end of the terminal reach
-it too, but what they mean is the parent's business.
-
-The job file::
+``python -m napari_diptomo.jobs JOB.json`` runs one recipe. The job file::
 
     {"recipe": {...}, "folder": "...", "data": "data.npz" or null, "result": "result.npz",
      "preview_interval": 1.0, "checkpoint": null or {"path": "...", "interval": 60, "resume": false},
      "keep_checkpoint": false, "keep": null or "folder", "output": null or "volume.hspy"}
+
+On its standard output it sends one JSON object a line (`messages`)::
+
+    {"type": "stage", "index": 2, "count": 3, "title": "DIPm-TV"}
+    {"type": "progress", "stage": "DIPm-TV", "iteration": 12, "total": 400, "seconds": 3.1, ...}
+    {"type": "frame_memory", "shape": [3, 48, 48, 48]}  there are previews of this shape: provide shared memory
+    {"type": "frame", "number": 7, "iteration": 12}     a preview lies in the shared memory (`frames`)
+    {"type": "log", "level": "warning", "text": "..."}
+    {"type": "file", "path": "..."}                     a library is about to read this file
+    {"type": "result", "path": "..."}                   the end, well
+    {"type": "error", "text": "...", "kind": "InputError", "details": "Traceback ..."}
+    {"type": "cancelled", "stage": "DIPm-TV"}
+
+On its standard input it obeys lines: ``pause``, ``resume``, ``finish``, ``cancel``, and
+``frames {"path": ..., "shape": ...}`` as the answer to ``frame_memory``. When its
+standard input ends, its parent is gone: it removes the job's folder and exits,
+whatever it is doing; its checkpoint stays. Ctrl-C and the end of the terminal reach
+it too, but what they mean is the parent's business.
 """
 
 from __future__ import annotations
@@ -38,11 +48,11 @@ from napari_diptomo.jobs.frames import FrameWriter
 from napari_diptomo.jobs.messages import (
     CancelledRun,
     Failure,
+    FrameMemoryNeeded,
     FrameReady,
     Log,
     Message,
     Result,
-    RoomNeeded,
     Stage,
     format_message,
 )
@@ -144,7 +154,7 @@ class ChildObserver(Observer):
                 # The parent owns the memory; this preview is let go, the next has a place.
                 if self._asked != preview.shape:
                     self._asked = preview.shape
-                    self._line.send(RoomNeeded(preview.shape))
+                    self._line.send(FrameMemoryNeeded(preview.shape))
                 self._last_preview = -float('inf')
                 return
             number = self._frames.write(preview, progress.iteration)

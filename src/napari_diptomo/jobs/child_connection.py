@@ -23,10 +23,10 @@ from napari_diptomo.jobs.job_folders import make_folder
 from napari_diptomo.jobs.messages import (
     CancelledRun,
     Failure,
+    FrameMemoryNeeded,
     Log,
     Message,
     Result,
-    RoomNeeded,
     Stage,
     parse_message,
 )
@@ -38,13 +38,13 @@ def patient_environment() -> dict[str, str]:
 
     By default they spin. Where another process wants the cores (a viewer that
     paints, a second run) that made an iteration on two cores five times
-    slower; it must be said before torch is loaded.
+    slower; it must be set before torch is loaded.
     """
     return {'OMP_WAIT_POLICY': 'PASSIVE', **os.environ}
 
 
 def start_child(command: Sequence[str], log: IO[bytes]) -> subprocess.Popen[str]:
-    """Start a child process that is talked to in lines of text; what it says on standard error goes into the log."""
+    """Start a child process with pipes for lines of text; its standard error goes into the log."""
     return subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -73,7 +73,7 @@ class JobState(Enum):
 ACTIVE = (JobState.RUNNING, JobState.PAUSED, JobState.FINISHING)
 
 
-class Talk:
+class ChildConnection:
     """The process and the thread that listens; knows nothing of its `ChildJob`, which can so be forgotten."""
 
     def __init__(self, job: dict[str, Any], data: Any, preview_shape: tuple[int, ...] | None) -> None:
@@ -98,7 +98,7 @@ class Talk:
         self._thread.start()
 
     def turn(self, command: str, allowed: tuple[JobState, ...], state: JobState) -> bool:
-        """Change state and tell the child, if the present state allows it."""
+        """Change state and send the command to the child, if the present state allows it."""
         with self._lock:
             if self.state not in allowed:
                 return False
@@ -187,7 +187,7 @@ class Talk:
             # -P: a file called numpy.py in the user's folder must not be imported.
             self.process = start_child([sys.executable, '-P', '-m', 'napari_diptomo.jobs', str(path)], log)
             if self._preview_shape is not None:
-                self._make_room(self._preview_shape)
+                self._provide_frames(self._preview_shape)
             if self.state is not JobState.RUNNING:  # asked for while the data were handed over
                 self._say('pause' if self.state is JobState.PAUSED else 'finish')
         return self.process
@@ -196,8 +196,8 @@ class Talk:
         with self._lock:
             if self._closed or self.state is JobState.CANCELLED:
                 return
-            if isinstance(message, RoomNeeded):
-                self._make_room(message.shape)
+            if isinstance(message, FrameMemoryNeeded):
+                self._provide_frames(message.shape)
                 return
             if isinstance(message, Failure):
                 self._fail(message)
@@ -212,7 +212,7 @@ class Talk:
                 self.state = JobState.RUNNING
             self._inbox.append(message)
 
-    def _make_room(self, shape: tuple[int, ...]) -> None:
+    def _provide_frames(self, shape: tuple[int, ...]) -> None:
         try:
             frames = FrameReader(shape, self._frames.count if self._frames is not None else 0)
         except DiptomoError as error:

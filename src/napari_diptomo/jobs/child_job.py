@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.jobs import transfer
-from napari_diptomo.jobs.child_connection import ACTIVE, JobState, Talk
+from napari_diptomo.jobs.child_connection import ACTIVE, ChildConnection, JobState
 from napari_diptomo.jobs.messages import Message
 from napari_diptomo.series import (
     Cancelled,
@@ -97,10 +97,10 @@ class ChildJob:
             'keep': None if keep is None else str(Path(keep).resolve()),
             'output': None if output is None else str(Path(output).absolute()),
         }
-        self._talk = Talk(job, data, preview_shape)
+        self._connection = ChildConnection(job, data, preview_shape)
         self._result: Any = None
         self._seen = 0
-        self._close = weakref.finalize(self, self._talk.close)
+        self._close = weakref.finalize(self, self._connection.close)
 
     def __enter__(self) -> ChildJob:
         return self
@@ -110,7 +110,7 @@ class ChildJob:
 
     @property
     def state(self) -> JobState:
-        return self._talk.state
+        return self._connection.state
 
     @property
     def is_active(self) -> bool:
@@ -120,18 +120,18 @@ class ChildJob:
     @property
     def is_alive(self) -> bool:
         """Whether the process exists; shortly after `cancel` it still may."""
-        process = self._talk.process
+        process = self._connection.process
         return process is not None and process.poll() is None
 
     @property
     def pid(self) -> int | None:
         """Process number, None before it exists."""
-        return self._talk.process.pid if self._talk.process is not None else None
+        return self._connection.process.pid if self._connection.process is not None else None
 
     @property
     def exit_code(self) -> int | None:
         """Exit code of the process, negative where a signal ended it; None while it is alive, or never was."""
-        process = self._talk.process
+        process = self._connection.process
         return None if process is None else process.poll()
 
     @property
@@ -141,57 +141,57 @@ class ChildJob:
         With an `output` it can be a file that outlives the job, where there was no space for temporary files: then
         the caller removes it when the result is saved.
         """
-        return self._talk.result_path
+        return self._connection.result_path
 
     @property
     def error(self) -> str | None:
         """One sentence on what went wrong, None when nothing did."""
-        return self._talk.failure.text if self._talk.failure is not None else None
+        return self._connection.failure.text if self._connection.failure is not None else None
 
     @property
     def details(self) -> str:
         """The child's traceback, or the end of what it printed: for a log, not for a notification."""
-        failure = self._talk.failure
-        return (failure.details if failure is not None else '') or self._talk.log_tail()
+        failure = self._connection.failure
+        return (failure.details if failure is not None else '') or self._connection.log_tail()
 
     def start(self) -> None:
         """Start the process; possible once."""
         if self.state is not JobState.IDLE:
             raise InputError('This run was started before; make a new one.')
-        self._talk.start()
+        self._connection.start()
 
     def pause(self) -> None:
         """Hold still after the present iteration."""
-        self._talk.turn('pause', (JobState.RUNNING,), JobState.PAUSED)
+        self._connection.turn('pause', (JobState.RUNNING,), JobState.PAUSED)
 
     def resume(self) -> None:
         """Go on."""
-        self._talk.turn('resume', (JobState.PAUSED,), JobState.RUNNING)
+        self._connection.turn('resume', (JobState.PAUSED,), JobState.RUNNING)
 
     def finish(self) -> None:
         """Stop the present step and keep its best result; steps after it are still done."""
-        self._talk.turn('finish', (JobState.RUNNING, JobState.PAUSED), JobState.FINISHING)
+        self._connection.turn('finish', (JobState.RUNNING, JobState.PAUSED), JobState.FINISHING)
 
     def cancel(self) -> None:
         """Stop and keep nothing. The process is gone, and its memory free, within a second."""
-        if self._talk.turn('cancel', ACTIVE, JobState.CANCELLED):
-            timer = threading.Timer(GRACE, self._talk.kill)
+        if self._connection.turn('cancel', ACTIVE, JobState.CANCELLED):
+            timer = threading.Timer(GRACE, self._connection.kill)
             timer.daemon = True
             timer.start()
 
     def kill(self) -> None:
         """End the process on the spot; the run counts as failed if it was active."""
-        self._talk.kill()
+        self._connection.kill()
 
     def messages(self) -> list[Message]:
         """What the child said since the last call, in order; empty when nothing."""
-        return self._talk.drain()
+        return self._connection.drain()
 
     poll = messages
 
     def latest_frame(self) -> tuple[np.ndarray, int] | None:
         """The newest preview (channel, z, y, x) and its iteration, None when there is none newer than at the last call."""
-        found = self._talk.newest_frame(self._seen)
+        found = self._connection.newest_frame(self._seen)
         if found is None:
             return None
         frame, iteration, self._seen = found
@@ -216,12 +216,12 @@ class ChildJob:
         if self.state is not JobState.DONE:
             raise InputError('The run has not ended yet; wait for it, or stop it and keep what there is.')
         if self._result is None:
-            self._result = transfer.read(self._talk.result_path)
+            self._result = transfer.read(self._connection.result_path)
         return self._result
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until the process is gone; returns whether it is."""
-        return self._talk.wait(timeout)
+        return self._connection.wait(timeout)
 
     def close(self) -> None:
         """End the process if need be, free the shared memory, remove the folder. A result read before stays."""

@@ -1,4 +1,4 @@
-"""One sentence for whatever broke."""
+"""One sentence for the user about an exception, or about a process that ended."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ASKED_TO_END = (1, 2, 15)
 
 
 def explain(error: BaseException) -> str:
-    """What to tell the user of an exception: one sentence, one line."""
+    """One sentence on an exception, on one line: what happened, and what to do."""
     if isinstance(error, DiptomoError):
         return _one_line(str(error))
     text = _one_line(str(error))
@@ -29,7 +29,7 @@ def explain(error: BaseException) -> str:
 
 
 def explain_death(code: int) -> str:
-    """What to tell the user when a computing process ended by itself with this exit code."""
+    """One sentence on a computing process that ended by itself with this exit code."""
     number = -code if code < 0 else code - 128 if code > 128 else 0
     if number == 9:
         return f'The computing process was ended from outside (signal 9), most likely because memory ran out; {ADVICE}.'

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from napari_diptomo.jobs.checkpoint import Checkpoint
-from napari_diptomo.jobs.volume_against_maps import with_agreement
+from napari_diptomo.jobs.volume_against_maps import compared_with_maps
 from napari_diptomo.series import (
     InputError,
     MapSeries,
@@ -93,7 +93,7 @@ def run(
         if checkpoint is not None and current.recipe is not None:
             checkpoint.note_stop(index, current.recipe.steps[-1].stopped_at)
         if isinstance(before, MapSeries) and isinstance(current, Volume):
-            current = with_agreement(current, before)
+            current = compared_with_maps(current, before)
         if keep is not None:
             folder = Path(keep)
             folder.mkdir(parents=True, exist_ok=True)

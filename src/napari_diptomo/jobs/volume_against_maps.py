@@ -1,11 +1,11 @@
-r"""How well a volume's projections agree with the maps, and how well they could.
+r"""Correlation of a volume's projections with the maps, and its ceiling.
 
-The correlation with noisy maps cannot reach 1. With a share p of the counts
+The correlation with noisy maps cannot reach 1. With a fraction p of the counts
 held out, both parts are independent, and
 
     S = cov(fitted, held out) / (p (1 - p))
 
-is the variance of the signal in the whole (each part carries its share of the
+is the variance of the signal in the whole (each part carries its fraction of the
 signal, and noise of its own), so the noiseless truth itself would correlate by
 sqrt(S / var(maps)). Whole counts without a held-out part are halved by
 `napari_diptomo.assess.count_ceiling`.
@@ -37,13 +37,24 @@ _INSIDE = 0.999
 _SIGMAS, _LEAST_SHARE, _LEAST_TILTS = 3.0, 0.2, 5
 
 
-def with_agreement(volume: Volume, maps: MapSeries) -> Volume:
-    """The volume with its agreement with the maps in its notes, per channel.
+def compared_with_maps(volume: Volume, maps: MapSeries) -> Volume:
+    """The volume with the correlation of its projections with the maps in its notes, per channel.
 
-    ``projection_correlation``; ``correlation_ceiling`` where the counts tell
-    it; ``compared_pixels``, the share of the pixels that both are taken from.
+    ``projection_correlation``; ``correlation_ceiling`` where the counts determine
+    it; ``compared_pixels``, the fraction of the pixels that both are taken from.
+    A volume that is not on the pixels of the maps stays as it is.
 
-    As it is where they cannot be told: the volume is not on the pixels of the maps.
+    Parameters
+    ----------
+    volume : Volume
+        Of ``maps``.
+    maps : MapSeries
+        What was reconstructed.
+
+    Returns
+    -------
+    Volume
+        With a finding where noise was fitted.
     """
     columns = maps.data.shape[2:]
     if volume.channels != maps.channels or volume.data.shape[2:] != columns:
@@ -124,7 +135,7 @@ def _fitted_noise(
 
 
 def correlation_ceiling(maps: MapSeries, seen: np.ndarray | None = None) -> np.ndarray | None:
-    """What the noiseless truth would reach, (channel,); None when the counts cannot tell.
+    """Correlation that the noiseless truth would reach, (channel,); None when the counts do not determine it.
 
     Parameters
     ----------

@@ -263,7 +263,7 @@ def test_a_full_disk_is_one_sentence(tmp_path):
 
     (tmp_path / 'there').mkdir()
     with pytest.raises(InputError, match=r'cannot be handed over \(No space left on device in .*; free some space'):
-        shared_arrays.write(_Full(), tmp_path / 'there' / '1.parcel')
+        shared_arrays.write(_Full(), tmp_path / 'there' / '1.arrays')
     assert not list((tmp_path / 'there').iterdir())
 
 
@@ -355,7 +355,7 @@ def test_patience_and_memory_follow_the_files(tmp_path, monkeypatch):
     with open(tmp_path / 'a_1.ser', 'wb') as file, open(tmp_path / 'a.ser', 'wb') as other:
         file.truncate(2 * 10**9)
         other.truncate(10**9)
-    assert limits.patience_with(tmp_path / 'a.emi') == pytest.approx(12 + 250, abs=1)
+    assert limits.seconds_for(tmp_path / 'a.emi') == pytest.approx(12 + 250, abs=1)
     monkeypatch.setattr(limits, 'free_memory', lambda: 10 * 1024**3)
     assert limits.memory_for([tmp_path / 'a.emi']) == 8 * 1024**3
     assert limits.memory_for([tmp_path / 'missing']) == 4 * 1024**3

@@ -1,4 +1,4 @@
-"""Which elements the demo maps when nobody says."""
+"""Elements that the demo maps when none are given."""
 
 from __future__ import annotations
 

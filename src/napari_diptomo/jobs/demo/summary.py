@@ -1,17 +1,15 @@
-"""What the demo writes beside the volume: figures, scores, a page to read."""
+"""Summary of the demo, written beside its volume: figures, scores, a page to read."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_diptomo.jobs.demo import figures
 from napari_diptomo.series import Finding, MapSeries, SpectralTiltSeries, Volume, by_weight
 from napari_diptomo.series.files import replacing_text
-
-if TYPE_CHECKING:
-    from napari_diptomo.jobs.demo.workflow import DemoResult
 
 DIP = 'DIPm-TV'
 #: Heading of the last section of summary.md, which a terminal shows in its own way.
@@ -33,6 +31,18 @@ _NOTES = (
 #: SIRT fits nearly everything that is a projection of something: below this share of the ceiling the maps are not.
 _LEAST_OF_CEILING = 0.85
 _ZERO_PEAK = 0.15  # keV; the strobe peak of the detector lies below
+
+
+@dataclass
+class DemoResult:
+    """Series, maps and volumes of the demo; the truth where they are simulated."""
+
+    series: SpectralTiltSeries | MapSeries
+    maps: MapSeries
+    volumes: dict[str, Volume]
+    truth: Volume | None = None
+    alignment_error: float | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def write_summary(result: DemoResult, folder: Path) -> list[Path]:
@@ -115,7 +125,7 @@ def _page(result: DemoResult, scores: dict[str, Any]) -> str:
     if result.alignment_error is not None:
         lines += [
             f'Error of the alignment: {result.alignment_error:.2f} pixels (root mean square, per axis of the image).',
-            'Its origin (x, y, z), which no data can tell, is set to that of the known truth so that volumes can be compared',
+            'Its origin (x, y, z), which no data determine, is set to that of the known truth so that volumes can be compared',
             'with it voxel by voxel; everything else is found from the counts.',
         ]
     if result.truth is not None:
@@ -130,7 +140,7 @@ def _page(result: DemoResult, scores: dict[str, Any]) -> str:
     low, high = float(maps.angles.min()), float(maps.angles.max())
     lines += [
         '',
-        f'Tilts end at {low:g} and {high:g} deg: detail along directions beyond them rests on the prior, not on data.',
+        f'Tilts end at {low:g} and {high:g} deg: detail along directions beyond them is determined by the prior, not by data.',
     ]
     found = [f'- **{f.level}**{str(f).removeprefix(f.level)}' for f in findings_of(result)]
     lines += ['', FINDINGS, '', *found] if found else []

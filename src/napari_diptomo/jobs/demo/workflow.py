@@ -3,7 +3,7 @@
 The simulated sample is a lamella of Ge-Sb-Te phases: EDX spectra with counting
 noise at 17 tilts over +-40 degrees, images displaced by up to two pixels. The
 truth is known, so the summary gives scores. One thing is taken from it: the
-origin (x, y, z) of the aligned maps, which no data can tell and which the
+origin (x, y, z) of the aligned maps, which no data determine and which the
 voxels of volume and truth must share to be compared
 (`in_the_frame_of_the_truth`).
 """
@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ import numpy as np
 from rich.console import Console
 
 from napari_diptomo.jobs.demo.element_choice import choice_in_words, of_the_specimen
-from napari_diptomo.jobs.demo.summary import DIP, FINDINGS, findings_of, write_summary
+from napari_diptomo.jobs.demo.summary import DIP, FINDINGS, DemoResult, findings_of, write_summary
 from napari_diptomo.jobs.reading.isolated import open_isolated
 from napari_diptomo.jobs.recipe_run import run
 from napari_diptomo.jobs.terminal import Planned, TerminalBar, clock, print_findings
@@ -48,7 +48,7 @@ _SIMULATED_ELEMENTS = ('Ge', 'Sb', 'Te')
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What ``diptomo demo`` is asked for.
+    """Options of ``diptomo demo``.
 
     Attributes
     ----------
@@ -73,18 +73,6 @@ class DemoSettings:
     binning: int | None = None
     fast: bool = False
     show: bool = True
-
-
-@dataclass
-class DemoResult:
-    """What the demo made, for the figures and the summary."""
-
-    series: SpectralTiltSeries | MapSeries
-    maps: MapSeries
-    volumes: dict[str, Volume]
-    truth: Volume | None = None
-    alignment_error: float | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def run_demo(settings: DemoSettings) -> DemoResult:
@@ -231,9 +219,9 @@ def _fitting_binning(folder: str, bar: TerminalBar) -> int:
 def in_the_frame_of_the_truth(maps: MapSeries, simulated: SimulatedSpectra) -> tuple[MapSeries, float]:
     """Choose the origin of the aligned maps as that of the simulation.
 
-    A tilt series does not know where the middle of the specimen is: shifting
+    A tilt series does not determine where the middle of the specimen is: shifting
     it by (dx, dz) moves the images by dx cos t + dz sin t, and by dy along the
-    tilt axis, and no data tell the difference. These three numbers, and no
+    tilt axis, and no data show the difference. These three numbers, and no
     more, are set here, so that volume and truth can be compared voxel by
     voxel without interpolating either; the errors of the alignment remain.
 

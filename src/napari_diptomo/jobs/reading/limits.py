@@ -1,4 +1,4 @@
-"""How long reading a file may be silent, and how much memory it may take, before it counts as broken."""
+"""Limits of reading a file: seconds of silence and bytes of memory beyond which it counts as broken."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from napari_diptomo.series.memory import free_memory
 _SECONDS, _RATE = 12.0, 4e6
 #: Bytes that any file may take, and times its size that a compressed one may.
 _LEAST, _TIMES = 4 * 1024**3, 200
-#: Share of the free memory that may be given away, and bytes that are allowed where hardly any is free: the system
+#: Fraction of the free memory that may be given away, and bytes that are allowed where hardly any is free: the system
 #: may find more than it counts as free, or else ends the reader before the viewer.
 _SHARE, _ALWAYS = 0.8, 1024**3
 
 
-def patience_with(path: str | Path) -> float:
+def seconds_for(path: str | Path) -> float:
     """Seconds without a sign of life after which reading this file is given up: 12 s, and 1 s more every 4 MB."""
     return _SECONDS + bytes_of([path]) / _RATE
 

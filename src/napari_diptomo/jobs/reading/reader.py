@@ -13,7 +13,7 @@ standard input::
 
 each with ``"memory"``, the bytes it may take, ``"cwd"`` and ``"drop"``, the numbers no longer needed.
 The lines ``pause``, ``resume``, ``finish`` and ``cancel`` are obeyed meanwhile. It says (`messages`) what
-it reads (``file``) and how far it is (``progress``), and answers with the path of a parcel (``result``),
+it reads (``file``) and how far it is (``progress``), and answers with the path of a file of arrays (`shared_arrays`) (``result``),
 ``error`` or ``cancelled``.
 
 After a tilt was asked for in passing through a series, the next is read ahead.
@@ -45,7 +45,7 @@ import psutil
 from napari_diptomo.jobs.child import ChildObserver, Line, _private_stdout, _volunteer_for_the_oom_killer
 from napari_diptomo.jobs.messages import NO_MEMORY, OUR_ERRORS, CancelledRun, Failure, FileBegun, Log, Result
 from napari_diptomo.jobs.reading import shared_arrays
-from napari_diptomo.jobs.reading.limits import patience_with
+from napari_diptomo.jobs.reading.limits import seconds_for
 from napari_diptomo.series import (
     Cancelled,
     Progress,
@@ -110,7 +110,7 @@ class Reader:
     line : Line
         To the parent.
     folders : list of str
-        Where parcels may lie, the best first.
+        Where files of arrays may lie, the best first.
     """
 
     def __init__(self, line: Line, folders: list[str]) -> None:
@@ -156,13 +156,13 @@ class Reader:
             if asked['do'] != 'drop':
                 os.chdir(asked['cwd'])
                 _limit_memory(asked['memory'])
-                self._line.send(Result(str(self._parcel(asked))))
+                self._line.send(Result(str(self._shared_file(asked))))
         except Cancelled as stop:
             self._line.send(CancelledRun(str(stop)))
         except Exception as error:
             self._line.send(_failure(error))
 
-    def _parcel(self, asked: dict[str, Any]) -> Path:
+    def _shared_file(self, asked: dict[str, Any]) -> Path:
         if asked['do'] == 'tilt':
             return self._tilt((asked['kept'], asked['part'], asked['index'], asked['sparse']))
         made = self._do[asked['do']](asked)
@@ -209,11 +209,11 @@ class Reader:
 
     def _new_path(self, needed: int) -> Path:
         folder = next((f for f in self._folders if shutil.disk_usage(f).free > 2 * needed), self._folders[-1])
-        return Path(folder) / f'{next(self._numbers)}.parcel'
+        return Path(folder) / f'{next(self._numbers)}.arrays'
 
     def _tell(self, path: Path) -> None:
         # Later than the parent, which is more patient with a busy machine, in case it is still there.
-        self._clock.wind(6 * patience_with(path))
+        self._clock.wind(6 * seconds_for(path))
         self._line.send(FileBegun(str(path)))
 
 
@@ -243,7 +243,7 @@ def _listen(reader: Reader, folders: list[str]) -> None:
         except ValueError:
             traceback.print_exc()
     for folder in folders:
-        # A parcel that is just being made keeps the folder.
+        # A file of arrays that is just being made keeps the folder.
         for _ in range(100):
             shutil.rmtree(folder, ignore_errors=True)
             if not os.path.exists(folder):

@@ -1,4 +1,4 @@
-"""The parent's end of the line to a reading process: starting it, listening, and losing patience."""
+"""The parent's end of the connection to a reading process: starting it, listening, and ending it when it is silent."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from napari_diptomo.jobs.messages import (
     Result,
     parse_message,
 )
-from napari_diptomo.jobs.reading.limits import patience_with
+from napari_diptomo.jobs.reading.limits import seconds_for
 from napari_diptomo.series import Cancelled, InputError, Observer, Progress, Request
 
 #: -P: a file called numpy.py in the user's folder must not be imported.
@@ -41,7 +41,7 @@ _STARTING = 120.0
 _GRACE = 0.6
 #: Seconds between two looks at the observer and at the memory.
 _LOOK, _LOOK_AT_MEMORY = 0.05, 0.25
-#: How many times the patience begins anew while the process waits for the processor or the disk.
+#: How many times the time limit begins anew while the process waits for the processor or the disk.
 _EXTENSIONS = 4
 _ADVICE = 'it seems to be damaged, copy it again or leave it out'
 _log = logging.getLogger('napari_diptomo')
@@ -63,7 +63,7 @@ class ReaderProcess:
     Parameters
     ----------
     command : sequence of str
-        What to start; the folders for parcels are added, the best first.
+        What to start; the folders for files of arrays are added, the best first.
     """
 
     def __init__(self, command: Sequence[str] = COMMAND) -> None:
@@ -116,7 +116,7 @@ class ReaderProcess:
         Returns
         -------
         str
-            Path of the parcel.
+            Path of the file of arrays.
 
         Raises
         ------
@@ -160,10 +160,10 @@ class ReaderProcess:
             now = time.monotonic()
             if now > request.deadline and request.extensions < _EXTENSIONS and self._waits_for_the_machine(request):
                 request.extensions += 1
-                request.deadline = now + request.patience
+                request.deadline = now + request.time_limit
             if now > request.deadline:
                 raise self._failed(
-                    f'{request.name} could not be read: the reader was stopped after {request.patience:.0f} s '
+                    f'{request.name} could not be read: the reader was stopped after {request.time_limit:.0f} s '
                     f'without a sign of life; {_ADVICE}.'
                 )
             if now > look:
@@ -202,7 +202,7 @@ class ReaderProcess:
             status = psutil.Process(self._process.pid).status()
         except psutil.Error:
             return False
-        return waits_for_the_machine(status, self._computed() - request.computed, request.patience)
+        return waits_for_the_machine(status, self._computed() - request.computed, request.time_limit)
 
     def _taken(self) -> int:
         """Bytes of memory that the process has for itself."""
@@ -257,28 +257,28 @@ class _Request:
         self.name = path.name
         self.computed = 0.0
         self.extensions = 0
-        self.wind(patience_with(path))
+        self.wind(seconds_for(path))
 
-    def wind(self, patience: float | None = None) -> None:
-        """There was a sign of life: wait anew, with another patience from now on where one is given."""
-        if patience is not None:
-            self.patience = patience
-        self.deadline = time.monotonic() + self.patience
+    def wind(self, time_limit: float | None = None) -> None:
+        """There was a sign of life: wait anew, with another time limit from now on where one is given."""
+        if time_limit is not None:
+            self.time_limit = time_limit
+        self.deadline = time.monotonic() + self.time_limit
 
     def hear(self, message: Message, computed: float) -> None:
         """Take note of a message that came when the process had computed for so many seconds."""
         self.computed, self.extensions = computed, 0
         if isinstance(message, FileBegun):
             self.name = Path(message.path).name
-            self.wind(patience_with(message.path))
+            self.wind(seconds_for(message.path))
         self.wind()
         if isinstance(message, Progress):
             self.observer.report(message)
 
 
-def waits_for_the_machine(status: str, computed: float, patience: float) -> bool:
+def waits_for_the_machine(status: str, computed: float, time_limit: float) -> bool:
     """Whether a silent process has had no chance to speak: others compute, or the disk is slow."""
-    return status in (psutil.STATUS_RUNNING, psutil.STATUS_DISK_SLEEP) and computed < patience / 2
+    return status in (psutil.STATUS_RUNNING, psutil.STATUS_DISK_SLEEP) and computed < time_limit / 2
 
 
 def _too_much(request: _Request) -> str:

@@ -1,11 +1,11 @@
 """Series, maps and volumes from process to process, without a second copy in memory.
 
-A parcel is one file: the arrays behind one another, then a JSON text that says
+They travel as one file: the arrays behind one another, then a JSON text that says
 what they belong to, then its length. The sender writes it, the receiver maps
 it and removes its name, so that the arrays are read where they lie and the
-room is free again when they are forgotten. Nothing in it is ever executed.
+memory is free again when they are forgotten. Nothing in it is ever executed.
 
-What is read lazily stays behind: the parcel holds shape and number type, and
+What is read lazily stays behind: the file holds shape and number type, and
 the receiver asks for one image at a time (`napari_diptomo.jobs.reading.isolated`).
 """
 
@@ -47,7 +47,7 @@ def write(value: Any, path: str | Path) -> list[Any]:
     Raises
     ------
     InputError
-        There is no room for it.
+        There is no space for it.
     """
     lazy: list[Any] = []
     path = Path(path)
