@@ -25,7 +25,7 @@ _PATH = threading.RLock()
 
 
 def public(name: str) -> Any:
-    """What napari_diptomo itself means by a name, None where it has none of that name."""
+    """The object of napari_diptomo itself under a name, None where it has none of that name."""
     # Looking names up in the public package keeps this lowest package free of imports from the stages above it.
     package = importlib.import_module('napari_diptomo')
     return getattr(package, name) if name in package.__all__ else None
@@ -49,9 +49,10 @@ def load(found: EntryPoint) -> Any:
         with _without_working_directory():
             return found.load()
     except Exception as error:
-        reason = ' '.join(str(error).split())[:120] or type(error).__name__
+        reason = ' '.join(str(error).split())[:240].rstrip('.') or type(error).__name__
         raise InputError(
-            f'The step {found.name!r} of the package {package} cannot be loaded ({reason}); install that package anew.'
+            f'The step {found.name!r} of the package {package} cannot be loaded ({reason}); install that package anew, '
+            'in a version that fits this one of napari-diptomo.'
         ) from error
 
 
