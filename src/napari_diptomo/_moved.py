@@ -69,6 +69,12 @@ MOVED = {
     'series.saving': 'series',
     'series.unmixing': 'series.window_unmixing',
     'simulate._shapes': 'simulate.solid_shapes',
+    'simulate.edx_detector': 'simulate.edx',
+    'simulate.edx_dose': 'simulate.edx_emission',
+    'simulate.edx_tables': 'simulate.edx_emission',
+    'simulate.eels_detector': 'simulate.eels',
+    'simulate.eels_particle': 'simulate.eels_model',
+    'simulate.eels_truth': 'simulate.eels',
 }
 
 

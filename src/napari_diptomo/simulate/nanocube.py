@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from napari_diptomo.series import InputError
 from napari_diptomo.simulate.eels_shapes import IRON_DENSITY, OXIDES, counts_per_iron
-from napari_diptomo.simulate.phantoms import Phantom, _Canvas
+from napari_diptomo.simulate.phantoms import Canvas, Phantom
 
 #: Degrees about x, y, z; the corners then come this far from the tilt axis, in half edges.
 _TURN, _REACH = (3, 15, 4), 1.52
@@ -59,7 +59,7 @@ def oxide_nanocube(
     """
     strength = {oxide: IRON_DENSITY[oxide] * counts_per_iron(oxide) for oxide in OXIDES}
     magnetite = strength['Fe3O4'] / strength['FeO']
-    canvas = _Canvas(size, supersample, (*OXIDES, 'C'), voxel_size)
+    canvas = Canvas(size, supersample, (*OXIDES, 'C'), voxel_size)
     turn = Rotation.from_euler('zyx', _TURN, degrees=True)
     shell = min(0.22 * size, (size / 2 - _ROOM) / _REACH - film - ligand)
     if shell < 3:
