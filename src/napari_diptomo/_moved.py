@@ -28,7 +28,7 @@ MOVED = {
     'assess.oxidation': 'assess.oxidation_state',
     'assess.quality': 'assess.truth_scores',
     'jobs._reader_process': 'jobs.reading.reader_connection',
-    'jobs._talk': 'jobs.child_connection',
+    'jobs._connection': 'jobs.child_connection',
     'jobs.agreement': 'jobs.volume_against_maps',
     'jobs.element_choice': 'jobs.demo.element_choice',
     'jobs.explain': 'jobs.error_sentences',

@@ -193,7 +193,7 @@ def test_a_signal_to_end_leaves_nothing_but_the_checkpoint(surroundings, monkeyp
     assert '--resume continues from r.hspy.checkpoint' in result.stderr
     assert signal.getsignal(number) is before
     assert files(surroundings) == ['maps.hspy', 'r.hspy.checkpoint', 'r.json']
-    assert not jobs[0].is_alive and not jobs[0]._talk._folder.exists()
+    assert not jobs[0].is_alive and not jobs[0]._connection._folder.exists()
 
 
 def test_a_job_that_finds_no_space_for_its_result_hands_it_over_elsewhere(surroundings, monkeypatch, tmp_path):

@@ -37,7 +37,7 @@ def displacement(image: np.ndarray, reference: np.ndarray, upsampling: int) -> n
     return np.asarray(found, float)
 
 
-def likeness(image: np.ndarray, reference: np.ndarray) -> float:
+def normalised_correlation(image: np.ndarray, reference: np.ndarray) -> float:
     """Normalised correlation of two `prepared` images, 1 where they are alike."""
     norm = np.linalg.norm(image) * np.linalg.norm(reference)
     return float((image * reference).sum() / norm) if norm > 0 else 0.0

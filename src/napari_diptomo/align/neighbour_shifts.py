@@ -3,7 +3,7 @@
 Neighbouring tilts look most alike. Both are stretched to zero tilt first, so
 that a flat specimen gives the same picture, then the displacement between
 them is added to the shift of the one already placed. Errors add up along the
-chain, and height in the specimen displaces its picture: `matching` mends both.
+chain, and height in the specimen displaces its picture: `projection_matching` corrects both.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SETTLED = 0.05  # pixels
 
 @dataclass(frozen=True)
 class Chain:
-    """Shifts (tilt, 2) in pixels, and the tilts whose displacement was too large to be believed."""
+    """Shifts (tilt, 2) in pixels, and the tilts whose displacement was too large to be accepted."""
 
     shifts: np.ndarray
     doubtful: tuple[int, ...]
@@ -46,8 +46,8 @@ def chained_shifts(images: np.ndarray, angles: np.ndarray, upsampling: int, larg
     doubtful = []
     outward = [(i, i - 1) for i in range(lowest + 1, len(images))] + [(i, i + 1) for i in range(lowest - 1, -1, -1)]
     for number, (i, neighbour) in enumerate(outward, start=1):
-        shifts[i], believed = _place(images, angles, shifts, i, neighbour, upsampling, largest)
-        if not believed:
+        shifts[i], accepted = _place(images, angles, shifts, i, neighbour, upsampling, largest)
+        if not accepted:
             doubtful.append(i)
         watch.step(number, message=f'{angles[i]:g} deg')
     return Chain(shifts, tuple(sorted(doubtful)))

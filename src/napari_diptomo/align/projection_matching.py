@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_diptomo.align.image_correlation import displacement, likeness, prepared
-from napari_diptomo.align.specimen_motion import without_gauge
+from napari_diptomo.align.image_correlation import displacement, normalised_correlation, prepared
+from napari_diptomo.align.specimen_motion import without_rigid_motion
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.series import Watch
 
@@ -28,7 +28,7 @@ _SETTLED = 0.02  # pixels, rms
 
 @dataclass(frozen=True)
 class Match:
-    """Shifts (tilt, 2) in pixels; likeness of images and projections before and after; height of the specimen in pixels."""
+    """Shifts (tilt, 2) in pixels; normalised correlation of images and projections before and after; height of the specimen in pixels."""
 
     shifts: np.ndarray
     before: float
@@ -56,26 +56,26 @@ def matched_shifts(
         Steps of ``watch`` that lie behind.
     """
     targets = [prepared(image) for image in images]
-    best, best_likeness, height, before = shifts, -np.inf, 0.0, 0.0
+    best, best_score, height, before = shifts, -np.inf, 0.0, 0.0
     current = shifts
     taken = 0
     for taken in range(rounds + 1):
         volume, projections = _reconstruct(images, angles, current)
         pictures = [prepared(projection) for projection in projections]
-        score = float(np.mean([likeness(a, b) for a, b in zip(targets, pictures, strict=True)]))
+        score = float(np.mean([normalised_correlation(a, b) for a, b in zip(targets, pictures, strict=True)]))
         before = score if taken == 0 else before
-        if score > best_likeness:
-            best, best_likeness, height = current, score, _height(volume, images.shape[2])
+        if score > best_score:
+            best, best_score, height = current, score, _height(volume, images.shape[2])
         if taken == rounds:
             break
         found = np.array([displacement(a, b, upsampling) for a, b in zip(targets, pictures, strict=True)])
-        moved = without_gauge(np.clip(_OVERSHOOT * found, -_LARGEST_STEP, _LARGEST_STEP), angles)
+        moved = without_rigid_motion(np.clip(_OVERSHOOT * found, -_LARGEST_STEP, _LARGEST_STEP), angles)
         current = current + moved
-        if watch.step(done + taken + 1, {'likeness': score}, message='matching projections'):
+        if watch.step(done + taken + 1, {'correlation': score}, message='matching projections'):
             break
         if np.sqrt((moved**2).mean()) < _SETTLED:
             break
-    return Match(best, before, best_likeness, taken, height)
+    return Match(best, before, best_score, taken, height)
 
 
 def _reconstruct(images: np.ndarray, angles: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -71,18 +71,23 @@ class Composition(Step):
     )
     factor_error: float | None = param(
         None,
-        'Relative error of the factors, told with the result; auto: 0.1 for calculated ones of K lines, 0.15 of L, 0.3 of M, 0 for your own.',
+        'Relative error of the factors, reported with the result; auto: 0.1 for calculated ones of K lines, 0.15 of L, 0.3 of M, 0 for your own.',
         ge=0.0,
         lt=1.0,
         advanced=True,
     )
     lines: tuple[str, ...] = param(
         (),
-        'Line families of the channels, e.g. Ge_K, Sb_L, Te_L; empty: as the maps tell.',
+        'Line families of the channels, e.g. Ge_K, Sb_L, Te_L; empty: as recorded with the maps.',
         advanced=True,
     )
     beam_energy: float | None = param(
-        None, 'For calculated factors; auto: as the maps tell, else 200.', unit='keV', ge=10.0, le=1000.0, advanced=True
+        None,
+        'For calculated factors; auto: as recorded with the maps, else 200.',
+        unit='keV',
+        ge=10.0,
+        le=1000.0,
+        advanced=True,
     )
     window: Literal['windowless', 'polymer', 'beryllium'] = param(
         'windowless', 'Window of the detector, for calculated factors.', advanced=True
@@ -250,7 +255,7 @@ class Composition(Step):
         else:
             threshold = (
                 f'pooled counts known to worse than {100 * self.largest_error:g} %, or less than '
-                f'{100 * self.least_share:g} % of what is usual in the specimen'
+                f'{100 * self.least_share:g} % of the typical voxel of the specimen'
             )
         return {
             'method': self.method,

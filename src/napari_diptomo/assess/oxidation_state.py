@@ -48,7 +48,7 @@ class OxidationState(Step):
     )
     least_share: float = param(
         0.2,
-        'Voxels are masked where they hold less than this share of the metal of the usual voxel: there is no oxide but '
+        'Voxels are masked where they hold less than this share of the metal of the typical voxel: there is no oxide but '
         'what the missing wedge smeared out.',
         ge=0.0,
         lt=1.0,

@@ -232,14 +232,12 @@ def in_the_frame_of_the_truth(maps: MapSeries, simulated: SimulatedSpectra) -> t
     float
         Root mean square of what remains, per axis of the image (over x and y of all tilts), pixels.
     """
-    angles = np.deg2rad(maps.angles)
+    from napari_diptomo.align.specimen_motion import rigid_motion
+
     found = np.array(maps.shifts)
-    found[:, 1] += maps.axis_shift * (1 - np.cos(angles))
+    found[:, 1] += maps.axis_shift * (1 - np.cos(np.deg2rad(maps.angles)))
     off = found - simulated.shifts
-    gauge = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    along_x = gauge @ np.linalg.lstsq(gauge, off[:, 1], rcond=None)[0]
-    along_y = np.full(len(angles), off[:, 0].mean())
-    origin = np.stack([along_y, along_x], axis=1)
+    origin = rigid_motion(off, maps.angles)
     error = float(np.sqrt(((off - origin) ** 2).mean()))
     note = 'x, y and z of the origin are those of the simulated truth'
     return replace(maps, shifts=maps.shifts - origin, notes={**maps.notes, 'origin': note}), error
