@@ -81,7 +81,7 @@ def test_an_empty_window_and_empty_places_do_no_harm():
 
 def test_windows_that_cannot_tell_are_named():
     maps = MapSeries(np.ones((2, 3, 4, 4)), ANGLES, NAMES, mixing=MIXING[:2])
-    with pytest.raises(InputError, match='cannot tell Ge, Sb, Te apart'):
+    with pytest.raises(InputError, match='do not separate Ge, Sb, Te'):
         maps.unmixed()
 
 

@@ -44,7 +44,7 @@ def normalised_correlation(image: np.ndarray, reference: np.ndarray) -> float:
 
 
 def at_zero_tilt(image: np.ndarray, angle: float, shift: np.ndarray) -> np.ndarray:
-    """What a flat specimen would show at zero tilt, without the shift, (y, x).
+    """Image of a flat specimen at zero tilt, without the shift, (y, x).
 
     A point x of it is at x cos t in the image: the image is stretched by 1 / cos t along x.
     """

@@ -80,7 +80,7 @@ def matched_shifts(
 
 def _reconstruct(images: np.ndarray, angles: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     tilts, ny, nx = images.shape
-    # Tilted images look beyond the field of zero tilt: mass there must have its place.
+    # Tilted images look beyond the field of zero tilt: mass there must have its position.
     beyond = nx * (1 / np.cos(np.deg2rad(np.abs(angles).max())) - 1)
     width = nx + 2 * int(np.ceil(min(beyond, nx) / 2 + 4))
     depth = max(8, round(_DEPTH * nx))

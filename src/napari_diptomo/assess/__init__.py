@@ -1,4 +1,4 @@
-"""What a volume consists of, and how good it is: against a known truth, and against the data alone."""
+"""Composition and oxidation state of a volume, and its quality: against a known truth, and against the data alone."""
 
 from napari_diptomo.assess.composition import Composition
 from napari_diptomo.assess.data_correlation import ceiling_excess, count_ceiling, half_ceiling, projection_correlation

@@ -126,7 +126,7 @@ def channel_factors(channels: Sequence[str], notes: Mapping[str, Any], settings:
             )
     elif not families:
         raise InputError(
-            f'The volume does not tell which lines its channels {", ".join(channels)} were mapped with; name '
+            f'The volume does not record which lines its channels {", ".join(channels)} were mapped with; name '
             f'them as lines, e.g. Ge_K, Sb_L, or give the {name}.'
         )
     elif settings.table:

@@ -23,7 +23,7 @@ class OxideStates:
     counts_per_atom : ndarray (state,)
         What a channel holds per atom.
     covariance_per_atom : ndarray (state, state)
-        Of the atoms of a pixel per atom in it, as the maps tell; that of counts where they do not.
+        Of the atoms of a pixel per atom in it, as recorded with the maps; that of counts where they do not.
     systematic : float, optional
         Error of the mean valence that all pixels share.
     element : str

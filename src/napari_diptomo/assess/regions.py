@@ -113,7 +113,7 @@ def _composition(
 ) -> RegionComposition:
     same_shape('region', region.shape, 'volume', counts.shape[1:])
     if not region.any():
-        raise InputError('The region is empty; draw or choose at least one voxel.')
+        raise InputError('The region is empty; paint or choose at least one voxel.')
     sums = counts[:, region].sum(axis=1)
     if not sums.sum() > 0:
         raise InputError('The region holds no counts; choose one inside the specimen.')
@@ -134,8 +134,8 @@ def _composition(
 def _scatter(counts: np.ndarray, region: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Jackknife error of the shares over the cubes of a region; 0 where there are too few of them."""
     edge = max(round((region.sum() / _CUBES) ** (1 / 3)), _LEAST_EDGE)
-    places = np.argwhere(region) // edge
-    _, cube = np.unique(places, axis=0, return_inverse=True)
+    cubes = np.argwhere(region) // edge
+    _, cube = np.unique(cubes, axis=0, return_inverse=True)
     inside = counts[:, region]
     sums = scale[:, None] * np.stack([np.bincount(cube.ravel(), weights=channel) for channel in inside])
     n = sums.shape[1]

@@ -35,7 +35,7 @@ def psnr(volume: np.ndarray, truth: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray (channel,)
-        dB; infinite where both agree exactly. ``.mean()`` is the usual summary.
+        dB; infinite where both agree exactly. ``.mean()`` is the common summary.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def composition_error(volume: np.ndarray, truth: np.ndarray, phases: np.ndarray)
     Parameters
     ----------
     volume, truth : ndarray (channel, z, y, x)
-        Non-negative amounts in the same units, e.g. after division by k-factors.
+        Non-negative concentrations in the same units, e.g. after division by k-factors.
     phases : ndarray of int (z, y, x)
         Label of the phase in each voxel, 0 where the specimen is not.
 
@@ -178,9 +178,9 @@ def _ranges(truth: np.ndarray) -> np.ndarray:
     return ranges
 
 
-def _fractions(amounts: np.ndarray) -> np.ndarray:
-    total = amounts.sum(axis=0)
-    return np.divide(amounts, total, out=np.zeros_like(amounts), where=total > 0)
+def _fractions(concentrations: np.ndarray) -> np.ndarray:
+    total = concentrations.sum(axis=0)
+    return np.divide(concentrations, total, out=np.zeros_like(concentrations), where=total > 0)
 
 
 def _core(phase: np.ndarray) -> np.ndarray:

@@ -110,9 +110,9 @@ class ChildObserver(Observer):
         """Obey one line of the parent's; unknown ones are ignored."""
         word, _, rest = line.strip().partition(' ')
         if word == 'frames':
-            place = json.loads(rest)
+            memory = json.loads(rest)
             with self._lock:
-                old, self._frames = self._frames, FrameWriter(Path(place['path']), tuple(place['shape']))
+                old, self._frames = self._frames, FrameWriter(Path(memory['path']), tuple(memory['shape']))
                 if old is not None:
                     old.close()
         elif word in _COMMANDS and self._request is not Request.CANCEL:
@@ -151,7 +151,7 @@ class ChildObserver(Observer):
         assert preview is not None
         with self._lock:
             if self._frames is None or self._frames.shape != preview.shape:
-                # The parent owns the memory; this preview is let go, the next has a place.
+                # The parent owns the memory; this preview is let go, the next has memory.
                 if self._asked != preview.shape:
                     self._asked = preview.shape
                     self._line.send(FrameMemoryNeeded(preview.shape))
@@ -205,17 +205,17 @@ def _check_space(recipe: Recipe, data: Any, output: str | None, line: Line) -> N
 
 
 def _hand_over(result: Any, job: dict[str, Any]) -> Path:
-    """Write the result for the parent; where there is no room for it, to another disk. Returns where it is."""
+    """Write the result for the parent; where there is no space for it, to another disk. Returns where it is."""
     path = Path(job['result'])
     name = Path(job.get('output') or path.parent).name
     failure: DiptomoError | OSError | None = None
-    for place in (path, *unsaved_results.places(job['recipe'], name)):
+    for target in (path, *unsaved_results.targets(job['recipe'], name)):
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            return replacing(place, lambda partial: _write(result, partial), result.data.nbytes)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return replacing(target, lambda partial: _write(result, partial), result.data.nbytes)
         except (OSError, DiptomoError) as error:
             failure = failure or error
-    assert failure is not None, 'there is one place at least'
+    assert failure is not None, 'there is one target at least'
     raise failure
 
 
@@ -229,8 +229,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ('SIGINT', 'SIGHUP'):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    _volunteer_for_the_oom_killer()
-    line = Line(_private_stdout())
+    volunteer_for_the_oom_killer()
+    line = Line(private_stdout())
     job = json.loads(Path((arguments or sys.argv[1:])[0]).read_text(encoding='utf-8'))
     observer = ChildObserver(line, float(job.get('preview_interval', 1.0)))
     threading.Thread(target=_listen, args=(observer, job.get('folder')), daemon=True).start()
@@ -239,7 +239,7 @@ def main(arguments: list[str] | None = None) -> int:
     return work(job, line, observer)
 
 
-def _private_stdout() -> TextIO:
+def private_stdout() -> TextIO:
     """The pipe to the parent for us alone; what libraries print goes to stderr, C libraries included."""
     stream = os.fdopen(os.dup(1), 'w', encoding='utf-8')
     sys.stdout.flush()
@@ -262,7 +262,7 @@ def _listen(observer: ChildObserver, folder: str | None) -> None:
     os._exit(3)
 
 
-def _volunteer_for_the_oom_killer() -> None:
+def volunteer_for_the_oom_killer() -> None:
     """When memory runs out, Linux shall end this process and not the window."""
     with contextlib.suppress(OSError):
         Path('/proc/self/oom_score_adj').write_text('700')

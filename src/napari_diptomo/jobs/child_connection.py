@@ -148,7 +148,7 @@ class ChildConnection:
             if self._frames is not None:
                 self._frames.close()
         if self._job.get('output') is None:
-            # Elsewhere when the folder had no room for it.
+            # Elsewhere when the folder had no space for it.
             self.result_path.unlink(missing_ok=True)
         self._owned.remove()
 

@@ -54,7 +54,7 @@ class ChildJob:
         handed over as ``.npz`` in a folder that is removed at the end.
     preview_shape : tuple of int, optional
         Shape (channel, z, y, x) of the previews when it is known beforehand;
-        otherwise the child tells it with its first one.
+        otherwise the child reports it with its first one.
     preview_interval : float
         Seconds between two previews at least; 0 means none.
     checkpoint : path, optional
@@ -65,7 +65,7 @@ class ChildJob:
     checkpoint_interval : float
         Seconds between two checkpoints.
     resume : bool
-        Go on from the checkpoint if there is one.
+        Continue from the checkpoint if there is one.
     keep : path, optional
         Folder for the result of every step.
     output : path, optional
@@ -165,7 +165,7 @@ class ChildJob:
         self._connection.turn('pause', (JobState.RUNNING,), JobState.PAUSED)
 
     def resume(self) -> None:
-        """Go on."""
+        """Continue."""
         self._connection.turn('resume', (JobState.PAUSED,), JobState.RUNNING)
 
     def finish(self) -> None:
@@ -184,7 +184,7 @@ class ChildJob:
         self._connection.kill()
 
     def messages(self) -> list[Message]:
-        """What the child said since the last call, in order; empty when nothing."""
+        """Messages of the child since the last call, in order; empty when nothing."""
         return self._connection.drain()
 
     poll = messages
@@ -198,7 +198,7 @@ class ChildJob:
         return frame, iteration
 
     def result(self) -> Any:
-        """What the last step made.
+        """Result of the last step.
 
         Raises
         ------

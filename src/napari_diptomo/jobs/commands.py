@@ -1,4 +1,4 @@
-"""What ``diptomo run`` and ``diptomo info`` do."""
+"""The commands ``diptomo run`` and ``diptomo info``."""
 
 from __future__ import annotations
 
@@ -199,9 +199,11 @@ def _report_volume(result: Volume, console: Console) -> None:
     if 'stopping' in notes:
         console.print(f'Stopping: {notes["stopping"]}', markup=False)
     if 'composition' in notes:
-        told = notes['composition']
-        mean = ', '.join(f'{name} {percent:.1f}' for name, percent in told['mean'].items())
-        console.print(f'Composition on the mean: {mean} {told["units"][result.channels[0]]}; masked: {told["masked"]}')
+        composition = notes['composition']
+        mean = ', '.join(f'{name} {percent:.1f}' for name, percent in composition['mean'].items())
+        console.print(
+            f'Composition on the mean: {mean} {composition["units"][result.channels[0]]}; masked: {composition["masked"]}'
+        )
     found = notes.get('projection_correlation')
     if found:
         table = Table('element', 'correlation of projections with maps', 'ceiling of the counts', box=None)
@@ -230,7 +232,7 @@ def show_info(files: Sequence[Path], angles: str | None = None, core_loss: Seque
 
 
 def facts(series: SpectralTiltSeries | MapSeries, elements: str = '', counts: float = np.nan) -> dict[str, str]:
-    """What a tilt series holds, in words, in the order of interest."""
+    """Contents of a tilt series, in words, in the order of interest."""
     tilts = ', '.join(f'{angle:g}' for angle in series.angles)
     found = {'tilts': f'{len(series.angles)}: {tilts} deg'}
     if isinstance(series, MapSeries):

@@ -1,7 +1,7 @@
 """A lock on a file that ends with the process that holds it, however that ends.
 
 The system keeps it (flock, on Windows a locked byte), so that no process number
-is believed: numbers come again, and differ between containers on one machine.
+is accepted: numbers come again, and differ between containers on one machine.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class FileLock:
         return (mine.st_ino, mine.st_dev) == (there.st_ino, there.st_dev)
 
     def read(self) -> str:
-        """What stands in the file."""
+        """Text of the file."""
         os.lseek(self.handle, 0, os.SEEK_SET)
         return os.read(self.handle, 4096).decode('utf-8', 'replace')
 

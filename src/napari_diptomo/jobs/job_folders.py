@@ -98,7 +98,7 @@ def _sweep_folder(path: Path) -> None:
 
 
 def _entries(folder: Path, prefix: str) -> Iterator[os.DirEntry[str]]:
-    """What of this user's lies in a folder under names that begin with `prefix`."""
+    """Files of this user in a folder under names that begin with `prefix`."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(prefix) and not entry.is_symlink() and _is_mine(entry):

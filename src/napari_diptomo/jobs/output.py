@@ -115,7 +115,7 @@ def reserved(output: Path) -> Iterator[None]:
 
 
 def _makes(recipe: Recipe) -> type:
-    """What the last step makes, as its annotations say; a volume where they do not."""
+    """Kind of result of the last step, as its annotations say; a volume where they do not."""
     steps = recipe.runnable()
     if not steps:
         return Volume

@@ -82,7 +82,7 @@ class RunRecord(_Record):
 
 
 class Project(_Record):
-    """What ``project.json`` holds.
+    """Contents of ``project.json``.
 
     Attributes
     ----------

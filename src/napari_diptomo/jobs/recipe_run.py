@@ -45,7 +45,7 @@ def run(
     recipe : Recipe, mapping or path
         The recipe, the mapping `Recipe.to_dict` wrote, or a JSON file.
     observer : Observer, optional
-        Told of the progress of every step, asked for pause, finish or cancel.
+        Notified of the progress of every step, asked for pause, finish or cancel.
         Finish ends the step that is running, with its best result; the steps after it are done.
     data : SpectralTiltSeries, MapSeries or Volume, optional
         Start from these instead of opening the recipe's source.
@@ -58,7 +58,7 @@ def run(
     keep : path, optional
         Folder into which the result of every step is saved, ``1-EDXMaps.hspy``, ...
     checkpoint : Checkpoint, optional
-        Where long steps keep their state and go on from.
+        Where long steps keep their state and continue from.
     opener : callable
         Opens the source: in this process, or with `napari_diptomo.jobs.reading.isolated.open_isolated` in another.
 
@@ -66,7 +66,7 @@ def run(
     -------
     MapSeries or Volume
         What the last step made; its recipe is the whole one, and a volume's notes
-        tell how well it agrees with the maps (`napari_diptomo.jobs.volume_against_maps`).
+        record how well it agrees with the maps (`napari_diptomo.jobs.volume_against_maps`).
 
     Raises
     ------

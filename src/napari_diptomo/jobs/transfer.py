@@ -49,7 +49,7 @@ def write(data: SpectralTiltSeries | MapSeries | Volume, path: str | Path) -> Pa
 
 
 def read(path: str | Path) -> Any:
-    """What `write` wrote.
+    """The object that `write` wrote.
 
     Raises
     ------

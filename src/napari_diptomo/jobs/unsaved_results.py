@@ -2,7 +2,7 @@
 
 A run may take hours, and its end may meet a full disk, a folder that went
 away, or be killed. Its result is then moved to ``~/.local/state/napari-diptomo``
-(``XDG_STATE_HOME``), and where there is no room either it stays in the folder for
+(``XDG_STATE_HOME``), and where there is no space either it stays in the folder for
 temporary files. Its name holds a digest of the recipe, by which `find` knows it.
 
 The files are those of `napari_diptomo.jobs.transfer`: arrays and JSON, no code.
@@ -35,7 +35,7 @@ def folders() -> Iterator[Path]:
     yield Path(tempfile.gettempdir())
 
 
-def places(recipe: Recipe | dict[str, Any], name: str) -> Iterator[Path]:
+def targets(recipe: Recipe | dict[str, Any], name: str) -> Iterator[Path]:
     """The files in which the result of a recipe can be kept, the better one first; see `keep`."""
     yield from (folder / f'{name}.{_digest(recipe)}{_SUFFIX}' for folder in folders())
 
@@ -57,7 +57,7 @@ def keep(result: Path, recipe: Recipe | dict[str, Any], name: str) -> Path:
     Path
         Where it is now; where it was, when it could be moved nowhere.
     """
-    for target in places(recipe, name):
+    for target in targets(recipe, name):
         with contextlib.suppress(OSError, InputError):
             target.parent.mkdir(parents=True, exist_ok=True)
             sweep_partials(target)

@@ -1,4 +1,4 @@
-"""What the classes that flow check of their arrays, one sentence each."""
+"""Checks of arrays by the classes that flow, one sentence each."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def as_float32(array: Any, what: str) -> np.ndarray:
                 'computed with; divide the data by a constant.'
             )
         raise InputError(
-            f'{int(bad.sum())} values of the {what} are not numbers (NaN or infinite); mend or leave out those images, '
+            f'{int(bad.sum())} values of the {what} are not numbers (NaN or infinite); correct or leave out those images, '
             'or mark such pixels as missing.'
         )
     return array

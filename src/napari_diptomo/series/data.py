@@ -1,4 +1,4 @@
-"""What flows between the stages: small frozen classes around arrays.
+"""Objects that flow between the stages: small frozen classes around arrays.
 
 Axes are in array order. The tilt axis runs along y, so every image row is one
 slice of the volume; z runs along the beam at zero tilt, and a point (x, z)
@@ -203,7 +203,7 @@ class MapSeries(Saveable):
     transposed : bool
         True when x and y were swapped on loading.
     notes : mapping
-        Results of the steps worth telling (JSON-ready).
+        Results of the steps worth recording (JSON-ready).
     recipe : Recipe, optional
         How it was made.
     findings : tuple of Finding
@@ -334,7 +334,7 @@ class MapSeries(Saveable):
             return self
         if np.linalg.matrix_rank(self.mixing) < len(self.channels):
             raise InputError(
-                f'{len(self.data)} windows with this mixing cannot tell {", ".join(self.channels)} apart; '
+                f'{len(self.data)} windows with this mixing do not separate {", ".join(self.channels)}; '
                 'give more windows, or leave an element out.'
             )
         found = unmixed_windows(

@@ -1,4 +1,4 @@
-r"""Image tilt series (HAADF and the like): the dark level taken off, the noise measured.
+r"""Image tilt series (HAADF and the like): the dark level subtracted, the noise measured.
 
     y = d_t + signal + noise,   var(noise) = a + b * signal
 
@@ -9,7 +9,7 @@ values crowd together more closely than anywhere else and nothing is darker.
 Read-out noise a is the scatter there, b follows from differences of neighbours
 along the tilt axis on the specimen (compare Foi et al. 2008, IEEE TIP 17,
 1737). Shifting and rotating a recorded image smooths its noise, so neighbours
-differ too little: how much is told by pixels further apart beside the specimen.
+differ too little: how much is estimated from pixels further apart beside the specimen.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _STEADY = 0.1
 
 @dataclass(frozen=True, eq=False)
 class DarkLevel:
-    """What a detector shows without a specimen.
+    """Signal of a detector without a specimen.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ def find_dark_level(images: np.ndarray) -> DarkLevel:
     Raises
     ------
     InputError
-        The pixels beside the specimen cannot be told: there are too few, or
+        The pixels beside the specimen are not found: there are too few, or
         what is darkest changes with the tilt as only a specimen does.
     """
     images = np.asarray(images, np.float64)
@@ -77,14 +77,14 @@ def find_dark_level(images: np.ndarray) -> DarkLevel:
     signal = np.percentile(images - levels[:, None, None], 99)
     if not np.isfinite(levels).all() or np.ptp(levels) > _STEADY * max(signal, 0):
         raise InputError(
-            'The dark level cannot be told from these images, for the specimen seems to fill them; '
+            'The dark level cannot be determined from these images, for the specimen seems to fill them; '
             'give the dark level of the detector (0 leaves the images as they are).'
         )
     return DarkLevel(levels, np.stack([dark for _, dark in found]))
 
 
 def without_dark_level(images: np.ndarray, level: float | None = None) -> tuple[np.ndarray, DarkLevel]:
-    """The signal alone, and what was taken off.
+    """The signal alone, and the dark level that was subtracted.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def without_dark_level(images: np.ndarray, level: float | None = None) -> tuple[
 
 
 def as_images(maps: MapSeries, level: float | None = None) -> MapSeries:
-    """Images in an array ready to be reconstructed: dark level taken off, variance set, both told in the notes.
+    """Images in an array ready to be reconstructed: dark level subtracted, variance set, both recorded in the notes.
 
     `load_tilt_series` does this to files of images; the parameters are those of `without_dark_level`.
     """
@@ -121,7 +121,7 @@ def as_images(maps: MapSeries, level: float | None = None) -> MapSeries:
 
 
 def with_noise(maps: MapSeries, levels: Sequence[DarkLevel]) -> MapSeries:
-    """Images without their dark level, with the variance of their noise; the notes tell both."""
+    """Images without their dark level, with the variance of their noise; the notes record both."""
     variance, words = np.empty_like(maps.data), []
     for c, (name, signal, found) in enumerate(zip(maps.channels, maps.data, levels, strict=True)):
         constant, slope = noise_model(signal, found.dark)
@@ -136,7 +136,7 @@ def noise_model(signal: np.ndarray, dark: np.ndarray | None = None) -> tuple[flo
     Parameters
     ----------
     signal : ndarray (tilt, y, x)
-        Dark level taken off; y along the tilt axis.
+        Dark level subtracted; y along the tilt axis.
     dark : ndarray of bool (tilt, y, x), optional
         The pixels beside the specimen.
     """

@@ -1,4 +1,4 @@
-"""The expected signal of a pixel as its neighbours tell it."""
+"""Mean of a pixel's neighbours without the pixel itself: its expected signal."""
 
 from __future__ import annotations
 

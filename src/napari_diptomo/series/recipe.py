@@ -46,7 +46,7 @@ class Source(BaseModel):
     tilt_axis: Literal['y', 'x'] = param('y', 'Direction of the tilt axis in the images; x is transposed on loading.')
     dark_level: float | None = param(
         None,
-        'For images (HAADF) only: what the detector shows without a specimen, in the units of the files, taken off on '
+        'For images (HAADF) only: what the detector shows without a specimen, in the units of the files, subtracted on '
         'loading; empty: found beside the specimen.',
     )
     beam_energy: float | None = param(

@@ -124,7 +124,7 @@ class Step(BaseModel):
         data : SpectralTiltSeries, MapSeries or Volume
             What the stage before it made.
         observer : Observer, optional
-            Told of the progress, asked for pause, finish or cancel.
+            Notified of the progress, asked for pause, finish or cancel.
 
         Returns
         -------

@@ -122,7 +122,7 @@ def edx_tilt_series(
     seed : int
         Of counting noise and jitter.
     jitter : float
-        Largest displacement of an image along y and x, pixels; drawn uniformly.
+        Largest displacement of an image along y and x, pixels; sampled uniformly.
     background : float
         Bremsstrahlung counts per characteristic count, over the specimen.
     stray_copper, stray_titanium : float
@@ -192,7 +192,7 @@ def demo_series(seed: int = 0, size: int = 48) -> SimulatedSpectra:
 
 @dataclass(frozen=True, eq=False)
 class _Specimen:
-    """What the specimen sends into the detectors, per tilt and pixel.
+    """Photons that the specimen sends into the detectors, per tilt and pixel.
 
     Attributes
     ----------
@@ -281,15 +281,15 @@ def _expected(
     zero = line_shape(energy, ((0.0, 1.0),), resolution)
     for t in range(specimen.clean.shape[1]):
         flat = np.ones(specimen.clean.shape[2:])
-        amounts = [*specimen.clean[:, t], *(other[t] for other in specimen.others.values())]
+        counts_of_parts = [*specimen.clean[:, t], *(other[t] for other in specimen.others.values())]
         for name, counts in strayed.items():
-            amounts += [counts[t] * flat, counts[t] * _STRAY[name][1] * flat]
-        amounts.append(specimen.mass[t])
-        rows, columns = [*amounts, zero_peak * flat], [*shapes, zero]
+            counts_of_parts += [counts[t] * flat, counts[t] * _STRAY[name][1] * flat]
+        counts_of_parts.append(specimen.mass[t])
+        rows, columns = [*counts_of_parts, zero_peak * flat], [*shapes, zero]
         if sum_peaks:
-            total = np.sum(amounts, axis=0)
+            total = np.sum(counts_of_parts, axis=0)
             rows.append(sum_peaks * total)
-            columns.append(pile_up(np.tensordot([a.sum() for a in amounts], shapes, axes=1), _ZERO))
+            columns.append(pile_up(np.tensordot([a.sum() for a in counts_of_parts], shapes, axes=1), _ZERO))
         yield np.tensordot(np.stack(rows), np.array(columns), axes=(0, 0))
 
 
@@ -297,10 +297,10 @@ def _draw(expected: Iterator[np.ndarray], shape: tuple[int, ...], rng: np.random
     """Poisson counts in the smallest of uint8 and uint16 that holds them, (tilt, y, x, energy)."""
     counts = np.empty(shape, np.uint8)
     for t, spectra in enumerate(expected):
-        drawn = rng.poisson(spectra)
-        if drawn.max() > np.iinfo(counts.dtype).max:
+        sampled = rng.poisson(spectra)
+        if sampled.max() > np.iinfo(counts.dtype).max:
             counts = counts.astype(np.uint16)
-        counts[t] = np.minimum(drawn, np.iinfo(counts.dtype).max)
+        counts[t] = np.minimum(sampled, np.iinfo(counts.dtype).max)
     return counts
 
 

@@ -125,7 +125,7 @@ class SimulatedEELS:
 
 @dataclass(frozen=True)
 class Detector:
-    """What the camera adds to the electrons.
+    """Noise and gain that the camera adds to the electrons.
 
     Attributes
     ----------
@@ -207,9 +207,9 @@ def eels_tilt_series(
     core_ratio : float
         M2,3 edge counts per L2,3 edge count at equal dose.
     jitter_ev : float
-        Largest displacement of the zero loss, eV; drawn uniformly for every pixel.
+        Largest displacement of the zero loss, eV; sampled uniformly for every pixel.
     jitter : float
-        Largest displacement of an image along y and x, pixels; drawn uniformly.
+        Largest displacement of an image along y and x, pixels; sampled uniformly.
     zero_loss_fwhm : float
         eV, of its Gaussian core.
     read_noise, dark, gain_error : float
@@ -240,8 +240,8 @@ def eels_tilt_series(
     angles = np.asarray(angles, float)
     _check(phantom, edge_counts, edge_to_background, low_range, core_range)
     shape_rng, place_rng, low_rng, core_rng = np.random.default_rng(seed).spawn(4)
-    drawn = ShapeVariation.random(shape_rng)
-    variation = variation or drawn
+    sampled = ShapeVariation.random(shape_rng)
+    variation = variation or sampled
     drift = place_rng.uniform(-jitter, jitter, (len(angles), 2))
     particle = Particle.of(phantom, angles, drift, edge_counts, t_over_lambda)
     shifts = place_rng.uniform(-jitter_ev, jitter_ev, particle.iron.shape)

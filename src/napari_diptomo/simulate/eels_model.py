@@ -23,7 +23,7 @@ _CHUNK = 1024
 
 @dataclass(frozen=True, eq=False)
 class Pixels:
-    """What the beam meets in a number of pixels.
+    """Specimen that the beam meets in a number of pixels.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ class EdgeRange:
 
     @property
     def _origin(self) -> float:
-        """Energy of the first bin that edges are drawn in, eV."""
+        """Energy of the first bin that edges are sampled in, eV."""
         return max(self.scattering.grid.start, 0.0)
 
     @cached_property

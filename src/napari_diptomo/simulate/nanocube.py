@@ -55,7 +55,7 @@ def oxide_nanocube(
     Raises
     ------
     InputError
-        Film and ligands that leave no room for the particle.
+        Film and ligands that leave no space for the particle.
     """
     strength = {oxide: IRON_DENSITY[oxide] * counts_per_iron(oxide) for oxide in OXIDES}
     magnetite = strength['Fe3O4'] / strength['FeO']
@@ -63,7 +63,9 @@ def oxide_nanocube(
     turn = Rotation.from_euler('zyx', _TURN, degrees=True)
     shell = min(0.22 * size, (size / 2 - _ROOM) / _REACH - film - ligand)
     if shell < 3:
-        raise InputError(f'A film of {film:g} and ligands of {ligand:g} leave no room in a field of {size}; take more.')
+        raise InputError(
+            f'A film of {film:g} and ligands of {ligand:g} leave no space in a field of {size}; take more.'
+        )
     outer = shell + film
     bodies: dict[str, tuple[tuple[float, ...], float]] = {'ligand': ((0, 0, 1), outer + ligand)} if ligand else {}
     bodies |= {'FeO film': ((1, 0, 0), outer), 'Fe3O4': ((0, magnetite, 0), shell)}

@@ -1,6 +1,6 @@
 """Specimens with a known truth: FIB lamellae, the two phantoms of the source papers.
 
-A phantom is drawn on a grid ``supersample`` times finer than the one it will
+A phantom is painted on a grid ``supersample`` times finer than the one it will
 be reconstructed on, so that nobody inverts the very operator that made the
 data. Geometry: z along the beam at zero tilt, y along the tilt axis. Every
 builder keeps its specimen inside the field of view at all tilts.

@@ -2,7 +2,7 @@
 
 A shape is a signed distance d (negative inside, in units of coarse voxels);
 its occupancy falls linearly from 1 to 0 over one fine voxel across the
-surface, so that edges carry no staircase of the grid they are drawn on.
+surface, so that edges carry no staircase of the grid they are painted on.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Grid:
 
     def smooth_noise(self, rng: np.random.Generator, sigma: float) -> np.ndarray:
         """A smooth random field of zero mean and unit deviation; ``sigma`` in coarse voxels."""
-        # Drawn on a coarser lattice: the field has no detail there to lose, and the random
+        # Sampled on a coarser lattice: the field has no detail there to lose, and the random
         # numbers, hence the specimen, do not depend on the supersampling.
         coarse = max(self.size // 2, 4)
         field = gaussian_filter(rng.standard_normal((coarse,) * 3), sigma * coarse / self.size, mode='nearest')

@@ -27,7 +27,7 @@ def of_the_specimen(found: Sequence[str]) -> tuple[str, ...]:
 
 
 def choice_in_words(chosen: Sequence[str], found: Sequence[str]) -> str:
-    """What is mapped, what was left out and why, how to choose."""
+    """Sentence on the elements mapped, those left out and why, how to choose."""
     rest = [name for name in found if name not in chosen]
     stray = [name for name in rest if name in _OF_THE_PREPARATION]
     weak = [name for name in rest if name not in stray]

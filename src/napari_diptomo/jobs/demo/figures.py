@@ -184,7 +184,7 @@ def _blend(images: Sequence[np.ndarray], limits: Sequence[float], hues: Sequence
     total = np.zeros((*images[0].shape, 3))
     for image, limit, hue in zip(images, limits, hues, strict=True):
         total += np.clip(image / limit, 0, 1)[..., None] * np.array(to_rgb(hue))
-    # Where all elements are together the sum of their colours is white and tells nothing.
+    # Where all elements are together the sum of their colours is white and shows nothing.
     return np.clip(total / max(1.0, len(images) / 2), 0, 1)
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from napari_diptomo.simulate import SimulatedSpectra
 
 _PIXELS, _FAST_PIXELS = 48, 32
-#: SIRT fits noise when it goes on: after some 30 iterations at these counts.
+#: SIRT fits noise when it continues: after some 30 iterations at these counts.
 _SIRT_ITERATIONS = 30
 BASELINE, TV = f'SIRT, {_SIRT_ITERATIONS} iterations', 'Joint TV'
 _SIMULATED_ELEMENTS = ('Ge', 'Sb', 'Te')

@@ -13,7 +13,7 @@ copy; if it had to be started anew it opens the series again.
 that calls them: simpler in a script, and there a broken file ends a script.
 The dock, napari's reader and ``diptomo`` read in isolation.
 
-Memory is bounded on Linux by the system, elsewhere by looking at the process
+Memory is bounded on Linux by the system, elsewhere by measuring the process
 four times a second; the time everywhere. See `napari_diptomo.jobs.reading.limits`.
 """
 
@@ -73,7 +73,7 @@ def open_isolated(source: Source, observer: Observer | None = None) -> SpectralT
 
 
 def load_isolated(path: str | os.PathLike[str]) -> MapSeries | Volume:
-    """What `napari_diptomo.series.save` wrote, read as `napari_diptomo.series.load` does; errors as `open_isolated`."""
+    """Maps or a volume that `napari_diptomo.series.save` wrote, read as `napari_diptomo.series.load` does; errors as `open_isolated`."""
     return the_reader().ask({'do': 'load', 'path': os.fspath(path)}, [path])
 
 
@@ -188,7 +188,7 @@ class IsolatedReader:
             except OSError as error:
                 raise ReadingFailed(
                     f'The process that reads files cannot be started ({error.strerror}); close other programs, and '
-                    'see that the folder for temporary files has room.'
+                    'see that the folder for temporary files has space.'
                 ) from None
         return self._process
 

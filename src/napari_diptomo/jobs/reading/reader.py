@@ -42,7 +42,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from napari_diptomo.jobs.child import ChildObserver, Line, _private_stdout, _volunteer_for_the_oom_killer
+from napari_diptomo.jobs.child import ChildObserver, Line, private_stdout, volunteer_for_the_oom_killer
 from napari_diptomo.jobs.messages import NO_MEMORY, OUR_ERRORS, CancelledRun, Failure, FileBegun, Log, Result
 from napari_diptomo.jobs.reading import shared_arrays
 from napari_diptomo.jobs.reading.limits import seconds_for
@@ -222,9 +222,9 @@ def main(arguments: list[str] | None = None) -> int:
     # Both reach the whole process group; what they mean is the parent's business, and its end is ours.
     for one in (signal.SIGINT, signal.SIGTERM):
         signal.signal(one, signal.SIG_IGN)
-    _volunteer_for_the_oom_killer()
+    volunteer_for_the_oom_killer()
     folders = sys.argv[1:] if arguments is None else arguments
-    line = Line(_private_stdout())
+    line = Line(private_stdout())
     reader = Reader(line, folders)
     threading.Thread(target=_listen, args=(reader, folders), daemon=True).start()
     hyperspy_adapter.prepare()

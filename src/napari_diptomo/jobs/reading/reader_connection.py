@@ -248,7 +248,7 @@ class ReaderProcess:
 
 
 class _Request:
-    """What is being waited for, and until when."""
+    """A request that is being waited for, and until when."""
 
     def __init__(self, path: Path, memory: int, observer: Observer | None) -> None:
         self.memory = memory

@@ -65,7 +65,7 @@ def write(value: Any, path: str | Path) -> list[Any]:
 
 
 def read(path: str | Path, lazy: Callable[[int, tuple[int, ...], np.dtype], Any] | None = None) -> Any:
-    """What `write` wrote; the file is gone afterwards.
+    """The value that `write` wrote; the file is gone afterwards.
 
     Parameters
     ----------

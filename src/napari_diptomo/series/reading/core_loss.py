@@ -108,8 +108,8 @@ def _in_files(
         raise InputError(f'{files[0].name} is a whole stack among other core-loss files; open it alone.')
     signal = spectra[0]
     axis = tilt_axis_of(signal, (0, 1, 2))
-    told = axis_angles(signal, axis)
-    found = tilts_of_stack(signal, told, low, source.core_loss_angles)
+    recorded = axis_angles(signal, axis)
+    found = tilts_of_stack(signal, recorded, low, source.core_loss_angles)
     return [_Image(signal, i, axis) for i in range(signal.shape[axis])], list(found.tilts), found.words
 
 

@@ -172,7 +172,7 @@ def read(signal: StoredSignal, position: int | None = None, axis: int = 0) -> np
         raise InputError(f'{path.name} holds {data.dtype} in place of plain numbers; save it anew as numbers.')
     if data.dtype.kind == 'f' and not np.isfinite(data).all():
         raise InputError(
-            f'{signal.path.name} holds values that are not numbers (NaN or infinite); mend the file or leave it out.'
+            f'{signal.path.name} holds values that are not numbers (NaN or infinite); correct the file or leave it out.'
         )
     return data
 
@@ -267,7 +267,7 @@ class _Patient:
 def metadata_of(path: str | Path, key: str) -> dict[str, Any] | None:
     """The branch ``key`` of the metadata of an ``.hspy`` file, None where there is none.
 
-    Looks into the file with h5py alone, so that telling our files from others is quick.
+    Looks into the file with h5py alone, so that our files are distinguished from others quickly.
     """
     import h5py
 

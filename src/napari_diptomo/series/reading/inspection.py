@@ -266,7 +266,7 @@ def _hdf5_names(group: Any) -> list[bytes]:
 
 
 def _hdf5_child(path: Path, group: Any, name: bytes) -> Any:
-    """What a link leads to within the file; None for one that leads nowhere."""
+    """Target of a link within the file; None for one that leads nowhere."""
     import h5py
 
     kind = group.links.get_info(name).type

@@ -46,7 +46,7 @@ class _Stack:
 def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source) -> MapSeries:
     """One file per element, all of one shape; a file named HAADF becomes the images for the alignment.
 
-    Without maps of elements the images themselves are the series: their dark level is taken off.
+    Without maps of elements the images themselves are the series: their dark level is subtracted.
 
     Raises
     ------
@@ -137,7 +137,7 @@ def _element_in(parts: Sequence[str]) -> str | None:
 def _read_stack(path: Path) -> _Stack:
     stack = _read_tiff(path) if path.suffix.lower() in _TIFF else _read_signal(path)
     if not np.isfinite(stack.data).all():
-        raise InputError(f'{path.name} holds values that are not numbers (NaN or infinite); mend those images.')
+        raise InputError(f'{path.name} holds values that are not numbers (NaN or infinite); correct those images.')
     return stack
 
 

@@ -1,4 +1,4 @@
-"""What one file shows by itself: one tilt of a series, or images without angles."""
+"""Images of one file by itself: one tilt of a series, or images without angles."""
 
 from __future__ import annotations
 

@@ -70,8 +70,8 @@ def series_of_files(
         if len(signal.shape) != 3:
             raise InputError(f'{signal.path.name} is a whole stack among single tilts; open it alone.')
     check_alike(spectra)
-    told = [metadata_angle(signal.metadata) for signal in spectra]
-    metadata = [None if angle is None else float(angle[0]) for angle in told]
+    recorded = [metadata_angle(signal.metadata) for signal in spectra]
+    metadata = [None if angle is None else float(angle[0]) for angle in recorded]
     found = find_angles(len(files), given=source.angles, tables=tables, metadata=metadata, files=files)
     order = np.argsort(found.angles, kind='stable')
     images = [_image_with(signals, spectrum) for signals, spectrum in zip(opened, spectra, strict=True)]

@@ -83,7 +83,7 @@ def axis_angles(signal: StoredSignal, axis: int) -> list[float | None]:
         found = [metadata_angle(metadata) for metadata in signal.stacked]
         return [None if angle is None else float(angle[0]) for angle in found]
     angles = metadata_angle(signal.metadata)
-    # FEI's MRC header has room for 1024 angles; those beyond the images are zeros.
+    # FEI's MRC header holds up to 1024 angles; those beyond the images are zeros.
     if angles is not None and angles.size >= stored.size > 1:
         return [float(value) for value in angles[: stored.size]]
     return [None] * stored.size

@@ -69,12 +69,12 @@ def load_tilt_series(
         beside the specimen. `napari_diptomo.series.detector_images` says how, the notes
         of the result what was taken. Given, a stack named otherwise is images too.
     beam_energy : float, optional
-        keV, where the files do not tell it or tell it wrong.
+        keV, where the files do not record it or record it wrong.
     core_loss_angles : sequence of float, optional
         Tilt angles of the core loss, in the order of its files; without it from
         a table, the metadata or the names.
     observer : Observer, optional
-        Told of every file opened.
+        Notified of every file opened.
 
     Returns
     -------

@@ -59,22 +59,22 @@ def tilts_of_files(
             return _matched(
                 [float(a) for a in listed if a is not None], files, f'from the table {table.path.name}', low
             )
-    told = [metadata_angle(signal.metadata) for signal in signals]
-    if _metadata_are_right(low) and all(angle is not None for angle in told):
-        return _matched([float(a[0]) for a in told if a is not None], files, 'from the metadata', low)
+    recorded = [metadata_angle(signal.metadata) for signal in signals]
+    if _metadata_are_right(low) and all(angle is not None for angle in recorded):
+        return _matched([float(a[0]) for a in recorded if a is not None], files, 'from the metadata', low)
     return _named(files, low)
 
 
 def tilts_of_stack(
-    signal: StoredSignal, told: Sequence[float | None], low: OpenedSpectra, given: Sequence[float] | None
+    signal: StoredSignal, recorded: Sequence[float | None], low: OpenedSpectra, given: Sequence[float] | None
 ) -> FoundTilts:
     """One tilt for each image of a core-loss stack; as for `tilts_of_files`."""
     if given is not None:
-        return _given(given, len(told), 'tilts of the core-loss stack', low)
-    known = [angle for angle in told if angle is not None]
-    if len(known) == len(told) and (_metadata_are_right(low) or np.ptp(known) > _NEAR):
+        return _given(given, len(recorded), 'tilts of the core-loss stack', low)
+    known = [angle for angle in recorded if angle is not None]
+    if len(known) == len(recorded) and (_metadata_are_right(low) or np.ptp(known) > _NEAR):
         return _matched(known, [signal.path] * len(known), 'from its metadata', low)
-    if len(told) == len(low.order):
+    if len(recorded) == len(low.order):
         # Without angles a stack as long as the series is taken to be of the same tilts in the same order.
         back = np.argsort(low.order)
         return FoundTilts(tuple(int(i) for i in back), 'image by image in the order of the low loss')
@@ -107,11 +107,11 @@ def _metadata_are_right(low: OpenedSpectra) -> bool:
     """Whether the metadata of the low loss give the angles that were taken."""
     if len(low.tilts[0].shape) == 4:
         stored = axis_angles(low.tilts[0], tilt_axis_of(low.tilts[0], (0, 1, 2)))
-        told = [stored[i] for i in low.order]
+        recorded = [stored[i] for i in low.order]
     else:
         found = [metadata_angle(signal.metadata) for signal in low.tilts]
-        told = [None if angle is None else float(angle[0]) for angle in found]
-    known = np.array([np.nan if angle is None else angle for angle in told], float)
+        recorded = [None if angle is None else float(angle[0]) for angle in found]
+    known = np.array([np.nan if angle is None else angle for angle in recorded], float)
     return bool((np.abs(known - low.series.angles) <= _NEAR).all())
 
 
@@ -124,10 +124,10 @@ def _by_name(path: Path, files: Sequence[Path], low: OpenedSpectra) -> int:
     for same in ([p.stem == path.stem for p in lows], [p.parent == path.parent for p in lows]):
         if same.count(True) == 1:
             return same.index(True)
-    for together, place in (((*lows, path), len(lows)), (files, files.index(path))):
+    for together, index in (((*lows, path), len(lows)), (files, files.index(path))):
         angles = angles_from_names(together)
         if angles is not None:
-            return _tilt_at(angles[place], path.name, low)
+            return _tilt_at(angles[index], path.name, low)
     near = {
         int(np.abs(low.series.angles - number).argmin()) for number in numbers_in_name(path) if _is_tilt(number, low)
     }

@@ -2,7 +2,7 @@
 
 Asked in this order: the caller, a table next to the data, the metadata of the
 files, their names. Metadata that give one and the same angle to every file
-are not believed: Bruker files do so whatever the stage did.
+are not accepted: Bruker files do so whatever the stage did.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _from_metadata_and_names(count: int, metadata: Sequence[float | None], files
     doubt = ''
     if len(known) == count and np.isfinite(known).all():
         if count > 1 and np.ptp(known) < _STILL:
-            doubt = f' (the metadata say {known[0]:g} deg for every tilt and were not believed)'
+            doubt = f' (the metadata say {known[0]:g} deg for every tilt and were not accepted)'
         else:
             return FoundAngles(known, 'from the metadata of the files')
     elif np.isfinite(known).any():

@@ -2,7 +2,7 @@
 
 A row is one angle, a running number and an angle, or a file name and an
 angle; separators are commas, semicolons, tabs or blanks. Comments and one
-heading are passed over. Prose is told from a table by its rows: a text whose
+heading are passed over. Prose is distinguished from a table by its rows: a text whose
 lines are not rows is no table.
 """
 
