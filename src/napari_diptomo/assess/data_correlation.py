@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_diptomo.assess._arrays import same_shape
+from napari_diptomo.series.counts import thin
 from napari_diptomo.series.errors import InputError
 
 
@@ -54,8 +55,8 @@ def half_ceiling(half_a: np.ndarray, half_b: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray (channel,)
-        What the noiseless truth itself would reach with the maps of both
-        halves together; 0 where the halves do not correlate.
+        Correlation that the noiseless truth itself would reach with the maps of
+        both halves together; 0 where the halves do not correlate.
     """
     r = np.clip(projection_correlation(half_a, half_b), 0, 1)
     return np.sqrt(2 * r / (1 + r))
@@ -87,7 +88,7 @@ def count_ceiling(counts: np.ndarray, seed: int = 0) -> np.ndarray:
             'Only whole counts can be halved; for fitted maps fit each half of the spectra and use `half_ceiling`.'
         )
     whole = counts.astype(np.int64)
-    half = np.random.default_rng(seed).binomial(whole, 0.5)
+    half = thin(whole, 0.5, np.random.default_rng(seed))
     return half_ceiling(half, whole - half)
 
 
@@ -119,7 +120,7 @@ def ceiling_excess(
     fitted = _left_out(_sums(whole, projections, weight))
     ceilings = []
     for _ in range(halvings):
-        half = rng.binomial(whole, 0.5)
+        half = thin(whole, 0.5, rng)
         r = np.clip(_left_out(_sums(half, whole - half, weight)), 0, 1)
         ceilings.append(np.sqrt(2 * r / (1 + r)))
     excess = fitted - np.mean(ceilings, axis=0)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_diptomo.series import Finding, MapSeries, Volume
+from napari_diptomo.series.counts import thin
 
 if TYPE_CHECKING:
     from napari_diptomo.geometry import ParallelBeam
@@ -165,7 +166,7 @@ def correlation_ceiling(maps: MapSeries, seen: np.ndarray | None = None) -> np.n
 def _by_element(maps: MapSeries) -> MapSeries:
     """Element maps of window counts with a held-out part."""
     if maps.mixing is not None and maps.held_out is None and maps.are_counts:
-        half = np.random.default_rng(0).binomial(maps.data.astype(np.int64), 0.5)
+        half = thin(maps.data, 0.5, np.random.default_rng(0))
         maps = replace(maps, held_out=half, held_out_share=0.5)
     return maps.unmixed()
 

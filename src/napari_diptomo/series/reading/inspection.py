@@ -53,9 +53,9 @@ _CODECS = {
     *('bytes', 'endian', 'transpose', 'sharding_indexed'),
 }
 _ZARR_NODES = ('.zgroup', '.zarray', '.zattrs', 'zarr.json')
-#: Names under which HyperSpy keeps axes, or objects that have some.
 #: Another file that OME-XML says pages are in.
 _OME_FILE = re.compile(r'FileName\s*=\s*["\']([^"\']*)')
+#: Names under which HyperSpy keeps axes, or objects that have some.
 _AXES = re.compile(r'axis-\d+$|_list_\d+_axes$|_hspy_Axis|_hspy_AxesManager_')
 
 
