@@ -9,7 +9,7 @@ import numpy as np
 from _eels_fit_cases import ANGLES, BACKGROUNDS, READ_NOISE, Truth
 from napari_diptomo.assess import fraction_maps
 from napari_diptomo.simulate import eels_tilt_series, oxide_nanocube
-from napari_diptomo.simulate.eels_truth import SimulatedEELS
+from napari_diptomo.simulate.eels import SimulatedEELS
 from napari_diptomo.spectra import EELSOxidationMaps
 from napari_diptomo.spectra.eels.calibration import calibrate
 from napari_diptomo.spectra.eels.oxidation_standards import standards_of

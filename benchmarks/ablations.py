@@ -33,7 +33,7 @@ from _search import climb
 from _store import Store
 from napari_diptomo.reconstruct import DIPmTV, Reconstruction, TotalVariation
 from napari_diptomo.series import MapSeries
-from napari_diptomo.series.noise import neighbours
+from napari_diptomo.series.neighbour_mean import neighbours
 from napari_diptomo.simulate import tilt_series
 
 HERE = Path(__file__).parent

@@ -33,8 +33,7 @@ from napari_diptomo.assess import OxidationState, psnr, ssim
 from napari_diptomo.reconstruct import SIRT, DIPmTV, Reconstruction, TotalVariation
 from napari_diptomo.series import MapSeries, Volume
 from napari_diptomo.simulate import Phantom
-from napari_diptomo.simulate.eels import eels_tilt_series
-from napari_diptomo.simulate.eels_truth import SimulatedEELS
+from napari_diptomo.simulate.eels import SimulatedEELS, eels_tilt_series
 from napari_diptomo.simulate.nanocube import oxide_nanocube
 from napari_diptomo.spectra import EELSOxidationMaps
 

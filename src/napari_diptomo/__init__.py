@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from napari_diptomo import _moved
+
 __version__ = '0.1.0'
 
 #: Public name -> package that defines it. Recipes resolve their steps here too.
@@ -38,6 +40,9 @@ _HOMES = {
 }
 
 __all__ = [*_HOMES, '__version__']
+
+
+_moved.install()
 
 
 def __getattr__(name: str) -> Any:

@@ -27,7 +27,7 @@ Debug = Annotated[bool, typer.Option('--debug', help='Show the traceback when so
 
 def main() -> None:
     """Entry point of the ``diptomo`` command."""
-    # See napari_diptomo.jobs._talk.patient_environment; the demo computes in this process.
+    # See napari_diptomo.jobs.child_connection.patient_environment; the demo computes in this process.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     app()
 
@@ -96,7 +96,7 @@ def demo(
 ) -> None:
     """Do the whole work once: spectra, maps, alignment, SIRT, joint TV and DIPm-TV, figures and scores."""
     with _one_line_errors(debug):
-        from napari_diptomo.jobs.demo import DemoSettings, run_demo
+        from napari_diptomo.jobs.demo.workflow import DemoSettings, run_demo
 
         names = tuple((elements or '').replace(';', ' ').replace(',', ' ').split())
         run_demo(DemoSettings(data, output, names, binning, fast, show))
@@ -109,7 +109,7 @@ def _one_line_errors(debug: bool) -> Iterator[None]:
     except typer.Exit:
         raise
     except BaseException as error:
-        from napari_diptomo.jobs.explain import explain
+        from napari_diptomo.jobs.error_sentences import explain
         from napari_diptomo.series import Cancelled
 
         if isinstance(error, Cancelled | KeyboardInterrupt):

@@ -10,7 +10,7 @@ import pytest
 
 from napari_diptomo import SIRT, Composition, MapSeries, Recipe, Volume, run
 from napari_diptomo.assess import region_composition
-from napari_diptomo.assess._fractions import fractions, pooled_voxels
+from napari_diptomo.assess.fractions import fractions, pooled_voxels
 from napari_diptomo.jobs.commands import report
 from napari_diptomo.series import Cancelled, InputError, Observer, Request, load
 from napari_diptomo.spectra.absorption import absorption_coefficients
@@ -250,7 +250,7 @@ def test_cancel_is_obeyed_within_the_absorption() -> None:
     [
         ({'k_factors': (1.0, 2.0)}, {}, '2 k-factors for the 3 channels Ge, Sb, Te'),
         ({'method': 'zeta', 'zeta_factors': (1.0,), 'electrons': 1.0}, {}, '1 zeta-factors for the 3 channels'),
-        ({}, {'notes': {}}, 'does not tell which lines'),
+        ({}, {'notes': {}}, 'does not record which lines'),
         ({'lines': ('Ge_K',)}, {}, '1 line families for the 3 channels'),
         ({'lines': ('Ge_K', 'Sb_L', 'Qq_L'), 'k_factors': K}, {}, 'Te is no element'),
         ({'method': 'zeta', 'zeta_factors': K, 'with_density': True}, {}, 'needs the dose'),

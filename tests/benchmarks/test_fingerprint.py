@@ -126,7 +126,7 @@ def test_each_step_counts_what_it_runs():
             for name in modules(type(step).__module__, source_on_disk, unused_by(step.to_dict()))
         }
 
-    assert {'primal_dual', 'problem', 'parallel_beam', 'noise'} <= of(TotalVariation())
+    assert {'primal_dual', 'problem', 'parallel_beam', 'neighbour_mean'} <= of(TotalVariation())
     assert {'network', 'prior_fit', 'stopping'} <= of(DIPmTV())
     assert not {'network', 'primal_dual'} & of(SIRT())
     assert 'ensemble' in of(DIPmTV(ensemble=3)) and 'ensemble' not in of(DIPmTV())

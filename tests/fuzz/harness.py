@@ -20,7 +20,7 @@ import numpy as np
 from fuzz import seeds
 from fuzz.damage import damage
 from napari_diptomo.jobs import Checkpoint
-from napari_diptomo.jobs.reading import IsolatedReader, ReadingFailed
+from napari_diptomo.jobs.reading.isolated import IsolatedReader, ReadingFailed
 from napari_diptomo.series import DiptomoError, InputError, MapSeries, Recipe, Source
 
 #: Longer than this is a hang, seconds.
@@ -180,7 +180,7 @@ class Fuzz:
 
 
 def _table(path: Path) -> None:
-    from napari_diptomo.series.angles import find_angles
+    from napari_diptomo.series.reading.angles.evidence import find_angles
 
     files = [Path(f't_{i}.bcf') for i in range(len(seeds.ANGLES))]
     with contextlib.suppress(InputError):

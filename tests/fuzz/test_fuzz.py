@@ -12,7 +12,7 @@ import pytest
 from fuzz import harness, seeds
 from fuzz.damage import damage
 from fuzz.harness import Fuzz, Report
-from napari_diptomo.jobs.reading import IsolatedReader
+from napari_diptomo.jobs.reading.isolated import IsolatedReader
 from napari_diptomo.series import InputError
 
 

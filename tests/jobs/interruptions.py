@@ -27,7 +27,7 @@ COMMAND = """
 import os, signal, sys
 from napari_diptomo.cli import app
 from napari_diptomo.jobs import checkpoint, commands
-from napari_diptomo.series import replacing
+from napari_diptomo.series import files
 
 point, number = os.environ.get('AT_POINT', ''), int(os.environ.get('WITH_SIGNAL', '9'))
 real_job, real_save, real_remove = commands.ChildJob, commands.save, checkpoint.remove
@@ -49,8 +49,8 @@ def around(function, before, after):
 
 def saving(*a, **k):
     for name, function in (('_reserved', 'reserve'), ('_to_the_disk', 'sync')):
-        setattr(replacing, name, around(getattr(replacing, name), 'before ' + function, 'after ' + function))
-    replacing.os.replace = around(os.replace, 'before replace', 'after replace')
+        setattr(files, name, around(getattr(files, name), 'before ' + function, 'after ' + function))
+    files.os.replace = around(os.replace, 'before replace', 'after replace')
     return real_save(*a, **k)
 
 commands.save = around(saving, 'before save', 'after save')

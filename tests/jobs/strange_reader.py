@@ -9,10 +9,10 @@ import time
 
 import numpy as np
 
-from napari_diptomo.jobs import reader
-from napari_diptomo.series import _hyperspy
+from napari_diptomo.jobs.reading import reader
+from napari_diptomo.series.reading import hyperspy_adapter
 
-real_load = _hyperspy._load
+real_load = hyperspy_adapter._load
 
 
 def load(path, *args, **options):
@@ -36,7 +36,7 @@ def raise_from_the_library(path):
     raise BufferError(f'odd\nthings in {path.name}')
 
 
-_hyperspy._load = load
+hyperspy_adapter._load = load
 
 if __name__ == '__main__':
     code = reader.main(sys.argv[1:])

@@ -191,7 +191,7 @@ def test_what_breaks_is_one_sentence(start, how, sentence):
 def test_kill_from_outside_while_running_leaves_nothing_behind(start):
     job = start(Count(iterations=100_000, wait=0.01), preview_interval=0.01)
     until(lambda: job.latest_frame() is not None)
-    frames, folder = job._talk._frames.path, job._talk._folder
+    frames, folder = job._connection._frames.path, job._connection._folder
     os.kill(job.pid, signal.SIGKILL)
     assert job.wait(20)
     assert 'signal 9' in job.error
@@ -209,7 +209,7 @@ def test_a_forgotten_job_ends_its_process(maps):
     job.start()
     while not job.is_alive:
         time.sleep(0.01)
-    process, folder = job._talk.process, job._talk._folder
+    process, folder = job._connection.process, job._connection._folder
     del job
     gc.collect()
     assert process.wait(20) is not None

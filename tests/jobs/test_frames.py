@@ -104,5 +104,5 @@ def test_no_room_is_one_sentence(monkeypatch):
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr(frames, '_take_room', full)
-    with pytest.raises(InputError, match='no room for previews'):
+    with pytest.raises(InputError, match='no memory for previews'):
         FrameReader((1, 2, 2, 2))

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from napari_diptomo.cli import app
 from napari_diptomo.jobs import ChildJob, commands, terminal
-from napari_diptomo.series import MapSeries, Recipe, load, saving
+from napari_diptomo.series import MapSeries, Recipe, load
+from napari_diptomo.series.writing import save
 
 NETWORK = {'step': 'DIPmTV', 'iterations': 12, 'output': 'softplus', 'device': 'cpu', 'precision': 'float32'}
 
@@ -71,7 +72,7 @@ def test_a_result_that_cannot_be_saved_is_kept_and_resume_saves_it_without_compu
         raise OSError(errno.ENOSPC, 'No space left on device')
 
     with monkeypatch.context() as patched:
-        patched.setattr(saving, '_write_hspy', full)
+        patched.setattr(save, 'write_hspy', full)
         result = cli('run', 'r.json')
     assert result.exit_code == 1
     said = ' '.join(result.stderr.splitlines()[-1:])
@@ -83,7 +84,7 @@ def test_a_result_that_cannot_be_saved_is_kept_and_resume_saves_it_without_compu
     assert 'could not be saved; --resume saves it' in ' '.join(cli('run', 'r.json', '-o', 'again').stderr.split())
 
     with monkeypatch.context() as patched:
-        patched.setattr(saving, '_write_hspy', full)
+        patched.setattr(save, 'write_hspy', full)
         result = cli('run', 'r.json', '--resume')
     assert result.exit_code == 1 and kept.is_file(), 'a second failure costs nothing either'
 
@@ -101,7 +102,7 @@ def test_a_result_that_cannot_be_saved_is_kept_and_resume_saves_it_without_compu
 
 def test_another_output_may_be_named_for_a_result_that_was_kept(surroundings, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(saving, '_write_hspy', lambda *args: 1 / 0)
+        patched.setattr(save, 'write_hspy', lambda *args: 1 / 0)
         result = cli('run', 'r.json')
     assert 'ZeroDivisionError' in result.stderr and 'the result is kept in' in result.stderr
     (surroundings / 'elsewhere').mkdir()
@@ -192,7 +193,7 @@ def test_a_signal_to_end_leaves_nothing_but_the_checkpoint(surroundings, monkeyp
     assert '--resume continues from r.hspy.checkpoint' in result.stderr
     assert signal.getsignal(number) is before
     assert files(surroundings) == ['maps.hspy', 'r.hspy.checkpoint', 'r.json']
-    assert not jobs[0].is_alive and not jobs[0]._talk._folder.exists()
+    assert not jobs[0].is_alive and not jobs[0]._connection._folder.exists()
 
 
 def test_a_job_that_finds_no_space_for_its_result_hands_it_over_elsewhere(surroundings, monkeypatch, tmp_path):

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from napari_diptomo import Align, DIPmTV, EDXMaps
+from napari_diptomo.jobs import disk_space
 from napari_diptomo.jobs import output as module
-from napari_diptomo.jobs import space
 from napari_diptomo.jobs.output import output_path, reserved
 from napari_diptomo.series import InputError, MapSeries, Recipe, Source, SpectralTiltSeries, Volume
 
@@ -107,7 +107,7 @@ def test_a_lock_of_another_machine_is_believed(tmp_path):
 def test_where_the_file_system_knows_no_locks_the_process_is_asked_for(tmp_path, monkeypatch):
     import platform
 
-    monkeypatch.setattr('napari_diptomo.jobs.locking._lock', lambda handle: False)
+    monkeypatch.setattr('napari_diptomo.jobs.file_locks._lock', lambda handle: False)
     lock = tmp_path / 'v.hspy.lock'
     lock.write_text(json.dumps(module._myself()))
     with pytest.raises(InputError, match='another run'), reserved(tmp_path / 'v.hspy'):
@@ -179,25 +179,27 @@ def maps(size=100):
 
 
 def test_the_size_of_the_result_is_known_from_the_data():
-    assert space.result_bytes(VOLUME, maps()) == 4 * 2 * 100**3
-    assert space.result_bytes(Recipe(steps=(DIPmTV(thickness=60.0, ensemble=3),)), maps()) == 2 * 4 * 2 * 30 * 100**2
-    assert space.result_bytes(MAPS, maps()) == 4 * 4 * 2 * 3 * 100**2
+    assert disk_space.result_bytes(VOLUME, maps()) == 4 * 2 * 100**3
+    assert (
+        disk_space.result_bytes(Recipe(steps=(DIPmTV(thickness=60.0, ensemble=3),)), maps()) == 2 * 4 * 2 * 30 * 100**2
+    )
+    assert disk_space.result_bytes(MAPS, maps()) == 4 * 4 * 2 * 3 * 100**2
     spectra = SpectralTiltSeries(np.zeros((5, 20, 30, 7)), np.arange(7.0), np.arange(5.0), 1.0)
-    assert space.result_bytes(Recipe(steps=(*MAPS.steps, DIPmTV())), spectra) == 4 * 2 * 30 * 20 * 30
+    assert disk_space.result_bytes(Recipe(steps=(*MAPS.steps, DIPmTV())), spectra) == 4 * 2 * 30 * 20 * 30
 
 
 def test_a_run_whose_result_finds_no_space_is_refused_before_it_computes(tmp_path, monkeypatch):
     free = dict.fromkeys(['free'], 7_900_000)
-    monkeypatch.setattr(space.shutil, 'disk_usage', lambda folder: type('Usage', (), free))
+    monkeypatch.setattr(disk_space.shutil, 'disk_usage', lambda folder: type('Usage', (), free))
     with pytest.raises(
         InputError, match=r'The disk of .+ has 7\.9 MB free, and the result takes about (8|16) MB there'
     ):
-        space.check_space(VOLUME, maps(), tmp_path / 'v.hspy')
+        disk_space.check_space(VOLUME, maps(), tmp_path / 'v.hspy')
     free['free'] = 20_000_000
-    assert 'v.hspy finds space, its checkpoints may not' in space.check_space(VOLUME, maps(), tmp_path / 'v.hspy')
+    assert 'v.hspy finds space, its checkpoints may not' in disk_space.check_space(VOLUME, maps(), tmp_path / 'v.hspy')
     free['free'] = 200_000_000
-    monkeypatch.setattr(space.shutil, 'disk_usage', lambda folder: type('Usage', (), free))
-    assert space.check_space(VOLUME, maps(), tmp_path / 'v.hspy') is None
+    monkeypatch.setattr(disk_space.shutil, 'disk_usage', lambda folder: type('Usage', (), free))
+    assert disk_space.check_space(VOLUME, maps(), tmp_path / 'v.hspy') is None
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_diptomo.jobs.figures import _apart
+from napari_diptomo.jobs.demo.figures import _apart
 from napari_diptomo.reconstruct import DIPmTV, contest, stopping
 from napari_diptomo.reconstruct.contest import HEADS, Candidate, heads_of
 from napari_diptomo.reconstruct.data_terms import held_out_term

@@ -10,7 +10,7 @@ from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.jobs.commands import facts
 from napari_diptomo.reconstruct import SIRT, DIPmTV, TotalVariation
 from napari_diptomo.series import InputError, MapSeries, as_images, load, save
-from napari_diptomo.series.images import find_dark_level, noise_model, without_dark_level
+from napari_diptomo.series.detector_images import find_dark_level, noise_model, without_dark_level
 
 ANGLES = np.arange(-60, 61, 15.0)
 

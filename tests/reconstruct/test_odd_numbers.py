@@ -11,7 +11,7 @@ from napari_diptomo.assess import psnr
 from napari_diptomo.reconstruct import SIRT, DIPmTV, PoissonEM, TotalVariation
 from napari_diptomo.reconstruct.problem import noise_variance
 from napari_diptomo.series import InputError, MapSeries
-from napari_diptomo.series.angles import find_angles
+from napari_diptomo.series.reading.angles.evidence import find_angles
 
 STEP = SIRT(iterations=10)
 

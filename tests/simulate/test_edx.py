@@ -18,7 +18,7 @@ from napari_diptomo.simulate import (
     line_shape,
     true_k_factors,
 )
-from napari_diptomo.simulate.edx_dose import transmission
+from napari_diptomo.simulate.edx_emission import transmission
 
 ANGLES = np.array([-40.0, 0.0, 40.0])
 

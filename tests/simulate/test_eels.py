@@ -314,7 +314,7 @@ def test_nanocube_has_film_void_and_ligands():
     solid = oxide_nanocube(40, void=0).truth.data
     assert solid[1].sum() - fe3o4.sum() == pytest.approx(void * fe3o4.max(), rel=0.05)
     assert oxide_nanocube(40, ligand=0).truth.data[2].max() == 0
-    with pytest.raises(InputError, match='no room'):
+    with pytest.raises(InputError, match='no space'):
         oxide_nanocube(20, film=6)
 
 

@@ -10,8 +10,8 @@ from scipy.special import erfcinv
 
 from napari_diptomo.series import InputError
 from napari_diptomo.simulate import facetted, interdiffusion, needle, porous, project
-from napari_diptomo.simulate._shapes import Grid
 from napari_diptomo.simulate.phantoms import block_mean
+from napari_diptomo.simulate.solid_shapes import Grid
 from napari_diptomo.simulate.specimens import _polyhedron
 
 ANGLES = np.arange(-40.0, 41.0, 20.0)

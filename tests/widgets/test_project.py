@@ -260,7 +260,7 @@ from napari_diptomo.reconstruct import DIPmTV
 from napari_diptomo.series import MapSeries
 from napari_diptomo.widgets import work
 from tests.widgets.test_project import fill
-import napari_diptomo.jobs.process as process
+import napari_diptomo.jobs.child_job as process
 
 checkpointed = process.ChildJob.__init__
 def often(self, *given, **named):

@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from napari_diptomo.align.chain import chained_shifts
-from napari_diptomo.align.gauge import Axis, axis_in, fixed
-from napari_diptomo.align.matching import Match, matched_shifts
+from napari_diptomo.align.neighbour_shifts import chained_shifts
+from napari_diptomo.align.projection_matching import Match, matched_shifts
+from napari_diptomo.align.specimen_motion import Axis, smallest_shifts, tilt_axis_in
 from napari_diptomo.series import InputError, MapSeries, Observer, Step, Watch, param
 from napari_diptomo.series.outliers import without_outliers
 
@@ -35,14 +35,14 @@ class Align(Step):
         'auto', 'Images that are compared: HAADF where there are any, else the sum of the maps.'
     )
     find_axis: bool = param(
-        True, 'Tell the place of the tilt axis apart from the shifts; the volume is the same either way.'
+        True, 'Separate the position of the tilt axis from the shifts; the volume is the same either way.'
     )
     rounds: int = param(
         8, 'Rounds of matching all images to one quick reconstruction; 0 compares neighbours only.', ge=0, le=100
     )
     max_shift: float = param(
         0.35,
-        'Largest displacement between neighbouring tilts, as a share of the image; a larger one is not believed.',
+        'Largest displacement between neighbouring tilts, as a share of the image; a larger one is not accepted.',
         gt=0.0,
         le=1.0,
         advanced=True,
@@ -56,8 +56,8 @@ class Align(Step):
         watch = Watch(observer, self.title, len(angles) - 1 + self.rounds)
         chain = chained_shifts(images, angles, self.upsampling, self.max_shift * max(images.shape[1:]), watch)
         match = self._match(images, angles, chain.shifts, watch)
-        shifts = fixed(match.shifts, angles, match.height)
-        axis = axis_in(shifts, angles, images.shape[2] / 2) if self.find_axis else Axis(0.0, float('inf'))
+        shifts = smallest_shifts(match.shifts, angles, match.height)
+        axis = tilt_axis_in(shifts, angles, images.shape[2] / 2) if self.find_axis else Axis(0.0, float('inf'))
         shifts[:, 1] -= axis.shift * (1 - np.cos(np.deg2rad(angles)))
         in_place = np.empty_like(shifts)
         in_place[order] = shifts
@@ -68,8 +68,8 @@ class Align(Step):
             'largest_shift': float(np.abs(shifts).max()),
             'rms_shift': float(np.sqrt((shifts**2).mean())),
             'rounds': match.rounds,
-            'likeness_before': match.before,
-            'likeness_after': match.after,
+            'correlation_before': match.before,
+            'correlation_after': match.after,
             'axis_shift': axis.shift,
             'axis_uncertainty': axis.uncertainty if np.isfinite(axis.uncertainty) else None,
             'doubtful_angles': [float(angles[i]) for i in chain.doubtful],

@@ -1,10 +1,9 @@
-"""What a volume consists of, and how good it is: against a known truth, and against the data alone."""
+"""Composition and oxidation state of a volume, and its quality: against a known truth, and against the data alone."""
 
-from napari_diptomo.assess.agreement import ceiling_excess, count_ceiling, half_ceiling, projection_correlation
-from napari_diptomo.assess.calibration import SpreadQuality, away_from_edges, band, judge_spread, reliability
 from napari_diptomo.assess.composition import Composition
-from napari_diptomo.assess.oxidation import FractionMaps, OxidationState, fraction_maps
-from napari_diptomo.assess.quality import CompositionError, compare, composition_error, psnr, ssim
+from napari_diptomo.assess.data_correlation import ceiling_excess, count_ceiling, half_ceiling, projection_correlation
+from napari_diptomo.assess.error_bar_quality import SpreadQuality, away_from_edges, band, judge_spread, reliability
+from napari_diptomo.assess.oxidation_state import FractionMaps, OxidationState, fraction_maps
 from napari_diptomo.assess.regions import RegionComposition, region_composition, region_compositions
 from napari_diptomo.assess.resolution import (
     FSC,
@@ -16,6 +15,7 @@ from napari_diptomo.assess.resolution import (
     wedge_elongation,
 )
 from napari_diptomo.assess.ternary import mix_colours, triangle
+from napari_diptomo.assess.truth_scores import CompositionError, compare, composition_error, psnr, ssim
 from napari_diptomo.assess.voxel_classes import voxel_classes
 
 __all__ = [

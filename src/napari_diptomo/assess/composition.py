@@ -1,7 +1,7 @@
 r"""Composition: what every voxel consists of, in atomic or weight percent.
 
 A voxel emits I_c counts in the line family of element c. Cliff and Lorimer
-(J. Microsc. 103 (1975) 203) take the amounts of mass in proportion to k_c I_c:
+(J. Microsc. 103 (1975) 203) take the masses in proportion to k_c I_c:
 
     w_c = k_c I_c / S,    S = sum_c k_c I_c,
 
@@ -24,17 +24,14 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 from pydantic import model_validator
 
-from napari_diptomo.assess._fractions import FWHM, fractions, pooled, usual
-from napari_diptomo.assess.amounts import (
-    ABSORPTION_ROUNDS,
-    DENSITY,
-    absorption_gain,
-    columns,
-    count_errors,
-    densities,
-)
-from napari_diptomo.assess.factors import Factors, factors_of
+from napari_diptomo.assess.channel_factors import Factors, FactorSettings, channel_factors
+from napari_diptomo.assess.fractions import FWHM, fractions, pooled, pooled_count_errors, typical
+from napari_diptomo.assess.mass_density import Dose, columns, densities
+from napari_diptomo.assess.self_absorption import ROUNDS, Absorber, emission_gain
 from napari_diptomo.series import InputError, Observer, Step, Volume, Watch, param
+
+#: Name of the channel that holds the density.
+DENSITY = 'density'
 
 
 class Composition(Step):
@@ -74,18 +71,23 @@ class Composition(Step):
     )
     factor_error: float | None = param(
         None,
-        'Relative error of the factors, told with the result; auto: 0.1 for calculated ones of K lines, 0.15 of L, 0.3 of M, 0 for your own.',
+        'Relative error of the factors, reported with the result; auto: 0.1 for calculated ones of K lines, 0.15 of L, 0.3 of M, 0 for your own.',
         ge=0.0,
         lt=1.0,
         advanced=True,
     )
     lines: tuple[str, ...] = param(
         (),
-        'Line families of the channels, e.g. Ge_K, Sb_L, Te_L; empty: as the maps tell.',
+        'Line families of the channels, e.g. Ge_K, Sb_L, Te_L; empty: as recorded with the maps.',
         advanced=True,
     )
     beam_energy: float | None = param(
-        None, 'For calculated factors; auto: as the maps tell, else 200.', unit='keV', ge=10.0, le=1000.0, advanced=True
+        None,
+        'For calculated factors; auto: as recorded with the maps, else 200.',
+        unit='keV',
+        ge=10.0,
+        le=1000.0,
+        advanced=True,
     )
     window: Literal['windowless', 'polymer', 'beryllium'] = param(
         'windowless', 'Window of the detector, for calculated factors.', advanced=True
@@ -181,11 +183,13 @@ class Composition(Step):
         return self
 
     def _run(self, data: Volume, observer: Observer | None) -> Volume:
-        watch = Watch(observer, self.title, 2 + self.absorption * ABSORPTION_ROUNDS)
+        watch = Watch(observer, self.title, 2 + self.absorption * ROUNDS)
         factors = factors_of(self, data)
         watch.step(1, message='factors of the channels')
-        gain, absorbed = absorption_gain(self, data, factors, watch)
-        errors, said = count_errors(self, data, gain)
+        gain, absorbed = gain_of_absorption(self, data, factors, watch)
+        errors, errors_from = pooled_count_errors(
+            data.data, data.std, gain, int(data.notes.get('tilts', 1)), self.smooth
+        )
         counts = pooled(data.data * gain, self.smooth)
         carried = self._carried(counts, errors)
 
@@ -194,19 +198,36 @@ class Composition(Step):
         carried &= shares.any(axis=0)
         layers, stds = 100 * shares * carried, 100 * spread * carried
         notes = {
-            **self._said(data, factors, scale, counts[:, carried].mean(axis=1), carried),
-            'errors': said,
+            **self._summary(data, factors, scale, counts[:, carried].mean(axis=1), carried),
+            'errors': errors_from,
             'absorption': absorbed,
         }
         channels = data.channels
         if self.with_density:
-            density, density_error = densities(self, data, factors, counts, errors)
+            density, density_error = densities(factors.values, self.dose(), data.voxel_size, counts, errors)
             layers = np.concatenate([layers, density[None] * carried])
             stds = np.concatenate([stds, density_error[None] * carried])
             channels = (*channels, DENSITY)
             notes['density_g_cm3'] = float(density[carried].mean())
         notes['units'] = {name: 'g/cm^3' if name == DENSITY else self.unit for name in channels}
         return replace(data, data=layers, std=stds, channels=channels, notes={**data.notes, 'composition': notes})
+
+    def factor_settings(self) -> FactorSettings:
+        """Where the factors of the channels come from."""
+        return FactorSettings(
+            method=self.method,
+            given=self.zeta_factors if self.method == 'zeta' else self.k_factors,
+            table=self.factor_table,
+            error=self.factor_error,
+            lines=self.lines,
+            beam_energy=self.beam_energy,
+            window=self.window,
+            solid_angle=self.solid_angle,
+        )
+
+    def dose(self) -> Dose:
+        """Electrons that the counts were made with, for the method zeta."""
+        return Dose(self.electrons, self.beam_current, self.live_time)
 
     def _carried(self, counts: np.ndarray, errors: np.ndarray) -> np.ndarray:
         """Voxels whose pooled counts carry a number, (z, y, x)."""
@@ -217,14 +238,14 @@ class Composition(Step):
         else:
             error = np.sqrt((errors**2).sum(axis=0))
             precise = (total > 0) & (error <= self.largest_error * total)
-            carried = precise & (total >= self.least_share * usual(total))
+            carried = precise & (total >= self.least_share * typical(total))
             best = float((error[total > 0] / total[total > 0]).min()) if (total > 0).any() else np.inf
             why = f'the best has a relative error of {best:.2g}; smooth more or allow a larger error'
         if not carried.any():
             raise InputError(f'No voxel has the counts for a composition: {why}.')
         return carried
 
-    def _said(
+    def _summary(
         self, data: Volume, factors: Factors, scale: np.ndarray, mean_counts: np.ndarray, carried: np.ndarray
     ) -> dict[str, Any]:
         names = data.channels
@@ -234,7 +255,7 @@ class Composition(Step):
         else:
             threshold = (
                 f'pooled counts known to worse than {100 * self.largest_error:g} %, or less than '
-                f'{100 * self.least_share:g} % of what is usual in the specimen'
+                f'{100 * self.least_share:g} % of the typical voxel of the specimen'
             )
         return {
             'method': self.method,
@@ -248,3 +269,26 @@ class Composition(Step):
             'masked_share': 1 - float(carried.mean()),
             'pooled_fwhm_nm': FWHM * self.smooth * data.voxel_size,
         }
+
+
+def factors_of(step: Composition, volume: Volume) -> Factors:
+    """The factors that a step uses for a volume; see `channel_factors`."""
+    return channel_factors(volume.channels, volume.notes, step.factor_settings())
+
+
+def gain_of_absorption(
+    step: Composition, volume: Volume, factors: Factors, watch: Watch | None = None
+) -> tuple[np.ndarray, str]:
+    """Counts emitted over counts that arrived as a step takes it, and in words what was done; see `emission_gain`."""
+    if not step.absorption:
+        return np.ones((len(volume.channels), 1, 1, 1)), 'not corrected'
+    if factors.families and step.density is None and step.method != 'zeta':
+        raise InputError('The absorption needs the density of the specimen; give it, or use the method zeta.')
+    absorber = Absorber(step.density, step.dose(), step.elevation, step.azimuths, step.smooth)
+    if watch is None:
+        return emission_gain(volume, factors, absorber)
+
+    def each_round(number: int) -> None:
+        watch.step(number + 1, message=f'absorption, round {number} of {ROUNDS}')
+
+    return emission_gain(volume, factors, absorber, each_round=each_round, each_ray=watch.obey)

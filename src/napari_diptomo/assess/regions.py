@@ -20,10 +20,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_diptomo.assess._arrays import same_shape
-from napari_diptomo.assess._fractions import counting_error, fractions
-from napari_diptomo.assess.amounts import absorption_gain, densities
-from napari_diptomo.assess.composition import Composition
-from napari_diptomo.assess.factors import Factors, factors_of
+from napari_diptomo.assess.channel_factors import Factors
+from napari_diptomo.assess.composition import Composition, factors_of, gain_of_absorption
+from napari_diptomo.assess.fractions import counting_error, fractions
+from napari_diptomo.assess.mass_density import densities
 from napari_diptomo.series import InputError, Volume
 
 _CUBES, _LEAST_CUBES, _LEAST_EDGE = 30, 4, 4
@@ -104,7 +104,7 @@ def region_compositions(
 
 def _prepared(volume: Volume, step: Composition) -> tuple[Factors, np.ndarray]:
     factors = factors_of(step, volume)
-    gain, _ = absorption_gain(step, volume, factors)
+    gain, _ = gain_of_absorption(step, volume, factors)
     return factors, volume.data * gain
 
 
@@ -113,7 +113,7 @@ def _composition(
 ) -> RegionComposition:
     same_shape('region', region.shape, 'volume', counts.shape[1:])
     if not region.any():
-        raise InputError('The region is empty; draw or choose at least one voxel.')
+        raise InputError('The region is empty; paint or choose at least one voxel.')
     sums = counts[:, region].sum(axis=1)
     if not sums.sum() > 0:
         raise InputError('The region holds no counts; choose one inside the specimen.')
@@ -125,7 +125,7 @@ def _composition(
     density = None
     if step.method == 'zeta':
         mean = (sums / region.sum())[:, None, None, None]
-        density = float(densities(step, volume, factors, mean, 0 * mean)[0].item())
+        density = float(densities(factors.values, step.dose(), volume.voxel_size, mean, 0 * mean)[0].item())
     return RegionComposition(
         volume.channels, 100 * shares, 100 * error, 100 * systematic, step.unit, int(region.sum()), density
     )
@@ -134,8 +134,8 @@ def _composition(
 def _scatter(counts: np.ndarray, region: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Jackknife error of the shares over the cubes of a region; 0 where there are too few of them."""
     edge = max(round((region.sum() / _CUBES) ** (1 / 3)), _LEAST_EDGE)
-    places = np.argwhere(region) // edge
-    _, cube = np.unique(places, axis=0, return_inverse=True)
+    cubes = np.argwhere(region) // edge
+    _, cube = np.unique(cubes, axis=0, return_inverse=True)
     inside = counts[:, region]
     sums = scale[:, None] * np.stack([np.bincount(cube.ravel(), weights=channel) for channel in inside])
     n = sums.shape[1]

@@ -37,7 +37,7 @@ def mix_colours(
     Parameters
     ----------
     shares : ndarray (channel, ...)
-        Amounts of two or three elements in one unit, e.g. atomic percent of a `Composition`, or counts. Negative ones
+        Concentrations of two or three elements in one unit, e.g. atomic percent of a `Composition`, or counts. Negative ones
         count as 0.
     palette : {'RGB', 'CMY'}
         Additive, for dark backgrounds, or subtractive, for print.
@@ -61,7 +61,7 @@ def mix_colours(
     if palette not in CORNERS:
         raise InputError(f'There is no palette {palette!r}; choose RGB or CMY.')
     if not np.isfinite(shares).all():
-        raise InputError('The amounts to mix hold values that are not numbers; mend the volume.')
+        raise InputError('The concentrations to mix hold values that are not numbers; correct the volume.')
     positive = np.maximum(shares, 0)
     total = positive.sum(axis=0)
     parts = np.divide(positive, total, out=np.zeros_like(positive), where=total > 0)

@@ -29,7 +29,7 @@ CLASSES = (BULK, NORMAL_FACES, PARALLEL_FACES, SMALL, EMPTY)
 
 #: A jump over two voxels is at least so much of the largest value beside it, and so much of the channel's maximum.
 _CONTRAST, _FLOOR = 0.4, 0.1
-#: It holds at least so much of the change over six voxels: that tells a face from a gradient.
+#: It holds at least so much of the change over six voxels: that distinguishes a face from a gradient.
 _SHARPNESS = 0.6
 #: Matter: above this part of the maximum of any channel.
 _MATTER = 0.05

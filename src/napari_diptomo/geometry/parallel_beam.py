@@ -6,7 +6,7 @@ in pixels from the middle of the volume, the point (x, y, z) falls at tilt t on
     column  u = a + (x - a) cos t + z sin t + s_x(t)
     row     v = y + s_y(t)
 
-counted from the middle of image t; a is the place of the tilt axis in the
+counted from the middle of image t; a is the position of the tilt axis in the
 image, s(t) the shift of image t. At zero tilt without shift a column of the
 image is a column of the volume.
 
@@ -89,9 +89,9 @@ class ParallelBeam:
         rows = np.arange(ny)
         matrices = np.zeros((len(self.angles), ny, ny), np.float32)
         for matrix, shift in zip(matrices, self.shifts[:, 0], strict=True):
-            place = rows - shift
-            low = np.floor(place).astype(int)
-            for index, weight in ((low, 1 - (place - low)), (low + 1, place - low)):
+            position = rows - shift
+            low = np.floor(position).astype(int)
+            for index, weight in ((low, 1 - (position - low)), (low + 1, position - low)):
                 inside = (index >= 0) & (index < ny)
                 matrix[rows[inside], index[inside]] += weight[inside]
         return matrices

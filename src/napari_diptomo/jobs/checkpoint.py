@@ -1,4 +1,4 @@
-"""Going on after an interruption: a step's state, now and then, on disk.
+"""Continuing after an interruption: a step's state, now and then, on disk.
 
 A step hands its state (weights, optimiser, random state, best iterate, ...) to
 its observer; a `Checkpoint` writes it when one is due, in one stroke, so that
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import DiptomoError, InputError, MapSeries, Recipe, Volume
-from napari_diptomo.series.replacing import replacing, replacing_text, sweep_partials
+from napari_diptomo.series.files import replacing, replacing_text, sweep_partials
 
 _FORMAT = 2
 _log = logging.getLogger('napari_diptomo')
@@ -44,7 +44,7 @@ class Checkpoint:
     interval : float
         Seconds between two checkpoints; 0 writes at every chance.
     resume : bool
-        Go on from the file if there is one. Otherwise an old one is overwritten.
+        Continue from the file if there is one. Otherwise an old one is overwritten.
     """
 
     def __init__(self, path: str | Path, recipe: Recipe, interval: float = 60.0, resume: bool = False) -> None:
@@ -185,7 +185,7 @@ def _write(content: dict[str, Any], path: Path) -> None:
 
 
 def _describe(data: Any) -> dict[str, Any]:
-    """What tells data apart; totals instead of a hash, for sums differ in the last digit between machines."""
+    """Properties that distinguish data; totals instead of a hash, for sums differ in the last digit between machines."""
     if not isinstance(data, MapSeries | Volume):
         return {'kind': type(data).__name__}
     return {
@@ -205,7 +205,7 @@ def _alike(saved: dict[str, Any], now: dict[str, Any]) -> bool:
 def _difference(saved: dict[str, Any], now: dict[str, Any]) -> str:
     """The first difference between two recipes in words, '' when they are the same."""
     for key in sorted({*saved['source'], *now['source']}):
-        # A folder may have moved since; whether the data are the same their totals tell.
+        # A folder may have moved since; whether the data are the same their totals show.
         if _names(saved['source'].get(key)) != _names(now['source'].get(key)):
             return f'its source has {key} = {saved["source"].get(key)!r}'
     if [s['step'] for s in saved['steps']] != [s['step'] for s in now['steps']]:

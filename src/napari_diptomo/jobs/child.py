@@ -1,18 +1,28 @@
-"""The computing process: ``python -m napari_diptomo.jobs JOB.json``.
+"""The computing process, and the whole protocol between it and its parent.
 
-It runs one recipe, tells of it in JSON lines on its standard output
-(`messages`), writes previews into the shared memory (`frames`) and obeys the
-lines on its standard input: ``pause``, ``resume``, ``finish``, ``cancel``, and
-``frames {"path": ..., "shape": ...}`` as the answer to `RoomNeeded`. When its
-standard input ends, its parent is gone: it removes the job's folder and exits,
-whatever it is doing; its checkpoint stays. Ctrl-C and the end of the terminal reach
-it too, but what they mean is the parent's business.
-
-The job file::
+``python -m napari_diptomo.jobs JOB.json`` runs one recipe. The job file::
 
     {"recipe": {...}, "folder": "...", "data": "data.npz" or null, "result": "result.npz",
      "preview_interval": 1.0, "checkpoint": null or {"path": "...", "interval": 60, "resume": false},
      "keep_checkpoint": false, "keep": null or "folder", "output": null or "volume.hspy"}
+
+On its standard output it sends one JSON object a line (`messages`)::
+
+    {"type": "stage", "index": 2, "count": 3, "title": "DIPm-TV"}
+    {"type": "progress", "stage": "DIPm-TV", "iteration": 12, "total": 400, "seconds": 3.1, ...}
+    {"type": "frame_memory", "shape": [3, 48, 48, 48]}  there are previews of this shape: provide shared memory
+    {"type": "frame", "number": 7, "iteration": 12}     a preview lies in the shared memory (`frames`)
+    {"type": "log", "level": "warning", "text": "..."}
+    {"type": "file", "path": "..."}                     a library is about to read this file
+    {"type": "result", "path": "..."}                   the end, well
+    {"type": "error", "text": "...", "kind": "InputError", "details": "Traceback ..."}
+    {"type": "cancelled", "stage": "DIPm-TV"}
+
+On its standard input it obeys lines: ``pause``, ``resume``, ``finish``, ``cancel``, and
+``frames {"path": ..., "shape": ...}`` as the answer to ``frame_memory``. When its
+standard input ends, its parent is gone: it removes the job's folder and exits,
+whatever it is doing; its checkpoint stays. Ctrl-C and the end of the terminal reach
+it too, but what they mean is the parent's business.
 """
 
 from __future__ import annotations
@@ -30,26 +40,26 @@ import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
-from napari_diptomo.jobs import transfer, unsaved
+from napari_diptomo.jobs import transfer, unsaved_results
 from napari_diptomo.jobs.checkpoint import Checkpoint
-from napari_diptomo.jobs.explain import explain
+from napari_diptomo.jobs.disk_space import check_space
+from napari_diptomo.jobs.error_sentences import explain
 from napari_diptomo.jobs.frames import FrameWriter
 from napari_diptomo.jobs.messages import (
     CancelledRun,
     Failure,
+    FrameMemoryNeeded,
     FrameReady,
     Log,
     Message,
     Result,
-    RoomNeeded,
     Stage,
     format_message,
 )
-from napari_diptomo.jobs.reading import open_isolated
-from napari_diptomo.jobs.runner import run
-from napari_diptomo.jobs.space import check_space
+from napari_diptomo.jobs.reading.isolated import open_isolated
+from napari_diptomo.jobs.recipe_run import run
 from napari_diptomo.series import Cancelled, DiptomoError, Observer, Progress, Recipe, Request
-from napari_diptomo.series.replacing import abandon_partials, replacing
+from napari_diptomo.series.files import abandon_partials, replacing
 
 #: At most so many progress lines a second; the last of a stage always goes out.
 _LINES_PER_SECOND = 20
@@ -100,9 +110,9 @@ class ChildObserver(Observer):
         """Obey one line of the parent's; unknown ones are ignored."""
         word, _, rest = line.strip().partition(' ')
         if word == 'frames':
-            place = json.loads(rest)
+            memory = json.loads(rest)
             with self._lock:
-                old, self._frames = self._frames, FrameWriter(Path(place['path']), tuple(place['shape']))
+                old, self._frames = self._frames, FrameWriter(Path(memory['path']), tuple(memory['shape']))
                 if old is not None:
                     old.close()
         elif word in _COMMANDS and self._request is not Request.CANCEL:
@@ -141,10 +151,10 @@ class ChildObserver(Observer):
         assert preview is not None
         with self._lock:
             if self._frames is None or self._frames.shape != preview.shape:
-                # The parent owns the memory; this preview is let go, the next has a place.
+                # The parent owns the memory; this preview is let go, the next has memory.
                 if self._asked != preview.shape:
                     self._asked = preview.shape
-                    self._line.send(RoomNeeded(preview.shape))
+                    self._line.send(FrameMemoryNeeded(preview.shape))
                 self._last_preview = -float('inf')
                 return
             number = self._frames.write(preview, progress.iteration)
@@ -195,17 +205,17 @@ def _check_space(recipe: Recipe, data: Any, output: str | None, line: Line) -> N
 
 
 def _hand_over(result: Any, job: dict[str, Any]) -> Path:
-    """Write the result for the parent; where there is no room for it, to another disk. Returns where it is."""
+    """Write the result for the parent; where there is no space for it, to another disk. Returns where it is."""
     path = Path(job['result'])
     name = Path(job.get('output') or path.parent).name
     failure: DiptomoError | OSError | None = None
-    for place in (path, *unsaved.places(job['recipe'], name)):
+    for target in (path, *unsaved_results.targets(job['recipe'], name)):
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            return replacing(place, lambda partial: _write(result, partial), result.data.nbytes)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return replacing(target, lambda partial: _write(result, partial), result.data.nbytes)
         except (OSError, DiptomoError) as error:
             failure = failure or error
-    assert failure is not None, 'there is one place at least'
+    assert failure is not None, 'there is one target at least'
     raise failure
 
 
@@ -219,8 +229,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ('SIGINT', 'SIGHUP'):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-    _volunteer_for_the_oom_killer()
-    line = Line(_private_stdout())
+    volunteer_for_the_oom_killer()
+    line = Line(private_stdout())
     job = json.loads(Path((arguments or sys.argv[1:])[0]).read_text(encoding='utf-8'))
     observer = ChildObserver(line, float(job.get('preview_interval', 1.0)))
     threading.Thread(target=_listen, args=(observer, job.get('folder')), daemon=True).start()
@@ -229,7 +239,7 @@ def main(arguments: list[str] | None = None) -> int:
     return work(job, line, observer)
 
 
-def _private_stdout() -> TextIO:
+def private_stdout() -> TextIO:
     """The pipe to the parent for us alone; what libraries print goes to stderr, C libraries included."""
     stream = os.fdopen(os.dup(1), 'w', encoding='utf-8')
     sys.stdout.flush()
@@ -247,12 +257,12 @@ def _listen(observer: ChildObserver, folder: str | None) -> None:
     observer.leave()
     abandon_partials()
     if folder:
-        unsaved.rescue(Path(folder))
+        unsaved_results.rescue(Path(folder))
         shutil.rmtree(folder, ignore_errors=True)
     os._exit(3)
 
 
-def _volunteer_for_the_oom_killer() -> None:
+def volunteer_for_the_oom_killer() -> None:
     """When memory runs out, Linux shall end this process and not the window."""
     with contextlib.suppress(OSError):
         Path('/proc/self/oom_score_adj').write_text('700')

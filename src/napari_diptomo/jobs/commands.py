@@ -1,4 +1,4 @@
-"""What ``diptomo run`` and ``diptomo info`` do."""
+"""The commands ``diptomo run`` and ``diptomo info``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from napari_diptomo.jobs import checkpoint, transfer, unsaved
-from napari_diptomo.jobs.explain import explain
-from napari_diptomo.jobs.folders import sweep
+from napari_diptomo.jobs import checkpoint, transfer, unsaved_results
+from napari_diptomo.jobs.child_job import ChildJob
+from napari_diptomo.jobs.error_sentences import explain
+from napari_diptomo.jobs.job_folders import sweep
 from napari_diptomo.jobs.output import output_path, reserved
-from napari_diptomo.jobs.process import ChildJob
-from napari_diptomo.jobs.reading import load_isolated, open_isolated
+from napari_diptomo.jobs.reading.isolated import load_isolated, open_isolated
 from napari_diptomo.jobs.terminal import Ended, Planned, TerminalBar, clock, follow, print_findings
 from napari_diptomo.series import (
     CoreLoss,
@@ -29,7 +29,7 @@ from napari_diptomo.series import (
     Volume,
     save,
 )
-from napari_diptomo.series.replacing import sweep_partials
+from napari_diptomo.series.files import sweep_partials
 
 
 def run_recipe(path: Path, output: str | Path | None = None, *, resume: bool = False) -> Path:
@@ -72,7 +72,7 @@ def _run(recipe: Recipe, path: Path, output: Path, resume: bool, bar: TerminalBa
     checkpoint_file = output.with_name(output.name + '.checkpoint')
     # A run that was killed while it saved left its result in the folder of its child.
     sweep()
-    kept = unsaved.find(recipe)
+    kept = unsaved_results.find(recipe)
     if resume and kept is not None:
         bar.say(f'The result of this run was kept in {kept}; it is saved without computing again.')
         result = transfer.read(kept)
@@ -131,7 +131,7 @@ def _save(result: Any, file: Path, recipe: Recipe, output: Path, bar: TerminalBa
     except Ended as end:
         raise Ended(f'{end}; no result was written, and --resume continues from the checkpoint.', end.code) from None
     except Exception as error:  # whatever a writer raises: hours of computing hang on it
-        kept = file if unsaved.is_kept(file) else unsaved.keep(file, recipe, output.name)
+        kept = file if unsaved_results.is_kept(file) else unsaved_results.keep(file, recipe, output.name)
         raise InputError(
             f'{explain(error).removesuffix(".")}; the result is kept in {kept}, and --resume saves it without '
             'computing again, with -o under another name.'
@@ -199,9 +199,11 @@ def _report_volume(result: Volume, console: Console) -> None:
     if 'stopping' in notes:
         console.print(f'Stopping: {notes["stopping"]}', markup=False)
     if 'composition' in notes:
-        told = notes['composition']
-        mean = ', '.join(f'{name} {percent:.1f}' for name, percent in told['mean'].items())
-        console.print(f'Composition on the mean: {mean} {told["units"][result.channels[0]]}; masked: {told["masked"]}')
+        composition = notes['composition']
+        mean = ', '.join(f'{name} {percent:.1f}' for name, percent in composition['mean'].items())
+        console.print(
+            f'Composition on the mean: {mean} {composition["units"][result.channels[0]]}; masked: {composition["masked"]}'
+        )
     found = notes.get('projection_correlation')
     if found:
         table = Table('element', 'correlation of projections with maps', 'ceiling of the counts', box=None)
@@ -230,7 +232,7 @@ def show_info(files: Sequence[Path], angles: str | None = None, core_loss: Seque
 
 
 def facts(series: SpectralTiltSeries | MapSeries, elements: str = '', counts: float = np.nan) -> dict[str, str]:
-    """What a tilt series holds, in words, in the order of interest."""
+    """Contents of a tilt series, in words, in the order of interest."""
     tilts = ', '.join(f'{angle:g}' for angle in series.angles)
     found = {'tilts': f'{len(series.angles)}: {tilts} deg'}
     if isinstance(series, MapSeries):

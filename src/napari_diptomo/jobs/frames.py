@@ -13,9 +13,9 @@ writer came by, and the reader takes the then newest slot.
 Why a mapped file and not `multiprocessing.shared_memory`: there every process
 that attaches unlinks the block when it ends (before Python 3.13), and a
 container with a small ``/dev/shm`` kills the writer with SIGBUS on the first
-write. Here the parent alone owns the file, and takes the room for it before
+write. Here the parent alone owns the file, and takes the memory for it before
 anybody writes. It holds a lock on it, so that frames whose parent is gone are
-known and swept (`napari_diptomo.jobs.folders`).
+known and swept (`napari_diptomo.jobs.job_folders`).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_diptomo.jobs.folders import FRAMES_PREFIX, FRAMES_SUFFIX
-from napari_diptomo.jobs.locking import FileLock, Held
+from napari_diptomo.jobs.file_locks import FileLock, Held
+from napari_diptomo.jobs.job_folders import FRAMES_PREFIX, FRAMES_SUFFIX
 from napari_diptomo.series import InputError
-from napari_diptomo.series.replacing import megabytes
+from napari_diptomo.series.files import megabytes
 
 SLOTS = 3
 _HEADER = 4096  # bytes; one page, so that the frames are aligned
@@ -42,7 +42,7 @@ _FENCE = threading.Lock()
 
 
 def frame_folder(needed: int) -> Path:
-    """A folder in memory with room for `needed` bytes, else that for temporary files."""
+    """A folder in memory with space for `needed` bytes, else that for temporary files."""
     memory = Path('/dev/shm')
     if memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 * needed:
         return memory
@@ -88,7 +88,7 @@ class FrameReader(_Frames):
     Raises
     ------
     InputError
-        When there is no room for the frames.
+        When there is no memory for the frames.
     """
 
     def __init__(self, shape: tuple[int, ...], count: int = 0) -> None:
@@ -174,7 +174,7 @@ def _new_file(folder: Path) -> FileLock:
 
 def _no_room(folder: Path, size: int, error: OSError) -> str:
     return (
-        f'There is no room for previews ({megabytes(size)} in {folder}: {error.strerror}); '
+        f'There is no memory for previews ({megabytes(size)} in {folder}: {error.strerror}); '
         'free some or run without previews.'
     )
 
@@ -185,7 +185,7 @@ def _size(shape: tuple[int, ...]) -> int:
 
 def _take_room(handle: int, size: int) -> None:
     # A sparse file would do until somebody writes into it on a full disk and
-    # is killed with SIGBUS: the room must be taken now.
+    # is killed with SIGBUS: the memory must be taken now.
     if hasattr(os, 'posix_fallocate'):
         os.posix_fallocate(handle, 0, size)
         return

@@ -1,19 +1,7 @@
-"""What a computing process says: one JSON object per line.
-
-Every line has a ``type``::
-
-    {"type": "stage", "index": 2, "count": 3, "title": "DIPm-TV"}
-    {"type": "progress", "stage": "DIPm-TV", "iteration": 12, "total": 400, "seconds": 3.1, ...}
-    {"type": "room", "shape": [3, 48, 48, 48]}         I have previews of this shape, make room
-    {"type": "frame", "number": 7, "iteration": 12}    a preview lies in the shared memory
-    {"type": "log", "level": "warning", "text": "..."}
-    {"type": "file", "path": "..."}                    a reader is about to read this file
-    {"type": "result", "path": "..."}                  the end, well
-    {"type": "error", "text": "...", "kind": "InputError", "details": "Traceback ..."}
-    {"type": "cancelled", "stage": "DIPm-TV"}
+"""Lines of JSON from a child process to its parent, as `napari_diptomo.jobs.child` and the reading process send them.
 
 Volumes never travel here. What is not of this form is no message: a library
-that writes to the same stream cannot break the talk.
+that writes to the same stream cannot break the connection.
 """
 
 from __future__ import annotations
@@ -42,8 +30,8 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class RoomNeeded:
-    """Previews of this shape (channel, z, y, x) are ready and have no place yet."""
+class FrameMemoryNeeded:
+    """Previews of this shape (channel, z, y, x) are ready and have no memory yet."""
 
     shape: tuple[int, ...]
 
@@ -94,12 +82,12 @@ class CancelledRun:
     stage: str = ''
 
 
-Message = Progress | Stage | RoomNeeded | FrameReady | Log | FileBegun | Result | Failure | CancelledRun
+Message = Progress | Stage | FrameMemoryNeeded | FrameReady | Log | FileBegun | Result | Failure | CancelledRun
 
 _TYPES: dict[str, type] = {
     'progress': Progress,
     'stage': Stage,
-    'room': RoomNeeded,
+    'frame_memory': FrameMemoryNeeded,
     'frame': FrameReady,
     'log': Log,
     'file': FileBegun,
@@ -127,7 +115,7 @@ def parse_message(line: str) -> Message | None:
         if kind is Progress:
             losses = values.get('losses', {}).items()
             values['losses'] = {name: math.nan if loss is None else loss for name, loss in losses}
-        if kind is RoomNeeded:
+        if kind is FrameMemoryNeeded:
             values['shape'] = tuple(int(n) for n in values['shape'])
         return kind(**values)
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -3,7 +3,7 @@
 All of it is settled before the hours of computing: the name is one in whose
 format the result can be saved, the folder is there and takes a file, an earlier
 file may be replaced, and no other run writes the same. For the space that a
-result needs, see `napari_diptomo.jobs.space`.
+result needs, see `napari_diptomo.jobs.disk_space`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import get_type_hints
 
 import psutil
 
-from napari_diptomo.jobs.locking import FileLock, Held
-from napari_diptomo.jobs.reading import saved_kind_isolated
+from napari_diptomo.jobs.file_locks import FileLock, Held
+from napari_diptomo.jobs.reading.isolated import saved_kind_isolated
 from napari_diptomo.series import InputError, MapSeries, Recipe, Volume
-from napari_diptomo.series.replacing import cannot_be_written, replacing, sweep_partials
-from napari_diptomo.series.saving import MAP_SUFFIXES, VOLUME_SUFFIXES, wrong_suffix
+from napari_diptomo.series.files import cannot_be_written, replacing, sweep_partials
+from napari_diptomo.series.writing.save import MAP_SUFFIXES, VOLUME_SUFFIXES, wrong_suffix
 
 
 def output_path(recipe: Recipe, recipe_file: Path, output: str | Path | None) -> Path:
@@ -115,7 +115,7 @@ def reserved(output: Path) -> Iterator[None]:
 
 
 def _makes(recipe: Recipe) -> type:
-    """What the last step makes, as its annotations say; a volume where they do not."""
+    """Kind of result of the last step, as its annotations say; a volume where they do not."""
     steps = recipe.runnable()
     if not steps:
         return Volume

@@ -20,10 +20,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from napari_diptomo.jobs.reading import load_isolated
+from napari_diptomo.jobs.reading.isolated import load_isolated
 from napari_diptomo.series import InputError, MapSeries, Volume, save
-from napari_diptomo.series._inspection import check_is_file
-from napari_diptomo.series.replacing import replacing_text
+from napari_diptomo.series.files import check_is_file, replacing_text
 
 FORMAT = 1
 NAME = 'project.json'
@@ -83,7 +82,7 @@ class RunRecord(_Record):
 
 
 class Project(_Record):
-    """What ``project.json`` holds.
+    """Contents of ``project.json``.
 
     Attributes
     ----------

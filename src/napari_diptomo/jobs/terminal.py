@@ -24,8 +24,8 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from napari_diptomo.jobs.child_job import ChildJob, JobState
 from napari_diptomo.jobs.messages import Log, Message, Stage
-from napari_diptomo.jobs.process import ChildJob, JobState
 from napari_diptomo.series import Cancelled, Finding, Observer, Progress, ReconstructionError, Request, by_weight
 
 _QUIET_INTERVAL = 10.0
@@ -131,14 +131,14 @@ class TerminalBar(Observer):
             signal.signal(number, handler)
 
     def stop(self) -> None:
-        """Draw no more, but go on catching signals; harmless when done twice."""
+        """Draw no more, but continue to catch signals; harmless when done twice."""
         with self._tolerant():
             if self._bars.live.is_started:
                 self._bars.stop()
 
     @property
     def ended(self) -> Ended:
-        """What to raise when a request to cancel was obeyed."""
+        """The exception to raise when a request to cancel was obeyed."""
         number = self._ended_by or signal.SIGINT
         text = 'Cancelled' if self._ended_by is None else f'Ended by {signal.Signals(number).name}'
         return Ended(text, 128 + number)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import Finding, InputError, MapSeries, Recipe, SpectralTiltSeries, Volume
-from napari_diptomo.series.replacing import cannot_be_written
+from napari_diptomo.series.files import cannot_be_written
 
 _KINDS = {kind.__name__: kind for kind in (SpectralTiltSeries, MapSeries, Volume)}
 
@@ -49,7 +49,7 @@ def write(data: SpectralTiltSeries | MapSeries | Volume, path: str | Path) -> Pa
 
 
 def read(path: str | Path) -> Any:
-    """What `write` wrote.
+    """The object that `write` wrote.
 
     Raises
     ------

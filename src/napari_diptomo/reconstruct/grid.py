@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_diptomo.series import InputError, MapSeries
-from napari_diptomo.series._checks import check_degrees
+from napari_diptomo.series.array_checks import check_degrees
 
 
 def check_maps(maps: MapSeries) -> None:

@@ -32,7 +32,7 @@ from napari_diptomo.reconstruct.counting import thinned
 from napari_diptomo.reconstruct.grid import check_maps, volume_shape
 from napari_diptomo.reconstruct.support import Support, counts_outside
 from napari_diptomo.series import Finding, MapSeries
-from napari_diptomo.series.noise import neighbours
+from napari_diptomo.series.neighbour_mean import neighbours
 
 #: Expected counts below which the Poisson deviance is not resolved; keeps log(0) away.
 FLOOR = 1e-3

@@ -30,8 +30,8 @@ import numpy as np
 
 from napari_diptomo.reconstruct.grid import volume_shape
 from napari_diptomo.series import InputError, MapSeries
-from napari_diptomo.series._inspection import check_not_packed, check_unpacks
-from napari_diptomo.series._library_errors import reading
+from napari_diptomo.series.reading.inspection import check_not_packed, check_unpacks
+from napari_diptomo.series.reading.library_errors import reading
 
 if TYPE_CHECKING:
     import torch
@@ -233,9 +233,9 @@ def _read(path: Path) -> np.ndarray:
         raise InputError(f'There is no file {path} with a mask; give the path of a {_READABLE} file.')
     suffix = path.suffix.lower()
     if suffix == '.hspy':
-        from napari_diptomo.series import _hyperspy
+        from napari_diptomo.series.reading import hyperspy_adapter
 
-        return _hyperspy.read(_hyperspy.open_signals(path)[0]) != 0
+        return hyperspy_adapter.read(hyperspy_adapter.open_signals(path)[0]) != 0
     readers = {'.npy': _npy, '.tif': _tiff, '.tiff': _tiff, '.mrc': _mrc}
     if suffix not in readers:
         raise InputError(f'{path.name} is of no kind that a mask is read from; save it as {_READABLE}.')

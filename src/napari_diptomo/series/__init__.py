@@ -1,10 +1,11 @@
 """What flows: tilt series, maps, volumes, recipes; the contract of steps and observers.
 
-HyperSpy is behind `napari_diptomo.series._hyperspy` alone and imported when a
-file is read or written, never before.
+`reading` and `writing` stand above it. HyperSpy is behind `napari_diptomo.series.reading.hyperspy_adapter` alone and
+imported when a file is read or written, never before.
 """
 
-from napari_diptomo.series.data import CoreLoss, MapSeries, SpectralTiltSeries, Volume
+from napari_diptomo.series.data import CoreLoss, MapSeries, Saveable, SpectralTiltSeries, Volume
+from napari_diptomo.series.detector_images import as_images
 from napari_diptomo.series.errors import (
     Cancelled,
     DiptomoError,
@@ -13,12 +14,14 @@ from napari_diptomo.series.errors import (
     TooLargeError,
 )
 from napari_diptomo.series.findings import Finding, Remedy, by_weight
-from napari_diptomo.series.images import as_images
-from napari_diptomo.series.loading import load_tilt_series, open_source
 from napari_diptomo.series.observe import Observer, Progress, Request, Watch
+from napari_diptomo.series.reading.saved import load
+from napari_diptomo.series.reading.tilt_series import load_tilt_series, open_source
 from napari_diptomo.series.recipe import Recipe, Source
-from napari_diptomo.series.saving import load, save
 from napari_diptomo.series.steps import Parameter, Step, UnknownStep, param, step_from_dict
+from napari_diptomo.series.writing.save import save
+
+Saveable.writer = save
 
 __all__ = [
     'Cancelled',

@@ -1,4 +1,4 @@
-"""What flows between the stages: small frozen classes around arrays.
+"""Objects that flow between the stages: small frozen classes around arrays.
 
 Axes are in array order. The tilt axis runs along y, so every image row is one
 slice of the volume; z runs along the beam at zero tilt, and a point (x, z)
@@ -9,13 +9,13 @@ per voxel of path, so that the projection of a volume is in counts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from napari_diptomo.series._checks import (
+from napari_diptomo.series.array_checks import (
     as_float32,
     check_angles,
     check_length,
@@ -25,10 +25,74 @@ from napari_diptomo.series._checks import (
     check_variance,
     set_values,
 )
-from napari_diptomo.series.core_loss import CoreLoss
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.recipe import Recipe
+
+
+class Saveable:
+    """An object that `save` writes to a file.
+
+    What flows stands below what reads and writes it, and imports neither. Importing `napari_diptomo.series`, which
+    comes with the import of any of its modules, registers the writer here.
+    """
+
+    writer: ClassVar[Callable[[Any, Any], Any]]
+
+    def save(self, path: Any) -> Any:
+        """Write as ``.hspy`` without loss; see `napari_diptomo.series.save`."""
+        return Saveable.writer(self, path)
+
+
+@dataclass(frozen=True, eq=False)
+class CoreLoss:
+    """The core-loss part of an EELS tilt series, at one tilt or more.
+
+    Attributes
+    ----------
+    counts : dask or numpy array (core tilt, y, x, energy)
+        Counts on the pixels of the low loss.
+    energy : ndarray (energy,)
+        Centres of the energy channels, eV.
+    tilts : tuple of int
+        The tilts of the series that it was recorded at, ascending; one is enough.
+    metadata : mapping
+        Of the core loss alone, as far as known: ``title``, ``dwell_time`` (s),
+        ``angle_source``, ...
+    """
+
+    counts: Any
+    energy: np.ndarray
+    tilts: tuple[int, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        set_values(self, energy=np.asarray(self.energy, float), tilts=tuple(int(tilt) for tilt in self.tilts))
+        if self.counts.ndim != 4:
+            raise InputError(
+                f'A core loss needs the axes (tilt, y, x, energy), not {self.counts.ndim} axes; '
+                'stack its spectrum images along the tilt, one is enough.'
+            )
+        check_length('tilts named', self.tilts, 'tilts of the core loss', self.counts.shape[0])
+        check_length('energies', self.energy, 'channels of the core loss', self.counts.shape[3])
+        if not self.tilts or (np.diff(self.tilts) <= 0).any():
+            raise InputError(f'The tilts of the core loss must be named once each, ascending, not as {self.tilts}.')
+
+    def check_belongs(self, shape: tuple[int, ...], energy_unit: str) -> None:
+        """Refuse what cannot be the core loss of a series (tilt, y, x) of this shape."""
+        if energy_unit != 'eV':
+            raise InputError('A core loss belongs to EELS, and these spectra are X-rays (keV); open them without it.')
+        pixels, others = self.counts.shape[1:3], shape[1:3]
+        if pixels != others:
+            raise InputError(
+                f'The core loss has {pixels[1]} x {pixels[0]} pixels (x, y) where the low loss has '
+                f'{others[1]} x {others[0]}; give the core loss that was recorded with it.'
+            )
+        if self.tilts[0] < 0 or self.tilts[-1] >= shape[0]:
+            raise InputError(
+                f'The core loss is said to be of the tilts {self.tilts}, and the series has {shape[0]} '
+                '(counted from 0); name tilts of the series.'
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +161,7 @@ class SpectralTiltSeries:
 
 
 @dataclass(frozen=True, eq=False)
-class MapSeries:
+class MapSeries(Saveable):
     """A tilt series of maps, one channel per element, line family or state.
 
     Attributes
@@ -139,7 +203,7 @@ class MapSeries:
     transposed : bool
         True when x and y were swapped on loading.
     notes : mapping
-        Results of the steps worth telling (JSON-ready).
+        Results of the steps worth recording (JSON-ready).
     recipe : Recipe, optional
         How it was made.
     findings : tuple of Finding
@@ -250,33 +314,46 @@ class MapSeries:
     def unmixed(self) -> MapSeries:
         """Maps of the channels where ``data`` are windows, the series itself where they are not.
 
-        For looking, aligning and comparing; a reconstruction takes the windows.
+        For visualisation, alignment and comparison; a reconstruction takes the windows.
 
         Returns
         -------
         MapSeries
             Counts of whole families (channel, tilt, y, x) with their variance:
             weighted least squares at every pixel, background and gain taken
-            out, held-out part likewise; see `napari_diptomo.series.unmixing`.
+            into account, held-out part likewise; see `napari_diptomo.series.window_unmixing`.
 
         Raises
         ------
         InputError
-            The windows cannot tell the channels apart.
+            The windows do not separate the channels.
         """
-        from napari_diptomo.series.unmixing import unmixed
+        from napari_diptomo.series.window_unmixing import unmixed_windows
 
-        return unmixed(self)
-
-    def save(self, path: Any) -> Any:
-        """Write as ``.hspy`` without loss; see `napari_diptomo.series.save`."""
-        from napari_diptomo.series import save
-
-        return save(self, path)
+        if self.mixing is None:
+            return self
+        if np.linalg.matrix_rank(self.mixing) < len(self.channels):
+            raise InputError(
+                f'{len(self.data)} windows with this mixing do not separate {", ".join(self.channels)}; '
+                'give more windows, or leave an element out.'
+            )
+        found = unmixed_windows(
+            self.data,
+            self.mixing,
+            background=self.background,
+            gain=self.gain,
+            variance=self.variance,
+            held_out=self.held_out,
+            held_out_share=self.held_out_share,
+        )
+        # A pixel that one window lacks is missing in every channel.
+        missing = None if self.missing is None else np.broadcast_to(self.missing.any(axis=0), found.data.shape)
+        parts: dict[str, Any] = {'variance': found.variance, 'held_out': found.held_out, 'missing': missing}
+        return replace(self, data=found.data, mixing=None, background=None, gain=None, **parts)
 
 
 @dataclass(frozen=True, eq=False)
-class Volume:
+class Volume(Saveable):
     """A reconstructed chemical volume.
 
     Attributes
@@ -322,9 +399,3 @@ class Volume:
         if self.std is not None:
             set_values(self, std=as_float32(self.std, 'spread'))
             check_shape('The spread', self.std.shape, data.shape)
-
-    def save(self, path: Any) -> Any:
-        """Write as ``.hspy`` without loss; see `napari_diptomo.series.save`."""
-        from napari_diptomo.series import save
-
-        return save(self, path)

@@ -1,6 +1,6 @@
-"""What can go wrong and be said in one sentence.
+"""Errors that are one sentence.
 
-Every error that a user can cause or mend is a `DiptomoError`: its text is one
+Every error that a user can cause or correct is a `DiptomoError`: its text is one
 sentence that names what was wrong and what to do. The dock shows it as a
 notification, the terminal as one line with exit code 1. Anything else is a
 defect of the program and keeps its traceback.

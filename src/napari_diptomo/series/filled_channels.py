@@ -31,7 +31,7 @@ def dense_spectra(tilt: Any, index: int) -> np.ndarray:
 
 
 def filled_channels(tilt: Any, index: int) -> Filled:
-    """What is not zero in the counts (y, x, energy) of tilt ``index``.
+    """The non-zero values of the counts (y, x, energy) of tilt ``index``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How a long step tells where it is, and how it is told to stop.
+"""Progress of a long step, and requests to pause, finish or cancel it.
 
 A step reports frozen `Progress` records to an `Observer` and asks it what to
 do next. The terminal bar, the tests, the child process and the dock are all
@@ -11,7 +11,7 @@ observers. Inside a step, a `Watch` does the bookkeeping::
             break                      # the user said: finish, keep the best so far
 
 `Watch.step` blocks while paused and raises `Cancelled` when cancelled, so a
-step obeys within one iteration without further code. A step that can go on
+step obeys within one iteration without further code. A step that can continue
 after an interruption asks `Watch.load_state` at its start and offers
 `Watch.save_state` every iteration, before the `Watch.step` of that iteration.
 
@@ -36,7 +36,7 @@ _ASKED = '_asked'
 
 
 class Request(Enum):
-    """What the observer wants of a running step."""
+    """Request of an observer to a running step."""
 
     GO = 'go'
     PAUSE = 'pause'
@@ -64,7 +64,7 @@ class Progress:
     preview : ndarray (channel, z, y, x), optional
         A copy of the current volume, float32; only where the observer wants it.
     message : str
-        A few words on what is going on.
+        A few words on the present work.
     """
 
     stage: str
@@ -99,7 +99,7 @@ class Observer:
         return False
 
     def save_state(self, state: Callable[[], Mapping[str, Any]]) -> None:
-        """Keep what `state` returns, so that a later run can go on from here.
+        """Keep what `state` returns, so that a later run can continue from here.
 
         Offered every iteration, before `request`; called for only when a checkpoint is due. The
         state is a (nested) mapping or list of numbers, texts, numpy arrays and
@@ -238,7 +238,7 @@ class Watch:
         self._observer.save_state(lambda: {**state(), _SECONDS: self.seconds})
 
     def load_state(self) -> dict[str, Any] | None:
-        """What an earlier run saved; the clock goes on from there too, so that the ETA holds."""
+        """State that an earlier run saved; the clock continues from there too, so that the ETA holds."""
         state = self._observer.load_state()
         if state is None:
             return None

@@ -45,7 +45,7 @@ _LEAST_QUANTA = 20.0
 _SUPPORT, _HOLE_SUPPORT = 0.25, 0.5
 #: Below this part of that fraction a tilt shows nothing of it at all.
 _NOTHING = 0.4
-#: Cosine of the steepest tilt at which matter beside the field of view is reckoned with.
+#: Cosine of the steepest tilt at which matter beside the field of view is taken into account.
 _STEEPEST = 0.3
 #: Tilts on either side that are asked.
 _BESIDE = 2

@@ -1,4 +1,4 @@
-"""What the formula of an oxide tells: valence of its metal, and the 3d holes that its white lines count.
+"""What follows from the formula of an oxide: valence of its metal, and the 3d holes that its white lines count.
 
 With oxygen at -2 an oxide M_a O_b has the mean valence 2 b / a. A transition
 metal of group g keeps g - valence 3d electrons, so 10 - g + valence holes: 4
@@ -63,31 +63,29 @@ def _parts(oxide: str) -> tuple[str, int, int]:
     return symbol, int(metals or 1), int(oxygens or 1)
 
 
-def mean_valence(
-    amounts: np.ndarray, covariance: np.ndarray, valences: Sequence[float]
-) -> tuple[np.ndarray, np.ndarray]:
+def mean_valence(atoms: np.ndarray, covariance: np.ndarray, valences: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     """Mean valence V = sum_s v_s n_s / N of atoms n_s, N their sum, and its error to first order.
 
     var V = sum_st (v_s - V) (v_t - V) C_st / N^2 with C the covariance of the n_s.
 
     Parameters
     ----------
-    amounts : ndarray (state, ...)
+    atoms : ndarray (state, ...)
         Atoms in each state; only their ratios count.
     covariance : ndarray (state, state, ...)
-        Of the amounts.
+        Of the atoms.
     valences : sequence of float
         Of each state.
 
     Returns
     -------
     valence, std : ndarray (...)
-        Zero where the amounts add up to nothing.
+        Zero where the atoms add up to nothing.
     """
-    v = np.asarray(valences, float).reshape(-1, *(1,) * (amounts.ndim - 1))
-    total = amounts.sum(axis=0)
+    v = np.asarray(valences, float).reshape(-1, *(1,) * (atoms.ndim - 1))
+    total = atoms.sum(axis=0)
     inverse = np.divide(1.0, total, out=np.zeros(total.shape), where=total > 0)
-    mean = (v * amounts).sum(axis=0) * inverse
+    mean = (v * atoms).sum(axis=0) * inverse
     slope = (v - mean) * inverse
     variance = np.einsum('s...,st...,t...->...', slope, covariance, slope)
     return mean, np.sqrt(np.maximum(variance, 0))

@@ -7,20 +7,20 @@ result carries its own.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from napari_diptomo.series._file_fields import files_in, inside, is_outside, with_files
-from napari_diptomo.series._inspection import check_is_file
 from napari_diptomo.series.errors import InputError
-from napari_diptomo.series.replacing import replacing_text
-from napari_diptomo.series.steps import Step, UnknownStep, _sentence, param, read_step
+from napari_diptomo.series.files import check_is_file, replacing_text
+from napari_diptomo.series.steps import Step, UnknownStep, param, read_step, validation_sentence
 
 FORMAT = 1
+Model = TypeVar('Model', bound=BaseModel)
 #: Bytes; a recipe has some hundred, with the paths of all files of a series some thousand.
 _LARGEST = 64 * 2**20
 
@@ -46,7 +46,7 @@ class Source(BaseModel):
     tilt_axis: Literal['y', 'x'] = param('y', 'Direction of the tilt axis in the images; x is transposed on loading.')
     dark_level: float | None = param(
         None,
-        'For images (HAADF) only: what the detector shows without a specimen, in the units of the files, taken off on '
+        'For images (HAADF) only: what the detector shows without a specimen, in the units of the files, subtracted on '
         'loading; empty: found beside the specimen.',
     )
     beam_energy: float | None = param(
@@ -74,7 +74,7 @@ class Source(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise InputError(_sentence('Source', error)) from None
+            raise InputError(validation_sentence('Source', error)) from None
 
 
 @dataclass(frozen=True)
@@ -159,11 +159,11 @@ class Recipe:
     def files(self) -> tuple[Path, ...]:
         """The files and folders that the recipe reads: data, tables, what its steps name."""
         own = [self.source, *(step for step in self.steps if isinstance(step, Step))]
-        return tuple(Path(path).absolute() for model in own for path in files_in(model))
+        return tuple(Path(path).absolute() for model in own for path in _files_in(model))
 
     def files_outside(self, folder: str | Path) -> tuple[Path, ...]:
         """Those of `files` that do not lie in a folder, links followed."""
-        return tuple(path for path in self.files() if is_outside(path, Path(folder)))
+        return tuple(path for path in self.files() if _is_outside(path, Path(folder)))
 
     def save(self, path: str | Path) -> Path:
         """Write as JSON, an earlier file replaced once the new one is complete; returns the path.
@@ -171,7 +171,7 @@ class Recipe:
         Files in the folder of the recipe, or below it, are named relative to it, so that folder can move.
         """
         path = Path(path)
-        here = self._with_files(lambda file: inside(file, path.resolve().parent))
+        here = self._with_files(lambda file: _inside(file, path.resolve().parent))
         return replacing_text(path, here.to_json() + '\n')
 
     @classmethod
@@ -193,5 +193,45 @@ class Recipe:
 
     def _with_files(self, change: Callable[[str], str]) -> Recipe:
         """With every path changed; what a step means that is text here nobody knows."""
-        steps = tuple(with_files(step, change) if isinstance(step, Step) else step for step in self.steps)
-        return Recipe(with_files(self.source, change), steps)
+        steps = tuple(_with_files(step, change) if isinstance(step, Step) else step for step in self.steps)
+        return Recipe(_with_files(self.source, change), steps)
+
+
+def _files_in(model: BaseModel) -> tuple[str, ...]:
+    """The files that a source or step names, in the order of its fields."""
+    return tuple(path for _, paths in _file_fields(model) for path in paths)
+
+
+def _with_files(model: Model, change: Callable[[str], str]) -> Model:
+    """The source or step with every path changed."""
+    changed: dict[str, Any] = {}
+    for name, paths in _file_fields(model):
+        new = tuple(change(path) for path in paths)
+        changed[name] = new if isinstance(getattr(model, name), tuple) else new[0]
+    return model.model_copy(update=changed)
+
+
+def _inside(path: str, folder: Path) -> str:
+    """The path relative to a folder where it lies in or below it, otherwise as it is."""
+    if not os.path.isabs(path):
+        return path
+    for here, there in ((Path(path), folder.absolute()), (Path(path).resolve(), folder.resolve())):
+        if here.is_relative_to(there):
+            return here.relative_to(there).as_posix()
+    return path
+
+
+def _is_outside(path: Path, folder: Path) -> bool:
+    """Whether a path leads out of a folder, links followed."""
+    return not path.resolve().is_relative_to(folder.resolve())
+
+
+def _file_fields(model: BaseModel) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Fields that name files, and the files; those that name none are left out."""
+    for name, info in type(model).model_fields.items():
+        if isinstance(info.json_schema_extra, dict) and info.json_schema_extra.get('file'):
+            value = getattr(model, name)
+            # Angles may be numbers in place of a table.
+            paths = tuple(path for path in (value if isinstance(value, tuple) else (value,)) if isinstance(path, str))
+            if any(paths):
+                yield name, paths

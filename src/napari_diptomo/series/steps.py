@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
-from napari_diptomo.series import _step_names
+from napari_diptomo.series import step_names
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.observe import Observer, StopAt
@@ -90,7 +90,7 @@ class Step(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise InputError(_sentence(type(self).__name__, error)) from None
+            raise InputError(validation_sentence(type(self).__name__, error)) from None
 
     @property
     def stopped_at(self) -> int | None:
@@ -124,7 +124,7 @@ class Step(BaseModel):
         data : SpectralTiltSeries, MapSeries or Volume
             What the stage before it made.
         observer : Observer, optional
-            Told of the progress, asked for pause, finish or cancel.
+            Notified of the progress, asked for pause, finish or cancel.
 
         Returns
         -------
@@ -141,7 +141,7 @@ class Step(BaseModel):
         talk = StopAt(observer, self.stopped_at)
         result = self._run(data, talk)
         if hasattr(result, 'findings'):
-            result = replace(result, findings=_all_findings(data, result, _step_names.name_of(type(self))))
+            result = replace(result, findings=_all_findings(data, result, step_names.name_of(type(self))))
         if data.recipe is not None:
             result = replace(result, recipe=data.recipe.then(self.stopping_at(talk.stopped_early)))
         return result
@@ -182,7 +182,7 @@ class Step(BaseModel):
         A step of another package is named as that package registers it.
         """
         stopped = {} if self.stopped_at is None else {'stopped_at': self.stopped_at}
-        return {'step': _step_names.name_of(type(self)), **self.model_dump(mode='json'), **stopped}
+        return {'step': step_names.name_of(type(self)), **self.model_dump(mode='json'), **stopped}
 
 
 @dataclass(frozen=True)
@@ -232,13 +232,13 @@ class UnknownStep:
         own = step_kind(self.name)
         if own is not None:
             return _made(own, self.values)
-        found = _step_names.registered(self.name)
+        found = step_names.registered(self.name)
         if found is None:
             raise InputError(
                 f'The recipe has a step {self.name!r} that this version does not know; correct its name, or install '
-                f'the package that registers it (entry point {_step_names.GROUP}).'
+                f'the package that registers it (entry point {step_names.GROUP}).'
             )
-        kind = _step_names.load(found)
+        kind = step_names.load(found)
         if not _is_step(kind):
             raise InputError(f'{self.name!r}, registered by an installed package, is no step; remove that package.')
         return _made(kind, self.values)
@@ -282,7 +282,7 @@ def step_from_dict(values: Mapping[str, Any]) -> Step:
 
 def step_kind(name: str) -> type[Step] | None:
     """The class of a step of this program by its name, None where it has none of that name."""
-    kind = _step_names.public(name)
+    kind = step_names.public(name)
     return kind if _is_step(kind) else None
 
 
@@ -304,7 +304,8 @@ def _all_findings(data: Any, result: Any, step: str) -> tuple[Finding, ...]:
     return (*before, *(finding if finding.step else replace(finding, step=step) for finding in own))
 
 
-def _sentence(step: str, error: ValidationError) -> str:
+def validation_sentence(step: str, error: ValidationError) -> str:
+    """The first thing that pydantic found wrong with the values of a step or source, as a sentence."""
     first = error.errors()[0]
     where = '.'.join(str(part) for part in first['loc']) or 'values'
     what = first['msg'].removeprefix('Value error, ')

@@ -1,9 +1,8 @@
 """Phantoms and spectra with a known truth, for sample data, tests and benchmarks."""
 
 from napari_diptomo.simulate.edx import SimulatedSpectra, demo_series, edx_tilt_series, line_shape
-from napari_diptomo.simulate.edx_dose import counts_from_dose, true_k_factors
-from napari_diptomo.simulate.eels import demo_eels, eels_tilt_series
-from napari_diptomo.simulate.eels_truth import SimulatedEELS
+from napari_diptomo.simulate.edx_emission import counts_from_dose, true_k_factors
+from napari_diptomo.simulate.eels import SimulatedEELS, demo_eels, eels_tilt_series
 from napari_diptomo.simulate.nanocube import oxide_nanocube
 from napari_diptomo.simulate.phantoms import GST_PHASES, Phantom, edx_phantom, eels_phantom, lamella, lamella_frame
 from napari_diptomo.simulate.projections import Simulated, project, tilt_series

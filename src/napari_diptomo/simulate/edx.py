@@ -10,21 +10,32 @@ Expected spectrum of a pixel at tilt t:
 and the counts are Poisson. T_f is what the specimen lets out of a family, g
 what the holder does not hide from the detectors, m the mass thickness, S the
 spectrum that arrives. The rise of the stray signal with tilt and the dips of g
-at plus and minus the take-off angle are those of a measured series (openNCEM).
+at plus and minus the take-off angle are those of a measured series (openNCEM). f(E) is a
+Gaussian whose width follows FWHM(E)^2 = FWHM(Mn-Ka)^2 + 2.5 (E - E(Mn-Ka)), in eV, the relation of eXSpy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.signal import fftconvolve
+from scipy.special import erf
 
 from napari_diptomo.series import InputError, SpectralTiltSeries, Volume
-from napari_diptomo.simulate.edx_detector import bremsstrahlung, line_shape, pile_up, shadowing, stray, with_escape
-from napari_diptomo.simulate.edx_dose import counts_per_areal_atom, known, mass_per_area, transmission
-from napari_diptomo.simulate.edx_tables import ELEMENTS, GST_ATOMS_PER_NM3, LINES, line_energy, mass_absorption
+from napari_diptomo.simulate.edx_emission import (
+    ELEMENTS,
+    GST_ATOMS_PER_NM3,
+    LINES,
+    counts_per_areal_atom,
+    known,
+    line_energy,
+    mass_absorption,
+    mass_per_area,
+    transmission,
+)
 from napari_diptomo.simulate.phantoms import Phantom, lamella
 from napari_diptomo.simulate.projections import project
 
@@ -36,6 +47,11 @@ _FILM_LOSS = 0.22
 _STRAY = {'Cu': (2.0, 1.2), 'Ti': (4.0, 0.5)}
 #: Channels below 0 keV.
 _ZERO = 24
+_E_MN = 5.8987
+#: Si-K line and edge, keV; the escape fraction falls with energy about as fast as that of Reed and Ware (1972).
+_SI_K, _SI_EDGE, _ESCAPE_POWER = 1.7397, 1.8389, 1.1
+#: Width of the dip where the holder hides a detector, degrees.
+_DIP_WIDTH = 6.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +122,7 @@ def edx_tilt_series(
     seed : int
         Of counting noise and jitter.
     jitter : float
-        Largest displacement of an image along y and x, pixels; drawn uniformly.
+        Largest displacement of an image along y and x, pixels; sampled uniformly.
     background : float
         Bremsstrahlung counts per characteristic count, over the specimen.
     stray_copper, stray_titanium : float
@@ -176,7 +192,7 @@ def demo_series(seed: int = 0, size: int = 48) -> SimulatedSpectra:
 
 @dataclass(frozen=True, eq=False)
 class _Specimen:
-    """What the specimen sends into the detectors, per tilt and pixel.
+    """Photons that the specimen sends into the detectors, per tilt and pixel.
 
     Attributes
     ----------
@@ -265,15 +281,15 @@ def _expected(
     zero = line_shape(energy, ((0.0, 1.0),), resolution)
     for t in range(specimen.clean.shape[1]):
         flat = np.ones(specimen.clean.shape[2:])
-        amounts = [*specimen.clean[:, t], *(other[t] for other in specimen.others.values())]
+        counts_of_parts = [*specimen.clean[:, t], *(other[t] for other in specimen.others.values())]
         for name, counts in strayed.items():
-            amounts += [counts[t] * flat, counts[t] * _STRAY[name][1] * flat]
-        amounts.append(specimen.mass[t])
-        rows, columns = [*amounts, zero_peak * flat], [*shapes, zero]
+            counts_of_parts += [counts[t] * flat, counts[t] * _STRAY[name][1] * flat]
+        counts_of_parts.append(specimen.mass[t])
+        rows, columns = [*counts_of_parts, zero_peak * flat], [*shapes, zero]
         if sum_peaks:
-            total = np.sum(amounts, axis=0)
+            total = np.sum(counts_of_parts, axis=0)
             rows.append(sum_peaks * total)
-            columns.append(pile_up(np.tensordot([a.sum() for a in amounts], shapes, axes=1), _ZERO))
+            columns.append(pile_up(np.tensordot([a.sum() for a in counts_of_parts], shapes, axes=1), _ZERO))
         yield np.tensordot(np.stack(rows), np.array(columns), axes=(0, 0))
 
 
@@ -281,10 +297,10 @@ def _draw(expected: Iterator[np.ndarray], shape: tuple[int, ...], rng: np.random
     """Poisson counts in the smallest of uint8 and uint16 that holds them, (tilt, y, x, energy)."""
     counts = np.empty(shape, np.uint8)
     for t, spectra in enumerate(expected):
-        drawn = rng.poisson(spectra)
-        if drawn.max() > np.iinfo(counts.dtype).max:
+        sampled = rng.poisson(spectra)
+        if sampled.max() > np.iinfo(counts.dtype).max:
             counts = counts.astype(np.uint16)
-        counts[t] = np.minimum(drawn, np.iinfo(counts.dtype).max)
+        counts[t] = np.minimum(sampled, np.iinfo(counts.dtype).max)
     return counts
 
 
@@ -293,3 +309,94 @@ def _haadf(phantom: Phantom, atoms: np.ndarray, noise: float, rng: np.random.Gen
     image = np.tensordot(numbers**1.7, atoms, axes=1)
     image = image / image.max() * 1000
     return (image + 1000 * noise * rng.standard_normal(image.shape)).astype(np.float32)
+
+
+def line_shape(energy: np.ndarray, lines: Sequence[tuple[float, float]], resolution: float = 130.0) -> np.ndarray:
+    """Probability of each channel for one photon of a family.
+
+    Parameters
+    ----------
+    energy : ndarray (energy,)
+        Channel centres, keV, equally spaced.
+    lines : sequence of (energy in keV, weight)
+        The family.
+    resolution : float
+        FWHM at Mn-Ka, eV.
+
+    Returns
+    -------
+    ndarray (energy,)
+        Sums to one where the axis holds the whole family.
+    """
+    step = energy[1] - energy[0]
+    edges = np.append(energy - step / 2, energy[-1] + step / 2)
+    total = sum(weight for _, weight in lines)
+    shape = np.zeros(len(energy))
+    for centre, weight in lines:
+        fwhm = np.sqrt(resolution**2 + 2.5e3 * (centre - _E_MN)) * 1e-3
+        sigma = fwhm / np.sqrt(8 * np.log(2))
+        shape += weight / total * np.diff(erf((edges - centre) / (np.sqrt(2) * sigma))) / 2
+    return shape
+
+
+def bremsstrahlung(energy: np.ndarray, beam_energy: float = 200.0) -> np.ndarray:
+    """Kramers' shape behind a thin window, normalised to one count, (energy,)."""
+    e = np.maximum(energy, 0.05)
+    shape = np.where(energy > 0.05, (beam_energy - e) / e * np.exp(-((0.45 / e) ** 3)), 0.0)
+    return shape / shape.sum()
+
+
+def with_escape(lines: Sequence[tuple[float, float]], share: float) -> tuple[tuple[float, float], ...]:
+    """A family with its escape peaks, 1.74 keV below the lines that lie above the Si-K edge.
+
+    Parameters
+    ----------
+    lines : sequence of (energy in keV, weight)
+    share : float
+        Of the photons of 2 keV; some 0.018 in silicon. The photons that escape are missing in their line.
+    """
+    found = []
+    for energy, weight in lines:
+        lost = share * (2.0 / energy) ** _ESCAPE_POWER if energy > _SI_EDGE else 0.0
+        found.append((energy, weight * (1 - lost)))
+        if lost:
+            found.append((energy - _SI_K, weight * lost))
+    return tuple(found)
+
+
+def pile_up(spectrum: np.ndarray, zero: int) -> np.ndarray:
+    """Shape of the photons counted two at a time, normalised to one count.
+
+    Parameters
+    ----------
+    spectrum : ndarray (energy,)
+        What arrives, without the zero-strobe peak.
+    zero : int
+        Channel of 0 keV.
+    """
+    twice = np.maximum(fftconvolve(spectrum, spectrum), 0)[zero : zero + len(spectrum)]
+    return twice / max(twice.sum(), 1e-300)
+
+
+def shadowing(angles: np.ndarray, depth: float, take_off: float = 18.0) -> np.ndarray:
+    """Share of the specimen's photons that the detectors count at each tilt, (tilt,).
+
+    A holder hides two of four detectors most where the specimen is edge on to
+    them: at a tilt of plus and minus the take-off angle.
+
+    Parameters
+    ----------
+    angles : ndarray (tilt,)
+        Degrees.
+    depth : float
+        Share that is lost in the dip.
+    take_off : float
+        Degrees.
+    """
+    dips = [np.exp(-(((angles - side * take_off) / _DIP_WIDTH) ** 2)) for side in (-1, 1)]
+    return 1 - depth * np.maximum(*dips)
+
+
+def stray(angles: np.ndarray, at_zero: float, rise: float) -> np.ndarray:
+    """Counts per pixel and tilt of an element of grid or holder, at_zero * (1 + rise * (t / 40 deg)^2)."""
+    return at_zero * (1 + rise * (angles / 40) ** 2)

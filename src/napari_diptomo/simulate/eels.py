@@ -22,27 +22,135 @@ the same for both): `SimulatedEELS.per_iron` turns counts into iron.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from napari_diptomo.series import InputError, SpectralTiltSeries
+from napari_diptomo.series import InputError, SpectralTiltSeries, Volume
 from napari_diptomo.series.data import CoreLoss
-from napari_diptomo.simulate.eels_detector import Detector
-from napari_diptomo.simulate.eels_model import DualRange, EdgeRange
-from napari_diptomo.simulate.eels_particle import Particle, Pixels
+from napari_diptomo.simulate.eels_model import DualRange, EdgeRange, Particle, Pixels
 from napari_diptomo.simulate.eels_scattering import Background, LossGrid, Scattering
 from napari_diptomo.simulate.eels_shapes import OXIDES, WINDOWS, Edge, ShapeVariation
-from napari_diptomo.simulate.eels_truth import SimulatedEELS
 from napari_diptomo.simulate.nanocube import oxide_nanocube
 from napari_diptomo.simulate.phantoms import Phantom
 
 #: Brightness of carbon in HAADF per path, relative to the oxides.
 _CARBON_HAADF = 0.08
 _METADATA = {'beam_energy': 200.0, 'convergence_angle': 35.0, 'collection_angle': 27.8}
+
+
+@dataclass(frozen=True, eq=False)
+class SimulatedEELS:
+    """A simulated EELS tilt series with what it was made from.
+
+    Attributes
+    ----------
+    series : SpectralTiltSeries
+        Low-loss counts, core-loss counts of some tilts, HAADF images.
+    truth : Volume
+        Channels FeO and Fe3O4: M2,3 edge counts per voxel of path.
+    clean : ndarray (channel, tilt, y, x), float32
+        Expected M2,3 edge counts, before plural scattering.
+    core_clean : ndarray (channel, core tilt, y, x), float32
+        Expected L2,3 edge counts likewise.
+    standards, core_standards : mapping of str to ndarray (energy,)
+        Edge of each oxide on the channels of the low and the core loss, as the
+        detector shows it without plural scattering; one count in 47-62 or
+        704-729 eV.
+    per_iron : mapping of str to float
+        M2,3 edge counts per iron atom, FeO = 1.
+    iron : ndarray (tilt, y, x), bool
+        Pixels with at least 5 % of the largest edge counts.
+    shifts : ndarray (tilt, y, x)
+        Displacement of the ENERGIES of a pixel: its zero loss lies there, eV.
+    drift : ndarray (tilt, 2)
+        Where the specimen sits in each image, pixels (y, x).
+    thickness : ndarray (tilt, y, x)
+        t/lambda.
+    electrons : float
+        Per pixel and tilt of the low loss.
+    variation : ShapeVariation
+        What the shapes of this experiment differ by from the calculated ones.
+    model : DualRange
+        Makes `expected` and `core_expected`.
+    """
+
+    series: SpectralTiltSeries
+    truth: Volume
+    clean: np.ndarray
+    core_clean: np.ndarray
+    standards: Mapping[str, np.ndarray]
+    core_standards: Mapping[str, np.ndarray]
+    per_iron: Mapping[str, float]
+    iron: np.ndarray
+    shifts: np.ndarray
+    drift: np.ndarray
+    thickness: np.ndarray
+    electrons: float
+    variation: ShapeVariation
+    model: DualRange
+    _particle: Particle
+
+    def expected(self, tilt: int) -> tuple[np.ndarray, np.ndarray]:
+        """Expected low-loss counts of one tilt: all but the edges, and the edges; (y, x, energy) each, float32."""
+        return self._images(self.model.low_loss(self._particle.pixels(tilt, self.shifts[tilt])))
+
+    def core_expected(self, tilt: int) -> tuple[np.ndarray, np.ndarray]:
+        """Expected core-loss counts of one tilt of the series: background and edges, (y, x, energy) each, float32."""
+        return self._images(self.model.core_loss(self._particle.pixels(tilt, self.shifts[tilt])))
+
+    def background(self, tilt: int) -> np.ndarray:
+        """Expected low-loss counts of one tilt without the edges, (y, x, energy), float32."""
+        return self.expected(tilt)[0]
+
+    def standards_behind(self, t_over_lambda: float, core: bool = False) -> dict[str, np.ndarray]:
+        """Edges as they look after plural scattering in so much oxide, (energy,) each; one count in the window.
+
+        What a regression on spectra that are not deconvolved finds.
+        """
+        part = self.model.core if core else self.model.low
+        thickness = np.full(2, t_over_lambda)
+        kernel, zero = part.transfer(Pixels(np.eye(2), thickness, 0 * thickness, 0 * thickness))
+        shapes = part.edges(np.eye(2), kernel, zero)
+        shapes /= shapes[:, part.window].sum(axis=1, keepdims=True)
+        return dict(zip(OXIDES, shapes, strict=True))
+
+    def _images(self, spectra: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        background, edges = (part.reshape(*self.clean.shape[2:], -1) for part in spectra)
+        return background, edges
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Noise and gain that the camera adds to the electrons.
+
+    Attributes
+    ----------
+    read_noise : float
+        Standard deviation of a channel, counts.
+    dark : float
+        Dark level left in the counts, per channel.
+    gain_error : float
+        Standard deviation of the gain of the channels, the same in all spectra.
+    """
+
+    read_noise: float = 1.0
+    dark: float = 0.0
+    gain_error: float = 0.0
+
+    def gain(self, channels: int, rng: np.random.Generator) -> np.ndarray:
+        """Of each channel, (energy,)."""
+        return np.maximum(1 + self.gain_error * rng.standard_normal(channels), 0)
+
+    def record(self, expected: np.ndarray, gain: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Counts of expected electrons, (..., energy), float32."""
+        counts = (gain * rng.poisson(expected)).astype(np.float32)
+        if self.read_noise:
+            counts += np.float32(self.read_noise) * rng.standard_normal(counts.shape, np.float32)
+        return counts + np.float32(self.dark)
 
 
 def eels_tilt_series(
@@ -99,9 +207,9 @@ def eels_tilt_series(
     core_ratio : float
         M2,3 edge counts per L2,3 edge count at equal dose.
     jitter_ev : float
-        Largest displacement of the zero loss, eV; drawn uniformly for every pixel.
+        Largest displacement of the zero loss, eV; sampled uniformly for every pixel.
     jitter : float
-        Largest displacement of an image along y and x, pixels; drawn uniformly.
+        Largest displacement of an image along y and x, pixels; sampled uniformly.
     zero_loss_fwhm : float
         eV, of its Gaussian core.
     read_noise, dark, gain_error : float
@@ -132,8 +240,8 @@ def eels_tilt_series(
     angles = np.asarray(angles, float)
     _check(phantom, edge_counts, edge_to_background, low_range, core_range)
     shape_rng, place_rng, low_rng, core_rng = np.random.default_rng(seed).spawn(4)
-    drawn = ShapeVariation.random(shape_rng)
-    variation = variation or drawn
+    sampled = ShapeVariation.random(shape_rng)
+    variation = variation or sampled
     drift = place_rng.uniform(-jitter, jitter, (len(angles), 2))
     particle = Particle.of(phantom, angles, drift, edge_counts, t_over_lambda)
     shifts = place_rng.uniform(-jitter_ev, jitter_ev, particle.iron.shape)

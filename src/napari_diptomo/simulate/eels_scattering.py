@@ -1,4 +1,4 @@
-"""What electrons lose on the way: zero loss, plasmons one after another, the background under the edges.
+"""Energy that electrons lose on the way: zero loss, plasmons one after another, the background under the edges.
 
 Of electrons that see a relative thickness tau = t/lambda the share
 
@@ -29,7 +29,7 @@ _PLASMON = {'oxide': (22.0, 10.0, 8.0, 4.0, 0.06), 'carbon': (24.0, 14.0, 6.0, 2
 _TAILS = (0.06, 0.6), (0.08, 1.2)
 #: Between these losses the plasmons give way to the law that was asked for, eV.
 _HANDOVER = 26.0, 34.0
-#: Room behind the last channel, eV: 30 to fade out, 100 for the plasmons that follow.
+#: Margin behind the last channel, eV: 30 to fade out, 100 for the plasmons that follow.
 _MARGIN = 130.0
 
 
@@ -59,7 +59,7 @@ class LossGrid:
 
     @classmethod
     def behind(cls, energy: np.ndarray) -> LossGrid:
-        """The grid for channels centred at ``energy`` (energy,), with room for what must not wrap around."""
+        """The grid for channels centred at ``energy`` (energy,), with a margin for what must not wrap around."""
         dispersion = (energy[-1] - energy[0]) / (len(energy) - 1)
         oversample = max(2, int(np.ceil(dispersion / 0.125)))
         step = dispersion / oversample
@@ -69,7 +69,7 @@ class LossGrid:
 
     @property
     def losses(self) -> np.ndarray:
-        """Losses 0, step, ... that kernels and plasmons are drawn at, (bins,)."""
+        """Losses 0, step, ... that kernels and plasmons are sampled at, (bins,)."""
         return np.arange(self.bins) * self.step
 
     @property
@@ -82,7 +82,7 @@ class LossGrid:
         return fft.rfft(density * self.step, axis=-1)
 
     def taper(self, values: np.ndarray, origin: float = 0.0) -> np.ndarray:
-        """Fade a density, drawn from ``origin``, out behind the last channel, so that nothing wraps around."""
+        """Fade a density, sampled from ``origin``, out behind the last channel, so that nothing wraps around."""
         end = self.start + self.channels * self.oversample * self.step
         return values * _fade(self.losses + origin, end + 5.0, end + 30.0)
 

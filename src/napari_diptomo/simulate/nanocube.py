@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from napari_diptomo.series import InputError
 from napari_diptomo.simulate.eels_shapes import IRON_DENSITY, OXIDES, counts_per_iron
-from napari_diptomo.simulate.phantoms import Phantom, _Canvas
+from napari_diptomo.simulate.phantoms import Canvas, Phantom
 
 #: Degrees about x, y, z; the corners then come this far from the tilt axis, in half edges.
 _TURN, _REACH = (3, 15, 4), 1.52
@@ -55,15 +55,17 @@ def oxide_nanocube(
     Raises
     ------
     InputError
-        Film and ligands that leave no room for the particle.
+        Film and ligands that leave no space for the particle.
     """
     strength = {oxide: IRON_DENSITY[oxide] * counts_per_iron(oxide) for oxide in OXIDES}
     magnetite = strength['Fe3O4'] / strength['FeO']
-    canvas = _Canvas(size, supersample, (*OXIDES, 'C'), voxel_size)
+    canvas = Canvas(size, supersample, (*OXIDES, 'C'), voxel_size)
     turn = Rotation.from_euler('zyx', _TURN, degrees=True)
     shell = min(0.22 * size, (size / 2 - _ROOM) / _REACH - film - ligand)
     if shell < 3:
-        raise InputError(f'A film of {film:g} and ligands of {ligand:g} leave no room in a field of {size}; take more.')
+        raise InputError(
+            f'A film of {film:g} and ligands of {ligand:g} leave no space in a field of {size}; take more.'
+        )
     outer = shell + film
     bodies: dict[str, tuple[tuple[float, ...], float]] = {'ligand': ((0, 0, 1), outer + ligand)} if ligand else {}
     bodies |= {'FeO film': ((1, 0, 0), outer), 'Fe3O4': ((0, magnetite, 0), shell)}

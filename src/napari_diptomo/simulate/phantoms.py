@@ -1,6 +1,6 @@
 """Specimens with a known truth: FIB lamellae, the two phantoms of the source papers.
 
-A phantom is drawn on a grid ``supersample`` times finer than the one it will
+A phantom is painted on a grid ``supersample`` times finer than the one it will
 be reconstructed on, so that nobody inverts the very operator that made the
 data. Geometry: z along the beam at zero tilt, y along the tilt axis. Every
 builder keeps its specimen inside the field of view at all tilts.
@@ -17,7 +17,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from napari_diptomo.series import InputError, Volume
-from napari_diptomo.simulate._shapes import Grid
+from napari_diptomo.simulate.solid_shapes import Grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ def block_mean(volume: np.ndarray, factor: int) -> np.ndarray:
     return blocks.mean(axis=(2, 4, 6), dtype=np.float64).astype(np.float32)
 
 
-class _Canvas:
+class Canvas:
     """Paints phases over one another and keeps the book of labels."""
 
     def __init__(self, size: int, supersample: int, channels: tuple[str, ...], voxel_size: float) -> None:
@@ -142,8 +142,8 @@ def lamella(size: int = 48, seed: int = 0, *, voxel_size: float = 1.0, supersamp
         Channels Ge, Sb, Te.
     """
     rng = np.random.default_rng(seed)
-    canvas = _Canvas(size, supersample, ('Ge', 'Sb', 'Te'), voxel_size)
-    half, turn = _frame(size, rng)
+    canvas = Canvas(size, supersample, ('Ge', 'Sb', 'Te'), voxel_size)
+    half, turn = random_frame(size, rng)
     slab = canvas.grid.box((0, 0, 0), half, turn)
     _paint_layers(canvas, rng, slab)
     _segregate(canvas, rng)
@@ -169,17 +169,17 @@ def lamella_frame(size: int = 48, seed: int = 0) -> tuple[np.ndarray, np.ndarray
     normal : ndarray (3,)
         Unit vector (z, y, x) across it.
     """
-    half, turn = _frame(size, np.random.default_rng(seed))
+    half, turn = random_frame(size, np.random.default_rng(seed))
     return half, turn.apply([1.0, 0.0, 0.0])
 
 
-def _frame(size: int, rng: np.random.Generator) -> tuple[np.ndarray, Rotation]:
+def random_frame(size: int, rng: np.random.Generator) -> tuple[np.ndarray, Rotation]:
     # Half thickness and half width obey hypot(z, x) < 0.45, so that no tilt pushes a corner out of the field.
     half = size * np.array([rng.uniform(0.20, 0.28), rng.uniform(0.34, 0.40), rng.uniform(0.30, 0.34)])
     return half, Rotation.from_euler('zyx', rng.uniform(-4, 4, 3), degrees=True)
 
 
-def _paint_layers(canvas: _Canvas, rng: np.random.Generator, slab: np.ndarray) -> None:
+def _paint_layers(canvas: Canvas, rng: np.random.Generator, slab: np.ndarray) -> None:
     grid, size = canvas.grid, canvas.grid.size
     normal = Rotation.from_euler('zyx', rng.uniform(-25, 25, 3), degrees=True).apply([0.0, 0.0, 1.0])
     height = normal[0] * grid.z + normal[1] * grid.y + normal[2] * grid.x
@@ -191,14 +191,14 @@ def _paint_layers(canvas: _Canvas, rng: np.random.Generator, slab: np.ndarray) -
         canvas.paint(str(name), GST_PHASES[str(name)], slab * grid.occupancy(bound - height))
 
 
-def _segregate(canvas: _Canvas, rng: np.random.Generator) -> None:
+def _segregate(canvas: Canvas, rng: np.random.Generator) -> None:
     for channel in canvas.fine:
         field = canvas.grid.smooth_noise(rng, 0.06 * canvas.grid.size)
         channel *= np.clip(1 + 0.2 * field, 0.4, 1.6)
 
 
 def _paint_particle(
-    canvas: _Canvas,
+    canvas: Canvas,
     rng: np.random.Generator,
     half: np.ndarray,
     slab: np.ndarray,
@@ -234,7 +234,7 @@ def edx_phantom(size: int = 160, *, voxel_size: float = 1.0, supersample: int = 
     Phantom
         Channels Ge (bar, 25), Sb (ellipsoid, 20), Te (sphere, 15).
     """
-    canvas = _Canvas(size, supersample, ('Ge', 'Sb', 'Te'), voxel_size)
+    canvas = Canvas(size, supersample, ('Ge', 'Sb', 'Te'), voxel_size)
     grid, scale = canvas.grid, size / 160
 
     def at(z: float, y: float, x: float) -> np.ndarray:
@@ -271,7 +271,7 @@ def eels_phantom(size: int = 160, *, voxel_size: float = 1.0, supersample: int =
     Phantom
         Channels Fe3O4 (10) and FeO (20).
     """
-    canvas = _Canvas(size, supersample, ('Fe3O4', 'FeO'), voxel_size)
+    canvas = Canvas(size, supersample, ('Fe3O4', 'FeO'), voxel_size)
     turn = Rotation.from_euler('zyx', (5, 7, 13), degrees=True)
     for name, composition, half in (('FeO', (0, 20), 43), ('Fe3O4', (10, 0), 40), ('FeO', (0, 20), 20)):
         canvas.paint(name, composition, canvas.grid.box((0, 0, 0), (half * size / 160,) * 3, turn))

@@ -16,8 +16,8 @@ from scipy.spatial.transform import Rotation
 from scipy.special import erfc
 
 from napari_diptomo.series import InputError
-from napari_diptomo.simulate._shapes import Grid, Point
-from napari_diptomo.simulate.phantoms import Phantom, _Canvas, _frame
+from napari_diptomo.simulate.phantoms import Canvas, Phantom, random_frame
+from napari_diptomo.simulate.solid_shapes import Grid, Point
 
 __all__ = ['facetted', 'interdiffusion', 'needle', 'porous']
 
@@ -59,7 +59,7 @@ def porous(size: int = 48, seed: int = 0, *, voxel_size: float = 1.0, supersampl
         Channels A (1), B (0.8) and C (1.2), the rods.
     """
     rng = np.random.default_rng(seed)
-    canvas = _Canvas(size, supersample, CHANNELS, voxel_size)
+    canvas = Canvas(size, supersample, CHANNELS, voxel_size)
     grid = canvas.grid
     level, slope = _gyroid(grid, rng.uniform(0.38, 0.46) * size, rng)
     canvas.paint('B', (0, 0.8, 0), grid.occupancy((_PORE_BELOW - level) / slope))
@@ -104,7 +104,7 @@ def facetted(size: int = 48, seed: int = 0, *, voxel_size: float = 1.0, supersam
         Channels A (cores, 1), B (shells, 0.8) and C (small particles, 1.2).
     """
     rng = np.random.default_rng(seed)
-    canvas = _Canvas(size, supersample, CHANNELS, voxel_size)
+    canvas = Canvas(size, supersample, CHANNELS, voxel_size)
     particles = []
     for centre, reach in _packed(rng, size):
         turn, is_cube, share = Rotation.random(random_state=rng), rng.random() < 0.4, rng.uniform(0.5, 0.68)
@@ -171,14 +171,14 @@ def interdiffusion(size: int = 48, seed: int = 0, *, voxel_size: float = 1.0, su
         than three quarters of A, of B, and between them.
     """
     rng = np.random.default_rng(seed)
-    canvas = _Canvas(size, supersample, CHANNELS, voxel_size)
+    canvas = Canvas(size, supersample, CHANNELS, voxel_size)
     grid = canvas.grid
     if seed % 2:
         turn = Rotation.from_euler('zyx', rng.uniform(-4, 4, 3), degrees=True)
         z, y, x = grid.coordinates((0, 0, 0), turn)
         body = grid.occupancy(np.maximum(np.hypot(z, x) - rng.uniform(0.28, 0.34) * size, np.abs(y) - 0.38 * size))
     else:
-        half, turn = _frame(size, rng)
+        half, turn = random_frame(size, rng)
         body = grid.box((0, 0, 0), half, turn)
     off_beam, around = rng.uniform(np.deg2rad(30), np.deg2rad(60)), rng.uniform(0, 2 * np.pi)
     nz, ny, nx = np.cos(off_beam), np.sin(off_beam) * np.sin(around), np.sin(off_beam) * np.cos(around)
@@ -235,7 +235,7 @@ def needle(
         More precipitates than the needle can hold.
     """
     rng = np.random.default_rng(seed)
-    canvas = _Canvas(size, supersample, CHANNELS, voxel_size)
+    canvas = Canvas(size, supersample, CHANNELS, voxel_size)
     grid = canvas.grid
     body = _conical(grid, rng)
     canvas.paint('matrix', (1, 0, 0), body)

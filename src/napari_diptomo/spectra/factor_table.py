@@ -16,8 +16,8 @@ import re
 from pathlib import Path
 
 from napari_diptomo.series import InputError
-from napari_diptomo.series._inspection import check_is_file
-from napari_diptomo.series._library_errors import reading
+from napari_diptomo.series.files import check_is_file
+from napari_diptomo.series.reading.library_errors import reading
 
 
 def read_factors(path: str | Path) -> dict[str, float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from napari_diptomo.series.noise import neighbours
+from napari_diptomo.series.neighbour_mean import neighbours
 from napari_diptomo.spectra.information_bins import information_bins
 from napari_diptomo.spectra.poisson_fit import Columns, fisher_variance, fit_pixels, unexplained
 from napari_diptomo.spectra.spectrum_model import SpectrumModel

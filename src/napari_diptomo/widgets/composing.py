@@ -12,7 +12,7 @@ from napari_diptomo.series import InputError, Observer, Volume
 
 if TYPE_CHECKING:
     from napari_diptomo.assess import Composition, RegionComposition
-    from napari_diptomo.assess.factors import Factors
+    from napari_diptomo.assess.channel_factors import Factors
 
 #: Name of the region of all voxels that have a composition.
 WHOLE = 'Specimen'
@@ -58,7 +58,7 @@ def asking_factors(step: Composition, volume: Volume) -> Callable[[Observer], Fa
     """The factors that a step would use; the first question imports the tables of eXSpy."""
 
     def ask_factors(observer: Observer) -> Factors:
-        from napari_diptomo.assess.factors import factors_of
+        from napari_diptomo.assess.composition import factors_of
 
         return factors_of(step, volume)
 

@@ -12,7 +12,7 @@ from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltS
 from napari_diptomo.widgets.looking import Place
 
 if TYPE_CHECKING:
-    from napari_diptomo.assess.oxidation import FractionMaps
+    from napari_diptomo.assess.oxidation_state import FractionMaps
     from napari_diptomo.spectra.eels.calibration import CalibratedSeries
     from napari_diptomo.spectra.eels.oxidation import EELSOxidationMaps
     from napari_diptomo.spectra.eels.standards import Standards
@@ -46,7 +46,7 @@ def mapping_oxides(step: EELSOxidationMaps, series: SpectralTiltSeries) -> Calla
     """Run the step, then look at the oxidation state of every pixel."""
 
     def map_oxides(observer: Observer) -> MadeOxides:
-        from napari_diptomo.assess.oxidation import fraction_maps
+        from napari_diptomo.assess.oxidation_state import fraction_maps
 
         maps = step.run(series, observer)
         made = MadeOxides(maps, None)

@@ -13,7 +13,7 @@ from napari_diptomo.widgets.map_errors import hidden_layer
 from napari_diptomo.widgets.spread_layers import COLORMAP, spread_name
 
 if TYPE_CHECKING:
-    from napari_diptomo.assess.oxidation import FractionMaps
+    from napari_diptomo.assess.oxidation_state import FractionMaps
 
 #: Where there is no metal the value is 0: black, and darker than any valence.
 _VALENCES = (1.5, 3.0)

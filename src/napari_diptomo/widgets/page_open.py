@@ -285,7 +285,7 @@ class OpenPage(Page):
 
     def _show_rows(self, files: Sequence[Path]) -> None:
         """Rows that mean something for these files; of one that goes the value goes too."""
-        from napari_diptomo.series._files import IMAGES
+        from napari_diptomo.series.reading.file_selection import IMAGES
 
         suffixes = {file.suffix.lower() for file in files}
         for name, shown in (
@@ -325,8 +325,8 @@ class OpenPage(Page):
 
     def _list_files(self) -> bool:
         """Fill the table; returns whether the files can be opened together."""
-        from napari_diptomo.series._files import find_files
-        from napari_diptomo.series.angles import find_angles
+        from napari_diptomo.series.reading.angles.evidence import find_angles
+        from napari_diptomo.series.reading.file_selection import find_files
 
         if not self._paths:
             self._show_rows(())

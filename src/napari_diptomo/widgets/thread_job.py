@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from napari.qt.threading import create_worker
 
-from napari_diptomo.jobs.explain import explain
+from napari_diptomo.jobs.error_sentences import explain
 from napari_diptomo.series import Cancelled, DiptomoError, Observer, Progress, Request
 
 _log = logging.getLogger('napari_diptomo')

@@ -27,7 +27,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries, Watch
-from napari_diptomo.series._inspection import inspect
+from napari_diptomo.series.reading.inspection import inspect
 from napari_diptomo.spectra._exspy import edge_cross_section, edge_onsets
 
 #: Widths before and behind an onset, relative to it and within limits in eV.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_diptomo.series import InputError, Observer
-from napari_diptomo.series._inspection import check_is_file
-from napari_diptomo.series._library_errors import reading
+from napari_diptomo.series.files import check_is_file
+from napari_diptomo.series.reading.library_errors import reading
 from napari_diptomo.spectra.eels.calibration import CalibratedSeries
 from napari_diptomo.spectra.eels.standards import Standards, find_standards
 from napari_diptomo.spectra.eels.white_lines import DeepEdge

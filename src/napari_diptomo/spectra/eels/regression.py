@@ -37,7 +37,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from napari_diptomo.series import InputError
-from napari_diptomo.series.noise import neighbours
+from napari_diptomo.series.neighbour_mean import neighbours
 from napari_diptomo.spectra.eels.background import FAMILIES, Family, fit_background
 from napari_diptomo.spectra.eels.phase_amounts import PhaseAmounts
 from napari_diptomo.spectra.eels.plural import SingleLoss, without_edges

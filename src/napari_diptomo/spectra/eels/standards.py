@@ -25,10 +25,10 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
-from napari_diptomo.series._inspection import inspect
-from napari_diptomo.series._library_errors import reading
+from napari_diptomo.series.files import replacing
 from napari_diptomo.series.oxides import metal
-from napari_diptomo.series.replacing import replacing
+from napari_diptomo.series.reading.inspection import inspect
+from napari_diptomo.series.reading.library_errors import reading
 from napari_diptomo.spectra.eels import shallow
 from napari_diptomo.spectra.eels.core_loss import Method, core_loss_amounts
 from napari_diptomo.spectra.eels.phase_amounts import PhaseAmounts

@@ -29,7 +29,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_diptomo.series import InputError
-from napari_diptomo.series.noise import neighbours
+from napari_diptomo.series.neighbour_mean import neighbours
 from napari_diptomo.spectra.eels.white_lines import IRON, DeepEdge, power_law
 
 _ITERATIONS = 12

@@ -1,0 +1,163 @@
+"""Running a recipe in this process: open the source, do the steps in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from inspect import signature
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from napari_diptomo.jobs.checkpoint import Checkpoint
+from napari_diptomo.jobs.volume_against_maps import compared_with_maps
+from napari_diptomo.series import (
+    InputError,
+    MapSeries,
+    Observer,
+    Progress,
+    Recipe,
+    Request,
+    Source,
+    SpectralTiltSeries,
+    Step,
+    Volume,
+    open_source,
+)
+
+_NAMES = {SpectralTiltSeries: 'a tilt series of spectra', MapSeries: 'maps', Volume: 'a volume'}
+
+
+def run(
+    recipe: Recipe | Mapping[str, Any] | str | Path,
+    *,
+    observer: Observer | None = None,
+    data: SpectralTiltSeries | MapSeries | Volume | None = None,
+    on_open: Callable[[Any], None] | None = None,
+    on_step: Callable[[int, int, Step], None] | None = None,
+    on_result: Callable[[int, Any], None] | None = None,
+    keep: str | Path | None = None,
+    checkpoint: Checkpoint | None = None,
+    opener: Callable[[Source, Observer], Any] = open_source,
+) -> Any:
+    """Run a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe, mapping or path
+        The recipe, the mapping `Recipe.to_dict` wrote, or a JSON file.
+    observer : Observer, optional
+        Notified of the progress of every step, asked for pause, finish or cancel.
+        Finish ends the step that is running, with its best result; the steps after it are done.
+    data : SpectralTiltSeries, MapSeries or Volume, optional
+        Start from these instead of opening the recipe's source.
+    on_open : callable, optional
+        Called with the data before the first step; what it raises ends the run.
+    on_step : callable, optional
+        Called with (index, count, step) before each step.
+    on_result : callable, optional
+        Called with (index, result) after each step.
+    keep : path, optional
+        Folder into which the result of every step is saved, ``1-EDXMaps.hspy``, ...
+    checkpoint : Checkpoint, optional
+        Where long steps keep their state and continue from.
+    opener : callable
+        Opens the source: in this process, or with `napari_diptomo.jobs.reading.isolated.open_isolated` in another.
+
+    Returns
+    -------
+    MapSeries or Volume
+        What the last step made; its recipe is the whole one, and a volume's notes
+        record how well it agrees with the maps (`napari_diptomo.jobs.volume_against_maps`).
+
+    Raises
+    ------
+    DiptomoError
+        One sentence on what cannot be done.
+    Cancelled
+        When the observer cancels.
+    """
+    recipe = as_recipe(recipe)
+    steps = recipe.runnable()
+    if not steps:
+        raise InputError('The recipe has no steps; add at least one, for example SIRT.')
+    observer = observer if observer is not None else Observer()
+    current = data if data is not None else _open(recipe, observer, opener)
+    if on_open is not None:
+        on_open(current)
+    for index, step in enumerate(steps):
+        if checkpoint is not None and checkpoint.stopped_at(index) is not None:
+            step = step.stopping_at(checkpoint.stopped_at(index))
+        _check_input(step, current)
+        if on_step is not None:
+            on_step(index, len(steps), step)
+        before, current = current, step.run(current, _StepObserver(observer, checkpoint, index, current))
+        if checkpoint is not None and current.recipe is not None:
+            checkpoint.note_stop(index, current.recipe.steps[-1].stopped_at)
+        if isinstance(before, MapSeries) and isinstance(current, Volume):
+            current = compared_with_maps(current, before)
+        if keep is not None:
+            folder = Path(keep)
+            folder.mkdir(parents=True, exist_ok=True)
+            current.save(folder / f'{index + 1}-{type(step).__name__}.hspy')
+        if on_result is not None:
+            on_result(index, current)
+    return current
+
+
+def as_recipe(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
+    """The recipe that was given as such, as a mapping or as a JSON file."""
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, Mapping):
+        return Recipe.from_dict(dict(recipe))
+    return Recipe.load(recipe)
+
+
+def _open(recipe: Recipe, observer: Observer, opener: Callable[[Source, Observer], Any]) -> Any:
+    if not recipe.source.paths:
+        raise InputError('The recipe names no source files; add their paths, or hand over the data.')
+    return opener(recipe.source, observer)
+
+
+def _check_input(step: Step, data: Any) -> None:
+    """Say which stage is missing, instead of an AttributeError from inside a step."""
+    try:
+        hints = get_type_hints(type(step)._run)
+    except NameError:  # annotations that only a type checker can resolve
+        return
+    wanted = hints.get(list(signature(type(step)._run).parameters)[1])
+    if wanted not in _NAMES or isinstance(data, wanted):
+        return
+    given = _NAMES.get(type(data), type(data).__name__)
+    needed = {MapSeries: 'EDXMaps', Volume: 'SIRT or DIPmTV'}.get(wanted)
+    advice = f'put {needed} before it' if needed else 'make it the first step'
+    raise InputError(f'{type(step).__name__} needs {_NAMES[wanted]} but is handed {given}; {advice}.')
+
+
+class _StepObserver(Observer):
+    """Passes everything on, and knows which step a checkpoint is of."""
+
+    def __init__(self, observer: Observer, checkpoint: Checkpoint | None, index: int, data: Any) -> None:
+        self._observer = observer
+        self._checkpoint = checkpoint
+        self._index = index
+        self._data = data
+
+    def report(self, progress: Progress) -> None:
+        self._observer.report(progress)
+
+    def request(self) -> Request:
+        return self._observer.request()
+
+    def wants_preview(self) -> bool:
+        return self._observer.wants_preview()
+
+    def save_state(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        if self._checkpoint is None:
+            self._observer.save_state(state)
+        else:
+            self._checkpoint.save(self._index, self._data, state)
+
+    def load_state(self) -> dict[str, Any] | None:
+        if self._checkpoint is None:
+            return self._observer.load_state()
+        return self._checkpoint.load(self._index, self._data)

@@ -1,0 +1,509 @@
+"""The one door to HyperSpy: opening, reading and writing its files.
+
+Everything else sees `StoredSignal` descriptions and numpy arrays. HyperSpy is
+imported when a file is opened, never before. Signals are opened with an empty
+signal type: the counts, axes and metadata are the same and the two seconds
+that the import of eXSpy takes are saved.
+
+Opening executes nothing: a container is inspected first (`_inspection`), the
+file is read by one of the readers listed here, and what it found is passed to
+HyperSpy as numbers and text, without what HyperSpy would build objects of.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import math
+import struct
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from numbers import Integral
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.memory import check_fits
+from napari_diptomo.series.reading.current_file import reads
+from napari_diptomo.series.reading.inspection import MOST_CHUNKS, inspect, refuse_expression
+from napari_diptomo.series.reading.library_errors import reading
+from napari_diptomo.series.reading.metadata import of_its_kind
+
+#: Suffix -> reader of RosettaSciIO. Those that evaluate text of a file (netCDF) are not among them.
+_READERS = {
+    **dict.fromkeys(('.bcf', '.spx'), 'Bruker'),
+    **dict.fromkeys(('.hspy', '.hdf5', '.h5'), 'HSPY'),
+    '.zspy': 'ZSPY',
+    **dict.fromkeys(('.emd', '.de5'), 'EMD'),
+    '.nxs': 'NeXus',
+    **dict.fromkeys(('.dm3', '.dm4'), 'DigitalMicrograph'),
+    **dict.fromkeys(('.emi', '.ser'), 'TIA'),
+    **dict.fromkeys(('.pts', '.asw', '.eds'), 'JEOL'),
+    **dict.fromkeys(('.spd', '.spc'), 'EDAX'),
+    '.rpl': 'Ripple',
+    '.prz': 'PantaRhei',
+    '.elid': 'Phenom',
+    **dict.fromkeys(('.msa', '.emsa'), 'MSA'),
+    '.npy': 'numpy',
+    '.unf': 'Semper',
+    '.wdf': 'Renishaw',
+    '.sur': 'DigitalSurf',
+    '.blo': 'Blockfile',
+    **dict.fromkeys(('.tif', '.tiff'), 'TIFF'),
+    **dict.fromkeys(('.mrc', '.ali', '.st', '.rec', '.mrcs', '.preali'), 'MRC'),
+}
+#: Kind of number in an MRC file -> bytes; 101 packs two in one.
+_MRC_BYTES = {0: 1, 1: 2, 2: 4, 3: 4, 4: 8, 6: 2, 12: 2, 16: 3, 101: 0.5}
+#: Values along one axis; HyperSpy keeps a record of each.
+_LONGEST = 10_000_000
+#: Keys under which HyperSpy keeps what it builds objects of.
+_OBJECTS = ('_sig_', '_hspy_AxesManager_', '_hspy_Axis_')
+_QUIET = threading.RLock()
+_NO_MEMORY = 'if it was not made by a program gone wrong, close other programs or use a machine with more'
+#: Files that were inspected, and how they looked then: a series of spectra is read tilt by tilt from one file.
+_inspected: dict[Path, tuple[int, int, int]] = {}
+
+
+@dataclass(frozen=True)
+class StoredAxis:
+    """One axis of a stored signal; ``values`` are the calibrated positions."""
+
+    name: str
+    units: str
+    size: int
+    scale: float
+    offset: float
+    values: np.ndarray = field(repr=False)
+    calibrated: bool
+
+
+@dataclass(frozen=True)
+class StoredSignal:
+    """A signal in a file, described without reading its data.
+
+    Attributes
+    ----------
+    path : Path
+    index : int
+        Position among the signals of the file.
+    title : str
+    axes : tuple of StoredAxis
+        In array order.
+    spectral : bool
+        Whether the last axis is a spectrum.
+    dtype : numpy dtype
+    metadata : dict
+        HyperSpy's metadata tree.
+    stacked : tuple of dict
+        Metadata of the single files when the stack was made of several.
+    """
+
+    path: Path
+    index: int
+    title: str
+    axes: tuple[StoredAxis, ...]
+    spectral: bool
+    dtype: np.dtype
+    metadata: dict[str, Any] = field(repr=False)
+    stacked: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(axis.size for axis in self.axes)
+
+
+def prepare() -> None:
+    """Import HyperSpy now, so that the first file does not wait for it."""
+    with _quiet():
+        import hyperspy.api as hs
+
+        # Its parts are imported when they are first named.
+        assert hs.load and hs.signals.Signal1D
+
+
+def open_signals(path: str | Path) -> tuple[StoredSignal, ...]:
+    """Describe what a file holds.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, half-written, of an unknown kind, or needs a
+        package that is not installed.
+    """
+    path = Path(path)
+    loaded = _load(path)
+    try:
+        return tuple(_describe(path, index, signal) for index, signal in enumerate(loaded))
+    finally:
+        _close(loaded)
+
+
+def read(signal: StoredSignal, position: int | None = None, axis: int = 0) -> np.ndarray:
+    """Read the data of a signal, or one position along one of its axes.
+
+    Raises
+    ------
+    InputError
+        The file is damaged, half-written, or changed since it was opened.
+    """
+    path = signal.path
+    loaded = _load(path)
+    try:
+        if signal.index >= len(loaded) or np.shape(loaded[signal.index].data) != signal.shape:
+            raise InputError(f'{path.name} has changed since it was opened; open the tilt series again.')
+        data = loaded[signal.index].data
+        if position is not None:
+            data = data[(slice(None),) * axis + (position,)]
+        check_fits(data.nbytes, f'Reading {path.name}', _NO_MEMORY)
+        with reading(path):
+            if hasattr(data, 'compute'):
+                data = data.compute(scheduler='synchronous')
+            # What belongs to the file or to a larger array is copied, what was made for us is not.
+            data = data if type(data) is np.ndarray and data.flags.owndata else np.array(data)
+    finally:
+        _close(loaded)
+    if data.dtype.kind not in 'buif':
+        raise InputError(f'{path.name} holds {data.dtype} in place of plain numbers; save it anew as numbers.')
+    if data.dtype.kind == 'f' and not np.isfinite(data).all():
+        raise InputError(
+            f'{signal.path.name} holds values that are not numbers (NaN or infinite); correct the file or leave it out.'
+        )
+    return data
+
+
+def write(
+    path: Path, data: np.ndarray, axes: Sequence[Mapping[str, Any]], title: str, metadata: Mapping[str, Any]
+) -> None:
+    """Write one image signal to an ``.hspy`` file.
+
+    Parameters
+    ----------
+    axes : sequence of mapping
+        HyperSpy axis dictionaries in array order.
+    metadata : mapping
+        Put under its top-level keys in HyperSpy's metadata tree.
+
+    Raises
+    ------
+    OSError
+        The disk is full, or another failure of the system.
+    """
+    with _quiet(), _Patient(path) as file:
+        import hyperspy.api as hs
+        from rsciio.hspy import file_writer
+
+        signal = hs.signals.Signal2D(data, axes=[dict(axis) for axis in axes])
+        signal.metadata.General.title = title
+        signal.metadata.add_dictionary(dict(metadata))
+        # As `signal.save` does, which takes no open file.
+        values = signal._to_dictionary(add_models=True)
+        file_writer(file, {**values, 'package_info': {'package': 'hyperspy', 'package_version': hs.__version__}})
+
+
+class _Patient:
+    """A new file for HDF5 that never fails: the first failure is kept, and raised when HDF5 has let go.
+
+    HDF5 that meets a full disk cannot close its file any more and ends the process with a
+    segmentation fault, at the latest when Python exits: in napari, the window with it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._failure: OSError | None = None
+
+    def __enter__(self) -> _Patient:
+        self._file = open(self._path, 'w+b', buffering=0)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        self._file.close()
+        if self._failure is not None:
+            raise self._failure from None
+
+    def __fspath__(self) -> str:
+        return str(self._path)
+
+    def write(self, data: Any) -> int:
+        view, done = memoryview(data).cast('B'), 0
+        with self._kept():
+            while done < len(view):
+                done += self._file.write(view[done:])
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        with self._kept():
+            self._file.truncate(size)
+        return self._file.tell() if size is None else size
+
+    def readinto(self, buffer: Any) -> int:
+        return self._file.readinto(buffer) or 0
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size) or b''
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    @contextmanager
+    def _kept(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self._failure = self._failure or error
+
+
+def metadata_of(path: str | Path, key: str) -> dict[str, Any] | None:
+    """The branch ``key`` of the metadata of an ``.hspy`` file, None where there is none.
+
+    Looks into the file with h5py alone, so that our files are distinguished from others quickly.
+    """
+    import h5py
+
+    path = Path(path)
+    reads(path)
+    _inspect(path)
+    with reading(path), h5py.File(path) as file:
+        experiments = file.get('Experiments')
+        for experiment in experiments.values() if isinstance(experiments, h5py.Group) else ():
+            branch = experiment.get(f'metadata/{key}') if isinstance(experiment, h5py.Group) else None
+            if branch is not None:
+                return dict(branch.attrs)
+    return None
+
+
+def read_whole(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
+    """Data and metadata tree of the first signal of a file."""
+    path = Path(path)
+    _check_complete(path)
+    check_fits(_inspect(path), f'Reading {path.name}', _NO_MEMORY)
+    (first, *_) = _load(path, lazy=False)
+    return np.asarray(first.data), first.metadata.as_dictionary()
+
+
+def _load(path: Path, lazy: bool = True) -> list[Any]:
+    reads(path)
+    _check_complete(path)
+    if _inspected.get(path) != _looks(path):
+        _inspect(path)
+    with _quiet():
+        from hyperspy.io import load_with_reader
+
+        reader = _PlainReader(path)
+        try:
+            with reading(path):
+                try:
+                    loaded = load_with_reader(str(path), reader, signal_type='', lazy=lazy)
+                except NotImplementedError:
+                    loaded = load_with_reader(str(path), reader, signal_type='')
+        except InputError:
+            reader.close()
+            raise
+    return loaded if isinstance(loaded, list) else [loaded]
+
+
+def _inspect(path: Path) -> int:
+    size = inspect(path)
+    _inspected[path] = _looks(path)
+    return size
+
+
+def _looks(path: Path) -> tuple[int, int, int]:
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+class _PlainReader:
+    """A reader of RosettaSciIO that hands on numbers and text alone.
+
+    HyperSpy imports the package that a file names, builds axes from expressions, signals and markers from metadata,
+    and sets attributes of the signal as the file says. None of it is needed here, and a file must not decide on it.
+
+    Raises
+    ------
+    InputError
+        The suffix is none that is read here.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import rsciio
+
+        name = _READERS.get(path.suffix.lower())
+        found = next((plugin['api'] for plugin in rsciio.IO_PLUGINS if plugin['name'] == name), None)
+        if found is None:
+            raise InputError(
+                f'{path.name} is of no format that is read here ({", ".join(_READERS)}); '
+                'convert it with HyperSpy, or choose other files.'
+            )
+        self._api = found
+        self._opened: list[Any] = []
+        # HyperSpy notes it in the metadata.
+        self.__loader__ = SimpleNamespace(name=found)
+
+    def close(self) -> None:
+        """Close the file behind data that HyperSpy could not make a signal of; nobody else holds it."""
+        from rsciio.utils.file import get_file_handle
+
+        for data in self._opened:
+            with suppress(Exception):
+                get_file_handle(data, warn=False).close()
+
+    def file_reader(self, filename: str, **options: Any) -> list[dict[str, Any]]:
+        if self._api == 'rsciio.zspy':
+            # Otherwise it is opened for writing.
+            options['mode'] = 'r'
+        found = importlib.import_module(self._api).file_reader(filename, **options)
+        found = [signal for signal in found if 'metadata' in signal]
+        self._opened = [signal['data'] for signal in found if options.get('lazy')]
+        return [_plain(filename, signal) for signal in found]
+
+
+def _plain(filename: str, signal: dict[str, Any]) -> dict[str, Any]:
+    for axis in signal.get('axes', ()):
+        if 'expression' in axis or axis.get('_type') == 'FunctionalDataAxis':
+            refuse_expression(Path(filename))
+    shape, blocks = np.shape(signal['data']), getattr(signal['data'], 'numblocks', ())
+    if max(shape, default=0) > _LONGEST or math.prod(blocks) > MOST_CHUNKS:
+        raise InputError(
+            f'{Path(filename).name} says that its data have the shape {shape}, as no measurement has; copy it again.'
+        )
+    longest = max(
+        (axis['size'] for axis in signal.get('axes', ()) if isinstance(axis.get('size'), Integral)), default=0
+    )
+    if longest > max(shape, default=0):
+        raise InputError(
+            f'{Path(filename).name} has an axis of {longest} values for data of the shape {shape}; it is damaged, copy it again.'
+        )
+    kept = ('data', 'axes', 'post_process', 'mapping')
+    attributes = signal.get('attributes', {})
+    metadata = of_its_kind(_without_objects(signal['metadata']))
+    return {
+        **{key: signal[key] for key in kept if key in signal},
+        'original_metadata': _without_objects(signal.get('original_metadata', {})),
+        'metadata': {key: value for key, value in metadata.items() if key != 'Markers'},
+        'attributes': {key: bool(attributes[key]) for key in ('_lazy', 'ragged') if key in attributes},
+    }
+
+
+def _without_objects(tree: Any) -> Any:
+    if isinstance(tree, Mapping):
+        return {key: _without_objects(value) for key, value in tree.items() if not str(key).startswith(_OBJECTS)}
+    if type(tree) in (list, tuple):
+        return type(tree)(_without_objects(item) for item in tree)
+    return tree
+
+
+def _check_complete(path: Path) -> None:
+    """Refuse files that are cut off, or say that they are larger, where their readers do not.
+
+    The compiled reader of Bruker files would end the whole process; that of MRC plans an image for every one named.
+    """
+    if not path.exists():
+        raise InputError(f'There is no file {path}; check the path.')
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f'{path.name} is empty; copy it again or leave it out.')
+    expected_size = {'Bruker': _size_of_bcf, 'MRC': _size_of_mrc}.get(_READERS.get(path.suffix.lower(), ''))
+    if expected_size is None or path.suffix.lower() == '.spx' or not path.is_file():
+        return
+    with reading(path), path.open('rb') as file:
+        expected = expected_size(file.read(1024))
+    if expected is None or path.stat().st_size < expected:
+        raise InputError(f'{path.name} is cut off or damaged; copy it again or leave it out.')
+
+
+def _size_of_bcf(header: bytes) -> int | None:
+    """Bytes of a .bcf, a container of equal chunks: their size is at byte 0x128, their number at 0x148."""
+    if header[:8] != b'AAMVHFSS' or len(header) < 0x150:
+        return None
+    (chunk_size,) = struct.unpack_from('<I', header, 0x128)
+    (chunks,) = struct.unpack_from('<I', header, 0x148)
+    return 0x118 + chunk_size * chunks
+
+
+def _size_of_mrc(header: bytes) -> int | None:
+    """Bytes of an MRC file at least: columns, rows, sections and the kind of number come first, in either byte order."""
+    if len(header) < 1024:
+        return None
+    sizes = []
+    for order in '<>':
+        x, y, z, mode = struct.unpack_from(f'{order}4i', header)
+        if min(x, y, z) > 0 and mode in _MRC_BYTES:
+            sizes.append(1024 + int(x * y * z * _MRC_BYTES[mode]))
+    return min(sizes, default=None)
+
+
+def _describe(path: Path, index: int, signal: Any) -> StoredSignal:
+    axes = tuple(_describe_axis(path, axis) for axis in signal.axes_manager._axes)
+    if tuple(axis.size for axis in axes) != np.shape(signal.data):
+        raise InputError(f'{path.name} has axes of another size than its data; it is damaged, copy it again.')
+    stacked = signal.original_metadata.get_item('stack_elements', default=None)
+    elements = list(stacked.as_dictionary().values()) if hasattr(stacked, 'as_dictionary') else []
+    of_elements = [element.get('metadata') for element in elements if isinstance(element, Mapping)]
+    return StoredSignal(
+        path=path,
+        index=index,
+        title=str(signal.metadata.get_item('General.title', default='') or ''),
+        axes=axes,
+        spectral=signal.axes_manager.signal_dimension == 1 and signal.data.ndim > 1,
+        dtype=signal.data.dtype,
+        metadata=_metadata(signal),
+        stacked=tuple(of_its_kind(tree) if isinstance(tree, Mapping) else {} for tree in of_elements),
+    )
+
+
+def _metadata(signal: Any) -> dict[str, Any]:
+    tree = of_its_kind(signal.metadata.as_dictionary())
+    # Bruker's own tilt, which HyperSpy leaves in the vendor's tree; as a rule
+    # it says 0 (and eXSpy would put its default, 0 too, in its stead).
+    tilt = signal.original_metadata.get_item('DSP_Configuration.TiltAngle', default=None)
+    if tilt is not None:
+        tree.setdefault('Stage', {'tilt_alpha': tilt})
+    return tree
+
+
+def _describe_axis(path: Path, axis: Any) -> StoredAxis:
+    units = axis.units if isinstance(axis.units, str) else ''
+    name = axis.name if isinstance(axis.name, str) else ''
+    with reading(path):
+        values = np.asarray(axis.axis, float)
+        scale = float(getattr(axis, 'scale', 0) or 0)
+        offset = float(getattr(axis, 'offset', values[0] if values.size else 0.0))
+    if values.ndim != 1 or not values.size or not np.isfinite([*values, scale, offset]).all():
+        raise InputError(f'{path.name} has an axis that is empty or not of numbers; calibrate it and save it again.')
+    calibrated = bool(units) and (not axis.is_uniform or scale != 0)
+    return StoredAxis(name, units, int(axis.size), scale, offset, values, calibrated)
+
+
+def _close(loaded: Sequence[Any]) -> None:
+    for signal in loaded:
+        if getattr(signal, '_lazy', False):
+            # Only HDF5 files have anything to close; HyperSpy complains about the others.
+            with _quiet(), suppress(AttributeError, KeyError, ValueError, TypeError):
+                signal.close_file()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep HyperSpy's notes on optional packages away from the user.
+
+    What is silenced is global to the process, hence one thread at a time.
+    """
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        before = logging.root.manager.disable
+        logging.disable(max(before, logging.ERROR))
+        try:
+            yield
+        finally:
+            logging.disable(before)

@@ -1,0 +1,85 @@
+"""Maps and volumes that this program saved, read back bit by bit.
+
+Beside the data, under ``metadata.napari_diptomo`` of a ``.hspy``, stand the version of the format, the kind of the
+object, its arrays, and as JSON its values, recipe and findings. `napari_diptomo.series.writing.hspy` writes them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_diptomo.series import findings
+from napari_diptomo.series.data import MapSeries, Volume
+from napari_diptomo.series.errors import DiptomoError, InputError
+from napari_diptomo.series.reading import hyperspy_adapter
+from napari_diptomo.series.recipe import Recipe
+
+#: Version of the format, and the branch of the metadata that it is under.
+FORMAT, KEY = 1, 'napari_diptomo'
+
+
+def load(path: str | os.PathLike[str]) -> MapSeries | Volume:
+    """Read back what `save` wrote to ``.hspy``, bit by bit the same.
+
+    Raises
+    ------
+    InputError
+        Not such a file, damaged, or its recipe has steps that this version does not know.
+    """
+    path = Path(path)
+    kind = saved_kind(path)
+    if kind is None:
+        raise InputError(f'{path.name} was not saved by napari-diptomo; open it as a tilt series.')
+    data, metadata = hyperspy_adapter.read_whole(path)
+    stored = metadata[KEY]
+    try:
+        values = json.loads(stored['values'])
+        arrays = {name: np.asarray(value) for name, value in stored.get('arrays', {}).items()}
+        values['channels'] = tuple(values['channels'])
+        recipe = json.loads(stored['recipe'])
+        # Files of the first edition have none.
+        values['findings'] = findings.from_json(stored.get('findings', '[]'))
+        restored = _whole(
+            kind, data, arrays, values, Recipe.from_dict(recipe, embedded=True) if recipe is not None else None
+        )
+    except DiptomoError as error:
+        raise InputError(f'{path.name}: {error}') from error
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        raise InputError(f'{path.name} lacks a part ({error}); it was changed after saving, save it anew.') from error
+    return restored
+
+
+def saved_kind(path: str | os.PathLike[str]) -> str | None:
+    """'map series' or 'volume' for files that `save` wrote, None for others."""
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f'There is no file {path}; check the path.')
+    branch = hyperspy_adapter.metadata_of(path, KEY)
+    if branch is None:
+        return None
+    form, kind = branch.get('format', 0), branch.get('kind')
+    if not isinstance(form, int | np.integer) or kind not in ('map series', 'volume'):
+        raise InputError(f'{path.name} does not say what it holds; it was changed after saving, save it anew.')
+    if form > FORMAT:
+        raise InputError(f'{path.name} was saved by a newer version of napari-diptomo; update this one.')
+    return str(kind)
+
+
+def swapped(array: np.ndarray, transposed: bool) -> np.ndarray:
+    """x and y exchanged where they were on loading."""
+    return np.ascontiguousarray(array.swapaxes(-1, -2)) if transposed else array
+
+
+def _whole(
+    kind: str, data: np.ndarray, arrays: dict[str, np.ndarray], values: dict[str, Any], recipe: Recipe | None
+) -> MapSeries | Volume:
+    if kind == 'map series':
+        parts: dict[str, Any] = {**arrays, **values}
+        return MapSeries(data=data, recipe=recipe, **parts)
+    parts = {name: swapped(array, values['transposed']) for name, array in arrays.items()} | values
+    return Volume(data=swapped(data, values['transposed']), recipe=recipe, **parts)

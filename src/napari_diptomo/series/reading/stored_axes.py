@@ -1,0 +1,132 @@
+"""Pixel sizes, tilt axes and energies as stored, brought to nm, degrees, keV and eV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.reading.angles.metadata import metadata_angle
+from napari_diptomo.series.reading.hyperspy_adapter import StoredAxis, StoredSignal
+
+_NM = {
+    'm': 1e9,
+    'cm': 1e7,
+    'mm': 1e6,
+    'um': 1e3,
+    'micron': 1e3,
+    'microns': 1e3,
+    'micrometer': 1e3,
+    'nm': 1.0,
+    'nanometer': 1.0,
+    'pm': 1e-3,
+    'a': 0.1,
+    '\N{LATIN SMALL LETTER A WITH RING ABOVE}': 0.1,
+    'ang': 0.1,
+    'angstrom': 0.1,
+}
+_TILT_NAMES = {'tilt', 'tilts', 'alpha', 'angle', 'angles', 'theta', 'stack_element', 'projections'}
+_DEGREES = {'deg', 'degree', 'degrees', '\N{DEGREE SIGN}'}
+_RADIANS = {'rad', 'radian', 'radians'}
+#: Pixels that are this much longer than broad are no rounding of square ones.
+_SQUARE = 0.01
+
+
+def length_in_nm(value: float, units: str) -> float | None:
+    """A length in nm, None when the unit is none of length or the value is not positive."""
+    # The two mu and the two A-with-ring of Unicode look alike; casefold makes one of each.
+    name = units.strip().casefold().replace('\N{GREEK SMALL LETTER MU}', 'u')
+    factor = _NM.get(name)
+    return value * factor if factor is not None and value > 0 and np.isfinite(value) else None
+
+
+def pixel_size_of(signal: StoredSignal, y: int, x: int) -> float | None:
+    """Pixel size in nm from the axes ``y`` and ``x``, None when they are not calibrated.
+
+    Raises
+    ------
+    InputError
+        The pixels are not square.
+    """
+    sizes = [length_in_nm(abs(signal.axes[i].scale), signal.axes[i].units) for i in (y, x)]
+    if sizes[0] is None or sizes[1] is None:
+        return None
+    if abs(sizes[0] / sizes[1] - 1) > _SQUARE:
+        raise InputError(
+            f'The pixels of {signal.path.name} are not square ({sizes[1]:.4g} nm along x, {sizes[0]:.4g} nm along y); '
+            'resample the maps or correct the calibration.'
+        )
+    return float(sizes[1])
+
+
+def tilt_axis_of(signal: StoredSignal, candidates: Sequence[int]) -> int:
+    """Which array axis is the tilt: by unit, by name, else the outermost."""
+    for i in candidates:
+        if signal.axes[i].units.casefold() in _DEGREES | _RADIANS:
+            return i
+    for i in candidates:
+        if signal.axes[i].name.casefold() in _TILT_NAMES:
+            return i
+    return candidates[0]
+
+
+def axis_angles(signal: StoredSignal, axis: int) -> list[float | None]:
+    """The angle of every tilt of a stack as its file gives it, None where it does not."""
+    stored: StoredAxis = signal.axes[axis]
+    units = stored.units.casefold()
+    if units in _DEGREES | _RADIANS:
+        values = np.degrees(stored.values) if units in _RADIANS else stored.values
+        return [float(value) for value in values]
+    if len(signal.stacked) == stored.size:
+        found = [metadata_angle(metadata) for metadata in signal.stacked]
+        return [None if angle is None else float(angle[0]) for angle in found]
+    angles = metadata_angle(signal.metadata)
+    # FEI's MRC header holds up to 1024 angles; those beyond the images are zeros.
+    if angles is not None and angles.size >= stored.size > 1:
+        return [float(value) for value in angles[: stored.size]]
+    return [None] * stored.size
+
+
+def energy_axis(signal: StoredSignal) -> tuple[np.ndarray, str]:
+    """Channel energies and their unit: keV for EDX, eV for EELS.
+
+    Raises
+    ------
+    InputError
+        The energy axis is not calibrated.
+    """
+    axis = signal.axes[-1]
+    units = axis.units.casefold()
+    factor = {'ev': 1.0, 'kev': 1000.0, 'mev': 1e-3}.get(units)
+    if factor is None or not axis.calibrated or (axis.scale == 1 and axis.offset == 0 and units != 'ev'):
+        raise InputError(
+            f'The spectra of {signal.path.name} have no energy calibration; set scale, offset and unit (keV or eV) '
+            'of their energy axis and save them again.'
+        )
+    unit = 'eV' if is_eels(signal) else 'keV'
+    return axis.values * factor / (1000.0 if unit == 'keV' else 1.0), unit
+
+
+def is_eels(signal: StoredSignal) -> bool:
+    """Whether the spectra are energy losses: by the detector, else by the unit of the energies."""
+    detector: Any = signal.metadata.get('Acquisition_instrument', {})
+    kinds = {
+        key
+        for microscope in detector.values()
+        if isinstance(microscope, dict)
+        for key in microscope.get('Detector', {})
+    }
+    if 'EELS' in kinds or 'EDS' in kinds:
+        return 'EELS' in kinds
+    quantity = str(signal.metadata.get('Signal', {}).get('quantity', ''))
+    return signal.axes[-1].units.casefold() != 'kev' and not quantity.startswith('X-rays')
+
+
+def holds_zero_loss(signal: StoredSignal) -> bool:
+    """Whether these are energy losses whose range contains 0 eV: a low loss."""
+    axis = signal.axes[-1]
+    if axis.units.casefold() not in {'ev', 'kev', 'mev'} or not is_eels(signal):
+        return False
+    return bool(axis.values.min() <= 0 <= axis.values.max())

@@ -1,0 +1,1 @@
+"""From a `MapSeries` or a `Volume` to a file."""
