@@ -11,9 +11,9 @@ from napari_diptomo.assess import fraction_maps
 from napari_diptomo.simulate import eels_tilt_series, oxide_nanocube
 from napari_diptomo.simulate.eels_truth import SimulatedEELS
 from napari_diptomo.spectra import EELSOxidationMaps
-from napari_diptomo.spectra.eels.calibration import calibrate
-from napari_diptomo.spectra.eels.oxidation_standards import standards_of
-from napari_diptomo.spectra.eels.standards import Standards
+from napari_diptomo.spectra.eels.calibration.calibrated_series import calibrate
+from napari_diptomo.spectra.eels.standards.oxidation_standards import standards_of
+from napari_diptomo.spectra.eels.standards.search import Standards
 
 OXIDES = ('FeO', 'Fe3O4')
 #: Edge over background, and core-loss dose relative to the low loss: the simulator's default, and three times as much.

@@ -19,7 +19,7 @@ import numpy as np
 import _eels_fit_page as page
 from _eels_fit_cases import BACKGROUNDS, Case, cases
 from _eels_recovered import recovered
-from napari_diptomo.spectra.eels.fit import fit_edges
+from napari_diptomo.spectra.eels.edge_fit import fit_edges
 from napari_diptomo.spectra.eels.systematics import edge_over_background, fit_families, shares
 
 HERE = Path(__file__).parent

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from napari_diptomo.spectra.eels.calibration import CalibratedSeries
-    from napari_diptomo.spectra.eels.explain import ExplainedEELS, ExplainedRange
+    from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
+    from napari_diptomo.spectra.eels.explained_losses import ExplainedEELS, ExplainedRange
     from napari_diptomo.widgets.eels_work import MadeOxides
 
 #: Backgrounds that count for less than this do not describe the spectra.

@@ -9,10 +9,10 @@ import pytest
 
 from napari_diptomo.series import InputError
 from napari_diptomo.spectra.eels.background import FAMILIES, fit_background, modulations
-from napari_diptomo.spectra.eels.plural import SingleLoss, zero_loss_of
+from napari_diptomo.spectra.eels.scattering import SingleLoss, zero_loss_of
 from napari_diptomo.spectra.eels.systematics import edge_over_background, fit_families, shares
 
-MANGANESE = Path(__file__).parents[3].parent / 'shared' / 'data' / 'spectra' / 'lowloss_spectrum.msa'
+MANGANESE = Path(__file__).parents[4] / 'shared' / 'data' / 'spectra' / 'lowloss_spectrum.msa'
 ENERGY = np.arange(36.0, 95.0, 0.25)
 LAWS = {
     'power law': 2e5 * (ENERGY / 54) ** -2.6,

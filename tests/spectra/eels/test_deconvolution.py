@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from napari_diptomo.series import Cancelled, CoreLoss, InputError, Observer, Request, SpectralTiltSeries
-from napari_diptomo.spectra.eels.calibration import calibrate
+from napari_diptomo.spectra.eels.calibration.calibrated_series import calibrate
 from napari_diptomo.spectra.eels.deconvolution import (
     deconvolved,
     single_losses,

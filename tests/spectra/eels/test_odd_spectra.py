@@ -12,11 +12,11 @@ from napari_diptomo.simulate.eels import eels_tilt_series
 from napari_diptomo.simulate.nanocube import oxide_nanocube
 from napari_diptomo.spectra import EELSOxidationMaps
 from napari_diptomo.spectra.eels.background import TiltBackground
-from napari_diptomo.spectra.eels.calibration import calibrate
+from napari_diptomo.spectra.eels.calibration.calibrated_series import calibrate
 from napari_diptomo.spectra.eels.oxidation_plan import plan
 from napari_diptomo.spectra.eels.pixel_solver import PixelSolver
-from napari_diptomo.spectra.eels.standards import Standards, find_standards
-from napari_diptomo.spectra.eels.white_lines import DeepEdge
+from napari_diptomo.spectra.eels.standards.leading_edge import DeepEdge
+from napari_diptomo.spectra.eels.standards.search import Standards, find_standards
 
 QUICK = EELSOxidationMaps(background='power law')
 

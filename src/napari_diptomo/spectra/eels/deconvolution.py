@@ -35,8 +35,8 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import CoreLoss, InputError, Observer, Watch
-from napari_diptomo.spectra._exspy import fourier_log, fourier_ratio
-from napari_diptomo.spectra.eels.calibration import CalibratedSeries
+from napari_diptomo.spectra.common.exspy_adapter import fourier_log, fourier_ratio
+from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
 
 #: Pixels that are deconvolved together.
 _CHUNK = 512

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_diptomo.spectra.edx.sum_fit import non_negative
 from napari_diptomo.spectra.eels.background import Family, fit_background
-from napari_diptomo.spectra.eels.calibration import CalibratedSeries
+from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
+from napari_diptomo.spectra.eels.metal_edges import counted
 from napari_diptomo.spectra.eels.oxidation_plan import fit_window
-from napari_diptomo.spectra.eels.shallow import counted
-from napari_diptomo.spectra.eels.standards import Standards
-from napari_diptomo.spectra.eels.white_lines import DeepEdge, power_law
-from napari_diptomo.spectra.sum_fit import non_negative
+from napari_diptomo.spectra.eels.standards.leading_edge import DeepEdge, power_law
+from napari_diptomo.spectra.eels.standards.search import Standards
 
 if TYPE_CHECKING:
-    from napari_diptomo.spectra.eels.oxidation import EELSOxidationMaps
+    from napari_diptomo.spectra.eels.eels_oxidation_maps import EELSOxidationMaps
 
 #: Channels expected to hold less than this count as this in the residual.
 _LEAST_EXPECTED = 0.5

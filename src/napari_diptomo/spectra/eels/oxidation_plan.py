@@ -9,15 +9,15 @@ import numpy as np
 
 from napari_diptomo.series import InputError
 from napari_diptomo.spectra.eels.background import FAMILIES, Family
-from napari_diptomo.spectra.eels.calibration import CalibratedSeries
+from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
 from napari_diptomo.spectra.eels.deconvolution import deconvolved
-from napari_diptomo.spectra.eels.oxidation_fit import FitPlan, usual_thickness
-from napari_diptomo.spectra.eels.plural import SingleLoss
-from napari_diptomo.spectra.eels.shallow import COUNTED, counted, shallow_edge
+from napari_diptomo.spectra.eels.metal_edges import COUNTED, counted, shallow_edge
+from napari_diptomo.spectra.eels.scattering import SingleLoss
+from napari_diptomo.spectra.eels.tilt_fits import FitPlan, usual_thickness
 
 if TYPE_CHECKING:
-    from napari_diptomo.spectra.eels.oxidation import EELSOxidationMaps
-    from napari_diptomo.spectra.eels.standards import Standards
+    from napari_diptomo.spectra.eels.eels_oxidation_maps import EELSOxidationMaps
+    from napari_diptomo.spectra.eels.standards.search import Standards
 
 #: Relative to the maximum of the shallow edge, eV: what is fitted, what must be recorded behind it.
 _FIT, _LEAST_BEHIND = (-21.0, 38.0), 8.0

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from napari_diptomo.series import InputError
-from napari_diptomo.spectra.eels.plural import SingleLoss
+from napari_diptomo.spectra.eels.scattering import SingleLoss
 
 #: Between these distances edges are interpolated: of shifts, eV; of thickness, t/lambda.
 _SHIFT_STEP, _THICKNESS_STEP = 0.0625, 0.1

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_diptomo.spectra.eels.quadratic import non_negative
+from napari_diptomo.spectra.common.non_negative import non_negative
 
 _REWEIGHTINGS = 2
 #: What a channel is expected to hold is never taken to be less than this share of the tilt's mean.

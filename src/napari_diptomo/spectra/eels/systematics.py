@@ -32,7 +32,7 @@ import numpy as np
 
 from napari_diptomo.series import InputError
 from napari_diptomo.spectra.eels.background import FAMILIES, Family, fit_background
-from napari_diptomo.spectra.eels.fit import EdgeFit, fit_edges
+from napari_diptomo.spectra.eels.edge_fit import EdgeFit, fit_edges
 
 _TINY = 1e-300
 

@@ -18,8 +18,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from napari_diptomo.series import InputError
-from napari_diptomo.spectra._exspy import edge_onsets
-from napari_diptomo.spectra.eels.conventional import EdgeWindows, between, check_window, power_law
+from napari_diptomo.spectra.common.exspy_adapter import edge_onsets
+from napari_diptomo.spectra.eels.edge_counts import EdgeWindows, between, check_window, power_law
 
 #: Areas of L3 and L2 from and to, relative to their onsets, and where the step behind L2 is read, eV.
 _L3, _L2, _TAIL = (-6.0, 9.0), (-4.0, 7.0), (9.0, 16.0)

@@ -1,0 +1,235 @@
+r"""Edges and background of every pixel, fitted together.
+
+The expected counts of a pixel are
+
+    m(E) = sum_b x_b B_b(E) + sum_s a_s S_s(E - d_s),
+
+B the background that the tilt as a whole has, freed at the pixel
+(`background`), S the standards of the edges, d their displacement. Nothing is
+subtracted beforehand: what the background can take from an edge is in the
+covariance of its amounts. Minimised is
+
+    sum_E (n - m)^2 / (m' + r^2),     x, a >= 0,
+
+r the read-out noise of a channel and m' what is EXPECTED of the pixel
+(`pixel_solver`): weights 1/n would follow the noise and pull the amounts down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from napari_diptomo.series import InputError
+from napari_diptomo.spectra.eels.background import Family, TiltBackground, fit_background
+from napari_diptomo.spectra.eels.pixel_edges import PixelEdges
+from napari_diptomo.spectra.eels.pixel_solver import PixelSolver
+from napari_diptomo.spectra.eels.scattering import SingleLoss
+
+#: Pixels that are solved together.
+_CHUNK = 1024
+#: Standards may be moved by this much, eV, in so many rounds.
+_MOST_SHIFT, _SHIFT_ROUNDS = 0.8, 2
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeFit:
+    """Edges and background of the pixels of a tilt.
+
+    Attributes
+    ----------
+    amounts : ndarray (pixel, edge)
+        In units of the standards: counts, where those have one count.
+    covariance : ndarray (pixel, edge, edge)
+        Of the amounts, from counting and read-out noise; the background is in it.
+    chi2 : ndarray (pixel,)
+        Per degree of freedom.
+    background : ndarray (pixel, column)
+        Amounts of ``columns``.
+    columns : ndarray (window, column)
+        What the background of a pixel is made of.
+    energy : ndarray (window,)
+        Energies of the channels that were fitted, eV.
+    shift : ndarray (edge,)
+        What the standards were moved by, eV.
+    edges : PixelEdges
+        The standards as fitted.
+    held_out : ndarray (pixel, edge), optional
+        What the linear fit with the same weights makes of the counts that were held out.
+    tilt : TiltBackground
+        The fit of the sum of all pixels.
+    """
+
+    amounts: np.ndarray
+    covariance: np.ndarray
+    chi2: np.ndarray
+    background: np.ndarray
+    columns: np.ndarray
+    energy: np.ndarray
+    shift: np.ndarray
+    edges: PixelEdges
+    tilt: TiltBackground
+    held_out: np.ndarray | None = None
+
+    def spectra(self, pixels: slice) -> tuple[np.ndarray, np.ndarray]:
+        """Fitted background (pixel, window) and edges (pixel, window, edge), expected counts."""
+        shapes = self.edges.at(pixels)
+        return self.background[pixels] @ self.columns.T, shapes * self.amounts[pixels][:, None, :]
+
+
+def fit_edges(
+    counts: np.ndarray,
+    energy: np.ndarray,
+    standards: np.ndarray,
+    family: Family = 'sum of power laws',
+    *,
+    window: tuple[float, float] = (36.0, 95.0),
+    order: int = 1,
+    read_noise: float = 0.0,
+    fit_shift: str = 'none',
+    shifts: np.ndarray | None = None,
+    thickness: np.ndarray | None = None,
+    single: SingleLoss | None = None,
+    allow_negative: bool = False,
+    held: np.ndarray | None = None,
+    between: Callable[[], object] | None = None,
+) -> EdgeFit:
+    """Fit edges and background to all pixels of a tilt.
+
+    Parameters
+    ----------
+    counts : ndarray (pixel, energy)
+        Spectra, dark level taken off.
+    energy : ndarray (energy,)
+        eV.
+    standards : ndarray (energy, edge)
+        Shapes of the edges on ``energy``.
+    family : {'sum of power laws', 'power law', 'exponential', 'log-polynomial', 'plasmon tail'}
+        Of the background.
+    window : tuple of float
+        Energies that are fitted, eV; some 10 eV in front of the edge belong to it.
+    order : int
+        Freedom of the background at a pixel: 0 scales it, 1 tilts it, 2 bends it.
+    read_noise : float
+        Standard deviation of a channel that is not from counting, counts.
+    fit_shift : {'none', 'common', 'each'}
+        Move the standards, all together or each by itself, to where the tilt's sum has them.
+    shifts : ndarray (pixel,), optional
+        Displacement of the pixels' energies where known (zero loss) and not yet taken out, eV.
+    thickness : ndarray (pixel,), optional
+        t/lambda of the pixels beyond what the standards have in them; needs
+        ``single``. Amounts are then as they would be without plural scattering.
+    single : SingleLoss, optional
+        What a single loss looks like; for ``thickness`` and the plasmon family.
+    allow_negative : bool
+        Let the amounts of edges become negative: without bias where an edge is absent.
+    held : ndarray (pixel, energy), optional
+        Held-out counts, which are not in ``counts``. They go through the operator that is made from
+        the others: linear, without bias, with no noise in common.
+    between : callable, optional
+        Called every thousand pixels; it may raise to end the work.
+
+    Raises
+    ------
+    InputError
+        A window without edge or without room in front of it, shapes that do not fit.
+    """
+    inside = _inside(counts, energy, standards, window)
+    spectra, read_variance = counts[:, inside], read_noise**2
+    total = spectra.sum(axis=0, dtype=float)
+
+    def edges_moved(by: np.ndarray) -> PixelEdges:
+        return PixelEdges.of(energy, standards, inside, moved=by, shifts=shifts, thickness=thickness, single=single)
+
+    def fit_sum(edges: PixelEdges, weights: np.ndarray) -> TiltBackground:
+        noise = len(spectra) * read_variance
+        shapes = edges.mean(weights)
+        return fit_background(family, energy[inside], total, shapes, read_variance=noise, single=single)
+
+    # Where pixels have their own edges, those of the sum are a mean over the pixels that have them.
+    weights = np.repeat(np.maximum(spectra.sum(axis=1, dtype=float), 1e-6)[:, None], standards.shape[1], axis=1)
+    shift = _fitted_shift(lambda by: fit_sum(edges_moved(by), weights).chi2, standards.shape[1], fit_shift)
+    edges = edges_moved(shift)
+    for _ in range(1 if edges.place is None else 2):
+        tilt = fit_sum(edges, weights)
+        columns = tilt.columns(energy[inside], order) / len(spectra)
+        mean = np.maximum(total, 0) / len(spectra)
+        solver = PixelSolver.of(edges.mean(weights), columns, mean, read_variance, allow_negative)
+        found = [
+            _solved(solver, spectra[part], None if held is None else held[part][:, inside], edges.at(part), between)
+            for part in _parts(len(spectra))
+        ]
+        amounts, background, covariance, chi2, kept = (np.concatenate(one) for one in zip(*found, strict=True))
+        weights = np.maximum(amounts, 1e-6)
+    return EdgeFit(
+        amounts,
+        covariance,
+        chi2,
+        background,
+        columns,
+        energy[inside],
+        shift,
+        edges,
+        tilt,
+        kept if held is not None else None,
+    )
+
+
+def _solved(
+    solver: PixelSolver,
+    spectra: np.ndarray,
+    held: np.ndarray | None,
+    edges: np.ndarray,
+    between: Callable[[], object] | None,
+) -> tuple[np.ndarray, ...]:
+    if between is not None:
+        between()
+    return solver.solve(spectra, edges, held)
+
+
+def _inside(counts: np.ndarray, energy: np.ndarray, standards: np.ndarray, window: tuple[float, float]) -> np.ndarray:
+    if standards.shape[0] != len(energy) or counts.shape[1] != len(energy):
+        raise InputError(
+            f'Spectra have {counts.shape[1]} channels, standards {standards.shape[0]} and the axis {len(energy)}; '
+            'bring them to the same energies.'
+        )
+    inside = (energy >= window[0]) & (energy <= window[1])
+    if window[0] <= 0 or inside.sum() < 3 * standards.shape[1] + 6:
+        raise InputError(
+            f'The window {window[0]:g}-{window[1]:g} eV holds {inside.sum()} channels of the spectra; '
+            'choose one around the edge.'
+        )
+    if (standards[inside].max(axis=0) <= 0).any():
+        raise InputError(f'A standard has no edge within {window[0]:g}-{window[1]:g} eV; move the window.')
+    return inside
+
+
+def _parts(pixels: int) -> Iterator[slice]:
+    for first in range(0, pixels, _CHUNK):
+        yield slice(first, min(first + _CHUNK, pixels))
+
+
+def _fitted_shift(chi2: Callable[[np.ndarray], float], edges: int, how: str) -> np.ndarray:
+    """Displacements of least chi-square: of all edges together, then of each in turn."""
+    shift = np.zeros(edges)
+    if how not in ('none', 'common', 'each'):
+        raise InputError(f'Standards can be moved none, common or each, not {how}.')
+    groups = {'none': [], 'common': [np.ones(edges)], 'each': [np.ones(edges)]}[how]
+    if how == 'each' and edges > 1:
+        groups = groups + list(np.eye(edges)) * _SHIFT_ROUNDS
+    for group in groups:
+        shift = _moved_along(chi2, shift, group)
+    return shift
+
+
+def _moved_along(chi2: Callable[[np.ndarray], float], shift: np.ndarray, group: np.ndarray) -> np.ndarray:
+    found = minimize_scalar(
+        lambda by: chi2(shift + by * group),
+        bounds=(-_MOST_SHIFT, _MOST_SHIFT),
+        method='bounded',
+        options={'xatol': 5e-3},
+    )
+    return np.asarray(np.clip(shift + found.x * group, -_MOST_SHIFT, _MOST_SHIFT))

@@ -1,0 +1,5 @@
+"""Spectra of pure oxides at the low-loss edge, from the core loss of the series itself or from a file."""
+
+from napari_diptomo.spectra.eels.standards.search import Standards, find_standards
+
+__all__ = ['Standards', 'find_standards']
