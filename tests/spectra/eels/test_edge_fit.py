@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.optimize import nnls
 
 from napari_diptomo.series import Cancelled, InputError
-from napari_diptomo.spectra.common.non_negative import non_negative
 from napari_diptomo.spectra.eels.edge_fit import fit_edges
 from napari_diptomo.spectra.eels.pixel_edges import PixelEdges
 from napari_diptomo.spectra.eels.scattering import SingleLoss, without_edges
@@ -48,16 +46,6 @@ def bound(read_noise=0.0):
     slopes = np.column_stack([s, b, b * np.log(ENERGY[INSIDE])])
     variance = b + s @ AMOUNTS + read_noise**2
     return np.linalg.inv(slopes.T @ (slopes / variance[:, None]))[:2, :2]
-
-
-def test_non_negative_amounts_are_those_of_lawson_and_hanson():
-    rng = np.random.default_rng(1)
-    matrices = rng.standard_normal((300, 12, 6)) + 0.5
-    targets = rng.standard_normal((300, 12))
-    found = non_negative(np.swapaxes(matrices, 1, 2) @ matrices, np.einsum('pek,pe->pk', matrices, targets))
-    known = np.stack([nnls(a, b)[0] for a, b in zip(matrices, targets, strict=True)])
-    assert (known == 0).any(axis=1).mean() > 0.9
-    np.testing.assert_allclose(found, known, atol=1e-8)
 
 
 def test_without_noise_the_amounts_are_exact():

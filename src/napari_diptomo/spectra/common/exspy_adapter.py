@@ -15,20 +15,29 @@ from typing import Any
 
 import numpy as np
 
+from napari_diptomo.spectra.common.energy_axis import channel_width
+
 #: Dock and workers ask at the same time, and HyperSpy's tables keep the place of an iteration in themselves.
 _LOCK = threading.Lock()
 
 
-@cache
-def _read_elements() -> dict[str, dict[str, Any]]:
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Neither the warnings nor the log of what is imported or run within."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            from exspy.material import elements
+            yield
     finally:
         logging.disable(level)
+
+
+@cache
+def _read_elements() -> dict[str, dict[str, Any]]:
+    with _quiet():
+        from exspy.material import elements
     return {symbol: element.as_dictionary() for symbol, element in elements}
 
 
@@ -141,20 +150,14 @@ def principal_components(spectra: np.ndarray, count: int) -> tuple[np.ndarray, n
     explained : ndarray (count,)
         Share of the scaled variance.
     """
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            import hyperspy.api as hs
+    with _quiet():
+        import hyperspy.api as hs
 
-            signal = hs.signals.Signal1D(np.array(spectra, float))
-            # 'auto' picks a solver by the size of the data; this one is the fastest for few components.
-            signal.decomposition(
-                normalize_poissonian_noise=True, output_dimension=count, svd_solver='arpack', print_info=False
-            )
-    finally:
-        logging.disable(level)
+        signal = hs.signals.Signal1D(np.array(spectra, float))
+        # 'auto' picks a solver by the size of the data; this one is the fastest for few components.
+        signal.decomposition(
+            normalize_poissonian_noise=True, output_dimension=count, svd_solver='arpack', print_info=False
+        )
     results = signal.learning_results
     return np.asarray(results.factors)[:, :count], np.asarray(results.explained_variance_ratio)[:count]
 
@@ -218,21 +221,14 @@ def fourier_ratio(
 def _eels(spectra: np.ndarray, energy: np.ndarray) -> Any:
     import exspy
 
-    step = float(energy[-1] - energy[0]) / (len(energy) - 1)
     axes = [
         {'name': 'pixel', 'size': len(spectra), 'navigate': True},
-        {'name': 'Energy loss', 'size': len(energy), 'scale': step, 'offset': float(energy[0]), 'units': 'eV'},
+        {
+            'name': 'Energy loss',
+            'size': len(energy),
+            'scale': channel_width(energy),
+            'offset': float(energy[0]),
+            'units': 'eV',
+        },
     ]
     return exspy.signals.EELSSpectrum(np.array(spectra, float), axes=axes)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        logging.disable(level)

@@ -20,6 +20,7 @@ import numpy as np
 from scipy import sparse
 
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
+from napari_diptomo.series.counts import thin
 from napari_diptomo.series.filled_channels import dense_spectra, filled_channels
 from napari_diptomo.spectra.common.spikes import WIDEST, Spike, without_spikes
 
@@ -137,7 +138,7 @@ def hold_out(spectra: sparse.csr_matrix, share: float, seed: tuple[int, int]) ->
             'These spectra are not whole counts, so no photons can be held out; set the held-out share to 0.'
         )
     held = spectra.copy()
-    held.data = np.random.default_rng(seed).binomial(counts.astype(np.int64), share).astype(np.int32)
+    held.data = thin(counts, share, np.random.default_rng(seed)).astype(np.int32)
     return held
 
 

@@ -22,9 +22,10 @@ from dataclasses import replace
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from napari_diptomo.spectra.common.non_negative import non_negative
 from napari_diptomo.spectra.edx.detector import Detector
 from napari_diptomo.spectra.edx.lines import LineFamily
-from napari_diptomo.spectra.edx.sum_fit import background_shapes, line_shapes, non_negative, solve
+from napari_diptomo.spectra.edx.sum_fit import background_shapes, line_shapes, solve
 
 #: Width of the prior of every parameter of the detector; the resolution's is a share of itself.
 _PRIOR = {

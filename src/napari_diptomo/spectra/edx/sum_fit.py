@@ -15,10 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.interpolate import BSpline
-from scipy.linalg import cholesky, solve_triangular
 from scipy.ndimage import gaussian_filter1d
-from scipy.optimize import nnls
 
+from napari_diptomo.spectra.common.non_negative import non_negative
 from napari_diptomo.spectra.edx.detector import Detector, channel_edges
 from napari_diptomo.spectra.edx.lines import LineFamily
 
@@ -122,13 +121,3 @@ def solve(
     freedom = max(len(counts) - int((solution > 0).sum()), 1)
     chi2 = float((((counts - lines - background) ** 2) / np.maximum(lines + background, floor)).sum() / freedom)
     return SumFit(solution[:n], lines, background, chi2)
-
-
-def non_negative(columns: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Non-negative least squares by way of the normal equations, tens of times faster here than without."""
-    scale = np.maximum(np.linalg.norm(columns, axis=0), 1e-300)
-    columns = columns / scale
-    gram = columns.T @ columns + 1e-9 * np.eye(columns.shape[1])
-    factor = cholesky(gram)
-    right = solve_triangular(factor, columns.T @ target, trans='T')
-    return nnls(factor, right, maxiter=50 * columns.shape[1])[0] / scale

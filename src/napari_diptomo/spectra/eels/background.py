@@ -37,7 +37,7 @@ from scipy.optimize import least_squares
 from scipy.special import comb
 
 from napari_diptomo.series import InputError
-from napari_diptomo.spectra.edx.sum_fit import non_negative
+from napari_diptomo.spectra.common.non_negative import non_negative
 from napari_diptomo.spectra.eels.scattering import SingleLoss
 
 Family = Literal['sum of power laws', 'power law', 'exponential', 'log-polynomial', 'plasmon tail']

@@ -35,7 +35,9 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import CoreLoss, InputError, Observer, Watch
+from napari_diptomo.spectra.common.energy_axis import channel_width
 from napari_diptomo.spectra.common.exspy_adapter import fourier_log, fourier_ratio
+from napari_diptomo.spectra.common.power_law import falling_tail, log_log_line
 from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
 
 #: Pixels that are deconvolved together.
@@ -158,7 +160,7 @@ def without_plural(
     InputError
         The steps of the two ranges differ.
     """
-    step, core_step = (float(e[-1] - e[0]) / (len(e) - 1) for e in (energy, core_energy))
+    step, core_step = channel_width(energy), channel_width(core_energy)
     if abs(core_step / step - 1) > _SAME_STEP:
         raise InputError(
             f'Fourier-ratio deconvolution needs one dispersion, and the low loss has {step:.4g}, the core loss '
@@ -184,7 +186,7 @@ def zero_losses(spectra: np.ndarray, energy: np.ndarray, end: float) -> np.ndarr
     zero = np.array(spectra, float)
     last = zero[:, ~behind][:, -3:].mean(axis=1)
     # At the end, tail and first losses cannot be told apart: half of it is taken for the tail.
-    zero[:, behind] = 0.5 * np.maximum(last, 0)[:, None] * (end / np.maximum(energy[behind], end)) ** 3
+    zero[:, behind] = 0.5 * np.maximum(last, 0)[:, None] * falling_tail(np.maximum(energy[behind], end), end)
     return zero
 
 
@@ -197,7 +199,7 @@ def without_background(core: np.ndarray, energy: np.ndarray, window: tuple[float
     _check_window(window, energy)
     part = (energy >= window[0]) & (energy <= window[1])
     total = core.sum(axis=0, dtype=float)
-    slope = np.polyfit(np.log(energy[part]), np.log(np.maximum(total[part], 1e-9)), 1)[0]
+    slope, _ = log_log_line(energy[part], np.maximum(total[part], 1e-9))
     law = energy**slope
     net = core - (core[:, part].sum(axis=1) / law[part].sum())[:, None] * law
     return np.where(energy >= window[0], net, 0.0)
@@ -255,8 +257,7 @@ def _tilt(counts: Any, tilt: int) -> np.ndarray:
 
 
 def _longer(energy: np.ndarray) -> np.ndarray:
-    step = float(energy[-1] - energy[0]) / (len(energy) - 1)
-    return float(energy[0]) + step * np.arange(3 * len(energy))
+    return float(energy[0]) + channel_width(energy) * np.arange(3 * len(energy))
 
 
 def _carried_on(spectra: np.ndarray, energy: np.ndarray, longer: np.ndarray) -> np.ndarray:
@@ -264,7 +265,7 @@ def _carried_on(spectra: np.ndarray, energy: np.ndarray, longer: np.ndarray) -> 
     found = np.empty((len(spectra), len(longer)))
     found[:, : len(energy)] = spectra
     last = spectra[:, -_LAST:].mean(axis=1, dtype=float)
-    found[:, len(energy) :] = last[:, None] * (energy[-1] / longer[len(energy) :]) ** 3
+    found[:, len(energy) :] = last[:, None] * falling_tail(longer[len(energy) :], energy[-1])
     return found
 
 

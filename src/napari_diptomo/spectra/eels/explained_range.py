@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_diptomo.spectra.edx.sum_fit import non_negative
+from napari_diptomo.spectra.common.non_negative import non_negative
 from napari_diptomo.spectra.eels.background import Family, fit_background
 from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
 from napari_diptomo.spectra.eels.metal_edges import counted

@@ -8,7 +8,7 @@ method of Poisson maximum likelihood where counts are many.
 Where pixels share the standards, their normal equations C^T W C are ONE product
 of the weights (pixel, energy) and the products of all pairs of columns
 (energy, pair); where each has its own shift or thickness (`pixel_edges`) one
-small product per pixel. Amounts that are not negative: `quadratic`. The
+small product per pixel. Amounts that are not negative: `non_negative_of_pixels`. The
 covariance is (C^T W C)^-1, whatever amounts are zero, with all of the
 background in it.
 """
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_diptomo.spectra.common.non_negative import non_negative
+from napari_diptomo.spectra.common.non_negative import non_negative_of_pixels
 
 _REWEIGHTINGS = 2
 #: What a channel is expected to hold is never taken to be less than this share of the tilt's mean.
@@ -84,7 +84,7 @@ class PixelSolver:
             inverse = _inverse(gram)
             solution = np.matmul(inverse, right[..., None])[..., 0]
             if not self.allow_negative:
-                solution = non_negative(gram, right, solution)
+                solution = non_negative_of_pixels(gram, right, solution)
             used, expected = weights, columns.model(solution)
             weights = self._weights(expected)
         chi2 = np.einsum('pe,pe->p', (counts - expected) ** 2, weights, dtype=float)

@@ -33,6 +33,8 @@ import numpy as np
 from scipy import fft
 
 from napari_diptomo.series import InputError
+from napari_diptomo.spectra.common.energy_axis import channel_width
+from napari_diptomo.spectra.common.power_law import falling_tail, log_log_line
 
 #: The zero loss is looked for within this of zero; behind its tail losses begin, eV.
 _ZERO, _LEAST_LOSS = 5.0, 2.0
@@ -155,7 +157,7 @@ def _length(energy: np.ndarray) -> int:
 
 def _fourier_log(energy: np.ndarray, spectrum: np.ndarray, zero: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Losses from 0 on, eV, and tau P per channel there, not negative, (energy,) each."""
-    step = float(energy[-1] - energy[0]) / (len(energy) - 1)
+    step = channel_width(energy)
     length = _length(energy)
     frequency = fft.rfftfreq(length, step)
     continued = np.concatenate([spectrum, _faded_tail(energy, spectrum, step)])
@@ -190,7 +192,7 @@ def zero_loss_of(energy: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
     zero = np.maximum(spectrum.astype(float), 0)
     loss = energy[end:] - energy[peak]
     # Half of what is at the minimum is taken to be the tail: neither part can be told there.
-    zero[end:] = 0.5 * zero[end] * (loss[0] / loss) ** 3
+    zero[end:] = 0.5 * zero[end] * falling_tail(loss, loss[0])
     return zero
 
 
@@ -199,7 +201,7 @@ def _faded_tail(energy: np.ndarray, spectrum: np.ndarray, step: float) -> np.nda
     last = np.median(spectrum[-8:])
     beyond = energy[-1] + step * np.arange(1, len(energy) + 1)
     fade = 0.5 * (1 + np.cos(np.linspace(0, np.pi, len(beyond))))
-    return last * (energy[-1] / beyond) ** 3 * fade
+    return last * falling_tail(beyond, energy[-1]) * fade
 
 
 def _in_front(losses: np.ndarray, single: np.ndarray, onset: float) -> np.ndarray:
@@ -226,7 +228,7 @@ def _with_oscillator_tail(losses: np.ndarray, single: np.ndarray, onset: float) 
 
 def _with_tail(losses: np.ndarray, single: np.ndarray, onset: float) -> np.ndarray:
     part = _in_front(losses, single, onset)
-    slope, height = np.polyfit(np.log(losses[part] / onset), np.log(single[part]), 1, w=np.sqrt(single[part]))
+    slope, _ = log_log_line(losses[part] / onset, single[part], np.sqrt(single[part]))
     slope = -float(np.clip(-slope, *_TAIL_POWERS))
     height = float(np.log(single[part]).mean() - slope * np.log(losses[part] / onset).mean())
     tail = np.exp(height) * (np.maximum(losses, onset) / onset) ** slope

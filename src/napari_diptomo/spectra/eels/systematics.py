@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import InputError
+from napari_diptomo.spectra.common.energy_axis import between
 from napari_diptomo.spectra.eels.background import FAMILIES, Family, fit_background
 from napari_diptomo.spectra.eels.edge_fit import EdgeFit, fit_edges
 
@@ -193,10 +194,10 @@ def edge_over_background(
     ranges = [before, signal] if behind is None else [before, signal, behind]
     whole = (energy >= min(low for low, _ in ranges)) & (energy < max(high for _, high in ranges))
     energy, counts = energy[whole], counts[whole].astype(float)
-    used = _between(energy, before)
+    used = between(energy, before)
     if behind is not None:
-        used |= _between(energy, behind)
-    under = _between(energy, signal)
+        used |= between(energy, behind)
+    under = between(energy, signal)
     values: dict[Family, float] = {}
     chi2: dict[Family, float] = {}
     for family in families:
@@ -210,11 +211,6 @@ def _weights(chi2: Sequence[float]) -> np.ndarray:
     found = 1 / np.maximum(np.asarray(chi2, float), _TINY)
     normalised: np.ndarray = found / found.sum()
     return normalised
-
-
-def _between(energy: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
-    inside: np.ndarray = (energy >= limits[0]) & (energy < limits[1])
-    return inside
 
 
 def from_standards(fit: EdgeFit, energy: np.ndarray, uncertainty: np.ndarray) -> np.ndarray:

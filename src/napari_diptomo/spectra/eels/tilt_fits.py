@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import InputError, Watch
+from napari_diptomo.series.counts import thin
 from napari_diptomo.spectra.eels.background import Family
 from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
 from napari_diptomo.spectra.eels.scattering import SingleLoss
@@ -223,5 +224,4 @@ def _held_out(counts: np.ndarray, share: float, seed: tuple[int, int]) -> np.nda
             'The spectra of some tilts are whole counts, those of others are not, so no counts can be held out; set the '
             'held-out share to 0.'
         )
-    drawn = np.random.default_rng(seed).binomial(counts.astype(np.int64), share)
-    return drawn.astype(np.float32)
+    return thin(counts, share, np.random.default_rng(seed)).astype(np.float32)

@@ -19,6 +19,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from napari_diptomo.series import InputError
+from napari_diptomo.spectra.common.energy_axis import parabola_offset
+from napari_diptomo.spectra.common.power_law import log_log_line
 
 #: The first feature is looked for this far from its energy, the others this far from where the first puts them, eV.
 _REACH, _NEXT = 12.0, 4.0
@@ -80,10 +82,7 @@ def find_feature(
             f'{name} is not seen within {reach:g} eV of {known + offset:.4g} eV, so the energies cannot be put right by it; leave it '
             'out, or give the energy at which the spectra have its maximum.'
         )
-    left, middle, right = smooth[top - 1 : top + 2]
-    bend = left - 2 * middle + right
-    part = 0.5 * (left - right) / bend if bend < 0 else 0.0
-    return Feature(name, float(energy[top] + np.clip(part, -0.5, 0.5) * step), float(known))
+    return Feature(name, float(energy[top] + parabola_offset(*smooth[top - 1 : top + 2]) * step), float(known))
 
 
 def corrected_axis(energy: np.ndarray, features: Sequence[Feature]) -> np.ndarray:
@@ -115,6 +114,6 @@ def _net(energy: np.ndarray, spectrum: np.ndarray, known: float) -> np.ndarray:
     before = (energy < known - _REACH) & (energy > start) & (spectrum > 0)
     if before.sum() < 8:
         return spectrum
-    slope, height = np.polyfit(np.log(energy[before]), np.log(spectrum[before]), 1)
+    slope, height = log_log_line(energy[before], spectrum[before])
     net: np.ndarray = spectrum - np.exp(height + slope * np.log(np.maximum(energy, start)))
     return net

@@ -35,11 +35,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar, nnls
 
 from napari_diptomo.series import InputError
 from napari_diptomo.series.oxides import holes, metal, valence
+from napari_diptomo.spectra.common.energy_axis import parabola_offset
 from napari_diptomo.spectra.common.exspy_adapter import edge_onsets
+from napari_diptomo.spectra.common.power_law import exponent_of_counts
 
 #: The leading edge ends so far below the maximum of L3 of the reduced phase, and the fit begins so far in front of it, eV.
 _LEAD_END, _LEAD_WIDTH = 1.2, 6.0
@@ -200,12 +201,7 @@ def power_law(total: np.ndarray, energy: np.ndarray, edge: DeepEdge = IRON) -> t
     before = (energy < edge.onset + 1) & (energy > edge.onset - 60)
     sd = np.sqrt(np.maximum(total[before], 1.0))
     tail = (edge.maxima[1] - energy[before]) ** -2.0
-
-    def misfit(exponent: float) -> float:
-        columns = np.stack([(energy[before] / edge.onset) ** -exponent, tail], axis=1)
-        return float(nnls(columns / sd[:, None], total[before] / sd)[1])
-
-    exponent = float(minimize_scalar(misfit, bounds=(1.0, 6.0), method='bounded').x)
+    exponent = exponent_of_counts(energy[before] / edge.onset, total[before], sd, (1.0, 6.0), tail)
     shape = (energy / edge.onset) ** -exponent
     return shape / shape.mean(), exponent
 
@@ -216,10 +212,7 @@ def l3_maximum(shape: np.ndarray, energy: np.ndarray, edge: DeepEdge = IRON) -> 
     top = int(near[shape[near].argmax()])
     if top in (0, len(energy) - 1):
         return float(energy[top])
-    left, middle, right = shape[top - 1 : top + 2]
-    bend = left - 2 * middle + right
-    offset = 0.5 * (left - right) / bend if bend < 0 else 0.0
-    return float(energy[top] + np.clip(offset, -0.5, 0.5) * (energy[1] - energy[0]))
+    return float(energy[top] + parabola_offset(*shape[top - 1 : top + 2]) * (energy[1] - energy[0]))
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.optimize import nnls
 
 from napari_diptomo.series import InputError
 from napari_diptomo.series.noise import neighbours
+from napari_diptomo.spectra.common.non_negative import non_negative_of_matrix
 from napari_diptomo.spectra.eels.background import FAMILIES, Family, fit_background
 from napari_diptomo.spectra.eels.scattering import SingleLoss, without_edges
 from napari_diptomo.spectra.eels.standards.phase_amounts import PhaseAmounts
@@ -248,11 +248,7 @@ def _solve(columns: np.ndarray, amounts: np.ndarray, above: np.ndarray, variance
         normal += np.einsum('s,t,ef->setf', a, a, weighted @ view)
         right += np.outer(a, weighted @ y)
     size = phases * channels
-    matrix = normal.reshape(size, size)
-    scale = 1 / np.sqrt(np.maximum(np.diag(matrix), 1e-300))
-    matrix = matrix * np.outer(scale, scale) + 1e-9 * np.eye(size)
-    root = np.linalg.cholesky(matrix)
-    solution = nnls(root.T, np.linalg.solve(root, right.ravel() * scale), maxiter=20 * size)[0] * scale
+    solution = non_negative_of_matrix(normal.reshape(size, size), right.ravel())
     return solution.reshape(phases, channels).T
 
 
