@@ -29,6 +29,7 @@ from scipy import ndimage
 from scipy.interpolate import BSpline
 
 from napari_diptomo.series import InputError
+from napari_diptomo.series.noise import neighbour_sums
 
 #: The zero loss is looked for this far from 0 eV, that of a pixel this far from that of its tilt, eV.
 _REACH, _JITTER = 20.0, 5.0
@@ -254,12 +255,8 @@ def _flanks(peak: BSpline, reach: int, share: float) -> tuple[float, float]:
 
 def _neighbours(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Weighted Gaussian mean around each pixel without it, where there is anything around; else of all."""
-    sigma = _NEIGHBOURS
-    centre = np.zeros((2 * int(4 * sigma) + 3,) * 2)
-    centre[centre.shape[0] // 2, centre.shape[1] // 2] = 1.0
-    own = float(ndimage.gaussian_filter(centre, sigma).max())
-    total = ndimage.gaussian_filter(weights, sigma, mode='constant') - own * weights
-    summed = ndimage.gaussian_filter(weights * values, sigma, mode='constant') - own * weights * values
+    total = neighbour_sums(weights, _NEIGHBOURS)
+    summed = neighbour_sums(weights * values, _NEIGHBOURS)
     everywhere = float((weights * values).sum() / max(weights.sum(), 1e-300))
     enough = total > 1e-9 * max(float(weights.max()), 1e-300)
     return np.where(enough, summed / np.where(enough, total, 1.0), everywhere)
