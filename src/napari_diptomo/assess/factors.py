@@ -10,12 +10,12 @@ import numpy as np
 
 from napari_diptomo.series import InputError, Volume
 from napari_diptomo.spectra.edx.absorption import absorption_coefficients, directions, mean_transmission
-from napari_diptomo.spectra.edx.factor_table import read_factors
 from napari_diptomo.spectra.edx.k_factors import (
     CALCULATED_ERROR,
     atomic_weights,
     chosen_factors,
     k_factors,
+    read_factors,
     zeta_factors,
 )
 

@@ -83,10 +83,10 @@ def confusing(series: SpectralTiltSeries, elements: tuple[str, ...]) -> Callable
     def look_for_overlaps(observer: Observer) -> tuple[str, ...]:
         from napari_diptomo.spectra import families_for, spectrum_model
         from napari_diptomo.spectra.common.tilt_counts import counts_of
-        from napari_diptomo.spectra.edx.fit_range import Window
+        from napari_diptomo.spectra.edx.fit_range import FitRange
         from napari_diptomo.spectra.edx.overlaps import overlaps
 
-        window = Window.of(series)
+        window = FitRange.of(series)
         spectrum = counts_of(series).read().sum(axis=0)[window.channels]
         model = spectrum_model(spectrum, window, tuple(dict.fromkeys(families_for(elements, *_range(series)))))
         fit = model.fit(spectrum)
@@ -131,9 +131,9 @@ def totalling(series: SpectralTiltSeries, maps: MapSeries) -> Callable[[Observer
     def sum_up_elements(observer: Observer) -> tuple[Totals, ...]:
         from napari_diptomo.spectra import check_totals, families_for, family_totals, spectrum_model
         from napari_diptomo.spectra.common.tilt_counts import counts_of
-        from napari_diptomo.spectra.edx.fit_range import Window
+        from napari_diptomo.spectra.edx.fit_range import FitRange
 
-        window = Window.of(series)
+        window = FitRange.of(series)
         spectrum = counts_of(series).read().sum(axis=0)[window.channels]
         wanted = tuple(dict.fromkeys(families_for(maps.channels, *_range(series))))
         model = spectrum_model(spectrum, window, wanted)
@@ -194,7 +194,7 @@ def lines_in_range(series: SpectralTiltSeries) -> tuple[dict[str, str], dict[str
 
 def _range(series: SpectralTiltSeries) -> tuple[float, float, float]:
     """Lowest and highest energy that is fitted, and the beam's, keV."""
-    from napari_diptomo.spectra.edx.fit_range import Window
+    from napari_diptomo.spectra.edx.fit_range import FitRange
 
-    window = Window.of(series)
+    window = FitRange.of(series)
     return float(window.energy[0]), float(window.energy[-1]), window.beam_energy

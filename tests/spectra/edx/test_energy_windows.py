@@ -11,8 +11,9 @@ from napari_diptomo.simulate import edx_tilt_series, lamella
 from napari_diptomo.spectra import EDXMaps
 from napari_diptomo.spectra.common.tilt_counts import counts_of
 from napari_diptomo.spectra.edx.energy_windows import choose_windows, window_series
-from napari_diptomo.spectra.edx.fit_range import Window
+from napari_diptomo.spectra.edx.fit_range import FitRange
 from napari_diptomo.spectra.edx.lines import families_for
+from napari_diptomo.spectra.edx.pixel_fit import MapSettings
 from napari_diptomo.spectra.edx.spectrum_model import spectrum_model
 
 GST = ('Ge', 'Sb', 'Te')
@@ -32,7 +33,7 @@ def simulated(mean, seed, n=24):
 
 
 def modelled(series, elements=GST):
-    window = Window.of(series)
+    window = FitRange.of(series)
     sums = counts_of(series).read()[:, window.channels]
     families = families_for(elements, window.energy[0], window.energy[-1])
     model = spectrum_model(sums.sum(axis=0), window, families)
@@ -87,7 +88,7 @@ def test_one_element_needs_one_window_or_two(many):
 
 def test_windows_hold_the_photons_of_their_energies(many):
     made, model, _ = many
-    maps = window_series(made.series, model, GST)
+    maps = window_series(made.series, model, GST, MapSettings())
     assert maps.are_counts and maps.channels == GST
     energy = made.series.energy
     for (low, high), found in zip(maps.notes['windows_keV'], maps.data, strict=True):
@@ -98,7 +99,7 @@ def test_windows_hold_the_photons_of_their_energies(many):
 
 def test_held_out_photons_are_a_part_of_the_windows_own(many):
     made, model, _ = many
-    maps = window_series(made.series, model, GST, holdout=0.2, seed=4)
+    maps = window_series(made.series, model, GST, MapSettings(holdout=0.2, seed=4))
     assert (maps.held_out <= maps.data).all() and (maps.held_out == np.round(maps.held_out)).all()
     total = float(maps.data.sum())
     assert maps.held_out.sum() == pytest.approx(0.2 * total, abs=4 * np.sqrt(0.16 * total))
@@ -106,7 +107,7 @@ def test_held_out_photons_are_a_part_of_the_windows_own(many):
 
 def test_the_background_is_unbiased_at_one_count(few):
     made, model, _ = few
-    maps = window_series(made.series, model, GST)
+    maps = window_series(made.series, model, GST, MapSettings())
     assert (maps.background > 0).all()
     signal = np.einsum('wc,ctyx->wtyx', maps.mixing, made.clean)
     counted = maps.data.sum(axis=(1, 2, 3))
@@ -117,8 +118,8 @@ def test_the_background_is_unbiased_at_one_count(few):
 
 def test_the_background_knows_the_full_exposure_from_the_training_photons(few):
     made, model, _ = few
-    whole = window_series(made.series, model, GST, holdout=0.0)
-    half = window_series(made.series, model, GST, holdout=0.5)
+    whole = window_series(made.series, model, GST, MapSettings(holdout=0.0))
+    half = window_series(made.series, model, GST, MapSettings(holdout=0.5))
     assert whole.held_out is None
     assert half.background.sum() == pytest.approx(whole.background.sum(), rel=0.1)
     assert not np.array_equal(half.background, whole.background)
@@ -126,7 +127,7 @@ def test_the_background_knows_the_full_exposure_from_the_training_photons(few):
 
 def test_unmixed_windows_are_the_families_counts(many):
     made, model, _ = many
-    found = window_series(made.series, model, GST).unmixed()
+    found = window_series(made.series, model, GST, MapSettings()).unmixed()
     total = made.clean.sum(axis=(1, 2, 3))
     sigma = np.sqrt(found.variance.sum(axis=(1, 2, 3)))
     assert (np.abs(found.data.sum(axis=(1, 2, 3)) - total) < 3.5 * sigma + 0.005 * total).all()

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from napari_diptomo.series import InputError
-from napari_diptomo.spectra.edx.factor_table import read_factors
 from napari_diptomo.spectra.edx.k_factors import (
     chosen_factors,
     efficiency,
     emission_cross_section,
     ionisation_cross_section,
     k_factors,
+    read_factors,
     zeta_factors,
 )
 

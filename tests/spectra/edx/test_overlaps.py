@@ -7,7 +7,7 @@ import pytest
 
 from napari_diptomo.series import InputError
 from napari_diptomo.spectra import Detector, families_for
-from napari_diptomo.spectra.edx.fit_range import Window
+from napari_diptomo.spectra.edx.fit_range import FitRange
 from napari_diptomo.spectra.edx.overlaps import amounts_covariance, overlaps
 from napari_diptomo.spectra.edx.spectrum_model import SpectrumModel
 from napari_diptomo.spectra.edx.sum_fit import background_shapes, line_shapes
@@ -17,7 +17,7 @@ ENERGY = np.arange(0.2, 20.0, 0.01)
 
 def model_of(*names, resolution=130.0):
     detector = Detector(resolution)
-    window = Window(slice(0, len(ENERGY)), ENERGY, detector, 200.0)
+    window = FitRange(slice(0, len(ENERGY)), ENERGY, detector, 200.0)
     families = families_for(names, 0.2, 20.0)
     shapes = line_shapes(ENERGY, families, detector)
     return SpectrumModel(window, detector, families, len(families), shapes, background_shapes(ENERGY, detector, 200.0))

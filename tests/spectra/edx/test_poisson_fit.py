@@ -11,11 +11,11 @@ from napari_diptomo.series import Cancelled, MapSeries, Observer, Recipe, Reques
 from napari_diptomo.simulate import line_shape
 from napari_diptomo.simulate.edx import LINES, bremsstrahlung
 from napari_diptomo.spectra import EDXMaps
-from napari_diptomo.spectra.edx.information_bins import information_bins
 from napari_diptomo.spectra.edx.poisson_fit import (
     Columns,
     fisher_variance,
     fit_pixels,
+    information_bins,
     unexplained,
 )
 

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from napari_diptomo.series import load_tilt_series
 from napari_diptomo.spectra import EDXMaps, families_for, suggest_elements, sum_spectrum
-from napari_diptomo.spectra.edx.fit_range import Window
+from napari_diptomo.spectra.edx.fit_range import FitRange
 from napari_diptomo.spectra.edx.spectrum_model import spectrum_model
 from napari_diptomo.spectra.edx.totals import check_totals, family_totals
 
@@ -66,7 +66,7 @@ def whole():
 
 @pytest.fixture(scope='module')
 def model(whole):
-    window = Window.of(whole)
+    window = FitRange.of(whole)
     wanted = families_for(('O', 'Mg', 'Si', 'S', 'Fe', 'Ni'), 0.2, 20.0)
     return spectrum_model(sum_spectrum(whole)[window.channels], window, wanted)
 

@@ -8,8 +8,7 @@ import pytest
 from napari_diptomo.series import InputError, MapSeries
 from napari_diptomo.simulate import demo_series
 from napari_diptomo.spectra import EDXMaps
-from napari_diptomo.spectra.edx.shadowing import measure_gain, with_gain
-from napari_diptomo.spectra.edx.totals import check_totals
+from napari_diptomo.spectra.edx.totals import check_totals, measure_gain, with_gain
 
 ANGLES = np.arange(-60.0, 61.0, 10.0)
 SHADOW = 1 - 0.35 * np.exp(-(((np.abs(ANGLES) - 18) / 12) ** 2))

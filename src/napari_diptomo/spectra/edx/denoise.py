@@ -27,7 +27,7 @@ import numpy as np
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Step, Watch, param
 from napari_diptomo.spectra.common.exspy_adapter import principal_components
 from napari_diptomo.spectra.common.tilt_counts import TiltCounts, counts_of
-from napari_diptomo.spectra.edx.fit_range import Window
+from napari_diptomo.spectra.edx.fit_range import FitRange
 
 #: Values in the table whose components are found: 80 MB.
 _TABLE = 10_000_000
@@ -62,7 +62,7 @@ class Denoise(Step):
     )
 
     def _run(self, data: SpectralTiltSeries, observer: Observer | None) -> SpectralTiltSeries:
-        window = Window.of(data, self.energy_min, self.energy_max)
+        window = FitRange.of(data, self.energy_min, self.energy_max)
         watch = Watch(observer, self.title, len(data.angles))
         binned = _Binned(counts_of(data), window.channels, self.energy_binning, data.counts.shape[1:3])
         side = _block_side(data.counts.shape[:3], binned.width)

@@ -22,13 +22,11 @@ either side of the edge through the values that NIST tabulates.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.special import erf, log_ndtr
 
-if TYPE_CHECKING:
-    from napari_diptomo.spectra.edx.lines import LineFamily
+from napari_diptomo.spectra.edx.lines import LineFamily
 
 _E_MN = 5.8987
 #: Length of the tail as a share of the line's energy.

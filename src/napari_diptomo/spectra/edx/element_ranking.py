@@ -25,9 +25,9 @@ from napari_diptomo.series import Observer, SpectralTiltSeries, Watch
 from napari_diptomo.spectra.common.tilt_counts import counts_of
 from napari_diptomo.spectra.edx.detector import Detector
 from napari_diptomo.spectra.edx.element_search import DOUBTFUL, SIGNIFICANT, FoundElement, likely_elements, survey
-from napari_diptomo.spectra.edx.fit_range import Window
+from napari_diptomo.spectra.edx.fit_range import FitRange
 from napari_diptomo.spectra.edx.lines import LineFamily, families_for, families_of
-from napari_diptomo.spectra.edx.spectrum_model import SpectrumModel, ends_of
+from napari_diptomo.spectra.edx.spectrum_model import SpectrumModel
 from napari_diptomo.spectra.edx.sum_fit import background_shapes, line_shapes
 from napari_diptomo.spectra.edx.totals import check_totals, family_totals
 
@@ -61,12 +61,12 @@ def rank_elements(series: SpectralTiltSeries, observer: Observer | None = None) 
     InputError
         The energies are not calibrated in keV.
     """
-    window = Window.of(series)
+    window = FitRange.of(series)
     watch = Watch(observer, 'Elements', len(series.angles))
     sums = counts_of(series).read(watch)[:, window.channels]
     detector, found = survey(window.energy, sums.sum(axis=0), window.detector, window.beam_energy, least=DOUBTFUL)
     sure = [f for f in found if not f.doubtful]
-    families = [x for f in sure for x in families_of(f.element, *ends_of(window), window.beam_energy)]
+    families = [x for f in sure for x in families_of(f.element, *window.ends, window.beam_energy)]
     model = _model(window, detector, families)
     if len(series.angles) >= _ENOUGH_TILTS and families:
         totals, errors = family_totals(series, model, observer)
@@ -81,7 +81,7 @@ def rank_elements(series: SpectralTiltSeries, observer: Observer | None = None) 
     return tuple(sorted(seen.values(), key=lambda f: -f.significance))
 
 
-def _model(window: Window, detector: Detector, families: Sequence[LineFamily]) -> SpectrumModel:
+def _model(window: FitRange, detector: Detector, families: Sequence[LineFamily]) -> SpectrumModel:
     shapes = line_shapes(window.energy, families, detector)
     smooth = background_shapes(window.energy, detector, window.beam_energy)
     return SpectrumModel(window, detector, tuple(families), len(families), shapes, smooth)
@@ -133,7 +133,7 @@ def _in_blocks(series: SpectralTiltSeries, model: SpectrumModel, sure: set[str])
 
 def _families_sought(model: SpectrumModel, sure: set[str]) -> tuple[LineFamily, ...]:
     """Main families of the other elements, but for those under a line of a sure one."""
-    low, high = ends_of(model.window)
+    low, high = model.window.ends
     lines = np.array([e for element in sure for e in _lines_of(element, model)])
     sought = []
     for element in likely_elements():
@@ -147,7 +147,7 @@ def _families_sought(model: SpectrumModel, sure: set[str]) -> tuple[LineFamily, 
 
 
 def _lines_of(element: str, model: SpectrumModel) -> list[float]:
-    families = families_of(element, *ends_of(model.window), model.window.beam_energy)
+    families = families_of(element, *model.window.ends, model.window.beam_energy)
     return [e for family in families for e, w in zip(family.energies, family.weights, strict=True) if w > 0.01]
 
 

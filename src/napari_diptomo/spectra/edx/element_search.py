@@ -21,9 +21,10 @@ import numpy as np
 from napari_diptomo.series import Observer, SpectralTiltSeries
 from napari_diptomo.spectra.common.exspy_adapter import atomic_numbers
 from napari_diptomo.spectra.common.tilt_counts import sum_spectrum
+from napari_diptomo.spectra.edx.detector import Detector
 from napari_diptomo.spectra.edx.detector_calibration import calibrate_with_weights
-from napari_diptomo.spectra.edx.fit_range import Window
-from napari_diptomo.spectra.edx.lines import Detector, LineFamily, families_for, families_of
+from napari_diptomo.spectra.edx.fit_range import FitRange
+from napari_diptomo.spectra.edx.lines import LineFamily, families_for, families_of
 from napari_diptomo.spectra.edx.sum_fit import SumFit, background_shapes, line_shapes, solve
 
 #: Noble gases, and what is not stable: nobody's specimen until it is asked for by name.
@@ -170,7 +171,7 @@ def suggest_elements(series: SpectralTiltSeries, observer: Observer | None = Non
     InputError
         The energies are not calibrated in keV.
     """
-    window = Window.of(series)
+    window = FitRange.of(series)
     spectrum = sum_spectrum(series, observer)[window.channels]
     _, found = survey(window.energy, spectrum, window.detector, window.beam_energy)
     return tuple(f.element for f in found)

@@ -33,10 +33,11 @@ from scipy import sparse
 from scipy.ndimage import gaussian_filter
 
 from napari_diptomo.series import MapSeries, SpectralTiltSeries, Watch
-from napari_diptomo.spectra.common.tilt_counts import counts_of, hold_out
-from napari_diptomo.spectra.edx.checks import check_saturation
+from napari_diptomo.spectra.common.tilt_counts import counts_of
 from napari_diptomo.spectra.edx.denoise import warned
-from napari_diptomo.spectra.edx.lines import channel_edges
+from napari_diptomo.spectra.edx.detector import channel_edges
+from napari_diptomo.spectra.edx.fit_range import check_saturation
+from napari_diptomo.spectra.edx.pixel_fit import MapSettings
 from napari_diptomo.spectra.edx.spectrum_model import SpectrumModel
 from napari_diptomo.spectra.edx.sum_fit import SumFit
 
@@ -101,11 +102,7 @@ def window_series(
     data: SpectralTiltSeries,
     model: SpectrumModel,
     channels: Sequence[str],
-    *,
-    holdout: float = 0.1,
-    seed: int = 0,
-    background_order: int = 1,
-    calibrate: bool = True,
+    settings: MapSettings,
     watch: Watch | None = None,
 ) -> MapSeries:
     """Window counts with the counting model that a reconstruction needs.
@@ -118,16 +115,10 @@ def window_series(
         What they are made of.
     channels : sequence of str
         Names of the wanted families' channels.
-    holdout : float
-        Share of the photons set aside before the background is fitted.
-    seed : int
-        Of the draw.
-    background_order : int
-        Freedom of the background in the fit of a pixel.
-    calibrate : bool
-        Fit the background of each tilt with its own energy scale.
+    settings : MapSettings
+        Held-out photons, which are set aside before the background is fitted, and the fit of the background.
     watch : Watch, optional
-        Told of every tilt, behind as many steps as there are tilts.
+        Asked at every tilt; the steps follow on as many as there are tilts.
 
     Returns
     -------
@@ -140,19 +131,20 @@ def window_series(
     windows = choose_windows(model, model.fit(sums.sum(axis=0)))
     shape = (len(windows.spans), *data.counts.shape[:3])
     found, background = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    held_out = np.zeros(shape, np.float32) if holdout > 0 else None
+    held_out = np.zeros(shape, np.float32) if settings.holdout > 0 else None
     chi2 = []
     for t in range(shape[1]):
         spectra = counts.tilt(t)[:, model.window.channels]
         check_saturation(spectra, data, t)
         found[:, t] = windows.count(spectra, shape[2:])
-        if held_out is not None:
-            apart = hold_out(spectra, holdout, (seed, t))
+        apart = settings.held_out(spectra, t)
+        if held_out is not None and apart is not None:
             held_out[:, t] = windows.count(apart, shape[2:])
             spectra = spectra - apart
-        at_tilt = model.calibrated(sums[t]) if calibrate else model
+        at_tilt = settings.at_tilt(model, sums[t])
         fit = at_tilt.fit(sums[t])
-        background[:, t] = _background(at_tilt, windows, fit, spectra, shape[2:], background_order) / (1 - holdout)
+        found_background = _background(at_tilt, windows, fit, spectra, shape[2:], settings.background_order)
+        background[:, t] = found_background / (1 - settings.holdout)
         chi2.append(round(fit.chi2, 3))
         if watch is not None:
             watch.step(shape[1] + t + 1, message=f'windows of tilt {t + 1} of {shape[1]}')
@@ -170,7 +162,7 @@ def window_series(
         mixing=windows.mixing,
         background=background,
         held_out=held_out,
-        held_out_share=holdout,
+        held_out_share=settings.holdout,
         haadf=data.haadf,
         transposed=data.transposed,
         notes=notes,

@@ -13,9 +13,9 @@ import numpy as np
 
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
 from napari_diptomo.spectra.common.tilt_counts import TiltCounts, counts_of
-from napari_diptomo.spectra.edx.fit_range import Window
+from napari_diptomo.spectra.edx.fit_range import FitRange
 from napari_diptomo.spectra.edx.lines import families_for
-from napari_diptomo.spectra.edx.spectrum_model import ends_of, spectrum_model
+from napari_diptomo.spectra.edx.spectrum_model import spectrum_model
 
 #: Channels expected to hold less than this count as this in the residual.
 _LEAST_EXPECTED = 0.5
@@ -96,8 +96,8 @@ def explain(
         A region without pixels or counts, a tilt that is not there, an
         unknown element, energies that are not calibrated in keV.
     """
-    window = Window.of(series)
-    wanted = families_for(families_or_elements, *ends_of(window), window.beam_energy)
+    window = FitRange.of(series)
+    wanted = families_for(families_or_elements, *window.ends, window.beam_energy)
     wanted = tuple(dict.fromkeys(wanted))
     _check(series, tilt, region)
     counts = counts_of(series)

@@ -27,19 +27,33 @@ Microscopy, ch. 35; Watanabe and Williams, J. Microsc. 221 (2006) 89)
     k = A / (sigma eps),    zeta = A / (N_A sigma eps Omega / 4 pi).
 
 Vacancies that a deeper shell hands on are left out (some 3 % of an L family).
+
+A user's own table holds a line family and its factor, as CSV or JSON:
+
+    Ge_K, 1.32              {"Ge_K": 1.32,
+    Sb_L, 1.00               "Sb_L": 1.00}
+
+In a CSV file element and lines may stand in columns of their own (``Ge, K,
+1.32``); a heading and lines that begin with # are passed over. Lines named
+after Siegbahn (``Ge_Ka``) stand for their family.
 """
 
 from __future__ import annotations
 
 import csv
+import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from napari_diptomo.series import InputError
+from napari_diptomo.series._inspection import check_is_file
+from napari_diptomo.series._library_errors import reading
 from napari_diptomo.spectra.common.exspy_adapter import atomic_weights, mass_absorption
 from napari_diptomo.spectra.edx.lines import LineFamily, families_of
 
@@ -101,7 +115,7 @@ def emission_cross_section(family: str, beam_energy: float = 200.0) -> float:
     InputError
         The family is not one that can be calculated.
     """
-    _family(family, beam_energy)
+    _excited_family(family, beam_energy)
     shells = _subshells()[family]
     return sum(p * ionisation_cross_section(edge, s, beam_energy) for edge, s, p in shells if edge < beam_energy)
 
@@ -156,12 +170,12 @@ def zeta_factors(
 
 
 def _mass_per_photon(name: str, beam_energy: float, window: DetectorWindow) -> float:
-    family = _family(name, beam_energy)
+    family = _excited_family(name, beam_energy)
     counted = float(efficiency(np.array(family.energies), window) @ np.array(family.weights))
     return atomic_weights()[family.element] / (emission_cross_section(name, beam_energy) * counted)
 
 
-def _family(name: str, beam_energy: float) -> LineFamily:
+def _excited_family(name: str, beam_energy: float) -> LineFamily:
     element, _, shell = name.partition('_')
     found = {family.shell: family for family in families_of(element, 0.0, beam_energy, beam_energy)}
     if shell not in found:
@@ -179,7 +193,7 @@ def chosen_factors(table: Mapping[str, float], families: Sequence[str]) -> tuple
     Parameters
     ----------
     table : mapping of str to float
-        Factor by line family, for example ``{'Ge_K': 1.32}``; see `factor_table.read_factors`.
+        Factor by line family, for example ``{'Ge_K': 1.32}``; see `read_factors`.
     families : sequence of str
         Names.
 
@@ -195,3 +209,81 @@ def chosen_factors(table: Mapping[str, float], families: Sequence[str]) -> tuple
                 'add it, or map another line family.'
             )
     return tuple(float(table[family]) for family in families)
+
+
+def read_factors(path: str | Path) -> dict[str, float]:
+    """Factors by line family.
+
+    Parameters
+    ----------
+    path : path
+        A ``.json`` file, or text with commas, semicolons or tabs.
+
+    Returns
+    -------
+    dict of str to float
+        For example ``{'Ge_K': 1.32}``.
+
+    Raises
+    ------
+    InputError
+        No such file, or a line of it is no factor.
+    """
+    path = Path(path)
+    if path.exists():
+        check_is_file(path)
+    try:
+        text = path.read_text(encoding='utf-8-sig')
+    except (OSError, UnicodeDecodeError):
+        raise InputError(f'The table of factors {path} cannot be read as text; check its path.') from None
+    if path.suffix.lower() == '.json':
+        rows = _json_rows(text, path)
+    else:
+        with reading(path, 'write one line family a line, e.g. Ge_K, 1.32'):
+            rows = _text_rows(text)
+    found: dict[str, float] = {}
+    for i, (name, value) in enumerate(rows):
+        family = _family_name(name)
+        factor = _number(value)
+        if factor is None and i == 0 and family is None:
+            continue
+        if family is None or factor is None:
+            raise InputError(
+                f'"{name[:40]}, {value[:40]}" in {path.name} is not a line family with a positive factor; write Ge_K, 1.32.'
+            )
+        if family in found:
+            raise InputError(f'{path.name} gives two factors for {family}; keep one.')
+        found[family] = factor
+    if not found:
+        raise InputError(f'{path.name} holds no factors; write one line family a line, e.g. Ge_K, 1.32.')
+    return found
+
+
+def _json_rows(text: str, path: Path) -> list[tuple[str, str]]:
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise InputError(f'{path.name} is not a JSON table of factors; write {{"Ge_K": 1.32}}.')
+    return [(str(name), str(value)) for name, value in values.items()]
+
+
+def _text_rows(text: str) -> list[tuple[str, str]]:
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith('#')]
+    separator = next((s for s in ('\t', ';', ',') if lines and s in lines[-1]), ',')
+    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
+    return [('_'.join(cell for cell in row[:-1] if cell), row[-1]) for row in rows if row]
+
+
+def _family_name(text: str) -> str | None:
+    found = re.fullmatch(r'([A-Z][a-z]?)[_\s-]+([KLM])[\w-]*', text.strip())
+    return f'{found[1]}_{found[2]}' if found else None
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0 < value < float('inf') else None

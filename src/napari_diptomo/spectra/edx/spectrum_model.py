@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from scipy.special import comb
 
+from napari_diptomo.spectra.edx.detector import Detector
 from napari_diptomo.spectra.edx.detector_calibration import refine_weights
 from napari_diptomo.spectra.edx.element_search import FoundElement, find_elements, survey
-from napari_diptomo.spectra.edx.fit_range import Window
-from napari_diptomo.spectra.edx.lines import Detector, LineFamily, families_of
+from napari_diptomo.spectra.edx.fit_range import FitRange
+from napari_diptomo.spectra.edx.lines import LineFamily, families_of
 from napari_diptomo.spectra.edx.sum_fit import SumFit, background_shapes, line_shapes, solve
 from napari_diptomo.spectra.edx.system_signal import system_signal
 
@@ -36,7 +37,7 @@ class SpectrumModel:
 
     Attributes
     ----------
-    window : Window
+    window : FitRange
         Energies, beam.
     detector : Detector
         Calibrated.
@@ -50,7 +51,7 @@ class SpectrumModel:
         Non-negative shapes that span the background, the sum peaks the last of them; each sums to one.
     """
 
-    window: Window
+    window: FitRange
     detector: Detector
     families: tuple[LineFamily, ...]
     wanted: int
@@ -135,7 +136,7 @@ class SpectrumModel:
             'lines': dict(zip(names, families, strict=False)),
             'also_fitted': families[self.wanted :],
             'beam_energy_keV': round(float(self.window.beam_energy), 3),
-            'energy_range_keV': [round(end, 4) for end in ends_of(self.window)],
+            'energy_range_keV': [round(end, 4) for end in self.window.ends],
             'calibration': {
                 'offset_keV': round(float(self.detector.offset), 5),
                 'gain': round(float(self.detector.gain), 6),
@@ -148,7 +149,7 @@ class SpectrumModel:
 
 
 def spectrum_model(
-    spectrum: np.ndarray, window: Window, wanted: tuple[LineFamily, ...], calibrate: bool = True
+    spectrum: np.ndarray, window: FitRange, wanted: tuple[LineFamily, ...], calibrate: bool = True
 ) -> SpectrumModel:
     """What a series needs to be fitted with, found on its sum spectrum.
 
@@ -156,7 +157,7 @@ def spectrum_model(
     ----------
     spectrum : ndarray (energy,)
         Sum over all pixels and tilts, on the channels of ``window``, counts.
-    window : Window
+    window : FitRange
         Energies, detector, beam.
     wanted : tuple of LineFamily
         To be mapped; what else the spectrum shows is fitted along.
@@ -171,7 +172,7 @@ def spectrum_model(
     along = [
         family
         for element in present
-        for family in families_of(element, *ends_of(window), beam_energy)
+        for family in families_of(element, *window.ends, beam_energy)
         if family not in wanted
     ]
     families = (*wanted, *along)
@@ -197,8 +198,3 @@ def _surveyed(
     """The survey takes seconds and does not depend on what is wanted, so one serves every choice of elements."""
     look = survey if calibrate else lambda *seen: (detector, find_elements(*seen))
     return look(np.frombuffer(energy), np.frombuffer(spectrum), detector, beam_energy)
-
-
-def ends_of(window: Window) -> tuple[float, float]:
-    """Lowest and highest energy of a window, keV."""
-    return float(window.energy[0]), float(window.energy[-1])

@@ -29,7 +29,6 @@ from scipy.signal import fftconvolve
 from scipy.special import erf
 
 from napari_diptomo.spectra.edx.detector import Detector, channel_edges
-from napari_diptomo.spectra.edx.sum_fit import solve
 
 #: Elements whose photons often come from elsewhere than the specimen, and where from.
 POSSIBLE_STRAY = {
@@ -112,24 +111,3 @@ def strobe(energy: np.ndarray, detector: Detector) -> np.ndarray | None:
         return None
     shape = np.diff(erf(edges / (np.sqrt(2) * noise)))
     return shape / shape.sum()
-
-
-def sum_peak_share(
-    energy: np.ndarray, spectrum: np.ndarray, shapes: np.ndarray, smooth: np.ndarray, detector: Detector | None = None
-) -> float:
-    """Share of the counts of a spectrum that lie in sum peaks, from a fit.
-
-    Parameters
-    ----------
-    energy, spectrum, detector
-        As for `system_signal`.
-    shapes : ndarray (energy, family)
-        Of the families in the spectrum.
-    smooth : ndarray (energy, shape)
-        Of the background.
-    """
-    column = sum_peaks(energy, spectrum, detector)
-    if column is None or not spectrum.any():
-        return 0.0
-    fit = solve(spectrum, np.column_stack([shapes, column]), smooth)
-    return float(fit.counts[-1] / spectrum.sum())
