@@ -26,6 +26,7 @@ _HOMES = {
     'Finding': 'series',
     'Denoise': 'spectra',
     'EDXMaps': 'spectra',
+    'EdgeMaps': 'spectra',
     'EELSOxidationMaps': 'spectra',
     'Align': 'align',
     'SIRT': 'reconstruct',

@@ -199,7 +199,7 @@ def _recipe(path: Path) -> None:
 
 
 def _standards(path: Path) -> None:
-    from napari_diptomo.spectra.eels.standards.search import Standards
+    from napari_diptomo.spectra.eels.standards.stored import Standards
 
     Standards.load(path).on(np.linspace(40.0, 80.0, 41))
 

@@ -28,8 +28,7 @@ from napari_diptomo.series import (
 from napari_diptomo.series._library_errors import reading
 from napari_diptomo.series._metadata import of_its_kind
 from napari_diptomo.spectra.edx.k_factors import read_factors
-from napari_diptomo.spectra.eels.standards.oxidation_standards import read_references
-from napari_diptomo.spectra.eels.standards.search import Standards
+from napari_diptomo.spectra.eels.standards.stored import Standards, read_references
 
 KINDS = [
     zipfile.BadZipFile('no zip'),

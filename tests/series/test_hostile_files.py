@@ -198,7 +198,7 @@ class Executes:
 
 def test_pickles_in_npz_and_prz_and_npy_are_not_loaded(tmp_path):
     from napari_diptomo.jobs import transfer
-    from napari_diptomo.spectra.eels.standards.search import Standards
+    from napari_diptomo.spectra.eels.standards.stored import Standards
 
     marker = tmp_path / 'executed'
     thing = np.array([Executes(marker)], dtype=object)
@@ -509,7 +509,7 @@ def test_nothing_waits_for_a_pipe(tmp_path):
     from napari_diptomo.jobs.project import read_project
     from napari_diptomo.series import Recipe
     from napari_diptomo.spectra.edx.k_factors import read_factors
-    from napari_diptomo.spectra.eels.standards.oxidation_standards import read_references
+    from napari_diptomo.spectra.eels.standards.stored import read_references
 
     pipe = tmp_path / 'project.json'
     os.mkfifo(pipe)

@@ -15,6 +15,7 @@ from napari_diptomo.spectra.edx.lines import LineFamily, families_for, families_
 from napari_diptomo.spectra.edx.overlaps import OverlapReport, overlaps
 from napari_diptomo.spectra.edx.spectrum_model import SpectrumModel, spectrum_model
 from napari_diptomo.spectra.edx.totals import Totals, check_totals, family_totals, measure_gain, with_gain
+from napari_diptomo.spectra.eels.eels_edge_maps import EdgeMaps
 from napari_diptomo.spectra.eels.eels_oxidation_maps import EELSOxidationMaps
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     'Detector',
     'EDXMaps',
     'EELSOxidationMaps',
+    'EdgeMaps',
     'Explained',
     'FoundElement',
     'LineFamily',

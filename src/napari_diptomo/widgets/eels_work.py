@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari_diptomo.assess.oxidation import FractionMaps
     from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
     from napari_diptomo.spectra.eels.eels_oxidation_maps import EELSOxidationMaps
-    from napari_diptomo.spectra.eels.standards.search import Standards
+    from napari_diptomo.spectra.eels.standards.stored import Standards
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +62,7 @@ def asking_window(step: EELSOxidationMaps, series: SpectralTiltSeries) -> Callab
     """What the step would fit of the low loss, eV."""
 
     def ask_window(observer: Observer) -> tuple[float, float]:
-        from napari_diptomo.spectra.eels.oxidation_plan import fit_window
-
-        return fit_window(step, series.energy)
+        return step.fit_settings().window(series.energy)
 
     return ask_window
 

@@ -9,7 +9,7 @@ import pytest
 
 from napari_diptomo.series import InputError
 from napari_diptomo.spectra.eels.background import FAMILIES, fit_background, modulations
-from napari_diptomo.spectra.eels.scattering import SingleLoss, zero_loss_of
+from napari_diptomo.spectra.eels.scattering import SingleLoss, zero_loss_of_sum
 from napari_diptomo.spectra.eels.systematics import edge_over_background, fit_families, shares
 
 MANGANESE = Path(__file__).parents[4] / 'shared' / 'data' / 'spectra' / 'lowloss_spectrum.msa'
@@ -125,7 +125,7 @@ def test_what_cannot_be_done_is_told():
     with pytest.raises(InputError, match='at least one background'):
         fit_families(counts[None], ENERGY, edge(), ('plasmon tail',))
     with pytest.raises(InputError, match='no zero loss'):
-        zero_loss_of(ENERGY, counts)
+        zero_loss_of_sum(ENERGY, counts)
 
 
 @pytest.mark.skipif(not MANGANESE.is_file(), reason='the measured manganese spectra are not here')

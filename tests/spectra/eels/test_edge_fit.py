@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from napari_diptomo.series import Cancelled, InputError
-from napari_diptomo.spectra.eels.edge_fit import fit_edges
-from napari_diptomo.spectra.eels.pixel_edges import PixelEdges
+from napari_diptomo.spectra.eels.edge_fit import PixelEdges, fit_edges
 from napari_diptomo.spectra.eels.scattering import SingleLoss, without_edges
 
 ENERGY = np.arange(-10, 100, 0.25)

@@ -124,6 +124,36 @@ def sum_spectrum(series: SpectralTiltSeries, observer: Observer | None = None) -
     return counts_of(series).read(watch).sum(axis=0)
 
 
+def check_place(series: SpectralTiltSeries, tilt: int | None, region: np.ndarray | None) -> None:
+    """See that a series has a tilt and pixels that are asked for.
+
+    Parameters
+    ----------
+    series : SpectralTiltSeries
+        The spectra.
+    tilt : int, optional
+        Which tilt; None for all.
+    region : ndarray (y, x) of bool, optional
+        Which pixels; None for all.
+
+    Raises
+    ------
+    InputError
+        A tilt that is not there, a region of another shape or without a pixel.
+    """
+    n, image = len(series.angles), tuple(series.counts.shape[1:3])
+    if tilt is not None and not 0 <= tilt < n:
+        raise InputError(f'There is no tilt {tilt}; give a number from 0 to {n - 1}.')
+    if region is None:
+        return
+    if np.shape(region) != image:
+        raise InputError(
+            f'The region has the shape {np.shape(region)}, the images have {image}; draw it on these images.'
+        )
+    if not np.any(region):
+        raise InputError('The region holds no pixel; draw a larger one.')
+
+
 def hold_out(spectra: sparse.csr_matrix, share: float, seed: tuple[int, int]) -> sparse.csr_matrix:
     """A binomial share of the photons of spectra (pixel, energy).
 

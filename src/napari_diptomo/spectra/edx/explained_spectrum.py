@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
-from napari_diptomo.spectra.common.tilt_counts import TiltCounts, counts_of
+from napari_diptomo.spectra.common.tilt_counts import TiltCounts, check_place, counts_of
 from napari_diptomo.spectra.edx.fit_range import FitRange
 from napari_diptomo.spectra.edx.lines import families_for
 from napari_diptomo.spectra.edx.spectrum_model import spectrum_model
@@ -99,7 +99,7 @@ def explain(
     window = FitRange.of(series)
     wanted = families_for(families_or_elements, *window.ends, window.beam_energy)
     wanted = tuple(dict.fromkeys(wanted))
-    _check(series, tilt, region)
+    check_place(series, tilt, region)
     counts = counts_of(series)
     sums = counts.read(Watch(observer, 'Spectrum', len(series.angles)))
     model = spectrum_model(sums.sum(axis=0)[window.channels], window, wanted)
@@ -120,21 +120,6 @@ def explain(
         region,
         tilt,
     )
-
-
-def _check(series: SpectralTiltSeries, tilt: int | None, region: np.ndarray | None) -> None:
-    n = len(series.angles)
-    if tilt is not None and not 0 <= tilt < n:
-        raise InputError(f'There is no tilt {tilt}; give a number from 0 to {n - 1}.')
-    if region is None:
-        return
-    if region.shape != tuple(series.counts.shape[1:3]):
-        raise InputError(
-            f'The region has the shape {region.shape}, the images have {tuple(series.counts.shape[1:3])}; '
-            'draw it on these images.'
-        )
-    if not region.any():
-        raise InputError('The region holds no pixel; draw a larger one.')
 
 
 def _spectrum(counts: TiltCounts, tilt: int | None, region: np.ndarray | None) -> np.ndarray:

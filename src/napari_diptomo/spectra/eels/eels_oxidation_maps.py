@@ -40,10 +40,9 @@ from napari_diptomo.series import MapSeries, Observer, SpectralTiltSeries, Step,
 from napari_diptomo.series.oxides import holes, metal, valence
 from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries, calibrate
 from napari_diptomo.spectra.eels.map_assembly import Atoms, assemble
-from napari_diptomo.spectra.eels.oxidation_plan import fit_window, plan
-from napari_diptomo.spectra.eels.standards.oxidation_standards import standards_of
-from napari_diptomo.spectra.eels.standards.search import Standards
-from napari_diptomo.spectra.eels.tilt_fits import are_whole, fit_tilts
+from napari_diptomo.spectra.eels.standards.search import StandardsSettings, standards_of
+from napari_diptomo.spectra.eels.standards.stored import Standards
+from napari_diptomo.spectra.eels.tilt_fits import OxideFitSettings, are_whole, fit_tilts, plan_fit
 
 
 class EELSOxidationMaps(Step):
@@ -132,9 +131,9 @@ class EELSOxidationMaps(Step):
 
     def _run(self, data: SpectralTiltSeries, observer: Observer | None) -> MapSeries:
         if data.energy_unit == 'eV':
-            fit_window(self, data.energy)
+            self.fit_settings().window(data.energy)
         calibrated = calibrate(data, observer)
-        return self.maps(calibrated, standards_of(self, calibrated, observer), observer)
+        return self.maps(calibrated, standards_of(self.standards_settings(), calibrated, observer), observer)
 
     def maps(self, calibrated: CalibratedSeries, standards: Standards, observer: Observer | None = None) -> MapSeries:
         """Maps of a calibrated series with given standards.
@@ -148,13 +147,23 @@ class EELSOxidationMaps(Step):
         observer : Observer, optional
             Told of every tilt.
         """
-        fit, told = plan(self, calibrated, standards)
+        fit, told = plan_fit(self.fit_settings(), calibrated, standards)
         share = self.holdout if are_whole(fit.spectra(0)) else 0.0
         tilts = fit_tilts(fit, share, self.seed, Watch(observer, self.title, len(calibrated.series.angles)))
         maps = assemble(calibrated.series, tilts, self.atoms(), share, self.deliver == 'independent sums')
         told |= {'calibration': calibrated.notes, 'standards': {'source': standards.source, **standards.notes}}
         notes = {**maps.notes, 'eels': {**maps.notes['eels'], **told}}
         return replace(maps, notes=notes)
+
+    def fit_settings(self) -> OxideFitSettings:
+        """What the fit of the edge takes from this step."""
+        return OxideFitSettings(
+            self.element, self.background, self.energy_min, self.energy_max, self.deconvolve, self.fit_shift
+        )
+
+    def standards_settings(self) -> StandardsSettings:
+        """Where this step takes its standards from."""
+        return StandardsSettings(self.states, self.standards, self.method, self.references)
 
     def atoms(self) -> Atoms:
         """How edge counts, atoms and valences of the oxides go together."""

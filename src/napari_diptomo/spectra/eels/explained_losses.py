@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,23 +18,66 @@ import numpy as np
 
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries
 from napari_diptomo.series.oxides import mean_valence
+from napari_diptomo.spectra.common.non_negative import non_negative
+from napari_diptomo.spectra.common.tilt_counts import check_place
+from napari_diptomo.spectra.eels.background import Family, fit_background
 from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries, calibrate
 from napari_diptomo.spectra.eels.eels_oxidation_maps import EELSOxidationMaps
-from napari_diptomo.spectra.eels.explained_range import (
-    ExplainedRange,
-    background_alone,
-    explained_core_loss,
-    residual_of,
-    whole,
-)
-from napari_diptomo.spectra.eels.oxidation_plan import plan
-from napari_diptomo.spectra.eels.standards.oxidation_standards import standards_of
-from napari_diptomo.spectra.eels.standards.search import Standards
+from napari_diptomo.spectra.eels.map_assembly import Atoms
+from napari_diptomo.spectra.eels.metal_edges import DeepEdge, counted
+from napari_diptomo.spectra.eels.standards.leading_edge import power_law
+from napari_diptomo.spectra.eels.standards.search import StandardsSettings, standards_of
+from napari_diptomo.spectra.eels.standards.stored import Standards
 from napari_diptomo.spectra.eels.systematics import fit_families
-from napari_diptomo.spectra.eels.tilt_fits import FitPlan, family_weights
+from napari_diptomo.spectra.eels.tilt_fits import FitPlan, OxideFitSettings, family_weights, plan_fit
 
+#: Channels expected to hold less than this count as this in the residual.
+_LEAST_EXPECTED = 0.5
 _LOCK = threading.Lock()
 _KEPT: WeakKeyDictionary[SpectralTiltSeries, dict[Any, Any]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainedRange:
+    """A spectrum and what it is fitted with; outside of the window curves are NaN.
+
+    Attributes
+    ----------
+    energy : ndarray (energy,)
+        eV, calibrated.
+    counts : ndarray (energy,)
+        Recorded.
+    window : tuple of float
+        What was fitted, eV.
+    background : ndarray (energy,)
+        Expected counts under the edges.
+    standards : mapping of str to ndarray (energy,)
+        Expected counts of each oxide; empty without standards.
+    model : ndarray (energy,)
+        Background and standards.
+    residual : ndarray (energy,)
+        (counts - model) / standard deviation.
+    chi2 : float
+        Per degree of freedom; 1 where nothing but noise is left.
+    family : str
+        Of the background.
+    backgrounds : mapping of str to ndarray (energy,)
+        What other families say.
+    weights : mapping of str to float
+        What each of them counts for the systematic error.
+    """
+
+    energy: np.ndarray
+    counts: np.ndarray
+    window: tuple[float, float]
+    background: np.ndarray
+    standards: Mapping[str, np.ndarray]
+    model: np.ndarray
+    residual: np.ndarray
+    chi2: float
+    family: str = ''
+    backgrounds: Mapping[Family, np.ndarray] = field(default_factory=dict)
+    weights: Mapping[Family, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,11 +155,11 @@ def explain_eels(
         A region without pixels, a tilt that is not there, a low loss that cannot be calibrated or without the edge.
     """
     step = step or EELSOxidationMaps()
-    _check(series, tilt, region)
+    check_place(series, tilt, region)
     calibrated = _kept(series, 'calibrated', lambda: calibrate(series, observer))
     found, why_not = standards, ''
     if found is None:
-        found, why_not = _standards(series, step, calibrated, observer)
+        found, why_not = _standards(series, step.standards_settings(), calibrated, observer)
     tilts = range(len(series.angles)) if tilt is None else (tilt,)
     pixels = np.ones(series.counts.shape[1:3], bool) if region is None else np.asarray(region, bool)
     spectrum, thickness = _low_loss(series, calibrated, tilts, None if region is None else pixels)
@@ -125,27 +168,11 @@ def explain_eels(
     core = explained_core_loss(calibrated, found, tilts, pixels)
     pure = found.pure if found is not None and not step.standards else {}
     if found is None:
-        low, state = background_alone(step, calibrated.series.energy, spectrum), None
+        low, state = background_alone(step.fit_settings(), calibrated.series.energy, spectrum), None
     else:
-        low, state = _fitted(
-            step, _plan(series, step, calibrated, found), spectrum, thickness, len(tilts) * pixels.sum()
-        )
+        fit_plan = _plan(series, step.fit_settings(), calibrated, found)
+        low, state = _fitted(step.atoms(), fit_plan, spectrum, thickness, len(tilts) * pixels.sum())
     return ExplainedEELS(low, core, pure, found, calibrated, state, why_not, tilt, region)
-
-
-def _check(series: SpectralTiltSeries, tilt: int | None, region: np.ndarray | None) -> None:
-    n = len(series.angles)
-    if tilt is not None and not 0 <= tilt < n:
-        raise InputError(f'There is no tilt {tilt}; give a number from 0 to {n - 1}.')
-    if region is None:
-        return
-    if np.shape(region) != tuple(series.counts.shape[1:3]):
-        raise InputError(
-            f'The region has the shape {np.shape(region)}, the images have {tuple(series.counts.shape[1:3])}; '
-            'draw it on these images.'
-        )
-    if not np.any(region):
-        raise InputError('The region holds no pixel; draw a larger one.')
 
 
 def _kept(series: SpectralTiltSeries, key: Any, make: Callable[[], Any]) -> Any:
@@ -158,29 +185,30 @@ def _kept(series: SpectralTiltSeries, key: Any, make: Callable[[], Any]) -> Any:
 
 
 def _standards(
-    series: SpectralTiltSeries, step: EELSOxidationMaps, calibrated: CalibratedSeries, observer: Observer | None
+    series: SpectralTiltSeries, settings: StandardsSettings, calibrated: CalibratedSeries, observer: Observer | None
 ) -> tuple[Standards | None, str]:
-    """Standards as the step would have them, or why there are none."""
+    """Standards as maps would be made with, or why there are none."""
 
     def make() -> tuple[Standards | None, str]:
         try:
-            return standards_of(step, calibrated, observer), ''
+            return standards_of(settings, calibrated, observer), ''
         except InputError as error:
             return None, str(error)
 
-    key = ('standards', step.states, step.standards, step.method, step.references)
-    found: tuple[Standards | None, str] = _kept(series, key, make)
+    found: tuple[Standards | None, str] = _kept(series, ('standards', settings), make)
     return found
 
 
 def _plan(
-    series: SpectralTiltSeries, step: EELSOxidationMaps, calibrated: CalibratedSeries, standards: Standards
+    series: SpectralTiltSeries, settings: OxideFitSettings, calibrated: CalibratedSeries, standards: Standards
 ) -> FitPlan:
     # What is looked at are the spectra as counted, whatever the maps are made of.
-    looked_at = step.model_copy(update={'deconvolve': 'none' if step.deconvolve == 'none' else 'standards'})
+    looked_at = replace(settings, deconvolve='none' if settings.deconvolve == 'none' else 'standards')
     key = ('plan', looked_at, id(standards))
     # The standards are kept along: another object must not come by their id.
-    made: tuple[FitPlan, Standards] = _kept(series, key, lambda: (plan(looked_at, calibrated, standards)[0], standards))
+    made: tuple[FitPlan, Standards] = _kept(
+        series, key, lambda: (plan_fit(looked_at, calibrated, standards)[0], standards)
+    )
     return made[0]
 
 
@@ -208,7 +236,7 @@ def _sum(counts: Any, region: np.ndarray | None) -> np.ndarray:
 
 
 def _fitted(
-    step: EELSOxidationMaps, fit_plan: FitPlan, spectrum: np.ndarray, thickness: float, pixels: int
+    atoms: Atoms, fit_plan: FitPlan, spectrum: np.ndarray, thickness: float, pixels: int
 ) -> tuple[ExplainedRange, tuple[float, float, float] | None]:
     """The low loss of a region fitted as one pixel, with every family."""
     energy = fit_plan.calibrated.series.energy
@@ -227,9 +255,8 @@ def _fitted(
     inside = (energy >= fit_plan.window[0]) & (energy <= fit_plan.window[1])
     drawn = {family: fit.spectra(slice(0, 1)) for family, fit in found.fits.items()}
     background, edges = drawn[found.best]
-    curves = {name: whole(inside, edges[0, :, i]) for i, name in enumerate(step.states)}
+    curves = {name: whole(inside, edges[0, :, i]) for i, name in enumerate(atoms.states)}
     explained = _range(energy, spectrum, fit_plan, inside, background[0], curves, float(found.fit.chi2[0]), found.best)
-    atoms = step.atoms()
     values = {f: fit.amounts[0] / atoms.counts_per_atom for f, fit in found.fits.items()}
     per_atom = 1 / np.outer(atoms.counts_per_atom, atoms.counts_per_atom)
     mean, std = mean_valence(values[found.best], found.fit.covariance[0] * per_atom, atoms.valences)
@@ -257,3 +284,60 @@ def _range(
     return ExplainedRange(
         energy, counts, fit_plan.window, under, curves, model, residual_of(counts, model), chi2, family
     )
+
+
+def background_alone(settings: OxideFitSettings, energy: np.ndarray, spectrum: np.ndarray) -> ExplainedRange:
+    """Without standards: the background in front of the edge and behind it, drawn through under it."""
+    window = settings.window(energy)
+    inside = (energy >= window[0]) & (energy <= window[1])
+    edge = counted(settings.element, energy)[inside]
+    asked = settings.background
+    family: Family = 'sum of power laws' if asked == 'auto' or asked == 'plasmon tail' else asked
+    fit = fit_background(family, energy[inside], spectrum[inside], np.zeros((int(inside.sum()), 0)), used=~edge)
+    under = whole(inside, fit.spectrum)
+    return ExplainedRange(
+        energy, spectrum, window, under, {}, under, residual_of(spectrum, under), float(fit.chi2), family
+    )
+
+
+def explained_core_loss(
+    calibrated: CalibratedSeries, standards: Standards | None, tilts: Sequence[int], pixels: np.ndarray
+) -> ExplainedRange | None:
+    """The core loss of those of the tilts that have one; fitted where the standards come from it."""
+    core = calibrated.series.core_loss
+    chosen = [i for i, t in enumerate(core.tilts) if t in tilts] if core is not None else []
+    if core is None or not chosen:
+        return None
+    counts = np.sum([np.asarray(core.counts[i])[pixels].sum(axis=0, dtype=float) for i in chosen], axis=0)
+    phases = None if standards is None else standards.phases
+    energy = core.energy
+    nothing = np.full(len(energy), np.nan)
+    if phases is None:
+        return ExplainedRange(energy, counts, (energy[0], energy[-1]), nothing, {}, nothing, nothing, np.nan)
+    # The phases tell energies that were put right.
+    energy = energy - float(phases.notes.get('energy_offset', 0.0))
+    window = (float(phases.energy[0]), float(phases.energy[-1]))
+    inside = (energy >= window[0] - 1e-6) & (energy <= window[1] + 1e-6)
+    law = power_law(counts, energy, DeepEdge.of(phases.names))[0][inside]
+    shapes = np.stack([np.interp(energy[inside], phases.energy, shape) for shape in phases.shapes.T], axis=1)
+    columns = np.hstack([shapes, law[:, None]])
+    root = 1 / np.sqrt(np.maximum(counts[inside], 1.0))
+    solution = non_negative(columns * root[:, None], counts[inside] * root)
+    curves = {name: whole(inside, n * shape) for name, n, shape in zip(phases.names, solution, shapes.T, strict=False)}
+    under = whole(inside, solution[-1] * law)
+    model = under + sum(curves.values())
+    residual = residual_of(counts, model)
+    chi2 = float(np.nansum(residual**2) / max(int(inside.sum()) - columns.shape[1], 1))
+    return ExplainedRange(energy, counts, window, under, curves, model, residual, chi2, 'power law')
+
+
+def whole(inside: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """A curve of the window on all channels, NaN elsewhere."""
+    curve = np.full(len(inside), np.nan)
+    curve[inside] = values
+    return curve
+
+
+def residual_of(counts: np.ndarray, model: np.ndarray) -> np.ndarray:
+    residual: np.ndarray = (counts - model) / np.sqrt(np.maximum(model, _LEAST_EXPECTED))
+    return residual

@@ -1,28 +1,46 @@
-r"""Plural scattering: the loss of a single event, and what it does to edges.
+r"""Plural scattering: the zero loss, the loss of a single event, and what both do to spectra.
 
-A low loss J that is the zero loss Z with plural scattering on it obeys
+With J the low loss, Z its zero loss, tau = t/lambda and P the distribution of a
+single loss (Egerton, EELS in the Electron Microscope, ch. 4; Johnson and Spence,
+J. Phys. D 7 (1974) 771)
 
-    F[J] = F[Z] exp(tau (F[P] - 1)),
+    F[J] = F[Z] exp(tau (F[P] - 1)).
 
-tau = t/lambda and P the distribution of a single loss (Egerton, EELS in the
-Electron Microscope, ch. 4). So tau P = F^-1[log(F[J] / F[Z])]: Fourier-log, of a
-sum of many pixels, smoothed by a Gaussian as wide as a zero loss. Up to the
-edge P is what was measured; from there on the tail of a plasmon, E^-r, is
-drawn on, so that no edge is in it.
+*Zero loss.* The counts up to their minimum behind the peak, and from there on a tail
+that falls as E^-3 from half of the counts at the minimum: there, tail and first losses
+cannot be distinguished.
 
-`without_edges` puts a low loss together again from what was measured of tau P up to the
-edge and the tail behind it: what the spectrum were without the edge. That tail is
+*Fourier-log of a sum* (`SingleLoss`): tau P = F^-1[log(F[J] / F[Z])], smoothed by a
+Gaussian as wide as a zero loss, the phase of the logarithm unwrapped so that the
+thickness may exceed pi. eXSpy's, which does neither, serves the pixels
+(`single_losses`): S = F^-1[F[Z] log(F[J] / F[Z])], as broad as the zero loss.
+Up to the edge P is what was measured; from there on the tail of a plasmon, E^-r, is
+extrapolated, so that no edge is in it.
+
+*Without the edge* (`without_edges`): a low loss put together again from what was
+measured of tau P up to the edge and, behind it, the tail
 
     P(E) = a E^-3 / (1 - b E^-2),    E > onset,
 
-what an oscillator far below E leaves (Drude, damping and all, to the order E^-5), fitted
+of an oscillator far below E (Drude, damping and all, to the order E^-5), fitted
 to 10 eV in front of the onset.
 
-An edge seen through a specimen that is thicker by d than where its standard S
-comes from is F^-1[F[S] exp(d (F[P] - 1))]: electrons leave the edge for higher
-losses. Fitted with standards of each pixel's own thickness, amounts are
+*An edge behind more specimen* (`SingleLoss.scattered`), thicker by d than where its
+standard S comes from, is F^-1[F[S] exp(d (F[P] - 1))]: electrons leave the edge for
+higher losses. Fitted with standards of each pixel's own thickness, intensities are
 proportional to the path through the oxide, as a projection must be; with one
 standard for all they saturate as exp(-t/lambda).
+
+*Fourier-ratio* (`without_plural`; Swift, Egerton): with G a Gaussian in place of the
+zero loss, I_0 its area, and K the edges without their background,
+
+    S = F^-1[ I_0 F[G] F[K] / F[J] ].
+
+Results for pixels are multiplied by I_t / I_0: counts are then those of all electrons,
+and proportional to the path through what made them, as projections must be.
+
+Transforms are periodic: each spectrum is continued beyond its end, falling as
+E^-3, and cut back afterwards.
 """
 
 from __future__ import annotations
@@ -34,6 +52,7 @@ from scipy import fft
 
 from napari_diptomo.series import InputError
 from napari_diptomo.spectra.common.energy_axis import channel_width
+from napari_diptomo.spectra.common.exspy_adapter import fourier_log, fourier_ratio
 from napari_diptomo.spectra.common.power_law import falling_tail, log_log_line
 
 #: The zero loss is looked for within this of zero; behind its tail losses begin, eV.
@@ -44,6 +63,10 @@ _SMOOTH = 1.2
 _TAIL_FIT, _TAIL_POWERS = 10.0, (1.5, 5.0)
 #: b relative to the square of the onset: the pole stays in front of it.
 _LARGEST_BEND = 0.8
+#: Channels that tell how high a spectrum is at its end.
+_LAST = 20
+#: Steps of the two ranges may differ by this share.
+_SAME_STEP = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +105,7 @@ class SingleLoss:
         InputError
             No zero loss in the range.
         """
-        zero = zero_loss_of(energy, spectrum)
+        zero = zero_loss_of_sum(energy, spectrum)
         losses, single = _fourier_log(energy, spectrum, zero)
         step = float(losses[1])
         single = _with_tail(losses, single, onset)
@@ -142,7 +165,7 @@ def without_edges(energy: np.ndarray, spectrum: np.ndarray, onset: float) -> np.
     InputError
         No zero loss in the range, no plasmons in front of the onset.
     """
-    zero = zero_loss_of(energy, spectrum)
+    zero = zero_loss_of_sum(energy, spectrum)
     losses, single = _fourier_log(energy, spectrum, zero)
     single = _with_oscillator_tail(losses, single, onset)
     length = _length(energy)
@@ -173,8 +196,15 @@ def _fourier_log(energy: np.ndarray, spectrum: np.ndarray, zero: np.ndarray) -> 
     return losses, np.maximum(single, 0)
 
 
-def zero_loss_of(energy: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
-    """The zero loss of a summed low loss, (energy,): the counts up to their minimum behind it, then a falling tail.
+def zero_loss_of_sum(energy: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
+    """Zero loss of a summed low loss, (energy,): the counts up to their minimum behind it, then a falling tail.
+
+    Parameters
+    ----------
+    energy : ndarray (energy,)
+        eV, the zero loss near zero.
+    spectrum : ndarray (energy,)
+        Counts.
 
     Raises
     ------
@@ -191,9 +221,13 @@ def zero_loss_of(energy: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
     end = int(np.flatnonzero(behind)[np.argmin(spectrum[behind])])
     zero = np.maximum(spectrum.astype(float), 0)
     loss = energy[end:] - energy[peak]
-    # Half of what is at the minimum is taken to be the tail: neither part can be told there.
-    zero[end:] = 0.5 * zero[end] * falling_tail(loss, loss[0])
+    zero[end:] = _half_tail(zero[end], loss, loss[0])
     return zero
+
+
+def _half_tail(height: np.ndarray, losses: np.ndarray, start: float) -> np.ndarray:
+    """Tail (..., loss) of a zero loss behind its end, where the counts are ``height`` (...)."""
+    return 0.5 * np.asarray(height)[..., None] * falling_tail(np.maximum(losses, start), start)
 
 
 def _faded_tail(energy: np.ndarray, spectrum: np.ndarray, step: float) -> np.ndarray:
@@ -233,3 +267,102 @@ def _with_tail(losses: np.ndarray, single: np.ndarray, onset: float) -> np.ndarr
     height = float(np.log(single[part]).mean() - slope * np.log(losses[part] / onset).mean())
     tail = np.exp(height) * (np.maximum(losses, onset) / onset) ** slope
     return np.where(losses > onset, tail, single)
+
+
+def single_losses(spectra: np.ndarray, energy: np.ndarray, end: float) -> np.ndarray:
+    """Fourier-log deconvolution of low losses.
+
+    Parameters
+    ----------
+    spectra : ndarray (pixel, energy)
+        Counts, the zero loss at 0 eV.
+    energy : ndarray (energy,)
+        eV, evenly spaced.
+    end : float
+        Where the zero loss ends, eV.
+
+    Returns
+    -------
+    ndarray (pixel, energy), float32
+        t/lambda P of all electrons, as broad as the zero loss; zero where a pixel has no zero loss.
+    """
+    zero = zero_losses_of_pixels(spectra, energy, end)
+    there = zero.sum(axis=1) > 0
+    longer, beyond = _extended_axis(energy), len(energy)
+    found = np.zeros(spectra.shape)
+    if there.any():
+        whole = _extended(spectra[there], energy, longer)
+        peak = _extended(zero[there], energy, longer)
+        single = fourier_log(whole, peak, longer)[:, :beyond]
+        found[there] = single * (whole[:, :beyond].sum(axis=1) / peak.sum(axis=1))[:, None]
+    return found.astype(np.float32)
+
+
+def without_plural(
+    edges: np.ndarray, core_energy: np.ndarray, spectra: np.ndarray, energy: np.ndarray, end: float, fwhm: float
+) -> np.ndarray:
+    """Fourier-ratio deconvolution of edges.
+
+    Parameters
+    ----------
+    edges : ndarray (pixel, core energy)
+        Core loss without its background.
+    core_energy, energy : ndarray
+        eV, evenly spaced by the same step.
+    spectra : ndarray (pixel, energy)
+        Low loss of the same pixels.
+    end : float
+        Where the zero loss ends, eV.
+    fwhm : float
+        Of the peak that takes the place of the zero loss, eV.
+
+    Returns
+    -------
+    ndarray (pixel, core energy), float32
+        Edges of all electrons, zero where a pixel has no zero loss.
+
+    Raises
+    ------
+    InputError
+        The steps of the two ranges differ.
+    """
+    step, core_step = channel_width(energy), channel_width(core_energy)
+    if abs(core_step / step - 1) > _SAME_STEP:
+        raise InputError(
+            f'Fourier-ratio deconvolution needs one dispersion, and the low loss has {step:.4g}, the core loss '
+            f'{core_step:.4g} eV per channel; resample one of them, or go without.'
+        )
+    zero = zero_losses_of_pixels(spectra, energy, end).sum(axis=1)
+    there = zero > 0
+    found = np.zeros(edges.shape)
+    if there.any():
+        longer, core_longer = _extended_axis(energy), _extended_axis(core_energy)
+        whole = _extended(spectra[there], energy, longer)
+        core = _extended(edges[there], core_energy, core_longer)
+        single = fourier_ratio(core, whole, core_longer, longer, end, fwhm)[:, : len(core_energy)]
+        # Its own I_0 is within I_t already; the share of the zero loss is put back.
+        elastic = whole[:, longer <= end].sum(axis=1)
+        found[there] = single * (whole.sum(axis=1) / elastic)[:, None]
+    return found.astype(np.float32)
+
+
+def zero_losses_of_pixels(spectra: np.ndarray, energy: np.ndarray, end: float) -> np.ndarray:
+    """Zero loss of each pixel, (pixel, energy): its counts up to ``end``, eV, then a falling tail."""
+    behind = energy > end
+    zero = np.array(spectra, float)
+    last = zero[:, ~behind][:, -3:].mean(axis=1)
+    zero[:, behind] = _half_tail(np.maximum(last, 0), energy[behind], end)
+    return zero
+
+
+def _extended_axis(energy: np.ndarray) -> np.ndarray:
+    return float(energy[0]) + channel_width(energy) * np.arange(3 * len(energy))
+
+
+def _extended(spectra: np.ndarray, energy: np.ndarray, longer: np.ndarray) -> np.ndarray:
+    """Spectra (pixel, energy) on a longer axis, falling as E^-3 behind their end."""
+    found = np.empty((len(spectra), len(longer)))
+    found[:, : len(energy)] = spectra
+    last = spectra[:, -_LAST:].mean(axis=1, dtype=float)
+    found[:, len(energy) :] = last[:, None] * falling_tail(longer[len(energy) :], energy[-1])
+    return found

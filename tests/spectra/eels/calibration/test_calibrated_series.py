@@ -11,8 +11,7 @@ from scipy.special import ndtr
 
 from napari_diptomo.series import Cancelled, CoreLoss, InputError, Observer, Request, SpectralTiltSeries
 from napari_diptomo.spectra.eels.calibration.calibrated_series import calibrate
-from napari_diptomo.spectra.eels.calibration.camera_artefacts import dark_level, without_spikes
-from napari_diptomo.spectra.eels.calibration.gain import gain_of, gain_told
+from napari_diptomo.spectra.eels.calibration.camera_artefacts import dark_level, gain_of, gain_told, without_spikes
 from napari_diptomo.spectra.eels.calibration.known_features import Feature, corrected_axis, find_feature
 from napari_diptomo.spectra.eels.calibration.whole_channels import WholeChannelMoves
 from napari_diptomo.spectra.eels.calibration.zero_loss import find_zero_loss, settle

@@ -7,8 +7,8 @@ import pytest
 
 from napari_diptomo.series import InputError
 from napari_diptomo.simulate.eels_shapes import OXIDES, edge_shape
+from napari_diptomo.spectra.eels.metal_edges import IRON
 from napari_diptomo.spectra.eels.standards.factorisation import factorise, segment_ends
-from napari_diptomo.spectra.eels.standards.leading_edge import IRON
 
 ENERGY = np.arange(660.0, 730.0, 0.25)
 INSIDE = IRON.inside(ENERGY)

@@ -7,7 +7,8 @@ import pytest
 
 from napari_diptomo.series import InputError
 from napari_diptomo.simulate.eels_shapes import OXIDES, ShapeVariation, white_lines
-from napari_diptomo.spectra.eels.standards.leading_edge import IRON, l3_maximum, leading_edge, power_law
+from napari_diptomo.spectra.eels.metal_edges import IRON, l3_maximum
+from napari_diptomo.spectra.eels.standards.leading_edge import leading_edge, power_law
 
 ENERGY = np.arange(660.0, 780.0, 0.25)
 

@@ -11,8 +11,8 @@ from napari_diptomo.series import InputError
 from napari_diptomo.simulate import eels_tilt_series, oxide_nanocube
 from napari_diptomo.simulate.eels_shapes import OXIDES
 from napari_diptomo.spectra.eels.calibration.calibrated_series import calibrate
+from napari_diptomo.spectra.eels.standards import Standards, find_standards
 from napari_diptomo.spectra.eels.standards.phase_maps import core_loss_amounts
-from napari_diptomo.spectra.eels.standards.search import Standards, find_standards
 
 
 def cosine(a, b):

@@ -31,8 +31,7 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import CoreLoss, InputError, Observer, SpectralTiltSeries, Watch
-from napari_diptomo.spectra.eels.calibration.camera_artefacts import check_finite, without_spikes
-from napari_diptomo.spectra.eels.calibration.gain import gain_of, gain_told
+from napari_diptomo.spectra.eels.calibration.camera_artefacts import check_finite, gain_of, gain_told, without_spikes
 from napari_diptomo.spectra.eels.calibration.known_features import Feature, corrected_axis, find_features
 from napari_diptomo.spectra.eels.calibration.low_loss_survey import TiltLook, first_look, warnings_of
 from napari_diptomo.spectra.eels.calibration.whole_channels import Correction, WholeChannelMoves

@@ -30,7 +30,8 @@ from scipy import ndimage
 
 from napari_diptomo.series import InputError
 from napari_diptomo.series.noise import neighbours
-from napari_diptomo.spectra.eels.standards.leading_edge import IRON, DeepEdge, power_law
+from napari_diptomo.spectra.eels.metal_edges import IRON, DeepEdge
+from napari_diptomo.spectra.eels.standards.leading_edge import power_law
 
 _ITERATIONS = 12
 #: Folds of the pixels, of which the bootstrap draws.

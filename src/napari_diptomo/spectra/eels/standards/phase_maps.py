@@ -24,7 +24,7 @@ atom, 1 for FeO and h = 7/6 for Fe3O4.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -32,9 +32,9 @@ from scipy import ndimage
 
 from napari_diptomo.series import CoreLoss, InputError, Observer, SpectralTiltSeries, Watch
 from napari_diptomo.spectra.eels.calibration.camera_artefacts import check_finite
+from napari_diptomo.spectra.eels.metal_edges import IRON, DeepEdge, l3_maximum
 from napari_diptomo.spectra.eels.standards.factorisation import Factors, factorise, segment_ends
-from napari_diptomo.spectra.eels.standards.leading_edge import IRON, DeepEdge, l3_maximum, leading_edge
-from napari_diptomo.spectra.eels.standards.phase_amounts import PhaseAmounts, as_images
+from napari_diptomo.spectra.eels.standards.leading_edge import leading_edge
 
 Method = Literal['auto', 'references', 'pure regions', 'simplex', 'stoichiometric']
 
@@ -45,6 +45,62 @@ _RULE_ERROR = 0.02
 _BOOTSTRAP = 40
 #: L3 maxima closer than this belong to one phase; farther off than this the axis is wrong, eV.
 _LEAST_DISTANCE, _AXIS_ERROR = 0.4, 0.45
+#: Pixels with at least this share of a phase are pure.
+_PURE = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class PhaseAmounts:
+    """Iron of two phases by their deep edge.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The phases, reduced one first.
+    amounts : ndarray (core tilt, y, x, phase)
+        Iron atoms up to a factor; NaN where there is no iron.
+    covariance : ndarray (core tilt, y, x, phase, phase)
+        Of counting; NaN likewise.
+    energy : ndarray (energy,)
+        eV, true ones where the axis was wrong.
+    shapes : ndarray (energy, phase)
+        L2,3 of the phases per iron atom; FeO has one count in L3.
+    deviation : ndarray (energy, phase)
+        Standard deviation of ``shapes``.
+    share : float
+        FeO that was taken out of the purest Fe3O4, as a share of its iron.
+    share_error : float
+        Its standard deviation: what of FeO may still be, or be missing, in Fe3O4.
+    pure : dict of str to ndarray (core tilt, y, x), bool
+        Pixels of each phase alone.
+    ends : dict of str to ndarray (core tilt, y, x), bool
+        Pixels whose mean is the end of the segment.
+    tilts : tuple of int
+        Of the series.
+    method : str
+        What the phases were found by.
+    notes : dict
+        Numbers and sentences (JSON-ready).
+    """
+
+    names: tuple[str, ...]
+    amounts: np.ndarray
+    covariance: np.ndarray
+    energy: np.ndarray
+    shapes: np.ndarray
+    deviation: np.ndarray
+    share: float
+    share_error: float
+    pure: dict[str, np.ndarray]
+    ends: dict[str, np.ndarray]
+    tilts: tuple[int, ...]
+    method: str
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def iron(self) -> np.ndarray:
+        """Pixels with iron, (core tilt, y, x)."""
+        return np.isfinite(self.amounts[..., 0])
 
 
 def core_loss_amounts(
@@ -293,3 +349,35 @@ def _shape_deviation(factors: Factors, corners: np.ndarray, error: float, edge: 
     first, second = corners @ factors.shapes
     deviation[1] = np.hypot(deviation[1], error * np.abs(second - first))
     return deviation.T
+
+
+def as_images(
+    edge: DeepEdge,
+    iron: np.ndarray,
+    amounts: np.ndarray,
+    covariance: np.ndarray,
+    energy: np.ndarray,
+    shapes: np.ndarray,
+    deviation: np.ndarray,
+    share: tuple[float, float],
+    pixels: np.ndarray,
+    method: str,
+    notes: dict[str, Any],
+) -> PhaseAmounts:
+    """From the pixels with iron, (pixel, phase) and so on, back to images; names the pixels that are pure."""
+    images = np.full((*iron.shape, 2), np.nan)
+    images[iron] = amounts
+    covariances = np.full((*iron.shape, 2, 2), np.nan)
+    covariances[iron] = covariance
+    smooth = ndimage.gaussian_filter(np.nan_to_num(images), (0, 1, 1, 0))
+    fraction = smooth / np.maximum(smooth.sum(axis=-1, keepdims=True), 1e-12)
+    pure = {name: iron & (fraction[..., i] > _PURE) for i, name in enumerate(edge.phases)}
+    ends = {}
+    for name, chosen in zip(edge.phases, pixels, strict=True):
+        ends[name] = np.zeros(iron.shape, bool)
+        ends[name][iron] = chosen
+    for name, mask in pure.items():
+        notes[f'pixels_of_pure_{name}'] = int(mask.sum())
+    return PhaseAmounts(
+        edge.phases, images, covariances, energy, shapes, deviation, *share, pure, ends, (), method, notes
+    )  # fmt: skip

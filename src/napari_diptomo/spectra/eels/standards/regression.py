@@ -40,7 +40,7 @@ from napari_diptomo.series.noise import neighbours
 from napari_diptomo.spectra.common.non_negative import non_negative_of_matrix
 from napari_diptomo.spectra.eels.background import FAMILIES, Family, fit_background
 from napari_diptomo.spectra.eels.scattering import SingleLoss, without_edges
-from napari_diptomo.spectra.eels.standards.phase_amounts import PhaseAmounts
+from napari_diptomo.spectra.eels.standards.phase_maps import PhaseAmounts
 
 #: Groups by share, and by total within each.
 _SHARES, _TOTALS = 6, 3

@@ -15,26 +15,19 @@ the notes say so where that was the way.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
-from napari_diptomo.series._inspection import inspect
-from napari_diptomo.series._library_errors import reading
 from napari_diptomo.series.oxides import metal
-from napari_diptomo.series.replacing import replacing
 from napari_diptomo.spectra.eels import metal_edges as shallow
-from napari_diptomo.spectra.eels.metal_edges import shallow_edge
+from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
+from napari_diptomo.spectra.eels.metal_edges import IRON, DeepEdge, shallow_edge
 from napari_diptomo.spectra.eels.scattering import SingleLoss
-from napari_diptomo.spectra.eels.standards.leading_edge import IRON, DeepEdge
-from napari_diptomo.spectra.eels.standards.phase_amounts import PhaseAmounts
-from napari_diptomo.spectra.eels.standards.phase_maps import Method, core_loss_amounts
+from napari_diptomo.spectra.eels.standards.phase_maps import Method, PhaseAmounts, core_loss_amounts
 from napari_diptomo.spectra.eels.standards.regression import (
     Groups,
     Regression,
@@ -42,6 +35,7 @@ from napari_diptomo.spectra.eels.standards.regression import (
     pooled,
     statistical_deviation,
 )
+from napari_diptomo.spectra.eels.standards.stored import Standards, read_references
 
 #: What must be recorded in front of the edge and behind it, eV.
 _BEFORE, _BEHIND = 8.0, 14.0
@@ -49,128 +43,82 @@ _BEFORE, _BEHIND = 8.0, 14.0
 _IN_FRONT = 4.0
 #: Families whose score is within this factor of the best are as good.
 _AS_GOOD = 1.25
-_FORMAT = 1
 
 
-@dataclass(frozen=True, eq=False)
-class Standards:
-    """Spectra of pure phases at the shallow edge.
+@dataclass(frozen=True)
+class StandardsSettings:
+    """Where standards come from.
 
     Attributes
     ----------
-    names : tuple of str
-        Phases, the reduced one first.
-    energy : ndarray (energy,)
-        eV, evenly spaced.
-    shapes : ndarray (energy, phase)
-        One count in 47-62 eV each.
-    uncertainty : ndarray (energy, phase)
-        Standard deviation of ``shapes``.
-    per_iron : ndarray (phase,)
-        Counts in 47-62 eV per iron atom, relative to the first phase, as measured; it takes the
-        sum rule for L3 and depends on the background far more than ``shapes``.
-    thickness : float
-        t/lambda that is in the shapes; NaN where it is not known.
-    source : str
-        How they were found, in words.
-    pure : dict of str to ndarray (core tilt, y, x), bool
-        Pixels of one phase alone; empty masks where there are none.
-    tilts : tuple of int
-        Tilts of the series that the masks belong to.
-    notes : dict
-        Numbers and sentences (JSON-ready).
-    phases : PhaseAmounts, optional
-        What the core loss told; not stored.
+    states : tuple of str
+        Oxides, lowest valence first.
+    file : str
+        Stored standards; empty: from the core loss of the series.
+    method : str
+        How the core loss distinguishes the oxides, see `phase_maps`.
+    references : str
+        File with core-loss spectra of the oxides; empty: none.
     """
 
-    names: tuple[str, ...]
-    energy: np.ndarray
-    shapes: np.ndarray
-    uncertainty: np.ndarray
-    per_iron: np.ndarray
-    thickness: float = 0.0
-    source: str = ''
-    pure: dict[str, np.ndarray] = field(default_factory=dict)
-    tilts: tuple[int, ...] = ()
-    notes: dict[str, Any] = field(default_factory=dict)
-    phases: PhaseAmounts | None = None
-
-    def on(self, energy: np.ndarray) -> np.ndarray:
-        """Shapes on another axis, (energy, phase): counts per channel of that axis.
-
-        Raises
-        ------
-        InputError
-            The axis does not overlap with the edge.
-        """
-        low, high = shallow.counted_range(metal(self.names[0]))
-        if energy[0] > low or energy[-1] < high:
-            raise InputError(
-                f'The standards belong to {low:g}-{high:g} eV, which {energy[0]:.0f}-{energy[-1]:.0f} eV do '
-                'not hold; take the low loss.'
-            )
-        ratio = float((energy[1] - energy[0]) / (self.energy[1] - self.energy[0]))
-        drawn = [np.interp(energy, self.energy, shape, left=0.0) for shape in self.shapes.T]
-        return ratio * np.stack(drawn, axis=1)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write as ``.npz``, an earlier file replaced once the new one is complete; returns the path."""
-        path = Path(path).with_suffix('.npz')
-        told = {
-            'format': _FORMAT, 'names': self.names, 'thickness': self.thickness, 'source': self.source,
-            'tilts': self.tilts, 'notes': self.notes,
-        }  # fmt: skip
-        masks = {f'pure_{i}': self.pure[name] for i, name in enumerate(self.names) if name in self.pure}
-
-        def write(partial: Path) -> None:
-            with open(partial, 'wb') as file:
-                np.savez_compressed(
-                    file, allow_pickle=False, energy=self.energy, shapes=self.shapes, uncertainty=self.uncertainty,
-                    per_iron=self.per_iron, told=np.array(json.dumps(told)), **masks,
-                )  # fmt: skip
-
-        return replacing(path, write)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Standards:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        InputError
-            No such file, or another kind of file.
-        """
-        path = Path(path)
-        try:
-            inspect(path)
-            with reading(path), np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            return cls(**_parts(arrays))
-        except (InputError, KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-            raise InputError(
-                f'{path} holds no standards of this program; choose the .npz that they were saved to.'
-            ) from error
+    states: tuple[str, ...]
+    file: str = ''
+    method: Method = 'auto'
+    references: str = ''
 
 
-def _parts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The fields of `Standards` from what a file holds; what is missing or of another kind is an error of Python."""
-    told = json.loads(str(arrays['told']))
-    names = tuple(str(name) for name in told['names'])
-    found = {name: np.asarray(arrays[name], float) for name in ('energy', 'shapes', 'uncertainty', 'per_iron')}
-    size = (len(found['energy']), len(names))
-    if (found['shapes'].shape, found['uncertainty'].shape, found['per_iron'].shape) != (size, size, size[1:]):
-        raise ValueError('arrays of different sizes')
-    if size[0] < 2 or not np.isfinite(found['shapes']).all() or not (np.diff(found['energy']) > 0).all():
-        raise ValueError('no spectra')
-    return {
-        **found,
-        'names': names,
-        'thickness': float(told['thickness']),
-        'source': str(told['source']),
-        'pure': {name: arrays[f'pure_{i}'].astype(bool) for i, name in enumerate(names) if f'pure_{i}' in arrays},
-        'tilts': tuple(int(tilt) for tilt in told['tilts']),
-        'notes': dict(told['notes']),
-    }
+def standards_of(
+    settings: StandardsSettings, calibrated: CalibratedSeries, observer: Observer | None = None
+) -> Standards:
+    """Stored standards, or those of the series itself, in the order of the oxides.
+
+    Parameters
+    ----------
+    settings : StandardsSettings
+        Which oxides, and a file or how the core loss is to be read.
+    calibrated : CalibratedSeries
+        The series, whose core loss serves where no file is named.
+    observer : Observer, optional
+        Told of the steps.
+
+    Raises
+    ------
+    InputError
+        A file without these oxides, no core loss, oxides that the core loss is not read for.
+    """
+    if settings.file:
+        return _ordered(Standards.load(settings.file), settings.states)
+    if calibrated.series.core_loss is None:
+        raise InputError(
+            'The series has no core loss to take standards from; open it with the core loss of one tilt or more, or give '
+            'a file with standards that were stored before.'
+        )
+    edge = DeepEdge.of(settings.states)
+    references = read_references(settings.references, settings.states) if settings.references else None
+    if settings.method == 'references' and references is None:
+        raise InputError(
+            'The method references needs a file with reference spectra; name it, or choose another method.'
+        )
+    return _ordered(
+        find_standards(calibrated, method=settings.method, references=references, edge=edge, observer=observer),
+        settings.states,
+    )
+
+
+def _ordered(standards: Standards, states: tuple[str, ...]) -> Standards:
+    """The same standards if they are of these oxides; the first has the lowest valence, by name.
+
+    Raises
+    ------
+    InputError
+        Other oxides.
+    """
+    if tuple(standards.names) != tuple(states):
+        raise InputError(
+            f'The standards are of {", ".join(standards.names)}, the maps shall be of {", ".join(states)}; name those, '
+            'in this order, or give other standards.'
+        )
+    return standards
 
 
 def find_standards(
