@@ -8,7 +8,7 @@ import pytest
 from napari_diptomo.series import InputError
 from napari_diptomo.spectra import Detector, families_for
 from napari_diptomo.spectra.edx.fit_range import FitRange
-from napari_diptomo.spectra.edx.overlaps import amounts_covariance, overlaps
+from napari_diptomo.spectra.edx.overlaps import coefficient_covariance, overlaps
 from napari_diptomo.spectra.edx.spectrum_model import SpectrumModel
 from napari_diptomo.spectra.edx.sum_fit import background_shapes, line_shapes
 
@@ -34,7 +34,7 @@ def test_two_peaks_that_share_a_channel_have_the_covariance_of_the_closed_form()
     # Counts a + b/2, b/2: information [[1/m1, 1/2m1], [1/2m1, 1/4m1 + 1/4m2]] with m1 = a + b/2, m2 = b/2.
     shapes = np.array([[1.0, 0.5], [0.0, 0.5]])
     a, b = 10.0, 40.0
-    covariance, _ = amounts_covariance(shapes, np.array([0.5, 0.5]), np.array([a, b]), 0.0)
+    covariance, _ = coefficient_covariance(shapes, np.array([0.5, 0.5]), np.array([a, b]), 0.0)
     m1, m2 = a + b / 2, b / 2
     np.testing.assert_allclose(covariance, [[m1 + m2, -2 * m2], [-2 * m2, 4 * m2]], rtol=1e-6)
 

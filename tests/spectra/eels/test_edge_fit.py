@@ -51,7 +51,7 @@ def test_without_noise_the_amounts_are_exact():
     amounts = np.array([[500.0, 0.0], [0.0, 800.0], [300.0, 700.0]])
     counts = background() * np.array([[1.0], [0.3], [2.0]]) + amounts @ standards().T
     found = fit_edges(counts, ENERGY, standards())
-    np.testing.assert_allclose(found.amounts, amounts, atol=0.5)
+    np.testing.assert_allclose(found.intensities, amounts, atol=0.5)
     assert found.chi2.max() < 1e-3
     assert found.tilt.chi2 < 1e-3
     below, edges = found.spectra(slice(0, 3))
@@ -62,8 +62,8 @@ def test_without_noise_the_amounts_are_exact():
 def test_variance_reaches_the_bound_and_is_what_is_told(read_noise):
     found = fit_edges(drawn(3000, read_noise=read_noise), ENERGY, standards(), read_noise=read_noise)
     known = bound(read_noise)
-    np.testing.assert_allclose(found.amounts.mean(axis=0), AMOUNTS, atol=4 * np.sqrt(np.diag(known) / 3000).max())
-    np.testing.assert_allclose(np.cov(found.amounts.T), known, rtol=0.12)
+    np.testing.assert_allclose(found.intensities.mean(axis=0), AMOUNTS, atol=4 * np.sqrt(np.diag(known) / 3000).max())
+    np.testing.assert_allclose(np.cov(found.intensities.T), known, rtol=0.12)
     np.testing.assert_allclose(found.covariance.mean(axis=0), known, rtol=0.05)
     assert found.chi2.mean() == pytest.approx(1, abs=0.01)
 
@@ -73,7 +73,7 @@ def test_amounts_are_not_pulled_down_by_their_own_noise():
     rng = np.random.default_rng(2)
     mean = background(height=15.0) + standards() @ np.array([0.0, 600.0])
     found = fit_edges(rng.poisson(mean, (4000, len(ENERGY))), ENERGY, standards()[:, 1:])
-    error = found.amounts.mean() / 600 - 1
+    error = found.intensities.mean() / 600 - 1
     assert abs(error) < 0.01
 
 
@@ -81,17 +81,17 @@ def test_absent_edge_is_unbiased_when_it_may_be_negative():
     counts = drawn(2000, np.array([0.0, 1500.0]), seed=3)
     free = fit_edges(counts, ENERGY, standards(), allow_negative=True)
     kept = fit_edges(counts, ENERGY, standards())
-    error = free.amounts[:, 0].std() / np.sqrt(2000)
-    assert abs(free.amounts[:, 0].mean()) < 3.5 * error
-    assert kept.amounts.min() >= 0
-    assert kept.amounts[:, 0].mean() > 10 * error
+    error = free.intensities[:, 0].std() / np.sqrt(2000)
+    assert abs(free.intensities[:, 0].mean()) < 3.5 * error
+    assert kept.intensities.min() >= 0
+    assert kept.intensities[:, 0].mean() > 10 * error
 
 
 def test_every_pixel_may_have_its_own_power():
     counts = np.concatenate([drawn(400, seed=4, power=2.2), drawn(400, seed=5, power=2.8)])
     found = fit_edges(counts, ENERGY, standards())
     for part in (slice(0, 400), slice(400, 800)):
-        np.testing.assert_allclose(found.amounts[part].mean(axis=0), AMOUNTS, rtol=0.06)
+        np.testing.assert_allclose(found.intensities[part].mean(axis=0), AMOUNTS, rtol=0.06)
 
 
 def test_standards_are_moved_to_the_edges():
@@ -113,7 +113,7 @@ def test_pixels_with_shifts_of_their_own():
     )
     counts = np.random.default_rng(8).poisson(background() + shapes @ AMOUNTS)
     found = fit_edges(counts, ENERGY, standards(), shifts=shifts)
-    np.testing.assert_allclose(found.amounts.mean(axis=0), AMOUNTS, rtol=0.03)
+    np.testing.assert_allclose(found.intensities.mean(axis=0), AMOUNTS, rtol=0.03)
     np.testing.assert_allclose(found.covariance.mean(axis=0), bound(), rtol=0.1)
     assert found.chi2.mean() == pytest.approx(1, abs=0.02)
 
@@ -166,8 +166,8 @@ def test_amounts_behind_thickness_are_those_of_the_path():
     counts = np.random.default_rng(9).poisson(background() + shapes @ AMOUNTS)
     found = fit_edges(counts, ENERGY, standards(), thickness=thickness, single=single)
     for part in (slice(0, 400), slice(800, 1200)):
-        np.testing.assert_allclose(found.amounts[part].mean(axis=0), AMOUNTS, rtol=0.05)
-    alike = fit_edges(counts, ENERGY, standards()).amounts.sum(axis=1)
+        np.testing.assert_allclose(found.intensities[part].mean(axis=0), AMOUNTS, rtol=0.05)
+    alike = fit_edges(counts, ENERGY, standards()).intensities.sum(axis=1)
     assert alike[800:].mean() < 0.6 * alike[:400].mean()
 
 
@@ -175,7 +175,7 @@ def test_empty_pixels_have_nothing_and_are_uncertain():
     counts = drawn(300, seed=10)
     counts[:50] = 0
     found = fit_edges(counts, ENERGY, standards())
-    np.testing.assert_allclose(found.amounts[:50], 0, atol=1e-6)
+    np.testing.assert_allclose(found.intensities[:50], 0, atol=1e-6)
     assert (np.diagonal(found.covariance[:50], axis1=1, axis2=2) > 0).all()
     assert np.isfinite(found.chi2).all()
 

@@ -13,7 +13,7 @@ from napari_diptomo.simulate.nanocube import oxide_nanocube
 from napari_diptomo.spectra import EELSOxidationMaps
 from napari_diptomo.spectra.eels.background import TiltBackground
 from napari_diptomo.spectra.eels.calibration.calibrated_series import calibrate
-from napari_diptomo.spectra.eels.metal_edges import DeepEdge
+from napari_diptomo.spectra.eels.metal_edges import CoreLossEdge
 from napari_diptomo.spectra.eels.pixel_solver import PixelSolver
 from napari_diptomo.spectra.eels.standards import Standards, find_standards
 from napari_diptomo.spectra.eels.tilt_fits import plan_fit
@@ -105,4 +105,4 @@ def test_oxides_without_white_lines_are_told():
     with pytest.raises(InputError, match='Cu2O has a full d shell'):
         EELSOxidationMaps(element='Cu', states=('Cu2O', 'CuO'))
     with pytest.raises(InputError, match='no white lines'):
-        DeepEdge.of(('Cu2O', 'CuO'))
+        CoreLossEdge.of(('Cu2O', 'CuO'))

@@ -113,7 +113,7 @@ def sum_spectrum(series: SpectralTiltSeries, observer: Observer | None = None) -
     series : SpectralTiltSeries
         The spectra.
     observer : Observer, optional
-        Told of every tilt read.
+        Receives the progress.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-r"""Denoised spectra, for looking: what a few principal components hold of them.
+r"""Denoised spectra, for visualisation: the part of them in a few principal components.
 
 Counts d of a pixel are scaled so that their noise is alike in every channel
 (Keenan and Kotula, Surf. Interface Anal. 36 (2004) 203): divided by the roots
@@ -31,12 +31,12 @@ from napari_diptomo.spectra.edx.fit_range import FitRange
 
 #: Values in the table whose components are found: 80 MB.
 _TABLE = 10_000_000
-#: What maps made of a denoised series tell.
+#: Warning in the notes of maps made of a denoised series.
 WARNING = 'made from denoised spectra, for looking only: errors and residuals are not those of counts'
 
 
 class Denoise(Step):
-    """Replace every spectrum by what a few principal components hold of it, for looking.
+    """Replace every spectrum by its part in a few principal components, for visualisation.
 
     Never a basis for numbers: make maps for reconstruction and composition
     from the spectra as they were counted. Maps made of the result say so in
@@ -154,8 +154,8 @@ def _lazy(binned: _Binned, filter_: _Filter, shape: tuple[int, int, int]) -> Any
 
 
 def _denoised(binned: _Binned, filter_: _Filter, index: int) -> np.ndarray:
-    amounts = np.asarray(binned.tilt(index) @ filter_.weights.T, np.float32)
-    spectra = amounts @ filter_.factors.T.astype(np.float32)
+    coefficients = np.asarray(binned.tilt(index) @ filter_.weights.T, np.float32)
+    spectra = coefficients @ filter_.factors.T.astype(np.float32)
     np.maximum(spectra, 0, out=spectra)
     return spectra.reshape(*binned.shape, binned.width)
 

@@ -1,7 +1,7 @@
 r"""A detector and line weights refined on a sum spectrum.
 
 *Detector.* Energy scale, resolution, tails and escape peaks p are found by
-Gauss-Newton on the weighted residual r(p) of the fit, in which the amounts are
+Gauss-Newton on the weighted residual r(p) of the fit, in which the coefficients are
 solved for at every p (variable projection):
 
     min_p sum_i r_i(p)^2 + sum_j ((p_j - p_j0) / s_j)^2,
@@ -11,7 +11,7 @@ with s_j what is not known beforehand: 3 % of the resolution, 10 eV, 0.1 %.
 *Weights.* The tables know the weights of the lines of a K family to a few
 per cent, those of L and M families far worse. Lines that the detector tells
 apart become columns of their own, each held near its share of the family by a
-prior of that width. The amounts of the families stay free.
+prior of that width. The coefficients of the families stay free.
 """
 
 from __future__ import annotations
@@ -116,13 +116,13 @@ def refine_weights(
     width = np.array([_WEIGHT_ERROR[families[int(i)].shell] for i in owner]) * shares + _LEAST_WEIGHT_ERROR
     root = _root(counts)
     data = np.hstack([columns, smooth]) * root[:, None]
-    amounts = solve(counts, line_shapes(energy, families, detector), smooth).counts
+    coefficients = solve(counts, line_shapes(energy, families, detector), smooth).counts
     for _ in range(3):
-        error = width * np.maximum(amounts[owner], 50.0)
+        error = width * np.maximum(coefficients[owner], 50.0)
         prior = np.hstack([np.diag(1 / error), np.zeros((len(owner), smooth.shape[1]))])
-        target = np.concatenate([counts * root, shares * amounts[owner] / error])
+        target = np.concatenate([counts * root, shares * coefficients[owner] / error])
         found = non_negative(np.vstack([data, prior]), target)[: len(owner)]
-        amounts = np.bincount(owner, found, minlength=len(families))
+        coefficients = np.bincount(owner, found, minlength=len(families))
     return tuple(
         _reweighted(family, groups[i], found[owner == i], shares[owner == i]) for i, family in enumerate(families)
     )

@@ -58,15 +58,15 @@ class EDXMaps(Step):
     fit: Literal['linear', 'poisson'] = param(
         'linear',
         'Fit of a pixel. linear: without bias however few the counts, so right for a reconstruction; may go below zero. '
-        'poisson: the likeliest amounts, none negative; for looking at maps and for more than some 5 counts per pixel.',
+        'poisson: the likeliest counts, none negative; for visualisation and for more than some 5 counts per pixel.',
     )
     deliver: Literal['fitted maps', 'window counts'] = param(
         'fitted maps',
-        'What goes on. fitted maps: counts of each element with their variance. window counts: whole counts of few energy '
+        'Output. fitted maps: counts of each element with their variance. window counts: whole counts of few energy '
         'windows with what mixes and what lies under them, so that a reconstruction uses the statistics of photons: for about one count per pixel or less.',
     )
     holdout: float = param(
-        0.1, 'Share of the photons set aside to judge the reconstruction; 0 uses all for the fit.', ge=0.0, le=0.5
+        0.1, 'Fraction of the photons set aside to judge the reconstruction; 0 uses all for the fit.', ge=0.0, le=0.5
     )
     seed: int = param(0, 'Seed of the draw of held-out photons.', ge=0, advanced=True)
     energy_min: float = param(
@@ -77,7 +77,7 @@ class EDXMaps(Step):
     )
     background_order: int = param(
         1,
-        'Freedom of the background at a pixel: 0 scales its shape, 1 tilts it, 2 bends it.',
+        'Polynomial order of the background at a pixel: 0 scales its shape, 1 tilts it, 2 bends it.',
         ge=0,
         le=3,
         advanced=True,
@@ -90,7 +90,7 @@ class EDXMaps(Step):
     gain_from_totals: Literal['off', 'isolated', 'slab'] = param(
         'off',
         'Measure how much the holder shadows the detectors at each tilt, from the total counts of the elements. isolated: '
-        'the whole object is in every image. slab: it goes on beyond the images.',
+        'the whole object is in every image. slab: it extends beyond the images.',
         advanced=True,
     )
     gain: tuple[float, ...] = param(

@@ -49,7 +49,7 @@ def rank_elements(series: SpectralTiltSeries, observer: Observer | None = None) 
     series : SpectralTiltSeries
         EDX spectra.
     observer : Observer, optional
-        Told of every tilt.
+        Receives the progress.
 
     Returns
     -------
@@ -158,8 +158,8 @@ def _excess(spectra: np.ndarray, model: SpectrumModel, ranges: np.ndarray) -> tu
     weights = 1 / np.maximum(fit.model, 1e-3 * fit.model.mean())
     weighted = columns * np.sqrt(weights)[:, None]
     operator = np.linalg.pinv(weighted, rcond=1e-6) * np.sqrt(weights)
-    amounts = np.maximum(spectra @ operator.T, 0)
-    expected = np.maximum(amounts @ (columns.T @ ranges), 0.05)
+    coefficients = np.maximum(spectra @ operator.T, 0)
+    expected = np.maximum(coefficients @ (columns.T @ ranges), 0.05)
     seen = spectra @ ranges
     deviance = 2 * (seen * np.log(np.maximum(seen, 1e-9) / expected) - (seen - expected))
     z = np.sign(seen - expected) * np.sqrt(np.maximum(deviance, 0)) / np.sqrt(1 + _MODEL_ERROR**2 * expected)

@@ -164,7 +164,7 @@ def suggest_elements(series: SpectralTiltSeries, observer: Observer | None = Non
     series : SpectralTiltSeries
         EDX spectra.
     observer : Observer, optional
-        Told of every tilt read, where the series has not been read yet.
+        Receives the progress.
 
     Raises
     ------

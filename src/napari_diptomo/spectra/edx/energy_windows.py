@@ -2,7 +2,7 @@ r"""Energy windows: few whole numbers per pixel that tell nearly as much as its 
 
 A window w counts photons. With a the share of each family's photons in it and
 m the counts it is expected to hold, the windows' Fisher information about the
-amounts is
+coefficients is
 
     I = sum_w a_w a_w^T / m_w.
 
@@ -90,11 +90,11 @@ def choose_windows(model: SpectrumModel, fit: SumFit, share: float = SHARE) -> E
     share : float
         Of the information about each family that has to be kept, in (0, 1).
     """
-    amounts = model.shapes[:, : model.wanted]
+    coefficients = model.shapes[:, : model.wanted]
     expected = np.maximum(fit.model, 1e-3 * fit.model.mean())
-    spans, kept = _joined(amounts, expected, share)
+    spans, kept = _joined(coefficients, expected, share)
     edges = channel_edges(model.window.energy)
-    mixing = np.stack([amounts[low:high].sum(axis=0) for low, high in spans])
+    mixing = np.stack([coefficients[low:high].sum(axis=0) for low, high in spans])
     return EnergyWindows(tuple(spans), np.array([[edges[low], edges[high]] for low, high in spans]), mixing, kept)
 
 
@@ -183,30 +183,30 @@ def _background(
     in_range = model.shapes.sum(axis=0)
     photons = np.asarray(spectra.sum(axis=1)).ravel()
     bremsstrahlung = photons - in_range @ families
-    amounts = np.vstack([families[model.wanted :], bremsstrahlung]).reshape(-1, *shape)
+    coefficients = np.vstack([families[model.wanted :], bremsstrahlung]).reshape(-1, *shape)
     smooth = fit.background / max(float(fit.background.sum()), 1e-12)
     shares = windows.sums(np.hstack([model.shapes[:, model.wanted :], smooth[:, None]]))
-    return np.tensordot(shares, np.stack([_smooth(amount) for amount in amounts]), axes=1)
+    return np.tensordot(shares, np.stack([_smooth(coefficient) for coefficient in coefficients]), axes=1)
 
 
-def _smooth(amount: np.ndarray) -> np.ndarray:
-    """An amount (y, x) averaged over neighbours, positive, of the same total."""
-    total = float(amount.sum())
+def _smooth(coefficient: np.ndarray) -> np.ndarray:
+    """An coefficient (y, x) averaged over neighbours, positive, of the same total."""
+    total = float(coefficient.sum())
     # Reflected borders keep the total.
-    smooth = np.maximum(gaussian_filter(amount, _SMOOTH_PIXELS, mode='reflect'), 0)
+    smooth = np.maximum(gaussian_filter(coefficient, _SMOOTH_PIXELS, mode='reflect'), 0)
     smooth *= max(total, 0.0) / max(float(smooth.sum()), 1e-12)
     # Where nothing is expected a single stray photon would weigh without limit.
-    return np.maximum(smooth, _LEAST_BACKGROUND * max(total, 0.0) / amount.size)
+    return np.maximum(smooth, _LEAST_BACKGROUND * max(total, 0.0) / coefficient.size)
 
 
-def _joined(amounts: np.ndarray, expected: np.ndarray, share: float) -> tuple[list[tuple[int, int]], np.ndarray]:
+def _joined(coefficients: np.ndarray, expected: np.ndarray, share: float) -> tuple[list[tuple[int, int]], np.ndarray]:
     """Spans of channels (first, behind the last), and the share of the information about each family that they keep."""
     spans = [(i, i + 1) for i in range(len(expected))]
-    information = (amounts / expected[:, None]).T @ amounts
+    information = (coefficients / expected[:, None]).T @ coefficients
     metric = np.linalg.inv(information)
     bound = np.diag(metric)
     while True:
-        losses, vectors = _losses(spans, amounts, expected, metric)
+        losses, vectors = _losses(spans, coefficients, expected, metric)
         for step in np.argsort(losses):
             kept = bound / _variances(information - np.outer(vectors[step], vectors[step]))
             if np.isfinite(losses[step]) and kept.min() >= share:
@@ -218,20 +218,20 @@ def _joined(amounts: np.ndarray, expected: np.ndarray, share: float) -> tuple[li
         at = int(step if joins else step - (len(spans) - 1))
         if joins:
             spans[at + 1] = (spans[at][0], spans[at + 1][1])
-            amounts, expected = amounts.copy(), expected.copy()
-            amounts[at + 1] += amounts[at]
+            coefficients, expected = coefficients.copy(), expected.copy()
+            coefficients[at + 1] += coefficients[at]
             expected[at + 1] += expected[at]
         del spans[at]
-        amounts, expected = np.delete(amounts, at, axis=0), np.delete(expected, at)
+        coefficients, expected = np.delete(coefficients, at, axis=0), np.delete(expected, at)
 
 
 def _losses(
-    spans: list[tuple[int, int]], amounts: np.ndarray, expected: np.ndarray, metric: np.ndarray
+    spans: list[tuple[int, int]], coefficients: np.ndarray, expected: np.ndarray, metric: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """What joining each span with its successor, then what leaving each one out costs: traces, and the vectors v of v v^T."""
     ends = np.array(spans)
     apart = ends[1:, 0] != ends[:-1, 1]
-    ratios = amounts / expected[:, None]
+    ratios = coefficients / expected[:, None]
     joint = np.sqrt(expected[1:] * expected[:-1] / (expected[1:] + expected[:-1]))
     joining = joint[:, None] * np.diff(ratios, axis=0)
     vectors = np.vstack([joining, np.sqrt(expected)[:, None] * ratios])

@@ -1,7 +1,7 @@
 """What the spectrum of a series, a tilt or a region is made of: the curves for a plot.
 
 The elements present and the calibration come from the sum over the whole
-series, the amounts from the part that is looked at (`sum_fit`).
+series, the coefficients from the part that is looked at (`sum_fit`).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def explain(
     region : ndarray (y, x) of bool, optional
         Pixels to look at; all when not given.
     observer : Observer, optional
-        Told of every tilt read.
+        Receives the progress.
 
     Returns
     -------

@@ -1,13 +1,13 @@
 r"""Which elements the spectra can tell apart, from the Fisher information.
 
 Counts n ~ Poisson(C x) with the shapes of families and background as columns
-of C carry about the amounts x the information
+of C carry about the coefficients x the information
 
     I = C^T diag(1 / m) C,    m = C x,
 
 and no unbiased estimate has a smaller covariance than I^-1 (Cramer and Rao).
-Its correlations tell which amounts are confused, its diagonal how well each is
-known at these counts. The sum of two amounts has the variance
+Its correlations tell which coefficients are confused, its diagonal how well each is
+known at these counts. The sum of two coefficients has the variance
 V_aa + V_bb + 2 V_ab, small where V_ab is negative: two families under one
 peak are known together and unknown apart.
 """
@@ -25,13 +25,13 @@ from napari_diptomo.spectra.edx.spectrum_model import SpectrumModel
 
 #: Pairs are told from this correlation on, and warned of from the second.
 _TOLD, _CONFUSED = 0.3, 0.9
-#: Counts from which on an amount is there to be known, per pixel.
+#: From this many counts per pixel on a family has an error worth reporting.
 _LEAST_COUNTS = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
 class OverlapReport:
-    """How well the amounts of the wanted families are known, and which are confused.
+    """How well the coefficients of the wanted families are known, and which are confused.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class OverlapReport:
     relative_error : ndarray (family,)
         Smallest standard deviation that an unbiased fit can have, per count.
     correlation : ndarray (family, family)
-        Of the amounts.
+        Of the coefficients.
     condition : float
         Condition number of the information, normalised to a unit diagonal: 1
         where nothing overlaps.
@@ -85,7 +85,7 @@ def overlaps(
     total = counts.sum() if background is None else background
     share = model.smooth.mean(axis=1)
     smooth = share / share.sum()
-    covariance, information = amounts_covariance(model.shapes, smooth, counts, float(total))
+    covariance, information = coefficient_covariance(model.shapes, smooth, counts, float(total))
     n = model.wanted
     deviation = np.sqrt(np.diag(covariance)[:n])
     correlation = covariance[:n, :n] / np.outer(deviation, deviation)
@@ -98,21 +98,21 @@ def overlaps(
     )
 
 
-def amounts_covariance(
+def coefficient_covariance(
     shapes: np.ndarray,
     smooth: np.ndarray,
     counts: np.ndarray,
     background: float,
     model_error: np.ndarray | float = 0.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cramer-Rao bound of the amounts and their Fisher information.
+    """Cramer-Rao bound of the coefficients and their Fisher information.
 
     Parameters
     ----------
     shapes : ndarray (energy, family)
         Probability of each channel for one photon.
     smooth : ndarray (energy,)
-        Shape of the background; its amount is fitted along where there is any.
+        Shape of the background; its coefficient is fitted along where there is any.
     counts : ndarray (family,)
         Expected counts.
     background : float

@@ -168,7 +168,7 @@ class PixelFit:
     bins : ndarray (energy,) of int
         Channels that are summed for the likelihood.
     order : int
-        Freedom of the background at a pixel.
+        Polynomial order of the background at a pixel.
     share : float
         Of the photons that are held out.
     """
@@ -236,9 +236,9 @@ class PixelFit:
             Called every few thousand pixels; it may raise to end the work.
         """
         columns = Columns.of(model.columns(fit, self.order), self.bins)
-        amounts, residual = fit_pixels(_without(spectra, held), columns, between)
-        maps = amounts[:, : model.wanted].T.reshape(-1, *shape)
-        around = neighbours(amounts.T.reshape(-1, *shape), _SMOOTH_PIXELS)
+        coefficients, residual = fit_pixels(_without(spectra, held), columns, between)
+        maps = coefficients[:, : model.wanted].T.reshape(-1, *shape)
+        around = neighbours(coefficients.T.reshape(-1, *shape), _SMOOTH_PIXELS)
         expected = np.maximum(around, _LEAST_EXPECTED * around.mean(axis=(1, 2), keepdims=True)) / (1 - self.share)
         variance = fisher_variance(columns, expected.reshape(len(expected), -1).T, model.wanted)
         held_out = None

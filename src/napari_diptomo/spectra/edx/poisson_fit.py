@@ -1,14 +1,14 @@
-r"""Poisson maximum likelihood of non-negative amounts, all pixels together.
+r"""Poisson maximum likelihood of non-negative coefficients, all pixels together.
 
 The counts n of a pixel are Poisson with the mean m = C x: the columns of C are
-line families and smooth background shapes, the amounts x are not negative.
+line families and smooth background shapes, the coefficients x are not negative.
 Maximum likelihood is the minimum of
 
     f(x) = sum_b m_b - n_b log m_b,    grad f = C^T (1 - n / m),
 
 which is convex. It is found from a few multiplicative (expectation
 maximisation, Richardson-Lucy) steps, x <- x C^T (n / m) / C^T 1, and then by
-projected Newton (Bertsekas, SIAM J. Control Optim. 20, 1982, 221): amounts
+projected Newton (Bertsekas, SIAM J. Control Optim. 20, 1982, 221): coefficients
 that are zero and whose gradient is positive stay, the others take the step
 x <- max(x - a H^-1 grad f, 0), with a halved until f falls. The Hessians of
 all pixels, C^T diag(n / m^2) C, are ONE matrix product of n / m^2 (pixel, bin)
@@ -45,7 +45,7 @@ from scipy.special import gammaln
 #: Pixels that are solved together.
 _CHUNK = 2048
 _EM_STEPS, _NEWTON_STEPS, _PINNINGS, _HALVINGS = 3, 16, 4, 4
-#: A pixel is done once a Newton step promises less than this: amounts then hold to some 0.02 sigma.
+#: A pixel is done once a Newton step promises less than this: coefficients then hold to some 0.02 sigma.
 _LEAST_GAIN = 3e-4
 #: Share of the expected information in the Hessian, without which few photons leave it singular.
 _EXPECTED_SHARE = 0.02
@@ -104,7 +104,7 @@ class Columns:
 def fit_pixels(
     spectra: sparse.csr_matrix, columns: Columns, between: Callable[[], object] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Amounts of largest likelihood at every pixel.
+    """Coefficients of largest likelihood at every pixel.
 
     Parameters
     ----------
@@ -117,27 +117,27 @@ def fit_pixels(
 
     Returns
     -------
-    amounts : ndarray (pixel, column), float32
+    coefficients : ndarray (pixel, column), float32
         Counts of each column, not negative.
     residual : ndarray (pixel,), float32
         Deviance relative to what Poisson noise makes expect; 1 where the
         columns explain the pixel.
     """
     n_pixels = spectra.shape[0]
-    amounts = np.empty((n_pixels, columns.values.shape[1]), np.float32)
+    coefficients = np.empty((n_pixels, columns.values.shape[1]), np.float32)
     residual = np.empty(n_pixels, np.float32)
     for first in range(0, n_pixels, _CHUNK):
         if between is not None:
             between()
         part = slice(first, first + _CHUNK)
         counts = columns.counts(spectra[part])
-        amounts[part] = _maximise(counts, columns)
-        residual[part] = _residual(counts, amounts[part], columns)
-    return amounts, residual
+        coefficients[part] = _maximise(counts, columns)
+        residual[part] = _residual(counts, coefficients[part], columns)
+    return coefficients, residual
 
 
 def unexplained(spectra: sparse.csr_matrix, columns: Columns) -> np.ndarray:
-    """The residual of `fit_pixels` without its fit, (pixel,), from amounts good enough for that."""
+    """The residual of `fit_pixels` without its fit, (pixel,), from coefficients good enough for that."""
     weights = 1 / np.maximum(columns.counts(spectra).mean(axis=0), _TINY)
     inverse = np.linalg.pinv(columns.values * np.sqrt(weights)[:, None], rcond=1e-5) * np.sqrt(weights)
     residual = np.empty(spectra.shape[0], np.float32)
@@ -145,22 +145,22 @@ def unexplained(spectra: sparse.csr_matrix, columns: Columns) -> np.ndarray:
         part = slice(first, first + _CHUNK)
         counts = columns.counts(spectra[part])
         least = 0.01 * counts.sum(axis=1, keepdims=True) / columns.values.shape[1]
-        amounts = _multiplied(np.maximum(counts @ inverse.T, least), counts, columns)
-        residual[part] = _residual(counts, amounts, columns)
+        coefficients = _multiplied(np.maximum(counts @ inverse.T, least), counts, columns)
+        residual[part] = _residual(counts, coefficients, columns)
     return residual
 
 
 def fisher_variance(columns: Columns, expected: np.ndarray, wanted: int) -> np.ndarray:
-    """Variance of the first amounts, (pixel, wanted), from the Fisher information at expected amounts.
+    """Variance of the first coefficients, (pixel, wanted), from the Fisher information at expected coefficients.
 
     Parameters
     ----------
     columns : Columns
         What pixels are fitted with.
     expected : ndarray (pixel, column)
-        Expected amounts, every pixel with some background.
+        Expected coefficients, every pixel with some background.
     wanted : int
-        How many amounts, from the first on.
+        How many coefficients, from the first on.
     """
     found = np.empty((len(expected), wanted), np.float32)
     for first in range(0, len(expected), _CHUNK):
@@ -175,22 +175,24 @@ def fisher_variance(columns: Columns, expected: np.ndarray, wanted: int) -> np.n
 def _maximise(counts: np.ndarray, columns: Columns) -> np.ndarray:
     n = columns.values.shape[1]
     floor = _floor(counts)
-    amounts = _multiplied(np.repeat(counts.sum(axis=1, keepdims=True) / n, n, axis=1), counts, columns)
+    coefficients = _multiplied(np.repeat(counts.sum(axis=1, keepdims=True) / n, n, axis=1), counts, columns)
     live = np.flatnonzero(counts.any(axis=1))
     for _ in range(_NEWTON_STEPS):
         if not len(live):
             break
-        amounts[live], done = _newton(amounts[live], counts[live], floor[live], columns)
+        coefficients[live], done = _newton(coefficients[live], counts[live], floor[live], columns)
         live = live[~done]
-    return amounts
+    return coefficients
 
 
-def _multiplied(amounts: np.ndarray, counts: np.ndarray, columns: Columns) -> np.ndarray:
+def _multiplied(coefficients: np.ndarray, counts: np.ndarray, columns: Columns) -> np.ndarray:
     """A few multiplicative steps."""
     total = columns.values.sum(axis=0)
     for _ in range(_EM_STEPS):
-        amounts = amounts * ((counts / (amounts @ columns.values.T + _floor(counts))) @ columns.values / total)
-    return amounts
+        coefficients = coefficients * (
+            (counts / (coefficients @ columns.values.T + _floor(counts))) @ columns.values / total
+        )
+    return coefficients
 
 
 def _floor(counts: np.ndarray) -> np.ndarray:
@@ -198,7 +200,7 @@ def _floor(counts: np.ndarray) -> np.ndarray:
 
 
 def _newton(x: np.ndarray, counts: np.ndarray, floor: np.ndarray, columns: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """One projected Newton step; the new amounts and which pixels need no other."""
+    """One projected Newton step; the new coefficients and which pixels need no other."""
     values, total = columns.values, columns.values.sum(axis=0)
     model = x @ values.T + floor
     ratio = counts / model
@@ -225,9 +227,9 @@ def _newton(x: np.ndarray, counts: np.ndarray, floor: np.ndarray, columns: Colum
 
 
 def _face_step(x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:
-    """What to subtract from x: the Newton step on the face of non-negative amounts that it ends on.
+    """What to subtract from x: the Newton step on the face of non-negative coefficients that it ends on.
 
-    Amounts that the step takes below zero are sent to zero and the others
+    Coefficients that the step takes below zero are sent to zero and the others
     solved for again: a step that is only cut off zigzags.
     """
     step = np.where(x > 0, x, 0)
@@ -265,15 +267,15 @@ def _objective(x: np.ndarray, model: np.ndarray, counts: np.ndarray, total: np.n
     return (x @ total).astype(float) - np.einsum('pb,pb->p', counts, np.log(model)).astype(float)
 
 
-def _residual(counts: np.ndarray, amounts: np.ndarray, columns: Columns) -> np.ndarray:
-    model = np.maximum(amounts @ columns.values.T, _MEANS[0])
+def _residual(counts: np.ndarray, coefficients: np.ndarray, columns: Columns) -> np.ndarray:
+    model = np.maximum(coefficients @ columns.values.T, _MEANS[0])
     ratio = np.maximum(counts, _TINY) / model
     deviance = 2 * (model - counts + counts * np.log(ratio)).sum(axis=1)
     place = np.log(model / _MEANS[0]) / np.log(_MEANS[1] / _MEANS[0])
     expected = _expected_deviance()[np.minimum(place.astype(np.intp), len(_MEANS) - 1)].sum(axis=1)
-    # As many degrees of freedom as amounts are at work are used up.
-    freedom = 1 - np.minimum((amounts > 0).sum(axis=1) / len(columns.values), 0.5)
-    return deviance / (np.maximum(expected, _TINY) * freedom)
+    # As many degrees of freedom as coefficients are at work are used up.
+    degrees = 1 - np.minimum((coefficients > 0).sum(axis=1) / len(columns.values), 0.5)
+    return deviance / (np.maximum(expected, _TINY) * degrees)
 
 
 #: Means, equally spaced in their logarithm, for which the expected deviance is tabulated.

@@ -68,7 +68,7 @@ class SpectrumModel:
         return solve(spectrum, self.shapes, self.smooth)
 
     def operator(self, fit: SumFit, order: int) -> np.ndarray:
-        """W of the linear fit, (wanted, energy); ``order`` is the freedom of the background at a pixel."""
+        """W of the linear fit, (wanted, energy); ``order`` is the polynomial order of the background at a pixel."""
         place = np.log(self.window.energy)
         place = 2 * (place - place[0]) / (place[-1] - place[0]) - 1
         background = fit.background / max(fit.background.sum(), 1e-12)
@@ -117,7 +117,7 @@ class SpectrumModel:
         return replace(self, detector=detector, shapes=line_shapes(self.window.energy, self.families, detector))
 
     def _towards(self, place: np.ndarray, model: SpectrumModel, fit: SumFit, spectrum: np.ndarray) -> np.ndarray:
-        """The Gauss-Newton step of the calibration, all amounts free to follow."""
+        """The Gauss-Newton step of the calibration, all coefficients free to follow."""
         step = 0.2
         slopes = [(self._moved(place + step * axis).shapes - model.shapes) @ fit.counts / step for axis in np.eye(3)]
         weights = 1 / np.maximum(fit.model, 1e-3 * fit.model.mean())

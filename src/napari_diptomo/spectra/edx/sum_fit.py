@@ -118,6 +118,6 @@ def solve(
         expected = columns @ solution
     n = shapes.shape[1]
     lines, background = shapes @ solution[:n], smooth @ solution[n:]
-    freedom = max(len(counts) - int((solution > 0).sum()), 1)
-    chi2 = float((((counts - lines - background) ** 2) / np.maximum(lines + background, floor)).sum() / freedom)
+    degrees = max(len(counts) - int((solution > 0).sum()), 1)
+    chi2 = float((((counts - lines - background) ** 2) / np.maximum(lines + background, floor)).sum() / degrees)
     return SumFit(solution[:n], lines, background, chi2)

@@ -5,7 +5,7 @@ their summed energy. Their spectrum is the spectrum convolved with itself,
 
     p(E) = integral of s(E') s(E - E') dE',
 
-in proportion to the rate. It is one column of the fit: its amount is free, it
+in proportion to the rate. It is one column of the fit: its coefficient is free, it
 belongs to no element, and maps hold none of it. In each pixel it goes with
 the background.
 

@@ -1,7 +1,7 @@
 r"""Totals of the families per tilt: what a projection allows, what is stray, and how much the detectors see.
 
 The total T_f(t) of a family over a field of view is the same at every tilt
-for an isolated object and grows as 1 / cos t for a slab that goes on beyond
+for an isolated object and grows as 1 / cos t for a slab that extends beyond
 the field. Shadowing of the detectors by the holder multiplies ALL families by
 the same gain g(t). So
 
@@ -30,7 +30,7 @@ import numpy as np
 
 from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries, Watch
 from napari_diptomo.spectra.common.tilt_counts import counts_of
-from napari_diptomo.spectra.edx.overlaps import amounts_covariance
+from napari_diptomo.spectra.edx.overlaps import coefficient_covariance
 from napari_diptomo.spectra.edx.spectrum_model import SpectrumModel
 
 #: Tilts up to this share of the largest are low ones.
@@ -138,7 +138,7 @@ def family_totals(
     model : SpectrumModel
         Made for the series.
     observer : Observer, optional
-        Told of every tilt.
+        Receives the progress.
 
     Returns
     -------
@@ -160,7 +160,7 @@ def _one_tilt(model: SpectrumModel, spectrum: np.ndarray) -> tuple[np.ndarray, n
     coherent = model.detector.fwhm(model.window.energy) / np.gradient(model.window.energy)
     error = coherent * ((_PEAK_ERROR * fit.lines) ** 2 + (_BACKGROUND_ERROR * fit.background) ** 2)
     smooth = fit.background / max(background, 1e-12)
-    covariance, _ = amounts_covariance(model.shapes, smooth, fit.counts, background, error)
+    covariance, _ = coefficient_covariance(model.shapes, smooth, fit.counts, background, error)
     variance = np.diag(covariance) + _weight_variance(model, fit.counts, covariance, fit.model + error)
     return fit.counts, np.sqrt(np.maximum(variance, 0))
 
@@ -208,7 +208,7 @@ def read_totals(
 
 
 def _leaks(totals: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Counts (family,) that may come from neighbours, at all tilts alike: a deep negative total gives them away."""
+    """Counts (family,) that may come from neighbours, at all tilts alike: a large negative total gives them away."""
     deep = np.where(totals < -_SEEN * noise, -totals, 0.0)
     return _LEAK * deep.max(axis=1, initial=0.0)
 
@@ -311,7 +311,7 @@ def measure_gain(maps: MapSeries, specimen: Literal['isolated', 'slab'] = 'isola
     maps : MapSeries
         Several families, the more the better; stray ones are left out.
     specimen : {'isolated', 'slab'}
-        ``'isolated'``: the whole object is in every image; ``'slab'``: it goes on beyond the images.
+        ``'isolated'``: the whole object is in every image; ``'slab'``: it extends beyond the images.
 
     Returns
     -------
@@ -335,8 +335,8 @@ def measure_gain(maps: MapSeries, specimen: Literal['isolated', 'slab'] = 'isola
     weights = 1 / (sigma**2 + (MODEL_ERROR * flat.mean(axis=1, keepdims=True)) ** 2)
     gain = np.ones(len(angles))
     for _ in range(_SWEEPS):
-        amount = (weights * flat * gain).sum(axis=1) / (weights * gain**2).sum(axis=1)
-        gain = (weights * flat * amount[:, None]).sum(axis=0) / (weights * amount[:, None] ** 2).sum(axis=0)
+        coefficient = (weights * flat * gain).sum(axis=1) / (weights * gain**2).sum(axis=1)
+        gain = (weights * flat * coefficient[:, None]).sum(axis=0) / (weights * coefficient[:, None] ** 2).sum(axis=0)
         gain /= gain.mean()
     return gain
 

@@ -50,13 +50,13 @@ def deconvolved(
     low_loss : bool
         Fourier-log of the low loss; the zero loss is gone afterwards.
     core_background : tuple of float, optional
-        Window in front of the edges, eV, through which a power law is drawn for
+        Window in front of the edges, eV, through which a power law is extrapolated for
         the background of the core loss; Fourier-ratio of what is left.
 
     Returns
     -------
     CalibratedSeries
-        Its notes tell what was done.
+        Its notes say what was done.
 
     Raises
     ------

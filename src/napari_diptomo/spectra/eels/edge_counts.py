@@ -234,7 +234,7 @@ def mlls(
     standards : ndarray (energy, standard)
         Shapes.
     window : tuple of float
-        What is fitted, eV.
+        Ends of the fit, eV.
     before : tuple of float
         In front of the edge, where the sum determines the exponent, eV.
 

@@ -4,15 +4,15 @@ The expected counts of a pixel are
 
     m(E) = sum_b x_b B_b(E) + sum_s a_s S_s(E - d_s),
 
-B the background that the tilt as a whole has, freed at the pixel
+B the background that the tilt as a whole has, modulated at the pixel
 (`background`), S the standards of the edges, d their displacement. Nothing is
 subtracted beforehand: what the background can take from an edge is in the
-covariance of its amounts. Minimised is
+covariance of its intensities. Minimised is
 
     sum_E (n - m)^2 / (m' + r^2),     x, a >= 0,
 
 r the read-out noise of a channel and m' what is EXPECTED of the pixel
-(`pixel_solver`): weights 1/n would follow the noise and pull the amounts down.
+(`pixel_solver`): weights 1/n would follow the noise and pull the intensities down.
 
 Standards are what each pixel sees of them, moved by its own shift and behind its own
 thickness, interpolated between the nodes of a table of both (`PixelEdges`).
@@ -28,7 +28,7 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import minimize_scalar
 
 from napari_diptomo.series import InputError
-from napari_diptomo.spectra.eels.background import Family, TiltBackground, fit_background
+from napari_diptomo.spectra.eels.background import BackgroundModel, TiltBackground, fit_background
 from napari_diptomo.spectra.eels.pixel_solver import PixelSolver
 from napari_diptomo.spectra.eels.scattering import SingleLoss
 
@@ -84,7 +84,7 @@ class PixelEdges:
         thickness : ndarray (pixel,), optional
             t/lambda of the pixel beyond what the standards have in them; needs ``single``.
         single : SingleLoss, optional
-            What a single loss looks like.
+            Distribution of a single loss.
 
         Raises
         ------
@@ -162,29 +162,29 @@ class EdgeFit:
 
     Attributes
     ----------
-    amounts : ndarray (pixel, edge)
+    intensities : ndarray (pixel, edge)
         In units of the standards: counts, where those have one count.
     covariance : ndarray (pixel, edge, edge)
-        Of the amounts, from counting and read-out noise; the background is in it.
+        Of the intensities, from counting and read-out noise; the background is in it.
     chi2 : ndarray (pixel,)
         Per degree of freedom.
     background : ndarray (pixel, column)
-        Amounts of ``columns``.
+        Intensities of ``columns``.
     columns : ndarray (window, column)
-        What the background of a pixel is made of.
+        Columns of the background of a pixel.
     energy : ndarray (window,)
         Energies of the channels that were fitted, eV.
     shift : ndarray (edge,)
-        What the standards were moved by, eV.
+        Shift of the standards, eV.
     edges : PixelEdges
         The standards as fitted.
     held_out : ndarray (pixel, edge), optional
-        What the linear fit with the same weights makes of the counts that were held out.
+        The linear fit with the same weights applied to the held-out counts.
     tilt : TiltBackground
         The fit of the sum of all pixels.
     """
 
-    amounts: np.ndarray
+    intensities: np.ndarray
     covariance: np.ndarray
     chi2: np.ndarray
     background: np.ndarray
@@ -198,14 +198,14 @@ class EdgeFit:
     def spectra(self, pixels: slice) -> tuple[np.ndarray, np.ndarray]:
         """Fitted background (pixel, window) and edges (pixel, window, edge), expected counts."""
         shapes = self.edges.at(pixels)
-        return self.background[pixels] @ self.columns.T, shapes * self.amounts[pixels][:, None, :]
+        return self.background[pixels] @ self.columns.T, shapes * self.intensities[pixels][:, None, :]
 
 
 def fit_edges(
     counts: np.ndarray,
     energy: np.ndarray,
     standards: np.ndarray,
-    family: Family = 'sum of power laws',
+    family: BackgroundModel = 'sum of power laws',
     *,
     window: tuple[float, float] = (36.0, 95.0),
     order: int = 1,
@@ -223,7 +223,7 @@ def fit_edges(
     Parameters
     ----------
     counts : ndarray (pixel, energy)
-        Spectra, dark level taken off.
+        Spectra, dark level subtracted.
     energy : ndarray (energy,)
         eV.
     standards : ndarray (energy, edge)
@@ -233,7 +233,7 @@ def fit_edges(
     window : tuple of float
         Energies that are fitted, eV; some 10 eV in front of the edge belong to it.
     order : int
-        Freedom of the background at a pixel: 0 scales it, 1 tilts it, 2 bends it.
+        Polynomial order of the background at a pixel: 0 scales it, 1 tilts it, 2 bends it.
     read_noise : float
         Standard deviation of a channel that is not from counting, counts.
     fit_shift : {'none', 'common', 'each'}
@@ -242,11 +242,11 @@ def fit_edges(
         Displacement of the pixels' energies where known (zero loss) and not yet taken out, eV.
     thickness : ndarray (pixel,), optional
         t/lambda of the pixels beyond what the standards have in them; needs
-        ``single``. Amounts are then as they would be without plural scattering.
+        ``single``. Intensities are then as they would be without plural scattering.
     single : SingleLoss, optional
-        What a single loss looks like; for ``thickness`` and the plasmon family.
+        Distribution of a single loss; for ``thickness`` and the plasmon family.
     allow_negative : bool
-        Let the amounts of edges become negative: without bias where an edge is absent.
+        Let the intensities of edges become negative: without bias where an edge is absent.
     held : ndarray (pixel, energy), optional
         Held-out counts, which are not in ``counts``. They go through the operator that is made from
         the others: linear, without bias, with no noise in common.
@@ -283,10 +283,10 @@ def fit_edges(
             _solved(solver, spectra[part], None if held is None else held[part][:, inside], edges.at(part), between)
             for part in _parts(len(spectra))
         ]
-        amounts, background, covariance, chi2, kept = (np.concatenate(one) for one in zip(*found, strict=True))
-        weights = np.maximum(amounts, 1e-6)
+        intensities, background, covariance, chi2, kept = (np.concatenate(one) for one in zip(*found, strict=True))
+        weights = np.maximum(intensities, 1e-6)
     return EdgeFit(
-        amounts,
+        intensities,
         covariance,
         chi2,
         background,

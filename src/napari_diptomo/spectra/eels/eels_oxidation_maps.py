@@ -1,4 +1,4 @@
-r"""Oxidation state maps: edge counts of each oxide at every pixel of every tilt, from a shallow edge.
+r"""Oxidation state maps: edge counts of each oxide at every pixel of every tilt, from a low-loss edge.
 
 At 54 eV the M2,3 edge of iron has some 20 times the counts of L2,3, on a
 background that is several times higher and has no known law. The expected
@@ -6,23 +6,23 @@ spectrum of a pixel,
 
     m(E) = b(E) + sum_s a_s f_s(E - d),
 
-holds the standards f_s of the oxides, their amounts a_s, a background b of one
+holds the standards f_s of the oxides, their intensities a_s, a background b of one
 of several families, and what is left of an energy shift d; all are fitted
 together (`fit`), at every pixel. Standards have unit area in the window where
 edge counts are counted, so a_s are these counts. They come from the data
 themselves, by way of the core loss of one tilt or more (`standards`), or from
 a file.
 
-**Error.** The variance is that of counting, as the fit tells it, and the
-spread between the background families, which is systematic: both are in the
+**Error.** The variance is that of counting, from the fit, and the
+spread between the background models, which is systematic: both are in the
 ``variance`` of the maps, the share of the second in their notes.
 
 **Iron.** By the sum rule an oxide's counts per atom go with its 3d holes (FeO
-4, Fe3O4 14/3): amounts divided by them are numbers of atoms, in units of the
+4, Fe3O4 14/3): intensities divided by them are numbers of atoms, in units of the
 counts of one atom of the first oxide. The share of the atoms in each oxide
 gives the mean valence.
 
-**Held-out counts** are drawn before anything is fitted, binomially, from the
+**Held-out counts** are chosen before anything is fitted, binomially, from the
 counts as recorded. They go through an operator that is linear in them and made
 from the other counts alone, so that what judges a reconstruction has no bias
 and shares no noise with what is fitted.
@@ -46,7 +46,7 @@ from napari_diptomo.spectra.eels.tilt_fits import OxideFitSettings, are_whole, f
 
 
 class EELSOxidationMaps(Step):
-    """Fit the oxides of a metal and a background to the shallow edge of every spectrum.
+    """Fit the oxides of a metal and a background to the low-loss edge of every spectrum.
 
     Each channel is an oxide: atoms of the metal in it, relative, or its edge
     counts. Where there is no metal the maps scatter about zero. The
@@ -62,7 +62,7 @@ class EELSOxidationMaps(Step):
     background: Literal['auto', 'sum of power laws', 'power law', 'exponential', 'log-polynomial', 'plasmon tail'] = (
         param(
             'auto',
-            'Family of the background under the edge; auto fits with all, takes the one that explains the spectra of all tilts '
+            'Background model under the edge; auto fits with all, takes the one that explains the spectra of all tilts '
             'best and counts the spread between them as error.',
         )
     )
@@ -73,7 +73,7 @@ class EELSOxidationMaps(Step):
     )
     method: Literal['auto', 'references', 'stoichiometric', 'simplex'] = param(
         'auto',
-        'How the core loss tells the oxides apart where no pixel is pure. stoichiometric: the purest Fe3O4 is freed of FeO '
+        'How the core loss distinguishes the oxides where no pixel is pure. stoichiometric: FeO is subtracted from the purest Fe3O4 '
         'until a third of its iron is Fe2+. simplex: the purest mixtures of the image pass for pure. references: by given '
         'spectra. auto: by references where they are given, else stoichiometric for FeO and Fe3O4, simplex for other oxides.',
         advanced=True,
@@ -92,7 +92,7 @@ class EELSOxidationMaps(Step):
     )
     deliver: Literal['maps', 'independent sums'] = param(
         'independent sums',
-        'What goes on. maps: of each oxide. independent sums: weighted sums of them whose errors have nothing in common, with '
+        'Output. maps: of each oxide. independent sums: weighted sums of them whose errors have nothing in common, with '
         'what mixes them; the volume is still one of each oxide, and better: the spectra know the sum far better than each.',
     )
     energy_min: float | None = param(
@@ -112,7 +112,7 @@ class EELSOxidationMaps(Step):
     )
     holdout: float = param(
         0.1,
-        'Share of the counts set aside to judge the reconstruction, where they are whole; 0 uses all for the fit.',
+        'Fraction of the counts set aside to judge the reconstruction, where they are whole; 0 uses all for the fit.',
         ge=0.0,
         le=0.5,
     )
@@ -145,7 +145,7 @@ class EELSOxidationMaps(Step):
         standards : Standards
             Of ``states``.
         observer : Observer, optional
-            Told of every tilt.
+            Receives the progress.
         """
         fit, told = plan_fit(self.fit_settings(), calibrated, standards)
         share = self.holdout if are_whole(fit.spectra(0)) else 0.0
@@ -156,7 +156,7 @@ class EELSOxidationMaps(Step):
         return replace(maps, notes=notes)
 
     def fit_settings(self) -> OxideFitSettings:
-        """What the fit of the edge takes from this step."""
+        """Settings of the fit of the edge."""
         return OxideFitSettings(
             self.element, self.background, self.energy_min, self.energy_max, self.deconvolve, self.fit_shift
         )

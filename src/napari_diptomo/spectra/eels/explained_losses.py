@@ -1,4 +1,4 @@
-"""What the low loss and the core loss of a series, a tilt or a region are made of: the curves for a plot.
+"""Low loss and core loss of a series, a tilt or a region with the curves that they are fitted with, for a plot.
 
 The first call calibrates the series and finds its standards, later ones read
 the pixels that are looked at and answer at once. What a step would be run with
@@ -20,16 +20,16 @@ from napari_diptomo.series import InputError, Observer, SpectralTiltSeries
 from napari_diptomo.series.oxides import mean_valence
 from napari_diptomo.spectra.common.non_negative import non_negative
 from napari_diptomo.spectra.common.tilt_counts import check_place
-from napari_diptomo.spectra.eels.background import Family, fit_background
+from napari_diptomo.spectra.eels.background import BackgroundModel, fit_background
 from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries, calibrate
 from napari_diptomo.spectra.eels.eels_oxidation_maps import EELSOxidationMaps
 from napari_diptomo.spectra.eels.map_assembly import Atoms
-from napari_diptomo.spectra.eels.metal_edges import DeepEdge, counted
+from napari_diptomo.spectra.eels.metal_edges import CoreLossEdge, in_low_loss_edge
 from napari_diptomo.spectra.eels.standards.leading_edge import power_law
 from napari_diptomo.spectra.eels.standards.search import StandardsSettings, standards_of
 from napari_diptomo.spectra.eels.standards.stored import Standards
-from napari_diptomo.spectra.eels.systematics import fit_families
-from napari_diptomo.spectra.eels.tilt_fits import FitPlan, OxideFitSettings, family_weights, plan_fit
+from napari_diptomo.spectra.eels.systematics import background_weights, fit_background_models
+from napari_diptomo.spectra.eels.tilt_fits import FitPlan, OxideFitSettings, plan_fit
 
 #: Channels expected to hold less than this count as this in the residual.
 _LEAST_EXPECTED = 0.5
@@ -48,7 +48,7 @@ class ExplainedRange:
     counts : ndarray (energy,)
         Recorded.
     window : tuple of float
-        What was fitted, eV.
+        Ends of the fit, eV.
     background : ndarray (energy,)
         Expected counts under the edges.
     standards : mapping of str to ndarray (energy,)
@@ -62,9 +62,9 @@ class ExplainedRange:
     family : str
         Of the background.
     backgrounds : mapping of str to ndarray (energy,)
-        What other families say.
+        Expected counts of the other background models.
     weights : mapping of str to float
-        What each of them counts for the systematic error.
+        Weight of each of them in the systematic error.
     """
 
     energy: np.ndarray
@@ -76,13 +76,13 @@ class ExplainedRange:
     residual: np.ndarray
     chi2: float
     family: str = ''
-    backgrounds: Mapping[Family, np.ndarray] = field(default_factory=dict)
-    weights: Mapping[Family, float] = field(default_factory=dict)
+    backgrounds: Mapping[BackgroundModel, np.ndarray] = field(default_factory=dict)
+    weights: Mapping[BackgroundModel, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
 class ExplainedEELS:
-    """What an EELS series is made of.
+    """The spectra of an EELS series and what they are fitted with.
 
     Attributes
     ----------
@@ -91,9 +91,9 @@ class ExplainedEELS:
     core : ExplainedRange, optional
         The core loss; None where the tilt has none.
     pure : mapping of str to ndarray (core tilt, y, x), bool
-        Where the oxides are pure by the deep edge.
+        Where the oxides are pure by the core-loss edge.
     standards : Standards, optional
-        What was fitted.
+        Those that were fitted.
     calibrated : CalibratedSeries
         The series on one energy axis.
     valence : tuple of float, optional
@@ -133,15 +133,15 @@ def explain_eels(
     series : SpectralTiltSeries
         EELS; the object is remembered with its calibration and standards.
     step : EELSOxidationMaps, optional
-        What maps would be made with.
+        Whose settings are used.
     tilt : int, optional
         One tilt; the sum over all where not given.
     region : ndarray (y, x) of bool, optional
         Pixels to look at; all where not given.
     standards : Standards, optional
-        In place of those that the step would find, e.g. from drawn regions.
+        In place of those that the step would find, e.g. from outlined regions.
     observer : Observer, optional
-        Told of the first call.
+        Receives the progress.
 
     Returns
     -------
@@ -176,7 +176,7 @@ def explain_eels(
 
 
 def _kept(series: SpectralTiltSeries, key: Any, make: Callable[[], Any]) -> Any:
-    """What was made for this series before, or is made now."""
+    """The thing made for this series before, or is made now."""
     with _LOCK:
         store = _KEPT.setdefault(series, {})
         if key not in store:
@@ -240,7 +240,7 @@ def _fitted(
 ) -> tuple[ExplainedRange, tuple[float, float, float] | None]:
     """The low loss of a region fitted as one pixel, with every family."""
     energy = fit_plan.calibrated.series.energy
-    found = fit_families(
+    found = fit_background_models(
         spectrum[None],
         energy,
         fit_plan.standards,
@@ -257,10 +257,10 @@ def _fitted(
     background, edges = drawn[found.best]
     curves = {name: whole(inside, edges[0, :, i]) for i, name in enumerate(atoms.states)}
     explained = _range(energy, spectrum, fit_plan, inside, background[0], curves, float(found.fit.chi2[0]), found.best)
-    values = {f: fit.amounts[0] / atoms.counts_per_atom for f, fit in found.fits.items()}
+    values = {f: fit.intensities[0] / atoms.counts_per_atom for f, fit in found.fits.items()}
     per_atom = 1 / np.outer(atoms.counts_per_atom, atoms.counts_per_atom)
     mean, std = mean_valence(values[found.best], found.fit.covariance[0] * per_atom, atoms.valences)
-    weights = family_weights({f: fit.tilt.chi2 for f, fit in found.fits.items()})
+    weights = background_weights({f: fit.tilt.chi2 for f, fit in found.fits.items()})
     spread = sum(
         weights[f] * float(mean_valence(v, 0 * per_atom, atoms.valences)[0] - mean) ** 2 for f, v in values.items()
     )
@@ -287,12 +287,12 @@ def _range(
 
 
 def background_alone(settings: OxideFitSettings, energy: np.ndarray, spectrum: np.ndarray) -> ExplainedRange:
-    """Without standards: the background in front of the edge and behind it, drawn through under it."""
+    """Without standards: the background in front of the edge and behind it, extrapolated under it."""
     window = settings.window(energy)
     inside = (energy >= window[0]) & (energy <= window[1])
-    edge = counted(settings.element, energy)[inside]
+    edge = in_low_loss_edge(settings.element, energy)[inside]
     asked = settings.background
-    family: Family = 'sum of power laws' if asked == 'auto' or asked == 'plasmon tail' else asked
+    family: BackgroundModel = 'sum of power laws' if asked == 'auto' or asked == 'plasmon tail' else asked
     fit = fit_background(family, energy[inside], spectrum[inside], np.zeros((int(inside.sum()), 0)), used=~edge)
     under = whole(inside, fit.spectrum)
     return ExplainedRange(
@@ -314,11 +314,11 @@ def explained_core_loss(
     nothing = np.full(len(energy), np.nan)
     if phases is None:
         return ExplainedRange(energy, counts, (energy[0], energy[-1]), nothing, {}, nothing, nothing, np.nan)
-    # The phases tell energies that were put right.
+    # The phases tell energies that were corrected.
     energy = energy - float(phases.notes.get('energy_offset', 0.0))
     window = (float(phases.energy[0]), float(phases.energy[-1]))
     inside = (energy >= window[0] - 1e-6) & (energy <= window[1] + 1e-6)
-    law = power_law(counts, energy, DeepEdge.of(phases.names))[0][inside]
+    law = power_law(counts, energy, CoreLossEdge.of(phases.names))[0][inside]
     shapes = np.stack([np.interp(energy[inside], phases.energy, shape) for shape in phases.shapes.T], axis=1)
     columns = np.hstack([shapes, law[:, None]])
     root = 1 / np.sqrt(np.maximum(counts[inside], 1.0))

@@ -1,13 +1,13 @@
-r"""From the fits of all tilts to maps of atoms, with what the notes tell of them.
+r"""From the fits of all tilts to maps of atoms, with the notes on them.
 
-The spectra tell the sum of two oxides far better than each: their errors are
+The spectra determine the sum of two oxides far better than each: their errors are
 correlated by -0.9. A reconstruction that takes them as independent gives that
 knowledge away. With C the mean covariance of the iron pixels, C = L D L^T and L
 unit lower triangular,
 
     w = L^-1 a,
 
-are as many weighted sums of the amounts a whose errors are not correlated:
+are as many weighted sums of the intensities a whose errors are not correlated:
 for two oxides the first itself, and about two thirds of it and all of the
 second together. They go into a reconstruction as windows, with `mixing` L^-1.
 """
@@ -23,22 +23,22 @@ from scipy.ndimage import gaussian_filter
 
 from napari_diptomo.series import MapSeries, SpectralTiltSeries
 from napari_diptomo.series.oxides import mean_valence
-from napari_diptomo.spectra.eels.background import Family
+from napari_diptomo.spectra.eels.background import BackgroundModel
+from napari_diptomo.spectra.eels.systematics import background_weights
 from napari_diptomo.spectra.eels.tilt_fits import (
     TiltFits,
-    best_family,
-    family_weights,
+    best_model,
     from_standard_errors,
     systematic,
 )
 
-#: Pixels that hold the metal: of the usual amount, and in standard deviations of the tilt, smoothed over a pixel.
+#: Pixels that hold the metal: of the typical value, and in standard deviations of the tilt, smoothed over a pixel.
 _LEAST_SHARE, _LEAST_SIGMA = 0.2, 3.0
 
 
 @dataclass(frozen=True, eq=False)
 class Atoms:
-    """What turns edge counts into what the maps hold.
+    """Conversion of edge counts to the unit of the maps.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class Atoms:
 
     @property
     def scale(self) -> np.ndarray:
-        """What the maps hold per edge count, (state,)."""
+        """Values of the maps per edge count, (state,)."""
         return 1 / self.counts_per_atom if self.unit == 'atoms' else np.ones(len(self.states))
 
 
@@ -84,7 +84,7 @@ def assemble(
     independent : bool
         Deliver sums with uncorrelated errors, see the module.
     """
-    best = best_family(tilts)
+    best = best_model(tilts)
     image = series.counts.shape[1:3]
     shape = (len(atoms.states), len(tilts), *image)
     maps = np.empty(shape, np.float32)
@@ -96,17 +96,17 @@ def assemble(
     for t, tilt in enumerate(tilts):
         off = systematic(tilt, best)
         both = tilt.covariance[best] + off
-        maps[:, t] = _images(tilt.amounts[best] * atoms.scale, image)
+        maps[:, t] = _images(tilt.intensities[best] * atoms.scale, image)
         errors[:, :, t] = np.moveaxis(both * np.outer(atoms.scale, atoms.scale), 0, -1).reshape(*shape[:1] * 2, *image)
         residual[t] = tilt.residual[best].reshape(image)
         if held_out is not None and tilt.held_out is not None:
             held_out[:, t] = _images(tilt.held_out[best] * atoms.scale, image)
         per_atom = 1 / np.outer(atoms.counts_per_atom, atoms.counts_per_atom)
         in_atoms = tilt.covariance[best] * per_atom
-        metal = metal_pixels(tilt.amounts[best] / atoms.counts_per_atom, in_atoms, image)
+        metal = metal_pixels(tilt.intensities[best] / atoms.counts_per_atom, in_atoms, image)
         told.append(_told(tilt, best, off, metal, atoms))
         covariance += in_atoms[metal].sum(axis=0)
-        total += float((tilt.amounts[best][metal] / atoms.counts_per_atom).sum())
+        total += float((tilt.intensities[best][metal] / atoms.counts_per_atom).sum())
     known = total > 0 and bool((np.diag(covariance) > 0).all())
     notes = {
         'oxidation': {
@@ -153,23 +153,23 @@ def uncorrelated(covariance: np.ndarray) -> np.ndarray:
     return found
 
 
-def metal_pixels(amounts: np.ndarray, covariance: np.ndarray, image: tuple[int, int]) -> np.ndarray:
+def metal_pixels(intensities: np.ndarray, covariance: np.ndarray, image: tuple[int, int]) -> np.ndarray:
     """Pixels that hold the metal, (pixel,), bool.
 
     Parameters
     ----------
-    amounts : ndarray (pixel, state)
+    intensities : ndarray (pixel, state)
         Atoms.
     covariance : ndarray (pixel, state, state)
         Statistical.
     image : (y, x)
         Shape of the image.
     """
-    total = gaussian_filter(amounts.sum(axis=1).reshape(image), 1.0).ravel()
-    usual = float((np.maximum(total, 0) ** 2).sum() / max(float(np.maximum(total, 0).sum()), 1e-300))
+    total = gaussian_filter(intensities.sum(axis=1).reshape(image), 1.0).ravel()
+    typical = float((np.maximum(total, 0) ** 2).sum() / max(float(np.maximum(total, 0).sum()), 1e-300))
     # Smoothed over a pixel, noise is a third of what it was.
     noise = np.sqrt(np.maximum(covariance.sum(axis=(1, 2)), 0)) / 3.5
-    metal: np.ndarray = (total > _LEAST_SHARE * usual) & (total > _LEAST_SIGMA * noise)
+    metal: np.ndarray = (total > _LEAST_SHARE * typical) & (total > _LEAST_SIGMA * noise)
     return metal
 
 
@@ -177,8 +177,8 @@ def _images(values: np.ndarray, image: tuple[int, int]) -> np.ndarray:
     return values.T.reshape(-1, *image)
 
 
-def _told(tilt: TiltFits, best: Family, off: np.ndarray, metal: np.ndarray, atoms: Atoms) -> dict[str, Any]:
-    """What the notes tell of a tilt."""
+def _told(tilt: TiltFits, best: BackgroundModel, off: np.ndarray, metal: np.ndarray, atoms: Atoms) -> dict[str, Any]:
+    """Notes on a tilt."""
     found: dict[str, Any] = {
         'chi2': round(float(tilt.chi2[best]), 3),
         'shift_eV': np.round(tilt.shift[best], 3).tolist(),
@@ -192,7 +192,7 @@ def _told(tilt: TiltFits, best: Family, off: np.ndarray, metal: np.ndarray, atom
     found['chi2_pixels'] = round(float(np.median(tilt.residual[best][metal])), 3)
     found['systematic_share'] = dict(zip(atoms.states, np.round(shares, 3).tolist(), strict=True))
     mean, std = _valence(tilt, best, metal, atoms)
-    spread = sum(w * (_valence(tilt, f, metal, atoms)[0] - mean) ** 2 for f, w in family_weights(tilt.chi2).items())
+    spread = sum(w * (_valence(tilt, f, metal, atoms)[0] - mean) ** 2 for f, w in background_weights(tilt.chi2).items())
     systematic_error = float(np.hypot(np.sqrt(spread), _by_standards(tilt, best, metal, atoms)))
     found['mean_valence'] = [round(mean, 4), round(std, 4), round(systematic_error, 4)]
     if all(2 <= v <= 3 for v in atoms.valences):
@@ -200,17 +200,17 @@ def _told(tilt: TiltFits, best: Family, off: np.ndarray, metal: np.ndarray, atom
     return found
 
 
-def _valence(tilt: TiltFits, family: Family, metal: np.ndarray, atoms: Atoms) -> tuple[float, float]:
+def _valence(tilt: TiltFits, family: BackgroundModel, metal: np.ndarray, atoms: Atoms) -> tuple[float, float]:
     """Mean valence of the metal of a tilt and its statistical error."""
-    counts = tilt.amounts[family][metal].sum(axis=0) / atoms.counts_per_atom
+    counts = tilt.intensities[family][metal].sum(axis=0) / atoms.counts_per_atom
     per_atom = 1 / np.outer(atoms.counts_per_atom, atoms.counts_per_atom)
     mean, std = mean_valence(counts, tilt.covariance[family][metal].sum(axis=0) * per_atom, atoms.valences)
     return float(mean), float(std)
 
 
-def _by_standards(tilt: TiltFits, best: Family, metal: np.ndarray, atoms: Atoms) -> float:
+def _by_standards(tilt: TiltFits, best: BackgroundModel, metal: np.ndarray, atoms: Atoms) -> float:
     """Error of the mean valence of a tilt from the errors of the standards, which are the same in all pixels."""
-    counts = tilt.amounts[best][metal].sum(axis=0)
+    counts = tilt.intensities[best][metal].sum(axis=0)
     per_atom = 1 / np.outer(atoms.counts_per_atom, atoms.counts_per_atom)
     covariance = from_standard_errors(tilt, counts[None])[0] * per_atom
     return float(mean_valence(counts / atoms.counts_per_atom, covariance, atoms.valences)[1])
@@ -221,7 +221,7 @@ def _systematic_valence(told: Sequence[dict[str, Any]]) -> float | None:
     return round(float(np.sqrt(np.mean(np.square(spreads)))), 4) if spreads else None
 
 
-def _background_told(tilts: Sequence[TiltFits], best: Family) -> dict[str, Any]:
+def _background_told(tilts: Sequence[TiltFits], best: BackgroundModel) -> dict[str, Any]:
     return {
         'family': best,
         'chi2': {f: [round(float(tilt.chi2[f]), 3) for tilt in tilts] for f in tilts[0].chi2},

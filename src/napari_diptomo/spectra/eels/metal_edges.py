@@ -14,13 +14,13 @@ from napari_diptomo.spectra.common.energy_axis import between, parabola_offset
 from napari_diptomo.spectra.common.exspy_adapter import edge_onsets
 
 #: Relative to the maximum of the edge, eV: where it begins, where its counts are counted, what standards are looked for in.
-ONSET, COUNTED, LOOKED_AT = -9.0, (-10.0, 5.0), (-23.0, 38.0)
+EDGE_ONSET, EDGE_RANGE, STANDARDS_RANGE = -9.0, (-10.0, 5.0), (-23.0, 38.0)
 #: O-K; what L3 moves by per unit of valence, eV.
 _OXYGEN, _PER_VALENCE = 532.0, 1.7
 
 
-def shallow_edge(element: str) -> float:
-    """Maximum of the shallow edge (M2,3) of a 3d metal, eV.
+def low_loss_edge(element: str) -> float:
+    """Maximum of the low-loss edge (M2,3) of a 3d metal, eV.
 
     Raises
     ------
@@ -35,25 +35,25 @@ def shallow_edge(element: str) -> float:
     return found
 
 
-def counted(element: str, energy: np.ndarray) -> np.ndarray:
+def in_low_loss_edge(element: str, energy: np.ndarray) -> np.ndarray:
     """Channels in which edge counts are counted, (energy,), bool."""
-    return between(energy, counted_range(element))
+    return between(energy, low_loss_edge_range(element))
 
 
-def counted_range(element: str) -> tuple[float, float]:
+def low_loss_edge_range(element: str) -> tuple[float, float]:
     """Where edge counts are counted, eV: 47-62 of iron."""
-    edge = shallow_edge(element)
-    return edge + COUNTED[0], edge + COUNTED[1]
+    edge = low_loss_edge(element)
+    return edge + EDGE_RANGE[0], edge + EDGE_RANGE[1]
 
 
-def name(oxides: tuple[str, ...]) -> str:
+def low_loss_edge_name(oxides: tuple[str, ...]) -> str:
     """Of the edge of the metal of these oxides, e.g. Fe-M2,3."""
     return f'{metal(oxides[0])}-M2,3'
 
 
 @dataclass(frozen=True)
-class DeepEdge:
-    """A deep edge by which the phases are told apart.
+class CoreLossEdge:
+    """A core-loss edge by which the phases are distinguished.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class DeepEdge:
     holes : tuple of float
         3d holes per metal atom.
     reduced : float
-        Share of the reduced ion in the oxidised phase, 1/3 in Fe3O4, where the leading edge is known to tell it; else NaN.
+        Share of the reduced ion in the oxidised phase, 1/3 in Fe3O4, where the leading edge is known to show it; else NaN.
     onset : float
         From here on there is an edge, eV.
     window : tuple of float
@@ -82,7 +82,7 @@ class DeepEdge:
     window: tuple[float, float] = (704.0, 717.0)
 
     @classmethod
-    def of(cls, oxides: Sequence[str]) -> DeepEdge:
+    def of(cls, oxides: Sequence[str]) -> CoreLossEdge:
         """L2,3 of two oxides of a 3d metal.
 
         Of FeO and Fe3O4 energies are measured ones; of others L3 of the reduced oxide
@@ -138,7 +138,7 @@ class DeepEdge:
 
     @property
     def has_leading_edge(self) -> bool:
-        """Whether it is known what the leading edge of L3 tells: calculated for iron alone."""
+        """Whether it is known what the leading edge of L3 shows: calculated for iron alone."""
         return math.isfinite(self.reduced)
 
     def check_range(self, energy: np.ndarray) -> None:
@@ -177,10 +177,10 @@ class DeepEdge:
 
 
 #: Fe-L2,3 of FeO and Fe3O4.
-IRON = DeepEdge()
+IRON = CoreLossEdge()
 
 
-def l3_maximum(shape: np.ndarray, energy: np.ndarray, edge: DeepEdge = IRON) -> float:
+def l3_maximum(shape: np.ndarray, energy: np.ndarray, edge: CoreLossEdge = IRON) -> float:
     """Energy of the highest channel of L3, refined by a parabola, eV."""
     near = np.flatnonzero((energy > edge.maxima[0] - 4) & (energy < edge.maxima[1] + 4))
     top = int(near[shape[near].argmax()])

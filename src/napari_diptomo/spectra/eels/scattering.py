@@ -59,11 +59,11 @@ from napari_diptomo.spectra.common.power_law import falling_tail, log_log_line
 _ZERO, _LEAST_LOSS = 5.0, 2.0
 #: FWHM of the smoothing, eV.
 _SMOOTH = 1.2
-#: Length of the part in front of the edge from which the tail is drawn on, eV, and the powers it may have.
+#: Length of the part in front of the edge from which the tail is extrapolated, eV, and the powers it may have.
 _TAIL_FIT, _TAIL_POWERS = 10.0, (1.5, 5.0)
 #: b relative to the square of the onset: the pole stays in front of it.
 _LARGEST_BEND = 0.8
-#: Channels that tell how high a spectrum is at its end.
+#: Channels that determine how high a spectrum is at its end.
 _LAST = 20
 #: Steps of the two ranges may differ by this share.
 _SAME_STEP = 1e-3
@@ -144,7 +144,7 @@ class SingleLoss:
 
 
 def without_edges(energy: np.ndarray, spectrum: np.ndarray, onset: float) -> np.ndarray:
-    """What a low loss would be without the edges from ``onset`` on, see the module.
+    """A low loss as it would be without the edges from ``onset`` on, see the module.
 
     Parameters
     ----------
@@ -231,7 +231,7 @@ def _half_tail(height: np.ndarray, losses: np.ndarray, start: float) -> np.ndarr
 
 
 def _faded_tail(energy: np.ndarray, spectrum: np.ndarray, step: float) -> np.ndarray:
-    """What follows the last channel, falling to nothing, so that the transform sees no step."""
+    """Continuation behind the last channel, falling to nothing, so that the transform sees no step."""
     last = np.median(spectrum[-8:])
     beyond = energy[-1] + step * np.arange(1, len(energy) + 1)
     fade = 0.5 * (1 + np.cos(np.linspace(0, np.pi, len(beyond))))

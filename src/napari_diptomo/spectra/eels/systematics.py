@@ -1,7 +1,7 @@
-r"""What an edge may be wrong by because the background under it, or its standard, is not known.
+r"""Systematic errors of an edge, because the background under it, or its standard, is not known.
 
 *Background.* The pixels are fitted with every family. The one with the least
-chi-square in the sum of the tilt gives the amounts a; the others tell what a
+chi-square in the sum of the tilt gives the intensities a; the others show what a
 would be if they were right:
 
     Q = sum_f w_f (a_f - a)(a_f - a)^T / sum_f w_f,    w_f = 1 / chi2_f,
@@ -18,12 +18,13 @@ family does not become certain by it.
 
 H what the weighted fit of the mean pixel makes of a count in a channel.
 
-Q is a covariance of the amounts, pixel by pixel, to be added to the statistical
+Q is a covariance of the intensities, pixel by pixel, to be added to the statistical
 one; but what it describes does not average out over pixels or tilts.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,31 +33,31 @@ import numpy as np
 
 from napari_diptomo.series import InputError
 from napari_diptomo.spectra.common.energy_axis import between
-from napari_diptomo.spectra.eels.background import FAMILIES, Family, fit_background
+from napari_diptomo.spectra.eels.background import BACKGROUND_MODELS, BackgroundModel, fit_background
 from napari_diptomo.spectra.eels.edge_fit import EdgeFit, fit_edges
 
 _TINY = 1e-300
 
 
 @dataclass(frozen=True, eq=False)
-class FamilyFits:
-    """The pixels of a tilt fitted with several families of backgrounds.
+class ModelFits:
+    """The pixels of a tilt fitted with several background models.
 
     Attributes
     ----------
     fits : mapping of family to EdgeFit
         By family.
     weights : mapping of family to float
-        What each family counts, sum one.
+        Weight of each background model, sum one.
     best : str
-        The family with the least chi-square, which gives the amounts.
+        The family with the least chi-square, which gives the intensities.
     systematic : ndarray (pixel, edge, edge)
-        Covariance of the amounts from background and standards.
+        Covariance of the intensities from background and standards.
     """
 
-    fits: Mapping[Family, EdgeFit]
-    weights: Mapping[Family, float]
-    best: Family
+    fits: Mapping[BackgroundModel, EdgeFit]
+    weights: Mapping[BackgroundModel, float]
+    best: BackgroundModel
     systematic: np.ndarray
 
     @property
@@ -66,7 +67,7 @@ class FamilyFits:
 
     @property
     def covariance(self) -> np.ndarray:
-        """Of the amounts, statistical and systematic, (pixel, edge, edge)."""
+        """Of the intensities, statistical and systematic, (pixel, edge, edge)."""
         total: np.ndarray = self.fit.covariance + self.systematic
         return total
 
@@ -81,31 +82,32 @@ class BackgroundSpread:
         Counts over background less one; chi-square of the background where it was fitted.
     """
 
-    values: Mapping[Family, float]
-    chi2: Mapping[Family, float]
+    values: Mapping[BackgroundModel, float]
+    chi2: Mapping[BackgroundModel, float]
 
     @property
-    def best(self) -> Family:
+    def best(self) -> BackgroundModel:
         """The family with the least chi-square."""
         return min(self.chi2, key=lambda family: self.chi2[family])
 
     @property
     def error(self) -> float:
         """Systematic standard deviation of the best value, weighted as in the module."""
-        weights = _weights(list(self.chi2.values()))
-        off = np.array(list(self.values.values())) - self.values[self.best]
-        return float(np.sqrt(weights @ off**2))
+        weights = background_weights(self.chi2)
+        return math.sqrt(
+            sum(weights[family] * (value - self.values[self.best]) ** 2 for family, value in self.values.items())
+        )
 
 
-def fit_families(
+def fit_background_models(
     counts: np.ndarray,
     energy: np.ndarray,
     standards: np.ndarray,
-    families: Sequence[Family] = FAMILIES,
+    families: Sequence[BackgroundModel] = BACKGROUND_MODELS,
     *,
     uncertainty: np.ndarray | None = None,
     **how: Any,
-) -> FamilyFits:
+) -> ModelFits:
     """Fit the pixels of a tilt with every family.
 
     Parameters
@@ -128,29 +130,25 @@ def fit_families(
     if not usable:
         raise InputError('Choose at least one background; plasmon needs the zero loss in the range.')
     fits = {family: fit_edges(counts, energy, standards, family, **how) for family in usable}
-    chi2 = [fit.tilt.chi2 for fit in fits.values()]
-    weights = _weights(chi2)
-    best = usable[int(np.argmin(chi2))]
-    systematic = np.zeros_like(fits[best].covariance)
-    for weight, fit in zip(weights, fits.values(), strict=True):
-        off = fit.amounts - fits[best].amounts
-        systematic += weight * off[:, :, None] * off[:, None, :]
+    chi2 = {family: fit.tilt.chi2 for family, fit in fits.items()}
+    best = min(chi2, key=lambda family: chi2[family])
+    systematic = background_spread({family: fit.intensities for family, fit in fits.items()}, best, chi2)
     if uncertainty is not None:
         systematic += from_standards(fits[best], energy, uncertainty)
-    return FamilyFits(fits, dict(zip(usable, weights.tolist(), strict=True)), best, systematic)
+    return ModelFits(fits, background_weights(chi2), best, systematic)
 
 
 def shares(
-    amounts: np.ndarray, covariance: np.ndarray, strengths: Sequence[float] | None = None
+    intensities: np.ndarray, covariance: np.ndarray, strengths: Sequence[float] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Share of each edge in their sum, with its standard deviation.
 
     Parameters
     ----------
-    amounts : ndarray (pixel, edge)
+    intensities : ndarray (pixel, edge)
         From a fit.
     covariance : ndarray (pixel, edge, edge)
-        Of the amounts.
+        Of the intensities.
     strengths : sequence of float, optional
         Counts per atom of each edge, so that the shares are those of atoms.
 
@@ -159,12 +157,12 @@ def shares(
     share, std : ndarray (pixel, edge)
         To first order of the errors; the share is cut to 0..1, and NaN where the sum is not positive.
     """
-    per_atom = 1 / np.asarray(np.ones(amounts.shape[1]) if strengths is None else strengths, float)
-    atoms = amounts * per_atom
+    per_atom = 1 / np.asarray(np.ones(intensities.shape[1]) if strengths is None else strengths, float)
+    atoms = intensities * per_atom
     total = atoms.sum(axis=1)[:, None]
     known = total > 0
     share = np.clip(np.divide(atoms, total, out=np.full_like(atoms, np.nan), where=known), 0, 1)
-    slopes = (np.eye(amounts.shape[1]) - np.nan_to_num(share)[:, :, None]) * per_atom
+    slopes = (np.eye(intensities.shape[1]) - np.nan_to_num(share)[:, :, None]) * per_atom
     variance = np.einsum('psi,pij,psj->ps', slopes, covariance, slopes)
     std = np.sqrt(np.maximum(variance, 0)) / np.where(known, total, np.nan)
     return share, std
@@ -176,9 +174,9 @@ def edge_over_background(
     signal: tuple[float, float],
     before: tuple[float, float],
     behind: tuple[float, float] | None = None,
-    families: Sequence[Family] = FAMILIES[:4],
+    families: Sequence[BackgroundModel] = BACKGROUND_MODELS[:4],
 ) -> BackgroundSpread:
-    """Edge over background with no standard, by family: each fitted beside the edge and drawn through under it.
+    """Edge over background with no standard, by family: each fitted beside the edge and extrapolated under it.
 
     Parameters
     ----------
@@ -198,8 +196,8 @@ def edge_over_background(
     if behind is not None:
         used |= between(energy, behind)
     under = between(energy, signal)
-    values: dict[Family, float] = {}
-    chi2: dict[Family, float] = {}
+    values: dict[BackgroundModel, float] = {}
+    chi2: dict[BackgroundModel, float] = {}
     for family in families:
         fit = fit_background(family, energy, counts, np.zeros((len(energy), 0)), used=used)
         values[family] = float(counts[under].sum() / fit.spectrum[under].sum() - 1)
@@ -207,14 +205,45 @@ def edge_over_background(
     return BackgroundSpread(values, chi2)
 
 
-def _weights(chi2: Sequence[float]) -> np.ndarray:
-    found = 1 / np.maximum(np.asarray(chi2, float), _TINY)
-    normalised: np.ndarray = found / found.sum()
-    return normalised
+def background_weights(chi2: Mapping[BackgroundModel, float]) -> dict[BackgroundModel, float]:
+    """Weight of each background model in the systematic error, by 1 / chi2; their sum is one."""
+    inverse = {family: 1 / max(value, _TINY) for family, value in chi2.items()}
+    total = sum(inverse.values())
+    return {family: value / total for family, value in inverse.items()}
+
+
+def background_spread(
+    intensities: Mapping[BackgroundModel, np.ndarray],
+    best: BackgroundModel,
+    chi2: Mapping[BackgroundModel, float],
+    other: np.ndarray | float = 0.0,
+) -> np.ndarray:
+    """Q of the background models, see the module.
+
+    Parameters
+    ----------
+    intensities : mapping of str to ndarray (pixel, edge)
+        By background model.
+    best : str
+        The model whose intensities are used.
+    chi2 : mapping of str to float
+        By background model.
+    other : ndarray (pixel, edge, edge), optional
+        Covariance from other causes, to which Q is added.
+
+    Returns
+    -------
+    ndarray (pixel, edge, edge)
+    """
+    found = np.asarray(other)
+    for family, weight in background_weights(chi2).items():
+        off = intensities[family] - intensities[best]
+        found = found + weight * off[:, :, None] * off[:, None, :]
+    return found
 
 
 def from_standards(fit: EdgeFit, energy: np.ndarray, uncertainty: np.ndarray) -> np.ndarray:
-    """Covariance of the amounts from errors of the standards.
+    """Covariance of the intensities from errors of the standards.
 
     Parameters
     ----------
@@ -229,13 +258,13 @@ def from_standards(fit: EdgeFit, energy: np.ndarray, uncertainty: np.ndarray) ->
     -------
     ndarray (pixel, edge, edge)
     """
-    n = fit.amounts.shape[1]
+    n = fit.intensities.shape[1]
     inside = (energy >= fit.energy[0]) & (energy <= fit.energy[-1])
-    weights = np.maximum(fit.amounts, 1e-6)
+    weights = np.maximum(fit.intensities, 1e-6)
     shapes = fit.edges.mean(weights)
-    mean = np.maximum(fit.columns @ fit.background.mean(axis=0) + shapes @ fit.amounts.mean(axis=0), _TINY)
+    mean = np.maximum(fit.columns @ fit.background.mean(axis=0) + shapes @ fit.intensities.mean(axis=0), _TINY)
     columns = np.hstack([shapes, fit.columns])
     operator = np.linalg.solve(columns.T @ (columns / mean[:, None]), columns.T / mean)[:n]
     each = np.einsum('ie,es,je->sij', operator, uncertainty[inside] ** 2, operator)
-    found: np.ndarray = np.einsum('ps,sij->pij', fit.amounts**2, each)
+    found: np.ndarray = np.einsum('ps,sij->pij', fit.intensities**2, each)
     return found

@@ -15,15 +15,15 @@ import numpy as np
 
 from napari_diptomo.series import InputError, Watch
 from napari_diptomo.series.counts import thin
-from napari_diptomo.spectra.eels.background import FAMILIES, Family
+from napari_diptomo.spectra.eels.background import BACKGROUND_MODELS, BackgroundModel
 from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
 from napari_diptomo.spectra.eels.deconvolution import deconvolved
-from napari_diptomo.spectra.eels.metal_edges import COUNTED, counted, shallow_edge
+from napari_diptomo.spectra.eels.metal_edges import EDGE_RANGE, in_low_loss_edge, low_loss_edge
 from napari_diptomo.spectra.eels.scattering import SingleLoss
 from napari_diptomo.spectra.eels.standards.stored import Standards
-from napari_diptomo.spectra.eels.systematics import FamilyFits, fit_families, from_standards
+from napari_diptomo.spectra.eels.systematics import ModelFits, background_spread, fit_background_models, from_standards
 
-#: Relative to the maximum of the shallow edge, eV: what is fitted, what must be recorded behind it.
+#: Relative to the maximum of the low-loss edge, eV: what is fitted, what must be recorded behind it.
 _FIT, _LEAST_BEHIND = (-21.0, 38.0), 8.0
 #: Loss up to which nothing but plasmons is measured, relative to the maximum, eV.
 _ONSET = -14.0
@@ -48,7 +48,7 @@ class OxideFitSettings:
     """
 
     element: str = 'Fe'
-    background: Family | Literal['auto'] = 'auto'
+    background: BackgroundModel | Literal['auto'] = 'auto'
     energy_min: float | None = None
     energy_max: float | None = None
     deconvolve: Literal['standards', 'Fourier-log', 'none'] = 'standards'
@@ -62,7 +62,7 @@ class OxideFitSettings:
         InputError
             The edge is not in the low loss, or too close to its end.
         """
-        edge = shallow_edge(self.element)
+        edge = low_loss_edge(self.element)
         low = self.energy_min if self.energy_min is not None else edge + _FIT[0]
         high = self.energy_max if self.energy_max is not None else edge + _FIT[1]
         high = min(high, float(energy[-1]))
@@ -72,7 +72,7 @@ class OxideFitSettings:
                 f'{name} at {edge:g} eV lies at the end of the low loss, which ends at {energy[-1]:.0f} eV; record it to '
                 f'{edge + _FIT[1]:.0f} eV or so.'
             )
-        if not low < edge + COUNTED[0] < edge < high:
+        if not low < edge + EDGE_RANGE[0] < edge < high:
             raise InputError(
                 f'The window {low:g}-{high:g} eV does not hold {name} at {edge:g} eV and what lies in front of it; widen it.'
             )
@@ -81,7 +81,7 @@ class OxideFitSettings:
 
 @dataclass(frozen=True, eq=False)
 class FitPlan:
-    """What all tilts are fitted with.
+    """Spectra, standards and settings that all tilts are fitted with.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class FitPlan:
     uncertainty : ndarray (energy, state), optional
         Standard deviation of ``standards``.
     window : tuple of float
-        What is fitted, eV.
+        Ends of the fit, eV.
     families : tuple of str
         Of the background.
     single : SingleLoss, optional
@@ -109,7 +109,7 @@ class FitPlan:
     standards: np.ndarray
     uncertainty: np.ndarray | None
     window: tuple[float, float]
-    families: tuple[Family, ...]
+    families: tuple[BackgroundModel, ...]
     single: SingleLoss | None
     thickness: float
     fit_shift: bool
@@ -126,9 +126,9 @@ class FitPlan:
         if self.single is not None:
             found = self.calibrated.t_over_lambda[tilt].ravel()
             known = np.isfinite(found)
-            # Where the zero loss is saturated the usual thickness stands in, of the series if all of the tilt is.
-            usual = np.median(found[known]) if known.any() else usual_thickness(self.calibrated.t_over_lambda)
-            extra = np.where(known, found, usual) - self.thickness
+            # Where the zero loss is saturated the typical thickness stands in, of the series if all of the tilt is.
+            typical = np.median(found[known]) if known.any() else typical_thickness(self.calibrated.t_over_lambda)
+            extra = np.where(known, found, typical) - self.thickness
         return {
             'window': self.window,
             'read_noise': self.calibrated.read_noise,
@@ -148,7 +148,7 @@ def plan_fit(
     Parameters
     ----------
     settings : OxideFitSettings
-        What the user chose.
+        Chosen by the user.
     calibrated : CalibratedSeries
         The spectra, not deconvolved.
     standards : Standards
@@ -173,18 +173,20 @@ def plan_fit(
     if settings.deconvolve != 'none':
         if not np.isfinite(thickness):
             # Standards of a series that was not calibrated hold the plural scattering of pixels like these.
-            thickness = usual_thickness(calibrated.t_over_lambda[_middle_tilt(calibrated)])
-        single = single_loss(calibrated, shallow_edge(settings.element) + _ONSET)
-        # Amounts are then counts as they would be without plural scattering, and go with the path through the oxide.
+            thickness = typical_thickness(calibrated.t_over_lambda[_middle_tilt(calibrated)])
+        single = single_loss(calibrated, low_loss_edge(settings.element) + _ONSET)
+        # Intensities are then counts as they would be without plural scattering, and go with the path through the oxide.
         reference = single.scattered(shapes, np.array([-thickness]))[0]
         told = 'standards given the plural scattering of the thickness of each pixel'
     if settings.deconvolve == 'Fourier-log':
         calibrated = deconvolved(calibrated)
         shapes, single, told = reference, None, str(calibrated.notes['deconvolved'])
-    norm = reference[counted(settings.element, energy)].sum(axis=0)
+    norm = reference[in_low_loss_edge(settings.element, energy)].sum(axis=0)
     if not (norm > 0).all():
         raise InputError('A standard has no edge where it should be; look at the standards, or find them anew.')
-    families: tuple[Family, ...] = FAMILIES if settings.background == 'auto' else (settings.background,)
+    families: tuple[BackgroundModel, ...] = (
+        BACKGROUND_MODELS if settings.background == 'auto' else (settings.background,)
+    )
     fit = FitPlan(
         calibrated,
         shapes / norm,
@@ -200,11 +202,11 @@ def plan_fit(
 
 
 def single_loss(calibrated: CalibratedSeries, onset: float) -> SingleLoss:
-    """The single loss of a series, from pixels of the usual thickness of the tilt in the middle."""
+    """The single loss of a series, from pixels of the typical thickness of the tilt in the middle."""
     tilt = _middle_tilt(calibrated)
     thickness = calibrated.t_over_lambda[tilt]
-    usual = usual_thickness(thickness)
-    chosen = np.isfinite(thickness) & (np.abs(thickness - usual) < 0.35 * usual)
+    typical = typical_thickness(thickness)
+    chosen = np.isfinite(thickness) & (np.abs(thickness - typical) < 0.35 * typical)
     counts = np.asarray(calibrated.series.counts[tilt])
     return SingleLoss.of(calibrated.series.energy, counts[chosen].sum(axis=0, dtype=float), onset)
 
@@ -227,7 +229,7 @@ def _middle_tilt(calibrated: CalibratedSeries) -> int:
 
 
 def _impurity(standards: Standards) -> float:
-    """Standard deviation of what the oxidised standard holds of the reduced one, as the core loss told it."""
+    """Standard deviation of the share of the reduced oxide in the standard of the oxidised one, from the core loss."""
     if 'share_error' in standards.notes:
         return float(standards.notes['share_error'])
     # Standards that were stored before the notes had it.
@@ -254,29 +256,29 @@ class TiltFits:
 
     Attributes
     ----------
-    amounts : mapping of family to ndarray (pixel, state)
+    intensities : mapping of family to ndarray (pixel, state)
         Edge counts.
     covariance : mapping of family to ndarray (pixel, state, state)
         Statistical.
     held_out : mapping of family to ndarray (pixel, state), optional
-        The part of ``amounts`` that held-out counts make.
+        The part of ``intensities`` that held-out counts make.
     residual : mapping of family to ndarray (pixel,)
         Chi-square per degree of freedom.
     chi2 : mapping of family to float
         Of the sum of the tilt.
     standard_errors : ndarray (state, state, state)
-        Covariance of the amounts from the errors of each standard, per square of its amount.
+        Covariance of the intensities from the errors of each standard, per square of its intensity.
     shift : ndarray (state,)
-        What the standards were moved by with the best family, eV.
+        Shift of the standards with the best family, eV.
     """
 
-    amounts: Mapping[Family, np.ndarray]
-    covariance: Mapping[Family, np.ndarray]
-    held_out: Mapping[Family, np.ndarray] | None
-    residual: Mapping[Family, np.ndarray]
-    chi2: Mapping[Family, float]
+    intensities: Mapping[BackgroundModel, np.ndarray]
+    covariance: Mapping[BackgroundModel, np.ndarray]
+    held_out: Mapping[BackgroundModel, np.ndarray] | None
+    residual: Mapping[BackgroundModel, np.ndarray]
+    chi2: Mapping[BackgroundModel, float]
     standard_errors: np.ndarray
-    shift: Mapping[Family, np.ndarray]
+    shift: Mapping[BackgroundModel, np.ndarray]
 
 
 def fit_tilts(plan: FitPlan, share: float, seed: int, watch: Watch) -> list[TiltFits]:
@@ -291,7 +293,7 @@ def fit_tilts(plan: FitPlan, share: float, seed: int, watch: Watch) -> list[Tilt
     seed : int
         Of their draw.
     watch : Watch
-        Told of every tilt; may cancel within one.
+        Receives the progress.
     """
     found = []
     n = len(plan.calibrated.series.angles)
@@ -305,48 +307,38 @@ def fit_tilts(plan: FitPlan, share: float, seed: int, watch: Watch) -> list[Tilt
     return found
 
 
-def usual_thickness(thickness: np.ndarray) -> float:
+def typical_thickness(thickness: np.ndarray) -> float:
     """Mean t/lambda weighted by itself, so that vacuum has no say."""
     known = thickness[np.isfinite(thickness)]
     return float((known**2).sum() / max(float(known.sum()), 1e-300))
 
 
-def best_family(tilts: Sequence[TiltFits]) -> Family:
+def best_model(tilts: Sequence[TiltFits]) -> BackgroundModel:
     """The family with the least chi-square over all tilts."""
     return min(tilts[0].chi2, key=lambda family: sum(tilt.chi2[family] for tilt in tilts))
 
 
-def family_weights(chi2: Mapping[Family, float]) -> dict[Family, float]:
-    """What each family counts for the systematic error, by 1 / chi2; sum one."""
-    inverse = {family: 1 / max(value, 1e-300) for family, value in chi2.items()}
-    total = sum(inverse.values())
-    return {family: value / total for family, value in inverse.items()}
+def systematic(tilt: TiltFits, best: BackgroundModel) -> np.ndarray:
+    """Covariance of the intensities of a family from background and standards, (pixel, state, state)."""
+    common = from_standard_errors(tilt, tilt.intensities[best])
+    return background_spread(tilt.intensities, best, tilt.chi2, common)
 
 
-def systematic(tilt: TiltFits, best: Family) -> np.ndarray:
-    """Covariance of the amounts of a family from background and standards, (pixel, state, state)."""
-    found = from_standard_errors(tilt, tilt.amounts[best])
-    for family, weight in family_weights(tilt.chi2).items():
-        off = tilt.amounts[family] - tilt.amounts[best]
-        found += weight * off[:, :, None] * off[:, None, :]
-    return found
-
-
-def from_standard_errors(tilt: TiltFits, amounts: np.ndarray) -> np.ndarray:
-    """Covariance of amounts (pixel, state) from the errors of the standards, (pixel, state, state); common to all pixels."""
-    found: np.ndarray = np.einsum('ps,sij->pij', amounts**2, tilt.standard_errors)
+def from_standard_errors(tilt: TiltFits, intensities: np.ndarray) -> np.ndarray:
+    """Covariance of intensities (pixel, state) from the errors of the standards, (pixel, state, state); common to all pixels."""
+    found: np.ndarray = np.einsum('ps,sij->pij', intensities**2, tilt.standard_errors)
     return found
 
 
 def are_whole(counts: np.ndarray) -> bool:
-    """Whether counts are whole and not negative, so that a share of them can be drawn."""
+    """Whether counts are whole and not negative, so that a fraction of them can be held out."""
     if counts.dtype.kind in 'ui':
         return counts.dtype.kind == 'u' or bool((counts >= 0).all())
     return bool((counts >= 0).all() and (counts == np.round(counts)).all())
 
 
-def _fits(plan: FitPlan, tilt: int, counts: np.ndarray, held: np.ndarray | None, watch: Watch) -> FamilyFits:
-    return fit_families(
+def _fits(plan: FitPlan, tilt: int, counts: np.ndarray, held: np.ndarray | None, watch: Watch) -> ModelFits:
+    return fit_background_models(
         counts,
         plan.calibrated.series.energy,
         plan.standards,
@@ -357,23 +349,23 @@ def _fits(plan: FitPlan, tilt: int, counts: np.ndarray, held: np.ndarray | None,
     )
 
 
-def _put_together(found: FamilyFits, plan: FitPlan, share: float) -> TiltFits:
-    """Amounts of all counts: those of the fitted ones and of the held-out ones."""
+def _put_together(found: ModelFits, plan: FitPlan, share: float) -> TiltFits:
+    """Intensities of all counts: those of the fitted ones and of the held-out ones."""
     fits = found.fits
     held_out = {f: fit.held_out for f, fit in fits.items() if fit.held_out is not None} if share else None
-    states = found.fit.amounts.shape[1]
+    states = found.fit.intensities.shape[1]
     errors = np.zeros((states,) * 3)
     if plan.uncertainty is not None:
         of_pixels = from_standards(found.fit, plan.calibrated.series.energy, plan.uncertainty)
-        # It is linear in the squares of the amounts; what is wanted are its coefficients.
+        # It is linear in the squares of the intensities; what is wanted are its coefficients.
         flat = of_pixels.reshape(len(of_pixels), -1)
-        errors = np.linalg.lstsq(found.fit.amounts**2, flat, rcond=None)[0].reshape(errors.shape)
+        errors = np.linalg.lstsq(found.fit.intensities**2, flat, rcond=None)[0].reshape(errors.shape)
     # What one standard holds of another moves counts from one oxide to the other, alike in all channels and pixels.
     move = np.zeros(states)
     move[0], move[-1] = 1.0, -1.0
     errors[-1] += plan.impurity**2 * np.outer(move, move)
     return TiltFits(
-        {f: fit.amounts + (held_out[f] if held_out else 0) for f, fit in fits.items()},
+        {f: fit.intensities + (held_out[f] if held_out else 0) for f, fit in fits.items()},
         # The held-out counts add their share of the variance to that of the others.
         {f: fit.covariance / (1 - share) for f, fit in fits.items()},
         held_out,

@@ -1,7 +1,7 @@
-r"""White lines of a deep edge the conventional way: their ratio and the energy of L3, map by map.
+r"""White lines of a core-loss edge the conventional way: their ratio and the energy of L3, map by map.
 
 Spectra are summed over a Gaussian neighbourhood. A power law with the exponent
-of the whole image and the pixel's height is taken off, then two steps, 2:1 at
+of the whole image and the pixel's height is subtracted, then two steps, 2:1 at
 L3 and L2 and as high as the spectrum behind L2 (Pearson et al., Phys. Rev. B
 47 (1993) 8471). L3 and L2 are the areas that remain in windows around them,
 their ratio is read on a "universal curve" (van Aken et al., Phys. Chem. Miner.

@@ -400,8 +400,8 @@ def test_a_zero_loss_that_wanders_too_far():
     energy = -2 + 0.05 * np.arange(400)
     places = np.array([0.0, 0.0, -1.5])[:, None, None] + np.zeros(SHAPE)
     counts = np.random.default_rng(0).poisson(1e5 * zero_peak(energy, places, fwhm=0.3) + 20)
-    refused('wanders by 1.5 eV, to the end', SpectralTiltSeries(counts, energy, [-30, 0, 30], 1.0, 'eV'))
-    with pytest.raises(InputError, match='wanders by 60 of the 100 channels of the core loss'):
+    refused('drifts by 1.5 eV, to the end', SpectralTiltSeries(counts, energy, [-30, 0, 30], 1.0, 'eV'))
+    with pytest.raises(InputError, match='drifts by 60 of the 100 channels of the core loss'):
         WholeChannelMoves.of(np.array([0.0, 59.6]), 100, 'core loss')
 
 

@@ -61,12 +61,12 @@ def test_ends_are_those_that_were_mixed_and_noise_does_not_push_them_out(ramp, f
     """The largest share of a single pixel is several times farther out than the end."""
     ends = segment_ends(factors, np.ones((1, SIZE, SIZE), bool))
     flat = ramp.ravel()
-    for end, pixels, known in zip(ends.amounts, ends.pixels, (1.0, 0.2), strict=True):
+    for end, pixels, known in zip(ends.coefficients, ends.pixels, (1.0, 0.2), strict=True):
         assert flat[pixels].mean() == pytest.approx(known, abs=0.06)
-        mean = factors.amounts[pixels].sum(axis=0)
+        mean = factors.coefficients[pixels].sum(axis=0)
         np.testing.assert_allclose(end, mean / (mean @ factors.sums))
-    u = factors.amounts[:, 0] * factors.sums[0] / factors.counts
-    top = ends.amounts[0, 0] * factors.sums[0]
+    u = factors.coefficients[:, 0] * factors.sums[0] / factors.counts
+    top = ends.coefficients[0, 0] * factors.sums[0]
     assert (u - top).max() > 2 * (u[flat == 1.0].mean() - top)
 
 

@@ -12,7 +12,7 @@ from napari_diptomo.simulate import eels_tilt_series, oxide_nanocube
 from napari_diptomo.simulate.eels_shapes import OXIDES
 from napari_diptomo.spectra.eels.calibration.calibrated_series import calibrate
 from napari_diptomo.spectra.eels.standards import Standards, find_standards
-from napari_diptomo.spectra.eels.standards.phase_maps import core_loss_amounts
+from napari_diptomo.spectra.eels.standards.phase_maps import map_phases
 
 
 def cosine(a, b):
@@ -82,7 +82,7 @@ def test_impure_standards_bias_the_fraction_little(made, found):
 def test_amounts_by_the_core_loss_are_the_true_ones(made, found, fraction):
     phases = found.phases
     both = phases.iron[0] & made.iron[0]
-    ours = (phases.amounts[0, ..., 0] / phases.amounts[0].sum(axis=-1))[both]
+    ours = (phases.atoms[0, ..., 0] / phases.atoms[0].sum(axis=-1))[both]
     assert abs((ours - fraction[both]).mean()) < 0.03
     assert both.sum() > 0.95 * made.iron[0].sum()
 
@@ -130,9 +130,9 @@ def test_references_give_the_fraction(made, fraction, calibrated):
     energy = made.series.core_loss.energy
     shapes = made.standards_behind(0.2, core=True)
     references = {name: np.stack([energy, shapes[name]]) for name in reversed(OXIDES)}
-    phases = core_loss_amounts(calibrated, references=references)
+    phases = map_phases(calibrated, references=references)
     both = phases.iron[0] & made.iron[0]
-    ours = (phases.amounts[0, ..., 0] / phases.amounts[0].sum(axis=-1))[both]
+    ours = (phases.atoms[0, ..., 0] / phases.atoms[0].sum(axis=-1))[both]
     assert phases.method == 'references'
     assert abs((ours - fraction[both]).mean()) < 0.02
 
@@ -140,17 +140,17 @@ def test_references_give_the_fraction(made, fraction, calibrated):
 def test_drawn_regions_are_used(made, calibrated, fraction):
     """A region of 30 % FeO that is called pure becomes the standard: the user is believed."""
     mask = (fraction < 0.35)[None] & made.iron[:1]
-    phases = core_loss_amounts(calibrated, pure={'Fe3O4': mask})
+    phases = map_phases(calibrated, pure={'Fe3O4': mask})
     assert phases.method == 'pure regions'
     assert phases.share == 0
-    ours = phases.amounts[0][mask[0]].sum(axis=0)
+    ours = phases.atoms[0][mask[0]].sum(axis=0)
     assert ours[0] / ours.sum() == pytest.approx(0, abs=0.02)
 
 
 def test_a_wrong_core_loss_axis_is_put_right(made, found):
     core = made.series.core_loss
     moved = replace(made.series, core_loss=replace(core, energy=core.energy + 3.0))
-    phases = core_loss_amounts(moved)
+    phases = map_phases(moved)
     assert phases.notes['energy_offset'] == pytest.approx(3.0, abs=0.4)
     assert phases.share == pytest.approx(found.phases.share, abs=0.1)
 
@@ -180,10 +180,10 @@ def test_ranges_that_do_not_do_are_told(made, change, words):
 
 def test_regions_and_references_that_do_not_fit_are_told(made):
     with pytest.raises(InputError, match='no phase Fe2O3'):
-        core_loss_amounts(made.series, pure={'Fe2O3': np.ones((1, 32, 32), bool)})
+        map_phases(made.series, pure={'Fe2O3': np.ones((1, 32, 32), bool)})
     with pytest.raises(InputError, match='must be a mask'):
-        core_loss_amounts(made.series, pure={'FeO': np.ones((2, 2, 2), bool)})
+        map_phases(made.series, pure={'FeO': np.ones((2, 2, 2), bool)})
     with pytest.raises(InputError, match='reference spectrum'):
-        core_loss_amounts(made.series, references={'FeO': np.ones((2, 30))})
+        map_phases(made.series, references={'FeO': np.ones((2, 30))})
     with pytest.raises(InputError, match='no way to standards'):
-        core_loss_amounts(made.series, method='guess')
+        map_phases(made.series, method='guess')

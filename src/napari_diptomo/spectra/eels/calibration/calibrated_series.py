@@ -60,7 +60,7 @@ class CalibratedSeries:
     zero_loss : ndarray (tilt, y, x)
         Where the zero loss was on the energy axis of the files, eV.
     zero_loss_error : ndarray (tilt, y, x)
-        Standard error of what the pixel alone tells, eV.
+        Standard error of the position from the pixel alone, eV.
     t_over_lambda : ndarray (tilt, y, x)
         Thickness in inelastic mean free paths; NaN where the zero loss is saturated.
     zero_loss_end : float
@@ -70,9 +70,9 @@ class CalibratedSeries:
     read_noise, core_read_noise : float
         Standard deviation of a channel beyond that of counting; of the core loss taken to be that of the low loss.
     features : tuple of Feature
-        What energies were put right by.
+        By which energies were corrected.
     notes : mapping
-        What was found and done, in words and numbers (JSON-ready); ``warnings`` are sentences.
+        Findings and corrections, in words and numbers (JSON-ready); ``warnings`` are sentences.
     """
 
     series: SpectralTiltSeries
@@ -106,16 +106,16 @@ def calibrate(
     series : SpectralTiltSeries
         Low loss, with or without core loss.
     observer : Observer, optional
-        Told of every tilt.
+        Receives the progress.
     edges : sequence of (str, float)
         Name and energy (eV) of MAXIMA that are known, in the core loss or the
-        low loss, the most prominent of each first; one puts the offset right,
+        low loss, the most prominent of each first; one corrects the offset,
         two or more the dispersion too. The low loss has the zero loss besides.
     move_core_loss : bool
         Whether the core loss was recorded with the low loss (dual EELS) and
-        wanders with it; False where it is a scan of its own.
+        drifts with it; False where it is a scan of its own.
     remove_spikes, remove_dark, correct_gain : bool
-        Fill spikes; take the dark level off; divide by the gain of channels and steps that stand out.
+        Fill spikes; subtract the dark level; divide by the gain of channels and steps that stand out.
 
     Returns
     -------
@@ -136,7 +136,7 @@ def calibrate(
     energy = step * (np.arange(moves.kept.start, moves.kept.stop) - zero)
     if energy[0] > -_LEFT:
         raise InputError(
-            f'The zero loss wanders by {np.ptp(position) * step:.2g} eV, to the end of the range; record the low loss '
+            f'The zero loss drifts by {np.ptp(position) * step:.2g} eV, to the end of the range; record the low loss '
             'from farther below 0 eV, or leave out the tilts that are far off.'
         )
     gain = _gain(looks) if correct_gain else None

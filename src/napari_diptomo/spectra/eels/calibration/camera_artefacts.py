@@ -43,17 +43,17 @@ _BESIDE = 4.0
 #: Nearer than so many FWHM left of the zero loss its flank is no wing.
 _WING = 4.0
 _FEWEST_CHANNELS = 6
-#: A level is taken off that stands out by this, and is more than this share of the counts at high losses.
+#: A level is subtracted that stands out by this, and is more than this share of the counts at high losses.
 _CERTAIN, _MATTERS = 5.0, 0.002
 _JUMP = 8.0
 #: Jumps beside one, of the same sign, may have this share of it.
 _ALONG = 0.3
-#: Channels around one that tell how much j scatters.
+#: Channels around one that determine how much j scatters.
 _AROUND = 20
 _LEAST_FWHM = 3.0
 #: Two jumps are the gain of one channel when they cancel to this share.
 _CANCEL = 0.35
-#: Fewer counts in a channel do not tell its gain.
+#: Fewer counts in a channel do not determine its gain.
 _FEWEST = 1000.0
 #: What is smaller is not worth touching the counts.
 _LEAST = 0.002
@@ -82,7 +82,7 @@ def check_finite(counts: np.ndarray, name: str) -> None:
     Raises
     ------
     InputError
-        They do; ``name`` tells which.
+        They do; ``name`` says which.
     """
     if counts.dtype.kind == 'f' and not np.isfinite(counts).all():
         raise InputError(f'The spectra {name} hold values that are not numbers (NaN or infinite); leave this tilt out.')
@@ -172,13 +172,13 @@ def _standing_out(counts: np.ndarray) -> tuple[np.ndarray, float]:
     beside = sum(values[..., 4 + k : 4 + k + n] for k in (-4, -3, 3, 4)) / 4
     difference = values[..., 4 : 4 + n] - beside
     difference /= np.sqrt(np.maximum(beside, 0) + 1)
-    # A quarter of the pixels is enough to tell the scatter.
+    # A quarter of the pixels is enough for the scatter.
     scatter = max(1.4826 * float(np.median(np.abs(difference[::2, ::2]))), 1.0)
     return np.asarray(difference / scatter), scatter
 
 
 def _expected(counts: np.ndarray, y: int, x: int, spike: slice) -> np.ndarray:
-    """What the channels of a spike would hold: the spectrum around the pixel, as high as the pixel is beside the spike."""
+    """Expected counts in the channels of a spike: the spectrum around the pixel, as high as the pixel is beside the spike."""
     around = counts[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2].astype(float)
     # The median leaves out the spike itself, and those of others.
     shape = np.median(around.reshape(-1, counts.shape[-1]), axis=0)
@@ -205,12 +205,12 @@ def _lone(counts: np.ndarray, standing: np.ndarray, scatter: float) -> np.ndarra
 
 
 def gain_of(total: np.ndarray, fwhm: float, zero_loss: slice = slice(0, 0)) -> np.ndarray | None:
-    """Gain of every channel, relative to those at the zero loss; None where there is nothing to put right.
+    """Gain of every channel, relative to those at the zero loss; None where there is nothing to correct.
 
     Parameters
     ----------
     total : ndarray (energy,)
-        Sum of the spectra as read out, dark level taken off.
+        Sum of the spectra as read out, dark level subtracted.
     fwhm : float
         Of the zero loss, channels.
     zero_loss : slice

@@ -1,7 +1,7 @@
-r"""Energies put right by features whose energy is known.
+r"""Energies corrected by features whose energy is known.
 
 The position of a feature is the maximum of the mean spectrum near its energy,
-after a power law through what lies before it is taken off, smoothed by 1 eV
+after a power law through what lies before it is subtracted, smoothed by 1 eV
 and refined by a parabola. One feature gives the offset of the axis, two or
 more its dispersion too,
 

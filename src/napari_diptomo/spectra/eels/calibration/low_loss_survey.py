@@ -1,7 +1,7 @@
 r"""The first look at the low loss of a tilt: zero loss, spikes, dark level, thickness.
 
 t/lambda = ln(I_t / I_0): I_t are all counts, I_0 those of the zero loss, up to
-the minimum behind it. Behind that the tail of the zero loss goes on and before
+the minimum behind it. Behind that the tail of the zero loss continues and before
 it losses begin: the two are taken to be equal.
 """
 
@@ -34,20 +34,20 @@ _WORTHLESS = 0.5
 
 @dataclass(frozen=True, eq=False)
 class TiltLook:
-    """What was found at a tilt.
+    """Zero loss, dark level and spikes found at a tilt.
 
     Attributes
     ----------
     zero : ZeroLoss
     dark : float
-        Dark level to be taken off, counts per channel.
+        Dark level to be subtracted, counts per channel.
     read_noise : float
         Counts.
     near_zero : slice
         Channels of the zero loss and its flanks.
     pixels_with_spikes : int
     total : ndarray (energy,)
-        Sum of the spectra, dark level taken off.
+        Sum of the spectra, dark level subtracted.
     zero_loss_end : float
         Loss at the minimum behind the zero loss, eV.
     """
@@ -85,7 +85,7 @@ class TiltLook:
 
 
 def warnings_of(looks: Sequence[TiltLook], angles: np.ndarray) -> list[str]:
-    """Sentences on what cannot be mended."""
+    """Sentences on what cannot be corrected."""
     found = []
     cut = [f'{angle:g}' for look, angle in zip(looks, angles, strict=True) if look.zero.saturated.any()]
     if cut:

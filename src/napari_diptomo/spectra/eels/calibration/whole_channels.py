@@ -43,7 +43,7 @@ class WholeChannelMoves:
         kept = slice(max(-int(by.min()), 0), channels - max(int(by.max()), 0))
         if kept.stop - kept.start < channels // 2:
             raise InputError(
-                f'The zero loss wanders by {int(np.ptp(by))} of the {channels} channels of the {name}; leave out the tilts '
+                f'The zero loss drifts by {int(np.ptp(by))} of the {channels} channels of the {name}; leave out the tilts '
                 'that are far off, or correct the offset of their files.'
             )
         return cls(by, kept, displacement - by)
@@ -59,13 +59,13 @@ class WholeChannelMoves:
 
 @dataclass(frozen=True, eq=False)
 class Correction:
-    """What is done to the spectra of every tilt when they are read.
+    """Corrections of the spectra of every tilt when they are read.
 
     Attributes
     ----------
     moves : WholeChannelMoves
     dark : tuple of float
-        Level of each tilt that is taken off, counts per channel.
+        Level of each tilt that is subtracted, counts per channel.
     spikes : tuple of slice or None
         Where a tilt has spikes: the channels in which they are not looked for.
     gain : ndarray (energy,), optional

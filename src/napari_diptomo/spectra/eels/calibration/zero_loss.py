@@ -11,7 +11,7 @@ peak of standard deviation s then gives d to s / sqrt(N), the limit that countin
 sets; a centroid is worse by the tails, a parabola through three channels is
 biased where channels are coarse.
 
-Where electrons are few the peaks around lend their position: d is drawn to
+Where electrons are few the peaks around lend their position: d is pulled to
 the mean m of its neighbours,
 
     d' = m + (d - m) V / (V + e^2),
@@ -35,7 +35,7 @@ from napari_diptomo.series.noise import neighbour_sums
 _REACH, _JITTER = 20.0, 5.0
 #: A broader peak is no zero loss, eV.
 _BROADEST = 5.0
-#: Fewer counts in the peak do not tell where it is.
+#: Fewer counts in the peak do not determine its position.
 _FEWEST = 20.0
 #: Half of the window in units of the FWHM.
 _WINDOW = 1.2
@@ -56,7 +56,7 @@ class ZeroLoss:
         Channel of its middle, not whole; no farther from those of its
         neighbours than they truly differ.
     error : ndarray (y, x)
-        Standard error of what the pixel alone tells, channels; infinite where it tells nothing.
+        Standard error of the position from the pixel alone, channels; infinite where it has none.
     fwhm : float
         Channels.
     saturated : ndarray (y, x), bool
@@ -107,7 +107,7 @@ def find_zero_loss(counts: np.ndarray, energy: np.ndarray, name: str) -> ZeroLos
 
 
 def settle(position: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Positions (y, x) drawn to those of their neighbours as far as errors (y, x) make them doubtful."""
+    """Positions (y, x) pulled to those of their neighbours as far as errors (y, x) make them doubtful."""
     known = np.isfinite(error) & np.isfinite(position)
     if not known.any():
         return np.full(position.shape, float(np.nanmedian(position)))
@@ -241,7 +241,7 @@ def _template(offset: np.ndarray, values: np.ndarray, weights: np.ndarray, reach
 def _flanks(peak: BSpline, reach: int, share: float) -> tuple[float, float]:
     """Where a peak has a share of its height, left and right.
 
-    The middle of the flanks at 70 % is what positions mean: counts tell it better than the flat top, and tails do not
+    The middle of the flanks at 70 % is what positions mean: counts determine it better than the flat top, and tails do not
     reach it.
     """
     fine = np.linspace(-reach, reach, 200 * reach + 1)

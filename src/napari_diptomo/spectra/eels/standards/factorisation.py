@@ -30,7 +30,7 @@ from scipy import ndimage
 
 from napari_diptomo.series import InputError
 from napari_diptomo.series.noise import neighbours
-from napari_diptomo.spectra.eels.metal_edges import IRON, DeepEdge
+from napari_diptomo.spectra.eels.metal_edges import IRON, CoreLossEdge
 from napari_diptomo.spectra.eels.standards.leading_edge import power_law
 
 _ITERATIONS = 12
@@ -52,7 +52,7 @@ class Factors:
     ----------
     energy : ndarray (energy,)
         eV.
-    amounts : ndarray (pixel, 2)
+    coefficients : ndarray (pixel, 2)
         a_p.
     covariance : ndarray (pixel, 2, 2)
         Of them, the background free.
@@ -71,7 +71,7 @@ class Factors:
     """
 
     energy: np.ndarray
-    amounts: np.ndarray
+    coefficients: np.ndarray
     covariance: np.ndarray
     shapes: np.ndarray
     law: np.ndarray
@@ -94,26 +94,26 @@ class Factors:
     @property
     def counts(self) -> np.ndarray:
         """Edge counts of the pixels in the window, (pixel,)."""
-        return self.amounts @ self.sums
+        return self.coefficients @ self.sums
 
-    def spectrum(self, amounts: np.ndarray) -> np.ndarray:
-        """The edge of a mixture with one count in the window, (energy,), for amounts (2,); free in front of the edge."""
-        mixture: np.ndarray = amounts @ self.free
+    def spectrum(self, coefficients: np.ndarray) -> np.ndarray:
+        """The edge of a mixture with one count in the window, (energy,), for coefficients (2,); free in front of the edge."""
+        mixture: np.ndarray = coefficients @ self.free
         return mixture / mixture[self.inside].sum()
 
-    def deviation(self, amounts: np.ndarray) -> np.ndarray:
+    def deviation(self, coefficients: np.ndarray) -> np.ndarray:
         """Standard deviation of `spectrum`, (energy,)."""
         covariance = np.linalg.pinv(self.normal.sum(axis=0), hermitian=True)
-        variance = np.einsum('s,est,t->e', amounts, covariance, amounts)
-        return np.sqrt(np.maximum(variance, 0)) / float(amounts @ self.sums)
+        variance = np.einsum('s,est,t->e', coefficients, covariance, coefficients)
+        return np.sqrt(np.maximum(variance, 0)) / float(coefficients @ self.sums)
 
     def drawn(self, rng: np.random.Generator) -> Factors:
-        """The same with shapes from pixels drawn anew, fold by fold."""
+        """The same with shapes from pixels resampled, fold by fold."""
         times = rng.multinomial(len(self.normal), np.full(len(self.normal), 1 / len(self.normal)))
         return replace(self, normal=times[:, None, None, None] * self.normal, right=times[:, None, None] * self.right)
 
 
-def factorise(counts: np.ndarray, energy: np.ndarray, edge: DeepEdge = IRON) -> Factors:
+def factorise(counts: np.ndarray, energy: np.ndarray, edge: CoreLossEdge = IRON) -> Factors:
     """Background and two edge shapes of many spectra.
 
     Parameters
@@ -122,7 +122,7 @@ def factorise(counts: np.ndarray, energy: np.ndarray, edge: DeepEdge = IRON) -> 
         Of the pixels with iron.
     energy : ndarray (energy,)
         eV.
-    edge : DeepEdge
+    edge : CoreLossEdge
         The edge.
 
     Raises
@@ -134,7 +134,7 @@ def factorise(counts: np.ndarray, energy: np.ndarray, edge: DeepEdge = IRON) -> 
     if len(counts) < 2 * FOLDS:
         raise InputError(
             f'Only {len(counts)} pixels hold {edge.name}; at least {2 * FOLDS} are needed to tell the phases apart. '
-            'Give a larger core loss, references of the deep edge, or stored standards.'
+            'Give a larger core loss, references of the core-loss edge, or stored standards.'
         )
     law, exponent = power_law(counts.sum(axis=0), energy, edge)
     before = energy < edge.onset
@@ -142,34 +142,34 @@ def factorise(counts: np.ndarray, energy: np.ndarray, edge: DeepEdge = IRON) -> 
     above = counts - heights[:, None] * law
     split = sum(edge.maxima) / 2
     windows = [(energy > edge.maxima[0] - 3) & (energy <= split), (energy > split) & (energy < edge.maxima[1] + 3)]
-    amounts = np.stack([above[:, window].sum(axis=1) for window in windows], axis=1)
+    coefficients = np.stack([above[:, window].sum(axis=1) for window in windows], axis=1)
     expected = np.maximum(ndimage.uniform_filter1d(counts, 9, axis=1), 1.0)
     shapes = np.zeros((2, len(energy)))
     for _ in range(_ITERATIONS):
-        normal, right = _regression(counts - heights[:, None] * law, amounts, 1 / expected)
+        normal, right = _regression(counts - heights[:, None] * law, coefficients, 1 / expected)
         shapes = _with_tail(_solve(normal.sum(axis=0), right.sum(axis=0)).T, energy, edge)
         columns = np.stack([law, *shapes], axis=1)
         matrix = np.einsum('pe,es,et->pst', 1 / expected, columns, columns, optimize=True)
         fitted = _solve(matrix, (counts / expected) @ columns)
-        heights, amounts = fitted[:, 0], fitted[:, 1:]
+        heights, coefficients = fitted[:, 0], fitted[:, 1:]
         # A floor of one count: where almost nothing is expected a camera still has its read-out noise.
         expected = np.maximum(fitted @ columns.T, 0) + 1.0
     covariance = np.linalg.pinv(matrix, hermitian=True)[:, 1:, 1:]
     return Factors(
-        energy, amounts, covariance, shapes, law, heights, normal, right, exponent, edge.inside(energy)
+        energy, coefficients, covariance, shapes, law, heights, normal, right, exponent, edge.inside(energy)
     )  # fmt: skip
 
 
-def _regression(edges: np.ndarray, amounts: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _regression(edges: np.ndarray, coefficients: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Normal equations of S, channel by channel, in folds of pixels."""
     fold = np.random.default_rng(0).permutation(len(edges)) % FOLDS
     normal = np.empty((FOLDS, edges.shape[1], 2, 2))
     right = np.empty((FOLDS, edges.shape[1], 2))
     for part in range(FOLDS):
         rows = fold == part
-        products = amounts[rows, :, None] * amounts[rows, None, :]
+        products = coefficients[rows, :, None] * coefficients[rows, None, :]
         normal[part] = np.tensordot(weight[rows], products, (0, 0))
-        right[part] = (weight[rows] * edges[rows]).T @ amounts[rows]
+        right[part] = (weight[rows] * edges[rows]).T @ coefficients[rows]
     return normal, right
 
 
@@ -179,8 +179,8 @@ def _solve(normal: np.ndarray, right: np.ndarray) -> np.ndarray:
     return solution
 
 
-def _with_tail(shapes: np.ndarray, energy: np.ndarray, edge: DeepEdge) -> np.ndarray:
-    """In front of the onset a Lorentzian tail that goes on from the first eV behind it."""
+def _with_tail(shapes: np.ndarray, energy: np.ndarray, edge: CoreLossEdge) -> np.ndarray:
+    """In front of the onset a Lorentzian tail that continues from the first eV behind it."""
     before = energy < edge.onset
     first = (energy >= edge.onset) & (energy < edge.onset + 1.5)
     tail = 1 / np.maximum(edge.maxima[1] - energy, 1.0) ** 2
@@ -195,7 +195,7 @@ class Ends:
 
     Attributes
     ----------
-    amounts : ndarray (2, 2)
+    coefficients : ndarray (2, 2)
         Of the end towards the first L3 maximum, then the other; one count in the window each.
     pixels : ndarray (2, pixel), bool
         Whose counts they are.
@@ -203,12 +203,12 @@ class Ends:
         Standard deviation of each along the segment, relative to its length.
     """
 
-    amounts: np.ndarray
+    coefficients: np.ndarray
     pixels: np.ndarray
     deviation: np.ndarray
 
 
-def segment_ends(factors: Factors, where: np.ndarray, edge: DeepEdge = IRON) -> Ends:
+def segment_ends(factors: Factors, where: np.ndarray, edge: CoreLossEdge = IRON) -> Ends:
     """The purest mixtures that there are.
 
     Parameters
@@ -217,7 +217,7 @@ def segment_ends(factors: Factors, where: np.ndarray, edge: DeepEdge = IRON) -> 
         From `factorise`.
     where : ndarray (image, y, x), bool
         The pixels of ``factors`` in their images.
-    edge : DeepEdge
+    edge : CoreLossEdge
         The edge.
 
     Raises
@@ -226,7 +226,7 @@ def segment_ends(factors: Factors, where: np.ndarray, edge: DeepEdge = IRON) -> 
         All pixels hold the same mixture.
     """
     coordinate, order = _neighbour_order(factors, where)
-    share = factors.amounts[:, 0] * factors.sums[0]
+    share = factors.coefficients[:, 0] * factors.sums[0]
     variance = factors.covariance[:, 0, 0] * factors.sums[0] ** 2
     length = float(np.diff(np.quantile(coordinate, [0.02, 0.98]))[0])
     places, masks, deviations = [], [], []
@@ -247,7 +247,7 @@ def segment_ends(factors: Factors, where: np.ndarray, edge: DeepEdge = IRON) -> 
 def _neighbour_order(factors: Factors, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """u of the neighbours of each pixel, and the pixels with enough of them in ascending order of it."""
     images = np.zeros((2, *where.shape))
-    images[0][where] = factors.amounts[:, 0] * factors.sums[0]
+    images[0][where] = factors.coefficients[:, 0] * factors.sums[0]
     images[1][where] = factors.counts
     share, counts = neighbours(images, _NEIGHBOURHOOD)
     counts, share = counts[where], share[where]
@@ -256,7 +256,7 @@ def _neighbour_order(factors: Factors, where: np.ndarray) -> tuple[np.ndarray, n
     return coordinate[strong], strong[coordinate[strong].argsort()]
 
 
-def _check_two(factors: Factors, ends: np.ndarray, length: float, deviation: float, edge: DeepEdge) -> None:
+def _check_two(factors: Factors, ends: np.ndarray, length: float, deviation: float, edge: CoreLossEdge) -> None:
     first, second = ends @ factors.shapes
     contrast = np.abs(first - second)[factors.inside].sum() / 2
     if length < _LEAST_SIGNIFICANCE * deviation or contrast < _LEAST_CONTRAST:

@@ -24,7 +24,7 @@ Fe3O4 is there, in units of one iron atom of FeO,
 with h the counts per iron atom of Fe3O4, d a small shift that the
 surroundings of Fe2+ may give it, and E0 the maximum of s; s and s_FeO have one
 count. It is linear in x and c, and d is tried out. In multiplet calculations with shifts, widths
-and Slater integrals drawn at random the share of Fe2+ in pure Fe3O4 comes out
+and Slater integrals chosen at random the share of Fe2+ in pure Fe3O4 comes out
 as 0.346 +- 0.004, where the formula says 1/3.
 """
 
@@ -35,7 +35,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_diptomo.spectra.common.power_law import exponent_of_counts
-from napari_diptomo.spectra.eels.metal_edges import IRON, DeepEdge, l3_maximum
+from napari_diptomo.spectra.eels.metal_edges import IRON, CoreLossEdge, l3_maximum
 
 #: The leading edge ends so far below the maximum of L3 of the reduced phase, and the fit begins so far in front of it, eV.
 _LEAD_END, _LEAD_WIDTH = 1.2, 6.0
@@ -43,8 +43,8 @@ _LEAD_END, _LEAD_WIDTH = 1.2, 6.0
 _SHIFTS, _SHIFT_SPREAD = np.arange(-0.5, 0.501, 0.02), 0.2
 
 
-def power_law(total: np.ndarray, energy: np.ndarray, edge: DeepEdge = IRON) -> tuple[np.ndarray, float]:
-    """Background under the deep edge.
+def power_law(total: np.ndarray, energy: np.ndarray, edge: CoreLossEdge = IRON) -> tuple[np.ndarray, float]:
+    """Background under the core-loss edge.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def power_law(total: np.ndarray, energy: np.ndarray, edge: DeepEdge = IRON) -> t
         Counts of all iron pixels together.
     energy : ndarray (energy,)
         eV.
-    edge : DeepEdge
+    edge : CoreLossEdge
         The edge.
 
     Returns
@@ -72,7 +72,7 @@ def power_law(total: np.ndarray, energy: np.ndarray, edge: DeepEdge = IRON) -> t
 
 @dataclass(frozen=True)
 class LeadingEdge:
-    """What the leading edge of a mixture tells.
+    """Share and shift found at the leading edge of a mixture.
 
     Attributes
     ----------
@@ -91,7 +91,7 @@ def leading_edge(
     mixture: np.ndarray,
     deviation: np.ndarray,
     energy: np.ndarray,
-    edge: DeepEdge = IRON,
+    edge: CoreLossEdge = IRON,
 ) -> LeadingEdge:
     """How much of a mixture is the reduced phase, from the leading edge of L3.
 
@@ -103,7 +103,7 @@ def leading_edge(
         Standard deviation of ``mixture``.
     energy : ndarray (energy,)
         eV.
-    edge : DeepEdge
+    edge : CoreLossEdge
         The edge.
     """
     end = l3_maximum(reduced, energy, edge) - _LEAD_END

@@ -4,20 +4,20 @@ The spectra of all pixels lie on a segment between two mixtures (`unmixing`).
 What the pure phases are is a choice:
 
 - *references*: L2,3 spectra that are given;
-- *pure regions*: the means of regions, drawn by hand or the ends themselves;
+- *pure regions*: the means of regions, outlined by hand or the ends themselves;
 - *simplex*: the ends of the segment are the phases;
-- *stoichiometric*: the end of FeO is pure, and the leading edge of L3 tells how
+- *stoichiometric*: the end of FeO is pure, and the leading edge of L3 shows how
   much FeO there is in the other one (`white_lines`), which is taken out:
   under an outer film of FeO no pixel is pure Fe3O4. ASSUMES THE MAGNETITE TO BE
   STOICHIOMETRIC, a third of its iron Fe2+ with the leading edge of that in FeO;
-- *auto*: references or drawn regions where there are any, else stoichiometric;
+- *auto*: references or outlined regions where there are any, else stoichiometric;
   and simplex where that finds no FeO to take out, or the outcome would be negative.
 
 The error of the choice is kept apart from that of counting: it is that of a
 bootstrap over folds of pixels, plus that of the rule itself (0.02), as a share
 of FeO left in, or missing from, Fe3O4.
 
-Amounts are in iron atoms, up to a factor: counts of L3 over those per iron
+Maps are in iron atoms, up to a factor: counts of L3 over those per iron
 atom, 1 for FeO and h = 7/6 for Fe3O4.
 """
 
@@ -32,7 +32,7 @@ from scipy import ndimage
 
 from napari_diptomo.series import CoreLoss, InputError, Observer, SpectralTiltSeries, Watch
 from napari_diptomo.spectra.eels.calibration.camera_artefacts import check_finite
-from napari_diptomo.spectra.eels.metal_edges import IRON, DeepEdge, l3_maximum
+from napari_diptomo.spectra.eels.metal_edges import IRON, CoreLossEdge, l3_maximum
 from napari_diptomo.spectra.eels.standards.factorisation import Factors, factorise, segment_ends
 from napari_diptomo.spectra.eels.standards.leading_edge import leading_edge
 
@@ -50,14 +50,14 @@ _PURE = 0.95
 
 
 @dataclass(frozen=True, eq=False)
-class PhaseAmounts:
-    """Iron of two phases by their deep edge.
+class PhaseMaps:
+    """Iron of two phases by their core-loss edge.
 
     Attributes
     ----------
     names : tuple of str
         The phases, reduced one first.
-    amounts : ndarray (core tilt, y, x, phase)
+    atoms : ndarray (core tilt, y, x, phase)
         Iron atoms up to a factor; NaN where there is no iron.
     covariance : ndarray (core tilt, y, x, phase, phase)
         Of counting; NaN likewise.
@@ -78,13 +78,13 @@ class PhaseAmounts:
     tilts : tuple of int
         Of the series.
     method : str
-        What the phases were found by.
+        How the phases were found.
     notes : dict
         Numbers and sentences (JSON-ready).
     """
 
     names: tuple[str, ...]
-    amounts: np.ndarray
+    atoms: np.ndarray
     covariance: np.ndarray
     energy: np.ndarray
     shapes: np.ndarray
@@ -100,19 +100,19 @@ class PhaseAmounts:
     @property
     def iron(self) -> np.ndarray:
         """Pixels with iron, (core tilt, y, x)."""
-        return np.isfinite(self.amounts[..., 0])
+        return np.isfinite(self.atoms[..., 0])
 
 
-def core_loss_amounts(
+def map_phases(
     series: SpectralTiltSeries | Any,
     *,
     method: Method = 'auto',
     references: Mapping[str, np.ndarray] | None = None,
     pure: Mapping[str, np.ndarray] | None = None,
-    edge: DeepEdge = IRON,
+    edge: CoreLossEdge = IRON,
     seed: int = 0,
     observer: Observer | None = None,
-) -> PhaseAmounts:
+) -> PhaseMaps:
     """FeO and Fe3O4 in every pixel of the core loss.
 
     Parameters
@@ -125,12 +125,12 @@ def core_loss_amounts(
         Energies and L2,3 spectrum, without background, of each phase.
     pure : mapping of str to ndarray (core tilt, y, x), bool, optional
         Regions of one phase; a phase that is given none has the end of the segment.
-    edge : DeepEdge
+    edge : CoreLossEdge
         The edge and its phases.
     seed : int
         Of the bootstrap.
     observer : Observer, optional
-        Told of the steps.
+        Receives the progress.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def core_loss_amounts(
 
 
 def _checked(
-    series: SpectralTiltSeries, method: str, references: Mapping | None, pure: Mapping | None, edge: DeepEdge
+    series: SpectralTiltSeries, method: str, references: Mapping | None, pure: Mapping | None, edge: CoreLossEdge
 ) -> CoreLoss:
     if method not in get_args(Method):
         raise InputError(f'There is no way to standards called {method}; choose among {", ".join(get_args(Method))}.')
@@ -198,8 +198,8 @@ def _checked(
     return core
 
 
-def _true_axis(counts: np.ndarray, energy: np.ndarray, edge: DeepEdge) -> tuple[np.ndarray, float]:
-    """Energies put right where L3 lies outside of where any mixture may have it, and by how much, eV."""
+def _true_axis(counts: np.ndarray, energy: np.ndarray, edge: CoreLossEdge) -> tuple[np.ndarray, float]:
+    """Energies corrected where L3 lies outside of where any mixture may have it, and by how much, eV."""
     total = counts.sum(axis=(0, 1, 2))
     edge.check_range(energy)
     near = (energy > edge.maxima[0] - 6) & (energy < edge.maxima[1] + 6)
@@ -209,20 +209,20 @@ def _true_axis(counts: np.ndarray, energy: np.ndarray, edge: DeepEdge) -> tuple[
     return energy - offset, offset
 
 
-def _axis_error(factors: Factors, iron: np.ndarray, edge: DeepEdge) -> float:
+def _axis_error(factors: Factors, iron: np.ndarray, edge: CoreLossEdge) -> float:
     """How far L3 of both ends is off on average, eV."""
-    ends = segment_ends(factors, iron, edge).amounts @ factors.shapes
+    ends = segment_ends(factors, iron, edge).coefficients @ factors.shapes
     found = [l3_maximum(end, factors.energy, edge) for end in ends]
     return float(np.mean(np.subtract(found, edge.maxima)))
 
 
-def _range(energy: np.ndarray, edge: DeepEdge) -> tuple[np.ndarray, np.ndarray]:
+def _range(energy: np.ndarray, edge: CoreLossEdge) -> tuple[np.ndarray, np.ndarray]:
     """Up to behind L2; farther on plural scattering makes the spectra of pixels differ by more than their mixture."""
     used = (energy > edge.onset - 60) & (energy < edge.maxima[1] + 20)
     return energy[used], used
 
 
-def _iron(counts: np.ndarray, energy: np.ndarray, edge: DeepEdge) -> np.ndarray:
+def _iron(counts: np.ndarray, energy: np.ndarray, edge: CoreLossEdge) -> np.ndarray:
     """Pixels with iron, (core tilt, y, x), bool: what L3 has above the mean in front of it, smoothed."""
     inside, before = edge.inside(energy), (energy < edge.onset) & (energy > edge.onset - 25)
     smooth = ndimage.gaussian_filter(counts, (0, 0.7, 0.7, 0))
@@ -233,8 +233,8 @@ def _iron(counts: np.ndarray, energy: np.ndarray, edge: DeepEdge) -> np.ndarray:
 
 
 def _by_references(
-    counts: np.ndarray, iron: np.ndarray, factors: Factors, references: Mapping[str, np.ndarray], edge: DeepEdge
-) -> PhaseAmounts:
+    counts: np.ndarray, iron: np.ndarray, factors: Factors, references: Mapping[str, np.ndarray], edge: CoreLossEdge
+) -> PhaseMaps:
     energy, shapes = factors.energy, []
     for name, counts_per_atom in zip(edge.phases, (1.0, edge.per_atom), strict=True):
         given = np.asarray(references[name], float)
@@ -248,27 +248,27 @@ def _by_references(
     last = min(float(np.asarray(references[name])[0, -1]) for name in edge.phases)
     columns = np.stack([factors.law, *shapes], axis=1)
     weight = (energy <= last) / (
-        np.maximum(factors.amounts @ factors.shapes + factors.heights[:, None] * factors.law, 0) + 1.0
+        np.maximum(factors.coefficients @ factors.shapes + factors.heights[:, None] * factors.law, 0) + 1.0
     )
     normal = np.einsum('pe,es,et->pst', weight, columns, columns, optimize=True)
     covariance = np.linalg.pinv(normal, hermitian=True)
-    amounts = np.einsum('pst,pt->ps', covariance, (weight * counts[iron]) @ columns)[:, 1:]
+    atoms = np.einsum('pst,pt->ps', covariance, (weight * counts[iron]) @ columns)[:, 1:]
     none = np.zeros(len(energy))
     return as_images(
-        edge, iron, amounts, covariance[:, 1:, 1:], energy, np.stack(shapes, axis=1), np.stack([none, none], axis=1),
-        (0.0, 0.0), np.zeros((2, len(amounts)), bool), 'references', {},
+        edge, iron, atoms, covariance[:, 1:, 1:], energy, np.stack(shapes, axis=1), np.stack([none, none], axis=1),
+        (0.0, 0.0), np.zeros((2, len(atoms)), bool), 'references', {},
     )  # fmt: skip
 
 
 def _by_unmixing(
-    factors: Factors, iron: np.ndarray, method: str, pure: Mapping[str, np.ndarray], edge: DeepEdge, seed: int
-) -> PhaseAmounts:
+    factors: Factors, iron: np.ndarray, method: str, pure: Mapping[str, np.ndarray], edge: CoreLossEdge, seed: int
+) -> PhaseMaps:
     ends = segment_ends(factors, iron, edge)
-    corners, pixels = ends.amounts.copy(), ends.pixels.copy()
+    corners, pixels = ends.coefficients.copy(), ends.pixels.copy()
     for i, name in enumerate(edge.phases):
         if name in pure:
             pixels[i] = np.asarray(pure[name], bool)[iron]
-            total = factors.amounts[pixels[i]].sum(axis=0)
+            total = factors.coefficients[pixels[i]].sum(axis=0)
             corners[i] = total / float(total @ factors.sums)
     maxima = _names_hold(factors, corners, edge)
     notes: dict[str, Any] = {'L3_maxima': maxima}
@@ -290,16 +290,16 @@ def _by_unmixing(
         error = float(np.hypot(error, max(share, 0.0))) if chosen == 'simplex' else error
     corners[1] *= edge.per_atom
     mixing = np.linalg.inv(corners)
-    amounts = factors.amounts @ mixing
+    atoms = factors.coefficients @ mixing
     covariance = np.einsum('is,pij,jt->pst', mixing, factors.covariance, mixing, optimize=True)
     deviation = _shape_deviation(factors, corners, error, edge, seed)
     return as_images(
-        edge, iron, amounts, covariance, factors.energy, (corners @ factors.shapes).T, deviation,
+        edge, iron, atoms, covariance, factors.energy, (corners @ factors.shapes).T, deviation,
         (taken, error), pixels, chosen, notes,
     )  # fmt: skip
 
 
-def _names_hold(factors: Factors, corners: np.ndarray, edge: DeepEdge) -> list[float]:
+def _names_hold(factors: Factors, corners: np.ndarray, edge: CoreLossEdge) -> list[float]:
     """Energies of the L3 maxima of the ends, eV, which must be those of two phases."""
     maxima = [l3_maximum(corner @ factors.shapes, factors.energy, edge) for corner in corners]
     if maxima[1] - maxima[0] < _LEAST_DISTANCE:
@@ -310,7 +310,7 @@ def _names_hold(factors: Factors, corners: np.ndarray, edge: DeepEdge) -> list[f
     return [round(maximum, 2) for maximum in maxima]
 
 
-def _impurity(factors: Factors, corners: np.ndarray, edge: DeepEdge, seed: int) -> tuple[float, float]:
+def _impurity(factors: Factors, corners: np.ndarray, edge: CoreLossEdge, seed: int) -> tuple[float, float]:
     """Share of the reduced phase in the second corner, and its standard deviation."""
     deviation = factors.deviation(corners[1])
 
@@ -324,7 +324,7 @@ def _impurity(factors: Factors, corners: np.ndarray, edge: DeepEdge, seed: int) 
     return float(np.clip(share(factors), 0.0, most)), float(np.hypot(np.std(drawn), _RULE_ERROR))
 
 
-def _largest_share(factors: Factors, corners: np.ndarray, deviation: np.ndarray, edge: DeepEdge) -> float:
+def _largest_share(factors: Factors, corners: np.ndarray, deviation: np.ndarray, edge: CoreLossEdge) -> float:
     """What can be taken out before the spectrum that is left is negative by two standard deviations, per eV or so."""
     look = (factors.energy > edge.maxima[0] - 3) & (factors.energy < edge.maxima[1] + 5)
     for share in np.arange(0.02, 0.9, 0.02):
@@ -334,14 +334,14 @@ def _largest_share(factors: Factors, corners: np.ndarray, deviation: np.ndarray,
     return 0.9
 
 
-def _without(corners: np.ndarray, share: float, edge: DeepEdge) -> np.ndarray:
+def _without(corners: np.ndarray, share: float, edge: CoreLossEdge) -> np.ndarray:
     """The second corner without a share of its atoms that belong to the first phase, one count of L3."""
     left = (share + (1 - share) * edge.per_atom) * corners[1] - share * corners[0]
     rest: np.ndarray = left / ((1 - share) * edge.per_atom)
     return rest
 
 
-def _shape_deviation(factors: Factors, corners: np.ndarray, error: float, edge: DeepEdge, seed: int) -> np.ndarray:
+def _shape_deviation(factors: Factors, corners: np.ndarray, error: float, edge: CoreLossEdge, seed: int) -> np.ndarray:
     """Standard deviation of the shapes per atom, (energy, phase): counting, and FeO in Fe3O4."""
     rng = np.random.default_rng(seed)
     drawn = [corners @ factors.drawn(rng).free for _ in range(_BOOTSTRAP)]
@@ -352,9 +352,9 @@ def _shape_deviation(factors: Factors, corners: np.ndarray, error: float, edge: 
 
 
 def as_images(
-    edge: DeepEdge,
+    edge: CoreLossEdge,
     iron: np.ndarray,
-    amounts: np.ndarray,
+    atoms: np.ndarray,
     covariance: np.ndarray,
     energy: np.ndarray,
     shapes: np.ndarray,
@@ -363,10 +363,10 @@ def as_images(
     pixels: np.ndarray,
     method: str,
     notes: dict[str, Any],
-) -> PhaseAmounts:
+) -> PhaseMaps:
     """From the pixels with iron, (pixel, phase) and so on, back to images; names the pixels that are pure."""
     images = np.full((*iron.shape, 2), np.nan)
-    images[iron] = amounts
+    images[iron] = atoms
     covariances = np.full((*iron.shape, 2, 2), np.nan)
     covariances[iron] = covariance
     smooth = ndimage.gaussian_filter(np.nan_to_num(images), (0, 1, 1, 0))
@@ -378,6 +378,6 @@ def as_images(
         ends[name][iron] = chosen
     for name, mask in pure.items():
         notes[f'pixels_of_pure_{name}'] = int(mask.sum())
-    return PhaseAmounts(
+    return PhaseMaps(
         edge.phases, images, covariances, energy, shapes, deviation, *share, pure, ends, (), method, notes
     )  # fmt: skip

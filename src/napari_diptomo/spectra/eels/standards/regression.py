@@ -1,10 +1,10 @@
-r"""Standards of the shallow edge: regression of the low loss on amounts that are known.
+r"""Standards of the low-loss edge: regression of the low loss on known numbers of atoms.
 
-The low loss of pixels p with amounts a_ps of the phases s is
+The low loss of pixels p with a_ps metal atoms in the phases s is
 
     Y_p(E) = B_p(E) + sum_s a_ps M_s(E),      M_s = 0 below the onset, M_s >= 0.
 
-Amounts of single pixels are noisy, and noise in what one regresses on pulls the
+Numbers of atoms of single pixels are noisy, and noise in what one regresses on pulls the
 standards towards each other. So pixels are POOLED in groups first, by the phase
 share of their neighbours and by their total: the noise of a pixel takes no part
 in where it goes, and in a group of many it averages out (Wald, Ann. Math. Stat.
@@ -13,10 +13,10 @@ in where it goes, and in a group of many it averages out (Wald, Ann. Math. Stat.
 *Background.* M_s is free above the onset, so a background that were free there
 too could not be told from its smooth continuum. What decides is the pre-edge
 window, where there is no edge: a family (`background`) is fitted to it, group by
-group, and drawn on. All families are tried; the one with the smallest chi2 of
+group, and extrapolated. All families are tried; the one with the smallest chi2 of
 the pre-edge window and of the regression together is taken, and the spread
 between those that do nearly as well is part of the uncertainty. The plasmons of a
-group are not fitted but known: its own low loss up to the edge tells single losses,
+group are not fitted but known: its own low loss up to the edge shows single losses,
 and with their thickness all multiples (`plural.without_edges`). Free multiples
 and tails in their place mixed with the standards: a cosine of 0.96 to the truth
 on plasmon backgrounds, now 0.998 (docs/eels-fit.md).
@@ -38,19 +38,19 @@ import numpy as np
 from napari_diptomo.series import InputError
 from napari_diptomo.series.noise import neighbours
 from napari_diptomo.spectra.common.non_negative import non_negative_of_matrix
-from napari_diptomo.spectra.eels.background import FAMILIES, Family, fit_background
+from napari_diptomo.spectra.eels.background import BACKGROUND_MODELS, BackgroundModel, fit_background
 from napari_diptomo.spectra.eels.scattering import SingleLoss, without_edges
-from napari_diptomo.spectra.eels.standards.phase_maps import PhaseAmounts
+from napari_diptomo.spectra.eels.standards.phase_maps import PhaseMaps
 
 #: Groups by share, and by total within each.
 _SHARES, _TOTALS = 6, 3
 #: A group has at least so many pixels.
 _LEAST_PIXELS = 4
 _ITERATIONS = 3
-#: What chi2 must fall by for each unknown of a family beyond two: amounts that are off by a percent look like a bend of the
+#: What chi2 must fall by for each unknown of a family beyond two: numbers of atoms that are off by a percent look like a bend of the
 #: background, and were worth 0.03-0.06 where the truth had none.
-_FREEDOM_COSTS = 0.1
-_FREEDOM = {'power law': 0, 'exponential': 0, 'log-polynomial': 1, 'plasmon tail': 0, 'sum of power laws': 2}
+_PARAMETER_COST = 0.1
+_FREE_PARAMETERS = {'power law': 0, 'exponential': 0, 'log-polynomial': 1, 'plasmon tail': 0, 'sum of power laws': 2}
 _BOOTSTRAP = 12
 
 
@@ -62,8 +62,8 @@ class Groups:
     ----------
     counts : ndarray (group, energy)
         Mean low loss of a pixel.
-    amounts : ndarray (group, phase)
-        Mean amounts.
+    atoms : ndarray (group, phase)
+        Mean number of metal atoms, up to a factor.
     pixels : ndarray (group,)
         How many.
     thickness : ndarray (group,), optional
@@ -73,13 +73,13 @@ class Groups:
     """
 
     counts: np.ndarray
-    amounts: np.ndarray
+    atoms: np.ndarray
     pixels: np.ndarray
     thickness: np.ndarray | None = None
     plasmons: np.ndarray | None = None
 
     def within(self, energy: np.ndarray, used: np.ndarray, onset: float | None) -> Groups:
-        """The channels of the window, with the plasmons that the whole low loss tells.
+        """The channels of the window, with the plasmons that the whole low loss shows.
 
         Parameters
         ----------
@@ -94,25 +94,25 @@ class Groups:
         return replace(self, counts=self.counts[:, used], plasmons=plasmons)
 
 
-def pooled(counts: Sequence[np.ndarray], phases: PhaseAmounts, thickness: np.ndarray | None = None) -> Groups:
+def pooled(counts: Sequence[np.ndarray], phases: PhaseMaps, thickness: np.ndarray | None = None) -> Groups:
     """Pixels with iron in groups, by what their neighbours hold.
 
     Parameters
     ----------
     counts : sequence of ndarray (y, x, energy)
         Low loss of the core-loss tilts.
-    phases : PhaseAmounts
+    phases : PhaseMaps
         Of these tilts.
     thickness : ndarray (core tilt, y, x), optional
         t/lambda.
     """
     iron = phases.iron
-    images = np.moveaxis(np.nan_to_num(phases.amounts), -1, 0)
+    images = np.moveaxis(np.nan_to_num(phases.atoms), -1, 0)
     around = neighbours(images, 0.8)[:, iron]
     total = around.sum(axis=0)
     share = around[0] / np.maximum(total, 1e-12)
     spectra = np.concatenate([np.asarray(c, float)[mask] for c, mask in zip(counts, iron, strict=True)])
-    amounts = phases.amounts[iron]
+    atoms = phases.atoms[iron]
     members = [
         part
         for alike in np.array_split(share.argsort(), _SHARES)
@@ -123,14 +123,14 @@ def pooled(counts: Sequence[np.ndarray], phases: PhaseAmounts, thickness: np.nda
         raise InputError('Too few pixels with iron for standards; give a larger image, or stored standards.')
     return Groups(
         np.stack([spectra[m].mean(axis=0) for m in members]),
-        np.stack([amounts[m].mean(axis=0) for m in members]),
+        np.stack([atoms[m].mean(axis=0) for m in members]),
         np.array([len(m) for m in members]),
         None if thickness is None else _mean_thickness(thickness[iron], members),
     )
 
 
 def _mean_thickness(thickness: np.ndarray, members: Sequence[np.ndarray]) -> np.ndarray | None:
-    """Of each group; pixels whose zero loss is saturated have the usual one."""
+    """Of each group; pixels whose zero loss is saturated have the typical one."""
     known = np.isfinite(thickness)
     if not known.any():
         return None
@@ -140,23 +140,23 @@ def _mean_thickness(thickness: np.ndarray, members: Sequence[np.ndarray]) -> np.
 
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """Standards from one family of backgrounds.
+    """Standards from one background model.
 
     Attributes
     ----------
     family : str
         Its name.
     shapes : ndarray (energy, phase)
-        Counts per unit of amount.
+        Counts per metal atom, up to a factor.
     background : ndarray (group, energy)
-        What was drawn under them.
+        Extrapolated under them.
     residual : ndarray (group, energy)
         In standard deviations.
     chi2 : float
         Per channel, of all groups and channels.
     """
 
-    family: Family
+    family: BackgroundModel
     shapes: np.ndarray
     background: np.ndarray
     residual: np.ndarray
@@ -164,21 +164,21 @@ class Regression:
 
     @property
     def score(self) -> float:
-        """chi2 and what a family must gain for its freedom."""
-        return self.chi2 + _FREEDOM_COSTS * _FREEDOM[self.family]
+        """chi2 and what a family must gain for its free parameters."""
+        return self.chi2 + _PARAMETER_COST * _FREE_PARAMETERS[self.family]
 
 
 def regress(
     groups: Groups,
     energy: np.ndarray,
-    family: Family,
+    family: BackgroundModel,
     onset: float,
     *,
     read_noise: float = 0.0,
     single: SingleLoss | None = None,
     reference: float = 0.0,
 ) -> Regression:
-    """Standards on one family of backgrounds.
+    """Standards on one background model.
 
     Parameters
     ----------
@@ -200,22 +200,22 @@ def regress(
     before = energy < onset
     variance = (np.maximum(groups.counts, 0.5) + read_noise**2) / groups.pixels[:, None]
     seen = _views(len(energy), groups, single, reference)
-    shapes = np.zeros((len(energy), groups.amounts.shape[1]))
+    shapes = np.zeros((len(energy), groups.atoms.shape[1]))
     model, used = np.zeros_like(groups.counts), before
     for _ in range(_ITERATIONS):
         background = _backgrounds(groups, energy, family, model, used, read_noise)
         above = groups.counts - background
-        shapes[~before] = _solve(seen[:, :, ~before], groups.amounts, above, variance)
-        model = np.stack([view @ shapes @ a for view, a in zip(seen, groups.amounts, strict=True)])
+        shapes[~before] = _solve(seen[:, :, ~before], groups.atoms, above, variance)
+        model = np.stack([view @ shapes @ a for view, a in zip(seen, groups.atoms, strict=True)])
         used = np.ones(len(energy), bool)
     residual = (above - model) / np.sqrt(variance)
     return Regression(family, shapes, background, residual, float((residual**2).mean()))
 
 
 def _backgrounds(
-    groups: Groups, energy: np.ndarray, family: Family, edges: np.ndarray, used: np.ndarray, read_noise: float
+    groups: Groups, energy: np.ndarray, family: BackgroundModel, edges: np.ndarray, used: np.ndarray, read_noise: float
 ) -> np.ndarray:
-    """What lies under the edges of every group, (group, energy)."""
+    """Background under the edges of every group, (group, energy)."""
     if family == 'plasmon tail':
         if groups.plasmons is None:
             raise InputError('The plasmon background needs the zero loss in the range; choose another one.')
@@ -231,19 +231,19 @@ def _backgrounds(
 
 
 def _views(channels: int, groups: Groups, single: SingleLoss | None, reference: float) -> np.ndarray:
-    """What plural scattering makes of each channel of the standards, (group, energy, energy)."""
+    """Each channel of the standards after plural scattering, (group, energy, energy)."""
     identity = np.eye(channels)
     if single is None or groups.thickness is None:
         return np.broadcast_to(identity, (len(groups.counts), channels, channels))
     return single.scattered(identity, groups.thickness - reference)
 
 
-def _solve(columns: np.ndarray, amounts: np.ndarray, above: np.ndarray, variance: np.ndarray) -> np.ndarray:
+def _solve(columns: np.ndarray, atoms: np.ndarray, above: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """Weighted non-negative least squares for all channels and phases together, (channel, phase)."""
-    phases, channels = amounts.shape[1], columns.shape[2]
+    phases, channels = atoms.shape[1], columns.shape[2]
     normal = np.zeros((phases, channels, phases, channels))
     right = np.zeros((phases, channels))
-    for view, a, y, v in zip(columns, amounts, above, variance, strict=True):
+    for view, a, y, v in zip(columns, atoms, above, variance, strict=True):
         weighted = view.T / v
         normal += np.einsum('s,t,ef->setf', a, a, weighted @ view)
         right += np.outer(a, weighted @ y)
@@ -252,9 +252,9 @@ def _solve(columns: np.ndarray, amounts: np.ndarray, above: np.ndarray, variance
     return solution.reshape(phases, channels).T
 
 
-def all_families(groups: Groups, energy: np.ndarray, onset: float, **how: Any) -> list[Regression]:
+def all_models(groups: Groups, energy: np.ndarray, onset: float, **how: Any) -> list[Regression]:
     """One regression per family that can be fitted, the best score first."""
-    usable = [f for f in FAMILIES if f != 'plasmon tail' or groups.plasmons is not None]
+    usable = [f for f in BACKGROUND_MODELS if f != 'plasmon tail' or groups.plasmons is not None]
     return sorted((regress(groups, energy, family, onset, **how) for family in usable), key=lambda one: one.score)
 
 
@@ -269,12 +269,12 @@ def statistical_deviation(
     reference: float = 0.0,
     seed: int = 0,
 ) -> np.ndarray:
-    """Standard deviation of standards by counting noise, drawn anew, (energy, phase).
+    """Standard deviation of standards by counting noise, sampled anew, (energy, phase).
 
     Parameters
     ----------
     groups, best
-        What was regressed, and the outcome.
+        Input and outcome of the regression.
     energy, onset, read_noise, single, reference
         As for `regress`.
     seed : int
@@ -286,7 +286,7 @@ def statistical_deviation(
     variance = (np.maximum(groups.counts, 0.5) + read_noise**2) / groups.pixels[:, None]
     above = groups.counts - best.background
     drawn = [
-        _solve(columns, groups.amounts, above + np.sqrt(variance) * rng.standard_normal(above.shape), variance)
+        _solve(columns, groups.atoms, above + np.sqrt(variance) * rng.standard_normal(above.shape), variance)
         for _ in range(_BOOTSTRAP)
     ]
     deviation = np.zeros_like(best.shapes)

@@ -1,12 +1,12 @@
 """Standards of two oxides of a 3d metal at its M2,3 edge, of FeO and Fe3O4 as a rule, from the data themselves.
 
-The core loss of one tilt or more tells how much of each oxide is in every pixel
+The core loss of one tilt or more shows how much of each oxide is in every pixel
 (`core_loss`); the low loss of the same pixels is regressed on that
 (`regression`). No pixel need be pure. Standards are named by the energy of L3,
 never by order. They can be stored and used on other series.
 
 *Uncertainty*, per channel: counting in the low loss; the spread between the
-background families that explain it about as well; and FeO that may be left in,
+background models that explain it about as well; and FeO that may be left in,
 or missing from, Fe3O4.
 
 By the way of *stoichiometric* they assume the magnetite to be stoichiometric;
@@ -23,15 +23,22 @@ import numpy as np
 
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
 from napari_diptomo.series.oxides import metal
-from napari_diptomo.spectra.eels import metal_edges as shallow
 from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
-from napari_diptomo.spectra.eels.metal_edges import IRON, DeepEdge, shallow_edge
+from napari_diptomo.spectra.eels.metal_edges import (
+    EDGE_ONSET,
+    IRON,
+    STANDARDS_RANGE,
+    CoreLossEdge,
+    in_low_loss_edge,
+    low_loss_edge,
+    low_loss_edge_name,
+)
 from napari_diptomo.spectra.eels.scattering import SingleLoss
-from napari_diptomo.spectra.eels.standards.phase_maps import Method, PhaseAmounts, core_loss_amounts
+from napari_diptomo.spectra.eels.standards.phase_maps import Method, PhaseMaps, map_phases
 from napari_diptomo.spectra.eels.standards.regression import (
     Groups,
     Regression,
-    all_families,
+    all_models,
     pooled,
     statistical_deviation,
 )
@@ -79,7 +86,7 @@ def standards_of(
     calibrated : CalibratedSeries
         The series, whose core loss serves where no file is named.
     observer : Observer, optional
-        Told of the steps.
+        Receives the progress.
 
     Raises
     ------
@@ -93,7 +100,7 @@ def standards_of(
             'The series has no core loss to take standards from; open it with the core loss of one tilt or more, or give '
             'a file with standards that were stored before.'
         )
-    edge = DeepEdge.of(settings.states)
+    edge = CoreLossEdge.of(settings.states)
     references = read_references(settings.references, settings.states) if settings.references else None
     if settings.method == 'references' and references is None:
         raise InputError(
@@ -127,7 +134,7 @@ def find_standards(
     method: Method = 'auto',
     references: Mapping[str, np.ndarray] | None = None,
     pure: Mapping[str, np.ndarray] | None = None,
-    edge: DeepEdge = IRON,
+    edge: CoreLossEdge = IRON,
     seed: int = 0,
     observer: Observer | None = None,
 ) -> Standards:
@@ -138,9 +145,9 @@ def find_standards(
     series : SpectralTiltSeries or CalibratedSeries
         Calibrated ones know thickness and plural scattering.
     method, references, pure, edge, seed
-        See `core_loss.core_loss_amounts`.
+        See `core_loss.map_phases`.
     observer : Observer, optional
-        Told of the steps.
+        Receives the progress.
 
     Raises
     ------
@@ -151,8 +158,8 @@ def find_standards(
     energy = series.energy
     element = metal(edge.phases[0])
     used = _window(energy, element)
-    onset = shallow_edge(element) + shallow.ONSET
-    phases = core_loss_amounts(
+    onset = low_loss_edge(element) + EDGE_ONSET
+    phases = map_phases(
         calibrated, method=method, references=references, pure=pure, edge=edge, seed=seed, observer=observer
     )
     watch = Watch(observer, 'Standards: low loss', 2)
@@ -165,14 +172,14 @@ def find_standards(
     groups = groups.within(energy, used, None if single is None else onset - _IN_FRONT)
     watch.step(1, message='pixels pooled')
     how = {'read_noise': getattr(calibrated, 'read_noise', 0.0), 'single': single, 'reference': reference}
-    found = all_families(groups, energy[used], onset, **how)
+    found = all_models(groups, energy[used], onset, **how)
     watch.step(2, message='regression on every background')
     return _standards(found, groups, energy[used], phases, onset, how, seed)
 
 
 def _window(energy: np.ndarray, element: str) -> np.ndarray:
-    edge = shallow_edge(element)
-    onset, name = edge + shallow.ONSET, f'{element}-M2,3'
+    edge = low_loss_edge(element)
+    onset, name = edge + EDGE_ONSET, f'{element}-M2,3'
     if energy[0] > onset - _BEFORE or energy[-1] < onset:
         raise InputError(
             f'{name} needs a low loss from {onset - _BEFORE:.0f} to {onset + 2 * _BEHIND:.0f} eV and this one has '
@@ -183,7 +190,7 @@ def _window(energy: np.ndarray, element: str) -> np.ndarray:
             f'{name} lies at the end of the low loss, which ends at {energy[-1]:.0f} eV; record it to '
             f'{onset + 2 * _BEHIND:.0f} eV or so, or give stored standards.'
         )
-    low, high = (edge + limit for limit in shallow.LOOKED_AT)
+    low, high = (edge + limit for limit in STANDARDS_RANGE)
     used: np.ndarray = (energy >= low) & (energy <= high + 0.5)
     return used
 
@@ -191,18 +198,18 @@ def _window(energy: np.ndarray, element: str) -> np.ndarray:
 def _plural(
     energy: np.ndarray,
     counts: Sequence[np.ndarray],
-    phases: PhaseAmounts,
+    phases: PhaseMaps,
     groups: Groups,
     thickness: np.ndarray | None,
     onset: float,
 ) -> tuple[SingleLoss | None, float]:
-    """Single loss of the pixels of usual thickness, and this thickness; None where it is not known."""
+    """Single loss of the pixels of typical thickness, and this thickness; None where it is not known."""
     if thickness is None or groups.thickness is None:
         return None, float('nan')
-    weight = groups.amounts.sum(axis=1) * groups.pixels
+    weight = groups.atoms.sum(axis=1) * groups.pixels
     reference = float((weight * groups.thickness).sum() / weight.sum())
-    usual = phases.iron & (np.abs(thickness - reference) < 0.35 * reference)
-    total = sum(image[mask].sum(axis=0, dtype=float) for image, mask in zip(counts, usual, strict=True))
+    typical = phases.iron & (np.abs(thickness - reference) < 0.35 * reference)
+    total = sum(image[mask].sum(axis=0, dtype=float) for image, mask in zip(counts, typical, strict=True))
     return SingleLoss.of(energy, np.asarray(total), onset - _IN_FRONT), reference
 
 
@@ -210,18 +217,18 @@ def _standards(
     found: list[Regression],
     groups: Groups,
     energy: np.ndarray,
-    phases: PhaseAmounts,
+    phases: PhaseMaps,
     onset: float,
     how: dict[str, Any],
     seed: int,
 ) -> Standards:
     """The best regression, with what the others and the core loss leave open as uncertainty."""
     best = found[0]
-    inside = shallow.counted(metal(phases.names[0]), energy)
+    inside = in_low_loss_edge(metal(phases.names[0]), energy)
     norm = best.shapes[inside].sum(axis=0)
     if not (norm > 0).all():
         raise InputError(
-            f'The low loss shows no {shallow.name(phases.names)} where the core loss finds {metal(phases.names[0])}; check that '
+            f'The low loss shows no {low_loss_edge_name(phases.names)} where the core loss finds {metal(phases.names[0])}; check that '
             'both are of the same pixels.'
         )
     shapes = best.shapes / norm

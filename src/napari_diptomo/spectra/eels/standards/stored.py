@@ -16,15 +16,15 @@ from napari_diptomo.series._inspection import check_is_file, inspect
 from napari_diptomo.series._library_errors import reading
 from napari_diptomo.series.oxides import metal
 from napari_diptomo.series.replacing import replacing
-from napari_diptomo.spectra.eels import metal_edges as shallow
-from napari_diptomo.spectra.eels.standards.phase_maps import PhaseAmounts
+from napari_diptomo.spectra.eels.metal_edges import low_loss_edge_range
+from napari_diptomo.spectra.eels.standards.phase_maps import PhaseMaps
 
 _FORMAT = 1
 
 
 @dataclass(frozen=True, eq=False)
 class Standards:
-    """Spectra of pure phases at the shallow edge.
+    """Spectra of pure phases at the low-loss edge.
 
     Attributes
     ----------
@@ -49,8 +49,8 @@ class Standards:
         Tilts of the series that the masks belong to.
     notes : dict
         Numbers and sentences (JSON-ready).
-    phases : PhaseAmounts, optional
-        What the core loss told; not stored.
+    phases : PhaseMaps, optional
+        From the core loss; not stored.
     """
 
     names: tuple[str, ...]
@@ -63,7 +63,7 @@ class Standards:
     pure: dict[str, np.ndarray] = field(default_factory=dict)
     tilts: tuple[int, ...] = ()
     notes: dict[str, Any] = field(default_factory=dict)
-    phases: PhaseAmounts | None = None
+    phases: PhaseMaps | None = None
 
     def on(self, energy: np.ndarray) -> np.ndarray:
         """Shapes on another axis, (energy, phase): counts per channel of that axis.
@@ -73,7 +73,7 @@ class Standards:
         InputError
             The axis does not overlap with the edge.
         """
-        low, high = shallow.counted_range(metal(self.names[0]))
+        low, high = low_loss_edge_range(metal(self.names[0]))
         if energy[0] > low or energy[-1] < high:
             raise InputError(
                 f'The standards belong to {low:g}-{high:g} eV, which {energy[0]:.0f}-{energy[-1]:.0f} eV do '
