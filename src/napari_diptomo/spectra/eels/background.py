@@ -2,7 +2,7 @@ r"""Backgrounds under a low-loss edge: several models, each fitted to a whole ti
 
 Under 40-80 eV lie the tail of the plasmons, their multiples and what other
 edges leave. Which law it follows is not known, and an edge there may change by
-a factor of three with it. So there are several families, and each is fitted
+a factor of three with it. So there are several background models, and each is fitted
 TOGETHER with the edges S to the summed spectrum of a tilt, weighted:
 
 - *power law*: log B = c_0 + c_1 log E;
@@ -18,11 +18,11 @@ background B of the tilt is multiplied by Bernstein polynomials in log E,
 
     B(E) sum_k x_k binom(n, k) u^k (1 - u)^(n - k),   u from 0 to 1 over the window:
 
-n = 0 scales it, 1 changes its power, 2 bends it. All columns and intensities are
-non-negative, and yet intensities seldom are zero: x = 1 is the background of the
+n = 0 scales it, 1 changes its power, 2 bends it. All columns and coefficients are
+non-negative, and yet coefficients seldom are zero: x = 1 is the background of the
 tilt. So estimates are not biased and have the variance of a linear fit, what
 a non-negative sum of power laws at the pixel itself would not give. The plasmon
-family has single, double and multiple losses as columns instead: their ratios
+background model has single, double and multiple losses as columns instead: their ratios
 are what thickness changes. (With two columns, single and all others, the pooled
 FeO fraction of docs/eels-fit.md was -0.02 off instead of -0.01.)
 """
@@ -51,11 +51,11 @@ _TINY = 1e-300
 
 @dataclass(frozen=True, eq=False)
 class TiltBackground:
-    """A family as it was fitted to the sum of a tilt.
+    """A background model as it was fitted to the sum of a tilt.
 
     Attributes
     ----------
-    family : str
+    background_model : str
         Its name.
     parts : ndarray (energy, part)
         Expected counts of the sum: the background, for plasmons single, double and multiple losses.
@@ -67,7 +67,7 @@ class TiltBackground:
         Counts less what is fitted.
     """
 
-    family: BackgroundModel
+    background_model: BackgroundModel
     parts: np.ndarray
     intensities: np.ndarray
     chi2: float
@@ -106,7 +106,7 @@ def modulations(energy: np.ndarray, order: int) -> np.ndarray:
 
 
 def fit_background(
-    family: BackgroundModel,
+    background_model: BackgroundModel,
     energy: np.ndarray,
     counts: np.ndarray,
     edges: np.ndarray,
@@ -115,11 +115,11 @@ def fit_background(
     single: SingleLoss | None = None,
     used: np.ndarray | None = None,
 ) -> TiltBackground:
-    """Fit a family and the edges to the summed spectrum of a tilt.
+    """Fit a background model and the edges to the summed spectrum of a tilt.
 
     Parameters
     ----------
-    family : {'sum of power laws', 'power law', 'exponential', 'log-polynomial', 'plasmon tail'}
+    background_model : {'sum of power laws', 'power law', 'exponential', 'log-polynomial', 'plasmon tail'}
         Which.
     energy : ndarray (energy,)
         Of the window, eV, above zero.
@@ -130,21 +130,23 @@ def fit_background(
     read_variance : float
         Variance of a channel of the sum that is not from counting.
     single : SingleLoss, optional
-        For the plasmon family.
+        For the plasmon background model.
     used : ndarray (energy,), bool, optional
         Channels that the fit looks at; all where not given. In the others it is extrapolated.
 
     Raises
     ------
     InputError
-        An unknown family, or plasmons without their shape.
+        An unknown background model, or plasmons without their shape.
     """
     used = np.ones(len(energy), bool) if used is None else used
-    if family in ('power law', 'exponential', 'log-polynomial'):
+    if background_model in ('power law', 'exponential', 'log-polynomial'):
         start = fit_background('sum of power laws', energy, counts, edges, read_variance=read_variance, used=used)
-        parts, intensities, unknowns = _log_linear(_logs(family, energy), counts, edges, read_variance, used, start)
+        parts, intensities, unknowns = _log_linear(
+            _logs(background_model, energy), counts, edges, read_variance, used, start
+        )
     else:
-        shapes, groups = _shapes(family, energy, single)
+        shapes, groups = _shapes(background_model, energy, single)
         solution = _weighted(counts, np.hstack([edges, shapes]), read_variance, used)
         n = edges.shape[1]
         intensities = solution[:n]
@@ -154,16 +156,18 @@ def fit_background(
     residual = counts - model
     misfit = (residual**2 / _variance(model, read_variance))[used].sum()
     chi2 = float(misfit / max(int(used.sum()) - unknowns, 1))
-    return TiltBackground(family, parts, intensities, chi2, residual)
+    return TiltBackground(background_model, parts, intensities, chi2, residual)
 
 
-def _shapes(family: BackgroundModel, energy: np.ndarray, single: SingleLoss | None) -> tuple[np.ndarray, list[slice]]:
-    """Columns of a linear family and which of them make up a part."""
+def _shapes(
+    background_model: BackgroundModel, energy: np.ndarray, single: SingleLoss | None
+) -> tuple[np.ndarray, list[slice]]:
+    """Columns of a linear background model and which of them make up a part."""
     relative = energy / np.sqrt(energy[0] * energy[-1])
-    if family == 'sum of power laws':
+    if background_model == 'sum of power laws':
         return relative[:, None] ** -_POWERS, [slice(None)]
-    if family != 'plasmon tail':
-        raise InputError(f'There is no background {family}; choose among {", ".join(BACKGROUND_MODELS)}.')
+    if background_model != 'plasmon tail':
+        raise InputError(f'There is no background {background_model}; choose among {", ".join(BACKGROUND_MODELS)}.')
     if single is None:
         raise InputError('The plasmon background needs the zero loss in the range; choose another one.')
     multiples = single.multiples(_MULTIPLES)
@@ -188,12 +192,12 @@ def _weighted(counts: np.ndarray, columns: np.ndarray, read_variance: float, use
     return solution
 
 
-def _logs(family: BackgroundModel, energy: np.ndarray) -> np.ndarray:
+def _logs(background_model: BackgroundModel, energy: np.ndarray) -> np.ndarray:
     """Terms of the logarithm of a background, (energy, term)."""
-    if family == 'exponential':
+    if background_model == 'exponential':
         return np.stack([np.ones(len(energy)), 2 * (energy - energy.mean()) / np.ptp(energy)], axis=1)
     u = np.log(energy / np.sqrt(energy[0] * energy[-1])) / np.log(np.sqrt(energy[-1] / energy[0]))
-    powers: np.ndarray = u[:, None] ** np.arange(3 if family == 'log-polynomial' else 2)
+    powers: np.ndarray = u[:, None] ** np.arange(3 if background_model == 'log-polynomial' else 2)
     return powers
 
 

@@ -205,7 +205,7 @@ def fit_edges(
     counts: np.ndarray,
     energy: np.ndarray,
     standards: np.ndarray,
-    family: BackgroundModel = 'sum of power laws',
+    background_model: BackgroundModel = 'sum of power laws',
     *,
     window: tuple[float, float] = (36.0, 95.0),
     order: int = 1,
@@ -228,7 +228,7 @@ def fit_edges(
         eV.
     standards : ndarray (energy, edge)
         Shapes of the edges on ``energy``.
-    family : {'sum of power laws', 'power law', 'exponential', 'log-polynomial', 'plasmon tail'}
+    background_model : {'sum of power laws', 'power law', 'exponential', 'log-polynomial', 'plasmon tail'}
         Of the background.
     window : tuple of float
         Energies that are fitted, eV; some 10 eV in front of the edge belong to it.
@@ -244,7 +244,7 @@ def fit_edges(
         t/lambda of the pixels beyond what the standards have in them; needs
         ``single``. Intensities are then as they would be without plural scattering.
     single : SingleLoss, optional
-        Distribution of a single loss; for ``thickness`` and the plasmon family.
+        Distribution of a single loss; for ``thickness`` and the plasmon background model.
     allow_negative : bool
         Let the intensities of edges become negative: without bias where an edge is absent.
     held : ndarray (pixel, energy), optional
@@ -268,7 +268,7 @@ def fit_edges(
     def fit_sum(edges: PixelEdges, weights: np.ndarray) -> TiltBackground:
         noise = len(spectra) * read_variance
         shapes = edges.mean(weights)
-        return fit_background(family, energy[inside], total, shapes, read_variance=noise, single=single)
+        return fit_background(background_model, energy[inside], total, shapes, read_variance=noise, single=single)
 
     # Where pixels have their own edges, those of the sum are a mean over the pixels that have them.
     weights = np.repeat(np.maximum(spectra.sum(axis=1, dtype=float), 1e-6)[:, None], standards.shape[1], axis=1)

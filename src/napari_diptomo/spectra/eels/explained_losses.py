@@ -59,7 +59,7 @@ class ExplainedRange:
         (counts - model) / standard deviation.
     chi2 : float
         Per degree of freedom; 1 where nothing but noise is left.
-    family : str
+    background_model : str
         Of the background.
     backgrounds : mapping of str to ndarray (energy,)
         Expected counts of the other background models.
@@ -75,7 +75,7 @@ class ExplainedRange:
     model: np.ndarray
     residual: np.ndarray
     chi2: float
-    family: str = ''
+    background_model: str = ''
     backgrounds: Mapping[BackgroundModel, np.ndarray] = field(default_factory=dict)
     weights: Mapping[BackgroundModel, float] = field(default_factory=dict)
 
@@ -238,13 +238,13 @@ def _sum(counts: Any, region: np.ndarray | None) -> np.ndarray:
 def _fitted(
     atoms: Atoms, fit_plan: FitPlan, spectrum: np.ndarray, thickness: float, pixels: int
 ) -> tuple[ExplainedRange, tuple[float, float, float] | None]:
-    """The low loss of a region fitted as one pixel, with every family."""
+    """The low loss of a region fitted as one pixel, with every background model."""
     energy = fit_plan.calibrated.series.energy
     found = fit_background_models(
         spectrum[None],
         energy,
         fit_plan.standards,
-        fit_plan.families,
+        fit_plan.background_models,
         window=fit_plan.window,
         read_noise=fit_plan.calibrated.read_noise * float(np.sqrt(pixels)),
         fit_shift='common' if fit_plan.fit_shift else 'none',
@@ -253,7 +253,7 @@ def _fitted(
         order=0,
     )
     inside = (energy >= fit_plan.window[0]) & (energy <= fit_plan.window[1])
-    drawn = {family: fit.spectra(slice(0, 1)) for family, fit in found.fits.items()}
+    drawn = {background_model: fit.spectra(slice(0, 1)) for background_model, fit in found.fits.items()}
     background, edges = drawn[found.best]
     curves = {name: whole(inside, edges[0, :, i]) for i, name in enumerate(atoms.states)}
     explained = _range(energy, spectrum, fit_plan, inside, background[0], curves, float(found.fit.chi2[0]), found.best)
@@ -277,12 +277,12 @@ def _range(
     background: np.ndarray,
     curves: Mapping[str, np.ndarray],
     chi2: float,
-    family: str,
+    background_model: str,
 ) -> ExplainedRange:
     under = whole(inside, background)
     model = under + sum(curves.values())
     return ExplainedRange(
-        energy, counts, fit_plan.window, under, curves, model, residual_of(counts, model), chi2, family
+        energy, counts, fit_plan.window, under, curves, model, residual_of(counts, model), chi2, background_model
     )
 
 
@@ -292,11 +292,13 @@ def background_alone(settings: OxideFitSettings, energy: np.ndarray, spectrum: n
     inside = (energy >= window[0]) & (energy <= window[1])
     edge = in_low_loss_edge(settings.element, energy)[inside]
     asked = settings.background
-    family: BackgroundModel = 'sum of power laws' if asked == 'auto' or asked == 'plasmon tail' else asked
-    fit = fit_background(family, energy[inside], spectrum[inside], np.zeros((int(inside.sum()), 0)), used=~edge)
+    background_model: BackgroundModel = 'sum of power laws' if asked == 'auto' or asked == 'plasmon tail' else asked
+    fit = fit_background(
+        background_model, energy[inside], spectrum[inside], np.zeros((int(inside.sum()), 0)), used=~edge
+    )
     under = whole(inside, fit.spectrum)
     return ExplainedRange(
-        energy, spectrum, window, under, {}, under, residual_of(spectrum, under), float(fit.chi2), family
+        energy, spectrum, window, under, {}, under, residual_of(spectrum, under), float(fit.chi2), background_model
     )
 
 

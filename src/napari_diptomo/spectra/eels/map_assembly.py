@@ -200,11 +200,11 @@ def _told(tilt: TiltFits, best: BackgroundModel, off: np.ndarray, metal: np.ndar
     return found
 
 
-def _valence(tilt: TiltFits, family: BackgroundModel, metal: np.ndarray, atoms: Atoms) -> tuple[float, float]:
+def _valence(tilt: TiltFits, background_model: BackgroundModel, metal: np.ndarray, atoms: Atoms) -> tuple[float, float]:
     """Mean valence of the metal of a tilt and its statistical error."""
-    counts = tilt.intensities[family][metal].sum(axis=0) / atoms.counts_per_atom
+    counts = tilt.intensities[background_model][metal].sum(axis=0) / atoms.counts_per_atom
     per_atom = 1 / np.outer(atoms.counts_per_atom, atoms.counts_per_atom)
-    mean, std = mean_valence(counts, tilt.covariance[family][metal].sum(axis=0) * per_atom, atoms.valences)
+    mean, std = mean_valence(counts, tilt.covariance[background_model][metal].sum(axis=0) * per_atom, atoms.valences)
     return float(mean), float(std)
 
 

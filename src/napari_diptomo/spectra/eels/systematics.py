@@ -1,16 +1,16 @@
 r"""Systematic errors of an edge, because the background under it, or its standard, is not known.
 
-*Background.* The pixels are fitted with every family. The one with the least
+*Background.* The pixels are fitted with every background model. The one with the least
 chi-square in the sum of the tilt gives the intensities a; the others show what a
 would be if they were right:
 
     Q = sum_f w_f (a_f - a)(a_f - a)^T / sum_f w_f,    w_f = 1 / chi2_f,
 
-chi2_f per degree of freedom of the tilt's sum. Families that describe the sum
+chi2_f per degree of freedom of the tilt's sum. Background models that describe the sum
 equally well count equally; one that misses it by ten times the noise counts a
 tenth. That is far softer than a likelihood would have it, on purpose: what is
-left to all families of chi-square comes from standards and spectrometer, and a
-family does not become certain by it.
+left to all background models of chi-square comes from standards and spectrometer, and a
+background model does not become certain by it.
 
 *Standards.* Where a standard is known to u(E), independently at every channel,
 
@@ -45,12 +45,12 @@ class ModelFits:
 
     Attributes
     ----------
-    fits : mapping of family to EdgeFit
-        By family.
-    weights : mapping of family to float
+    fits : mapping of str to EdgeFit
+        By background model.
+    weights : mapping of str to float
         Weight of each background model, sum one.
     best : str
-        The family with the least chi-square, which gives the intensities.
+        The background model with the least chi-square, which gives the intensities.
     systematic : ndarray (pixel, edge, edge)
         Covariance of the intensities from background and standards.
     """
@@ -62,7 +62,7 @@ class ModelFits:
 
     @property
     def fit(self) -> EdgeFit:
-        """The fit with the best family."""
+        """The fit with the best background model."""
         return self.fits[self.best]
 
     @property
@@ -78,7 +78,7 @@ class BackgroundSpread:
 
     Attributes
     ----------
-    values, chi2 : mapping of family to float
+    values, chi2 : mapping of str to float
         Counts over background less one; chi-square of the background where it was fitted.
     """
 
@@ -87,15 +87,18 @@ class BackgroundSpread:
 
     @property
     def best(self) -> BackgroundModel:
-        """The family with the least chi-square."""
-        return min(self.chi2, key=lambda family: self.chi2[family])
+        """The background model with the least chi-square."""
+        return min(self.chi2, key=lambda background_model: self.chi2[background_model])
 
     @property
     def error(self) -> float:
         """Systematic standard deviation of the best value, weighted as in the module."""
         weights = background_weights(self.chi2)
         return math.sqrt(
-            sum(weights[family] * (value - self.values[self.best]) ** 2 for family, value in self.values.items())
+            sum(
+                weights[background_model] * (value - self.values[self.best]) ** 2
+                for background_model, value in self.values.items()
+            )
         )
 
 
@@ -103,18 +106,18 @@ def fit_background_models(
     counts: np.ndarray,
     energy: np.ndarray,
     standards: np.ndarray,
-    families: Sequence[BackgroundModel] = BACKGROUND_MODELS,
+    background_models: Sequence[BackgroundModel] = BACKGROUND_MODELS,
     *,
     uncertainty: np.ndarray | None = None,
     **how: Any,
 ) -> ModelFits:
-    """Fit the pixels of a tilt with every family.
+    """Fit the pixels of a tilt with every background model.
 
     Parameters
     ----------
     counts, energy, standards
         As for `fit_edges`.
-    families : sequence of str
+    background_models : sequence of str
         To compare; plasmon is left out where ``single`` is not given.
     uncertainty : ndarray (energy, edge), optional
         Standard deviation of the standards.
@@ -124,15 +127,19 @@ def fit_background_models(
     Raises
     ------
     InputError
-        No family that can be fitted.
+        No background model that can be fitted.
     """
-    usable = [f for f in families if f != 'plasmon tail' or how.get('single') is not None]
+    usable = [f for f in background_models if f != 'plasmon tail' or how.get('single') is not None]
     if not usable:
         raise InputError('Choose at least one background; plasmon needs the zero loss in the range.')
-    fits = {family: fit_edges(counts, energy, standards, family, **how) for family in usable}
-    chi2 = {family: fit.tilt.chi2 for family, fit in fits.items()}
-    best = min(chi2, key=lambda family: chi2[family])
-    systematic = background_spread({family: fit.intensities for family, fit in fits.items()}, best, chi2)
+    fits = {
+        background_model: fit_edges(counts, energy, standards, background_model, **how) for background_model in usable
+    }
+    chi2 = {background_model: fit.tilt.chi2 for background_model, fit in fits.items()}
+    best = min(chi2, key=lambda background_model: chi2[background_model])
+    systematic = background_spread(
+        {background_model: fit.intensities for background_model, fit in fits.items()}, best, chi2
+    )
     if uncertainty is not None:
         systematic += from_standards(fits[best], energy, uncertainty)
     return ModelFits(fits, background_weights(chi2), best, systematic)
@@ -174,9 +181,9 @@ def edge_over_background(
     signal: tuple[float, float],
     before: tuple[float, float],
     behind: tuple[float, float] | None = None,
-    families: Sequence[BackgroundModel] = BACKGROUND_MODELS[:4],
+    background_models: Sequence[BackgroundModel] = BACKGROUND_MODELS[:4],
 ) -> BackgroundSpread:
-    """Edge over background with no standard, by family: each fitted beside the edge and extrapolated under it.
+    """Edge over background with no standard, by background model: each fitted beside the edge and extrapolated under it.
 
     Parameters
     ----------
@@ -186,7 +193,7 @@ def edge_over_background(
         Where the edge is summed, eV.
     before, behind : tuple of float
         Where the background is fitted, in front of the edge and, if given, behind it, eV.
-    families : sequence of str
+    background_models : sequence of str
         To compare.
     """
     ranges = [before, signal] if behind is None else [before, signal, behind]
@@ -198,18 +205,18 @@ def edge_over_background(
     under = between(energy, signal)
     values: dict[BackgroundModel, float] = {}
     chi2: dict[BackgroundModel, float] = {}
-    for family in families:
-        fit = fit_background(family, energy, counts, np.zeros((len(energy), 0)), used=used)
-        values[family] = float(counts[under].sum() / fit.spectrum[under].sum() - 1)
-        chi2[family] = fit.chi2
+    for background_model in background_models:
+        fit = fit_background(background_model, energy, counts, np.zeros((len(energy), 0)), used=used)
+        values[background_model] = float(counts[under].sum() / fit.spectrum[under].sum() - 1)
+        chi2[background_model] = fit.chi2
     return BackgroundSpread(values, chi2)
 
 
 def background_weights(chi2: Mapping[BackgroundModel, float]) -> dict[BackgroundModel, float]:
     """Weight of each background model in the systematic error, by 1 / chi2; their sum is one."""
-    inverse = {family: 1 / max(value, _TINY) for family, value in chi2.items()}
+    inverse = {background_model: 1 / max(value, _TINY) for background_model, value in chi2.items()}
     total = sum(inverse.values())
-    return {family: value / total for family, value in inverse.items()}
+    return {background_model: value / total for background_model, value in inverse.items()}
 
 
 def background_spread(
@@ -236,8 +243,8 @@ def background_spread(
     ndarray (pixel, edge, edge)
     """
     found = np.asarray(other)
-    for family, weight in background_weights(chi2).items():
-        off = intensities[family] - intensities[best]
+    for background_model, weight in background_weights(chi2).items():
+        off = intensities[background_model] - intensities[best]
         found = found + weight * off[:, :, None] * off[:, None, :]
     return found
 

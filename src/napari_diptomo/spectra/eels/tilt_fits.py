@@ -1,8 +1,8 @@
 """The tilts of an EELS series fitted one after the other, with every background that is asked for.
 
-The family that describes the sums of ALL tilts best gives the maps: were it
-chosen tilt by tilt, tilts would disagree by the difference of two families,
-and no volume fits that. What the other families tell is systematic error.
+The background model that describes the sums of ALL tilts best gives the maps: were it
+chosen tilt by tilt, tilts would disagree by the difference of two background models,
+and no volume fits that. What the other background models tell is systematic error.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class FitPlan:
         Standard deviation of ``standards``.
     window : tuple of float
         Ends of the fit, eV.
-    families : tuple of str
+    background_models : tuple of str
         Of the background.
     single : SingleLoss, optional
         Of a single loss; None where standards are not given the thickness of the pixel.
@@ -109,7 +109,7 @@ class FitPlan:
     standards: np.ndarray
     uncertainty: np.ndarray | None
     window: tuple[float, float]
-    families: tuple[BackgroundModel, ...]
+    background_models: tuple[BackgroundModel, ...]
     single: SingleLoss | None
     thickness: float
     fit_shift: bool
@@ -184,7 +184,7 @@ def plan_fit(
     norm = reference[in_low_loss_edge(settings.element, energy)].sum(axis=0)
     if not (norm > 0).all():
         raise InputError('A standard has no edge where it should be; look at the standards, or find them anew.')
-    families: tuple[BackgroundModel, ...] = (
+    background_models: tuple[BackgroundModel, ...] = (
         BACKGROUND_MODELS if settings.background == 'auto' else (settings.background,)
     )
     fit = FitPlan(
@@ -192,7 +192,7 @@ def plan_fit(
         shapes / norm,
         None if uncertainty is None else uncertainty / norm,
         window,
-        families,
+        background_models,
         single,
         thickness,
         settings.fit_shift,
@@ -252,24 +252,24 @@ def _on_axis(
 
 @dataclass(frozen=True, eq=False)
 class TiltFits:
-    """One tilt fitted with every family.
+    """One tilt fitted with every background model.
 
     Attributes
     ----------
-    intensities : mapping of family to ndarray (pixel, state)
+    intensities : mapping of str to ndarray (pixel, state)
         Edge counts.
-    covariance : mapping of family to ndarray (pixel, state, state)
+    covariance : mapping of str to ndarray (pixel, state, state)
         Statistical.
-    held_out : mapping of family to ndarray (pixel, state), optional
+    held_out : mapping of str to ndarray (pixel, state), optional
         The part of ``intensities`` that held-out counts make.
-    residual : mapping of family to ndarray (pixel,)
+    residual : mapping of str to ndarray (pixel,)
         Chi-square per degree of freedom.
-    chi2 : mapping of family to float
+    chi2 : mapping of str to float
         Of the sum of the tilt.
     standard_errors : ndarray (state, state, state)
         Covariance of the intensities from the errors of each standard, per square of its intensity.
     shift : ndarray (state,)
-        Shift of the standards with the best family, eV.
+        Shift of the standards with the best background model, eV.
     """
 
     intensities: Mapping[BackgroundModel, np.ndarray]
@@ -314,12 +314,12 @@ def typical_thickness(thickness: np.ndarray) -> float:
 
 
 def best_model(tilts: Sequence[TiltFits]) -> BackgroundModel:
-    """The family with the least chi-square over all tilts."""
-    return min(tilts[0].chi2, key=lambda family: sum(tilt.chi2[family] for tilt in tilts))
+    """The background model with the least chi-square over all tilts."""
+    return min(tilts[0].chi2, key=lambda background_model: sum(tilt.chi2[background_model] for tilt in tilts))
 
 
 def systematic(tilt: TiltFits, best: BackgroundModel) -> np.ndarray:
-    """Covariance of the intensities of a family from background and standards, (pixel, state, state)."""
+    """Covariance of the intensities of a background model from background and standards, (pixel, state, state)."""
     common = from_standard_errors(tilt, tilt.intensities[best])
     return background_spread(tilt.intensities, best, tilt.chi2, common)
 
@@ -342,7 +342,7 @@ def _fits(plan: FitPlan, tilt: int, counts: np.ndarray, held: np.ndarray | None,
         counts,
         plan.calibrated.series.energy,
         plan.standards,
-        plan.families,
+        plan.background_models,
         held=held,
         between=watch.obey,
         **plan.options(tilt),

@@ -12,8 +12,8 @@ in where it goes, and in a group of many it averages out (Wald, Ann. Math. Stat.
 
 *Background.* M_s is free above the onset, so a background that were free there
 too could not be told from its smooth continuum. What decides is the pre-edge
-window, where there is no edge: a family (`background`) is fitted to it, group by
-group, and extrapolated. All families are tried; the one with the smallest chi2 of
+window, where there is no edge: a background model (`background`) is fitted to it, group by
+group, and extrapolated. All background models are tried; the one with the smallest chi2 of
 the pre-edge window and of the regression together is taken, and the spread
 between those that do nearly as well is part of the uncertainty. The plasmons of a
 group are not fitted but known: its own low loss up to the edge shows single losses,
@@ -47,7 +47,7 @@ _SHARES, _TOTALS = 6, 3
 #: A group has at least so many pixels.
 _LEAST_PIXELS = 4
 _ITERATIONS = 3
-#: What chi2 must fall by for each unknown of a family beyond two: numbers of atoms that are off by a percent look like a bend of the
+#: What chi2 must fall by for each unknown of a background model beyond two: numbers of atoms that are off by a percent look like a bend of the
 #: background, and were worth 0.03-0.06 where the truth had none.
 _PARAMETER_COST = 0.1
 _FREE_PARAMETERS = {'power law': 0, 'exponential': 0, 'log-polynomial': 1, 'plasmon tail': 0, 'sum of power laws': 2}
@@ -144,7 +144,7 @@ class Regression:
 
     Attributes
     ----------
-    family : str
+    background_model : str
         Its name.
     shapes : ndarray (energy, phase)
         Counts per metal atom, up to a factor.
@@ -156,7 +156,7 @@ class Regression:
         Per channel, of all groups and channels.
     """
 
-    family: BackgroundModel
+    background_model: BackgroundModel
     shapes: np.ndarray
     background: np.ndarray
     residual: np.ndarray
@@ -164,14 +164,14 @@ class Regression:
 
     @property
     def score(self) -> float:
-        """chi2 and what a family must gain for its free parameters."""
-        return self.chi2 + _PARAMETER_COST * _FREE_PARAMETERS[self.family]
+        """chi2 and what a background model must gain for its free parameters."""
+        return self.chi2 + _PARAMETER_COST * _FREE_PARAMETERS[self.background_model]
 
 
 def regress(
     groups: Groups,
     energy: np.ndarray,
-    family: BackgroundModel,
+    background_model: BackgroundModel,
     onset: float,
     *,
     read_noise: float = 0.0,
@@ -186,7 +186,7 @@ def regress(
         From `pooled`, on the channels of the window.
     energy : ndarray (energy,)
         Of the window, eV.
-    family : str
+    background_model : str
         See `background`.
     onset : float
         Below it there is no edge, eV.
@@ -203,27 +203,32 @@ def regress(
     shapes = np.zeros((len(energy), groups.atoms.shape[1]))
     model, used = np.zeros_like(groups.counts), before
     for _ in range(_ITERATIONS):
-        background = _backgrounds(groups, energy, family, model, used, read_noise)
+        background = _backgrounds(groups, energy, background_model, model, used, read_noise)
         above = groups.counts - background
         shapes[~before] = _solve(seen[:, :, ~before], groups.atoms, above, variance)
         model = np.stack([view @ shapes @ a for view, a in zip(seen, groups.atoms, strict=True)])
         used = np.ones(len(energy), bool)
     residual = (above - model) / np.sqrt(variance)
-    return Regression(family, shapes, background, residual, float((residual**2).mean()))
+    return Regression(background_model, shapes, background, residual, float((residual**2).mean()))
 
 
 def _backgrounds(
-    groups: Groups, energy: np.ndarray, family: BackgroundModel, edges: np.ndarray, used: np.ndarray, read_noise: float
+    groups: Groups,
+    energy: np.ndarray,
+    background_model: BackgroundModel,
+    edges: np.ndarray,
+    used: np.ndarray,
+    read_noise: float,
 ) -> np.ndarray:
     """Background under the edges of every group, (group, energy)."""
-    if family == 'plasmon tail':
+    if background_model == 'plasmon tail':
         if groups.plasmons is None:
             raise InputError('The plasmon background needs the zero loss in the range; choose another one.')
         return groups.plasmons
     none = np.zeros((len(energy), 0))
     return np.stack([
         fit_background(
-            family, energy, n * counts, n * edge[:, None] if edge.any() else none,
+            background_model, energy, n * counts, n * edge[:, None] if edge.any() else none,
             read_variance=n * read_noise**2, used=used,
         ).spectrum / n
         for counts, edge, n in zip(groups.counts, edges, groups.pixels, strict=True)
@@ -253,9 +258,12 @@ def _solve(columns: np.ndarray, atoms: np.ndarray, above: np.ndarray, variance: 
 
 
 def all_models(groups: Groups, energy: np.ndarray, onset: float, **how: Any) -> list[Regression]:
-    """One regression per family that can be fitted, the best score first."""
+    """One regression per background model that can be fitted, the best score first."""
     usable = [f for f in BACKGROUND_MODELS if f != 'plasmon tail' or groups.plasmons is not None]
-    return sorted((regress(groups, energy, family, onset, **how) for family in usable), key=lambda one: one.score)
+    return sorted(
+        (regress(groups, energy, background_model, onset, **how) for background_model in usable),
+        key=lambda one: one.score,
+    )
 
 
 def statistical_deviation(

@@ -48,7 +48,7 @@ from napari_diptomo.spectra.eels.standards.stored import Standards, read_referen
 _BEFORE, _BEHIND = 8.0, 14.0
 #: Plasmons alone are seen up to this far in front of the edge, eV.
 _IN_FRONT = 4.0
-#: Families whose score is within this factor of the best are as good.
+#: Background models whose score is within this factor of the best are as good.
 _AS_GOOD = 1.25
 
 
@@ -241,9 +241,9 @@ def _standards(
         **phases.notes,
         'share_error': float(phases.share_error),
         'method': phases.method,
-        'background': best.family,
-        'chi2': {one.family: round(one.chi2, 3) for one in found},
-        'as_good': [one.family for one in as_good],
+        'background': best.background_model,
+        'chi2': {one.background_model: round(one.chi2, 3) for one in found},
+        'as_good': [one.background_model for one in as_good],
     }
     source = f'regression of the low loss on {phases.names[0]} and {phases.names[1]} of the core loss ({phases.method})'
     return Standards(
