@@ -156,7 +156,7 @@ def _one_tilt(model: SpectrumModel, spectrum: np.ndarray) -> tuple[np.ndarray, n
     model = model.calibrated(spectrum)
     fit = model.fit(spectrum)
     background = float(fit.background.sum())
-    # An error of the model moves all channels of a peak together: see `suggest`.
+    # An error of the model moves all channels of a peak together: see `element_search`.
     coherent = model.detector.fwhm(model.window.energy) / np.gradient(model.window.energy)
     error = coherent * ((_PEAK_ERROR * fit.lines) ** 2 + (_BACKGROUND_ERROR * fit.background) ** 2)
     smooth = fit.background / max(background, 1e-12)

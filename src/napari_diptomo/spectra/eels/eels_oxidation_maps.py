@@ -8,7 +8,7 @@ spectrum of a pixel,
 
 holds the standards f_s of the oxides, their intensities a_s, a background b of one
 of several background models, and what is left of an energy shift d; all are fitted
-together (`fit`), at every pixel. Standards have unit area in the window where
+together (`edge_fit`), at every pixel. Standards have unit area in the window where
 edge counts are counted, so a_s are these counts. They come from the data
 themselves, by way of the core loss of one tilt or more (`standards`), or from
 a file.

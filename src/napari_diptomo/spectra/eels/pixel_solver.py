@@ -7,7 +7,7 @@ method of Poisson maximum likelihood where counts are many.
 
 Where pixels share the standards, their normal equations C^T W C are ONE product
 of the weights (pixel, energy) and the products of all pairs of columns
-(energy, pair); where each has its own shift or thickness (`pixel_edges`) one
+(energy, pair); where each has its own shift or thickness (`PixelEdges`) one
 small product per pixel. Intensities that are not negative: `non_negative_of_pixels`. The
 covariance is (C^T W C)^-1, whatever intensities are zero, with all of the
 background in it.

@@ -11,7 +11,7 @@ from scipy.special import ndtr
 
 from napari_diptomo.series import Cancelled, CoreLoss, InputError, Observer, Request, SpectralTiltSeries
 from napari_diptomo.spectra.eels.calibration.calibrated_series import calibrate
-from napari_diptomo.spectra.eels.calibration.camera_artefacts import dark_level, gain_of, gain_told, without_spikes
+from napari_diptomo.spectra.eels.calibration.camera_artefacts import dark_level, gain_notes, gain_of, without_spikes
 from napari_diptomo.spectra.eels.calibration.known_features import Feature, corrected_axis, find_feature
 from napari_diptomo.spectra.eels.calibration.whole_channels import WholeChannelMoves
 from napari_diptomo.spectra.eels.calibration.zero_loss import find_zero_loss, settle
@@ -309,7 +309,7 @@ def test_steps_and_single_channels_of_wrong_gain_are_found_and_edges_are_not():
     found = gain_of(rng.poisson(smooth * gain).astype(float), 3.3, slice(30, 50))
     np.testing.assert_allclose(found, gain, atol=0.004)
     assert gain_of(rng.poisson(smooth * gain).astype(float), 2.0) is None, 'an edge could be as steep'
-    assert gain_told(found).keys() == {'200', '300', '301', '350'}
+    assert gain_notes(found).keys() == {'200', '300', '301', '350'}
     flat = gain_of(rng.poisson(np.full(440, 20.0)).astype(float), 3.3)
     assert flat is None
 

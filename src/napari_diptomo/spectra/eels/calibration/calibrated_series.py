@@ -11,15 +11,15 @@ any pixel lacks after its move are cut off. The core loss goes with the low
 loss of its tilt and pixel (one high tension for both) by as many eV.
 
 **Offset and dispersion** are of the series, never of a file: the zero loss is 0
-eV; features of known energy do the rest (`known_edges`).
+eV; features of known energy do the rest (`known_features`).
 
-**Counts** lose spikes and a dark level (`cleaning`), and are divided by the gain
-of steps and channels that stand out (`gain`). Where there is none of these,
+**Counts** lose spikes and a dark level (`camera_artefacts`), and are divided by the gain
+of steps and channels that stand out (`camera_artefacts`). Where there is none of these,
 counts are those of the files.
 
 **Thickness** by the log-ratio (Egerton, EELS in the Electron Microscope, ch.
 5), t/lambda = ln(I_t / I_0), I_0 the counts up to the minimum behind the zero
-loss (`first_look`). The range that was recorded limits I_t.
+loss (`low_loss_survey`). The range that was recorded limits I_t.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import CoreLoss, InputError, Observer, SpectralTiltSeries, Watch
-from napari_diptomo.spectra.eels.calibration.camera_artefacts import check_finite, gain_of, gain_told, without_spikes
+from napari_diptomo.spectra.eels.calibration.camera_artefacts import check_finite, gain_notes, gain_of, without_spikes
 from napari_diptomo.spectra.eels.calibration.known_features import Feature, corrected_axis, find_features
-from napari_diptomo.spectra.eels.calibration.low_loss_survey import TiltLook, first_look, warnings_of
+from napari_diptomo.spectra.eels.calibration.low_loss_survey import TiltSurvey, survey_tilt, survey_warnings
 from napari_diptomo.spectra.eels.calibration.whole_channels import Correction, WholeChannelMoves
 
 #: Plateaus broader than this leave the zero loss's position unknown, eV.
@@ -154,7 +154,7 @@ def calibrate(
     notes |= {
         'zero_loss_end': round(end, 3),
         'channels_cut_off': len(series.energy) - len(energy),
-        'gain': gain_told(gain),
+        'gain': gain_notes(gain),
     }
     if core is not None:
         notes['core_loss'] = {'moved_with_the_low_loss': move_core_loss, **core_told}
@@ -187,12 +187,12 @@ def _step(energy: np.ndarray, unit: str) -> float:
 
 def _look(
     series: SpectralTiltSeries, observer: Observer | None, remove_spikes: bool, remove_dark: bool
-) -> list[TiltLook]:
+) -> list[TiltSurvey]:
     watch = Watch(observer, 'Calibrate', len(series.angles))
     looks = []
     for t, angle in enumerate(series.angles):
         name = f'at {angle:g} deg'
-        looks.append(first_look(np.asarray(series.counts[t]), series.energy, name, remove_spikes, remove_dark))
+        looks.append(survey_tilt(np.asarray(series.counts[t]), series.energy, name, remove_spikes, remove_dark))
         watch.step(t + 1, message=f'zero loss {name}')
     for look, angle in zip(looks, series.angles, strict=True):
         width = look.zero.plateau * (series.energy[1] - series.energy[0])
@@ -204,7 +204,7 @@ def _look(
     return looks
 
 
-def _thickness(looks: Sequence[TiltLook], angles: np.ndarray) -> tuple[float, np.ndarray]:
+def _thickness(looks: Sequence[TiltSurvey], angles: np.ndarray) -> tuple[float, np.ndarray]:
     """Where the zero loss ends, eV, one for all tilts, and t/lambda (tilt, y, x)."""
     end = float(np.median([look.zero_loss_end for look in looks]))
     maps = [look.log_ratio(end) for look in looks]
@@ -215,7 +215,7 @@ def _thickness(looks: Sequence[TiltLook], angles: np.ndarray) -> tuple[float, np
     return end, np.stack(maps)
 
 
-def _gain(looks: Sequence[TiltLook]) -> np.ndarray | None:
+def _gain(looks: Sequence[TiltSurvey]) -> np.ndarray | None:
     around = [look.near_zero for look in looks]
     zero_loss = slice(min(part.start for part in around), max(part.stop for part in around))
     fwhm = float(np.median([look.zero.fwhm for look in looks]))
@@ -239,11 +239,11 @@ def _core_loss(
     gain = gain_of(total, fwhm / step) if correct_gain else None
     skip = tuple(slice(0, 0) if number else None for number in spikes)
     counts = Correction(moves, (0.0,) * len(spikes), skip, gain).lazy(core.counts)
-    told = {'pixels_with_spikes': sum(spikes), 'gain': gain_told(gain)}
+    told = {'pixels_with_spikes': sum(spikes), 'gain': gain_notes(gain)}
     return replace(core, counts=counts, energy=core.energy[moves.kept]), step * moves.remainder, told
 
 
-def _mean_low_loss(looks: Sequence[TiltLook], moves: WholeChannelMoves) -> np.ndarray:
+def _mean_low_loss(looks: Sequence[TiltSurvey], moves: WholeChannelMoves) -> np.ndarray:
     """Sum over all tilts, each moved as its pixels are on average, (energy,)."""
     channels = np.arange(moves.kept.start, moves.kept.stop)
     total = np.zeros(len(channels))
@@ -273,7 +273,7 @@ def _put_right(
 
 
 def _notes(
-    looks: Sequence[TiltLook],
+    looks: Sequence[TiltSurvey],
     angles: np.ndarray,
     place: np.ndarray,
     step: float,
@@ -291,5 +291,5 @@ def _notes(
         'pixels_with_spikes': sum(look.pixels_with_spikes for look in looks),
         'known_edges': {f.name: {'found': round(f.found, 3), 'known': f.known} for f in features},
         'dispersion': float(energy[1] - energy[0]),
-        'warnings': warnings_of(looks, angles),
+        'warnings': survey_warnings(looks, angles),
     }

@@ -242,7 +242,7 @@ def gain_of(total: np.ndarray, fwhm: float, zero_loss: slice = slice(0, 0)) -> n
     return gain
 
 
-def gain_told(gain: np.ndarray | None) -> dict[str, float]:
+def gain_notes(gain: np.ndarray | None) -> dict[str, float]:
     """Where the gain changes, by channel, and to what; for the notes."""
     if gain is None:
         return {}

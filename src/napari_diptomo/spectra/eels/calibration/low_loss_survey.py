@@ -1,4 +1,4 @@
-r"""The first look at the low loss of a tilt: zero loss, spikes, dark level, thickness.
+r"""Survey of the low loss of a tilt: zero loss, spikes, dark level, thickness.
 
 t/lambda = ln(I_t / I_0): I_t are all counts, I_0 those of the zero loss, up to
 the minimum behind it. Behind that the tail of the zero loss continues and before
@@ -33,7 +33,7 @@ _WORTHLESS = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class TiltLook:
+class TiltSurvey:
     """Zero loss, dark level and spikes found at a tilt.
 
     Attributes
@@ -84,7 +84,7 @@ class TiltLook:
         return excess < _VACUUM[0] + noise and float(smooth.max()) < _VACUUM[1] + noise
 
 
-def warnings_of(looks: Sequence[TiltLook], angles: np.ndarray) -> list[str]:
+def survey_warnings(looks: Sequence[TiltSurvey], angles: np.ndarray) -> list[str]:
     """Sentences on what cannot be corrected."""
     found = []
     cut = [f'{angle:g}' for look, angle in zip(looks, angles, strict=True) if look.zero.saturated.any()]
@@ -104,9 +104,9 @@ def warnings_of(looks: Sequence[TiltLook], angles: np.ndarray) -> list[str]:
     return found
 
 
-def first_look(
+def survey_tilt(
     counts: np.ndarray, energy: np.ndarray, name: str, remove_spikes: bool = True, remove_dark: bool = True
-) -> TiltLook:
+) -> TiltSurvey:
     """Find zero loss, spikes, dark level and the counts of zero loss and all losses of a tilt.
 
     Parameters
@@ -140,7 +140,7 @@ def first_look(
     behind = round(float(zero.position.max()) + _ENDS[1] / step)
     _check_level(level, total[min(behind, len(total) - 1) :] / (counts.shape[0] * counts.shape[1]), name)
     below, everything = _counts_below(counts, level, zero.position, step)
-    return TiltLook(
+    return TiltSurvey(
         zero,
         level,
         dark.read_noise,

@@ -7,7 +7,7 @@ and the far tail of the white lines,
 
 because lines with a lifetime are Lorentzian: a power law alone takes their
 tail for background and comes out too flat. The exponent is common to all
-pixels, the height is every pixel's own (`unmixing`).
+pixels, the height is every pixel's own (`factorisation`).
 
 *Iron atoms.* The area of white lines goes with the 3d holes (sum rule; FeO 4,
 Fe3O4 14/3 per iron atom), so h = 7/6 as many counts come from an iron atom of

@@ -1,13 +1,13 @@
 """How much FeO and Fe3O4 the core loss finds in every pixel, by L2,3.
 
-The spectra of all pixels lie on a segment between two mixtures (`unmixing`).
+The spectra of all pixels lie on a segment between two mixtures (`factorisation`).
 What the pure phases are is a choice:
 
 - *references*: L2,3 spectra that are given;
 - *pure regions*: the means of regions, outlined by hand or the ends themselves;
 - *simplex*: the ends of the segment are the phases;
 - *stoichiometric*: the end of FeO is pure, and the leading edge of L3 shows how
-  much FeO there is in the other one (`white_lines`), which is taken out:
+  much FeO there is in the other one (`leading_edge`), which is taken out:
   under an outer film of FeO no pixel is pure Fe3O4. ASSUMES THE MAGNETITE TO BE
   STOICHIOMETRIC, a third of its iron Fe2+ with the leading edge of that in FeO;
 - *auto*: references or outlined regions where there are any, else stoichiometric;

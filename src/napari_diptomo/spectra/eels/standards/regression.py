@@ -17,12 +17,12 @@ group, and extrapolated. All background models are tried; the one with the small
 the pre-edge window and of the regression together is taken, and the spread
 between those that do nearly as well is part of the uncertainty. The plasmons of a
 group are not fitted but known: its own low loss up to the edge shows single losses,
-and with their thickness all multiples (`plural.without_edges`). Free multiples
+and with their thickness all multiples (`scattering.without_edges`). Free multiples
 and tails in their place mixed with the standards: a cosine of 0.96 to the truth
 on plasmon backgrounds, now 0.998 (docs/eels-fit.md).
 
 *Thickness.* Plural scattering takes edge counts to higher losses, more of them
-in thicker groups. With the single loss P known (`plural`), the standards are
+in thicker groups. With the single loss P known (`scattering`), the standards are
 those of the mean thickness, and a group sees them through exp(d (F[P] - 1)),
 d its thickness less the mean: linear in M_s all the same.
 """

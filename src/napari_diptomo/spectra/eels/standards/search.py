@@ -1,7 +1,7 @@
 """Standards of two oxides of a 3d metal at its M2,3 edge, of FeO and Fe3O4 as a rule, from the data themselves.
 
 The core loss of one tilt or more shows how much of each oxide is in every pixel
-(`core_loss`); the low loss of the same pixels is regressed on that
+(`phase_maps`); the low loss of the same pixels is regressed on that
 (`regression`). No pixel need be pure. Standards are named by the energy of L3,
 never by order. They can be stored and used on other series.
 
@@ -145,7 +145,7 @@ def find_standards(
     series : SpectralTiltSeries or CalibratedSeries
         Calibrated ones know thickness and plural scattering.
     method, references, pure, edge, seed
-        See `core_loss.map_phases`.
+        See `phase_maps.map_phases`.
     observer : Observer, optional
         Receives the progress.
 
