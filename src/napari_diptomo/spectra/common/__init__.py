@@ -1,1 +1,1 @@
-"""What the fits of X-rays and of energy losses share: each primitive once."""
+"""Primitives that the fits of X-rays and of energy losses share, each once."""

@@ -1,4 +1,4 @@
-"""The one door to eXSpy: its tables of X-ray lines, weights and mass absorption; deconvolution of EELS.
+"""The one place that imports HyperSpy and eXSpy: its tables of X-ray lines, weights and mass absorption; deconvolution of EELS.
 
 The import takes two seconds, so it happens when the table is first asked for.
 """
@@ -42,7 +42,7 @@ def _read_elements() -> dict[str, dict[str, Any]]:
 
 
 def _elements() -> dict[str, dict[str, Any]]:
-    """What eXSpy knows of every element, as plain dictionaries."""
+    """eXSpy's data of every element, as plain dictionaries."""
     with _LOCK:
         return _read_elements()
 
@@ -206,7 +206,7 @@ def fourier_ratio(
         The area is that of the edges times the share of the zero loss in the low loss.
     """
     # eXSpy 0.3.2 returns counts per eV where later ones may not: a single peak behind a zero loss alone, whose area must
-    # stay, tells what unit it is.
+    # stay, shows which unit it is.
     probe, passed = np.zeros((1, len(core_energy))), np.zeros((1, len(energy)))
     probe[0, len(core_energy) // 2] = passed[0, np.abs(energy).argmin()] = 1.0
     with _quiet():

@@ -155,7 +155,7 @@ def check_place(series: SpectralTiltSeries, tilt: int | None, region: np.ndarray
 
 
 def hold_out(spectra: sparse.csr_matrix, share: float, seed: tuple[int, int]) -> sparse.csr_matrix:
-    """A binomial share of the photons of spectra (pixel, energy).
+    """A binomial part of the photons of spectra (pixel, energy).
 
     Raises
     ------

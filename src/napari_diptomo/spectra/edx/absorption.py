@@ -14,7 +14,7 @@ in the frame of the volume; the beam goes to +z and the detectors are on its
 side of the specimen. The path is followed plane by plane along z, the faces of
 the planes read by linear interpolation; inside its own voxel t is averaged
 exactly, so that for a slab of mass thickness m the mean over its planes is
-(1 - exp(-mu m)) / (mu m). Beside the volume the specimen goes on as at its
+(1 - exp(-mu m)) / (mu m). Beside the volume the specimen continues as at its
 border (a lamella does; around a particle there is nothing). Rays flatter than
 6 degrees to the planes are followed at 6 degrees.
 """

@@ -1,4 +1,4 @@
-r"""What a silicon drift detector makes of an X-ray line.
+r"""The response of a silicon drift detector to an X-ray line.
 
 *Width.* A Gaussian of FWHM(E)^2 = FWHM(Mn-Ka)^2 + 2.5 eV (E - E(Mn-Ka)), the
 relation that eXSpy uses.
@@ -38,7 +38,7 @@ _SI_YIELD, _SI_JUMP, _SI_MU_KA, _SI_MU_EDGE = 0.047, 10.3, 355.0, 3192.0
 
 @dataclass(frozen=True)
 class Detector:
-    """What the detector makes of a line.
+    """Response of the detector to a line.
 
     Attributes
     ----------

@@ -9,8 +9,8 @@ solved for at every p (variable projection):
 with s_j what is not known beforehand: 3 % of the resolution, 10 eV, 0.1 %.
 
 *Weights.* The tables know the weights of the lines of a K family to a few
-per cent, those of L and M families far worse. Lines that the detector tells
-apart become columns of their own, each held near its share of the family by a
+per cent, those of L and M families far worse. Lines that the detector
+resolves become columns of their own, each held near its share of the family by a
 prior of that width. The coefficients of the families stay free.
 """
 
@@ -42,7 +42,7 @@ _NOT_NEGATIVE = ('tail', 'surface', 'escape')
 _WEIGHT_ERROR = {'K': 0.04, 'L': 0.3, 'M': 0.6}
 _LEAST_WEIGHT_ERROR = 0.002
 #: Lines nearer than this share of the peak width keep their ratio.
-_TOLD_APART = 0.5
+_RESOLVED = 0.5
 _ITERATIONS, _ROUNDS = 8, 2
 
 
@@ -176,12 +176,12 @@ def _root(counts: np.ndarray) -> np.ndarray:
 
 
 def _groups(family: LineFamily, detector: Detector) -> np.ndarray:
-    """Number of the group of every line, lines of a group too close to be told apart."""
+    """Number of the group of every line, lines of a group too close to be resolved."""
     energies = np.asarray(family.energies)
     groups = np.zeros(len(energies), int)
     first, group = -np.inf, -1
     for i in np.argsort(energies):
-        if energies[i] - first > _TOLD_APART * detector.fwhm(energies[i]):
+        if energies[i] - first > _RESOLVED * detector.fwhm(energies[i]):
             first, group = energies[i], group + 1
         groups[i] = group
     return groups

@@ -41,7 +41,7 @@ class EDXMaps(Step):
 
     The result counts photons in the whole family of each element. From the
     linear fit, maps scatter about zero where next to nothing is. The
-    ``variance`` is that of the fit under Poisson statistics, told by the
+    ``variance`` is that of the fit under Poisson statistics, from the
     neighbouring pixels without the pixel itself and never far below the mean
     of its tilt: positive, and blind to the noise of the very pixel it weighs.
     ``residual`` shows where the spectra hold what is not fitted.

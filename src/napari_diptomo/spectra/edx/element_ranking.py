@@ -3,7 +3,7 @@ r"""All elements that a tilt series shows, ranked, the weak and the rare ones to
 The sum spectrum shows what is common. A particle in one corner drowns in it:
 so the spectra are pooled in blocks of pixels, every block of every tilt is
 fitted with the families of the common elements, and the counts n about the
-main line of every other element are held against the counts m of that fit by
+main line of every other element are compared with the counts m of that fit by
 the signed root of the deviance,
 
     z = sqrt(2 [n ln(n / m) - (n - m)]),
@@ -37,7 +37,7 @@ _BLOCK = 8
 _HALF_WIDTH, _NEAR = 0.6, 0.7
 #: Error of the model of a block, as a share of its counts in a range.
 _MODEL_ERROR = 0.06
-#: Tilts from which on totals can tell what is stray.
+#: Tilts from which on totals can show which elements are stray.
 _ENOUGH_TILTS = 5
 
 

@@ -32,7 +32,7 @@ _UNLIKELY = {'He', 'Ne', 'Ar', 'Kr', 'Xe', 'Rn', 'Tc', 'Pm', 'Po', 'At', 'Fr', '
 _FIRST, _LAST = 5, 92
 #: Errors of the model of a peak and of the background, as a share of them: as the tables are, and refined.
 _TABLE_ERROR, _REFINED_ERROR = (0.06, 0.03), (0.02, 0.01)
-#: Found from here on; doubtful, though told of, from the second.
+#: Found from here on; doubtful, though reported, from the second.
 SIGNIFICANT, DOUBTFUL = 6.0, 3.0
 #: From here on an element serves to calibrate by.
 _PLAIN = 20.0
@@ -104,7 +104,7 @@ def find_elements(
     known : mapping of str to LineFamily, optional
         Families with refined weights, by name; the errors of the model are then those of a refined one.
     least : float
-        Significance from which on an element is told of.
+        Significance from which on an element is reported.
     """
     if not np.any(spectrum):
         return ()
@@ -235,7 +235,7 @@ class _Search:
         return found
 
     def fit(self, chosen: Sequence[_Candidate]) -> SumFit:
-        """The last fit tells the weights of the next: they hardly differ."""
+        """The last fit determines the weights of the next: they hardly differ."""
         shapes = np.hstack([c.shapes for c in chosen] or [np.zeros((len(self.energy), 0))])
         fit = solve(self.spectrum, shapes, self.smooth, 3 if self.expected is None else 1, self.expected)
         self.expected = np.maximum(fit.model, 0.5 * self.spectrum)
@@ -281,11 +281,11 @@ class _Search:
             chosen = [c for c in chosen if c is not chosen[keep + weakest]]
         return chosen
 
-    def report(self, chosen: Sequence[_Candidate], told: Sequence[_Candidate]) -> tuple[FoundElement, ...]:
-        if not told:
+    def report(self, chosen: Sequence[_Candidate], reported: Sequence[_Candidate]) -> tuple[FoundElement, ...]:
+        if not reported:
             return ()
         counts = dict(zip((c.element for c in chosen), self.counts(chosen), strict=True))
         return tuple(
             FoundElement(c.element, c.families[c.primary].name, counts[c.element], self.significance(chosen, c))
-            for c in told
+            for c in reported
         )

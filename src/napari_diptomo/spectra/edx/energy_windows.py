@@ -1,4 +1,4 @@
-r"""Energy windows: few whole numbers per pixel that tell nearly as much as its spectrum.
+r"""Energy windows: few whole numbers per pixel that hold nearly the information of its spectrum.
 
 A window w counts photons. With a the share of each family's photons in it and
 m the counts it is expected to hold, the windows' Fisher information about the
@@ -10,13 +10,13 @@ Joining two windows loses  m1 m2 / (m1 + m2) (r1 - r2)(r1 - r2)^T  of it, with
 r = a / m, leaving one out loses  m r r^T:  Ward's criterion (Ward 1963, JASA
 58, 236), measured in the metric of the whole spectrum's information. From
 single channels on, the step that costs least is taken again and again as long
-as every family keeps its share of what the whole spectrum tells about it (its
+as every family keeps its share of what the whole spectrum knows about it (its
 Cramer-Rao bound). So windows come out at the lines, split where lines of
 several families overlap.
 
 What else falls into a window at a pixel is no photon of the wanted families:
 families that are fitted along, and bremsstrahlung, which is every photon that
-is in no family. The linear fit of `EDXMaps` tells both, unbiased but noisy;
+is in no family. The linear fit of `EDXMaps` gives both, unbiased but noisy;
 averaged over the next neighbours, made non-negative at the same total, they are
 the ``background`` of the counting model. A wider neighbourhood would carry it
 over the edge of the specimen, where a reconstruction that cannot go below zero
@@ -43,7 +43,7 @@ from napari_diptomo.spectra.edx.sum_fit import SumFit
 
 #: Share of the information about each family that the windows keep.
 SHARE = 0.9
-#: Standard deviation of the neighbourhood that tells the background, pixels, and the least of it relative to its mean.
+#: Standard deviation of the neighbourhood that gives the background, pixels, and the least of it relative to its mean.
 _SMOOTH_PIXELS, _LEAST_BACKGROUND = 1.0, 1e-3
 
 
@@ -79,7 +79,7 @@ class EnergyWindows:
 
 
 def choose_windows(model: SpectrumModel, fit: SumFit, share: float = SHARE) -> EnergyWindows:
-    """The fewest contiguous windows, found step by step, that tell enough.
+    """The fewest contiguous windows, found step by step, that keep enough information.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ def _joined(coefficients: np.ndarray, expected: np.ndarray, share: float) -> tup
 def _losses(
     spans: list[tuple[int, int]], coefficients: np.ndarray, expected: np.ndarray, metric: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What joining each span with its successor, then what leaving each one out costs: traces, and the vectors v of v v^T."""
+    """Cost of joining each span with its successor, then of leaving each one out: traces, and the vectors v of v v^T."""
     ends = np.array(spans)
     apart = ends[1:, 0] != ends[:-1, 1]
     ratios = coefficients / expected[:, None]

@@ -1,4 +1,4 @@
-"""What the spectrum of a series, a tilt or a region is made of: the curves for a plot.
+"""The spectrum of a series, a tilt or a region with the curves that it is fitted with, for a plot.
 
 The elements present and the calibration come from the sum over the whole
 series, the coefficients from the part that is looked at (`sum_fit`).

@@ -72,6 +72,11 @@ class LineFamily:
         return self.energies[int(np.argmax(self.weights))]
 
 
+def spoken_name(name: str) -> str:
+    """The name of a family as sentences have it: ``'Ge-K'`` of ``'Ge_K'``."""
+    return name.replace('_', '-')
+
+
 def families_of(element: str, low: float, high: float, beam_energy: float = 200.0) -> tuple[LineFamily, ...]:
     """Every family of an element with its main line in range and excited by the beam, K first.
 

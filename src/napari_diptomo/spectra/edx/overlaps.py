@@ -1,4 +1,4 @@
-r"""Which elements the spectra can tell apart, from the Fisher information.
+r"""Which elements the spectra can distinguish, from the Fisher information.
 
 Counts n ~ Poisson(C x) with the shapes of families and background as columns
 of C carry about the coefficients x the information
@@ -6,7 +6,7 @@ of C carry about the coefficients x the information
     I = C^T diag(1 / m) C,    m = C x,
 
 and no unbiased estimate has a smaller covariance than I^-1 (Cramer and Rao).
-Its correlations tell which coefficients are confused, its diagonal how well each is
+Its correlations show which coefficients are confused, its diagonal how well each is
 known at these counts. The sum of two coefficients has the variance
 V_aa + V_bb + 2 V_ab, small where V_ab is negative: two families under one
 peak are known together and unknown apart.
@@ -21,10 +21,11 @@ from itertools import combinations
 import numpy as np
 
 from napari_diptomo.series import InputError
+from napari_diptomo.spectra.edx.lines import spoken_name
 from napari_diptomo.spectra.edx.spectrum_model import SpectrumModel
 
-#: Pairs are told from this correlation on, and warned of from the second.
-_TOLD, _CONFUSED = 0.3, 0.9
+#: Pairs are reported from this correlation on, and warned of from the second.
+_REPORTED, _CONFUSED = 0.3, 0.9
 #: From this many counts per pixel on a family has an error worth reporting.
 _LEAST_COUNTS = 1e-9
 
@@ -47,7 +48,7 @@ class OverlapReport:
         Condition number of the information, normalised to a unit diagonal: 1
         where nothing overlaps.
     sentences, warnings : tuple of str
-        What overlaps; what cannot be told apart at these counts.
+        Overlaps; families that cannot be distinguished at these counts.
     """
 
     names: tuple[str, ...]
@@ -156,13 +157,13 @@ def _words(
     pairs = sorted(combinations(range(len(names)), 2), key=lambda pair: -abs(correlation[pair]))
     for a, b in pairs:
         rho = float(correlation[a, b])
-        if abs(rho) < _TOLD:
+        if abs(rho) < _REPORTED:
             continue
         together = max(float(counts[a] + counts[b]), _LEAST_COUNTS)
         joint = float(np.sqrt(max(covariance[a, a] + covariance[b, b] + 2 * covariance[a, b], 0.0))) / together
         alone = [float(np.sqrt(covariance[i, i]) / max(counts[i], _LEAST_COUNTS)) for i in (a, b)]
         sentence = (
-            f'{_spoken(names[a])} and {_spoken(names[b])} overlap (correlation {rho:.2f}): '
+            f'{spoken_name(names[a])} and {spoken_name(names[b])} overlap (correlation {rho:.2f}): '
             f'at {counts[a]:.3g} and {counts[b]:.3g} counts per spectrum their sum is known to {_percent(joint)}, '
             f'alone they are to {_percent(alone[0])} and {_percent(alone[1])}.'
         )
@@ -170,14 +171,10 @@ def _words(
         unknown = min(alone) > 1 and joint < 0.7 * min(alone)
         if abs(rho) > _CONFUSED or unknown:
             warnings.append(
-                f'{_spoken(names[a])} and {_spoken(names[b])} cannot be told apart at these counts '
+                f'{spoken_name(names[a])} and {spoken_name(names[b])} cannot be told apart at these counts '
                 f'(correlation {rho:.2f}); map one of them, choose another line family, or bin the pixels.'
             )
     return tuple(sentences), tuple(warnings)
-
-
-def _spoken(name: str) -> str:
-    return name.replace('_', '-')
 
 
 def _percent(share: float) -> str:

@@ -141,7 +141,7 @@ def fit_maps(
 
 @dataclass(frozen=True, eq=False)
 class TiltMaps:
-    """What the fit of a tilt yields.
+    """Maps of one tilt from its fit.
 
     Attributes
     ----------

@@ -59,7 +59,7 @@ _LONGEST = 256
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """What pixels are fitted with, on bins of channels.
+    """Columns that pixels are fitted with, on bins of channels.
 
     Attributes
     ----------
@@ -227,7 +227,7 @@ def _newton(x: np.ndarray, counts: np.ndarray, floor: np.ndarray, columns: Colum
 
 
 def _face_step(x: np.ndarray, gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:
-    """What to subtract from x: the Newton step on the face of non-negative coefficients that it ends on.
+    """The step to subtract from x: that of Newton on the face of non-negative coefficients that it ends on.
 
     Coefficients that the step takes below zero are sent to zero and the others
     solved for again: a step that is only cut off zigzags.
@@ -322,7 +322,7 @@ def information_bins(columns: np.ndarray, expected: np.ndarray, loss: float = 0.
 
 @dataclass(frozen=True, eq=False)
 class _Scatter:
-    """Running sums of mass, moment and square of the channels' points: they tell the scatter of any bin."""
+    """Running sums of mass, moment and square of the channels' points: they give the scatter of any bin."""
 
     mass: np.ndarray
     moment: np.ndarray

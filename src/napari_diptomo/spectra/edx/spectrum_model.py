@@ -1,4 +1,4 @@
-"""What the spectra of a series are made of: line families, background shapes, a calibrated detector.
+"""The model of the spectra of a series: line families, background shapes, a calibrated detector.
 
 Every element that the sum spectrum shows is fitted along, wanted or not: the
 copper of the grid, the platinum strap, the gallium of the beam must not leak
@@ -81,7 +81,7 @@ class SpectrumModel:
         return (inverse * np.sqrt(weights))[: self.wanted] / scale[: self.wanted, None]
 
     def columns(self, fit: SumFit, order: int) -> np.ndarray:
-        """What a pixel is fitted with, (energy, column): the families, then non-negative background columns.
+        """Columns that a pixel is fitted with, (energy, column): the families, then non-negative background columns.
 
         These are the background of the fit times the Bernstein polynomials of
         degree ``order`` in log E, whose sum is one; each column sums to one.
@@ -130,7 +130,7 @@ class SpectrumModel:
         return np.clip(np.linalg.lstsq(normal, right, rcond=1e-12)[0][:3], -2, 2)
 
     def notes(self, names: Sequence[str], chi2: list[float]) -> dict[str, Any]:
-        """What a map series tells of its fit; ``names`` are those of its channels, ``chi2`` by tilt."""
+        """Notes of a map series on its fit; ``names`` are those of its channels, ``chi2`` by tilt."""
         families = list(self.names)
         return {
             'lines': dict(zip(names, families, strict=False)),
@@ -151,7 +151,7 @@ class SpectrumModel:
 def spectrum_model(
     spectrum: np.ndarray, window: FitRange, wanted: tuple[LineFamily, ...], calibrate: bool = True
 ) -> SpectrumModel:
-    """What a series needs to be fitted with, found on its sum spectrum.
+    """The model of a series, found on its sum spectrum.
 
     Parameters
     ----------

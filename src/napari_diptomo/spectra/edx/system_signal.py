@@ -16,7 +16,7 @@ width is that of the noise alone. Where the fit begins low enough to see its
 flank it is a column as well.
 
 *Silicon.* The detector's own silicon, excited by the photons it absorbs, adds
-a peak at Si-K that grows with everything else. It cannot be told from a
+a peak at Si-K that grows with everything else. It cannot be distinguished from a
 specimen's silicon in one spectrum, so Si is listed among the possibly stray.
 """
 
@@ -68,7 +68,7 @@ class SystemSignal:
 
 
 def system_signal(energy: np.ndarray, spectrum: np.ndarray, detector: Detector) -> SystemSignal:
-    """What to fit along with the families.
+    """Columns to fit along with the families.
 
     Parameters
     ----------

@@ -7,10 +7,10 @@ the same gain g(t). So
 
     T_f(t) = A_f g(t) p(t),    p = 1 or 1 / cos t,
 
-and the product g p, the common course, is the median over the families of
+and the product g p, the common trend, is the median over the families of
 their totals relative to those at low tilt. It is bounded, as nothing makes a
 projection grow much faster than 1 / cos t from where the detectors see most. A family that rises with the tilt
-well beyond the common course is not a projection of the specimen: its photons
+well beyond the common trend is not a projection of the specimen: its photons
 come from grid, holder or pole piece. That is said only where the totals are
 well above their errors. None can be below nothing: where one is, beyond
 noise, the fit took what is its neighbours', and may have given as much. An element
@@ -30,22 +30,23 @@ import numpy as np
 
 from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries, Watch
 from napari_diptomo.spectra.common.tilt_counts import counts_of
+from napari_diptomo.spectra.edx.lines import spoken_name
 from napari_diptomo.spectra.edx.overlaps import coefficient_covariance
 from napari_diptomo.spectra.edx.spectrum_model import SpectrumModel
 
 #: Tilts up to this share of the largest are low ones.
 _LOW = 0.35
-#: How many tilts at either end tell how far a family rises.
+#: Tilts at either end that determine how far a family rises.
 _OUTER = 2
-#: Beyond this multiple of the common course a family is stray, if that is significant.
+#: Beyond this multiple of the common trend a family is stray, if that is significant.
 _RISE, _SIGNIFICANT = 1.5, 5.0
 #: Below this many standard deviations at half of the tilts a family that is not stray is too weak to tell;
 #: negative totals are noise down to as many.
 _SEEN = 3.0
 #: What leaks between neighbours may reach this much further up than it is seen to reach below zero.
 _LEAK = 2.0
-#: Error of the model of a spectrum, as a share of a family's total; the common course is at most this over 1 / cos t.
-MODEL_ERROR, _COURSE_LIMIT = 0.05, 1.15
+#: Error of the model of a spectrum, as a share of a family's total; the common trend is at most this over 1 / cos t.
+MODEL_ERROR, _TREND_LIMIT = 0.05, 1.15
 #: Errors of the model of a peak and of the background of one tilt, as a share of them.
 _PEAK_ERROR, _BACKGROUND_ERROR = 0.02, 0.01
 #: Error of a line's weight that is left when the weights are refined.
@@ -63,7 +64,7 @@ class Totals:
     name : str
         Of the element or the family.
     counts, expected : ndarray (tilt,)
-        Counts; what the counts at low tilt and the common course of all families let expect.
+        Counts; what the counts at low tilt and the common trend of all families let expect.
     rise : float
         Largest ratio of both at the high tilts of either side.
     behaves : bool
@@ -94,7 +95,7 @@ def check_totals(
     Parameters
     ----------
     maps_or_totals : MapSeries or ndarray (family, tilt) or (family, tilt, y, x)
-        Maps, or their totals. The more families, the surer the common course.
+        Maps, or their totals. The more families, the surer the common trend.
     angles : array-like (tilt,), optional
         Degrees; those of the map series.
     names : sequence of str, optional
@@ -118,11 +119,11 @@ def check_totals(
     leaks = _leaks(totals, noise)
     noise = np.hypot(noise, leaks[:, None])
     relative, low = _relative(totals, noise, angles)
-    course = _course(relative, noise / np.maximum(totals, 1.0), angles, low)
+    trend = _common_trend(relative, noise / np.maximum(totals, 1.0), angles, low)
     out = []
     for f, name in enumerate(names):
-        expected = max(_level(totals[f], course, noise[f], low), 0.0) * course
-        out.append(_judge(name, totals[f], expected, noise[f], leaks[f], angles, course, low))
+        expected = max(_level(totals[f], trend, noise[f], low), 0.0) * trend
+        out.append(_judge(name, totals[f], expected, noise[f], leaks[f], angles, trend, low))
     return _by_best_families(out, (totals / noise).sum(axis=1))
 
 
@@ -168,7 +169,7 @@ def _one_tilt(model: SpectrumModel, spectrum: np.ndarray) -> tuple[np.ndarray, n
 def _weight_variance(
     model: SpectrumModel, counts: np.ndarray, covariance: np.ndarray, channel_variance: np.ndarray
 ) -> np.ndarray:
-    """What errors of the lines' weights in strong families do to their neighbours.
+    """Variance of the families from errors of the lines' weights in their strong neighbours.
 
     They differ from tilt to tilt: the strap's own absorption edges cut into its M lines.
     """
@@ -222,7 +223,7 @@ def _by_best_families(found: Sequence[Totals], known: np.ndarray) -> tuple[Total
     for total in found:
         judge = found[best[total.name.partition('_')[0]]]
         if not total.behaves and judge.behaves and not judge.weak:
-            this, other = _spoken(total.name), _spoken(judge.name)
+            this, other = spoken_name(total.name), spoken_name(judge.name)
             sentence = (
                 f'{this} rises with the tilt, but {other}, which is known better, behaves like a projection of the '
                 f'specimen: map {other}, as {this} overlaps with something that rises.'
@@ -232,10 +233,6 @@ def _by_best_families(found: Sequence[Totals], known: np.ndarray) -> tuple[Total
     return tuple(out)
 
 
-def _spoken(name: str) -> str:
-    return name.replace('_', '-')
-
-
 def _relative(totals: np.ndarray, noise: np.ndarray, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     low = np.abs(angles) <= max(_LOW * np.abs(angles).max(initial=0.0), np.abs(angles).min(initial=np.inf) + 1e-6)
     flat = np.ones(len(angles))
@@ -243,21 +240,21 @@ def _relative(totals: np.ndarray, noise: np.ndarray, angles: np.ndarray) -> tupl
     return totals / np.maximum(levels, 1.0)[:, None], low
 
 
-def _level(totals: np.ndarray, course: np.ndarray, noise: np.ndarray, low: np.ndarray) -> float:
+def _level(totals: np.ndarray, trend: np.ndarray, noise: np.ndarray, low: np.ndarray) -> float:
     weights = low / (noise**2 + (MODEL_ERROR * totals.mean()) ** 2)
-    return float((weights * totals * course).sum() / (weights * course**2).sum())
+    return float((weights * totals * trend).sum() / (weights * trend**2).sum())
 
 
-def _course(relative: np.ndarray, errors: np.ndarray, angles: np.ndarray, low: np.ndarray) -> np.ndarray:
+def _common_trend(relative: np.ndarray, errors: np.ndarray, angles: np.ndarray, low: np.ndarray) -> np.ndarray:
     """Weighted median over the families, at most a little more than 1 / cos t."""
     weights = 1 / (MODEL_ERROR**2 + errors**2)
-    course = np.empty(len(angles))
+    trend = np.empty(len(angles))
     for t in range(len(angles)):
         order = np.argsort(relative[:, t])
         below = np.cumsum(weights[order, t]) - 0.5 * weights[order, t]
-        course[t] = np.interp(0.5 * weights[:, t].sum(), below, relative[order, t])
+        trend[t] = np.interp(0.5 * weights[:, t].sum(), below, relative[order, t])
     slab = 1 / np.cos(np.radians(angles))
-    return np.clip(course, 0.05, _COURSE_LIMIT * slab * (course / slab)[low].max())
+    return np.clip(trend, 0.05, _TREND_LIMIT * slab * (trend / slab)[low].max())
 
 
 def _judge(
@@ -267,18 +264,18 @@ def _judge(
     noise: np.ndarray,
     leak: float,
     angles: np.ndarray,
-    course: np.ndarray,
+    trend: np.ndarray,
     low: np.ndarray,
 ) -> Totals:
     rise, at, significance = 0.0, int(np.abs(angles).argmax()), 0.0
     level_error = 1 / np.sqrt((low / noise**2).sum())
-    floor = np.maximum(expected, 2 * level_error * course)
+    floor = np.maximum(expected, 2 * level_error * trend)
     for side in (angles < 0, angles > 0):
         index = np.flatnonzero(side & ~low)
         index = index[np.argsort(-np.abs(angles[index]))][:_OUTER]
         if len(index):
             ratio = totals[index].sum() / max(floor[index].sum(), 1e-9)
-            error = np.hypot(np.sqrt((noise[index] ** 2).sum()), level_error * course[index].sum())
+            error = np.hypot(np.sqrt((noise[index] ** 2).sum()), level_error * trend[index].sum())
             error = np.hypot(error, MODEL_ERROR * totals[index].sum() + leak * len(index))
             if ratio > rise:
                 rise, at = float(ratio), int(index[0])
@@ -286,7 +283,7 @@ def _judge(
     behaves = rise < _RISE or significance < _SIGNIFICANT
     weak = behaves and float(np.median(totals / noise)) < _SEEN
     zero = int(np.abs(angles).argmin())
-    spoken = _spoken(name)
+    spoken = spoken_name(name)
     if weak:
         sentence = (
             f'{spoken} is too weak ({np.median(totals):.3g} ± {np.median(noise):.2g} counts at a tilt) to tell whether '
