@@ -1,13 +1,12 @@
-"""White lines with known shapes: background, maximum of L3, and the leading edge of mixtures that were made up."""
+"""White lines with known shapes: background, and the leading edge of mixtures that were made up."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from napari_diptomo.series import InputError
 from napari_diptomo.simulate.eels_shapes import OXIDES, ShapeVariation, white_lines
-from napari_diptomo.spectra.eels.metal_edges import IRON, l3_maximum
+from napari_diptomo.spectra.eels.metal_edges import IRON
 from napari_diptomo.spectra.eels.standards.leading_edge import leading_edge, power_law
 
 ENERGY = np.arange(660.0, 780.0, 0.25)
@@ -50,18 +49,3 @@ def test_power_law_is_not_misled_by_the_tail_of_the_lines():
     before = (ENERGY > 642) & (ENERGY < 703)
     alone = -np.polyfit(np.log(ENERGY[before]), np.log(total[before]), 1)[0]
     assert abs(alone - 3.2) > 0.2
-
-
-@pytest.mark.parametrize(('oxide', 'known'), [('FeO', 707.8), ('Fe3O4', 709.5)])
-def test_l3_lies_where_it_was_measured(oxide, known):
-    """van Aken et al.: Fe2+ at 707.8 eV, Fe3+ at 709.5 eV."""
-    assert l3_maximum(white_lines(ENERGY, oxide, 'L', gaussian=0.5), ENERGY) == pytest.approx(known, abs=0.1)
-
-
-@pytest.mark.parametrize(
-    ('low', 'high', 'words'),
-    [(400, 600, 'not within'), (660, 712, 'cut off'), (700, 780, 'no background in front')],
-)
-def test_ranges_without_the_edge_are_refused(low, high, words):
-    with pytest.raises(InputError, match=words):
-        IRON.check_range(np.arange(low, high, 0.25))
