@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_diptomo.simulate import eels_tilt_series, oxide_nanocube
-from napari_diptomo.spectra.eels.calibration import CalibratedSeries, calibrate
-from napari_diptomo.spectra.eels.plural import SingleLoss
+from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries, calibrate
+from napari_diptomo.spectra.eels.scattering import SingleLoss
 
 ANGLES = (-60.0, 0.0, 60.0)
 WINDOW = (36.0, 95.0)

@@ -11,9 +11,9 @@ from napari_diptomo.assess import fraction_maps
 from napari_diptomo.simulate import eels_tilt_series, oxide_nanocube
 from napari_diptomo.simulate.eels import SimulatedEELS
 from napari_diptomo.spectra import EELSOxidationMaps
-from napari_diptomo.spectra.eels.calibration import calibrate
-from napari_diptomo.spectra.eels.oxidation_standards import standards_of
-from napari_diptomo.spectra.eels.standards import Standards
+from napari_diptomo.spectra.eels.calibration.calibrated_series import calibrate
+from napari_diptomo.spectra.eels.standards.search import standards_of
+from napari_diptomo.spectra.eels.standards.stored import Standards
 
 OXIDES = ('FeO', 'Fe3O4')
 #: Edge over background, and core-loss dose relative to the low loss: the simulator's default, and three times as much.
@@ -49,7 +49,7 @@ def _one(truth: Truth, ratio: float, dose: float, seed: int) -> dict[str, Any]:
     # Counts of a camera with read-out noise are not whole; none are held out, and both routes have the same maps.
     step = EELSOxidationMaps(deliver='maps', holdout=0.0)
     calibrated = calibrate(made.series)
-    standards = standards_of(step, calibrated, None)
+    standards = standards_of(step.standards_settings(), calibrated)
     maps = step.maps(calibrated, standards)
     states = fraction_maps(maps)
     atoms = made.clean / np.array([made.per_iron[oxide] for oxide in OXIDES])[:, None, None, None]

@@ -19,8 +19,8 @@ import numpy as np
 import _eels_fit_page as page
 from _eels_fit_cases import BACKGROUNDS, Case, cases
 from _eels_recovered import recovered
-from napari_diptomo.spectra.eels.fit import fit_edges
-from napari_diptomo.spectra.eels.systematics import edge_over_background, fit_families, shares
+from napari_diptomo.spectra.eels.edge_fit import fit_edges
+from napari_diptomo.spectra.eels.systematics import edge_over_background, fit_background_models, shares
 
 HERE = Path(__file__).parent
 RESULTS = HERE / 'results' / 'eels_fit.json'
@@ -51,10 +51,10 @@ def _scores(tilts: list[Case], negative: bool) -> dict[str, Any]:
     parts: list[dict[str, np.ndarray]] = []
     families = []
     for case in tilts:
-        found = fit_families(case.counts, case.energy, case.standards, allow_negative=negative, **case.options)
+        found = fit_background_models(case.counts, case.energy, case.standards, allow_negative=negative, **case.options)
         families.append(found.best)
-        share, statistical = shares(found.fit.amounts, found.fit.covariance)
-        total = shares(found.fit.amounts, found.covariance)[1]
+        share, statistical = shares(found.fit.intensities, found.fit.covariance)
+        total = shares(found.fit.intensities, found.covariance)[1]
         amounts = case.amounts
         slope = np.stack([amounts[:, 1], -amounts[:, 0]], axis=1) / np.maximum(amounts.sum(axis=1), 1)[:, None] ** 2
         known = case.iron & np.isfinite(share[:, 0])
@@ -64,9 +64,10 @@ def _scores(tilts: list[Case], negative: bool) -> dict[str, Any]:
                 'statistical': statistical[known, 0],
                 'total': total[known, 0],
                 'strong': case.strong[known],
-                'pooled': np.array([_pooled(found.fit.amounts[case.iron]) - _pooled(amounts[case.iron])]),
+                'pooled': np.array([_pooled(found.fit.intensities[case.iron]) - _pooled(amounts[case.iron])]),
                 # To first order, so that a cut at 0 and 1 hides nothing of the scatter.
-                'relative': ((found.fit.amounts - amounts) * slope).sum(axis=1)[case.strong] / case.bound[case.strong],
+                'relative': ((found.fit.intensities - amounts) * slope).sum(axis=1)[case.strong]
+                / case.bound[case.strong],
                 'told': np.sqrt(np.einsum('pi,pij,pj->p', slope, found.fit.covariance, slope))[case.strong]
                 / case.bound[case.strong],
             }
@@ -113,12 +114,12 @@ def speed() -> dict[str, Any]:
     for name, negative in (('ours', False), ('ours, free sign', True)):
         start = time.perf_counter()
         fit = fit_edges(counts, energy, shapes, 'power law', window=window, allow_negative=negative)
-        found[name] = {'seconds': time.perf_counter() - start, 'error': _rms(fit.amounts - amounts)}
+        found[name] = {'seconds': time.perf_counter() - start, 'error': _rms(fit.intensities - amounts)}
     start, place = time.perf_counter(), np.linspace(-0.5, 0.5, len(counts))
     fit = fit_edges(counts, energy, shapes, 'power law', window=window, shifts=1e-3 * place)
     found['ours, a shift in every pixel'] = {
         'seconds': time.perf_counter() - start,
-        'error': _rms(fit.amounts - amounts),
+        'error': _rms(fit.intensities - amounts),
     }
     model = _hyperspy(counts, energy, np.hstack([shapes, fit.columns]))
     start = time.perf_counter()

@@ -57,7 +57,7 @@ first or the last image shows, at its edge; points in images that are displaced 
 Align looks for outliers itself, with a tolerance of 20 %.
 
 Pixels that you know to be bad are `MapSeries(..., missing=mask)`; where `missing` is true the data may be NaN. Single bad
-channels of spectra are found in the fit of the spectra (`napari_diptomo.spectra.spikes`, `spectra.eels.cleaning`).
+channels of spectra are found in the fit of the spectra (`napari_diptomo.spectra.common.spikes`, `spectra.eels.calibration.camera_artefacts`).
 
 Made by `benchmarks/outliers.py`"""
 

@@ -1,4 +1,4 @@
-"""Write ``spectra/shells.csv``: edge, dipole strength and photons per vacancy of every K, L and M subshell.
+"""Write ``spectra/edx/shells.csv``: edge, dipole strength and photons per vacancy of every K, L and M subshell.
 
 Needs ``xraydb``, which the package itself does without. The numbers come from
 the tables of W. T. Elam, B. D. Ravel and J. R. Sieber, Radiat. Phys. Chem. 63
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import xraydb
 
-OUTPUT = Path(__file__).parents[1] / 'src/napari_diptomo/spectra/shells.csv'
+OUTPUT = Path(__file__).parents[1] / 'src/napari_diptomo/spectra/edx/shells.csv'
 _ELECTRONS = {'M4': 4, 'M5': 6}
 #: cm^2 eV: photoabsorption cross section per oscillator strength per eV.
 _CROSS_SECTION = 1.09761e-16

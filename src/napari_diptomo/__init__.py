@@ -28,6 +28,7 @@ _HOMES = {
     'Finding': 'series',
     'Denoise': 'spectra',
     'EDXMaps': 'spectra',
+    'EdgeMaps': 'spectra',
     'EELSOxidationMaps': 'spectra',
     'Align': 'align',
     'SIRT': 'reconstruct',

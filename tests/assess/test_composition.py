@@ -13,8 +13,8 @@ from napari_diptomo.assess import region_composition
 from napari_diptomo.assess.fractions import fractions, pooled_voxels
 from napari_diptomo.jobs.commands import report
 from napari_diptomo.series import Cancelled, InputError, Observer, Request, load
-from napari_diptomo.spectra.absorption import absorption_coefficients
-from napari_diptomo.spectra.k_factors import k_factors, zeta_factors
+from napari_diptomo.spectra.edx.absorption import absorption_coefficients
+from napari_diptomo.spectra.edx.k_factors import k_factors, zeta_factors
 
 LINES = {'Ge': 'Ge_K', 'Sb': 'Sb_L', 'Te': 'Te_L'}
 K = (1.3, 1.0, 1.2)

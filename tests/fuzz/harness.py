@@ -189,7 +189,7 @@ def _table(path: Path) -> None:
 
 
 def _factors(path: Path) -> None:
-    from napari_diptomo.spectra.factor_table import read_factors
+    from napari_diptomo.spectra.edx.k_factors import read_factors
 
     read_factors(path)
 
@@ -199,7 +199,7 @@ def _recipe(path: Path) -> None:
 
 
 def _standards(path: Path) -> None:
-    from napari_diptomo.spectra.eels.standards import Standards
+    from napari_diptomo.spectra.eels.standards.stored import Standards
 
     Standards.load(path).on(np.linspace(40.0, 80.0, 41))
 

@@ -191,7 +191,7 @@ def project_json(folder: Path) -> Path:
 
 
 def standards_npz(folder: Path) -> Path:
-    from napari_diptomo.spectra.eels.standards import Standards
+    from napari_diptomo.spectra.eels.standards.stored import Standards
 
     energy = np.linspace(40.0, 80.0, 41)
     shapes = np.stack([np.exp(-((energy - e) ** 2) / 8) for e in (55.0, 58.0)], axis=1)

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_diptomo.series import InputError
-from napari_diptomo.spectra.factor_table import read_factors
-from napari_diptomo.spectra.k_factors import (
+from napari_diptomo.spectra.edx.k_factors import read_factors
+from napari_diptomo.spectra.edx.k_factors import (
     CALCULATED_ERROR,
     atomic_weights,
     chosen_factors,

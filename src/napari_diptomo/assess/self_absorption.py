@@ -1,7 +1,7 @@
 """Counts as they were emitted: corrected for what the volume itself absorbs on the way to the detectors.
 
 Composition and absorption depend on one another; a few rounds of emitted counts, densities of the elements and
-transmissions (`napari_diptomo.spectra.absorption`) settle both.
+transmissions (`napari_diptomo.spectra.edx.absorption`) settle both.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from napari_diptomo.assess.channel_factors import Factors
 from napari_diptomo.assess.fractions import pooled, typical
 from napari_diptomo.assess.mass_density import Dose, columns
 from napari_diptomo.series import InputError, Volume
-from napari_diptomo.spectra.absorption import absorption_coefficients, directions, mean_transmission
+from napari_diptomo.spectra.edx.absorption import absorption_coefficients, directions, mean_transmission
 
 #: Rounds that settle composition and absorption.
 ROUNDS = 3

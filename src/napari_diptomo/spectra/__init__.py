@@ -1,27 +1,29 @@
 """From spectra to maps: line families, the fit, and which elements a series shows.
 
-eXSpy is behind `napari_diptomo.spectra._exspy` alone and imported when its
+eXSpy is behind `napari_diptomo.spectra.common.exspy_adapter` alone and imported when its
 tables are first needed.
 """
 
-from napari_diptomo.spectra._counts import sum_spectrum
-from napari_diptomo.spectra.denoise import Denoise
-from napari_diptomo.spectra.edx import EDXMaps
-from napari_diptomo.spectra.eels.oxidation import EELSOxidationMaps
-from napari_diptomo.spectra.explain import Explained, explain
-from napari_diptomo.spectra.lines import Detector, LineFamily, families_for, families_of
-from napari_diptomo.spectra.overlaps import OverlapReport, overlaps
-from napari_diptomo.spectra.ranking import rank_elements
-from napari_diptomo.spectra.shadowing import measure_gain, with_gain
-from napari_diptomo.spectra.spectrum_model import SpectrumModel, spectrum_model
-from napari_diptomo.spectra.suggest import FoundElement, find_elements, suggest_elements
-from napari_diptomo.spectra.totals import Totals, check_totals, family_totals
+from napari_diptomo.spectra.common.tilt_counts import sum_spectrum
+from napari_diptomo.spectra.edx.denoise import Denoise
+from napari_diptomo.spectra.edx.detector import Detector
+from napari_diptomo.spectra.edx.edx_maps import EDXMaps
+from napari_diptomo.spectra.edx.element_ranking import rank_elements
+from napari_diptomo.spectra.edx.element_search import FoundElement, find_elements, suggest_elements
+from napari_diptomo.spectra.edx.explained_spectrum import Explained, explain
+from napari_diptomo.spectra.edx.lines import LineFamily, families_for, families_of
+from napari_diptomo.spectra.edx.overlaps import OverlapReport, overlaps
+from napari_diptomo.spectra.edx.spectrum_model import SpectrumModel, spectrum_model
+from napari_diptomo.spectra.edx.totals import Totals, check_totals, family_totals, measure_gain, with_gain
+from napari_diptomo.spectra.eels.eels_edge_maps import EdgeMaps
+from napari_diptomo.spectra.eels.eels_oxidation_maps import EELSOxidationMaps
 
 __all__ = [
     'Denoise',
     'Detector',
     'EDXMaps',
     'EELSOxidationMaps',
+    'EdgeMaps',
     'Explained',
     'FoundElement',
     'LineFamily',

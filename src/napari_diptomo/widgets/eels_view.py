@@ -20,7 +20,7 @@ from napari_diptomo.widgets.page import words
 from napari_diptomo.widgets.spectrum_view import SpectrumView
 
 if TYPE_CHECKING:
-    from napari_diptomo.spectra.eels.explain import ExplainedEELS, ExplainedRange
+    from napari_diptomo.spectra.eels.explained_losses import ExplainedEELS, ExplainedRange
 
 LOW, CORE = 'Low loss', 'Core loss'
 #: Beside the window one wants to see this much, eV.

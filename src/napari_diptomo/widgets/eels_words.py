@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from napari_diptomo.spectra.eels.calibration import CalibratedSeries
-    from napari_diptomo.spectra.eels.explain import ExplainedEELS, ExplainedRange
+    from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
+    from napari_diptomo.spectra.eels.explained_losses import ExplainedEELS, ExplainedRange
     from napari_diptomo.widgets.eels_work import MadeOxides
 
 #: Backgrounds that count for less than this do not describe the spectra.
@@ -27,7 +27,7 @@ def describe_range(part: ExplainedRange) -> str:
     """Counts, the family of the background, chi-square and where the fit is worst, in a sentence."""
     residual = np.nan_to_num(part.residual)
     worst = int(np.abs(residual).argmax())
-    family = f', background {part.family}' if part.family else ''
+    family = f', background {part.background_model}' if part.background_model else ''
     return (
         f'{part.counts.sum():.4g} counts{family}; χ² {part.chi2:.3g}, most is left at {part.energy[worst]:.1f} eV '
         f'({residual[worst]:+.1f} standard deviations).'

@@ -13,9 +13,9 @@ from napari_diptomo.widgets.looking import Place
 
 if TYPE_CHECKING:
     from napari_diptomo.assess.oxidation_state import FractionMaps
-    from napari_diptomo.spectra.eels.calibration import CalibratedSeries
-    from napari_diptomo.spectra.eels.oxidation import EELSOxidationMaps
-    from napari_diptomo.spectra.eels.standards import Standards
+    from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
+    from napari_diptomo.spectra.eels.eels_oxidation_maps import EELSOxidationMaps
+    from napari_diptomo.spectra.eels.standards.stored import Standards
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +62,7 @@ def asking_window(step: EELSOxidationMaps, series: SpectralTiltSeries) -> Callab
     """What the step would fit of the low loss, eV."""
 
     def ask_window(observer: Observer) -> tuple[float, float]:
-        from napari_diptomo.spectra.eels.oxidation_plan import fit_window
-
-        return fit_window(step, series.energy)
+        return step.fit_settings().window(series.energy)
 
     return ask_window
 
@@ -73,7 +71,7 @@ def explaining_edge(series: SpectralTiltSeries, step: EELSOxidationMaps, place: 
     """The fit of the shallow edge in the spectrum of a place."""
 
     def explain_edge(observer: Observer) -> Any:
-        from napari_diptomo.spectra.eels.explain import explain_eels
+        from napari_diptomo.spectra.eels.explained_losses import explain_eels
 
         return explain_eels(series, step, tilt=place.tilt, region=place.region, observer=observer)
 
@@ -109,7 +107,7 @@ def calibrating(series: SpectralTiltSeries) -> Callable[[Observer], CalibratedSe
     """Put the series on one energy axis; the look at its spectra finds it done, and its standards too."""
 
     def calibrate_energies(observer: Observer) -> CalibratedSeries:
-        from napari_diptomo.spectra.eels.explain import explain_eels
+        from napari_diptomo.spectra.eels.explained_losses import explain_eels
 
         return explain_eels(series, observer=observer).calibrated
 
@@ -131,8 +129,8 @@ def drawing_standards(
     """Make standards with these pixels as pure, write them; gives back the file, which is to be taken."""
 
     def draw_standards(observer: Observer) -> tuple[str, bool]:
-        from napari_diptomo.spectra.eels.calibration import calibrate
-        from napari_diptomo.spectra.eels.standards import find_standards
+        from napari_diptomo.spectra.eels.calibration.calibrated_series import calibrate
+        from napari_diptomo.spectra.eels.standards.search import find_standards
 
         standards = find_standards(calibrate(series, observer), pure=masks, observer=observer)
         return str(standards.save(path)), True

@@ -14,8 +14,8 @@ from napari_diptomo.widgets.periodic_table import PLACES
 from napari_diptomo.widgets.spectrum_parts import Explanation, Mark
 
 if TYPE_CHECKING:
-    from napari_diptomo.spectra.suggest import FoundElement
-    from napari_diptomo.spectra.totals import Totals
+    from napari_diptomo.spectra.edx.element_search import FoundElement
+    from napari_diptomo.spectra.edx.totals import Totals
 
 #: So many elements are chosen before anybody chooses.
 _FIRST_CHOICE = 4
@@ -49,7 +49,7 @@ def summing(series: SpectralTiltSeries, place: Place) -> Callable[[Observer], np
     """The sum spectrum (energy,) of a place, with all its channels."""
 
     def sum_spectra(observer: Observer) -> np.ndarray:
-        from napari_diptomo.spectra._counts import counts_of
+        from napari_diptomo.spectra.common.tilt_counts import counts_of
 
         counts = counts_of(series)
         if place.region is None:
@@ -70,7 +70,7 @@ def explaining(
     """The fit of the sum spectrum of a place."""
 
     def explain_spectrum(observer: Observer) -> Any:
-        from napari_diptomo.spectra.explain import explain
+        from napari_diptomo.spectra.edx.explained_spectrum import explain
 
         return explain(series, elements, tilt=place.tilt, region=place.region, observer=observer)
 
@@ -82,11 +82,11 @@ def confusing(series: SpectralTiltSeries, elements: tuple[str, ...]) -> Callable
 
     def look_for_overlaps(observer: Observer) -> tuple[str, ...]:
         from napari_diptomo.spectra import families_for, spectrum_model
-        from napari_diptomo.spectra._counts import counts_of
-        from napari_diptomo.spectra.overlaps import overlaps
-        from napari_diptomo.spectra.window import Window
+        from napari_diptomo.spectra.common.tilt_counts import counts_of
+        from napari_diptomo.spectra.edx.fit_range import FitRange
+        from napari_diptomo.spectra.edx.overlaps import overlaps
 
-        window = Window.of(series)
+        window = FitRange.of(series)
         spectrum = counts_of(series).read().sum(axis=0)[window.channels]
         model = spectrum_model(spectrum, window, tuple(dict.fromkeys(families_for(elements, *_range(series)))))
         fit = model.fit(spectrum)
@@ -130,10 +130,10 @@ def totalling(series: SpectralTiltSeries, maps: MapSeries) -> Callable[[Observer
 
     def sum_up_elements(observer: Observer) -> tuple[Totals, ...]:
         from napari_diptomo.spectra import check_totals, families_for, family_totals, spectrum_model
-        from napari_diptomo.spectra._counts import counts_of
-        from napari_diptomo.spectra.window import Window
+        from napari_diptomo.spectra.common.tilt_counts import counts_of
+        from napari_diptomo.spectra.edx.fit_range import FitRange
 
-        window = Window.of(series)
+        window = FitRange.of(series)
         spectrum = counts_of(series).read().sum(axis=0)[window.channels]
         wanted = tuple(dict.fromkeys(families_for(maps.channels, *_range(series))))
         model = spectrum_model(spectrum, window, wanted)
@@ -174,7 +174,7 @@ def lines_in_range(series: SpectralTiltSeries) -> tuple[dict[str, str], dict[str
         ``{'H': 'H has no X-ray line between ...'}``.
     """
     from napari_diptomo.spectra import families_for, families_of
-    from napari_diptomo.spectra.system_signal import POSSIBLE_STRAY
+    from napari_diptomo.spectra.edx.system_signal import POSSIBLE_STRAY
 
     lines: dict[str, str] = {}
     missing: dict[str, str] = {}
@@ -194,7 +194,7 @@ def lines_in_range(series: SpectralTiltSeries) -> tuple[dict[str, str], dict[str
 
 def _range(series: SpectralTiltSeries) -> tuple[float, float, float]:
     """Lowest and highest energy that is fitted, and the beam's, keV."""
-    from napari_diptomo.spectra.window import Window
+    from napari_diptomo.spectra.edx.fit_range import FitRange
 
-    window = Window.of(series)
+    window = FitRange.of(series)
     return float(window.energy[0]), float(window.energy[-1]), window.beam_energy

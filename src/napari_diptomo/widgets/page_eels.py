@@ -21,7 +21,7 @@ from napari_diptomo.widgets.standards_box import StandardsBox
 from napari_diptomo.widgets.thread_job import ThreadJob
 
 if TYPE_CHECKING:
-    from napari_diptomo.spectra.eels.explain import ExplainedEELS
+    from napari_diptomo.spectra.eels.explained_losses import ExplainedEELS
 
 _EXPLANATION = (
     'The shallow edge is fitted in every pixel with the spectra of the oxides and a background, all together. Drag the '

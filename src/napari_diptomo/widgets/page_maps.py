@@ -22,7 +22,7 @@ from napari_diptomo.widgets.thread_job import ThreadJob
 from napari_diptomo.widgets.totals_view import TotalsView
 
 if TYPE_CHECKING:
-    from napari_diptomo.spectra.totals import Totals
+    from napari_diptomo.spectra.edx.totals import Totals
 
 #: Fewer tilts have no course.
 _ENOUGH_TILTS = 3
@@ -201,7 +201,7 @@ class MapsPage(Page):
         self.edx.body.addWidget(self._outcome)
 
     def _show_totals(self, maps: MapSeries) -> None:
-        from napari_diptomo.spectra.totals import check_totals
+        from napari_diptomo.spectra.edx.totals import check_totals
 
         self._totals.forget()
         self.totals.clear()

@@ -25,7 +25,7 @@ from napari_diptomo.widgets.thread_job import ThreadJob
 from napari_diptomo.widgets.tilt_table import TiltTable
 
 if TYPE_CHECKING:
-    from napari_diptomo.spectra.eels.calibration import CalibratedSeries
+    from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
     from napari_diptomo.widgets.keeper import Leftover
 
 _LABELS = {

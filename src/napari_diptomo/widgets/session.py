@@ -36,7 +36,7 @@ from napari_diptomo.widgets.thread_job import Job
 from napari_diptomo.widgets.volume_runs import VolumeRuns
 
 if TYPE_CHECKING:
-    from napari_diptomo.spectra.suggest import FoundElement
+    from napari_diptomo.spectra.edx.element_search import FoundElement
     from napari_diptomo.widgets.work import Opened
 
 

@@ -18,7 +18,7 @@ from napari_diptomo.widgets.page import Context, Part, heading, words
 from napari_diptomo.widgets.pure_regions import PureRegions
 
 if TYPE_CHECKING:
-    from napari_diptomo.spectra.eels.explain import ExplainedEELS
+    from napari_diptomo.spectra.eels.explained_losses import ExplainedEELS
 
 _FILES = 'Standards (*.npz);;All files (*)'
 _WAITING = 'The standards are being found in the core loss…'

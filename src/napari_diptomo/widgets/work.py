@@ -16,7 +16,7 @@ import numpy as np
 from napari_diptomo.series import DiptomoError, MapSeries, Observer, Source, SpectralTiltSeries, Step, Volume, Watch
 
 if TYPE_CHECKING:
-    from napari_diptomo.spectra.suggest import FoundElement
+    from napari_diptomo.spectra.edx.element_search import FoundElement
 
 #: From here on electrons have lost energy for certain, eV.
 _LOST = 5.0
@@ -93,8 +93,8 @@ def look_over(data: SpectralTiltSeries | MapSeries, observer: Observer | None = 
     """Read all counts once, tilt by tilt; the fit of the maps finds them in memory."""
     if isinstance(data, MapSeries):
         return Opened(data, data.data.sum(0))
-    from napari_diptomo.spectra._counts import counts_of
-    from napari_diptomo.spectra.lines import atomic_numbers
+    from napari_diptomo.spectra.common.tilt_counts import counts_of
+    from napari_diptomo.spectra.edx.lines import atomic_numbers
 
     counts = counts_of(data)
     if data.energy_unit == 'keV':

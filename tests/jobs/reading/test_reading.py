@@ -31,7 +31,7 @@ from napari_diptomo.series import (
     Volume,
     open_source,
 )
-from napari_diptomo.spectra._counts import counts_of
+from napari_diptomo.spectra.common.tilt_counts import counts_of
 
 HERE = Path(__file__).parents[1]
 STRANGE = (sys.executable, '-P', str(HERE / 'strange_reader.py'))

@@ -27,9 +27,8 @@ from napari_diptomo.series import (
 )
 from napari_diptomo.series.reading.library_errors import reading
 from napari_diptomo.series.reading.metadata import of_its_kind
-from napari_diptomo.spectra.eels.oxidation_standards import read_references
-from napari_diptomo.spectra.eels.standards import Standards
-from napari_diptomo.spectra.factor_table import read_factors
+from napari_diptomo.spectra.edx.k_factors import read_factors
+from napari_diptomo.spectra.eels.standards.stored import Standards, read_references
 
 KINDS = [
     zipfile.BadZipFile('no zip'),

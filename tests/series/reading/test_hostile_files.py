@@ -198,7 +198,7 @@ class Executes:
 
 def test_pickles_in_npz_and_prz_and_npy_are_not_loaded(tmp_path):
     from napari_diptomo.jobs import transfer
-    from napari_diptomo.spectra.eels.standards import Standards
+    from napari_diptomo.spectra.eels.standards.stored import Standards
 
     marker = tmp_path / 'executed'
     thing = np.array([Executes(marker)], dtype=object)
@@ -508,8 +508,8 @@ def test_an_ome_tiff_of_its_own_pages_is_read(tmp_path):
 def test_nothing_waits_for_a_pipe(tmp_path):
     from napari_diptomo.jobs.project import read_project
     from napari_diptomo.series import Recipe
-    from napari_diptomo.spectra.eels.oxidation_standards import read_references
-    from napari_diptomo.spectra.factor_table import read_factors
+    from napari_diptomo.spectra.edx.k_factors import read_factors
+    from napari_diptomo.spectra.eels.standards.stored import read_references
 
     pipe = tmp_path / 'project.json'
     os.mkfifo(pipe)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from napari_diptomo.series import InputError
-from napari_diptomo.spectra.eels.background import FAMILIES, fit_background, modulations
-from napari_diptomo.spectra.eels.plural import SingleLoss, zero_loss_of
-from napari_diptomo.spectra.eels.systematics import edge_over_background, fit_families, shares
+from napari_diptomo.spectra.eels.background import BACKGROUND_MODELS, fit_background, modulations
+from napari_diptomo.spectra.eels.scattering import SingleLoss, zero_loss_of_sum
+from napari_diptomo.spectra.eels.systematics import edge_over_background, fit_background_models, shares
 
-MANGANESE = Path(__file__).parents[3].parent / 'shared' / 'data' / 'spectra' / 'lowloss_spectrum.msa'
+MANGANESE = Path(__file__).parents[4] / 'shared' / 'data' / 'spectra' / 'lowloss_spectrum.msa'
 ENERGY = np.arange(36.0, 95.0, 0.25)
 LAWS = {
     'power law': 2e5 * (ENERGY / 54) ** -2.6,
@@ -32,7 +32,7 @@ def test_each_family_finds_its_own_law_under_an_edge(law):
     background = LAWS[law]
     counts = background + 4e6 * edge()[:, 0]
     found = fit_background(law, ENERGY, counts, edge())
-    np.testing.assert_allclose(found.amounts, 4e6, rtol=1e-3)
+    np.testing.assert_allclose(found.intensities, 4e6, rtol=1e-3)
     np.testing.assert_allclose(found.spectrum, background, rtol=2e-3)
     noisy = np.random.default_rng(0).poisson(counts)
     assert fit_background(law, ENERGY, noisy, edge()).chi2 == pytest.approx(1, abs=0.3)
@@ -55,7 +55,7 @@ def test_plasmons_and_their_multiples():
     background = 1e8 * (0.5 * np.interp(ENERGY, losses, one) + 0.125 * np.interp(ENERGY, losses, two))
     counts = background + 4e6 * edge()[:, 0]
     found = fit_background('plasmon tail', ENERGY, counts, edge(), single=single)
-    np.testing.assert_allclose(found.amounts, 4e6, rtol=5e-3)
+    np.testing.assert_allclose(found.intensities, 4e6, rtol=5e-3)
     np.testing.assert_allclose(found.parts[:, 1], 1e8 * 0.125 * np.interp(ENERGY, losses, two), rtol=0.02)
     assert found.columns(ENERGY, 1).shape == (len(ENERGY), 3)
     assert found.columns(ENERGY, 0).shape == (len(ENERGY), 1)
@@ -85,10 +85,10 @@ def test_spread_of_families_is_a_covariance_of_the_amounts():
     shape = np.exp(-(((energy - 57) / 2) ** 2))[:, None]
     mean = 100 * np.exp(-(energy - 54) / 16) + 60 * shape[:, 0]
     counts = np.random.default_rng(2).poisson(mean, (500, len(energy)))
-    found = fit_families(counts, energy, shape, ('exponential', 'power law'))
+    found = fit_background_models(counts, energy, shape, ('exponential', 'power law'))
     assert found.best == 'exponential'
     assert found.weights['exponential'] > 0.9
-    off = found.fits['power law'].amounts - found.fit.amounts
+    off = found.fits['power law'].intensities - found.fit.intensities
     np.testing.assert_allclose(found.systematic[:, 0, 0], found.weights['power law'] * off[:, 0] ** 2)
     assert (found.covariance >= found.fit.covariance).all()
 
@@ -97,10 +97,14 @@ def test_errors_of_the_standards_become_errors_of_the_amounts():
     energy = np.arange(30.0, 100.0, 0.5)
     shape = np.exp(-(((energy - 57) / 2) ** 2))[:, None]
     mean = (100 * np.exp(-(energy - 54) / 16) + 60 * shape[:, 0])[None]
-    told = fit_families(mean, energy, shape, ('exponential',), uncertainty=np.full_like(shape, 0.02)).systematic
+    told = fit_background_models(
+        mean, energy, shape, ('exponential',), uncertainty=np.full_like(shape, 0.02)
+    ).systematic
     rng = np.random.default_rng(3)
     wrong = [shape + 0.02 * rng.standard_normal(shape.shape) for _ in range(300)]
-    scatter = np.var([fit_families(mean, energy, one, ('exponential',)).fit.amounts[0, 0] for one in wrong])
+    scatter = np.var(
+        [fit_background_models(mean, energy, one, ('exponential',)).fit.intensities[0, 0] for one in wrong]
+    )
     assert told[0, 0, 0] == pytest.approx(scatter, rel=0.3)
 
 
@@ -123,9 +127,9 @@ def test_what_cannot_be_done_is_told():
     with pytest.raises(InputError, match='needs the zero loss'):
         fit_background('plasmon tail', ENERGY, counts, edge())
     with pytest.raises(InputError, match='at least one background'):
-        fit_families(counts[None], ENERGY, edge(), ('plasmon tail',))
+        fit_background_models(counts[None], ENERGY, edge(), ('plasmon tail',))
     with pytest.raises(InputError, match='no zero loss'):
-        zero_loss_of(ENERGY, counts)
+        zero_loss_of_sum(ENERGY, counts)
 
 
 @pytest.mark.skipif(not MANGANESE.is_file(), reason='the measured manganese spectra are not here')
@@ -140,4 +144,4 @@ def test_spread_under_a_measured_edge_is_as_large_as_known():
     assert found.values == pytest.approx(known, abs=0.03)
     # Half of what lies between a power law and a log-polynomial.
     assert found.error > 0.14
-    assert set(known) <= set(FAMILIES)
+    assert set(known) <= set(BACKGROUND_MODELS)

@@ -7,14 +7,9 @@ import numpy as np
 import pytest
 
 from napari_diptomo.series import Cancelled, CoreLoss, InputError, Observer, Request, SpectralTiltSeries
-from napari_diptomo.spectra.eels.calibration import calibrate
-from napari_diptomo.spectra.eels.deconvolution import (
-    deconvolved,
-    single_losses,
-    without_background,
-    without_plural,
-    zero_losses,
-)
+from napari_diptomo.spectra.eels.calibration.calibrated_series import calibrate
+from napari_diptomo.spectra.eels.deconvolution import deconvolved, without_background
+from napari_diptomo.spectra.eels.scattering import single_losses, without_plural, zero_losses_of_pixels
 
 STEP, CHANNELS = 0.25, 480
 ENERGY = -8 + STEP * np.arange(CHANNELS)
@@ -114,7 +109,7 @@ def test_pixels_without_a_zero_loss_stay_empty():
 
 
 def test_the_zero_loss_of_a_pixel_is_its_counts_and_a_falling_tail():
-    found = zero_losses(low_loss(0.5)[None], ENERGY, END)[0]
+    found = zero_losses_of_pixels(low_loss(0.5)[None], ENERGY, END)[0]
     np.testing.assert_array_equal(found[END >= ENERGY], low_loss(0.5)[END >= ENERGY])
     assert found.sum() == pytest.approx(1e6 * np.exp(-0.5), rel=0.01)
 

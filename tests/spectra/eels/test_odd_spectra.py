@@ -12,11 +12,11 @@ from napari_diptomo.simulate.eels import eels_tilt_series
 from napari_diptomo.simulate.nanocube import oxide_nanocube
 from napari_diptomo.spectra import EELSOxidationMaps
 from napari_diptomo.spectra.eels.background import TiltBackground
-from napari_diptomo.spectra.eels.calibration import calibrate
-from napari_diptomo.spectra.eels.oxidation_plan import plan
+from napari_diptomo.spectra.eels.calibration.calibrated_series import calibrate
+from napari_diptomo.spectra.eels.metal_edges import CoreLossEdge
 from napari_diptomo.spectra.eels.pixel_solver import PixelSolver
 from napari_diptomo.spectra.eels.standards import Standards, find_standards
-from napari_diptomo.spectra.eels.white_lines import DeepEdge
+from napari_diptomo.spectra.eels.tilt_fits import plan_fit
 
 QUICK = EELSOxidationMaps(background='power law')
 
@@ -56,7 +56,7 @@ def test_standards_of_a_series_without_calibration_have_the_thickness_of_its_pix
     raw = find_standards(calibrated.series)
     assert np.isnan(raw.thickness)
     stored = Standards.load(raw.save(tmp_path / 'raw'))
-    fit, _ = plan(QUICK, calibrated, stored)
+    fit, _ = plan_fit(QUICK.fit_settings(), calibrated, stored)
     assert fit.thickness == pytest.approx(standards.thickness, rel=0.2)
 
 
@@ -74,7 +74,7 @@ def test_no_thickness_at_all_is_told(calibrated, standards):
 
 def test_a_simplex_hands_its_impurity_on_to_the_maps(calibrated):
     found = find_standards(calibrated, method='simplex')
-    fit, _ = plan(QUICK, calibrated, found)
+    fit, _ = plan_fit(QUICK.fit_settings(), calibrated, found)
     assert fit.impurity == pytest.approx(found.phases.share_error)
     assert fit.impurity > 0.3
 
@@ -105,4 +105,4 @@ def test_oxides_without_white_lines_are_told():
     with pytest.raises(InputError, match='Cu2O has a full d shell'):
         EELSOxidationMaps(element='Cu', states=('Cu2O', 'CuO'))
     with pytest.raises(InputError, match='no white lines'):
-        DeepEdge.of(('Cu2O', 'CuO'))
+        CoreLossEdge.of(('Cu2O', 'CuO'))

@@ -1,29 +1,13 @@
-r"""Plural scattering taken out of spectra, by eXSpy.
+r"""A calibrated series with single scattering in place of its spectra: Fourier-log and Fourier-ratio, by eXSpy.
 
-Low loss, Fourier-log (Johnson and Spence, J. Phys. D 7 (1974) 771; Egerton,
-EELS in the Electron Microscope, ch. 4): with J the low loss and Z its zero
-loss, F[J] = F[Z] exp(t/lambda F[P]),
-
-    S = F^-1[ F[Z] log(F[J] / F[Z]) ],
-
-the single losses as broad as the zero loss. Core loss, Fourier-ratio (Swift,
-Egerton): with G a Gaussian in the place of the zero loss, I_0 its area, and K
-the edges without their background,
-
-    S = F^-1[ I_0 F[G] F[K] / F[J] ].
-
-Both are multiplied by I_t / I_0 here: counts are then those of all electrons,
-and proportional to the path through what made them, as projections must be.
+The formulas are in `scattering`.
 
 **What it costs.** Noise is amplified, by about exp(t/lambda), and no longer
 independent from channel to channel: Poisson statistics and chi2 do not hold
 for the result, errors of a fit to it are too small. Standards that are
-convolved with the plural scattering of each pixel (`plural`) fit the counts as
-they are and do without. Deconvolution is for looking, for comparison with
+convolved with the plural scattering of each pixel fit the counts as
+they are and do without. Deconvolution is for visualisation, for comparison with
 published work, and for standards from regions of much different thickness.
-
-Transforms are periodic: each spectrum is carried on beyond its end, falling as
-E^-3 over twice its length, and cut back afterwards.
 """
 
 from __future__ import annotations
@@ -35,15 +19,12 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import CoreLoss, InputError, Observer, Watch
-from napari_diptomo.spectra._exspy import fourier_log, fourier_ratio
-from napari_diptomo.spectra.eels.calibration import CalibratedSeries
+from napari_diptomo.spectra.common.power_law import log_log_line
+from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
+from napari_diptomo.spectra.eels.scattering import single_losses, without_plural
 
 #: Pixels that are deconvolved together.
 _CHUNK = 512
-#: Channels that tell how high a spectrum is at its end.
-_LAST = 20
-#: Steps of the two ranges may differ by this share.
-_SAME_STEP = 1e-3
 #: Thicker than this, the logarithm of the transforms is ambiguous.
 _THICKEST = 3.0
 NOTE = (
@@ -69,13 +50,13 @@ def deconvolved(
     low_loss : bool
         Fourier-log of the low loss; the zero loss is gone afterwards.
     core_background : tuple of float, optional
-        Window in front of the edges, eV, through which a power law is drawn for
+        Window in front of the edges, eV, through which a power law is extrapolated for
         the background of the core loss; Fourier-ratio of what is left.
 
     Returns
     -------
     CalibratedSeries
-        Its notes tell what was done.
+        Its notes say what was done.
 
     Raises
     ------
@@ -101,93 +82,6 @@ def deconvolved(
     return replace(calibrated, series=series, core_remainder=core_remainder, notes=notes)
 
 
-def single_losses(spectra: np.ndarray, energy: np.ndarray, end: float) -> np.ndarray:
-    """Fourier-log deconvolution of low losses.
-
-    Parameters
-    ----------
-    spectra : ndarray (pixel, energy)
-        Counts, the zero loss at 0 eV.
-    energy : ndarray (energy,)
-        eV, evenly spaced.
-    end : float
-        Where the zero loss ends, eV.
-
-    Returns
-    -------
-    ndarray (pixel, energy), float32
-        t/lambda P of all electrons, as broad as the zero loss; zero where a pixel has no zero loss.
-    """
-    zero = zero_losses(spectra, energy, end)
-    there = zero.sum(axis=1) > 0
-    longer, beyond = _longer(energy), len(energy)
-    found = np.zeros(spectra.shape)
-    if there.any():
-        whole = _carried_on(spectra[there], energy, longer)
-        peak = _carried_on(zero[there], energy, longer)
-        single = fourier_log(whole, peak, longer)[:, :beyond]
-        found[there] = single * (whole[:, :beyond].sum(axis=1) / peak.sum(axis=1))[:, None]
-    return found.astype(np.float32)
-
-
-def without_plural(
-    edges: np.ndarray, core_energy: np.ndarray, spectra: np.ndarray, energy: np.ndarray, end: float, fwhm: float
-) -> np.ndarray:
-    """Fourier-ratio deconvolution of edges.
-
-    Parameters
-    ----------
-    edges : ndarray (pixel, core energy)
-        Core loss without its background.
-    core_energy, energy : ndarray
-        eV, evenly spaced by the same step.
-    spectra : ndarray (pixel, energy)
-        Low loss of the same pixels.
-    end : float
-        Where the zero loss ends, eV.
-    fwhm : float
-        Of the peak that takes the place of the zero loss, eV.
-
-    Returns
-    -------
-    ndarray (pixel, core energy), float32
-        Edges of all electrons, zero where a pixel has no zero loss.
-
-    Raises
-    ------
-    InputError
-        The steps of the two ranges differ.
-    """
-    step, core_step = (float(e[-1] - e[0]) / (len(e) - 1) for e in (energy, core_energy))
-    if abs(core_step / step - 1) > _SAME_STEP:
-        raise InputError(
-            f'Fourier-ratio deconvolution needs one dispersion, and the low loss has {step:.4g}, the core loss '
-            f'{core_step:.4g} eV per channel; resample one of them, or go without.'
-        )
-    zero = zero_losses(spectra, energy, end).sum(axis=1)
-    there = zero > 0
-    found = np.zeros(edges.shape)
-    if there.any():
-        longer, core_longer = _longer(energy), _longer(core_energy)
-        whole = _carried_on(spectra[there], energy, longer)
-        core = _carried_on(edges[there], core_energy, core_longer)
-        single = fourier_ratio(core, whole, core_longer, longer, end, fwhm)[:, : len(core_energy)]
-        # Its own I_0 is within I_t already; the share of the zero loss is put back.
-        elastic = whole[:, longer <= end].sum(axis=1)
-        found[there] = single * (whole.sum(axis=1) / elastic)[:, None]
-    return found.astype(np.float32)
-
-
-def zero_losses(spectra: np.ndarray, energy: np.ndarray, end: float) -> np.ndarray:
-    """The zero loss of each pixel, (pixel, energy): its counts up to ``end``, then a tail that falls as E^-3."""
-    behind = energy > end
-    zero = np.array(spectra, float)
-    last = zero[:, ~behind][:, -3:].mean(axis=1)
-    # At the end, tail and first losses cannot be told apart: half of it is taken for the tail.
-    zero[:, behind] = 0.5 * np.maximum(last, 0)[:, None] * (end / np.maximum(energy[behind], end)) ** 3
-    return zero
-
-
 def without_background(core: np.ndarray, energy: np.ndarray, window: tuple[float, float]) -> np.ndarray:
     """Core losses (pixel, energy) less a power law through their window, zero before it.
 
@@ -197,7 +91,7 @@ def without_background(core: np.ndarray, energy: np.ndarray, window: tuple[float
     _check_window(window, energy)
     part = (energy >= window[0]) & (energy <= window[1])
     total = core.sum(axis=0, dtype=float)
-    slope = np.polyfit(np.log(energy[part]), np.log(np.maximum(total[part], 1e-9)), 1)[0]
+    slope, _ = log_log_line(energy[part], np.maximum(total[part], 1e-9))
     law = energy**slope
     net = core - (core[:, part].sum(axis=1) / law[part].sum())[:, None] * law
     return np.where(energy >= window[0], net, 0.0)
@@ -252,20 +146,6 @@ def _lazy(make: Any, shape: tuple[int, ...]) -> Any:
 def _tilt(counts: Any, tilt: int) -> np.ndarray:
     part = counts[tilt]
     return np.asarray(part.compute(scheduler='synchronous') if hasattr(part, 'compute') else part)
-
-
-def _longer(energy: np.ndarray) -> np.ndarray:
-    step = float(energy[-1] - energy[0]) / (len(energy) - 1)
-    return float(energy[0]) + step * np.arange(3 * len(energy))
-
-
-def _carried_on(spectra: np.ndarray, energy: np.ndarray, longer: np.ndarray) -> np.ndarray:
-    """Spectra (pixel, energy) on a longer axis, falling as E^-3 behind their end."""
-    found = np.empty((len(spectra), len(longer)))
-    found[:, : len(energy)] = spectra
-    last = spectra[:, -_LAST:].mean(axis=1, dtype=float)
-    found[:, len(energy) :] = last[:, None] * (energy[-1] / longer[len(energy) :]) ** 3
-    return found
 
 
 def _check_window(window: tuple[float, float], energy: np.ndarray) -> None:

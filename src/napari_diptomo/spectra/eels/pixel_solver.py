@@ -7,9 +7,9 @@ method of Poisson maximum likelihood where counts are many.
 
 Where pixels share the standards, their normal equations C^T W C are ONE product
 of the weights (pixel, energy) and the products of all pairs of columns
-(energy, pair); where each has its own shift or thickness (`pixel_edges`) one
-small product per pixel. Amounts that are not negative: `quadratic`. The
-covariance is (C^T W C)^-1, whatever amounts are zero, with all of the
+(energy, pair); where each has its own shift or thickness (`PixelEdges`) one
+small product per pixel. Intensities that are not negative: `non_negative_of_pixels`. The
+covariance is (C^T W C)^-1, whatever intensities are zero, with all of the
 background in it.
 """
 
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_diptomo.spectra.eels.quadratic import non_negative
+from napari_diptomo.spectra.common.non_negative import non_negative_of_pixels
 
 _REWEIGHTINGS = 2
 #: What a channel is expected to hold is never taken to be less than this share of the tilt's mean.
@@ -33,7 +33,7 @@ class PixelSolver:
     Attributes
     ----------
     background : ndarray (energy, column), float32
-        What the background of a pixel is made of.
+        Columns of the background of a pixel.
     first : ndarray (energy, unknown), float32
         Counts of a pixel to a first guess of its edges and background.
     mean : ndarray (energy,), float32
@@ -41,7 +41,7 @@ class PixelSolver:
     read_variance : float
         Of a channel, beside counting noise.
     allow_negative : bool
-        Whether amounts may be negative.
+        Whether intensities may be negative.
     """
 
     background: np.ndarray
@@ -72,8 +72,8 @@ class PixelSolver:
 
         Returns
         -------
-        amounts, background, covariance, chi2, held_out : ndarray (pixel, ...)
-            As in `EdgeFit`; held-out amounts are zero where nothing is held out.
+        intensities, background, covariance, chi2, held_out : ndarray (pixel, ...)
+            As in `EdgeFit`; held-out intensities are zero where nothing is held out.
         """
         counts = counts.astype(np.float32)
         n = edges.shape[-1]
@@ -84,7 +84,7 @@ class PixelSolver:
             inverse = _inverse(gram)
             solution = np.matmul(inverse, right[..., None])[..., 0]
             if not self.allow_negative:
-                solution = non_negative(gram, right, solution)
+                solution = non_negative_of_pixels(gram, right, solution)
             used, expected = weights, columns.model(solution)
             weights = self._weights(expected)
         chi2 = np.einsum('pe,pe->p', (counts - expected) ** 2, weights, dtype=float)
@@ -109,7 +109,7 @@ def _single(values: np.ndarray) -> np.ndarray:
 
 def _inverse(gram: np.ndarray) -> np.ndarray:
     diagonal = np.diagonal(gram, axis1=1, axis2=2)
-    # A column of zeros has no amount and no error.
+    # A column of zeros has no intensity and no error.
     scale = np.where(diagonal > 0, 1 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), 0.0)
     product = scale[:, :, None] * scale[:, None, :]
     # Alike columns must not end the fit of all pixels; the ridge is below the rounding of the weights.

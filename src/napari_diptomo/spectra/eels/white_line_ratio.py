@@ -1,7 +1,7 @@
-r"""White lines of a deep edge the conventional way: their ratio and the energy of L3, map by map.
+r"""White lines of a core-loss edge the conventional way: their ratio and the energy of L3, map by map.
 
 Spectra are summed over a Gaussian neighbourhood. A power law with the exponent
-of the whole image and the pixel's height is taken off, then two steps, 2:1 at
+of the whole image and the pixel's height is subtracted, then two steps, 2:1 at
 L3 and L2 and as high as the spectrum behind L2 (Pearson et al., Phys. Rev. B
 47 (1993) 8471). L3 and L2 are the areas that remain in windows around them,
 their ratio is read on a "universal curve" (van Aken et al., Phys. Chem. Miner.
@@ -18,8 +18,9 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from napari_diptomo.series import InputError
-from napari_diptomo.spectra._exspy import edge_onsets
-from napari_diptomo.spectra.eels.conventional import EdgeWindows, between, check_window, power_law
+from napari_diptomo.spectra.common.energy_axis import between
+from napari_diptomo.spectra.common.exspy_adapter import edge_onsets
+from napari_diptomo.spectra.eels.edge_counts import EdgeWindows, background_columns, check_window
 
 #: Areas of L3 and L2 from and to, relative to their onsets, and where the step behind L2 is read, eV.
 _L3, _L2, _TAIL = (-6.0, 9.0), (-4.0, 7.0), (9.0, 16.0)
@@ -79,7 +80,7 @@ def white_line_maps(
     pooled, share = _pooled(np.asarray(counts, float), smooth)
     spectra = pooled.reshape(-1, len(energy))
     before = between(energy, (onset3 - 40, onset3 - 8))
-    columns = power_law(energy, before, np.maximum(spectra[:, before].mean(axis=0), 0))
+    columns = background_columns(energy, before, np.maximum(spectra[:, before].mean(axis=0), 0))
     columns = columns[:, :1]
     weight = 1 / np.maximum(spectra[:, before].mean(axis=0), 1e-9)
     fitted = columns[before]

@@ -1,0 +1,1 @@
+"""Primitives that the fits of X-rays and of energy losses share, each once."""

@@ -1,0 +1,176 @@
+"""The spectra of a tilt series, one tilt at a time, read from the files once.
+
+A spectrum of an EDX tilt series holds some ten photons in some thousand
+channels: as a sparse matrix a whole series fits the memory that one tilt
+takes as an array. It is kept with the series for as long as that lives, so
+that the plot of the sum spectrum, the suggestion of elements and the fit do
+not read the files three times.
+
+Spectra of energy losses have counts in every channel, and with the noise of
+the read-out negative ones: they stay arrays.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from scipy import sparse
+
+from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
+from napari_diptomo.series.counts import thin
+from napari_diptomo.series.filled_channels import dense_spectra, filled_channels
+from napari_diptomo.spectra.common.spikes import WIDEST, Spike, without_spikes
+
+#: Bytes of sparse spectra that one series may keep in memory.
+_BUDGET = 2 * 1024**3
+_KEPT: WeakKeyDictionary[SpectralTiltSeries, TiltCounts] = WeakKeyDictionary()
+_LOCK = threading.Lock()
+
+
+class TiltCounts:
+    """Spectra (pixel, energy) by tilt, and their sums.
+
+    Parameters
+    ----------
+    counts : dask or numpy array (tilt, y, x, energy)
+        The spectra.
+    dense : bool
+        Whether they are of energy losses: arrays, negative where the read-out noise makes them so.
+    narrow : bool
+        Whether lines are several channels wide, so that spikes can be distinguished from them; they are left out then.
+    """
+
+    def __init__(self, counts: Any, dense: bool = False, narrow: bool = False) -> None:
+        self._counts = counts
+        self._dense, self._narrow = dense, narrow
+        self._spikes: dict[int, list[Spike]] = {}
+        self._kept: dict[int, Any] = {}
+        self._bytes = 0
+        self.sums = np.zeros((counts.shape[0], counts.shape[3]))
+        self._summed: set[int] = set()
+
+    def tilt(self, index: int) -> Any:
+        """The spectra of one tilt, (y * x, energy): a sparse matrix, or an array of energy losses."""
+        if index not in self._kept:
+            matrix = self._read(index)
+            self.sums[index] = np.asarray(matrix.sum(axis=0, dtype=float)).ravel()
+            self._summed.add(index)
+            self._bytes += _bytes(matrix)
+            if self._bytes > _BUDGET:
+                return matrix
+            self._kept[index] = matrix
+        return self._kept[index]
+
+    def _read(self, index: int) -> Any:
+        if self._dense:
+            return dense_spectra(self._counts[index], index)
+        *image, width = self._counts.shape[1:]
+        # Counts that another process reads leave their empty channels there.
+        elsewhere = getattr(self._counts, 'sparse_tilt', None)
+        parts = filled_channels(self._counts[index], index) if elsewhere is None else elsewhere(index)
+        spectra = sparse.csr_matrix(parts, shape=(int(np.prod(image)), width))
+        if self._narrow:
+            spectra, self._spikes[index] = without_spikes(spectra, (image[0], image[1]), index)
+        return spectra
+
+    @property
+    def spikes(self) -> list[Spike]:
+        """Those of the tilts that were read."""
+        return [spike for index in sorted(self._spikes) for spike in self._spikes[index]]
+
+    def read(self, watch: Watch | None = None) -> np.ndarray:
+        """Read whatever is not read yet; returns the sum spectrum of every tilt, (tilt, energy)."""
+        n = len(self.sums)
+        for index in range(n):
+            if index not in self._summed:
+                self.tilt(index)
+            if watch is not None:
+                watch.step(index + 1, message=f'spectra {index + 1} of {n}')
+        return self.sums
+
+
+def counts_of(series: SpectralTiltSeries) -> TiltCounts:
+    """The spectra of a series, shared by all who ask for them."""
+    with _LOCK:
+        if series not in _KEPT:
+            dense = series.energy_unit == 'eV'
+            widths = np.diff(series.energy)
+            narrow = not dense and widths.size > 0 and float(widths.max()) <= WIDEST
+            _KEPT[series] = TiltCounts(series.counts, dense, narrow)
+        return _KEPT[series]
+
+
+def sum_spectrum(series: SpectralTiltSeries, observer: Observer | None = None) -> np.ndarray:
+    """Sum of the spectra over all pixels and tilts.
+
+    The first call reads the series, later ones answer at once.
+
+    Parameters
+    ----------
+    series : SpectralTiltSeries
+        The spectra.
+    observer : Observer, optional
+        Receives the progress.
+
+    Returns
+    -------
+    ndarray (energy,)
+        Counts.
+    """
+    watch = Watch(observer, 'Sum spectrum', len(series.angles))
+    return counts_of(series).read(watch).sum(axis=0)
+
+
+def check_place(series: SpectralTiltSeries, tilt: int | None, region: np.ndarray | None) -> None:
+    """See that a series has a tilt and pixels that are asked for.
+
+    Parameters
+    ----------
+    series : SpectralTiltSeries
+        The spectra.
+    tilt : int, optional
+        Which tilt; None for all.
+    region : ndarray (y, x) of bool, optional
+        Which pixels; None for all.
+
+    Raises
+    ------
+    InputError
+        A tilt that is not there, a region of another shape or without a pixel.
+    """
+    n, image = len(series.angles), tuple(series.counts.shape[1:3])
+    if tilt is not None and not 0 <= tilt < n:
+        raise InputError(f'There is no tilt {tilt}; give a number from 0 to {n - 1}.')
+    if region is None:
+        return
+    if np.shape(region) != image:
+        raise InputError(
+            f'The region has the shape {np.shape(region)}, the images have {image}; draw it on these images.'
+        )
+    if not np.any(region):
+        raise InputError('The region holds no pixel; draw a larger one.')
+
+
+def hold_out(spectra: sparse.csr_matrix, share: float, seed: tuple[int, int]) -> sparse.csr_matrix:
+    """A binomial part of the photons of spectra (pixel, energy).
+
+    Raises
+    ------
+    InputError
+        The spectra are not whole counts.
+    """
+    counts = spectra.data
+    if counts.dtype.kind == 'f' and not (counts == np.round(counts)).all():
+        raise InputError(
+            'These spectra are not whole counts, so no photons can be held out; set the held-out share to 0.'
+        )
+    held = spectra.copy()
+    held.data = thin(counts, share, np.random.default_rng(seed)).astype(np.int32)
+    return held
+
+
+def _bytes(matrix: Any) -> int:
+    return int(matrix.data.nbytes + (matrix.indices.nbytes if sparse.issparse(matrix) else 0))

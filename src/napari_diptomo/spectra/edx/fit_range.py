@@ -1,0 +1,157 @@
+"""The part of the energy axis that is fitted, the detector that recorded it, and whether its counts can be fitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from napari_diptomo.series import InputError, SpectralTiltSeries
+from napari_diptomo.spectra.edx.detector import Detector
+
+#: keV; outside of these no electron microscope works.
+_LEAST_BEAM, _MOST_BEAM = 1.0, 3000.0
+#: With less than this share of all counts in the fit, the rest is the zero-strobe peak.
+_LEAST_IN_WINDOW = 1e-3
+#: Share of the counts that noise and pile-up may put above the beam energy.
+_MOST_ABOVE_BEAM = 0.01
+#: Fewer counts than this prove nothing about the beam.
+_FEW = 100
+
+
+@dataclass(frozen=True, eq=False)
+class FitRange:
+    """Channels that are fitted.
+
+    Attributes
+    ----------
+    channels : slice
+        Into the energy axis of the series.
+    energy : ndarray (energy,)
+        Centres of these channels, keV.
+    detector : Detector
+        As the metadata describe it, 130 eV at Mn-Ka where they do not.
+    beam_energy : float
+        keV, 200 where the metadata do not say.
+    """
+
+    channels: slice
+    energy: np.ndarray
+    detector: Detector
+    beam_energy: float
+
+    @classmethod
+    def of(cls, series: SpectralTiltSeries, low: float = 0.2, high: float = 40.0) -> FitRange:
+        """The channels of a series between two energies, keV.
+
+        Raises
+        ------
+        InputError
+            The energies are not calibrated in keV, none lies in the range, or
+            the beam energy cannot be one.
+        """
+        energy = series.energy
+        steps = np.diff(energy)
+        if series.energy_unit != 'keV':
+            raise InputError(
+                f'EDX maps need spectra in keV, these are in {series.energy_unit or "no unit"}; '
+                'calibrate the energy axis in keV, or open EELS spectra as EELS.'
+            )
+        if len(energy) < 16 or not (np.isfinite(energy).all() and (steps > 0).all() and steps.max() < 0.2):
+            raise InputError(
+                'The energy axis is not calibrated (it needs at least 16 rising channels finer than 0.2 keV); '
+                'set its scale and offset in keV.'
+            )
+        beam_energy = float(series.metadata.get('beam_energy') or 200.0)
+        if not _LEAST_BEAM <= beam_energy <= _MOST_BEAM:
+            in_ev = _LEAST_BEAM <= beam_energy / 1000 <= _MOST_BEAM
+            meant = f' (as eV it would be {beam_energy / 1000:g} keV)' if in_ev else ''
+            raise InputError(
+                f'The beam energy of {beam_energy:g} keV cannot be right{meant}; give it in keV when loading.'
+            )
+        inside = np.flatnonzero((energy >= low) & (energy <= min(high, beam_energy)))
+        if len(inside) < 16:
+            raise InputError(
+                f'The spectra reach from {energy[0]:.2f} to {energy[-1]:.2f} keV, with fewer than 16 channels '
+                f'between {low:g} and {high:g} keV; widen the energy range.'
+            )
+        channels = slice(int(inside[0]), int(inside[-1]) + 1)
+        resolution = float(series.metadata.get('energy_resolution_MnKa') or 130.0)
+        return cls(channels, energy[channels], Detector(resolution), beam_energy)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest energy, keV."""
+        return float(self.energy[0]), float(self.energy[-1])
+
+
+def check_counts(sums: np.ndarray, series: SpectralTiltSeries, window: FitRange) -> None:
+    """See that every tilt holds counts where they are fitted, and none where none can be.
+
+    Parameters
+    ----------
+    sums : ndarray (tilt, energy)
+        Sum spectra of the tilts, all channels.
+    series : SpectralTiltSeries
+        Their series.
+    window : FitRange
+        What is fitted.
+
+    Raises
+    ------
+    InputError
+        A tilt or all are empty, all counts lie in the zero-strobe peak, or
+        there are X-rays above the beam energy.
+    """
+    low, high = window.ends
+    inside = sums[:, window.channels].sum(axis=1)
+    strobe = float(sums[:, np.abs(series.energy) < low].sum())
+    if strobe > 0 and inside.sum() < _LEAST_IN_WINDOW * strobe:
+        raise InputError(
+            f'All counts lie below {low:.2f} keV, in the zero-strobe peak, so nothing of the specimen was recorded; '
+            'check the detector and the energy scale of the files.'
+        )
+    if not inside.any():
+        raise InputError(f'The spectra hold no counts between {low:.2f} and {high:.2f} keV; check the files.')
+    for t in np.flatnonzero(inside == 0):
+        raise InputError(
+            f'The image at {series.angles[t]:g} degrees holds no counts between {low:.2f} and {high:.2f} keV; '
+            'leave it out.'
+        )
+    above = float(sums[:, series.energy > window.beam_energy].sum())
+    if above > _FEW and above > _MOST_ABOVE_BEAM * (above + inside.sum()):
+        raise InputError(
+            f'{100 * above / (above + inside.sum()):.0f} % of the X-rays have more energy than the beam of '
+            f'{window.beam_energy:g} keV, so that cannot be the beam energy; give the right one when loading.'
+        )
+
+
+def check_saturation(spectra: sparse.csr_matrix, series: SpectralTiltSeries, tilt: int) -> None:
+    """See that counts were not cut off at the largest number that the files hold.
+
+    Parameters
+    ----------
+    spectra : sparse matrix (pixel, energy)
+        Of one tilt, on the fitted channels.
+    series : SpectralTiltSeries
+        Says how its counts are stored.
+    tilt : int
+        Which tilt.
+
+    Raises
+    ------
+    InputError
+        More counts at that number than just below it.
+    """
+    kind = np.dtype(series.counts.dtype)
+    if kind.kind not in 'iu':
+        return
+    limit = int(np.iinfo(kind).max)
+    cut, below = int((spectra.data == limit).sum()), int((spectra.data >= limit - 5).sum())
+    # Counts that merely come near the limit thin out towards it.
+    if cut > 3 and 2 * cut > below:
+        raise InputError(
+            f'The image at {series.angles[tilt]:g} degrees has {cut} channels at {limit}, the largest number that its '
+            f'{kind.name} counts can hold, so photons are lost; save the spectra with more bits.'
+        )

@@ -1,0 +1,385 @@
+"""The tilts of an EELS series fitted one after the other, with every background that is asked for.
+
+The background model that describes the sums of ALL tilts best gives the maps: were it
+chosen tilt by tilt, tilts would disagree by the difference of two background models,
+and no volume fits that. What the other background models tell is systematic error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from napari_diptomo.series import InputError, Watch
+from napari_diptomo.series.counts import thin
+from napari_diptomo.spectra.eels.background import BACKGROUND_MODELS, BackgroundModel
+from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
+from napari_diptomo.spectra.eels.deconvolution import deconvolved
+from napari_diptomo.spectra.eels.metal_edges import EDGE_RANGE, in_low_loss_edge, low_loss_edge
+from napari_diptomo.spectra.eels.scattering import SingleLoss
+from napari_diptomo.spectra.eels.standards.stored import Standards
+from napari_diptomo.spectra.eels.systematics import ModelFits, background_spread, fit_background_models, from_standards
+
+#: Relative to the maximum of the low-loss edge, eV: what is fitted, what must be recorded behind it.
+_FIT, _LEAST_BEHIND = (-21.0, 38.0), 8.0
+#: Loss up to which nothing but plasmons is measured, relative to the maximum, eV.
+_ONSET = -14.0
+
+
+@dataclass(frozen=True)
+class OxideFitSettings:
+    """The fit of the oxides of a metal to its low-loss edge.
+
+    Attributes
+    ----------
+    element : str
+        The metal.
+    background : str
+        Background model; ``'auto'``: all, see `background`.
+    energy_min, energy_max : float, optional
+        Ends of the fit, eV; None: 21 eV below and 38 eV above the maximum of the edge.
+    deconvolve : {'standards', 'Fourier-log', 'none'}
+        Plural scattering: put into the standards, taken out of the spectra, or left as it is.
+    fit_shift : bool
+        Whether standards may move.
+    """
+
+    element: str = 'Fe'
+    background: BackgroundModel | Literal['auto'] = 'auto'
+    energy_min: float | None = None
+    energy_max: float | None = None
+    deconvolve: Literal['standards', 'Fourier-log', 'none'] = 'standards'
+    fit_shift: bool = True
+
+    def window(self, energy: np.ndarray) -> tuple[float, float]:
+        """Ends of the fit on the energies (energy,) of a low loss, eV.
+
+        Raises
+        ------
+        InputError
+            The edge is not in the low loss, or too close to its end.
+        """
+        edge = low_loss_edge(self.element)
+        low = self.energy_min if self.energy_min is not None else edge + _FIT[0]
+        high = self.energy_max if self.energy_max is not None else edge + _FIT[1]
+        high = min(high, float(energy[-1]))
+        name = f'{self.element}-M2,3'
+        if energy[-1] < edge + _LEAST_BEHIND:
+            raise InputError(
+                f'{name} at {edge:g} eV lies at the end of the low loss, which ends at {energy[-1]:.0f} eV; record it to '
+                f'{edge + _FIT[1]:.0f} eV or so.'
+            )
+        if not low < edge + EDGE_RANGE[0] < edge < high:
+            raise InputError(
+                f'The window {low:g}-{high:g} eV does not hold {name} at {edge:g} eV and what lies in front of it; widen it.'
+            )
+        return low, high
+
+
+@dataclass(frozen=True, eq=False)
+class FitPlan:
+    """Spectra, standards and settings that all tilts are fitted with.
+
+    Attributes
+    ----------
+    calibrated : CalibratedSeries
+        The spectra.
+    standards : ndarray (energy, state)
+        One count each where edge counts are counted.
+    uncertainty : ndarray (energy, state), optional
+        Standard deviation of ``standards``.
+    window : tuple of float
+        Ends of the fit, eV.
+    background_models : tuple of str
+        Of the background.
+    single : SingleLoss, optional
+        Of a single loss; None where standards are not given the thickness of the pixel.
+    thickness : float
+        t/lambda that is in the standards.
+    fit_shift : bool
+        Whether standards may move.
+    impurity : float
+        Standard deviation of the share of the first oxide in the standard of the last, counts of the edge.
+    """
+
+    calibrated: CalibratedSeries
+    standards: np.ndarray
+    uncertainty: np.ndarray | None
+    window: tuple[float, float]
+    background_models: tuple[BackgroundModel, ...]
+    single: SingleLoss | None
+    thickness: float
+    fit_shift: bool
+    impurity: float = 0.0
+
+    def spectra(self, tilt: int) -> np.ndarray:
+        """Counts of a tilt, (pixel, energy)."""
+        counts = np.asarray(self.calibrated.series.counts[tilt])
+        return counts.reshape(-1, counts.shape[-1])
+
+    def options(self, tilt: int) -> dict[str, Any]:
+        """Options of `fit_edges` for the pixels of a tilt."""
+        extra = None
+        if self.single is not None:
+            found = self.calibrated.t_over_lambda[tilt].ravel()
+            known = np.isfinite(found)
+            # Where the zero loss is saturated the typical thickness stands in, of the series if all of the tilt is.
+            typical = np.median(found[known]) if known.any() else typical_thickness(self.calibrated.t_over_lambda)
+            extra = np.where(known, found, typical) - self.thickness
+        return {
+            'window': self.window,
+            'read_noise': self.calibrated.read_noise,
+            'fit_shift': 'common' if self.fit_shift else 'none',
+            'shifts': self.calibrated.remainder[tilt].ravel(),
+            'thickness': extra,
+            'single': self.single,
+            'allow_negative': True,
+        }
+
+
+def plan_fit(
+    settings: OxideFitSettings, calibrated: CalibratedSeries, standards: Standards
+) -> tuple[FitPlan, dict[str, Any]]:
+    """Window, standards and plural scattering for the fit of a series.
+
+    Parameters
+    ----------
+    settings : OxideFitSettings
+        Chosen by the user.
+    calibrated : CalibratedSeries
+        The spectra, not deconvolved.
+    standards : Standards
+        Of the oxides, on an axis of their own.
+
+    Returns
+    -------
+    plan : FitPlan
+    notes : dict
+        Window and deconvolution (JSON-ready).
+
+    Raises
+    ------
+    InputError
+        A window without the edge, standards that do not cover it, a zero loss saturated at every tilt.
+    """
+    energy = calibrated.series.energy
+    window = settings.window(energy)
+    shapes, uncertainty = _on_axis(standards, energy, window)
+    single, told = None, 'plural scattering left in, alike in all pixels'
+    reference, thickness = shapes, standards.thickness
+    if settings.deconvolve != 'none':
+        if not np.isfinite(thickness):
+            # Standards of a series that was not calibrated hold the plural scattering of pixels like these.
+            thickness = typical_thickness(calibrated.t_over_lambda[_middle_tilt(calibrated)])
+        single = single_loss(calibrated, low_loss_edge(settings.element) + _ONSET)
+        # Intensities are then counts as they would be without plural scattering, and go with the path through the oxide.
+        reference = single.scattered(shapes, np.array([-thickness]))[0]
+        told = 'standards given the plural scattering of the thickness of each pixel'
+    if settings.deconvolve == 'Fourier-log':
+        calibrated = deconvolved(calibrated)
+        shapes, single, told = reference, None, str(calibrated.notes['deconvolved'])
+    norm = reference[in_low_loss_edge(settings.element, energy)].sum(axis=0)
+    if not (norm > 0).all():
+        raise InputError('A standard has no edge where it should be; look at the standards, or find them anew.')
+    background_models: tuple[BackgroundModel, ...] = (
+        BACKGROUND_MODELS if settings.background == 'auto' else (settings.background,)
+    )
+    fit = FitPlan(
+        calibrated,
+        shapes / norm,
+        None if uncertainty is None else uncertainty / norm,
+        window,
+        background_models,
+        single,
+        thickness,
+        settings.fit_shift,
+        _impurity(standards),
+    )
+    return fit, {'window_eV': [round(w, 2) for w in window], 'deconvolution': told}
+
+
+def single_loss(calibrated: CalibratedSeries, onset: float) -> SingleLoss:
+    """The single loss of a series, from pixels of the typical thickness of the tilt in the middle."""
+    tilt = _middle_tilt(calibrated)
+    thickness = calibrated.t_over_lambda[tilt]
+    typical = typical_thickness(thickness)
+    chosen = np.isfinite(thickness) & (np.abs(thickness - typical) < 0.35 * typical)
+    counts = np.asarray(calibrated.series.counts[tilt])
+    return SingleLoss.of(calibrated.series.energy, counts[chosen].sum(axis=0, dtype=float), onset)
+
+
+def _middle_tilt(calibrated: CalibratedSeries) -> int:
+    """Nearest to the middle of those whose thickness is known.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    known = np.isfinite(calibrated.t_over_lambda).any(axis=(1, 2))
+    if not known.any():
+        raise InputError(
+            'The zero loss of every tilt is saturated, so how thick the specimen is cannot be told; set deconvolve to none.'
+        )
+    off = np.abs(calibrated.series.angles - np.median(calibrated.series.angles))
+    return int(np.where(known, off, np.inf).argmin())
+
+
+def _impurity(standards: Standards) -> float:
+    """Standard deviation of the share of the reduced oxide in the standard of the oxidised one, from the core loss."""
+    if 'share_error' in standards.notes:
+        return float(standards.notes['share_error'])
+    # Standards that were stored before the notes had it.
+    told = [values for name, values in standards.notes.items() if '_in_the_purest_' in name]
+    return float(told[0][1]) if told else 0.0
+
+
+def _on_axis(
+    standards: Standards, energy: np.ndarray, window: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Shapes and their uncertainty per channel of another axis, (energy, state)."""
+    step = float(energy[1] - energy[0])
+    if standards.energy[0] > window[0] + step or standards.energy[-1] < window[1] - step:
+        raise InputError(
+            f'The standards reach from {standards.energy[0]:.0f} to {standards.energy[-1]:.0f} eV and the fit from '
+            f'{window[0]:.0f} to {window[1]:.0f} eV; narrow its window, or find the standards anew.'
+        )
+    return standards.on(energy), replace(standards, shapes=standards.uncertainty).on(energy)
+
+
+@dataclass(frozen=True, eq=False)
+class TiltFits:
+    """One tilt fitted with every background model.
+
+    Attributes
+    ----------
+    intensities : mapping of str to ndarray (pixel, state)
+        Edge counts.
+    covariance : mapping of str to ndarray (pixel, state, state)
+        Statistical.
+    held_out : mapping of str to ndarray (pixel, state), optional
+        The part of ``intensities`` that held-out counts make.
+    residual : mapping of str to ndarray (pixel,)
+        Chi-square per degree of freedom.
+    chi2 : mapping of str to float
+        Of the sum of the tilt.
+    standard_errors : ndarray (state, state, state)
+        Covariance of the intensities from the errors of each standard, per square of its intensity.
+    shift : ndarray (state,)
+        Shift of the standards with the best background model, eV.
+    """
+
+    intensities: Mapping[BackgroundModel, np.ndarray]
+    covariance: Mapping[BackgroundModel, np.ndarray]
+    held_out: Mapping[BackgroundModel, np.ndarray] | None
+    residual: Mapping[BackgroundModel, np.ndarray]
+    chi2: Mapping[BackgroundModel, float]
+    standard_errors: np.ndarray
+    shift: Mapping[BackgroundModel, np.ndarray]
+
+
+def fit_tilts(plan: FitPlan, share: float, seed: int, watch: Watch) -> list[TiltFits]:
+    """Fit all tilts.
+
+    Parameters
+    ----------
+    plan : FitPlan
+        With what.
+    share : float
+        Of the counts that are held out; 0 where counts are not whole.
+    seed : int
+        Of their draw.
+    watch : Watch
+        Receives the progress.
+    """
+    found = []
+    n = len(plan.calibrated.series.angles)
+    for t in range(n):
+        counts, held = plan.spectra(t), None
+        if share > 0:
+            held = _held_out(counts, share, (seed, t))
+            counts = counts - held
+        found.append(_put_together(_fits(plan, t, counts, held, watch), plan, share if held is not None else 0.0))
+        watch.step(t + 1, message=f'oxides of tilt {t + 1} of {n}')
+    return found
+
+
+def typical_thickness(thickness: np.ndarray) -> float:
+    """Mean t/lambda weighted by itself, so that vacuum has no say."""
+    known = thickness[np.isfinite(thickness)]
+    return float((known**2).sum() / max(float(known.sum()), 1e-300))
+
+
+def best_model(tilts: Sequence[TiltFits]) -> BackgroundModel:
+    """The background model with the least chi-square over all tilts."""
+    return min(tilts[0].chi2, key=lambda background_model: sum(tilt.chi2[background_model] for tilt in tilts))
+
+
+def systematic(tilt: TiltFits, best: BackgroundModel) -> np.ndarray:
+    """Covariance of the intensities of a background model from background and standards, (pixel, state, state)."""
+    common = from_standard_errors(tilt, tilt.intensities[best])
+    return background_spread(tilt.intensities, best, tilt.chi2, common)
+
+
+def from_standard_errors(tilt: TiltFits, intensities: np.ndarray) -> np.ndarray:
+    """Covariance of intensities (pixel, state) from the errors of the standards, (pixel, state, state); common to all pixels."""
+    found: np.ndarray = np.einsum('ps,sij->pij', intensities**2, tilt.standard_errors)
+    return found
+
+
+def are_whole(counts: np.ndarray) -> bool:
+    """Whether counts are whole and not negative, so that a fraction of them can be held out."""
+    if counts.dtype.kind in 'ui':
+        return counts.dtype.kind == 'u' or bool((counts >= 0).all())
+    return bool((counts >= 0).all() and (counts == np.round(counts)).all())
+
+
+def _fits(plan: FitPlan, tilt: int, counts: np.ndarray, held: np.ndarray | None, watch: Watch) -> ModelFits:
+    return fit_background_models(
+        counts,
+        plan.calibrated.series.energy,
+        plan.standards,
+        plan.background_models,
+        held=held,
+        between=watch.obey,
+        **plan.options(tilt),
+    )
+
+
+def _put_together(found: ModelFits, plan: FitPlan, share: float) -> TiltFits:
+    """Intensities of all counts: those of the fitted ones and of the held-out ones."""
+    fits = found.fits
+    held_out = {f: fit.held_out for f, fit in fits.items() if fit.held_out is not None} if share else None
+    states = found.fit.intensities.shape[1]
+    errors = np.zeros((states,) * 3)
+    if plan.uncertainty is not None:
+        of_pixels = from_standards(found.fit, plan.calibrated.series.energy, plan.uncertainty)
+        # It is linear in the squares of the intensities; what is wanted are its coefficients.
+        flat = of_pixels.reshape(len(of_pixels), -1)
+        errors = np.linalg.lstsq(found.fit.intensities**2, flat, rcond=None)[0].reshape(errors.shape)
+    # What one standard holds of another moves counts from one oxide to the other, alike in all channels and pixels.
+    move = np.zeros(states)
+    move[0], move[-1] = 1.0, -1.0
+    errors[-1] += plan.impurity**2 * np.outer(move, move)
+    return TiltFits(
+        {f: fit.intensities + (held_out[f] if held_out else 0) for f, fit in fits.items()},
+        # The held-out counts add their share of the variance to that of the others.
+        {f: fit.covariance / (1 - share) for f, fit in fits.items()},
+        held_out,
+        {f: fit.chi2 for f, fit in fits.items()},
+        {f: fit.tilt.chi2 for f, fit in fits.items()},
+        errors,
+        {f: fit.shift for f, fit in fits.items()},
+    )
+
+
+def _held_out(counts: np.ndarray, share: float, seed: tuple[int, int]) -> np.ndarray:
+    if not are_whole(counts):
+        raise InputError(
+            'The spectra of some tilts are whole counts, those of others are not, so no counts can be held out; set the '
+            'held-out share to 0.'
+        )
+    return thin(counts, share, np.random.default_rng(seed)).astype(np.float32)

@@ -1,0 +1,152 @@
+"""Calculated factors against published cross sections, and tables that users bring."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_diptomo.series import InputError
+from napari_diptomo.spectra.edx.k_factors import (
+    chosen_factors,
+    efficiency,
+    emission_cross_section,
+    ionisation_cross_section,
+    k_factors,
+    read_factors,
+    zeta_factors,
+)
+
+#: cm^2 at 200 keV, emtables (Bote and Salvat's cross sections, EADL yields).
+PUBLISHED = {
+    'O_K': 5.19e-23,
+    'Si_K': 8.71e-23,
+    'Fe_K': 1.08e-22,
+    'Ge_K': 8.75e-23,
+    'Ge_L': 1.63e-22,
+    'Sn_L': 1.75e-22,
+    'Te_L': 1.69e-22,
+    'Pt_L': 1.81e-22,
+}
+
+
+@pytest.mark.parametrize('family', PUBLISHED)
+def test_emission_cross_sections_are_those_published(family: str) -> None:
+    tolerance = 0.08 if family.endswith('K') else 0.17
+    assert emission_cross_section(family, 200.0) == pytest.approx(PUBLISHED[family], rel=tolerance)
+
+
+def test_cross_section_is_betes_asymptote() -> None:
+    """Hydrogen by 10 keV electrons: Bethe's own 0.285 electrons of strength; kinetic energy in the limit of low speed."""
+    rydberg = 0.0136057
+    gamma = 1 + 10 / 510.999
+    beta2 = 1 - gamma**-2
+    kinetic = 510.999 * beta2 / 2
+    expected = 4 * np.pi * 5.29177e-9**2 * rydberg / kinetic * 0.285
+    expected *= np.log(1.7 * 4 * kinetic * gamma**2 / rydberg) - beta2
+    assert ionisation_cross_section(rydberg, 0.285, 10.0) == pytest.approx(expected, rel=1e-4)
+
+
+def test_k_factors_by_mass_for_ge_sb_te() -> None:
+    """Rates of published cross sections; Sb is taken between its neighbours Sn and Te, above which that table's Sb sticks out."""
+    masses = {'Ge_K': 72.63, 'Ge_L': 72.63, 'Sb_L': 121.76, 'Te_L': 127.6}
+    published = {**PUBLISHED, 'Sb_L': 1.72e-22}
+    families = ('Te_L', 'Ge_K', 'Ge_L', 'Sb_L')
+    expected = [masses[f] / published[f] * published['Te_L'] / masses['Te_L'] for f in families]
+    assert k_factors(families) == pytest.approx(expected, rel=0.15)
+
+
+def test_neighbours_in_the_periodic_table_have_neighbouring_factors() -> None:
+    sn, sb, te, iodine = k_factors(('Sn_L', 'Sb_L', 'Te_L', 'I_L'))
+    assert sn < sb < te < iodine * 1.02
+    assert max(sb / sn, te / sb, iodine / te) < 1.08
+
+
+def test_dead_layer_and_crystal_cut_both_ends_of_the_spectrum() -> None:
+    soft, middle, hard = efficiency(np.array([0.28, 5.0, 25.0]))
+    assert middle > 0.97
+    # FFAST: 36,800 cm^2/g of silicon at 0.277 keV through 100 nm.
+    assert soft == pytest.approx(np.exp(-36800 * 2.33e-5), rel=0.15)
+    assert hard < 0.4
+    assert efficiency(0.52, 'polymer')[0] < 0.7 * efficiency(0.52)[0]
+    assert efficiency(0.52, 'beryllium')[0] < 0.01
+
+
+def test_a_beryllium_window_raises_the_factor_of_a_soft_line() -> None:
+    open_window, closed = (k_factors(('Fe_K', 'Mg_K'), window=w)[1] for w in ('windowless', 'beryllium'))
+    assert closed > 1.3 * open_window
+
+
+def test_zeta_factors_are_absolute() -> None:
+    """One kg/m^2 of iron holds N_A / A atoms, each with its cross section, seen from 0.7 sr."""
+    (zeta,) = zeta_factors(('Fe_K',), 0.7)
+    atoms = 6.02214e23 / 55.845 * 1000 / 1e4
+    seen = emission_cross_section('Fe_K') * efficiency(6.4)[0] * 0.7 / (4 * np.pi)
+    assert zeta == pytest.approx(1 / (atoms * seen), rel=0.01)
+    # Watanabe and Williams (2006): some hundred to a few thousand kg/m^2 per 0.1-0.3 sr.
+    assert 100 < zeta < 2000
+
+
+@pytest.mark.parametrize(
+    ('family', 'sentence'),
+    [
+        ('Ge', 'not a line family'),
+        ('Xx_K', 'no element'),
+        ('He_K', 'no atomic data'),
+        ('Pt_N', 'not a line family'),
+        ('Si_L', 'not a line family'),
+    ],
+)
+def test_a_family_that_cannot_be_calculated_is_told(family: str, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        k_factors((family,))
+
+
+def test_a_beam_too_weak_for_the_line_is_told() -> None:
+    with pytest.raises(InputError, match='20 keV excite'):
+        k_factors(('Ag_K',), beam_energy=20.0)
+
+
+@pytest.mark.parametrize(
+    ('name', 'text'),
+    [
+        ('k.csv', 'Ge_K, 1.32\nSb_L, 1\n'),
+        ('k.csv', '# mine\nline,k\nGe_Ka,1.32\nSb_La,1.0\n'),
+        ('k.csv', 'element;line;k\nGe;K;1.32\nSb;L;1\n'),
+        ('k.txt', 'Ge K\t1.32\nSb L\t1\n'),
+        ('k.json', json.dumps({'Ge_K': 1.32, 'Sb_L': 1})),
+    ],
+)
+def test_tables_of_users(tmp_path, name: str, text: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    table = read_factors(path)
+    assert table == {'Ge_K': 1.32, 'Sb_L': 1.0}
+    assert chosen_factors(table, ('Sb_L', 'Ge_K')) == (1.0, 1.32)
+    with pytest.raises(InputError, match='none for Te_L, only for Ge_K, Sb_L'):
+        chosen_factors(table, ('Sb_L', 'Te_L'))
+
+
+@pytest.mark.parametrize(
+    ('name', 'text', 'sentence'),
+    [
+        ('k.csv', 'Ge_K, 1.32\nSb_L, -1\n', 'Sb_L, -1'),
+        ('k.csv', 'Ge_K, 1.32\nSb_L, about one\n', 'about one'),
+        ('k.csv', 'Ge_K, 1.32\nGe_Ka, 1.3\n', 'two factors for Ge_K'),
+        ('k.csv', 'line, k\n', 'holds no factors'),
+        ('k.json', '[1, 2]', 'not a JSON table'),
+        ('k.json', '{"Ge_K": ', 'not a JSON table'),
+        ('k.json', '{"Ge_K": "NaN"}', 'positive factor'),
+    ],
+)
+def test_tables_that_are_none(tmp_path, name: str, text: str, sentence: str) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(InputError, match=sentence):
+        read_factors(path)
+
+
+def test_a_table_that_is_not_there(tmp_path) -> None:
+    with pytest.raises(InputError, match='cannot be read'):
+        read_factors(tmp_path / 'none.csv')
