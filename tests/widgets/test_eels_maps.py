@@ -217,7 +217,7 @@ def test_standards_of_painted_pixels_are_kept_and_used(
     before = page.found.standards.shapes
     page.standards.show_pure.click()
     labels = page.standards.regions.layer.data[1, 0]
-    amounts = np.nan_to_num(page.found.standards.phases.amounts[0])
+    amounts = np.nan_to_num(page.found.standards.phases.atoms[0])
     shell = (amounts[..., 1] > 0.5 * amounts.sum(axis=-1)) & (amounts.sum(axis=-1) > 0)
     labels[:] = np.where(labels == 1, 2, 0)
     page.standards.use_painted.click()
