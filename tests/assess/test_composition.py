@@ -212,6 +212,25 @@ def test_absorption_of_a_film_is_undone() -> None:
     assert raw.notes['composition']['absorption'] == 'not corrected'
 
 
+def test_absorption_by_densities_that_zeta_factors_give() -> None:
+    """The film again, its density not given: it and the composition come from counts that the definition of zeta makes."""
+    lines, zeta, electrons = ('Ge_L', 'Sb_L', 'Te_L'), np.array([900.0, 700.0, 820.0]), 2e6
+    macs = absorption_coefficients(lines, ('Ge', 'Sb', 'Te')) @ (WEIGHT / 100)
+    size, layers, density = 5.0, 20, 5.9
+    depth = macs[:, None] * density * size * 1e-7
+    share = np.exp(-depth * np.arange(layers)) * -np.expm1(-depth) / depth
+    emitted = WEIGHT / 100 * density * 1000 * size * 1e-9 * electrons / zeta
+    counts = (emitted[:, None] * share)[:, :, None, None] * np.ones((1, 1, 5, 5))
+    volume = Volume(counts, ('Ge', 'Sb', 'Te'), size, notes={'lines': dict(zip(LINES, lines, strict=True)), 'tilts': 1})
+    fields = {'method': 'zeta', 'zeta_factors': tuple(zeta), 'electrons': electrons, 'with_density': True, **EXACT}
+    raw = Composition(**fields).run(volume)
+    assert raw.data[3, -1].mean() < 0.97 * density
+    corrected = Composition(absorption=True, elevation=90.0, azimuths=(0.0,), **fields).run(volume)
+    expected = np.broadcast_to(np.array([*ATOMIC, density])[:, None], (4, layers))
+    np.testing.assert_allclose(corrected.data.mean(axis=(2, 3)), expected, atol=0.15)
+    np.testing.assert_allclose(corrected.data[3], density, rtol=3e-3)
+
+
 def test_a_recipe_carries_it_and_a_file_keeps_it(tmp_path: Path) -> None:
     recipe = Recipe(steps=(Composition(k_factors=K, **EXACT),))
     path = recipe.save(tmp_path / 'recipe.json') or tmp_path / 'recipe.json'
