@@ -10,7 +10,7 @@ import pytest
 
 from napari_diptomo import SIRT, Composition, MapSeries, Recipe, Volume, run
 from napari_diptomo.assess import region_composition
-from napari_diptomo.assess._fractions import fractions, pooled_voxels
+from napari_diptomo.assess._fractions import counting_error, fractions, pooled, pooled_voxels, usual
 from napari_diptomo.jobs.commands import report
 from napari_diptomo.series import Cancelled, InputError, Observer, Request, load
 from napari_diptomo.spectra.absorption import absorption_coefficients
@@ -319,3 +319,148 @@ def test_the_terminal_tells_the_mean_composition(tmp_path: Path, capsys: pytest.
 def test_fractions_of_nothing_are_nothing() -> None:
     shares, errors = fractions(np.array([[0.0, 1.0], [0.0, -2.0]]), np.ones((2, 2)))
     assert (shares == 0).all() and (errors == 0).all()
+
+
+def by_zeta(**fields) -> Composition:
+    """Method zeta with 2e6 electrons per pixel, the density with it."""
+    zeta = (900.0, 700.0, 820.0)
+    return Composition(method='zeta', zeta_factors=zeta, electrons=2e6, with_density=True, **{**EXACT, **fields})
+
+
+def test_the_error_of_the_density_is_that_of_three_independent_counts() -> None:
+    """rho = sum_c zeta_c I_c / (D l): 2 nm voxels and 2e6 electrons; 1 kg/m^2 over 1 m are 1e-3 g/cm^3."""
+    std = np.array([0.6, 0.5, 1.1])
+    found = by_zeta().run(volume_of(gst(), std=volume_of(std).data))
+    zeta = np.array([900.0, 700.0, 820.0])
+    per_count = 1e-3 * zeta / (2e6 * 2e-9)
+    np.testing.assert_allclose(found.data[3], per_count @ gst(), rtol=1e-5)
+    np.testing.assert_allclose(found.std[3], np.sqrt((per_count**2) @ std**2), rtol=1e-5)
+
+
+def test_the_density_of_masked_voxels_is_zero() -> None:
+    found = by_zeta(least_counts=10.0).run(specimen(inside=20.0, outside=3.0))
+    outside = np.r_[0:4, 8:12]
+    for layers in (found.data, found.std):
+        assert (layers[3, outside] == 0).all() and (layers[3, 4:8] > 0).all()
+    assert found.notes['composition']['density_g_cm3'] == pytest.approx(float(found.data[3, 5, 5, 5]), rel=1e-5)
+
+
+def test_counting_errors_without_a_number_of_tilts_are_those_of_one_image() -> None:
+    """Two channels of 100 and 300 counts: f = 1/4, and sqrt(f (1 - f) / 400) of it by the binomial distribution."""
+    volume = Volume(np.broadcast_to(np.array([100.0, 300.0])[:, None, None, None], (2, 3, 3, 3)), ('Ge_K', 'Te_L'))
+    found = Composition(k_factors=(1.0, 1.0), unit='wt.%', **EXACT).run(volume)
+    np.testing.assert_allclose(found.data[0], 25.0, rtol=1e-6)
+    np.testing.assert_allclose(found.std[0], 100 * np.sqrt(0.25 * 0.75 / 400), rtol=1e-5)
+    assert 'of 1 tilts' in found.notes['composition']['errors']
+
+
+def test_fewer_than_one_photon_is_as_uncertain_as_one() -> None:
+    np.testing.assert_allclose(counting_error(np.array([0.0, 1 / 34, 4 / 34]), 34.0), np.array([1, 1, 2]) / 34)
+
+
+@pytest.mark.parametrize('scale', [1.0, 1e-6, 1e6])
+def test_the_typical_value_is_weighted_by_itself_in_any_unit(scale: float) -> None:
+    """(1 * 1 + 3 * 3) / (1 + 3); what is negative does not count."""
+    assert usual(scale * np.array([1.0, 3.0, -2.0, 0.0])) == pytest.approx(2.5 * scale, rel=1e-12)
+    assert usual(np.array([0.0, -1.0])) == 0
+
+
+@pytest.mark.parametrize('sigma', [0.8, 1.0, 1.7])
+def test_pooling_is_a_gaussian_mean(sigma: float) -> None:
+    point = np.zeros((21, 21, 21))
+    point[10, 10, 10] = 1.0
+    distance2 = sum((axis - 10.0) ** 2 for axis in np.indices(point.shape))
+    gaussian = np.exp(-distance2 / (2 * sigma**2))
+    np.testing.assert_allclose(pooled(point, sigma), gaussian / gaussian.sum(), atol=1e-5)
+    np.testing.assert_array_equal(pooled(point, 0.0), point)
+    # As many voxels as there are in one over the sum of the squared weights.
+    assert pooled_voxels(sigma) == pytest.approx(gaussian.sum() ** 2 / (gaussian**2).sum(), rel=2e-3)
+
+
+def test_counts_are_pooled_over_the_width_that_the_notes_give() -> None:
+    """A sheet of one element between sheets of another: the fraction in the plane is the weight of a Gaussian there."""
+    data = np.zeros((2, 21, 9, 9))
+    data[1] = 50.0
+    data[:, 10] = np.array([50.0, 0.0])[:, None, None]
+    volume = Volume(data, ('Ge', 'Te'), 3.0, notes={'lines': {'Ge': 'Ge_K', 'Te': 'Te_L'}})
+    found = Composition(k_factors=(1.0, 1.0), unit='wt.%', smooth=1.0, least_counts=0.0).run(volume)
+    gaussian = np.exp(-(np.arange(-10.0, 11.0) ** 2) / 2)
+    np.testing.assert_allclose(found.data[0, :, 4, 4], 100 * gaussian / gaussian.sum(), atol=0.02)
+    assert found.notes['composition']['pooled_fwhm_nm'] == pytest.approx(np.sqrt(8 * np.log(2)) * 3.0, rel=1e-4)
+
+
+def film(**parts) -> tuple[Volume, dict]:
+    """100 nm of Ge2Sb2Te5 under one detector straight above, and how its absorption is corrected."""
+    lines = ('Ge_L', 'Sb_L', 'Te_L')
+    notes = {'lines': dict(zip(LINES, lines, strict=True))}
+    volume = volume_of(gst(), (20, 4, 4), notes=notes, **parts)
+    fields = {'k_factors': K, 'elevation': 90.0, 'azimuths': (0.0,), 'density': 5.9, 'absorption': True, **EXACT}
+    return volume, fields
+
+
+@pytest.mark.parametrize('scale', [1e-9, 1e3])
+def test_the_absorption_depends_on_the_density_and_not_on_the_counts(scale: float) -> None:
+    volume, fields = film()
+    one = Composition(**fields).run(volume)
+    other = Composition(**fields).run(Volume(volume.data * scale, volume.channels, 2.0, notes=volume.notes))
+    np.testing.assert_allclose(other.data, one.data, rtol=1e-4)
+
+
+def test_without_angles_the_absorption_is_that_of_one_image_at_zero_tilt() -> None:
+    volume, fields = film()
+    fields = {**fields, 'elevation': 18.0}
+    one = Composition(**fields).run(volume)
+    untilted, tilted = (
+        Composition(**fields).run(
+            Volume(volume.data, volume.channels, 2.0, notes={**volume.notes, 'max_tilt': [t, t], 'tilts': 1})
+        )
+        for t in (0.0, 5.0)
+    )
+    np.testing.assert_array_equal(one.data, untilted.data)
+    assert np.abs(one.data - tilted.data).max() > 0.1
+
+
+class Counter(Observer):
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int]] = []
+
+    def report(self, progress) -> None:
+        self.seen.append((progress.iteration, progress.total))
+
+
+def test_progress_counts_up_to_what_was_announced() -> None:
+    """The factors, three rounds of the absorption where it is corrected, the percentages."""
+    volume, fields = film()
+    with_absorption, without = Counter(), Counter()
+    Composition(**fields).run(volume, with_absorption)
+    Composition(**{**fields, 'absorption': False}).run(volume, without)
+    assert [number for number, _ in with_absorption.seen][:4] == [1, 2, 3, 4]
+    assert {total for _, total in with_absorption.seen} == {5}
+    assert without.seen[0] == (1, 2) and {total for _, total in without.seen} == {2}
+
+
+def test_errors_of_factors_are_the_user_s_word_where_there_is_one() -> None:
+    given = Composition(k_factors=K, **EXACT).run(volume_of(gst())).notes['composition']
+    assert given['factor_errors'] == dict.fromkeys(LINES, 0.0)
+    assert list(given['error_of_mean_from_factors'].values()) == [0.0, 0.0, 0.0]
+    stated = Composition(factor_error=0.05, **EXACT).run(volume_of(gst())).notes['composition']
+    assert stated['factors_from'] == 'calculated' and stated['factor_errors'] == dict.fromkeys(LINES, 0.05)
+
+
+@pytest.mark.parametrize('half', [{'beam_current': 0.5}, {'live_time': 0.02}])
+def test_half_a_dose_is_none(half: dict[str, float]) -> None:
+    with pytest.raises(InputError, match='beam current and live time'):
+        Composition(method='zeta', zeta_factors=K, with_density=True, **half, **EXACT).run(volume_of(gst()))
+
+
+def test_one_channel_without_a_line_is_one_too_many() -> None:
+    with pytest.raises(InputError, match='does not tell which lines'):
+        Composition(**EXACT).run(volume_of(gst(), notes={'lines': {'Ge': 'Ge_K', 'Te': 'Te_L'}}))
+
+
+def test_the_best_of_the_voxels_is_named_where_none_is_good_enough() -> None:
+    """17 tilts of 4 and of 20 counts: 12.1 and 5.4 %."""
+    data = np.concatenate([volume_of(gst(total)).data for total in (4.0, 20.0)], axis=1)
+    volume = Volume(data, ('Ge', 'Sb', 'Te'), notes={'lines': LINES, 'tilts': 17})
+    with pytest.raises(InputError, match=r'the best has a relative error of 0\.054'):
+        Composition(k_factors=K, smooth=0.0, largest_error=0.05).run(volume)

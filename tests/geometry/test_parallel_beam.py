@@ -209,3 +209,9 @@ def test_mass_is_kept_at_every_tilt():
 def test_rows_outside_the_volume_are_not_covered():
     beam = ParallelBeam([0.0, 10.0], (4, 6, 8), shifts=np.array([[0.0, 0.0], [1.5, 0.0]]))
     assert beam.covered.tolist() == [[True] * 6, [False, False, True, True, True, True]]
+
+
+def test_without_shifts_along_the_axis_every_row_is_covered():
+    beam = ParallelBeam([0.0, 10.0], (4, 6, 8), shifts=np.array([[0.0, 3.0], [0.0, -1.0]]))
+    assert beam.row_matrices is None
+    assert beam.covered.shape == (2, 6) and beam.covered.all()
