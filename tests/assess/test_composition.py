@@ -464,3 +464,11 @@ def test_the_best_of_the_voxels_is_named_where_none_is_good_enough() -> None:
     volume = Volume(data, ('Ge', 'Sb', 'Te'), notes={'lines': LINES, 'tilts': 17})
     with pytest.raises(InputError, match=r'the best has a relative error of 0\.054'):
         Composition(k_factors=K, smooth=0.0, largest_error=0.05).run(volume)
+
+
+def test_calculated_factors_of_m_lines_are_the_least_certain_at_200_kev_unless_the_maps_say_otherwise() -> None:
+    lines = {'Pt': 'Pt_M', 'Sb': 'Sb_L', 'Te': 'Te_L'}
+    volume = Volume(volume_of(gst()).data, tuple(lines), 2.0, notes={'lines': lines, 'tilts': 17})
+    found = Composition(**EXACT).run(volume).notes['composition']
+    assert found['factor_errors'] == {'Pt': 0.3, 'Sb': 0.15, 'Te': 0.15}
+    assert list(found['factors'].values()) == list(k_factors(tuple(lines.values()), 200.0))

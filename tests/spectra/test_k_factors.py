@@ -149,6 +149,28 @@ def test_a_beryllium_window_raises_the_factor_of_a_soft_line() -> None:
     assert closed > 1.3 * open_window
 
 
+def test_the_beam_has_200_kev_where_nothing_else_is_said() -> None:
+    """The energy of `PUBLISHED`; a factor changes by less than its error over 20 keV, so the comparison there is no proof."""
+    families = ('Fe_K', 'Sb_L')
+    assert emission_cross_section('Fe_K') == emission_cross_section('Fe_K', 200.0)
+    assert emission_cross_section('Fe_K') != emission_cross_section('Fe_K', 201.0)
+    assert k_factors(families) == k_factors(families, 200.0)
+    assert zeta_factors(families, 0.7) == zeta_factors(families, 0.7, 200.0)
+
+
+def test_a_slower_beam_ionises_iron_more_as_bethe_has_it() -> None:
+    """Fe K at 80 keV over 300 keV: yields and strengths drop out; beta and gamma from the momentum."""
+
+    def bethe(edge: float, energy: float) -> float:
+        momentum2 = energy * (energy + 2 * 510.999) / 510.999**2
+        beta2 = momentum2 / (1 + momentum2)
+        return (np.log(3.4 * 510.999 * momentum2 / edge) - beta2) / beta2
+
+    slow, fast = (emission_cross_section('Fe_K', energy) for energy in (80.0, 300.0))
+    assert slow / fast == pytest.approx(bethe(7.112, 80.0) / bethe(7.112, 300.0), rel=1e-6)
+    assert slow > 1.5 * fast
+
+
 def test_zeta_factors_are_absolute() -> None:
     """One kg/m^2 of iron holds N_A / A atoms, each with its cross section, seen from 0.7 sr."""
     (zeta,) = zeta_factors(('Fe_K',), 0.7)
