@@ -298,6 +298,29 @@ def test_fields_that_cannot_be_are_told_at_once(fields: dict, sentence: str) -> 
         Composition(**fields)
 
 
+@pytest.mark.parametrize(
+    ('field', 'outside'),
+    [
+        ('solid_angle', 6.3),  # a hemisphere
+        ('elevation', 90.5),  # straight above
+        ('elevation', 0.0),
+        ('density', 25.0),  # osmium: 22.6
+        ('density', 0.0),
+        ('electrons', 0.0),
+        ('largest_error', 1.1),
+        ('largest_error', 0.0),
+        ('least_share', 1.0),
+        ('factor_error', 1.0),
+        ('least_counts', -1.0),
+        ('smooth', 10.5),
+        ('smooth', -0.1),
+    ],
+)
+def test_what_no_specimen_or_detector_has_is_refused(field: str, outside: float) -> None:
+    with pytest.raises(InputError, match=field):
+        Composition(**{field: outside})
+
+
 def test_one_element_and_no_counts_are_told() -> None:
     with pytest.raises(InputError, match='at least two elements'):
         Composition().run(Volume(np.ones((1, 3, 3, 3)), ('Ge',)))
@@ -472,3 +495,34 @@ def test_calculated_factors_of_m_lines_are_the_least_certain_at_200_kev_unless_t
     found = Composition(**EXACT).run(volume).notes['composition']
     assert found['factor_errors'] == {'Pt': 0.3, 'Sb': 0.15, 'Te': 0.15}
     assert list(found['factors'].values()) == list(k_factors(tuple(lines.values()), 200.0))
+
+
+@pytest.mark.parametrize('known', [True, False])
+def test_errors_grow_by_what_is_absorbed(known: bool) -> None:
+    """A share T of the photons arrives: counts and errors are divided by T, whether a spread came along or not."""
+    lines = ('Ge_L', 'Sb_L', 'Te_L')
+    macs = absorption_coefficients(lines, ('Ge', 'Sb', 'Te')) @ (WEIGHT / 100)
+    layers, density = 20, 5.9
+    depth = macs[:, None] * density * 10e-7
+    share = np.exp(-depth * np.arange(layers)) * -np.expm1(-depth) / depth
+    arrived = gst()[:, None] * share
+    std = np.broadcast_to([[0.6], [0.5], [1.1]], arrived.shape) if known else np.sqrt(arrived)
+    notes = {'lines': dict(zip(LINES, lines, strict=True)), 'tilts': 1}
+
+    def volume(values: np.ndarray, errors: np.ndarray | None) -> Volume:
+        data, spread = (None if v is None else v[:, :, None, None] * np.ones((1, 1, 5, 5)) for v in (values, errors))
+        return Volume(data, ('Ge', 'Sb', 'Te'), 10.0, std=spread, notes=notes)
+
+    fields = {'k_factors': K, 'elevation': 90.0, 'azimuths': (0.0,), 'density': density, **EXACT}
+    corrected = Composition(absorption=True, **fields).run(volume(arrived, std if known else None))
+    expected = Composition(**fields).run(volume(arrived / share, std / share))
+    np.testing.assert_allclose(corrected.std, expected.std, rtol=0.01)
+    assert expected.std[0, -1, 0, 0] > 1.3 * expected.std[0, 0, 0, 0]
+
+
+def test_the_error_from_factors_of_two_elements_is_a_closed_form() -> None:
+    """f = 1/4 with 10 % on either factor: f (1 - f) 0.1 sqrt(2)."""
+    volume = Volume(np.broadcast_to(np.array([100.0, 300.0])[:, None, None, None], (2, 3, 3, 3)), ('Ge_K', 'Te_L'))
+    step = Composition(k_factors=(1.0, 1.0), unit='wt.%', factor_error=0.1, **EXACT)
+    found = step.run(volume).notes['composition']['error_of_mean_from_factors']
+    assert list(found.values()) == pytest.approx([100 * 0.25 * 0.75 * 0.1 * np.sqrt(2)] * 2, rel=1e-6)
