@@ -35,7 +35,8 @@ PUBLISHED = {
 
 def _subshell_rows(element: str, shell: str) -> list[tuple[float, float, float]]:
     """Edge, strength and photons per vacancy of the subshells in the table that the package ships."""
-    with files('napari_diptomo.spectra').joinpath('shells.csv').open(encoding='utf-8') as table:
+    package = emission_cross_section.__module__.rpartition('.')[0]
+    with files(package).joinpath('shells.csv').open(encoding='utf-8') as table:
         rows = [row for row in csv.DictReader(table) if row['element'] == element and row['shell'][0] == shell]
     return [(float(row['edge_keV']), float(row['strength']), float(row['photons'])) for row in rows]
 
