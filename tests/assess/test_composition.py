@@ -427,6 +427,7 @@ def test_the_absorption_depends_on_the_density_and_not_on_the_counts(scale: floa
     one = Composition(**fields).run(volume)
     other = Composition(**fields).run(Volume(volume.data * scale, volume.channels, 2.0, notes=volume.notes))
     np.testing.assert_allclose(other.data, one.data, rtol=1e-4)
+    assert other.notes['composition']['absorption'] == one.notes['composition']['absorption']
 
 
 def test_without_angles_the_absorption_is_that_of_one_image_at_zero_tilt() -> None:
@@ -526,3 +527,27 @@ def test_the_error_from_factors_of_two_elements_is_a_closed_form() -> None:
     step = Composition(k_factors=(1.0, 1.0), unit='wt.%', factor_error=0.1, **EXACT)
     found = step.run(volume).notes['composition']['error_of_mean_from_factors']
     assert list(found.values()) == pytest.approx([100 * 0.25 * 0.75 * 0.1 * np.sqrt(2)] * 2, rel=1e-6)
+
+
+def test_a_voxel_without_one_of_the_elements_has_a_composition() -> None:
+    found = Composition(k_factors=K, **EXACT).run(volume_of(np.array([0.0, 10.0, 20.0])))
+    assert (found.data[0] == 0).all() and (found.data[1:] > 30).all()
+    assert found.notes['composition']['masked_share'] == 0
+
+
+def test_few_counts_per_tilt_of_many_tilts_are_enough() -> None:
+    """Half a count per tilt, 1600 tilts: 800 photons, 3.5 %."""
+    volume = Volume(volume_of(gst(0.5)).data, tuple(LINES), 2.0, notes={'lines': LINES, 'tilts': 1600})
+    found = Composition(k_factors=K, smooth=0.0, largest_error=0.036).run(volume)
+    np.testing.assert_allclose(found.data[:, 3, 3, 3], ATOMIC, atol=0.01)
+    with pytest.raises(InputError, match=r'the best has a relative error of 0\.035'):
+        Composition(k_factors=K, smooth=0.0, largest_error=0.035).run(volume)
+
+
+def test_a_script_that_names_no_numbers_means_these() -> None:
+    """Other defaults would change the results of scripts that rely on them."""
+    step = Composition()
+    assert (step.smooth, step.largest_error, step.least_share, step.least_counts) == (1.0, 0.1, 0.1, None)
+    assert (step.elevation, step.azimuths) == (18.0, (45.0, 135.0, 225.0, 315.0))
+    assert (step.method, step.unit, step.window) == ('Cliff-Lorimer', 'at.%', 'windowless')
+    assert not step.absorption and not step.with_density
