@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_diptomo.align import Align
 from napari_diptomo.align.align import _binned
 from napari_diptomo.align.chain import chained_shifts
 from napari_diptomo.align.correlation import at_zero_tilt, displacement, prepared
@@ -14,7 +15,7 @@ from napari_diptomo.align.gauge import axis_in as tilt_axis_in
 from napari_diptomo.align.gauge import fixed as smallest_shifts
 from napari_diptomo.align.gauge import without_gauge as without_rigid_motion
 from napari_diptomo.align.matching import matched_shifts
-from napari_diptomo.series import Watch
+from napari_diptomo.series import InputError, MapSeries, Watch
 
 ANGLES = np.arange(-60.0, 61.0, 10.0)
 T = np.deg2rad(ANGLES)
@@ -85,10 +86,10 @@ def test_a_ramp_is_stretched_about_the_middle_and_moved_back(angle: float, stret
 
 
 def test_binning_keeps_the_middle() -> None:
-    ramp = np.indices((10, 11))[1][None].astype(float) + 100 * np.indices((10, 11))[0]
-    found = _binned(np.concatenate([ramp, 2 * ramp]), 3)
-    assert found.shape == (2, 3, 3)
-    np.testing.assert_allclose(found[0, 1], 100 * 4 + np.array([2, 5, 8]))
+    rows, columns = np.indices((11, 14)).astype(float)
+    found = _binned(np.stack([100 * rows + columns, 200 * rows + 2 * columns]), 3)
+    assert found.shape == (2, 3, 4)
+    np.testing.assert_allclose(found[0], 100 * np.array([[2], [5], [8]]) + np.array([2, 5, 8, 11]))
     np.testing.assert_allclose(found[1], 2 * found[0])
 
 
@@ -124,6 +125,33 @@ def test_an_image_too_far_off_is_put_where_its_neighbour_is() -> None:
     assert further.doubtful == () and further.shifts[2, 0] == pytest.approx(-9.0, abs=0.3)
 
 
+@pytest.mark.parametrize(('fields', 'doubtful'), [({}, [60.0]), ({'max_shift': 0.4}, []), ({'max_shift': 0.3}, [60.0])])
+def test_a_third_of_the_image_is_the_largest_displacement_that_is_accepted(fields: dict, doubtful: list) -> None:
+    """0.35 of the larger side: 22.4 of 64 pixels."""
+    images = np.array([blob(-12, 0, 64)] * (len(T) - 1) + [blob(12, 0, 64)])
+    maps = MapSeries(images[None], ANGLES, ('Fe',), 1.0)
+    notes = Align(rounds=0, **fields).run(maps).notes['align']
+    assert notes['doubtful_angles'] == doubtful
+
+
+def test_eight_pixels_are_the_smallest_image() -> None:
+    images = np.array([blob(0, np.sin(t), 8, 1.0) for t in T])
+    maps = MapSeries(images[None], ANGLES, ('Fe',), 1.0)
+    assert Align(rounds=0).run(maps).shifts.shape == (len(T), 2)
+    for smaller in (images[:, :7], images[:, :, :7]):
+        with pytest.raises(InputError, match='too small to be aligned'):
+            Align(rounds=0).run(MapSeries(smaller[None], ANGLES, ('Fe',), 1.0))
+
+
+def test_the_notes_give_the_shifts_that_were_found() -> None:
+    images = np.array([blob(y, x) for y, x in np.random.default_rng(1).uniform(-4, 4, (len(T), 2))])
+    aligned = Align(rounds=0, find_axis=False).run(MapSeries(images[None], ANGLES, ('Fe',), 1.0))
+    notes = aligned.notes['align']
+    assert notes['largest_shift'] == pytest.approx(np.abs(aligned.shifts).max())
+    assert notes['rms_shift'] == pytest.approx(np.linalg.norm(aligned.shifts) / np.sqrt(2 * len(T)))
+    assert notes['axis_shift'] == 0 and notes['axis_uncertainty'] is None and notes['rounds'] == 0
+
+
 def test_matching_in_no_round_scores_the_shifts_as_they_are() -> None:
     images = np.array([blob(0, 8 * s) for s in np.sin(T)])
     shifts = column(np.linspace(-1, 1, len(T)))
@@ -134,10 +162,10 @@ def test_matching_in_no_round_scores_the_shifts_as_they_are() -> None:
     assert improved.before == found.before and improved.after > found.after > 0.5
 
 
-@pytest.mark.parametrize('height', [8.0, -5.0])
-def test_the_height_of_a_blob_is_that_of_its_sine(height: float) -> None:
-    """A blob at height z moves along x by z sin t."""
-    images = np.array([blob(0, height * s) for s in np.sin(T)])
+@pytest.mark.parametrize(('height', 'x'), [(8.0, 0.0), (-5.0, 0.0), (6.0, 14.0), (6.0, -14.0)])
+def test_the_height_of_a_blob_is_that_of_its_sine(height: float, x: float) -> None:
+    """A blob at (x, z) is seen at x cos t + z sin t."""
+    images = np.array([blob(0, x * np.cos(t) + height * np.sin(t)) for t in T])
     found = matched_shifts(images, ANGLES, np.zeros((len(T), 2)), 20, 0, watch(), 0)
     assert found.height == pytest.approx(height, abs=0.3)
     assert found.after > 0.9
