@@ -73,6 +73,7 @@ def test_the_normalised_correlation_is_a_cosine() -> None:
     assert normalised_correlation(first, -2 * first) == pytest.approx(-1)
     assert normalised_correlation(first, np.array([[-4.0, 3.0]])) == pytest.approx(0, abs=1e-15)
     assert normalised_correlation(first, 0 * first) == 0
+    assert normalised_correlation(1e-6 * first, 1e-6 * second) == pytest.approx(24 / 25)
 
 
 @pytest.mark.parametrize(('angle', 'stretch'), [(0.0, 1.0), (60.0, 0.5), (-60.0, 0.5)])
@@ -123,6 +124,28 @@ def test_an_image_too_far_off_is_put_where_its_neighbour_is() -> None:
     np.testing.assert_allclose(found.shifts[2], found.shifts[1] * (1.0, 0.5 / np.cos(np.pi / 6)), rtol=1e-9)
     further = chained_shifts(images, angles, 20, 14.0, watch())
     assert further.doubtful == () and further.shifts[2, 0] == pytest.approx(-9.0, abs=0.3)
+
+
+def test_a_drift_may_add_up_to_more_than_one_displacement_may_be() -> None:
+    angles = np.array([0.0, 5.0, 10.0, 15.0])
+    drift = np.array([[0.0, 0.0], [4.0, 0.0], [8.0, 0.0], [12.0, 0.0]])
+    found = chained_shifts(np.array([blob(*shift) for shift in drift]), angles, 20, 5.0, watch())
+    assert found.doubtful == ()
+    np.testing.assert_allclose(found.shifts, drift, atol=0.3)
+
+
+def test_two_images_are_enough_for_shifts() -> None:
+    images = np.array([blob(0, 0), blob(3, 0)])
+    aligned = Align(rounds=0).run(MapSeries(images[None], [0.0, 10.0], ('Fe',), 1.0))
+    assert aligned.shifts[1, 0] - aligned.shifts[0, 0] == pytest.approx(3, abs=0.1)
+    assert aligned.axis_shift == 0
+
+
+def test_the_axis_may_lie_anywhere_in_the_image() -> None:
+    """A point on the middle of the volume, the axis 20 pixels beside it: u = 20 (1 - cos t)."""
+    images = np.array([blob(0, 20 * (1 - np.cos(t)), 64) for t in T])
+    aligned = Align(rounds=0).run(MapSeries(images[None], ANGLES, ('Fe',), 1.0))
+    assert aligned.axis_shift == pytest.approx(20, abs=1)
 
 
 @pytest.mark.parametrize(('fields', 'doubtful'), [({}, [60.0]), ({'max_shift': 0.4}, []), ({'max_shift': 0.3}, [60.0])])
