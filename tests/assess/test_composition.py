@@ -10,7 +10,7 @@ import pytest
 
 from napari_diptomo import SIRT, Composition, MapSeries, Recipe, Volume, run
 from napari_diptomo.assess import region_composition
-from napari_diptomo.assess.fractions import fractions, pooled_voxels
+from napari_diptomo.assess.fractions import counting_error, fractions, pooled, pooled_voxels, typical
 from napari_diptomo.jobs.commands import report
 from napari_diptomo.series import Cancelled, InputError, Observer, Request, load
 from napari_diptomo.spectra.edx.absorption import absorption_coefficients
@@ -212,6 +212,25 @@ def test_absorption_of_a_film_is_undone() -> None:
     assert raw.notes['composition']['absorption'] == 'not corrected'
 
 
+def test_absorption_by_densities_that_zeta_factors_give() -> None:
+    """The film again, its density not given: it and the composition come from counts that the definition of zeta makes."""
+    lines, zeta, electrons = ('Ge_L', 'Sb_L', 'Te_L'), np.array([900.0, 700.0, 820.0]), 2e6
+    macs = absorption_coefficients(lines, ('Ge', 'Sb', 'Te')) @ (WEIGHT / 100)
+    size, layers, density = 5.0, 20, 5.9
+    depth = macs[:, None] * density * size * 1e-7
+    share = np.exp(-depth * np.arange(layers)) * -np.expm1(-depth) / depth
+    emitted = WEIGHT / 100 * density * 1000 * size * 1e-9 * electrons / zeta
+    counts = (emitted[:, None] * share)[:, :, None, None] * np.ones((1, 1, 5, 5))
+    volume = Volume(counts, ('Ge', 'Sb', 'Te'), size, notes={'lines': dict(zip(LINES, lines, strict=True)), 'tilts': 1})
+    fields = {'method': 'zeta', 'zeta_factors': tuple(zeta), 'electrons': electrons, 'with_density': True, **EXACT}
+    raw = Composition(**fields).run(volume)
+    assert raw.data[3, -1].mean() < 0.97 * density
+    corrected = Composition(absorption=True, elevation=90.0, azimuths=(0.0,), **fields).run(volume)
+    expected = np.broadcast_to(np.array([*ATOMIC, density])[:, None], (4, layers))
+    np.testing.assert_allclose(corrected.data.mean(axis=(2, 3)), expected, atol=0.15)
+    np.testing.assert_allclose(corrected.data[3], density, rtol=3e-3)
+
+
 def test_a_recipe_carries_it_and_a_file_keeps_it(tmp_path: Path) -> None:
     recipe = Recipe(steps=(Composition(k_factors=K, **EXACT),))
     path = recipe.save(tmp_path / 'recipe.json') or tmp_path / 'recipe.json'
@@ -279,6 +298,29 @@ def test_fields_that_cannot_be_are_told_at_once(fields: dict, sentence: str) -> 
         Composition(**fields)
 
 
+@pytest.mark.parametrize(
+    ('field', 'outside'),
+    [
+        ('solid_angle', 6.3),  # a hemisphere
+        ('elevation', 90.5),  # straight above
+        ('elevation', 0.0),
+        ('density', 25.0),  # osmium: 22.6
+        ('density', 0.0),
+        ('electrons', 0.0),
+        ('largest_error', 1.1),
+        ('largest_error', 0.0),
+        ('least_share', 1.0),
+        ('factor_error', 1.0),
+        ('least_counts', -1.0),
+        ('smooth', 10.5),
+        ('smooth', -0.1),
+    ],
+)
+def test_what_no_specimen_or_detector_has_is_refused(field: str, outside: float) -> None:
+    with pytest.raises(InputError, match=field):
+        Composition(**{field: outside})
+
+
 def test_one_element_and_no_counts_are_told() -> None:
     with pytest.raises(InputError, match='at least two elements'):
         Composition().run(Volume(np.ones((1, 3, 3, 3)), ('Ge',)))
@@ -300,3 +342,212 @@ def test_the_terminal_tells_the_mean_composition(tmp_path: Path, capsys: pytest.
 def test_fractions_of_nothing_are_nothing() -> None:
     shares, errors = fractions(np.array([[0.0, 1.0], [0.0, -2.0]]), np.ones((2, 2)))
     assert (shares == 0).all() and (errors == 0).all()
+
+
+def by_zeta(**fields) -> Composition:
+    """Method zeta with 2e6 electrons per pixel, the density with it."""
+    zeta = (900.0, 700.0, 820.0)
+    return Composition(method='zeta', zeta_factors=zeta, electrons=2e6, with_density=True, **{**EXACT, **fields})
+
+
+def test_the_error_of_the_density_is_that_of_three_independent_counts() -> None:
+    """rho = sum_c zeta_c I_c / (D l): 2 nm voxels and 2e6 electrons; 1 kg/m^2 over 1 m are 1e-3 g/cm^3."""
+    std = np.array([0.6, 0.5, 1.1])
+    found = by_zeta().run(volume_of(gst(), std=volume_of(std).data))
+    zeta = np.array([900.0, 700.0, 820.0])
+    per_count = 1e-3 * zeta / (2e6 * 2e-9)
+    np.testing.assert_allclose(found.data[3], per_count @ gst(), rtol=1e-5)
+    np.testing.assert_allclose(found.std[3], np.sqrt((per_count**2) @ std**2), rtol=1e-5)
+
+
+def test_the_density_of_masked_voxels_is_zero() -> None:
+    found = by_zeta(least_counts=10.0).run(specimen(inside=20.0, outside=3.0))
+    outside = np.r_[0:4, 8:12]
+    for layers in (found.data, found.std):
+        assert (layers[3, outside] == 0).all() and (layers[3, 4:8] > 0).all()
+    assert found.notes['composition']['density_g_cm3'] == pytest.approx(float(found.data[3, 5, 5, 5]), rel=1e-5)
+
+
+def test_counting_errors_without_a_number_of_tilts_are_those_of_one_image() -> None:
+    """Two channels of 100 and 300 counts: f = 1/4, and sqrt(f (1 - f) / 400) of it by the binomial distribution."""
+    volume = Volume(np.broadcast_to(np.array([100.0, 300.0])[:, None, None, None], (2, 3, 3, 3)), ('Ge_K', 'Te_L'))
+    found = Composition(k_factors=(1.0, 1.0), unit='wt.%', **EXACT).run(volume)
+    np.testing.assert_allclose(found.data[0], 25.0, rtol=1e-6)
+    np.testing.assert_allclose(found.std[0], 100 * np.sqrt(0.25 * 0.75 / 400), rtol=1e-5)
+    assert 'of 1 tilts' in found.notes['composition']['errors']
+
+
+def test_fewer_than_one_photon_is_as_uncertain_as_one() -> None:
+    np.testing.assert_allclose(counting_error(np.array([0.0, 1 / 34, 4 / 34]), 34.0), np.array([1, 1, 2]) / 34)
+
+
+@pytest.mark.parametrize('scale', [1.0, 1e-6, 1e6])
+def test_the_typical_value_is_weighted_by_itself_in_any_unit(scale: float) -> None:
+    """(1 * 1 + 3 * 3) / (1 + 3); what is negative does not count."""
+    assert typical(scale * np.array([1.0, 3.0, -2.0, 0.0])) == pytest.approx(2.5 * scale, rel=1e-12)
+    assert typical(np.array([0.0, -1.0])) == 0
+
+
+@pytest.mark.parametrize('sigma', [0.8, 1.0, 1.7])
+def test_pooling_is_a_gaussian_mean(sigma: float) -> None:
+    point = np.zeros((21, 21, 21))
+    point[10, 10, 10] = 1.0
+    distance2 = sum((axis - 10.0) ** 2 for axis in np.indices(point.shape))
+    gaussian = np.exp(-distance2 / (2 * sigma**2))
+    np.testing.assert_allclose(pooled(point, sigma), gaussian / gaussian.sum(), atol=1e-5)
+    np.testing.assert_array_equal(pooled(point, 0.0), point)
+    # As many voxels as there are in one over the sum of the squared weights.
+    assert pooled_voxels(sigma) == pytest.approx(gaussian.sum() ** 2 / (gaussian**2).sum(), rel=2e-3)
+
+
+def test_counts_are_pooled_over_the_width_that_the_notes_give() -> None:
+    """A sheet of one element between sheets of another: the fraction in the plane is the weight of a Gaussian there."""
+    data = np.zeros((2, 21, 9, 9))
+    data[1] = 50.0
+    data[:, 10] = np.array([50.0, 0.0])[:, None, None]
+    volume = Volume(data, ('Ge', 'Te'), 3.0, notes={'lines': {'Ge': 'Ge_K', 'Te': 'Te_L'}})
+    found = Composition(k_factors=(1.0, 1.0), unit='wt.%', smooth=1.0, least_counts=0.0).run(volume)
+    gaussian = np.exp(-(np.arange(-10.0, 11.0) ** 2) / 2)
+    np.testing.assert_allclose(found.data[0, :, 4, 4], 100 * gaussian / gaussian.sum(), atol=0.02)
+    assert found.notes['composition']['pooled_fwhm_nm'] == pytest.approx(np.sqrt(8 * np.log(2)) * 3.0, rel=1e-4)
+
+
+def film(**parts) -> tuple[Volume, dict]:
+    """100 nm of Ge2Sb2Te5 under one detector straight above, and how its absorption is corrected."""
+    lines = ('Ge_L', 'Sb_L', 'Te_L')
+    notes = {'lines': dict(zip(LINES, lines, strict=True))}
+    volume = volume_of(gst(), (20, 4, 4), notes=notes, **parts)
+    fields = {'k_factors': K, 'elevation': 90.0, 'azimuths': (0.0,), 'density': 5.9, 'absorption': True, **EXACT}
+    return volume, fields
+
+
+@pytest.mark.parametrize('scale', [1e-9, 1e3])
+def test_the_absorption_depends_on_the_density_and_not_on_the_counts(scale: float) -> None:
+    volume, fields = film()
+    one = Composition(**fields).run(volume)
+    other = Composition(**fields).run(Volume(volume.data * scale, volume.channels, 2.0, notes=volume.notes))
+    np.testing.assert_allclose(other.data, one.data, rtol=1e-4)
+    assert other.notes['composition']['absorption'] == one.notes['composition']['absorption']
+
+
+def test_without_angles_the_absorption_is_that_of_one_image_at_zero_tilt() -> None:
+    volume, fields = film()
+    fields = {**fields, 'elevation': 18.0}
+    one = Composition(**fields).run(volume)
+    untilted, tilted = (
+        Composition(**fields).run(
+            Volume(volume.data, volume.channels, 2.0, notes={**volume.notes, 'max_tilt': [t, t], 'tilts': 1})
+        )
+        for t in (0.0, 5.0)
+    )
+    np.testing.assert_array_equal(one.data, untilted.data)
+    assert np.abs(one.data - tilted.data).max() > 0.1
+
+
+class Counter(Observer):
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, int]] = []
+
+    def report(self, progress) -> None:
+        self.seen.append((progress.iteration, progress.total))
+
+
+def test_progress_counts_up_to_what_was_announced() -> None:
+    """The factors, three rounds of the absorption where it is corrected, the percentages."""
+    volume, fields = film()
+    with_absorption, without = Counter(), Counter()
+    Composition(**fields).run(volume, with_absorption)
+    Composition(**{**fields, 'absorption': False}).run(volume, without)
+    assert [number for number, _ in with_absorption.seen][:4] == [1, 2, 3, 4]
+    assert {total for _, total in with_absorption.seen} == {5}
+    assert without.seen[0] == (1, 2) and {total for _, total in without.seen} == {2}
+
+
+def test_errors_of_factors_are_the_user_s_word_where_there_is_one() -> None:
+    given = Composition(k_factors=K, **EXACT).run(volume_of(gst())).notes['composition']
+    assert given['factor_errors'] == dict.fromkeys(LINES, 0.0)
+    assert list(given['error_of_mean_from_factors'].values()) == [0.0, 0.0, 0.0]
+    stated = Composition(factor_error=0.05, **EXACT).run(volume_of(gst())).notes['composition']
+    assert stated['factors_from'] == 'calculated' and stated['factor_errors'] == dict.fromkeys(LINES, 0.05)
+
+
+@pytest.mark.parametrize('half', [{'beam_current': 0.5}, {'live_time': 0.02}])
+def test_half_a_dose_is_none(half: dict[str, float]) -> None:
+    with pytest.raises(InputError, match='beam current and live time'):
+        Composition(method='zeta', zeta_factors=K, with_density=True, **half, **EXACT).run(volume_of(gst()))
+
+
+def test_one_channel_without_a_line_is_one_too_many() -> None:
+    with pytest.raises(InputError, match='does not record which lines'):
+        Composition(**EXACT).run(volume_of(gst(), notes={'lines': {'Ge': 'Ge_K', 'Te': 'Te_L'}}))
+
+
+def test_the_best_of_the_voxels_is_named_where_none_is_good_enough() -> None:
+    """17 tilts of 4 and of 20 counts: 12.1 and 5.4 %."""
+    data = np.concatenate([volume_of(gst(total)).data for total in (4.0, 20.0)], axis=1)
+    volume = Volume(data, ('Ge', 'Sb', 'Te'), notes={'lines': LINES, 'tilts': 17})
+    with pytest.raises(InputError, match=r'the best has a relative error of 0\.054'):
+        Composition(k_factors=K, smooth=0.0, largest_error=0.05).run(volume)
+
+
+def test_calculated_factors_of_m_lines_are_the_least_certain_at_200_kev_unless_the_maps_say_otherwise() -> None:
+    lines = {'Pt': 'Pt_M', 'Sb': 'Sb_L', 'Te': 'Te_L'}
+    volume = Volume(volume_of(gst()).data, tuple(lines), 2.0, notes={'lines': lines, 'tilts': 17})
+    found = Composition(**EXACT).run(volume).notes['composition']
+    assert found['factor_errors'] == {'Pt': 0.3, 'Sb': 0.15, 'Te': 0.15}
+    assert list(found['factors'].values()) == list(k_factors(tuple(lines.values()), 200.0))
+
+
+@pytest.mark.parametrize('known', [True, False])
+def test_errors_grow_by_what_is_absorbed(known: bool) -> None:
+    """A share T of the photons arrives: counts and errors are divided by T, whether a spread came along or not."""
+    lines = ('Ge_L', 'Sb_L', 'Te_L')
+    macs = absorption_coefficients(lines, ('Ge', 'Sb', 'Te')) @ (WEIGHT / 100)
+    layers, density = 20, 5.9
+    depth = macs[:, None] * density * 10e-7
+    share = np.exp(-depth * np.arange(layers)) * -np.expm1(-depth) / depth
+    arrived = gst()[:, None] * share
+    std = np.broadcast_to([[0.6], [0.5], [1.1]], arrived.shape) if known else np.sqrt(arrived)
+    notes = {'lines': dict(zip(LINES, lines, strict=True)), 'tilts': 1}
+
+    def volume(values: np.ndarray, errors: np.ndarray | None) -> Volume:
+        data, spread = (None if v is None else v[:, :, None, None] * np.ones((1, 1, 5, 5)) for v in (values, errors))
+        return Volume(data, ('Ge', 'Sb', 'Te'), 10.0, std=spread, notes=notes)
+
+    fields = {'k_factors': K, 'elevation': 90.0, 'azimuths': (0.0,), 'density': density, **EXACT}
+    corrected = Composition(absorption=True, **fields).run(volume(arrived, std if known else None))
+    expected = Composition(**fields).run(volume(arrived / share, std / share))
+    np.testing.assert_allclose(corrected.std, expected.std, rtol=0.01)
+    assert expected.std[0, -1, 0, 0] > 1.3 * expected.std[0, 0, 0, 0]
+
+
+def test_the_error_from_factors_of_two_elements_is_a_closed_form() -> None:
+    """f = 1/4 with 10 % on either factor: f (1 - f) 0.1 sqrt(2)."""
+    volume = Volume(np.broadcast_to(np.array([100.0, 300.0])[:, None, None, None], (2, 3, 3, 3)), ('Ge_K', 'Te_L'))
+    step = Composition(k_factors=(1.0, 1.0), unit='wt.%', factor_error=0.1, **EXACT)
+    found = step.run(volume).notes['composition']['error_of_mean_from_factors']
+    assert list(found.values()) == pytest.approx([100 * 0.25 * 0.75 * 0.1 * np.sqrt(2)] * 2, rel=1e-6)
+
+
+def test_a_voxel_without_one_of_the_elements_has_a_composition() -> None:
+    found = Composition(k_factors=K, **EXACT).run(volume_of(np.array([0.0, 10.0, 20.0])))
+    assert (found.data[0] == 0).all() and (found.data[1:] > 30).all()
+    assert found.notes['composition']['masked_share'] == 0
+
+
+def test_few_counts_per_tilt_of_many_tilts_are_enough() -> None:
+    """Half a count per tilt, 1600 tilts: 800 photons, 3.5 %."""
+    volume = Volume(volume_of(gst(0.5)).data, tuple(LINES), 2.0, notes={'lines': LINES, 'tilts': 1600})
+    found = Composition(k_factors=K, smooth=0.0, largest_error=0.036).run(volume)
+    np.testing.assert_allclose(found.data[:, 3, 3, 3], ATOMIC, atol=0.01)
+    with pytest.raises(InputError, match=r'the best has a relative error of 0\.035'):
+        Composition(k_factors=K, smooth=0.0, largest_error=0.035).run(volume)
+
+
+def test_a_script_that_names_no_numbers_means_these() -> None:
+    """Other defaults would change the results of scripts that rely on them."""
+    step = Composition()
+    assert (step.smooth, step.largest_error, step.least_share, step.least_counts) == (1.0, 0.1, 0.1, None)
+    assert (step.elevation, step.azimuths) == (18.0, (45.0, 135.0, 225.0, 315.0))
+    assert (step.method, step.unit, step.window) == ('Cliff-Lorimer', 'at.%', 'windowless')
+    assert not step.absorption and not step.with_density

@@ -8,6 +8,7 @@ import torch
 
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.geometry.torch_projector import TorchProjector
+from napari_diptomo.series import InputError
 
 ANGLES = np.arange(-40, 41, 10.0)
 
@@ -209,3 +210,15 @@ def test_mass_is_kept_at_every_tilt():
 def test_rows_outside_the_volume_are_not_covered():
     beam = ParallelBeam([0.0, 10.0], (4, 6, 8), shifts=np.array([[0.0, 0.0], [1.5, 0.0]]))
     assert beam.covered.tolist() == [[True] * 6, [False, False, True, True, True, True]]
+
+
+def test_without_shifts_along_the_axis_every_row_is_covered():
+    beam = ParallelBeam([0.0, 10.0], (4, 6, 8), shifts=np.array([[0.0, 3.0], [0.0, -1.0]]))
+    assert beam.row_matrices is None
+    assert beam.covered.shape == (2, 6) and beam.covered.all()
+
+
+@pytest.mark.parametrize('shape', [(4, 6), (4, 6, 8, 2), (4, 0, 8), (0, 6, 8), (4, 6, 0)])
+def test_a_volume_has_three_lengths_of_a_voxel_at_least(shape):
+    with pytest.raises(InputError, match='three lengths'):
+        ParallelBeam([0.0], shape)

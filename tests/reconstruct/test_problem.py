@@ -13,6 +13,7 @@ from napari_diptomo.reconstruct.data_terms import poisson_deviance
 from napari_diptomo.reconstruct.device import pick
 from napari_diptomo.reconstruct.grid import lamella_width
 from napari_diptomo.reconstruct.problem import Problem, noise_variance, split_counts
+from napari_diptomo.reconstruct.support import Support
 from napari_diptomo.series import InputError, MapSeries
 
 
@@ -185,3 +186,101 @@ def test_the_noise_of_a_single_slice_is_told_by_its_neighbours_across_it(shape):
     data = np.random.default_rng(0).normal(signal, 3 * np.sqrt(signal), shape)
     maps = MapSeries(data, np.linspace(-60, 60, 40), ('A',), pixel_size=1.0)
     assert np.median(noise_variance(maps)) == pytest.approx(9 * signal, rel=0.1)
+
+
+def test_a_variance_of_zero_is_taken_from_the_neighbours_and_a_small_one_lifted(maps):
+    """Two windows, 100 times apart: each has a floor of its own, 2 % of its mean variance."""
+    variance = np.ones(maps.data.shape) * np.array([4.0, 400.0])[:, None, None, None]
+    variance[0, 3, 5, 6] = 0.0
+    variance[1, 2, 1, 1] = 1e-3
+    found = noise_variance(replace(maps, variance=variance))
+    assert found[0, 3, 5, 6] == pytest.approx(4.0, rel=1e-5)
+    size = variance[1].size
+    assert found[1, 2, 1, 1] == pytest.approx(0.02 * 400 * (size - 1) / size, rel=1e-4)
+    kept = np.ones(variance.shape, bool)
+    kept[0, 3, 5, 6] = kept[1, 2, 1, 1] = False
+    np.testing.assert_allclose(found[kept], variance[kept], rtol=1e-6)
+
+
+@pytest.mark.parametrize('unit', [1e-4, 0.37, 1e3])
+def test_the_noise_of_scaled_counts_with_vacuum_beside_them_is_estimated_in_any_unit(maps, unit):
+    """Poisson counts of mean 60 over half of the field, times a unit: their variance is the unit squared times 60."""
+    counts = np.random.default_rng(4).poisson(60, (1, 9, 60, 60)).astype(float)
+    counts[..., :30] = 0
+    counts[..., 30:] *= unit * np.random.default_rng(5).uniform(0.999, 1.001, (1, 9, 60, 30))
+    flat = replace(maps, data=counts, channels=('A',))
+    assert not flat.are_counts
+    bright = noise_variance(flat)[..., 40:50]
+    np.testing.assert_allclose(bright.mean() / unit**2, 60, rtol=0.1)
+
+
+def test_nothing_is_held_out_unless_it_is_asked_for(maps):
+    own = replace(maps, held_out=maps.data * 0.2, held_out_share=0.2)
+    for series in (maps, own):
+        split = split_counts(series, 0.0, seed=0)
+        assert split.held_out is None and split.share == 0
+        np.testing.assert_array_equal(split.fit, series.data)
+    problem = Problem(maps)
+    assert problem.held_out is None and problem.share == 0 and problem.maps is maps
+    asked = Problem(maps, holdout=0.1)
+    np.testing.assert_array_equal(asked.held_out.numpy(), split_counts(maps, 0.1, seed=0).held_out)
+    assert asked.maps is maps
+
+
+@pytest.mark.parametrize('windows', [1, 2, 3, 6])
+def test_data_weigh_the_same_however_finely_the_counts_are_binned(maps, windows):
+    mixing = np.random.default_rng(0).uniform(0.1, 1, (windows, 2))
+    problem = Problem(replace(maps, data=np.ones((windows, *maps.data.shape[1:])), mixing=mixing))
+    assert problem.windows_per_channel == windows / 2
+    assert problem.data_size == 2 * 9 * 16 * 16
+
+
+def test_missing_data_carry_no_weight_and_do_not_count(maps):
+    missing = np.zeros(maps.data.shape, bool)
+    missing[1, 4, 2:5, 7] = True
+    problem = Problem(replace(maps, missing=missing))
+    np.testing.assert_array_equal(problem.mask.numpy() == 0, missing)
+    assert problem.data_size == 2 * 9 * 16 * 16 - 3
+
+
+def test_a_volume_is_shown_in_the_unit_of_the_user(maps, truth):
+    np.testing.assert_array_equal(Problem(maps).frame(torch.as_tensor(truth)), truth)
+    unit = np.array([2.0, 0.5])
+    shown = Problem(maps, unit=unit).frame(torch.as_tensor(truth))
+    np.testing.assert_allclose(shown, unit[:, None, None, None] * truth, rtol=1e-6)
+    assert shown.dtype == np.float32 and shown.flags['C_CONTIGUOUS']
+
+
+def test_the_volume_that_is_shown_is_a_copy(maps):
+    x = torch.ones(2, 16, 16, 16)
+    shown = Problem(maps).frame(x)
+    shown[:] = 7
+    assert float(x.max()) == 1
+
+
+def test_a_lamella_is_cut_back_to_the_field(maps):
+    problem = Problem(maps, beyond_field=True)
+    *_, width = problem.zeros().shape
+    beyond = (width - 16) // 2
+    assert beyond > 0 and (width - 16) % 2 == 0
+    x = torch.arange(float(width)).expand_as(problem.zeros())
+    np.testing.assert_array_equal(problem.frame(x)[0, 0, 0], np.arange(beyond, beyond + 16))
+
+
+@pytest.mark.parametrize('exact', [True, False])
+def test_a_support_cuts_the_grid_and_is_filled_up_again(maps, exact):
+    """Voxels 6 to 9 along z and 5 to 10 along x of 16: an exact support is cut to its faces, a limit 3 voxels outside."""
+    inside = np.zeros((16, 16, 16), np.float32)
+    inside[6:10, :, 5:11] = 1.0
+    problem = Problem(maps, support=Support(inside, {}, exact))
+    margin = 0 if exact else 3
+    shape = (4 + 2 * margin, 16, 6 + 2 * margin)
+    assert problem.zeros().shape == (2, *shape)
+    assert problem.filling == pytest.approx(np.prod(shape) / 16**3)
+    x = torch.ones(2, *shape)
+    np.testing.assert_array_equal(problem.frame(x), np.stack([inside, inside]))
+    assert float(problem.inside(x).sum()) == 2 * inside.sum()
+    # Edges cost inside a limit; the faces of an exact support are given.
+    expected = x if exact else problem.inside(x)
+    torch.testing.assert_close(problem.regular(x), expected)
+    assert Problem(maps).filling == 1 and 'counts_outside' in problem.support_notes

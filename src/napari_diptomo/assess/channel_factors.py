@@ -12,12 +12,12 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_diptomo.series import InputError
-from napari_diptomo.spectra.edx.k_factors import read_factors
 from napari_diptomo.spectra.edx.k_factors import (
     CALCULATED_ERROR,
     atomic_weights,
     chosen_factors,
     k_factors,
+    read_factors,
     zeta_factors,
 )
 

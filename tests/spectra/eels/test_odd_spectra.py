@@ -106,3 +106,33 @@ def test_oxides_without_white_lines_are_told():
         EELSOxidationMaps(element='Cu', states=('Cu2O', 'CuO'))
     with pytest.raises(InputError, match='no white lines'):
         CoreLossEdge.of(('Cu2O', 'CuO'))
+
+
+def test_an_impurity_moves_counts_from_one_oxide_to_the_other(calibrated, standards):
+    """A share e of the first oxide in the standard of the last: e a_2 counts are booked as the last and are the first's.
+
+    With r atoms in the last of all and c counts per atom, dV / de = r [(v_1 - V) c_2 / c_1 - (v_2 - V)]; nothing is
+    lost in the move, so both terms lower the valence. V alone determines r.
+    """
+    sigma = 0.5
+    pure, impure = (
+        QUICK.maps(calibrated, replace(standards, notes={**standards.notes, 'share_error': share}))
+        for share in (0.0, sigma)
+    )
+    assert pure.notes['oxidation']['counts_per_atom'] == pytest.approx([1, 7 / 6])
+    for before, after in zip(pure.notes['eels']['tilts'], impure.notes['eels']['tilts'], strict=True):
+        valence = before['mean_valence'][0]
+        ratio = (valence - 2) / (8 / 3 - 2)
+        slope = ratio * ((2 - valence) * 7 / 6 - (8 / 3 - valence))
+        added = np.sqrt(after['mean_valence'][2] ** 2 - before['mean_valence'][2] ** 2)
+        assert added == pytest.approx(sigma * abs(slope), rel=0.02)
+
+
+def test_counts_that_are_held_out_cost_the_maps_no_precision(calibrated, standards):
+    """The maps hold the held-out counts as well: the errors of all counts are those of a fit to all of them."""
+    certain = replace(standards, uncertainty=0 * standards.uncertainty, notes={'share_error': 0.0})
+    whole, half = (
+        QUICK.model_copy(update={'holdout': share}).maps(calibrated, certain).variance for share in (0.0, 0.5)
+    )
+    bright = whole > np.quantile(whole, 0.8)
+    assert np.median(half[bright] / whole[bright]) == pytest.approx(1, abs=0.05)

@@ -31,8 +31,8 @@ from typing import Literal
 import numpy as np
 
 from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries, Watch
-from napari_diptomo.series.reading.inspection import inspect
 from napari_diptomo.series.neighbour_mean import neighbours
+from napari_diptomo.series.reading.inspection import inspect
 from napari_diptomo.spectra.common.energy_axis import between
 from napari_diptomo.spectra.common.exspy_adapter import edge_cross_section, edge_onsets
 from napari_diptomo.spectra.common.power_law import exponent_of_counts

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import InputError
+from napari_diptomo.series.files import replacing
+from napari_diptomo.series.oxides import metal
 from napari_diptomo.series.reading.inspection import check_is_file, inspect
 from napari_diptomo.series.reading.library_errors import reading
-from napari_diptomo.series.oxides import metal
-from napari_diptomo.series.files import replacing
 from napari_diptomo.spectra.eels.metal_edges import low_loss_edge_range
 from napari_diptomo.spectra.eels.standards.phase_maps import PhaseMaps
 
