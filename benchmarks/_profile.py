@@ -15,7 +15,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from torch.profiler import ProfilerActivity, profile
 
 from napari_diptomo.reconstruct import DIPmTV
-from napari_diptomo.reconstruct.prior_fit import PriorFit
+from napari_diptomo.reconstruct.dip.fit import PriorFit
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.series import MapSeries
 

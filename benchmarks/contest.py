@@ -33,9 +33,10 @@ def measure(name: str) -> dict[str, Any]:
     """One specimen: both fits, their ends, and the three candidates."""
     import torch
 
-    from napari_diptomo.reconstruct import DIPmTV, contest
+    from napari_diptomo.reconstruct import DIPmTV
     from napari_diptomo.reconstruct.data_terms import held_out_term
-    from napari_diptomo.reconstruct.ensemble_talk import EnsembleTalk
+    from napari_diptomo.reconstruct.dip import contest
+    from napari_diptomo.reconstruct.dip.joined_run import EnsembleTalk
 
     data = sample(CASES[name], SIZE, PEAK, 0)
     step = DIPmTV(preset='balanced')

@@ -85,9 +85,10 @@ def gradients() -> tuple[float, int]:
     """Largest relative error of a weight gradient against float32 without oneDNN, over all layers of all sizes."""
     import torch
 
-    from napari_diptomo.reconstruct import DIPmTV, arithmetic
+    from napari_diptomo.reconstruct import DIPmTV
     from napari_diptomo.reconstruct.device import takes_bf16
-    from napari_diptomo.reconstruct.network import UNet, structure_of
+    from napari_diptomo.reconstruct.dip import arithmetic
+    from napari_diptomo.reconstruct.dip.network import UNet, structure_of
     from napari_diptomo.series import MapSeries
 
     worst, layers = 0.0, 0

@@ -32,8 +32,8 @@ from scipy import ndimage
 from napari_diptomo.series import Finding, Remedy
 
 if TYPE_CHECKING:
-    from napari_diptomo.reconstruct.base import Reconstruction
     from napari_diptomo.reconstruct.problem import Problem
+    from napari_diptomo.reconstruct.steps.base import Reconstruction
 
 #: Scatter of the dose over the tilts, relative, and of the displacements, pixels, from which on they are doubted.
 DOSE, SHIFT = 0.02, 0.12

@@ -28,7 +28,7 @@ import torch
 
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.geometry.torch_projector import TorchProjector
-from napari_diptomo.reconstruct.counting import thinned
+from napari_diptomo.reconstruct.counting_unit import thinned
 from napari_diptomo.reconstruct.grid import check_maps, volume_shape
 from napari_diptomo.reconstruct.support import Support, counts_outside
 from napari_diptomo.series import Finding, MapSeries

@@ -36,7 +36,7 @@ from napari_diptomo.series._library_errors import reading
 if TYPE_CHECKING:
     import torch
 
-    from napari_diptomo.reconstruct.base import Reconstruction
+    from napari_diptomo.reconstruct.steps.base import Reconstruction
 
 #: Empty voxels kept around a support that is a limit only: a network whose grid ends at the face fills it.
 MARGIN = 3
