@@ -29,7 +29,9 @@ PACKAGE = 'napari_diptomo'
 #: Modules that count: those that begin so ...
 _WITHIN = (f'{PACKAGE}.reconstruct.', f'{PACKAGE}.geometry.')
 #: ... and of the data that steps take, those that compute.
-_ALSO = tuple(f'{PACKAGE}.series.{name}' for name in ('_checks', 'data', 'images', 'noise', 'outliers', 'unmixing'))
+_ALSO = tuple(
+    f'{PACKAGE}.series.{name}' for name in ('_checks', 'counts', 'data', 'images', 'noise', 'outliers', 'unmixing')
+)
 #: They estimate memory, report and check; no voxel depends on them.
 _SILENT = tuple(
     f'{PACKAGE}.reconstruct.{name}'

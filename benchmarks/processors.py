@@ -98,7 +98,7 @@ def gradients() -> tuple[float, int]:
         maps = MapSeries(np.ones((3, 2, *shape[1:])), [-10.0, 10.0], ('A', 'B', 'C'), recipe=None)
         for preset in PRESETS:
             step = DIPmTV(preset=preset, output='softplus')
-            network = UNet(*structure_of(step, maps, shape))
+            network = UNet(*structure_of(step.fit_settings().network, maps, shape))
             plan = arithmetic.arithmetic_for(network, (1, step.input_channels, *shape), kind)
             plan.prepare(network)
             modules = dict(network.named_modules())

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from napari_diptomo.reconstruct import SIRT, DIPmTV, PoissonEM, TotalVariation
-from napari_diptomo.reconstruct.counting_unit import common_unit, in_counts, thinned
+from napari_diptomo.reconstruct.counting_unit import common_unit, in_counts
+from napari_diptomo.reconstruct.data_split import split_counts, thinned
 from napari_diptomo.reconstruct.data_terms import is_poisson
-from napari_diptomo.reconstruct.problem import Problem, split_counts
+from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.stopping import rule_for
 from napari_diptomo.series import MapSeries
 from napari_diptomo.simulate import lamella, tilt_series

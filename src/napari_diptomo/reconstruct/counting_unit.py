@@ -100,21 +100,6 @@ def in_counts(maps: MapSeries, thickness: float | None = None, beyond_field: boo
     return Counting(counts, units * scale if maps.mixing is None else ones * units[0], quasi, findings)
 
 
-def thinned(data: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """A share of data that are no whole numbers but have the variance of counts; like ``data``, between 0 and it.
-
-    With the variance share (1 - share) y about its mean, the two parts of y are
-    uncorrelated where var y = E y, as those of a binomial thinning are. A beta
-    variable of share (y - 1) and (1 - share) (y - 1) has it; of less than one
-    count nothing can be split, and all goes to one part.
-    """
-    y = np.maximum(data.astype(np.float64), 0)
-    more = np.maximum(y - 1, 1e-9)
-    part = rng.beta(np.maximum(share * more, 1e-9), np.maximum((1 - share) * more, 1e-9))
-    part = np.where(y > 1 + 1e-6, part, rng.random(y.shape) < share)
-    return (y * part).astype(np.float32)
-
-
 def common_unit(values: np.ndarray) -> float | None:
     """The largest number that all values are whole multiples of; None where there is none within float32 rounding.
 
@@ -295,17 +280,11 @@ def _images(data: np.ndarray) -> np.ndarray:
 
 def _explained(maps: MapSeries, thickness: float | None, beyond_field: bool) -> np.ndarray:
     """Expectation of the data by a short SIRT, (window, tilt, y, x)."""
-    import torch
-
     from napari_diptomo.reconstruct.problem import Problem
-    from napari_diptomo.reconstruct.steps.sirt import sirt_iteration
+    from napari_diptomo.reconstruct.sirt_iteration import short_sirt
 
-    with torch.no_grad():
-        problem = Problem(maps, thickness, beyond_field)
-        iteration, x = sirt_iteration(problem), problem.zeros()
-        for _ in range(_SIRT_ITERATIONS):
-            x = iteration(x)
-        return np.maximum(problem.expected(x).numpy(), 0)
+    problem = Problem(maps, thickness, beyond_field)
+    return np.maximum(problem.expected(short_sirt(problem, _SIRT_ITERATIONS)).numpy(), 0)
 
 
 def _is_dispersed(phi: float, error: float) -> bool:

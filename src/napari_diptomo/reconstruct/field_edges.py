@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_diptomo.reconstruct.problem import noise_variance
+from napari_diptomo.reconstruct.data_split import noise_variance
 from napari_diptomo.series import Finding, MapSeries, Remedy
 
 #: Signal at the edge over the specimen's level from which on the specimen reaches it, and the standard errors it needs.

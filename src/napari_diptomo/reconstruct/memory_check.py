@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from napari_diptomo.series import MapSeries, TooLargeError
 from napari_diptomo.series.memory import binning_that_fits, check_fits, ran_out
 
-if TYPE_CHECKING:
-    from napari_diptomo.reconstruct.steps.base import Reconstruction
+#: From maps to the bytes that their reconstruction needs.
+Estimate = Callable[[MapSeries], int]
 
 
-def check_room(step: Reconstruction, maps: MapSeries, free: int) -> None:
+@dataclass(frozen=True)
+class MemoryNeed:
+    """What a method needs, and what it would need otherwise.
+
+    Attributes
+    ----------
+    title : str
+        Name of the method.
+    estimate : callable
+        Bytes for given maps.
+    presets : mapping of str to callable
+        Estimates of the other presets by name, in the order in which they are advised.
+    """
+
+    title: str
+    estimate: Estimate
+    presets: Mapping[str, Estimate] = field(default_factory=dict)
+
+
+def check_memory(need: MemoryNeed, maps: MapSeries, free: int) -> None:
     """Refuse what does not fit in ``free`` bytes.
 
     Raises
@@ -24,13 +42,13 @@ def check_room(step: Reconstruction, maps: MapSeries, free: int) -> None:
     TooLargeError
         Naming the lighter preset or the smallest binning that fits.
     """
-    needed = step.memory_bytes(maps)
+    needed = need.estimate(maps)
     if needed > free:
-        check_fits(needed, f'{step.title} on these maps', _advice(step, maps, free), free=free)
+        check_fits(needed, f'{need.title} on these maps', _advice(need, maps, free), free=free)
 
 
 @contextlib.contextmanager
-def memory_told(step: Reconstruction, maps: MapSeries) -> Iterator[None]:
+def advising_when_memory_runs_out(need: MemoryNeed, maps: MapSeries) -> Iterator[None]:
     """Turn an allocation that failed in here into a `TooLargeError` that says what to do."""
     try:
         yield
@@ -38,32 +56,22 @@ def memory_told(step: Reconstruction, maps: MapSeries) -> Iterator[None]:
         if not ran_out(error):
             raise
         # The estimate was too low or another program took the memory: less than was asked for has to do.
-        advice = _advice(step, maps, int(0.75 * step.memory_bytes(maps)))
-        raise TooLargeError(f'{step.title} on these maps ran out of memory in the middle; {advice}.') from error
+        advice = _advice(need, maps, int(0.75 * need.estimate(maps)))
+        raise TooLargeError(f'{need.title} on these maps ran out of memory in the middle; {advice}.') from error
 
 
-def _advice(step: Reconstruction, maps: MapSeries, free: int) -> str:
-    preset = _lighter_preset(step, maps, free)
-    if preset:
-        return f'use the preset {preset}'
-    binning = binning_that_fits(lambda n: step.memory_bytes(binned_outline(maps, n)), free, min(maps.data.shape[2:]))
+def _advice(need: MemoryNeed, maps: MapSeries, free: int) -> str:
+    for preset, estimate in need.presets.items():
+        if estimate(maps) <= free:
+            return f'use the preset {preset}'
+    binning = binning_that_fits(lambda n: need.estimate(binned_outline(maps, n)), free, min(maps.data.shape[2:]))
     if binning is None:
         return 'close other programs or use a machine with more memory: no binning makes it fit'
     return f'load the series with {binning} times the binning, or give the thickness of the specimen'
 
 
-def _lighter_preset(step: Reconstruction, maps: MapSeries, free: int) -> str | None:
-    presets = next((p.choices for p in step.parameters() if p.name == 'preset'), ())
-    for preset in presets:
-        kept = ('thickness', 'beyond_field', 'device')
-        values: dict[str, Any] = {'preset': preset, **{name: getattr(step, name) for name in kept}}
-        if preset != getattr(step, 'preset', None) and type(step)(**values).memory_bytes(maps) <= free:
-            return str(preset)
-    return None
-
-
 def binned_outline(maps: MapSeries, n: int) -> MapSeries:
-    """What of the maps decides the memory, as if loaded with ``n`` times the binning; the values say nothing."""
+    """The shapes of the maps that decide the memory, as if loaded with ``n`` times the binning; the values mean nothing."""
     windows, tilts, ny, nx = maps.data.shape
     outline = np.broadcast_to(np.float32(0), (windows, tilts, max(ny // n, 1), max(nx // n, 1)))
     return replace(

@@ -23,17 +23,14 @@ value anywhere inside the specimen.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from scipy import ndimage
 
+from napari_diptomo.reconstruct.problem import Problem
+from napari_diptomo.reconstruct.settings import ProblemSettings
 from napari_diptomo.series import Finding, Remedy
-
-if TYPE_CHECKING:
-    from napari_diptomo.reconstruct.problem import Problem
-    from napari_diptomo.reconstruct.steps.base import Reconstruction
 
 #: Scatter of the dose over the tilts, relative, and of the displacements, pixels, from which on they are doubted.
 DOSE, SHIFT = 0.02, 0.12
@@ -79,8 +76,18 @@ class TiltResiduals:
     misfit: float
 
 
-def model_findings(step: Reconstruction, problem: Problem, x: torch.Tensor) -> tuple[Finding, ...]:
-    """Doubts about the model of the volume ``x`` (channel, z, y, x), as the step that made it should report them."""
+def model_findings(problem: Problem, x: torch.Tensor, settings: ProblemSettings) -> tuple[Finding, ...]:
+    """Doubts about the model of the volume ``x`` (channel, z, y, x).
+
+    Parameters
+    ----------
+    problem : Problem
+        Data and forward model.
+    x : Tensor (channel, z, y, x)
+        The solvers' variable.
+    settings : ProblemSettings
+        From which the problem was made: they decide what is advised.
+    """
     if any(finding.about == 'field of view' for finding in problem.findings):
         # Matter from outside the field disturbs each of the checks; one cause is named.
         return ()
@@ -88,7 +95,7 @@ def model_findings(step: Reconstruction, problem: Problem, x: torch.Tensor) -> t
     if residuals is None:
         return ()
     displaced = _alignment(problem, residuals)
-    found = [displaced, _dose(step, problem, residuals, _DISPLACED_DOSE if displaced else DOSE)]
+    found = [displaced, _dose(problem, residuals, settings, _DISPLACED_DOSE if displaced else DOSE)]
     if displaced is None and residuals.misfit < _FITTED:
         # What is still blurred, or blurred by displaced images, has each channel everywhere.
         found.append(_floor(problem, x))
@@ -159,20 +166,20 @@ def scatter(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
     return excess, (chi_square / freedom - 1) / float(np.sqrt(2 / freedom))
 
 
-def _dose(step: Reconstruction, problem: Problem, residuals: TiltResiduals, least: float) -> Finding | None:
+def _dose(problem: Problem, residuals: TiltResiduals, settings: ProblemSettings, least: float) -> Finding | None:
     rms, sigmas = scatter(residuals.dose, residuals.dose_error)
     if rms < least or sigmas < _SIGMAS:
         return None
     worst = int(np.abs(residuals.dose).argmax())
     largest, at = float(residuals.dose[worst]), problem.maps.angles[worst]
     remedy = None
-    if step.beyond_field:
+    if settings.beyond_field:
         advice = 'give the maps with the dose of each tilt taken into account'
-    elif step.fit_gain:
+    elif settings.fit_gain:
         advice = 'look at the totals of the tilts: the fitted gain does not account for them'
     else:
         advice = 'fit the gain of the tilts'
-        remedy = Remedy('Fit the gain of each tilt', type(step).__name__, {'fit_gain': True})
+        remedy = Remedy('Fit the gain of each tilt', settings.step, {'fit_gain': True})
     return Finding(
         'doubt',
         'dose',

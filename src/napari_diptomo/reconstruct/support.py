@@ -22,21 +22,15 @@ the tilt axis.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from napari_diptomo.reconstruct.grid import volume_shape
 from napari_diptomo.series import InputError, MapSeries
 from napari_diptomo.series._inspection import check_not_packed, check_unpacks
 from napari_diptomo.series._library_errors import reading
-
-if TYPE_CHECKING:
-    import torch
-
-    from napari_diptomo.reconstruct.steps.base import Reconstruction
 
 #: Empty voxels kept around a support that is a limit only: a network whose grid ends at the face fills it.
 MARGIN = 3
@@ -161,63 +155,6 @@ def read_mask(path: str | Path, shape: tuple[int, int, int], transposed: bool = 
     if not found.any():
         raise InputError(f'The mask {path.name} is empty: all its values are zero; mark the specimen in it.')
     return np.ascontiguousarray(found.swapaxes(1, 2) if transposed else found).astype(np.float32)
-
-
-def support_of(step: Reconstruction, maps: MapSeries, device: torch.device) -> Support | None:
-    """The support that the fields of a step ask for, None without one.
-
-    Raises
-    ------
-    InputError
-        A mask of another shape, a box of no size, a support outside the volume.
-    """
-    shape = volume_shape(maps, step.thickness, step.beyond_field)
-    if step.support == 'slab':
-        found = _slab(step, maps, shape, device)
-    elif step.support == 'box':
-        edges = np.reshape(step.support_box, (3, 2))[[0, 2, 1] if maps.transposed else [0, 1, 2]]
-        notes = {'kind': 'box', 'edges_nm': list(step.support_box)}
-        found = Support(box(shape, (edges / maps.pixel_size).ravel().tolist()), notes)
-    elif step.support == 'mask':
-        columns = maps.data.shape[3]
-        inside = read_mask(step.support_file, (*shape[:2], columns), maps.transposed)
-        spare = (shape[2] - columns) // 2
-        # What goes on outside the images goes on as it was at their edge.
-        found = Support(np.pad(inside, ((0, 0), (0, 0), (spare, spare)), mode='edge'), {'kind': 'mask'})
-    else:
-        return None
-    return replace(found, notes={**found.notes, 'exact': step.support_exact}, exact=step.support_exact)
-
-
-def _slab(step: Reconstruction, maps: MapSeries, shape: tuple[int, int, int], device: torch.device) -> Support:
-    given = {
-        'thickness': _in_voxels(step.slab_thickness, maps),
-        'tilt': step.slab_tilt,
-        'tip': step.slab_tip,
-        'offset': _in_voxels(step.slab_offset, maps),
-    }
-    fitted = [name for name, value in given.items() if value is None]
-    if fitted:
-        from napari_diptomo.reconstruct.slab_fit import fit_slab
-
-        slab = fit_slab(maps, step.thickness, step.beyond_field, given, device)
-    else:
-        slab = Slab(**{name: float(value) for name, value in given.items() if value is not None})
-    if 'thickness' in fitted:
-        slab = replace(slab, thickness=slab.thickness + 2 * step.slab_margin)
-    notes = {
-        'kind': 'slab',
-        'thickness_nm': slab.thickness * maps.pixel_size,
-        'tilt_deg': slab.tilt,
-        'tip_deg': slab.tip,
-        'offset_nm': slab.offset * maps.pixel_size,
-        'fitted': fitted,
-    }
-    return Support(slab.inside(shape), notes)
-
-
-def _in_voxels(length: float | None, maps: MapSeries) -> float | None:
-    return None if length is None else length / maps.pixel_size
 
 
 def counts_outside(maps: MapSeries, path_length: np.ndarray) -> float:

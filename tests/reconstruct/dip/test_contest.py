@@ -35,7 +35,7 @@ class Stops(Observer):
 
 
 def deviance(maps, volume):
-    problem = DIPmTV(**SMALL)._problem(maps)
+    problem = DIPmTV(**SMALL).prepare(maps)
     return held_out_term(problem, torch.as_tensor(volume), True)
 
 
@@ -50,24 +50,16 @@ def test_the_volume_is_that_which_predicts_the_held_out_counts_best(maps):
     assert deviance(maps, both.data) == pytest.approx(min(course.values()), rel=1e-5)
     assert course['softplus'] == pytest.approx(softplus.notes['held_out_deviance'])
     # The same counts are held out from both networks, whatever their own seed.
-    problem = DIPmTV(**SMALL)._problem(maps)
-    alone = contest._fit(DIPmTV(iterations=40, **SMALL), problem, 'shares', 1, Stops_as_talk())
+    problem = DIPmTV(**SMALL).prepare(maps)
+    alone = contest.fit_candidate(DIPmTV(iterations=40, **SMALL).fit_settings(), problem, 'shares', 1, None)
     assert alone.notes['held_out_deviance'] == pytest.approx(course['shares'])
     assert shares.seed == 500
-
-
-def Stops_as_talk():
-    from napari_diptomo.reconstruct.dip.joined_run import EnsembleTalk
-
-    talk = EnsembleTalk(1, 40, None)
-    talk.begin(0, dict, lambda: None)
-    return talk
 
 
 @pytest.mark.parametrize(('good', 'bad', 'chosen'), [(0.0, 3.0, 'softplus'), (0.4, -0.4, 'mean')])
 def test_the_mean_is_taken_where_it_predicts_better_and_one_network_where_it_does(maps, truth, good, bad, chosen):
     step = DIPmTV(iterations=40, **SMALL)
-    problem = step._problem(maps)
+    problem = step.prepare(maps)
     body = torch.as_tensor(truth)
     notes = {'iterations': 40, 'seconds': 1.0, 'parameters': 5, 'returned_iteration': 35, 'stopping': 'x'}
     scores = {'iteration': [5.0, 40.0], 'validation': [1.0, 0.5]}
@@ -75,30 +67,30 @@ def test_the_mean_is_taken_where_it_predicts_better_and_one_network_where_it_doe
         Candidate(output, (body * (1 + error)).float(), notes, scores)
         for output, error in zip(HEADS, (good, bad), strict=True)
     ]
-    found = contest._result(step, problem, done)
+    found = contest.choose(step.fit_settings(), problem, done)
     assert found.notes['output'] == chosen
     assert found.notes['iterations'] == 80
     assert found.notes['returned_iteration'] == (None if chosen == 'mean' else 35)
 
 
 def test_every_choice_can_be_pinned_and_one_channel_has_one_head(maps):
-    problem = DIPmTV()._problem(maps)
-    assert heads_of(DIPmTV(), problem) == HEADS
-    assert heads_of(DIPmTV(output='shares'), problem) == ('shares',)
-    assert heads_of(DIPmTV(preset='fast'), problem) == ('shares',)
-    assert heads_of(DIPmTV(stopping='last'), problem) == ('softplus',)
+    problem = DIPmTV().prepare(maps)
+    assert heads_of(DIPmTV().fit_settings(), problem) == HEADS
+    assert heads_of(DIPmTV(output='shares').fit_settings(), problem) == ('shares',)
+    assert heads_of(DIPmTV(preset='fast').fit_settings(), problem) == ('shares',)
+    assert heads_of(DIPmTV(stopping='last').fit_settings(), problem) == ('softplus',)
     alone = maps.select(('A',))
-    assert heads_of(DIPmTV(), DIPmTV()._problem(alone)) == ('softplus',)
+    assert heads_of(DIPmTV().fit_settings(), DIPmTV().prepare(alone)) == ('softplus',)
     without = DIPmTV(holdout=0.0)
-    assert heads_of(without, without._problem(maps)) == ('softplus',)
+    assert heads_of(without.fit_settings(), without.prepare(maps)) == ('softplus',)
 
 
 def test_without_held_out_counts_the_length_is_fixed(maps):
     step = DIPmTV(holdout=0.0)
-    assert planned_iterations(step, step._problem(maps)) == 350
+    assert planned_iterations(step.fit_settings(), step.prepare(maps)) == 350
     step = DIPmTV(holdout=0.0, iterations=20)
-    assert planned_iterations(step, step._problem(maps)) == 20
-    assert planned_iterations(DIPmTV(), DIPmTV()._problem(maps)) == 700
+    assert planned_iterations(step.fit_settings(), step.prepare(maps)) == 20
+    assert planned_iterations(DIPmTV().fit_settings(), DIPmTV().prepare(maps)) == 700
 
 
 def test_a_fit_ends_when_the_held_out_counts_gain_no_more(maps):
@@ -171,7 +163,7 @@ def test_curves_of_fits_are_joined_with_their_number():
 
 def test_oxides_are_left_to_the_counts_too(maps):
     oxides = replace(maps, notes={'oxidation': {'states': list(maps.channels)}})
-    assert heads_of(DIPmTV(), DIPmTV()._problem(oxides)) == HEADS
+    assert heads_of(DIPmTV().fit_settings(), DIPmTV().prepare(oxides)) == HEADS
 
 
 def test_of_each_matter_the_findings_of_the_later_fit_stand():

@@ -14,7 +14,7 @@ from napari_diptomo.jobs.checkpoint import Checkpoint
 from napari_diptomo.reconstruct import DIPmTV
 from napari_diptomo.reconstruct.dip.ensemble import fit_ensemble
 from napari_diptomo.reconstruct.dip.error_bars import standard_deviation
-from napari_diptomo.reconstruct.dip.running_variance import Moments
+from napari_diptomo.reconstruct.dip.running_variance import RunningVariance
 from napari_diptomo.reconstruct.dip.spread_check import SpreadCheck
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.series import Cancelled, InputError, MapSeries, Observer, Recipe, Request, load, save
@@ -44,10 +44,10 @@ class Script(Observer):
 def test_moments_are_those_of_numpy_for_complex_arrays_too():
     rng = np.random.default_rng(0)
     arrays = rng.normal(size=(5, 3, 4)) + 1j * rng.normal(size=(5, 3, 4))
-    moments = Moments()
+    moments = RunningVariance()
     for array in arrays[:3]:
         moments.add(array)
-    resumed = Moments()
+    resumed = RunningVariance()
     resumed.restore(copy.deepcopy(moments.state()))
     for array in arrays[3:]:
         resumed.add(array)
@@ -58,7 +58,7 @@ def test_moments_are_those_of_numpy_for_complex_arrays_too():
 def test_mean_and_spread_are_those_of_the_members_and_the_first_is_the_single_run(maps):
     members: list[np.ndarray] = []
     step = DIPmTV(iterations=8, ensemble=3, **SMALL)
-    volume = fit_ensemble(step, maps, on_member=members.append)
+    volume = fit_ensemble(maps, step.problem_settings(), step.fit_settings(), step.ensemble, on_member=members.append)
     single = DIPmTV(iterations=8, **SMALL).run(maps)
     np.testing.assert_array_equal(members[0], single.data)
     np.testing.assert_allclose(volume.data, np.mean(members, axis=0), atol=1e-5)
@@ -81,7 +81,8 @@ def test_members_take_turns_with_the_heads_that_the_counts_leave_open(maps):
 def test_progress_is_that_of_one_run_and_previews_are_the_running_mean(maps):
     members: list[np.ndarray] = []
     script = Script()
-    fit_ensemble(DIPmTV(iterations=4, ensemble=3, **SMALL), maps, script, members.append)
+    step = DIPmTV(iterations=4, ensemble=3, **SMALL)
+    fit_ensemble(maps, step.problem_settings(), step.fit_settings(), 3, script, members.append)
     assert [p.iteration for p in script.seen] == list(range(1, 13))
     assert {p.total for p in script.seen} == {12}
     seconds = [p.seconds for p in script.seen]

@@ -8,6 +8,7 @@ import pytest
 from napari_diptomo.reconstruct import DIPmTV
 from napari_diptomo.reconstruct.dip.network import UNet
 from napari_diptomo.reconstruct.dip.network_memory import LIBRARIES, _kept, network_bytes
+from napari_diptomo.reconstruct.dip.settings import NetworkSettings
 from napari_diptomo.series import MapSeries
 
 VOXELS = 64**3
@@ -26,15 +27,15 @@ def test_what_is_kept_grows_with_the_volume():
 
 
 def test_half_precision_halves_the_activations_and_nothing_else():
-    single, half = (network_bytes(DIPmTV(precision=p), _maps(3), VOXELS) for p in ('float32', 'bf16'))
+    single, half = (network_bytes(NetworkSettings(), _maps(3), VOXELS, half) for half in (False, True))
     # Gradients of the 16-wide layer and the weights stay in float32.
-    rest = network_bytes(DIPmTV(precision='bf16'), _maps(3), 0) + VOXELS * 4.0 * 4 * 16
+    rest = network_bytes(NetworkSettings(), _maps(3), 0, True) + VOXELS * 4.0 * 4 * 16
     assert single - rest == pytest.approx(2 * (half - rest))
 
 
 def test_a_network_of_twice_the_width_keeps_twice_as_much():
     plain, wide = (
-        network_bytes(DIPmTV(precision='float32', widths=w, skips=s, input_channels=i), _maps(1), VOXELS) - LIBRARIES
+        network_bytes(NetworkSettings(i, w, s), _maps(1), VOXELS, False) - LIBRARIES
         for w, s, i in (((16, 32), (4, 4), 8), ((32, 64), (8, 8), 16))
     )
     assert plain * 1.9 < wide < plain * 2.1

@@ -11,9 +11,10 @@ import torch
 from torch.nn import functional as F
 
 from napari_diptomo.reconstruct import SIRT, DIPmTV
-from napari_diptomo.reconstruct.dip.fit import joint_tv, smooth
+from napari_diptomo.reconstruct.dip.fit import smooth
 from napari_diptomo.reconstruct.dip.network import _NON_NEGATIVE, UNet, output_of, upsample
 from napari_diptomo.reconstruct.steps.dipm_tv import PRESETS
+from napari_diptomo.reconstruct.tv.norms import joint_tv
 from napari_diptomo.series import Cancelled, InputError, Observer, Request, step_from_dict
 
 SMALL = {'widths': (8, 16), 'skips': (4, 4), 'learning_rate': 2e-2, 'output': 'softplus'}
@@ -171,9 +172,9 @@ def test_shares_are_the_total_parted_in_proportion():
 
 def test_oxides_are_drawn_as_total_and_shares_elements_each_by_itself(maps):
     oxides = replace(maps, notes={'oxidation': {'states': list(maps.channels)}})
-    assert [output_of(DIPmTV(), m) for m in (maps, oxides)] == ['softplus', 'shares']
-    assert output_of(DIPmTV(output='softplus'), oxides) == 'softplus'
-    assert output_of(DIPmTV(preset='published-edx'), oxides) == 'square'
+    assert [output_of(DIPmTV().fit_settings().network, m) for m in (maps, oxides)] == ['softplus', 'shares']
+    assert output_of(DIPmTV(output='softplus').fit_settings().network, oxides) == 'softplus'
+    assert output_of(DIPmTV(preset='published-edx').fit_settings().network, oxides) == 'square'
 
 
 def test_joint_total_variation_of_a_step_edge():

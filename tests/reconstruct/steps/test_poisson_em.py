@@ -11,10 +11,10 @@ import torch
 from napari_diptomo import Recipe
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.reconstruct import PoissonEM
-from napari_diptomo.reconstruct.iterate import iterate
+from napari_diptomo.reconstruct.em_iteration import em_update, uniform_start
+from napari_diptomo.reconstruct.iterate import solve_fixed_point
 from napari_diptomo.reconstruct.problem import Problem
-from napari_diptomo.reconstruct.steps.poisson_em import em_update, uniform_start
-from napari_diptomo.series import InputError, MapSeries
+from napari_diptomo.series import InputError, MapSeries, Watch
 
 
 def log_likelihood(problem: Problem, x: torch.Tensor) -> float:
@@ -145,5 +145,5 @@ def test_iterating_from_the_solution_stays_there(maps, truth, clean):
     """The truth is a fixed point where the data are its own: x / (A^T 1) * A^T (A x / A x) = x."""
     problem = Problem(replace(maps, data=np.round(clean * 1000)))
     x = torch.as_tensor(truth) * 1000
-    volume = iterate(PoissonEM(iterations=3), problem, x, em_update(problem), True, None)
-    np.testing.assert_allclose(volume.data, 1000 * truth, rtol=2e-3)
+    found = solve_fixed_point(problem, x, em_update(problem), 3, True, Watch(None, 'EM', 3))
+    np.testing.assert_allclose(problem.frame(found.x), 1000 * truth, rtol=2e-3)

@@ -10,8 +10,8 @@ import torch
 
 from napari_diptomo.reconstruct import TotalVariation
 from napari_diptomo.reconstruct.problem import Problem
-from napari_diptomo.reconstruct.sirt_iteration import channel_scale
-from napari_diptomo.reconstruct.steps.total_variation import WEIGHTS
+from napari_diptomo.reconstruct.sirt_iteration import typical_density
+from napari_diptomo.reconstruct.tv.minimise import WEIGHTS
 from napari_diptomo.reconstruct.tv.norms import gradient, norm
 from napari_diptomo.series import MapSeries, Observer, Request
 
@@ -27,7 +27,7 @@ def objective(step: TotalVariation, maps: MapSeries, volume: np.ndarray) -> floa
         half = m - y - torch.xlogy(y, m.clamp_min(1e-12)) + torch.xlogy(y, y)
     else:
         half = (y - m) ** 2 / problem.variance.double() / 2
-    u = (x / channel_scale(problem)).double()
+    u = (x / typical_density(problem)).double()
     tv = norm(gradient(u), step.coupling).mean()
     return float(half.sum() + step.weight * problem.data_size * tv)
 

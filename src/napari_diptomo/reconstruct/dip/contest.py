@@ -1,4 +1,4 @@
-r"""What no preset can know, left to the held-out counts: the head of the network, and how long it learns.
+r"""The head of the network and the length of its fit, chosen by the held-out counts.
 
 Two networks are fitted to the same counts, one that predicts each channel by
 itself (softplus) and one that predicts their total and the share of each. Which
@@ -17,23 +17,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from napari_diptomo.reconstruct.data_terms import held_out_term, is_poisson
-from napari_diptomo.reconstruct.dip.fit_loop import fit_network, fit_notes, fit_prior
-from napari_diptomo.reconstruct.dip.joined_run import EnsembleTalk, append_curves, latest
+from napari_diptomo.reconstruct.dip.fit_loop import fit_alone, fit_network
+from napari_diptomo.reconstruct.dip.joined_run import JoinedRun, append_curves, latest
 from napari_diptomo.reconstruct.dip.network import output_of
+from napari_diptomo.reconstruct.dip.settings import FitSettings, Output
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.stopping import rule_for
-from napari_diptomo.series import Finding, Observer, Volume, Watch
-
-if TYPE_CHECKING:
-    from napari_diptomo.reconstruct.steps.dipm_tv import DIPmTV
+from napari_diptomo.reconstruct.volume import Solution
+from napari_diptomo.series import Finding, Observer, Watch
 
 #: Heads that the held-out counts choose between.
-HEADS = ('softplus', 'shares')
+HEADS: tuple[Output, ...] = ('softplus', 'shares')
 #: Seeds of the two networks are so far apart; their split of the counts is the same.
 _SEEDS_APART = 500
 MEAN = 'mean'
@@ -78,37 +77,50 @@ class Candidate:
         return cls(state['output'], state['x'].to(device), state['notes'], state['scores'], findings)
 
 
-def heads_of(step: DIPmTV, problem: Problem) -> tuple[str, ...]:
-    """The heads to fit: that of the step, or all where held-out counts can choose."""
-    if step.output == 'auto' and problem.channels > 1 and rule_for(problem, step.stopping) == 'held-out':
+def heads_of(settings: FitSettings, problem: Problem) -> tuple[Output, ...]:
+    """The heads to fit: that of the settings, or all where held-out counts can choose."""
+    undecided = settings.network.output == 'auto' and problem.channels > 1
+    if undecided and rule_for(problem, settings.stopping) == 'held-out':
         return HEADS
-    return (output_of(step, problem.maps),)
+    return (output_of(settings.network, problem.maps),)
 
 
-def fit_chosen(step: DIPmTV, problem: Problem, observer: Observer | None) -> Volume:
-    """Fit what is to be fitted, and return what the held-out counts choose; obeys the observer in every iteration."""
-    heads = heads_of(step, problem)
+def fit_chosen(settings: FitSettings, problem: Problem, observer: Observer | None) -> Solution:
+    """Fit the networks in question and return the volume that predicts the held-out counts best.
+
+    Parameters
+    ----------
+    settings : FitSettings
+        Of each fit; the output ``auto`` leaves the head to the counts.
+    problem : Problem
+        Data and forward model.
+    observer : Observer, optional
+        Sees one run; ``finish`` keeps the fits that are complete, or the first one as far as it is.
+    """
+    heads = heads_of(settings, problem)
     if len(heads) == 1:
-        return fit_prior(step.model_copy(update={'output': heads[0]}), problem, observer)
-    talk = EnsembleTalk(len(heads), step.longest, observer)
+        return fit_alone(settings.with_network(heads[0], settings.seed), problem, observer)
+    run = JoinedRun(len(heads), settings.longest, observer)
     done: list[Candidate] = []
-    if talk.resumed is not None:
-        done = [Candidate.restored(state, problem.device) for state in talk.resumed['candidates']]
+    if run.resumed is not None:
+        done = [Candidate.restored(state, problem.device) for state in run.resumed['candidates']]
     for member in range(len(done), len(heads)):
-        talk.begin(member, lambda: {'candidates': [c.state() for c in done]}, _preview(problem, done))
-        found = _fit(step, problem, heads[member], member, talk)
-        if not talk.finished or not done or found.notes['iterations'] == step.longest:
+        run.begin(member, lambda: {'candidates': [c.state() for c in done]}, _preview(problem, done))
+        found = fit_candidate(settings, problem, heads[member], member, run)
+        if not run.finished or not done or found.notes['iterations'] == settings.longest:
             done.append(found)
-        if talk.finished:
+        if run.finished:
             break
-    return _result(step, problem, done)
+    return choose(settings, problem, done)
 
 
-def _fit(step: DIPmTV, problem: Problem, output: str, member: int, talk: EnsembleTalk) -> Candidate:
-    own = step.model_copy(update={'output': output, 'seed': step.seed + _SEEDS_APART * member})
-    fitted = fit_network(own, problem, Watch(talk, step.title, own.longest))
-    best = fitted.fit.best
-    return Candidate(output, best.x, fit_notes(own, fitted), best.scores, fitted.findings)
+def fit_candidate(
+    settings: FitSettings, problem: Problem, output: Output, member: int, observer: Observer | None
+) -> Candidate:
+    """Fit the network with one head; ``member`` decides its random numbers."""
+    own = settings.with_network(output, settings.seed + _SEEDS_APART * member)
+    found = fit_network(own, problem, Watch(observer, own.title, own.longest)).solution
+    return Candidate(output, found.x, found.notes, found.scores, found.findings)
 
 
 def _preview(problem: Problem, done: Sequence[Candidate]) -> Callable[[], Any]:
@@ -116,7 +128,8 @@ def _preview(problem: Problem, done: Sequence[Candidate]) -> Callable[[], Any]:
     return lambda: problem.frame(torch.stack([c.x for c in done]).mean(0)) if done else None
 
 
-def _result(step: DIPmTV, problem: Problem, done: Sequence[Candidate]) -> Volume:
+def choose(settings: FitSettings, problem: Problem, done: Sequence[Candidate]) -> Solution:
+    """Of the finished fits and their mean, that which predicts the held-out counts best."""
     scores: dict[str, list[float]] = {}
     findings: tuple[Finding, ...] = ()
     before = 0
@@ -125,13 +138,13 @@ def _result(step: DIPmTV, problem: Problem, done: Sequence[Candidate]) -> Volume
         findings = latest(findings, candidate.findings)
         before += int(candidate.notes['iterations'])
     if len(done) == 1:
-        return step._volume(problem, done[0].x, scores, done[0].notes, findings)
-    poisson = is_poisson(problem, step.data_term)
+        return Solution(done[0].x, scores, done[0].notes, findings)
+    poisson = is_poisson(problem, settings.data_term)
     mean = torch.stack([c.x for c in done]).mean(0)
     volumes = {**{c.output: c.x for c in done}, MEAN: mean}
     deviances = {name: _held_out(problem, x, poisson) for name, x in volumes.items()}
     chosen = min(deviances, key=lambda name: deviances[name])
-    return step._volume(problem, volumes[chosen], scores, _notes(done, deviances, chosen), findings)
+    return Solution(volumes[chosen], scores, _notes(done, deviances, chosen), findings)
 
 
 def _held_out(problem: Problem, x: torch.Tensor, poisson: bool) -> float:
@@ -142,7 +155,7 @@ def _held_out(problem: Problem, x: torch.Tensor, poisson: bool) -> float:
 
 def _notes(done: Sequence[Candidate], deviances: Mapping[str, float], chosen: str) -> dict[str, Any]:
     fits = {c.output: c for c in done}
-    course = [
+    compared = [
         {
             'output': name,
             'held_out_deviance': deviance,
@@ -160,7 +173,7 @@ def _notes(done: Sequence[Candidate], deviances: Mapping[str, float], chosen: st
         'returned_iteration': None if chosen == MEAN else before + of.notes['returned_iteration'],
         'held_out_deviance': deviances[chosen],
         'output': chosen,
-        'contest': course,
+        'contest': compared,
         'stopping': (
             f'compared were the heads {" and ".join(fits)} and their mean; {which} predicts the held-out counts best; '
             f'of {of.output}, {of.notes["stopping"]}'

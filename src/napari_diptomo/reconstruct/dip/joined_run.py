@@ -1,4 +1,4 @@
-"""Several fits as one run to whoever watches: one clock, one count of iterations, one checkpoint, one set of curves."""
+"""Several fits as one run to the observer: one clock, one count of iterations, one checkpoint, one set of curves."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def append_curves(curves: dict[str, list[float]], scores: Mapping[str, list[floa
 
 
 def latest(earlier: Iterable[Finding], later: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Findings of two fits of one run: they see the same matters with other numbers, and of each the later ones stand."""
+    """Findings of two fits of one run: they see the same matters with other numbers, and of each the later ones are kept."""
     later = tuple(later)
     subjects = {finding.about for finding in later}
     return (*(finding for finding in earlier if finding.about not in subjects), *later)
 
 
-class EnsembleTalk(Observer):
-    """Observer of a member's fit that speaks to the observer of the whole.
+class JoinedRun(Observer):
+    """Observer of one fit that reports to the observer of the whole.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class EnsembleTalk(Observer):
     finished : bool
         Whether the observer said ``finish``.
     resumed : mapping or None
-        What an earlier run knew of its complete members.
+        State of the complete members of an earlier run.
     """
 
     def __init__(self, members: int, iterations: int, observer: Observer | None) -> None:
@@ -80,7 +80,7 @@ class EnsembleTalk(Observer):
         member : int
             From 0.
         record : callable
-            State of what is known of the complete members.
+            State of the complete members.
         preview : callable
             Their mean (channel, z, y, x), None before there is one.
         """
@@ -128,4 +128,6 @@ class EnsembleTalk(Observer):
     def load_state(self) -> dict[str, Any] | None:
         """The state of the member that was interrupted; the members after it start anew."""
         state, self._fit = self._fit, None
+        # A member that was complete reports no more.
+        self._latest += 0 if state is None else int(state['iteration'])
         return state

@@ -1,4 +1,4 @@
-"""The untrained network: a 3-D U-Net that draws all channels from one head.
+"""The untrained network: a 3-D U-Net that predicts all channels from one head.
 
 The layout is that of the source papers (CNN3D of arXiv 2606.10547): every
 level halves the size by a strided convolution followed by another one; on the
@@ -10,16 +10,16 @@ output, ours group normalisation, one convolution and a softplus.
 The ``slim`` layout mixes the coarse features down to the width of the level
 BEFORE they are interpolated, where there is an eighth of the voxels, and leaves
 out the normalisation of what is joined: the widest convolution of the published
-layout, at full size, took a third of an iteration and drew nothing better
+layout, at full size, took a third of an iteration and predicted nothing better
 (docs/choices.md).
 
-With ``grows`` the volume is the sum of two drawings before the softplus: one at half
+With ``grows`` the volume is the sum of two predictions before the softplus: one at half
 the size, interpolated, and one at full size. Until the second is opened an iteration
-costs a third, and most of what counts say at low frequencies is learnt by then.
+costs a third, and most of what counts determine at low frequencies is learnt by then.
 
-The output ``shares`` draws the total of the channels and the share of each: with C
+The output ``shares`` predicts the total of the channels and the share of each: with C
 channels, u_c = C softplus(t) exp(a_c) / sum_k exp(a_k). Where channels exclude each
-other, as the oxides of one metal do, one head tells where the specimen ends and the
+other, as the oxides of one metal do, one head determines where the specimen ends and the
 others need not agree on it (docs/eels-chain.md).
 
 Parameters stay in float32; every layer computes in the type of its input.
@@ -29,17 +29,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from napari_diptomo.reconstruct.dip.convolution import Conv3d
-
-if TYPE_CHECKING:
-    from napari_diptomo.reconstruct.steps.dipm_tv import DIPmTV
-    from napari_diptomo.series import MapSeries
+from napari_diptomo.reconstruct.dip.settings import NetworkSettings, Output
+from napari_diptomo.series import MapSeries
 
 _SLOPE = 0.2
 Padding = Literal['zeros', 'reflect']
@@ -65,12 +63,12 @@ class UNet(nn.Module):
     layout : {'slim', 'published'}
         Where the coarse features are mixed, see the module.
     grows : bool
-        Whether there is a drawing at half the size, which `coarse` restricts the network to.
+        Whether there is a prediction at half the size, which `coarse` restricts the network to.
 
     Attributes
     ----------
     coarse : bool
-        Draw at half the size only.
+        Predict at half the size only.
     """
 
     def __init__(
@@ -129,19 +127,19 @@ class UNet(nn.Module):
         for down in self.down:
             levels.append(down(levels[-1]))
         x = levels.pop()
-        steps = list(zip(levels, self.skip, self.mix, self.up, strict=True))
-        drawn: torch.Tensor | None = None
-        for depth, (level, skip, mix, up) in reversed(list(enumerate(steps))):
+        stages = list(zip(levels, self.skip, self.mix, self.up, strict=True))
+        found: torch.Tensor | None = None
+        for depth, (level, skip, mix, up) in reversed(list(enumerate(stages))):
             x = up(torch.cat([upsample(mix(x), level.shape[2:]), skip(level)], 1))
             if depth == 1 and self.head_coarse is not None:
-                drawn = upsample(self.head_coarse(x), z.shape[2:])
+                found = upsample(self.head_coarse(x), z.shape[2:])
                 if self.coarse:
                     break
-        if drawn is None:
-            drawn = self.head(x)
+        if found is None:
+            found = self.head(x)
         elif not self.coarse:
-            drawn = drawn + self.head(x)
-        return _NON_NEGATIVE[self.output](drawn[0].float())
+            found = found + self.head(x)
+        return _NON_NEGATIVE[self.output](found[0].float())
 
     def input_shapes(self, shape: Sequence[int]) -> dict[str, tuple[int, int, int]]:
         """Shape (z, y, x) of the input of each convolution, by its name, for an input of this shape (z, y, x)."""
@@ -172,11 +170,11 @@ _NON_NEGATIVE: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-def output_of(step: DIPmTV, maps: MapSeries) -> str:
-    """How the output is made non-negative: of oxides of one metal the total and the shares are drawn."""
-    if step.output == 'auto':
+def output_of(settings: NetworkSettings, maps: MapSeries) -> Output:
+    """How the output is made non-negative: of oxides of one metal the total and the shares are predicted."""
+    if settings.output == 'auto':
         return 'shares' if 'oxidation' in maps.notes and len(maps.channels) > 1 else 'softplus'
-    return step.output
+    return settings.output
 
 
 def levels_for(shape: Sequence[int], levels: int) -> int:
@@ -184,23 +182,23 @@ def levels_for(shape: Sequence[int], levels: int) -> int:
     return max(1, min(levels, (max(shape) - 1).bit_length()))
 
 
-def structure_of(step: DIPmTV, maps: MapSeries, shape: Sequence[int] | None = None) -> tuple[Any, ...]:
-    """The arguments of `UNet` for a step, its maps, and the volume (z, y, x) where that may be small; hashable."""
-    levels = len(step.widths)
+def structure_of(settings: NetworkSettings, maps: MapSeries, shape: Sequence[int] | None = None) -> tuple[Any, ...]:
+    """The arguments of `UNet` for these settings, the maps, and the volume (z, y, x) where that may be small; hashable."""
+    levels = len(settings.widths)
     # Batch normalisation is that of the published settings, which are kept as they are.
-    if shape is not None and step.normalisation == 'group':
+    if shape is not None and settings.normalisation == 'group':
         levels = levels_for(shape, levels)
     return (
-        step.input_channels,
+        settings.input_channels,
         len(maps.channels),
-        step.widths[:levels],
-        step.skips[:levels],
-        step.normalisation,
-        step.head,
-        output_of(step, maps),
-        step.padding,
-        step.layout,
-        step.coarse_share > 0,
+        settings.widths[:levels],
+        settings.skips[:levels],
+        settings.normalisation,
+        settings.head,
+        output_of(settings, maps),
+        settings.padding,
+        settings.layout,
+        settings.grows,
     )
 
 

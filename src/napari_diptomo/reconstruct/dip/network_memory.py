@@ -1,4 +1,4 @@
-"""How much memory the network of `DIPmTV` takes while it is fitted, from the network itself.
+"""Memory that the network takes while it is fitted, estimated from the network itself.
 
 The activations kept for the gradient are counted on a small cube, as torch
 keeps them, and grow with the volume; whatever changes in the network is in the
@@ -9,16 +9,13 @@ layer at full size. docs/memory.md has what was measured.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from napari_diptomo.reconstruct.device import pick, takes_bf16
 from napari_diptomo.reconstruct.dip.network import UNet, structure_of
-
-if TYPE_CHECKING:
-    from napari_diptomo.reconstruct.steps.dipm_tv import DIPmTV
-    from napari_diptomo.series import MapSeries
+from napari_diptomo.reconstruct.dip.settings import NetworkSettings
+from napari_diptomo.series import MapSeries
 
 #: Inputs held: the noise, twice as much jitter, their sum.
 _INPUTS = 4
@@ -30,11 +27,23 @@ LIBRARIES = 150 * 2**20
 _WEIGHTS = 10
 
 
-def network_bytes(step: DIPmTV, maps: MapSeries, voxels: float) -> float:
-    """Bytes beside the volumes while the network is fitted to a volume of so many voxels."""
-    size = 2 if takes_bf16(step.precision, pick(step.device)) else 4
-    kept, widest, weights = _activations(structure_of(step, maps))
-    per_voxel = size * (kept + _INPUTS * step.input_channels) + 4.0 * _GRADIENTS * widest
+def network_bytes(settings: NetworkSettings, maps: MapSeries, voxels: float, half_precision: bool) -> float:
+    """Bytes beside the volumes while the network is fitted to a volume of so many voxels.
+
+    Parameters
+    ----------
+    settings : NetworkSettings
+        Its structure.
+    maps : MapSeries
+        The data; their channels are its outputs.
+    voxels : float
+        Of the volume.
+    half_precision : bool
+        Whether it computes in bfloat16.
+    """
+    size = 2 if half_precision else 4
+    kept, widest, weights = _activations(structure_of(settings, maps))
+    per_voxel = size * (kept + _INPUTS * settings.input_channels) + 4.0 * _GRADIENTS * widest
     return voxels * per_voxel + 4.0 * _WEIGHTS * weights + LIBRARIES
 
 

@@ -11,6 +11,10 @@ with U V^T from five Newton-Schulz iterations. Every direction that the data
 ask for is learnt at the same pace, the faint ones too; Adam learns the strong
 ones first (docs/choices.md compares them). The last layer, biases and
 normalisation have no such structure: they go by Adam with a fifth of the rate.
+
+`torch.optim.Muon` is the same method for matrices alone: it refuses the five axes of a
+convolution's weight, orthogonalises in bfloat16 (here in float32), which would change every
+volume, and came with torch 2.9, where this package works from torch 2.2 on.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ import torch
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
 _HELD = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1}
 #: Where the library's own adjustment ends up; setting any of them has switched that off.
-_USUAL = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 32 * 2**20, _TRIM_THRESHOLD: 64 * 2**20}
+_TYPICAL = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 32 * 2**20, _TRIM_THRESHOLD: 64 * 2**20}
 
 
 @contextlib.contextmanager
@@ -35,7 +35,7 @@ def kept_memory(device: torch.device) -> Iterator[None]:
     try:
         yield
     finally:
-        for what, value in _USUAL.items():
+        for what, value in _TYPICAL.items():
             library.mallopt(what, value)
         library.malloc_trim(0)
 

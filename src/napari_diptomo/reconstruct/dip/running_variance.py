@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 
-class Moments:
+class RunningVariance:
     """Running mean and sum of squared deviations of real or complex arrays of one shape."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.fft import fft2, fftfreq
 
-from napari_diptomo.reconstruct.dip.running_variance import Moments
+from napari_diptomo.reconstruct.dip.running_variance import RunningVariance
 from napari_diptomo.reconstruct.problem import Problem
 
 #: Largest relative standard error of c^2 at which the measured one is taken as it is.
@@ -40,7 +40,7 @@ class SpreadCheck:
     """Gathers, member by member, the power of the held-out residuals beyond their noise, and that of the spread."""
 
     def __init__(self) -> None:
-        self._spectra = Moments()
+        self._spectra = RunningVariance()
         self._excess = self._noise = np.zeros(())
         self._poisson = True
         self._share = 0.0

@@ -1,4 +1,4 @@
-r"""One density inside the solid: what the amounts of the elements have to add up to.
+r"""One density inside the solid: what the concentrations of the elements have to add up to.
 
 A pure element c fills a voxel with the density p_c. Where the elements share
 the voxel and volumes add up, the filled share of it is
@@ -21,15 +21,11 @@ taken for a thick specimen of low density and then kept that way.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
+from napari_diptomo.reconstruct.dip.settings import SumRuleSettings
+from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.series import InputError
-
-if TYPE_CHECKING:
-    from napari_diptomo.reconstruct.problem import Problem
-    from napari_diptomo.reconstruct.steps.dipm_tv import DIPmTV
 
 #: Share of the iterations at which the rule sets in, and at which it has its full weight: a volume
 #: that is blurred still must not be sorted into full and empty.
@@ -79,22 +75,22 @@ def neither_full_nor_empty(filled: torch.Tensor) -> torch.Tensor:
     return empty * full / (empty + full)
 
 
-def sum_rule_of(step: DIPmTV, problem: Problem) -> SumRule | None:
-    """The rule that the fields of a step ask for, None without one.
+def sum_rule_of(settings: SumRuleSettings, problem: Problem) -> SumRule | None:
+    """The rule that the settings ask for, None without one.
 
     Raises
     ------
     InputError
         Not one density per channel.
     """
-    if step.sum_rule == 'none':
+    if settings.kind == 'none':
         return None
     names = problem.maps.channels
-    if len(step.densities) != len(names):
+    if len(settings.densities) != len(names):
         raise InputError(
             f'The sum rule needs the density of each pure element, one for each of {", ".join(names)}, '
-            f'not {len(step.densities)} numbers; give them in this order.'
+            f'not {len(settings.densities)} numbers; give them in this order.'
         )
-    densities = torch.tensor(step.densities, dtype=torch.float32, device=problem.device)
+    densities = torch.tensor(settings.densities, dtype=torch.float32, device=problem.device)
     # Given in the unit of the maps, where the volume is in quanta.
-    return SumRule(step.sum_rule, densities / problem.unit, step.sum_rule_weight)
+    return SumRule(settings.kind, densities / problem.unit, settings.weight)

@@ -1,35 +1,21 @@
-"""What the reconstruction steps share: the grid, the device, the split, the result."""
+"""The fields that all reconstruction steps share, and their translation into settings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from pydantic import model_validator
 
 from napari_diptomo.reconstruct.grid import check_maps, volume_shape
-from napari_diptomo.reconstruct.memory_check import check_room, memory_told
-from napari_diptomo.series import Finding, MapSeries, Observer, Step, Volume, param
+from napari_diptomo.reconstruct.memory_check import Estimate, MemoryNeed, advising_when_memory_runs_out, check_memory
+from napari_diptomo.reconstruct.settings import ProblemSettings, SupportSettings
+from napari_diptomo.series import MapSeries, Observer, Step, Volume, param
 
 if TYPE_CHECKING:
-    import torch
-
     from napari_diptomo.reconstruct.problem import Problem
-
-#: Notes of the maps that go on to the volume.
-_CARRIED = ('lines', 'beam_energy_keV', 'denoised', 'oxidation')
-
-
-def statistics(maps: MapSeries, quasi: bool = False) -> str:
-    """What the noise is taken for, in words; ``quasi``: the maps are over the variance per mean of their counts."""
-    if quasi:
-        return 'Poisson counts, in units of their variance over their mean'
-    if 'images' in maps.notes:
-        return 'Gaussian, with the variance measured on the images'
-    if maps.variance is not None:
-        return 'Gaussian, with the variance of the spectral fit'
-    return 'Poisson counts' if maps.are_counts else 'Gaussian, variance estimated from the scatter of the maps'
+    from napari_diptomo.reconstruct.volume import Solution
 
 
 class Reconstruction(Step):
@@ -43,7 +29,7 @@ class Reconstruction(Step):
     )
     beyond_field: bool = param(
         False,
-        'Tick when the specimen goes on outside the images, as a lamella does: it is solved there too and cut off.',
+        'Tick when the specimen extends beyond the field of view, as a lamella does: it is solved there too and cut off.',
     )
     support: Literal['none', 'slab', 'box', 'mask'] = param(
         'none',
@@ -71,7 +57,7 @@ class Reconstruction(Step):
     )
     slab_tip: float | None = param(
         None,
-        'Turn of the slab about the x axis, positive when it lies lower where y is larger; auto: found from the counts.',
+        'Tilt of the slab about the x axis, positive when it lies lower where y is larger; auto: found from the counts.',
         unit='deg',
         ge=-60.0,
         le=60.0,
@@ -79,7 +65,8 @@ class Reconstruction(Step):
     )
     slab_offset: float | None = param(
         None,
-        'Place of the middle plane of the slab along the beam, from the middle of the volume; auto: found from the counts.',
+        'Position of the middle plane of the slab along the beam, from the middle of the volume; auto: found from the '
+        'counts.',
         unit='nm',
         advanced=True,
     )
@@ -111,9 +98,9 @@ class Reconstruction(Step):
         advanced=True,
     )
     holdout: float = param(
-        0.1,
-        'Share of the counts that the fit never sees and that decides when to stop; 0 fits all counts for all iterations. '
-        'Maps that bring a held-out part use theirs.',
+        0.0,
+        'Fraction of the counts that the fit never sees: the iterate, or the weight, that predicts them best is returned. '
+        '0 fits all counts for all iterations. Maps that bring a held-out part use theirs.',
         ge=0.0,
         lt=0.9,
         advanced=True,
@@ -132,13 +119,36 @@ class Reconstruction(Step):
         if self.support == 'mask' and not self.support_file:
             raise ValueError('the support mask needs a file')
         if self.fit_gain and self.beyond_field:
-            raise ValueError('the gain cannot be fitted for a specimen that goes on beyond the field of the images')
+            raise ValueError('the gain cannot be fitted for a specimen that extends beyond the field of view')
         return self
 
     def run(self, data: Any, observer: Observer | None = None) -> Any:
         """See `Step.run`; memory that runs out in the middle is a `TooLargeError` as well."""
-        with memory_told(self, data):
+        with advising_when_memory_runs_out(self._memory_need(), data):
             return super().run(data, observer)
+
+    def problem_settings(self) -> ProblemSettings:
+        """The fields that say how the maps become a problem."""
+        return ProblemSettings(
+            thickness=self.thickness,
+            beyond_field=self.beyond_field,
+            support=SupportSettings(
+                kind=self.support,
+                exact=self.support_exact,
+                slab_thickness=self.slab_thickness,
+                slab_tilt=self.slab_tilt,
+                slab_tip=self.slab_tip,
+                slab_offset=self.slab_offset,
+                slab_margin=self.slab_margin,
+                box=self.support_box,
+                file=self.support_file,
+            ),
+            fit_gain=self.fit_gain,
+            holdout=self.holdout,
+            seed=self.seed,
+            device=self.device,
+            step=type(self).__name__,
+        )
 
     def memory_bytes(self, maps: MapSeries) -> int:
         """Memory that `run` needs for these maps, estimated before anything is allocated."""
@@ -158,74 +168,44 @@ class Reconstruction(Step):
 
         return describe(pick(self.device))
 
-    def _problem(self, maps: MapSeries) -> Problem:
-        from napari_diptomo.reconstruct.counting_unit import in_counts
-        from napari_diptomo.reconstruct.data_checks import data_findings, without_empty_tilts
+    def prepare(self, maps: MapSeries) -> Problem:
+        """The problem of these maps, once it is known that it fits the memory.
+
+        Raises
+        ------
+        InputError
+            See `prepare.prepare`.
+        TooLargeError
+            It does not fit.
+        """
+        self._check_memory(maps)
+        from napari_diptomo.reconstruct.prepare import prepare
+
+        return prepare(maps, self.problem_settings())
+
+    def _check_memory(self, maps: MapSeries) -> None:
         from napari_diptomo.reconstruct.device import free_memory, pick
-        from napari_diptomo.reconstruct.field_edges import field_findings
-        from napari_diptomo.reconstruct.problem import Problem
-        from napari_diptomo.reconstruct.support import support_of
-        from napari_diptomo.reconstruct.tilt_gain import with_fitted_gain
-        from napari_diptomo.series.outliers import without_outliers
 
         check_maps(maps)
-        device = pick(self.device)
-        check_room(self, maps, free_memory(device))
-        maps, outliers = without_outliers(maps)
-        # A gain cannot be fitted to an empty image, and its sentence says so.
-        maps, empty = (maps, ()) if self.fit_gain else without_empty_tilts(maps)
-        doubts = data_findings(maps)
-        # A channel may have held nothing but its outliers.
-        check_maps(maps)
-        counted = in_counts(maps, self.thickness, self.beyond_field)
-        maps = with_fitted_gain(counted.maps) if self.fit_gain else counted.maps
-        support = support_of(self, maps, device)
-        problem = Problem(
-            maps,
-            self.thickness,
-            self.beyond_field,
-            self.holdout,
-            self.seed,
-            device,
-            support,
-            counted.unit,
-            counted.quasi,
-        )
-        edges = field_findings(maps, type(self).__name__, self.beyond_field, self.fit_gain)
-        problem.findings = (*outliers, *empty, *doubts, *counted.findings, *edges)
-        return problem
+        check_memory(self._memory_need(), maps, free_memory(pick(self.device)))
 
-    def _volume(
-        self,
-        problem: Problem,
-        x: torch.Tensor,
-        scores: Mapping[str, list[float]],
-        notes: Mapping[str, Any],
-        findings: tuple[Finding, ...] = (),
-    ) -> Volume:
-        from napari_diptomo.reconstruct.model_checks import model_findings
+    def _memory_need(self) -> MemoryNeed:
+        presets = next((p.choices for p in self.parameters() if p.name == 'preset'), ())
+        others = {preset: self._estimate_of(preset) for preset in presets if preset != getattr(self, 'preset', None)}
+        return MemoryNeed(self.title, self.memory_bytes, others)
 
-        maps = problem.maps
-        common = {
-            'method': self.title,
-            'max_tilt': [float(maps.angles.min()), float(maps.angles.max())],
-            'tilts': len(maps.angles),
-            'statistics': statistics(maps, problem.quasi),
-            'device': self.device_name(),
-        }
-        # What is made of the volume needs to know which lines or oxides the counts are of.
-        common |= {key: maps.notes[key] for key in _CARRIED if key in maps.notes}
-        if problem.support_notes:
-            common['support'] = problem.support_notes
-        if self.fit_gain and maps.gain is not None:
-            common['gain'] = [float(g) for g in maps.gain.mean(axis=0)]
-        return Volume(
-            data=problem.frame(x),
-            channels=maps.channels,
-            voxel_size=maps.pixel_size,
-            scores=dict(scores),
-            notes={**common, **notes},
-            transposed=maps.transposed,
-            recipe=None,
-            findings=(*problem.findings, *model_findings(self, problem, x), *findings),
-        )
+    def _estimate_of(self, preset: str) -> Estimate:
+        kept: dict[str, Any] = {name: getattr(self, name) for name in ('thickness', 'beyond_field', 'device')}
+        return lambda maps: type(self)(**{'preset': preset, **kept}).memory_bytes(maps)
+
+    def _volume(self, problem: Problem, solution: Solution) -> Volume:
+        from napari_diptomo.reconstruct.volume import volume_of
+
+        return volume_of(problem, solution, self.problem_settings(), self.title)
+
+
+def with_default(name: str, default: Any) -> Any:
+    """A field of `Reconstruction` with another default."""
+    field = copy(Reconstruction.model_fields[name])
+    field.default = default
+    return field

@@ -1,18 +1,12 @@
-r"""DIPm-TV: multi-channel deep image prior with total variation.
+r"""The step DIPm-TV: multi-channel deep image prior with total variation.
 
-    x_c = s_c g(f_theta(z))_c,
-    min over theta of  (W / C) deviance per datum / 2 + w * mean_v sqrt(sum_c |grad x_c / s_c|^2 + eps^2)
-
-One untrained network f draws all channels at once from fixed noise z: it
+One untrained network f predicts all channels at once from fixed noise z: it
 describes structure before noise, and what the channels share is described
-once (arXiv 2606.10547, 2606.10893). s_c is the typical density of channel c,
-W / C the windows for each channel: two that tell no more than one weigh no more.
-The input is jittered anew in every iteration; the exponential average of the
-iterates is what is judged and returned. Counts held out beforehand judge it:
-the average that predicts them best is the result.
+once (arXiv 2606.10547, 2606.10893). The objective is that of `dip.fit`; counts held out
+beforehand judge its iterates, and the average that predicts them best is the result.
 
 The presets ``published-edx`` and ``published-eels`` keep the settings of the
-papers' phantoms (facts: last raw iterate, least squares or L1 on maps divided
+papers' phantoms (last raw iterate, least squares or L1 on maps divided
 by their maximum, total variation of the channels' sum with the weight 1e-10 on
 unit cubes); the others are ours: docs/benchmarks.md has their scores,
 docs/choices.md what each choice is worth.
@@ -20,13 +14,21 @@ docs/choices.md what each choice is worth.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import model_validator
 
+from napari_diptomo.reconstruct.dip.settings import (
+    FitSettings,
+    InputSettings,
+    NetworkSettings,
+    OptimiserSettings,
+    SumRuleSettings,
+)
 from napari_diptomo.reconstruct.grid import volume_shape
-from napari_diptomo.reconstruct.steps.base import Reconstruction
+from napari_diptomo.reconstruct.steps.base import Reconstruction, with_default
 from napari_diptomo.series import MapSeries, Observer, Volume, param
 
 _PUBLISHED: dict[str, Any] = {
@@ -51,9 +53,6 @@ _PUBLISHED: dict[str, Any] = {
     'holdout': 0.0,
     'stopping': 'last',
 }
-
-#: Iterations of a fit at most where the held-out counts choose its length.
-LONGEST = 700
 
 #: What each preset changes of the fields' defaults.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -104,6 +103,7 @@ class DIPmTV(Reconstruction):
         ge=1,
         le=100_000,
     )
+    holdout: float = with_default('holdout', 0.1)
     tv_weight: float = param(
         0.04, 'Weight of the total variation: raise it when the volume is noisy, lower it when detail is lost.', ge=0.0
     )
@@ -116,7 +116,7 @@ class DIPmTV(Reconstruction):
     densities: tuple[float, ...] = param(
         (),
         'For the sum rule: counts per voxel of each pure element in the order of the channels, e.g. from counts over thickness '
-        'at a place that is known. Off by 20 % they do more harm than good.',
+        'at a position that is known. Off by 20 % they do more harm than good.',
         advanced=True,
     )
     sum_rule_weight: float = param(
@@ -129,7 +129,7 @@ class DIPmTV(Reconstruction):
     )
     learning_rate: float = param(0.05, 'Step size of the optimiser at the start.', gt=0.0, le=1.0, advanced=True)
     schedule: Literal['cosine', 'constant'] = param(
-        'cosine', 'How the step size goes down over the iterations.', advanced=True
+        'cosine', 'How the step size decreases over the iterations.', advanced=True
     )
     averaging: float = param(
         0.98,
@@ -154,7 +154,7 @@ class DIPmTV(Reconstruction):
     )
     coarse_share: float = param(
         0.0,
-        'Share of the iterations that draw at half the resolution only, at a third of the cost: for a quick look.',
+        'Fraction of the iterations that predict at half the resolution only, at a third of the cost: for a quick look.',
         ge=0.0,
         le=0.95,
         advanced=True,
@@ -174,7 +174,7 @@ class DIPmTV(Reconstruction):
     input_smoothing: float = param(1.0, 'Smoothing of the input noise.', unit='voxels', ge=0.0, le=8.0, advanced=True)
     input_std: float = param(0.3, 'Standard deviation of the input noise.', gt=0.0, le=10.0, advanced=True)
     jitter: float = param(0.1, 'Fresh noise added to the input in every iteration.', ge=0.0, le=1.0, advanced=True)
-    jitter_decay: bool = param(True, 'Let the jitter go down to zero over the iterations.', advanced=True)
+    jitter_decay: bool = param(True, 'Let the jitter decrease to zero over the iterations.', advanced=True)
     clip: float = param(1.0, 'Largest norm of the gradient, 0 for no limit.', ge=0.0, advanced=True)
     stopping: Literal['auto', 'held-out', 'variance', 'last'] = param(
         'auto',
@@ -217,14 +217,55 @@ class DIPmTV(Reconstruction):
     @property
     def longest(self) -> int:
         """Iterations of a fit at most."""
-        return LONGEST if self.iterations is None else self.iterations
+        return self.fit_settings().longest
+
+    def fit_settings(self) -> FitSettings:
+        """The fields that say what is fitted, and how."""
+        network = NetworkSettings(
+            input_channels=self.input_channels,
+            widths=self.widths,
+            skips=self.skips,
+            normalisation=self.normalisation,
+            head=self.head,
+            output=self.output,
+            padding=self.padding,
+            layout=self.layout,
+            grows=self.coarse_share > 0,
+        )
+        noise = InputSettings(
+            distribution='uniform' if self.scale == 'maximum' else 'normal',
+            std=self.input_std,
+            smoothing=self.input_smoothing,
+            jitter=self.jitter,
+            jitter_decay=self.jitter_decay,
+        )
+        return FitSettings(
+            network=network,
+            input=noise,
+            optimiser=OptimiserSettings(self.optimiser, self.learning_rate, self.schedule, self.clip),
+            sum_rule=SumRuleSettings(self.sum_rule, self.densities, self.sum_rule_weight),
+            data_term=self.data_term,
+            tv=self.tv,
+            tv_weight=self.tv_weight,
+            scale=self.scale,
+            iterations=self.iterations,
+            coarse_share=self.coarse_share,
+            averaging=self.averaging,
+            stopping=self.stopping,
+            precision=self.precision,
+            seed=self.seed,
+            title=self.title,
+        )
 
     def memory_bytes(self, maps: MapSeries) -> int:
         """See `Reconstruction.memory_bytes`; the activations kept for the gradient are most of it."""
+        from napari_diptomo.reconstruct.device import pick, takes_bf16
         from napari_diptomo.reconstruct.dip.network_memory import network_bytes
 
         voxels = float(np.prod(volume_shape(maps, self.thickness, self.beyond_field)))
-        return int(super().memory_bytes(maps) + network_bytes(self, maps, voxels))
+        half_precision = takes_bf16(self.precision, pick(self.device))
+        network = network_bytes(self.fit_settings().network, maps, voxels, half_precision)
+        return int(super().memory_bytes(maps) + network)
 
     def _volumes(self, maps: MapSeries) -> float:
         # Measured, with the state to fall back on, which holds two; mean and squares of an ensemble are in double precision,
@@ -235,7 +276,11 @@ class DIPmTV(Reconstruction):
         if self.ensemble > 1:
             from napari_diptomo.reconstruct.dip.ensemble import fit_ensemble
 
-            return fit_ensemble(self, maps, observer)
-        from napari_diptomo.reconstruct.dip.contest import fit_chosen
+            self._check_memory(maps)
+            volume = fit_ensemble(maps, self.problem_settings(), self.fit_settings(), self.ensemble, observer)
+        else:
+            from napari_diptomo.reconstruct.dip.contest import fit_chosen
 
-        return fit_chosen(self, self._problem(maps), observer)
+            problem = self.prepare(maps)
+            volume = self._volume(problem, fit_chosen(self.fit_settings(), problem, observer))
+        return replace(volume, notes={**volume.notes, 'preset': self.preset})

@@ -20,6 +20,7 @@ U min(s, 1) V^T = f(J J^T) J with f(l) = 1 / sqrt(max(l, 1)), and f of a symmetr
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -27,15 +28,23 @@ import torch
 from napari_diptomo.reconstruct.device import widest_float
 
 Coupling = Literal['joint', 'channels', 'nuclear']
+#: Smoothing of the joint norm in the objective of a network, in units of the typical density.
+EPSILON = 1e-2
+
+
+def forward_differences(u: torch.Tensor) -> list[torch.Tensor]:
+    """Along z, y, x with none across the border: (channel, z, y, x) to three of this shape; differentiable."""
+    found = []
+    for axis in (1, 2, 3):
+        pad = [0] * 6
+        pad[2 * (3 - axis) + 1] = 1
+        found.append(torch.nn.functional.pad(torch.diff(u, dim=axis), pad))
+    return found
 
 
 def gradient(u: torch.Tensor) -> torch.Tensor:
-    """Forward differences along z, y, x with none across the border: (channel, z, y, x) to (3, channel, z, y, x)."""
-    found = u.new_zeros((3, *u.shape))
-    found[0, :, :-1] = u[:, 1:] - u[:, :-1]
-    found[1, :, :, :-1] = u[:, :, 1:] - u[:, :, :-1]
-    found[2, :, :, :, :-1] = u[..., 1:] - u[..., :-1]
-    return found
+    """`forward_differences` as one array: (channel, z, y, x) to (3, channel, z, y, x)."""
+    return torch.stack(forward_differences(u))
 
 
 def gradient_adjoint(p: torch.Tensor) -> torch.Tensor:
@@ -50,10 +59,34 @@ def gradient_adjoint(p: torch.Tensor) -> torch.Tensor:
     return found
 
 
+def joint_norm(jacobian: Iterable[torch.Tensor], smoothing: float = 0.0) -> torch.Tensor:
+    """sqrt(sum_dc J_dc^2 + smoothing) at each voxel, (z, y, x); differentiable where ``smoothing`` is positive.
+
+    Parameters
+    ----------
+    jacobian : iterable of Tensor (channel, z, y, x)
+        The three directions.
+    smoothing : float
+        Added to the squares.
+    """
+    along_z, along_y, along_x = (direction.square().sum(0) for direction in jacobian)
+    return (along_z + along_y + along_x + smoothing).sqrt()
+
+
+def joint_tv(u: torch.Tensor) -> torch.Tensor:
+    """Mean over the voxels of the joint norm of a volume (channel, z, y, x), smoothed by `EPSILON`."""
+    return joint_norm(forward_differences(u), EPSILON**2).mean() - EPSILON
+
+
+def channel_sum_tv(u: torch.Tensor) -> torch.Tensor:
+    """As published (arXiv 2606.10547): sum over the voxels of the gradient's norm of the channels' sum."""
+    return joint_norm(forward_differences(u.sum(0, keepdim=True)), 1e-9).sum()
+
+
 def norm(jacobian: torch.Tensor, coupling: Coupling) -> torch.Tensor:
     """The norm at each voxel: (3, channel, z, y, x) to (z, y, x); the nuclear one to 1e-4 of the largest singular value."""
     if coupling == 'joint':
-        return jacobian.square().sum((0, 1)).sqrt()
+        return joint_norm(jacobian)
     if coupling == 'channels':
         return jacobian.square().sum(0).sqrt().sum(0)
     squares = torch.stack(_eigenvalues(_gram(jacobian)))

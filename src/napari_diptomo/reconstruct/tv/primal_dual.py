@@ -17,7 +17,7 @@ import torch
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.tv.norms import Coupling, gradient, gradient_adjoint, norm, project
 
-#: Iterations between two looks at how far the volume still moves.
+#: Iterations over which the change of the volume is measured.
 WINDOW = 20
 
 
@@ -31,7 +31,7 @@ class PrimalDual:
     scale : Tensor (channel, 1, 1, 1)
         Typical densities s; the volume is s u.
     weight : float
-        Of the total variation, see `reconstruct.total_variation`.
+        Of the total variation, see `tv.minimise`.
     poisson : bool
         Poisson deviance, or squares over the variance.
     coupling : str
@@ -57,6 +57,8 @@ class PrimalDual:
         self._dual_data = torch.zeros_like(problem.fit)
         self._dual_gradient = gradient(self.u)
         self._bound = 0.0
+        #: Of the total variation, see `tv.minimise`.
+        self.weight = weight
         self.set_weight(weight)
 
     @property
@@ -71,7 +73,8 @@ class PrimalDual:
         return self._bound * float(norm(jacobian, self._coupling).sum()) / self._problem.data_size
 
     def set_weight(self, weight: float) -> None:
-        """Go on from here with another weight."""
+        """Continue from here with another weight."""
+        self.weight = weight
         bound = weight * self._problem.filling * self._problem.data_size / float(self.u[0].numel())
         if self._bound:
             self._dual_gradient = self._dual_gradient * (bound / self._bound)
