@@ -57,11 +57,11 @@ class Counting:
     maps : MapSeries
         The data over their unit; whole counts where there is a lattice and no excess scatter.
     unit : ndarray (channel,)
-        What a volume of these maps is multiplied by.
+        Factor of a volume of these maps.
     quasi : bool
         The data are no whole counts but have the variance of such.
     findings : tuple of Finding
-        What was noticed.
+        Of the counting statistics.
     """
 
     maps: MapSeries
@@ -236,8 +236,8 @@ def _levels(images: np.ndarray) -> np.ndarray:
 
 
 def _tile_ratios(images: np.ndarray, model: np.ndarray | float, edge: int) -> np.ndarray:
-    rest = images - model
-    mixed = rest[:, 1:, 1:] - rest[:, :-1, 1:] - rest[:, 1:, :-1] + rest[:, :-1, :-1]
+    residual = images - model
+    mixed = residual[:, 1:, 1:] - residual[:, :-1, 1:] - residual[:, 1:, :-1] + residual[:, :-1, :-1]
     return _tile_sums(mixed**2, edge) / np.maximum(_tile_sums(_levels(images), edge), 1e-12)
 
 

@@ -35,7 +35,7 @@ def split_counts(maps: MapSeries, share: float, seed: int, quasi: bool = False) 
     maps : MapSeries
         Its own held-out part is used where there is one.
     share : float
-        Share of the counts to hold out, in [0, 1); 0 holds nothing out.
+        Fraction of the counts to hold out, in [0, 1); 0 holds nothing out.
     seed : int
         Of the thinning.
     quasi : bool
@@ -45,7 +45,7 @@ def split_counts(maps: MapSeries, share: float, seed: int, quasi: bool = False) 
         return Split(maps.data - maps.held_out, maps.held_out, maps.held_out_share)
     if share <= 0:
         return Split(maps.data, None, 0.0)
-    # A stream of its own: a simulation may have drawn the counts with the same seed.
+    # A stream of its own: a simulation may have sampled the counts with the same seed.
     rng = np.random.default_rng((seed, 1))
     if maps.are_counts:
         held = thin(maps.data, share, rng).astype(np.float32)
@@ -58,11 +58,11 @@ def split_counts(maps: MapSeries, share: float, seed: int, quasi: bool = False) 
 
 
 def thinned(data: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """A share of data that are no whole numbers but have the variance of counts; like ``data``, between 0 and it.
+    """A part of data that are no whole numbers but have the variance of counts; like ``data``, between 0 and it.
 
     With the variance share (1 - share) y about its mean, the two parts of y are
     uncorrelated where var y = E y, as those of a binomial thinning are. A beta
-    variable of share (y - 1) and (1 - share) (y - 1) has it; of less than one
+    variable of parameters share (y - 1) and (1 - share) (y - 1) has it; of less than one
     count nothing can be split, and all goes to one part.
     """
     y = np.maximum(data.astype(np.float64), 0)
@@ -76,7 +76,7 @@ def noise_variance(maps: MapSeries) -> np.ndarray:
     """Variance for least squares, (window, tilt, y, u), positive.
 
     That which came with the maps, or else one proportional to the signal with
-    a factor that the scatter between neighbours tells (1 for counts): the
+    a factor estimated from the scatter between neighbours (1 for counts): the
     weights then do not depend on the unit of the maps. The signal is that of
     the neighbours, the pixel's own left out: a pixel that came out low by
     chance must not gain weight by it (Neyman's bias). A variance of zero is that

@@ -1,6 +1,6 @@
 r"""Whether the specimen reaches the edge of the field of view along x, from the counts before any fit.
 
-A volume that ends at the edge of the images has no place for matter outside
+A volume that ends at the edge of the images cannot hold matter outside
 them that tilting brings in. The counts show it: in the outermost columns of
 tilt t, on side s, lies the signal
 
@@ -113,8 +113,8 @@ def _is_background(signal: np.ndarray, variance: np.ndarray) -> np.ndarray:
         found, noise = signal.sum(others), variance.sum(others)
         if found.shape[1] > 1:
             misfit = (found - found.mean(1, keepdims=True)) ** 2 / np.maximum(noise.mean(1, keepdims=True), 1e-12)
-            freedom = found.shape[1] - 1
-            alike &= misfit.sum(1) / freedom < 1 + _ALIKE * np.sqrt(2 / freedom)
+            degrees = found.shape[1] - 1
+            alike &= misfit.sum(1) / degrees < 1 + _ALIKE * np.sqrt(2 / degrees)
     return alike
 
 

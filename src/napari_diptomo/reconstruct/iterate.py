@@ -1,6 +1,6 @@
 """The one loop of all methods: advance, offer a checkpoint, report, obey.
 
-What differs between the methods is what they iterate (`Iterated`): the fixed-point
+The methods differ in what they iterate (`Iterated`): the fixed-point
 iterations of SIRT and Poisson EM (`FixedPoint`), the primal-dual method of total variation
 (`tv.minimise`), the fit of a network (`dip.fit_loop`).
 """
@@ -24,7 +24,7 @@ Update = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Iterated(Protocol):
-    """What `iterate` runs.
+    """A method that `iterate` runs.
 
     Attributes
     ----------

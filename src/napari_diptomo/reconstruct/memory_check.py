@@ -17,7 +17,7 @@ Estimate = Callable[[MapSeries], int]
 
 @dataclass(frozen=True)
 class MemoryNeed:
-    """What a method needs, and what it would need otherwise.
+    """Memory that a method needs, and that its other presets would need.
 
     Attributes
     ----------

@@ -1,11 +1,10 @@
-r"""What every reconstruction starts from: data, held-out data, and the forward model.
+r"""The problem that every method solves: fitted and held-out data, and the forward model.
 
 The expected data of the full exposure are
 
     m[w, t, v, u] = gain[w, t] * sum_c mixing[w, c] (A_t x_c)[v, u] + background[w, t, v, u]
 
-(DESIGN section 4; with one map per element the mixing is the identity, the gain
-one, the background zero). A fraction of the counts is held out before anything
+(with one map per element the mixing is the identity, the gain one, the background zero). A fraction of the counts is held out before anything
 is fitted, see `data_split`.
 
 Data that the volume cannot account for (rows shifted in from outside) and those
@@ -43,10 +42,10 @@ class Problem:
     thickness : float, optional
         Extent of the volume along the beam, nm; default: as wide as the images.
     beyond_field : bool
-        The specimen goes on outside the images along x: the volume is made
+        The specimen extends beyond the field of view along x: the volume is made
         wider while solving and cut back at the end.
     holdout : float
-        Share of the counts to hold out.
+        Fraction of the counts to hold out.
     seed : int
         Of the split.
     device : torch.device or str
@@ -74,7 +73,7 @@ class Problem:
     ) -> None:
         check_maps(maps)
         self.maps, self.quasi = maps, quasi
-        #: What was noticed of the data before the fit.
+        #: Of the data before the fit.
         self.findings: tuple[Finding, ...] = ()
         self.device = torch.device(device)
         self._whole = shape = volume_shape(maps, thickness, beyond_field)

@@ -9,7 +9,7 @@ S(z, y, x) in [0, 1] every method solves
 in place of m = A x, one change of variables in the forward model, so that the
 weights (A 1 becomes A S, A^T 1 becomes S A^T 1), the data term, the held-out
 counts and the returned volume all agree. Total variation is that of S v, and a
-network pays for what it draws outside: the specimen has to end by itself
+network pays for what it predicts outside: the specimen has to end by itself
 inside the support. Where the support is exact, it is that of v: the faces are
 given then, and cost nothing.
 
@@ -39,14 +39,14 @@ _READABLE = '.npy, .tif, .mrc or .hspy'
 
 @dataclass(frozen=True, eq=False)
 class Support:
-    """A support with what the result tells of it.
+    """A support with its notes for the result.
 
     Attributes
     ----------
     inside : ndarray (z, y, x), float32
         1 inside, 0 outside, between across a face.
     notes : dict
-        Kind and place, JSON-ready.
+        Kind and position, JSON-ready.
     exact : bool
         The specimen fills it to its faces; otherwise it may end anywhere inside.
     """
@@ -57,7 +57,7 @@ class Support:
 
     def __post_init__(self) -> None:
         if not (self.inside > 0).any():
-            raise InputError('The support is empty: it lies outside the volume; check its size and place.')
+            raise InputError('The support is empty: it lies outside the volume; check its size and position.')
 
     def cropped(self) -> np.ndarray:
         """`inside` cut along z and x, alike on both sides of the middle, to a margin of `MARGIN` empty voxels or none."""
@@ -80,9 +80,9 @@ class Slab:
     tilt : float
         Stage tilt at which the beam passes the slab straight.
     tip : float
-        Turn about the x axis; positive: the slab lies lower in z where y is larger.
+        Tilt about the x axis; positive: the slab lies lower in z where y is larger.
     offset : float
-        Place of its middle plane along the beam, from the middle of the volume.
+        Position of its middle plane along the beam, from the middle of the volume.
     """
 
     thickness: float
@@ -115,11 +115,11 @@ def box(shape: tuple[int, ...], edges: Sequence[float]) -> np.ndarray:
     """
     found = np.ones(shape, np.float32)
     for axis, n in enumerate(shape):
-        place = np.arange(n) - (n - 1) / 2
+        position = np.arange(n) - (n - 1) / 2
         low, high = edges[2 * axis], edges[2 * axis + 1]
         if low >= high:
             raise InputError(f'The box goes from {low:g} to {high:g} along {"zyx"[axis]}; give the smaller edge first.')
-        along = np.clip(0.5 + np.minimum(place - low, high - place), 0, 1)
+        along = np.clip(0.5 + np.minimum(position - low, high - position), 0, 1)
         found *= along.reshape([-1 if a == axis else 1 for a in range(3)]).astype(np.float32)
     return found
 
@@ -158,7 +158,7 @@ def read_mask(path: str | Path, shape: tuple[int, int, int], transposed: bool = 
 
 
 def counts_outside(maps: MapSeries, path_length: np.ndarray) -> float:
-    """Share of the signal on rays that never pass the support: much of it means that the support is wrong."""
+    """Fraction of the signal on rays that never pass the support: much of it means that the support is wrong."""
     signal = maps.data if maps.background is None else maps.data - maps.background
     per_pixel = signal.sum(axis=0)
     missed = float(per_pixel[path_length <= 1e-6].sum())

@@ -20,7 +20,7 @@ _KEPT = ('lines', 'beam_energy_keV', 'denoised', 'oxidation')
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """What a method returns.
+    """Result of a method, on the grid of the solvers.
 
     Attributes
     ----------

@@ -126,10 +126,14 @@ def test_a_run_ended_in_its_first_fit_keeps_what_there_is(maps):
     assert ended.notes['iterations'] == 6
 
 
-def test_an_interrupted_contest_goes_on_to_the_same_volume(maps):
+@pytest.mark.parametrize('at', [12, 18], ids=['at the end of the first fit', 'in the second fit'])
+def test_an_interrupted_contest_goes_on_to_the_same_volume(maps, at):
     class Keeps(Observer):
         def __init__(self, at, state=None):
-            self.at, self.state, self.kept, self.count = at, state, None, 0
+            self.at, self.state, self.kept, self.count, self.seen = at, state, None, 0, []
+
+        def report(self, progress):
+            self.seen.append(progress.iteration)
 
         def save_state(self, state):
             self.count += 1
@@ -142,12 +146,14 @@ def test_an_interrupted_contest_goes_on_to_the_same_volume(maps):
             return self.state
 
     step = DIPmTV(iterations=12, **SMALL)
-    keeps = Keeps(18)
+    keeps = Keeps(at)
     whole = step.run(maps, keeps)
-    again = step.run(maps, Keeps(0, keeps.kept))
+    resumed = Keeps(0, keeps.kept)
+    again = step.run(maps, resumed)
     np.testing.assert_array_equal(again.data, whole.data)
     assert again.notes['contest'] == whole.notes['contest']
     assert again.scores == whole.scores
+    assert resumed.seen == list(range(at + 1, 25))
 
 
 def test_curves_of_fits_are_joined_with_their_number():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_diptomo.reconstruct.tv.norms import norm, project
+from napari_diptomo.reconstruct.tv.norms import EPSILON, channel_sum_tv, gradient, joint_tv, norm, project
 
 COUPLINGS = ('joint', 'channels', 'nuclear')
 #: A singular value of zero is the root of an eigenvalue known to 1e-8 of the largest.
@@ -84,3 +84,19 @@ def test_edges_that_cross_cost_more_in_the_nuclear_norm():
     jacobian[0, 0] = jacobian[2, 1] = 1
     assert float(norm(jacobian, 'nuclear')) == pytest.approx(2, abs=EXACT)
     assert float(norm(jacobian, 'joint')) == pytest.approx(2**0.5)
+
+
+def test_the_norm_of_the_network_is_that_of_the_solver():
+    """One edge of height h in C channels costs h sqrt(C) per voxel of its face, and both gradients are one."""
+    u = torch.zeros(3, 4, 5, 6, dtype=torch.float64)
+    u[:, :, :, 3:] = 2.0
+    assert float(norm(gradient(u), 'joint').sum()) == pytest.approx(4 * 5 * 2 * 3**0.5, rel=1e-12)
+    smoothed = (4 * 5 * ((4 * 3 + EPSILON**2) ** 0.5 - EPSILON)) / (4 * 5 * 6)
+    assert float(joint_tv(u)) == pytest.approx(smoothed, rel=1e-9)
+    assert float(channel_sum_tv(u)) == pytest.approx(4 * 5 * 6.0 + 4 * 5 * 5 * 1e-9**0.5, rel=1e-9)
+
+
+def test_the_smoothed_norm_has_a_gradient_where_the_volume_is_flat():
+    u = torch.zeros(2, 3, 3, 3, dtype=torch.float64, requires_grad=True)
+    joint_tv(u).backward()
+    assert torch.equal(u.grad, torch.zeros_like(u))

@@ -51,7 +51,7 @@ _RESULTS = ('output', 'gradient of the input', 'gradient of the weights', 'gradi
 
 @dataclass(frozen=True)
 class Layer:
-    """What decides which kernel computes a convolution.
+    """The properties of a convolution that decide which kernel computes it.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class Arithmetic:
     library : bool
         Whether oneDNN or cuDNN may be used.
     findings : tuple of Finding
-        What the user should know of it.
+        For the user.
     """
 
     number_type: torch.dtype
@@ -206,7 +206,7 @@ def layers_of(network: UNet, shape: Sequence[int]) -> dict[str, Layer]:
 
 
 def fault_of(module: nn.Module, layer: Layer, number_type: torch.dtype, library: bool = True) -> str:
-    """What is wrong with a layer in a number type, in words; empty where nothing is.
+    """The fault of a layer in a number type, in words; empty where there is none.
 
     Parameters
     ----------
@@ -289,7 +289,7 @@ def _onednn(enabled: bool) -> Iterator[None]:
 
 
 class Verdicts:
-    """What is known of the layers on this machine in one number type, on disk too.
+    """Results of the checks on this machine in one number type, kept on disk too.
 
     Parameters
     ----------

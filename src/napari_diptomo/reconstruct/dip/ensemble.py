@@ -179,7 +179,7 @@ class _Record:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         self._volumes.restore(state['volumes'])
         self._check.restore(state['check'])
         self._scores = {name: list(curve) for name, curve in state['scores'].items()}

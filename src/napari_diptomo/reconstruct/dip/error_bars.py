@@ -9,7 +9,7 @@ for (`ensemble`). They see the projections, whose errors come from edges and sma
 features; inside a body the spread is texture, which the mean over the members
 loses in part: `SHARE` of it is left, a compromise between needles (0.4) and lamellae (0.8).
 
-The rest is what no spread tells, for the prior does it to every member:
+The other three terms are in no spread, for the prior has the same effect on every member:
 
 - b = |x - G x|, G a Gaussian of `WIDTH` voxels across the beam: faces lie a fraction of a
   voxel off, whichever way.

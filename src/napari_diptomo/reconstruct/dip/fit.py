@@ -145,7 +145,7 @@ class PriorFit:
         return {'data': full * float(data.detach()), 'tv': float(tv.detach())}
 
     def _known(self, u: torch.Tensor, done: float) -> torch.Tensor | float:
-        """What is known of the specimen: nothing outside its support, elements that add up."""
+        """Terms of prior knowledge: nothing outside the support, elements that add up."""
         term: torch.Tensor | float = 0.0
         problem, seen = self.problem, self.problem.inside(u)
         if seen is not u and not problem.exact:

@@ -147,9 +147,9 @@ class UNet(nn.Module):
         found = {}
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv3d):
-                part, *place = name.split('.')
-                level = int(place[0]) if part in ('down', 'skip', 'mix', 'up') else int(part == 'head_coarse')
-                below = part == 'mix' or (part == 'down' and place[1] != '0')
+                part, *position = name.split('.')
+                level = int(position[0]) if part in ('down', 'skip', 'mix', 'up') else int(part == 'head_coarse')
+                below = part == 'mix' or (part == 'down' and position[1] != '0')
                 z, y, x = sizes[level + below]
                 found[name] = (z, y, x)
         return found

@@ -35,5 +35,5 @@ class RunningVariance:
         return {'count': self.count, 'mean': self.mean, 'squares': self._squares}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         self.count, self.mean, self._squares = int(state['count']), state['mean'], state['squares']

@@ -94,7 +94,7 @@ class OptimiserSettings:
 
 @dataclass(frozen=True)
 class SumRuleSettings:
-    """What the elements add up to in a voxel, see `dip.sum_rule`.
+    """Sum rule of the elements in a voxel, see `dip.sum_rule`.
 
     Attributes
     ----------

@@ -19,7 +19,7 @@ _TRUSTED = 0.35
 
 @dataclass(frozen=True)
 class Calibration:
-    """What the members' standard deviation is multiplied by.
+    """The factor by which the members' standard deviation is multiplied.
 
     Attributes
     ----------
@@ -116,7 +116,7 @@ class SpreadCheck:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         self._spectra.restore(state['spectra'])
         self._excess, self._noise = state['excess'], state['noise']
         self._poisson, self._share = bool(state['poisson']), float(state['share'])

@@ -1,7 +1,7 @@
 r"""One density inside the solid: what the concentrations of the elements have to add up to.
 
 A pure element c fills a voxel with the density p_c. Where the elements share
-the voxel and volumes add up, the filled share of it is
+the voxel and volumes add up, the filled fraction of it is
 
     d = sum_c x_c / p_c,
 
@@ -27,7 +27,7 @@ from napari_diptomo.reconstruct.dip.settings import SumRuleSettings
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.series import InputError
 
-#: Share of the iterations at which the rule sets in, and at which it has its full weight: a volume
+#: Fraction of the iterations at which the rule sets in, and at which it has its full weight: a volume
 #: that is blurred still must not be sorted into full and empty.
 ONSET, FULL = 0.1, 0.5
 
@@ -59,7 +59,7 @@ class SumRule:
         return self._penalty(self.filled(x)).mean()
 
     def term(self, x: torch.Tensor, done: float) -> torch.Tensor:
-        """What the rule adds to the objective when the share ``done`` of the iterations lies behind."""
+        """Term of the objective when the fraction ``done`` of the iterations lies behind."""
         return self._weight * min(max((done - ONSET) / (FULL - ONSET), 0.0), 1.0) * self.penalty(x)
 
 

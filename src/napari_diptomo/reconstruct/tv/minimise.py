@@ -36,7 +36,7 @@ _EVERY = 10
 
 @dataclass(frozen=True)
 class TVSettings:
-    """What is minimised, and how.
+    """Objective and solver of the total variation.
 
     Attributes
     ----------
@@ -183,7 +183,7 @@ class _Minimisation(Iterated):
 def _notes(
     problem: Problem, settings: TVSettings, best: _Minimum, done: int, curve: list[tuple[float, float | None]]
 ) -> dict[str, Any]:
-    """What was chosen and why, JSON-ready."""
+    """The choice and its reason, JSON-ready."""
     notes: dict[str, Any] = {
         'iterations': done,
         'returned_iteration': best.ended,
