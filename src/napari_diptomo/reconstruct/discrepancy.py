@@ -35,7 +35,7 @@ def poisson_expectation(model: torch.Tensor) -> torch.Tensor:
 
 
 def noise_reached(problem: Problem, expected: torch.Tensor, deviance: float, poisson: bool) -> bool | None:
-    """Whether the deviance per datum of the fitted share is that of the noise; None where the noise is not known.
+    """Whether the deviance per datum of the fitted part is that of the noise; None where the noise is not known.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def noise_reached(problem: Problem, expected: torch.Tensor, deviance: float, poi
     expected : Tensor (window, tilt, y, u)
         Expected data of the full exposure.
     deviance : float
-        Of the fitted share, per datum.
+        Of the fitted part, per datum.
     poisson : bool
         Counts; otherwise the variance must have come with the maps.
     """

@@ -7,7 +7,7 @@ tilt t, on side s, lies the signal
     e[t, s] = sum over rows of (y - b) / columns,
 
 compared with the specimen's own level l[t], the mean of the column sums weighted
-by themselves, which empty columns do not lower. e / l is about the share of the
+by themselves, which empty columns do not lower. e / l is about the fraction of the
 thickness that lies at the edge. Matter that leaves the field along y, the tilt axis, is
 harmless: every row is a slice of its own.
 

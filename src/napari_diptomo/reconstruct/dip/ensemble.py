@@ -1,6 +1,6 @@
 r"""Error bars from an ensemble: fits with other random numbers, other heads and other counts left out.
 
-Member k starts from its own random network and holds out its own share h of
+Member k starts from its own random network and holds out its own fraction h of
 the counts; members take turns with the heads that the counts leave open (see
 `reconstruct.contest`). The mean of the K members is the volume. Its error in the
 projections is c times their spread,
