@@ -117,7 +117,7 @@ def _load_libraries() -> None:
     """Before the clock starts: loading is no part of a reconstruction."""
     import torch
 
-    import napari_diptomo.reconstruct.fit_loop  # noqa: F401
+    import napari_diptomo.reconstruct.dip.fit_loop  # noqa: F401
 
     # Its first step loads torch's compiler, which takes longer than torch itself.
     weight = torch.nn.Parameter(torch.zeros(1))

@@ -31,16 +31,16 @@ _WITHIN = (f'{PACKAGE}.reconstruct.', f'{PACKAGE}.geometry.')
 #: ... and of the data that steps take, those that compute.
 _ALSO = tuple(
     f'{PACKAGE}.series.{name}'
-    for name in ('array_checks', 'data', 'detector_images', 'neighbour_mean', 'outliers', 'window_unmixing')
+    for name in ('array_checks', 'counts', 'data', 'detector_images', 'neighbour_mean', 'outliers', 'window_unmixing')
 )
 #: They estimate memory, report and check; no voxel depends on them.
 _SILENT = tuple(
     f'{PACKAGE}.reconstruct.{name}'
-    for name in ('data_checks', 'ensemble_talk', 'field', 'footprint', 'model_checks', 'room')
+    for name in ('data_checks', 'dip.joined_run', 'dip.network_memory', 'field_edges', 'memory_check', 'model_checks')
 )
 #: Modules that are imported only for an option, by the field of the step and the values that do without.
 _OPTIONAL: dict[str, tuple[str, tuple[Any, ...]]] = {
-    f'{PACKAGE}.reconstruct.ensemble': ('ensemble', (1,)),
+    f'{PACKAGE}.reconstruct.dip.ensemble': ('ensemble', (1,)),
     f'{PACKAGE}.reconstruct.slab_fit': ('support', ('none', 'box', 'mask')),
 }
 _LONGEST = 40

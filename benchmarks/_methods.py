@@ -10,7 +10,7 @@ import numpy as np
 
 from _cases import LAMELLAE, Case
 from napari_diptomo.reconstruct import SIRT, DIPmTV, Reconstruction, TotalVariation
-from napari_diptomo.reconstruct.poisson_em import PoissonEM
+from napari_diptomo.reconstruct.steps.poisson_em import PoissonEM
 from napari_diptomo.simulate import lamella_frame
 
 PEAKS = (30, 100, 10)

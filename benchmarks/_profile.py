@@ -15,7 +15,7 @@ from torch.nn.modules.module import register_module_forward_hook
 from torch.profiler import ProfilerActivity, profile
 
 from napari_diptomo.reconstruct import DIPmTV
-from napari_diptomo.reconstruct.prior_fit import PriorFit
+from napari_diptomo.reconstruct.dip.fit import PriorFit
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.series import MapSeries
 
@@ -28,7 +28,7 @@ _MANY, _LONG = 60, 0.1
 
 def fit_of(step: DIPmTV, maps: MapSeries) -> PriorFit:
     """The fit that a step runs, ready for its first iteration."""
-    return PriorFit(step, Problem(maps, holdout=step.holdout, seed=step.seed))
+    return PriorFit(step.fit_settings(), Problem(maps, holdout=step.holdout, seed=step.seed))
 
 
 def seconds_of(calls: dict[str, Call], repeats: int = _REPEATS, warm: int = 1) -> dict[str, float]:

@@ -33,20 +33,21 @@ def measure(name: str) -> dict[str, Any]:
     """One specimen: both fits, their ends, and the three candidates."""
     import torch
 
-    from napari_diptomo.reconstruct import DIPmTV, contest
+    from napari_diptomo.reconstruct import DIPmTV
     from napari_diptomo.reconstruct.data_terms import held_out_term
-    from napari_diptomo.reconstruct.ensemble_talk import EnsembleTalk
+    from napari_diptomo.reconstruct.dip import contest
+    from napari_diptomo.reconstruct.dip.joined_run import JoinedRun
 
     data = sample(CASES[name], SIZE, PEAK, 0)
     step = DIPmTV(preset='balanced')
-    problem = step._problem(data.maps)
+    problem = step.prepare(data.maps)
     fits, volumes = {}, {}
     for member, head in enumerate(contest.HEADS):
         curve = Curve(data.truth, 10)
-        talk = EnsembleTalk(1, step.longest, curve)
-        talk.begin(0, dict, lambda: None)
+        run = JoinedRun(1, step.longest, curve)
+        run.begin(0, dict, lambda: None)
         begin = time.perf_counter()
-        found = contest._fit(step, problem, head, member, talk)
+        found = contest.fit_candidate(step.fit_settings(), problem, head, member, run)
         volumes[head] = found.x
         returned = problem.frame(found.x)
         fits[head] = {

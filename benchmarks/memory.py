@@ -65,7 +65,7 @@ def measure(name: str) -> int:
     step, maps = case(name)
     import torch  # noqa: F401
 
-    import napari_diptomo.reconstruct.fit_loop  # noqa: F401
+    import napari_diptomo.reconstruct.dip.fit_loop  # noqa: F401
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     step.run(maps)

@@ -85,9 +85,10 @@ def gradients() -> tuple[float, int]:
     """Largest relative error of a weight gradient against float32 without oneDNN, over all layers of all sizes."""
     import torch
 
-    from napari_diptomo.reconstruct import DIPmTV, arithmetic
+    from napari_diptomo.reconstruct import DIPmTV
     from napari_diptomo.reconstruct.device import takes_bf16
-    from napari_diptomo.reconstruct.network import UNet, structure_of
+    from napari_diptomo.reconstruct.dip import arithmetic
+    from napari_diptomo.reconstruct.dip.network import UNet, structure_of
     from napari_diptomo.series import MapSeries
 
     worst, layers = 0.0, 0
@@ -97,7 +98,7 @@ def gradients() -> tuple[float, int]:
         maps = MapSeries(np.ones((3, 2, *shape[1:])), [-10.0, 10.0], ('A', 'B', 'C'), recipe=None)
         for preset in PRESETS:
             step = DIPmTV(preset=preset, output='softplus')
-            network = UNet(*structure_of(step, maps, shape))
+            network = UNet(*structure_of(step.fit_settings().network, maps, shape))
             plan = arithmetic.arithmetic_for(network, (1, step.input_channels, *shape), kind)
             plan.prepare(network)
             modules = dict(network.named_modules())

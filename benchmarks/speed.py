@@ -31,7 +31,7 @@ def iterations(size: int, repeats: int) -> dict[str, Any]:
     from _profile import fit_of, seconds_of
     from _published import plain_iteration
     from napari_diptomo.reconstruct import DIPmTV
-    from napari_diptomo.reconstruct.allocation import kept_memory
+    from napari_diptomo.reconstruct.dip.retained_memory import kept_memory
 
     maps = sample(CASES['lamella 10'], size, 30, 0).maps
     fits = {preset: fit_of(DIPmTV(preset=preset), maps) for preset in PRESETS}

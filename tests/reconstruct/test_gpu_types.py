@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from napari_diptomo.reconstruct import SIRT, DIPmTV, PoissonEM, TotalVariation
 from napari_diptomo.reconstruct.device import widest_float
-from napari_diptomo.reconstruct.network import UNet
+from napari_diptomo.reconstruct.dip.network import UNet
 
 SMALL = {'widths': (8, 8), 'skips': (4, 4), 'output': 'softplus'}
 #: Layers whose CUDA kernels want one type; batch normalisation takes parameters in float32.
@@ -66,7 +66,7 @@ def test_apple_gpus_have_no_double_precision():
 )
 @pytest.mark.parametrize('counts', [True, False])
 def test_no_method_needs_double_precision(step, counts, maps, monkeypatch):
-    for module in ('jacobian_norms', 'stopping'):
+    for module in ('tv.norms', 'stopping'):
         monkeypatch.setattr(f'napari_diptomo.reconstruct.{module}.widest_float', lambda device: torch.float32)
     if not counts:
         if isinstance(step, PoissonEM):

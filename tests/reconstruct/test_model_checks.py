@@ -10,7 +10,7 @@ import torch
 
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.reconstruct import SIRT, DIPmTV, PoissonEM, TotalVariation
-from napari_diptomo.reconstruct.field import edges_of
+from napari_diptomo.reconstruct.field_edges import edges_of
 from napari_diptomo.reconstruct.model_checks import scatter, tilt_residuals
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.series import MapSeries, step_from_dict

@@ -9,7 +9,7 @@ import pytest
 
 from napari_diptomo.assess import psnr
 from napari_diptomo.reconstruct import SIRT, DIPmTV, PoissonEM, TotalVariation
-from napari_diptomo.reconstruct.problem import noise_variance
+from napari_diptomo.reconstruct.data_split import noise_variance
 from napari_diptomo.series import InputError, MapSeries
 from napari_diptomo.series.reading.angles.evidence import find_angles
 

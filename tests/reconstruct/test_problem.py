@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from napari_diptomo.reconstruct import SIRT, DIPmTV, TotalVariation
+from napari_diptomo.reconstruct.data_split import noise_variance, split_counts
 from napari_diptomo.reconstruct.data_terms import poisson_deviance
 from napari_diptomo.reconstruct.device import pick
 from napari_diptomo.reconstruct.grid import lamella_width
-from napari_diptomo.reconstruct.problem import Problem, noise_variance, split_counts
+from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.support import Support
 from napari_diptomo.series import InputError, MapSeries
 

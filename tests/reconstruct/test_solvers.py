@@ -10,9 +10,9 @@ import torch
 
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.reconstruct import SIRT, TotalVariation
-from napari_diptomo.reconstruct.jacobian_norms import gradient, gradient_adjoint
-from napari_diptomo.reconstruct.primal_dual import PrimalDual
 from napari_diptomo.reconstruct.problem import Problem
+from napari_diptomo.reconstruct.tv.norms import gradient, gradient_adjoint
+from napari_diptomo.reconstruct.tv.primal_dual import PrimalDual
 from napari_diptomo.series import MapSeries
 
 

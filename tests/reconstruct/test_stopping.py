@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from napari_diptomo.reconstruct import DIPmTV
+from napari_diptomo.reconstruct.dip.fit import PriorFit
 from napari_diptomo.reconstruct.discrepancy import noise_reached, poisson_expectation
-from napari_diptomo.reconstruct.prior_fit import PriorFit
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.stopping import Best, rule_for
 from napari_diptomo.series import Observer, ReconstructionError

@@ -60,7 +60,7 @@ def compared_with_maps(volume: Volume, maps: MapSeries) -> Volume:
     columns = maps.data.shape[2:]
     if volume.channels != maps.channels or volume.data.shape[2:] != columns:
         return volume
-    from napari_diptomo.reconstruct.counting import in_counts
+    from napari_diptomo.reconstruct.counting_unit import in_counts
     from napari_diptomo.series.outliers import without_outliers
 
     # The reconstruction left them out as well.

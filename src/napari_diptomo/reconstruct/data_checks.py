@@ -1,4 +1,4 @@
-"""What is doubtful in the data of a reconstruction before anything is fitted: repeated images, empty maps, unknown noise."""
+"""Doubts about the data of a reconstruction before anything is fitted: repeated images, empty maps, unknown noise."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ def is_poisson(problem: Problem, choice: str) -> bool:
 
 
 def fit_term(problem: Problem, expected: torch.Tensor, poisson: bool) -> torch.Tensor:
-    """Deviance per datum of the fitted share; ``expected`` is of the full exposure."""
+    """Deviance per datum of the fitted part; ``expected`` is of the full exposure."""
     share = 1 - problem.share
     if poisson:
         return poisson_deviance(share * expected, problem.fit, problem.mask)
@@ -47,7 +47,7 @@ def fit_term(problem: Problem, expected: torch.Tensor, poisson: bool) -> torch.T
 
 
 def held_out_term(problem: Problem, x: torch.Tensor, poisson: bool) -> float | None:
-    """Deviance per datum of the held-out share for the volume ``x``; None when nothing is held out."""
+    """Deviance per datum of the held-out part for the volume ``x``; None when nothing is held out."""
     if problem.held_out is None:
         return None
     with torch.no_grad():
@@ -55,7 +55,7 @@ def held_out_term(problem: Problem, x: torch.Tensor, poisson: bool) -> float | N
 
 
 def held_out_deviance(problem: Problem, expected: torch.Tensor, held_out: torch.Tensor, poisson: bool) -> float:
-    """Deviance per datum of the held-out share; ``expected`` is of the full exposure."""
+    """Deviance per datum of the held-out part; ``expected`` is of the full exposure."""
     model = problem.share * expected
     if poisson:
         return float(poisson_deviance(model, held_out, problem.mask))

@@ -27,15 +27,15 @@ def poisson_expectation(model: torch.Tensor) -> torch.Tensor:
     """E(m) for every expected count, of the shape of ``model``, good to 1e-3."""
     table = torch.as_tensor(_table(), dtype=model.dtype, device=model.device)
     low, high = float(np.log(_LOWEST)), float(np.log(_HIGHEST))
-    place = (model.clamp(_LOWEST, _HIGHEST).log() - low) / (high - low) * (_NODES - 1)
-    below = place.floor().clamp(0, _NODES - 2)
-    share = place - below
+    position = (model.clamp(_LOWEST, _HIGHEST).log() - low) / (high - low) * (_NODES - 1)
+    below = position.floor().clamp(0, _NODES - 2)
+    fraction = position - below
     index = below.long()
-    return (1 - share) * table[index] + share * table[index + 1]
+    return (1 - fraction) * table[index] + fraction * table[index + 1]
 
 
 def noise_reached(problem: Problem, expected: torch.Tensor, deviance: float, poisson: bool) -> bool | None:
-    """Whether the deviance per datum of the fitted share is that of the noise; None where the noise is not known.
+    """Whether the deviance per datum of the fitted part is that of the noise; None where the noise is not known.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def noise_reached(problem: Problem, expected: torch.Tensor, deviance: float, poi
     expected : Tensor (window, tilt, y, u)
         Expected data of the full exposure.
     deviance : float
-        Of the fitted share, per datum.
+        Of the fitted part, per datum.
     poisson : bool
         Counts; otherwise the variance must have come with the maps.
     """

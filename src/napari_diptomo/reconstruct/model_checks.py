@@ -1,4 +1,4 @@
-r"""What the residuals of a reconstruction say of its model: dose, alignment, and a floor under all channels.
+r"""Checks of the model by the residuals of a reconstruction: dose, alignment, and a floor under all channels.
 
 The data y of tilt t are compared with the projections m of the returned volume,
 b being the background. One weighted regression per tilt, all channels pooled,
@@ -6,7 +6,7 @@ b being the background. One weighted regression per tilt, all channels pooled,
     y - m  ~  gamma_t (m - b) - s_t . grad m,    weights 1 / var y,
 
 gives the displacement s_t = (s_y, s_x) that the images ask for. A fit absorbs part
-of a displacement, so what is left is a lower bound; what all tilts share, it absorbs
+of a displacement, so the estimate is a lower bound; what all tilts share, it absorbs
 wholly. gamma_t takes up what dose and blur leave of m; the dose itself follows from the totals,
 
     d_t = sum (y - m) / sum (m - b),    each channel weighted by sum (m - b) / sum var y,
@@ -23,17 +23,14 @@ value anywhere inside the specimen.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from scipy import ndimage
 
+from napari_diptomo.reconstruct.problem import Problem
+from napari_diptomo.reconstruct.settings import ProblemSettings
 from napari_diptomo.series import Finding, Remedy
-
-if TYPE_CHECKING:
-    from napari_diptomo.reconstruct.base import Reconstruction
-    from napari_diptomo.reconstruct.problem import Problem
 
 #: Scatter of the dose over the tilts, relative, and of the displacements, pixels, from which on they are doubted.
 DOSE, SHIFT = 0.02, 0.12
@@ -60,7 +57,7 @@ _LOW, _HIGH, _LEAST_VOXELS = 0.003, 0.99, 300
 
 @dataclass(frozen=True, eq=False)
 class TiltResiduals:
-    """What the residuals of each tilt ask for.
+    """Dose and displacement of each tilt from its residuals.
 
     Attributes
     ----------
@@ -79,8 +76,18 @@ class TiltResiduals:
     misfit: float
 
 
-def model_findings(step: Reconstruction, problem: Problem, x: torch.Tensor) -> tuple[Finding, ...]:
-    """Doubts about the model of the volume ``x`` (channel, z, y, x), as the step that made it should report them."""
+def model_findings(problem: Problem, x: torch.Tensor, settings: ProblemSettings) -> tuple[Finding, ...]:
+    """Doubts about the model of the volume ``x`` (channel, z, y, x).
+
+    Parameters
+    ----------
+    problem : Problem
+        Data and forward model.
+    x : Tensor (channel, z, y, x)
+        The solvers' variable.
+    settings : ProblemSettings
+        From which the problem was made: they decide what is advised.
+    """
     if any(finding.about == 'field of view' for finding in problem.findings):
         # Matter from outside the field disturbs each of the checks; one cause is named.
         return ()
@@ -88,7 +95,7 @@ def model_findings(step: Reconstruction, problem: Problem, x: torch.Tensor) -> t
     if residuals is None:
         return ()
     displaced = _alignment(problem, residuals)
-    found = [displaced, _dose(step, problem, residuals, _DISPLACED_DOSE if displaced else DOSE)]
+    found = [displaced, _dose(problem, residuals, settings, _DISPLACED_DOSE if displaced else DOSE)]
     if displaced is None and residuals.misfit < _FITTED:
         # What is still blurred, or blurred by displaced images, has each channel everywhere.
         found.append(_floor(problem, x))
@@ -110,23 +117,23 @@ def tilt_residuals(problem: Problem, x: torch.Tensor) -> TiltResiduals | None:
     weight = np.broadcast_to(problem.mask.cpu().numpy() / variance, expected.shape).astype(np.float64)
     # Differences at the rim of the image are one-sided.
     weight[..., :1] = weight[..., -1:] = 0
-    rest = (data - expected).astype(np.float64)
+    residual = (data - expected).astype(np.float64)
     weighted = columns * weight
     normal = np.einsum('awtyu,bwtyu->tab', weighted, columns, optimize=True)
-    right = np.einsum('awtyu,wtyu->ta', weighted, rest, optimize=True)
+    right = np.einsum('awtyu,wtyu->ta', weighted, residual, optimize=True)
     scale = np.sqrt(np.maximum(np.diagonal(normal, axis1=1, axis2=2), 1e-12))
     # A tilt without signal asks for nothing.
     normal = normal / (scale[:, :, None] * scale[:, None, :]) + 1e-9 * np.eye(len(columns))
     inverse = np.linalg.inv(normal)
     values = np.einsum('tij,tj->ti', inverse, right / scale) / scale
-    left = rest - np.einsum('ta,awtyu->wtyu', values, columns, optimize=True)
-    freedom = np.maximum((weight > 0).sum(axis=(0, 2, 3)), 1)
+    unexplained = residual - np.einsum('ta,awtyu->wtyu', values, columns, optimize=True)
+    degrees = np.maximum((weight > 0).sum(axis=(0, 2, 3)), 1)
     # Where the volume is far from the data for other reasons, what it leaves is no counting noise.
-    misfit = np.sqrt(np.maximum((left**2 * weight).sum(axis=(0, 2, 3)) / freedom, 1))
+    misfit = np.sqrt(np.maximum((unexplained**2 * weight).sum(axis=(0, 2, 3)) / degrees, 1))
     error = np.sqrt(np.maximum(np.diagonal(inverse, axis1=1, axis2=2), 0)) / scale * misfit[:, None]
     if abs(np.median(values[:, 0])) > _UNFINISHED:
         return None
-    dose, dose_error = _totals(rest, signal, np.broadcast_to(problem.mask.cpu().numpy(), expected.shape), variance)
+    dose, dose_error = _totals(residual, signal, np.broadcast_to(problem.mask.cpu().numpy(), expected.shape), variance)
     shift, shift_error = np.zeros((len(values), 2)), np.full((len(values), 2), np.inf)
     for column, axis in enumerate(axes, start=1):
         shift[:, axis - 2], shift_error[:, axis - 2] = values[:, column], error[:, column]
@@ -135,16 +142,16 @@ def tilt_residuals(problem: Problem, x: torch.Tensor) -> TiltResiduals | None:
 
 
 def _totals(
-    rest: np.ndarray, signal: np.ndarray, mask: np.ndarray, variance: np.ndarray
+    residual: np.ndarray, signal: np.ndarray, mask: np.ndarray, variance: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What the totals of each tilt lack of those of the projections, relative, and its standard error, both (tilt,).
+    """Deficit of the totals of each tilt to those of the projections, relative, and its standard error, both (tilt,).
 
     All arrays (window, tilt, y, u).
     """
     weight = (mask * signal).sum(axis=(1, 2, 3)) / np.maximum((mask * variance).sum(axis=(1, 2, 3)), 1e-12)
     lack, total, noise = (
         np.einsum('w,wt->t', weight**power, (mask * values).sum(axis=(2, 3), dtype=float))
-        for values, power in ((rest, 1), (signal, 1), (variance, 2))
+        for values, power in ((residual, 1), (signal, 1), (variance, 2))
     )
     with np.errstate(divide='ignore', invalid='ignore'):
         known = total > 0
@@ -153,26 +160,26 @@ def _totals(
 
 def scatter(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
     """Root mean square of ``values`` (tilt,) beyond their errors, and how many standard deviations chi-square is too large."""
-    freedom = len(values) - 1
+    degrees = len(values) - 1
     excess = float(np.sqrt(max((values**2).mean() - (errors**2).mean(), 0.0))) if np.isfinite(errors).all() else 0.0
     chi_square = float((values**2 / errors**2).sum())
-    return excess, (chi_square / freedom - 1) / float(np.sqrt(2 / freedom))
+    return excess, (chi_square / degrees - 1) / float(np.sqrt(2 / degrees))
 
 
-def _dose(step: Reconstruction, problem: Problem, residuals: TiltResiduals, least: float) -> Finding | None:
+def _dose(problem: Problem, residuals: TiltResiduals, settings: ProblemSettings, least: float) -> Finding | None:
     rms, sigmas = scatter(residuals.dose, residuals.dose_error)
     if rms < least or sigmas < _SIGMAS:
         return None
     worst = int(np.abs(residuals.dose).argmax())
     largest, at = float(residuals.dose[worst]), problem.maps.angles[worst]
     remedy = None
-    if step.beyond_field:
+    if settings.beyond_field:
         advice = 'give the maps with the dose of each tilt taken into account'
-    elif step.fit_gain:
+    elif settings.fit_gain:
         advice = 'look at the totals of the tilts: the fitted gain does not account for them'
     else:
         advice = 'fit the gain of the tilts'
-        remedy = Remedy('Fit the gain of each tilt', type(step).__name__, {'fit_gain': True})
+        remedy = Remedy('Fit the gain of each tilt', settings.step, {'fit_gain': True})
     return Finding(
         'doubt',
         'dose',

@@ -1,16 +1,11 @@
-r"""What every reconstruction starts from: data, held-out data, and the forward model.
+r"""The problem that every method solves: fitted and held-out data, and the forward model.
 
 The expected data of the full exposure are
 
     m[w, t, v, u] = gain[w, t] * sum_c mixing[w, c] (A_t x_c)[v, u] + background[w, t, v, u]
 
-(DESIGN section 4; with one map per element the mixing is the identity, the gain
-one, the background zero). A share h of the counts is held out before anything
-is fitted: binomial thinning of Poisson counts leaves two independent Poisson
-data sets with the expectations (1 - h) m and h m (Neufeld, Dharamshi, Gao and
-Witten, JMLR 2024, arXiv 2301.07276). Maps whose spectra were split before the
-spectral fit bring their held-out part along; maps that are no counts are thinned
-as Gaussian data with their variance.
+(with one map per element the mixing is the identity, the gain one, the background zero). A fraction of the counts is held out before anything
+is fitted, see `data_split`.
 
 Data that the volume cannot account for (rows shifted in from outside) and those
 that are missing or outliers carry no weight. With a support S (see `reconstruct.support`) the solvers' variable is v,
@@ -19,7 +14,7 @@ the volume S v, and A S stands for A throughout.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -28,89 +23,13 @@ import torch
 
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.geometry.torch_projector import TorchProjector
-from napari_diptomo.reconstruct.counting import thinned
+from napari_diptomo.reconstruct.data_split import noise_variance, split_counts
 from napari_diptomo.reconstruct.grid import check_maps, volume_shape
 from napari_diptomo.reconstruct.support import Support, counts_outside
 from napari_diptomo.series import Finding, MapSeries
-from napari_diptomo.series.neighbour_mean import neighbours
 
 #: Expected counts below which the Poisson deviance is not resolved; keeps log(0) away.
 FLOOR = 1e-3
-
-
-@dataclass(frozen=True)
-class Split:
-    """Fitted and held-out data, (window, tilt, y, u)."""
-
-    fit: np.ndarray
-    held_out: np.ndarray | None
-    share: float
-
-
-def split_counts(maps: MapSeries, share: float, seed: int, quasi: bool = False) -> Split:
-    """Set data aside that the fit never sees.
-
-    Parameters
-    ----------
-    maps : MapSeries
-        Its own held-out part is used where there is one.
-    share : float
-        Share of the counts to hold out, in [0, 1); 0 holds nothing out.
-    seed : int
-        Of the thinning.
-    quasi : bool
-        The data are no whole counts but have the variance of such.
-    """
-    if maps.held_out is not None and share > 0:
-        return Split(maps.data - maps.held_out, maps.held_out, maps.held_out_share)
-    if share <= 0:
-        return Split(maps.data, None, 0.0)
-    # A stream of its own: a simulation may have drawn the counts with the same seed.
-    rng = np.random.default_rng((seed, 1))
-    if maps.are_counts:
-        held = rng.binomial(maps.data.astype(np.int64), share).astype(np.float32)
-    elif quasi:
-        held = thinned(maps.data, share, rng)
-    else:
-        spread = np.sqrt(share * (1 - share) * noise_variance(maps))
-        held = (share * maps.data + spread * rng.standard_normal(maps.data.shape)).astype(np.float32)
-    return Split(maps.data - held, held, share)
-
-
-def noise_variance(maps: MapSeries) -> np.ndarray:
-    """Variance for least squares, (window, tilt, y, u), positive.
-
-    That which came with the maps, or else one proportional to the signal with
-    a factor that the scatter between neighbours tells (1 for counts): the
-    weights then do not depend on the unit of the maps. The signal is that of
-    the neighbours, the pixel's own left out: a pixel that came out low by
-    chance must not gain weight by it (Neyman's bias). A variance of zero is that
-    of a pixel which nothing was counted in: its neighbours know it better.
-    """
-    if maps.variance is not None:
-        found = maps.variance
-        if not found.all():
-            found = np.where(found > 0, found, neighbours(found))
-    else:
-        signal = neighbours(np.maximum(maps.data, 0))
-        found = signal * (1.0 if maps.are_counts else _scatter(maps.data, signal))
-    floor = np.maximum(found.mean(axis=(1, 2, 3), keepdims=True) * 0.02, 1e-30)
-    return np.maximum(found, floor).astype(np.float32)
-
-
-def _scatter(data: np.ndarray, signal: np.ndarray) -> np.ndarray:
-    """Variance per signal of each window, (window, 1, 1, 1), from differences of neighbours along the tilt axis."""
-    # A single slice has no neighbours along the axis.
-    data, signal = (np.moveaxis(a, 2 if a.shape[2] > 1 else 3, -1) for a in (data.astype(np.float64), signal))
-    difference = np.diff(data) ** 2 / 2
-    level = (signal[..., 1:] + signal[..., :-1]) / 2
-    filled = (data[..., 1:] != 0) | (data[..., :-1] != 0)
-    factors = []
-    for d, s, f in zip(difference, level, filled, strict=True):
-        seen = f & (s > 0.2 * s.max(initial=0))
-        # The median of a squared normal deviate is 0.4549: edges between neighbours do not move it much.
-        factors.append(np.median(d[seen] / s[seen]) / 0.4549 if seen.any() else 1.0)
-    return np.array(factors).reshape(-1, 1, 1, 1)
 
 
 class Problem:
@@ -123,10 +42,10 @@ class Problem:
     thickness : float, optional
         Extent of the volume along the beam, nm; default: as wide as the images.
     beyond_field : bool
-        The specimen goes on outside the images along x: the volume is made
+        The specimen extends beyond the field of view along x: the volume is made
         wider while solving and cut back at the end.
     holdout : float
-        Share of the counts to hold out.
+        Fraction of the counts to hold out.
     seed : int
         Of the split.
     device : torch.device or str
@@ -154,7 +73,7 @@ class Problem:
     ) -> None:
         check_maps(maps)
         self.maps, self.quasi = maps, quasi
-        #: What was noticed of the data before the fit.
+        #: Of the data before the fit.
         self.findings: tuple[Finding, ...] = ()
         self.device = torch.device(device)
         self._whole = shape = volume_shape(maps, thickness, beyond_field)

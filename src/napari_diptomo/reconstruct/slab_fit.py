@@ -1,8 +1,8 @@
-r"""The slab that the counts speak for: thickness, tilt, tip and place of a lamella.
+r"""The slab that explains the counts best: thickness, tilt, tip and position of a lamella.
 
 A short maximum-likelihood reconstruction (Shepp and Vardi 1982) that starts
 from a uniform slab explains the counts worse when the slab is too thin, tilted
-wrongly or out of place, because counts are left over; and worse when it is too
+wrongly or displaced, because counts are left over; and worse when it is too
 thick, because in few iterations mass that lies where the specimen is not
 cannot leave. In between is a minimum of the deviance, and a simplex search
 (Nelder and Mead 1965) finds it. All channels are added up and pixels binned,
@@ -12,7 +12,7 @@ The minimum lies above the true thickness, by 6 to 22 % in 18 series of simulate
 lamellae of 32 and 48 pixels: on the safe side, since a support that is too thin
 forbids what is there, but too loose to be taken for exact. A specimen that
 fills the images from edge to edge at every tilt and has no inner structure
-tells its thickness to nobody: give it then.
+shows nothing of its thickness: give it then.
 """
 
 from __future__ import annotations
@@ -24,11 +24,12 @@ import numpy as np
 import torch
 
 from napari_diptomo.reconstruct.data_terms import poisson_deviance
+from napari_diptomo.reconstruct.em_iteration import em_update
 from napari_diptomo.reconstruct.problem import FLOOR, Problem
 from napari_diptomo.reconstruct.support import Slab
 from napari_diptomo.series import MapSeries
 
-#: Pixels along an image that are enough to place a slab.
+#: Pixels along an image that are enough to find a slab.
 _PIXELS = 32
 _ITERATIONS = 20
 #: First steps of the search: tilt and tip in degrees; lengths are shares of the thickness.
@@ -49,7 +50,7 @@ def fit_slab(
     extent : float, optional
         Extent of the volume along the beam, nm; default: as wide as the images.
     beyond_field : bool
-        The slab goes on outside the images.
+        The slab extends beyond the field of view.
     given : mapping
         Fields of `Slab` that are known (voxels of ``maps``, degrees); those that are None are fitted.
     device : torch.device
@@ -142,10 +143,10 @@ def _deviance(problem: Problem, slab: Slab) -> float:
     if not inside.any():
         return float('inf')
     problem.support = torch.as_tensor(inside, device=problem.device)
-    sensitivity = problem.adjoint(problem.mask.expand_as(problem.fit))
-    inverse = (sensitivity > 1e-6) / sensitivity.clamp_min(1e-6)
     ones = problem.zeros() + 1
     x = ones * (problem.mask * problem.fit).sum() / (problem.mask * problem.forward(ones)).sum()
+    # Counts on rays that miss the slab would be infinitely unlikely.
+    update = em_update(problem, offset=FLOOR)
     for _ in range(_ITERATIONS):
-        x = x * inverse * problem.adjoint(problem.mask * problem.fit / (problem.expected(x) + FLOOR))
+        x = update(x, problem.expected(x))
     return float(poisson_deviance(problem.expected(x), problem.fit, problem.mask))

@@ -47,7 +47,7 @@ _RISEN = 4.0
 _PATIENCE = 200
 #: Iterations over which a gain is measured, and the fewest before a run may end for want of one.
 _STRIDE, _FEWEST = 40, 120
-#: Standard errors of the paired difference that are a gain worth going on for (docs/contest.md).
+#: Standard errors of the paired difference that are a gain worth continuing for (docs/contest.md).
 GAIN = 10.0
 _WORDS = {
     'held-out': 'predicts the held-out counts best',
@@ -142,7 +142,7 @@ class Best:
         return iteration < _FEWEST or gain > GAIN
 
     def notes(self, ended: int) -> dict[str, Any]:
-        """What was chosen and why, JSON-ready."""
+        """The choice and its reason, JSON-ready."""
         return {
             'iterations': ended,
             'returned_iteration': self.iteration,
@@ -172,7 +172,7 @@ class Best:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         device = self._problem.device
         self.x, self.iteration = state['x'].to(device), state['iteration']
         self._lowest, self.noise_reached = state['lowest'], state['noise_reached']
@@ -199,7 +199,7 @@ class Best:
         return expected
 
     def _value(self) -> float:
-        """What the rule makes small."""
+        """The number that the rule minimises."""
         if self.rule == 'held-out' and self.validation is not None:
             return self.validation
         return self._variance.value if self._variance is not None else float('-inf')
@@ -270,7 +270,7 @@ class _Variance:
 
     def see(self, iteration: int, average: torch.Tensor) -> None:
         if iteration == self._latest:
-            # The last iterate of a run that was ended by hand comes twice; it has not come to rest by that.
+            # The last iterate of a run that was ended by hand comes twice; it has not settled by that.
             return
         self._latest = iteration
         if self._previous is not None:

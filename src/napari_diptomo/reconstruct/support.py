@@ -9,7 +9,7 @@ S(z, y, x) in [0, 1] every method solves
 in place of m = A x, one change of variables in the forward model, so that the
 weights (A 1 becomes A S, A^T 1 becomes S A^T 1), the data term, the held-out
 counts and the returned volume all agree. Total variation is that of S v, and a
-network pays for what it draws outside: the specimen has to end by itself
+network pays for what it predicts outside: the specimen has to end by itself
 inside the support. Where the support is exact, it is that of v: the faces are
 given then, and cost nothing.
 
@@ -22,21 +22,15 @@ the tilt axis.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from napari_diptomo.reconstruct.grid import volume_shape
 from napari_diptomo.series import InputError, MapSeries
 from napari_diptomo.series.reading.inspection import check_not_packed, check_unpacks
 from napari_diptomo.series.reading.library_errors import reading
-
-if TYPE_CHECKING:
-    import torch
-
-    from napari_diptomo.reconstruct.base import Reconstruction
 
 #: Empty voxels kept around a support that is a limit only: a network whose grid ends at the face fills it.
 MARGIN = 3
@@ -45,14 +39,14 @@ _READABLE = '.npy, .tif, .mrc or .hspy'
 
 @dataclass(frozen=True, eq=False)
 class Support:
-    """A support with what the result tells of it.
+    """A support with its notes for the result.
 
     Attributes
     ----------
     inside : ndarray (z, y, x), float32
         1 inside, 0 outside, between across a face.
     notes : dict
-        Kind and place, JSON-ready.
+        Kind and position, JSON-ready.
     exact : bool
         The specimen fills it to its faces; otherwise it may end anywhere inside.
     """
@@ -63,7 +57,7 @@ class Support:
 
     def __post_init__(self) -> None:
         if not (self.inside > 0).any():
-            raise InputError('The support is empty: it lies outside the volume; check its size and place.')
+            raise InputError('The support is empty: it lies outside the volume; check its size and position.')
 
     def cropped(self) -> np.ndarray:
         """`inside` cut along z and x, alike on both sides of the middle, to a margin of `MARGIN` empty voxels or none."""
@@ -86,9 +80,9 @@ class Slab:
     tilt : float
         Stage tilt at which the beam passes the slab straight.
     tip : float
-        Turn about the x axis; positive: the slab lies lower in z where y is larger.
+        Tilt about the x axis; positive: the slab lies lower in z where y is larger.
     offset : float
-        Place of its middle plane along the beam, from the middle of the volume.
+        Position of its middle plane along the beam, from the middle of the volume.
     """
 
     thickness: float
@@ -121,11 +115,11 @@ def box(shape: tuple[int, ...], edges: Sequence[float]) -> np.ndarray:
     """
     found = np.ones(shape, np.float32)
     for axis, n in enumerate(shape):
-        place = np.arange(n) - (n - 1) / 2
+        position = np.arange(n) - (n - 1) / 2
         low, high = edges[2 * axis], edges[2 * axis + 1]
         if low >= high:
             raise InputError(f'The box goes from {low:g} to {high:g} along {"zyx"[axis]}; give the smaller edge first.')
-        along = np.clip(0.5 + np.minimum(place - low, high - place), 0, 1)
+        along = np.clip(0.5 + np.minimum(position - low, high - position), 0, 1)
         found *= along.reshape([-1 if a == axis else 1 for a in range(3)]).astype(np.float32)
     return found
 
@@ -163,65 +157,8 @@ def read_mask(path: str | Path, shape: tuple[int, int, int], transposed: bool = 
     return np.ascontiguousarray(found.swapaxes(1, 2) if transposed else found).astype(np.float32)
 
 
-def support_of(step: Reconstruction, maps: MapSeries, device: torch.device) -> Support | None:
-    """The support that the fields of a step ask for, None without one.
-
-    Raises
-    ------
-    InputError
-        A mask of another shape, a box of no size, a support outside the volume.
-    """
-    shape = volume_shape(maps, step.thickness, step.beyond_field)
-    if step.support == 'slab':
-        found = _slab(step, maps, shape, device)
-    elif step.support == 'box':
-        edges = np.reshape(step.support_box, (3, 2))[[0, 2, 1] if maps.transposed else [0, 1, 2]]
-        notes = {'kind': 'box', 'edges_nm': list(step.support_box)}
-        found = Support(box(shape, (edges / maps.pixel_size).ravel().tolist()), notes)
-    elif step.support == 'mask':
-        columns = maps.data.shape[3]
-        inside = read_mask(step.support_file, (*shape[:2], columns), maps.transposed)
-        spare = (shape[2] - columns) // 2
-        # What goes on outside the images goes on as it was at their edge.
-        found = Support(np.pad(inside, ((0, 0), (0, 0), (spare, spare)), mode='edge'), {'kind': 'mask'})
-    else:
-        return None
-    return replace(found, notes={**found.notes, 'exact': step.support_exact}, exact=step.support_exact)
-
-
-def _slab(step: Reconstruction, maps: MapSeries, shape: tuple[int, int, int], device: torch.device) -> Support:
-    given = {
-        'thickness': _in_voxels(step.slab_thickness, maps),
-        'tilt': step.slab_tilt,
-        'tip': step.slab_tip,
-        'offset': _in_voxels(step.slab_offset, maps),
-    }
-    fitted = [name for name, value in given.items() if value is None]
-    if fitted:
-        from napari_diptomo.reconstruct.slab_fit import fit_slab
-
-        slab = fit_slab(maps, step.thickness, step.beyond_field, given, device)
-    else:
-        slab = Slab(**{name: float(value) for name, value in given.items() if value is not None})
-    if 'thickness' in fitted:
-        slab = replace(slab, thickness=slab.thickness + 2 * step.slab_margin)
-    notes = {
-        'kind': 'slab',
-        'thickness_nm': slab.thickness * maps.pixel_size,
-        'tilt_deg': slab.tilt,
-        'tip_deg': slab.tip,
-        'offset_nm': slab.offset * maps.pixel_size,
-        'fitted': fitted,
-    }
-    return Support(slab.inside(shape), notes)
-
-
-def _in_voxels(length: float | None, maps: MapSeries) -> float | None:
-    return None if length is None else length / maps.pixel_size
-
-
 def counts_outside(maps: MapSeries, path_length: np.ndarray) -> float:
-    """Share of the signal on rays that never pass the support: much of it means that the support is wrong."""
+    """Fraction of the signal on rays that never pass the support: much of it means that the support is wrong."""
     signal = maps.data if maps.background is None else maps.data - maps.background
     per_pixel = signal.sum(axis=0)
     missed = float(per_pixel[path_length <= 1e-6].sum())

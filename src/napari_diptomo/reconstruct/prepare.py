@@ -1,0 +1,125 @@
+"""From the maps to the problem that is solved: outliers, empty images, counting unit, gain, support.
+
+What is noticed of the data on the way is a finding of the problem.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from napari_diptomo.reconstruct.counting_unit import in_counts
+from napari_diptomo.reconstruct.data_checks import data_findings, without_empty_tilts
+from napari_diptomo.reconstruct.device import pick
+from napari_diptomo.reconstruct.field_edges import field_findings
+from napari_diptomo.reconstruct.grid import check_maps, volume_shape
+from napari_diptomo.reconstruct.problem import Problem
+from napari_diptomo.reconstruct.settings import ProblemSettings, SupportSettings
+from napari_diptomo.reconstruct.support import Slab, Support, box, read_mask
+from napari_diptomo.reconstruct.tilt_gain import with_fitted_gain
+from napari_diptomo.series import MapSeries
+from napari_diptomo.series.outliers import without_outliers
+
+
+def prepare(maps: MapSeries, settings: ProblemSettings) -> Problem:
+    """The problem of a series, its counts split.
+
+    Parameters
+    ----------
+    maps : MapSeries
+        The data.
+    settings : ProblemSettings
+        How they become a problem.
+
+    Raises
+    ------
+    InputError
+        Maps that no method can reconstruct, a support that does not suit them, or a gain that cannot be fitted.
+    """
+    check_maps(maps)
+    device = pick(settings.device)
+    maps, outliers = without_outliers(maps)
+    # A gain cannot be fitted to an empty image, and its sentence says so.
+    maps, empty = (maps, ()) if settings.fit_gain else without_empty_tilts(maps)
+    doubts = data_findings(maps)
+    # A channel may have held nothing but its outliers.
+    check_maps(maps)
+    counted = in_counts(maps, settings.thickness, settings.beyond_field)
+    maps = with_fitted_gain(counted.maps) if settings.fit_gain else counted.maps
+    problem = Problem(
+        maps,
+        settings.thickness,
+        settings.beyond_field,
+        settings.holdout,
+        settings.seed,
+        device,
+        support_of(settings, maps, device),
+        counted.unit,
+        counted.quasi,
+    )
+    edges = field_findings(maps, settings.step, settings.beyond_field, settings.fit_gain)
+    problem.findings = (*outliers, *empty, *doubts, *counted.findings, *edges)
+    return problem
+
+
+def support_of(settings: ProblemSettings, maps: MapSeries, device: torch.device) -> Support | None:
+    """The support that the settings ask for, None without one.
+
+    Raises
+    ------
+    InputError
+        A mask of another shape, a box of no size, a support outside the volume.
+    """
+    wanted = settings.support
+    shape = volume_shape(maps, settings.thickness, settings.beyond_field)
+    if wanted.kind == 'slab':
+        found = _slab(settings, maps, shape, device)
+    elif wanted.kind == 'box':
+        edges = np.reshape(wanted.box, (3, 2))[[0, 2, 1] if maps.transposed else [0, 1, 2]]
+        notes = {'kind': 'box', 'edges_nm': list(wanted.box)}
+        found = Support(box(shape, (edges / maps.pixel_size).ravel().tolist()), notes)
+    elif wanted.kind == 'mask':
+        columns = maps.data.shape[3]
+        inside = read_mask(wanted.file, (*shape[:2], columns), maps.transposed)
+        spare = (shape[2] - columns) // 2
+        # Outside the images the mask extends as it is at their edge.
+        found = Support(np.pad(inside, ((0, 0), (0, 0), (spare, spare)), mode='edge'), {'kind': 'mask'})
+    else:
+        return None
+    return replace(found, notes={**found.notes, 'exact': wanted.exact}, exact=wanted.exact)
+
+
+def _slab(settings: ProblemSettings, maps: MapSeries, shape: tuple[int, int, int], device: torch.device) -> Support:
+    wanted = settings.support
+    given = _in_voxels(wanted, maps.pixel_size)
+    fitted = [name for name, value in given.items() if value is None]
+    if fitted:
+        from napari_diptomo.reconstruct.slab_fit import fit_slab
+
+        slab = fit_slab(maps, settings.thickness, settings.beyond_field, given, device)
+    else:
+        slab = Slab(**{name: float(value) for name, value in given.items() if value is not None})
+    if 'thickness' in fitted:
+        slab = replace(slab, thickness=slab.thickness + 2 * wanted.slab_margin)
+    notes = {
+        'kind': 'slab',
+        'thickness_nm': slab.thickness * maps.pixel_size,
+        'tilt_deg': slab.tilt,
+        'tip_deg': slab.tip,
+        'offset_nm': slab.offset * maps.pixel_size,
+        'fitted': fitted,
+    }
+    return Support(slab.inside(shape), notes)
+
+
+def _in_voxels(support: SupportSettings, pixel_size: float) -> dict[str, float | None]:
+    """Fields of `Slab` as far as they are known."""
+    thickness, offset = support.slab_thickness, support.slab_offset
+    return {
+        'thickness': None if thickness is None else thickness / pixel_size,
+        'tilt': support.slab_tilt,
+        'tip': support.slab_tip,
+        'offset': None if offset is None else offset / pixel_size,
+    }

@@ -1,0 +1,52 @@
+"""The step Poisson EM: the volume under which the counts are most likely, by expectation maximisation.
+
+The formula is that of `em_iteration`. Every iteration raises the likelihood, keeps x non-negative
+and, without background, makes the projection of x hold as many counts as were
+measured. The likeliest volume is a noisy one: with held-out counts the iterate
+that predicts them best is returned.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from napari_diptomo.reconstruct.steps.base import Reconstruction
+from napari_diptomo.series import InputError, MapSeries, Observer, Volume, Watch, param
+
+if TYPE_CHECKING:
+    from napari_diptomo.reconstruct.problem import Problem
+
+
+class PoissonEM(Reconstruction):
+    """Poisson maximum likelihood by expectation maximisation (MLEM), for counts."""
+
+    title: ClassVar[str] = 'Poisson EM'
+
+    iterations: int = param(50, 'Iterations at most; more sharpen and add noise.', ge=1, le=10_000)
+
+    def _run(self, maps: MapSeries, observer: Observer | None) -> Volume:
+        from napari_diptomo.reconstruct.em_iteration import em_update, uniform_start
+        from napari_diptomo.reconstruct.iterate import solve_fixed_point
+
+        problem = self.prepare(maps)
+        _check_counts(problem)
+        watch = Watch(observer, self.title, self.iterations)
+        start, update = uniform_start(problem), em_update(problem)
+        return self._volume(problem, solve_fixed_point(problem, start, update, self.iterations, True, watch))
+
+
+def _check_counts(problem: Problem) -> None:
+    from napari_diptomo.reconstruct.data_terms import is_poisson
+
+    maps = problem.maps
+    if not is_poisson(problem, 'auto'):
+        raise InputError(
+            'Poisson EM needs whole counts, and these maps are fitted or scaled values; '
+            'take SIRT or Joint TV for them, or give the counts as measured.'
+        )
+    for name in ('mixing', 'background', 'gain'):
+        value = getattr(maps, name)
+        if value is not None and (value < 0).any():
+            raise InputError(
+                f'Poisson EM needs a {name} without negative values; correct it, or take SIRT or Joint TV.'
+            )

@@ -1,0 +1,1 @@
+"""Total variation: norms of the Jacobian and the primal-dual solver."""

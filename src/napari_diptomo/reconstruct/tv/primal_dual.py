@@ -1,0 +1,113 @@
+r"""Solver of total variation: the primal-dual method of Chambolle and Pock.
+
+    min over u >= 0 of  F(K u) + r sum_v |grad u|(v)
+
+with the half deviance F of the data and K u the expected data of the volume
+s u. Chambolle and Pock 2011, 10.1007/s10851-010-0251-1, with the diagonal
+preconditioning of Pock and Chambolle 2011, 10.1109/ICCV.2011.6126441. For the
+Kullback-Leibler term F(q) = q + b - y log(q + b) the proximal map of the
+conjugate is, with v = p + t (q + b),  (v + 1 - sqrt((v - 1)^2 + 4 t y)) / 2,
+for least squares F(q) = (q + b - y)^2 / 2 it is (p + t (q + b - y)) / (1 + t).
+"""
+
+from __future__ import annotations
+
+import torch
+
+from napari_diptomo.reconstruct.problem import Problem
+from napari_diptomo.reconstruct.tv.norms import Coupling, gradient, gradient_adjoint, norm, project
+
+#: Iterations over which the change of the volume is measured.
+WINDOW = 20
+
+
+class PrimalDual:
+    """State and one step of the method in the scaled volume u.
+
+    Parameters
+    ----------
+    problem : Problem
+        Data and forward model.
+    scale : Tensor (channel, 1, 1, 1)
+        Typical densities s; the volume is s u.
+    weight : float
+        Of the total variation, see `tv.minimise`.
+    poisson : bool
+        Poisson deviance, or squares over the variance.
+    coupling : str
+        Norm of the Jacobian.
+    """
+
+    def __init__(
+        self, problem: Problem, scale: torch.Tensor, weight: float, poisson: bool, coupling: Coupling = 'joint'
+    ) -> None:
+        self._problem, self._scale, self._poisson, self._coupling = problem, scale, poisson, coupling
+        self._share = 1 - problem.share
+        # Counts are their own unit; other data are measured in their noise, or the
+        # step sizes, and with them the speed, would depend on the unit of the maps.
+        unit = torch.ones_like(problem.fit) if poisson else (self._share * problem.variance).sqrt()
+        self._weight = problem.mask * self._share / unit
+        self._target = problem.fit / unit
+        self._background = 0.0 if problem.background is None else self._share * problem.background / unit
+        rows = self._weight * problem.forward((problem.zeros() + 1) * scale)
+        self._sigma_data = 1 / rows.clamp_min(1e-6)
+        self._columns = problem.adjoint(self._weight) * scale
+        self.u = problem.zeros()
+        self._ahead = self.u
+        self._dual_data = torch.zeros_like(problem.fit)
+        self._dual_gradient = gradient(self.u)
+        self._bound = 0.0
+        #: Of the total variation, see `tv.minimise`.
+        self.weight = weight
+        self.set_weight(weight)
+
+    @property
+    def volume(self) -> torch.Tensor:
+        """The volume (channel, z, y, x)."""
+        return self.u * self._scale
+
+    @property
+    def roughness(self) -> float:
+        """The term of the total variation per datum, its weight included."""
+        jacobian = gradient(self._problem.regular(self.u))
+        return self._bound * float(norm(jacobian, self._coupling).sum()) / self._problem.data_size
+
+    def set_weight(self, weight: float) -> None:
+        """Continue from here with another weight."""
+        self.weight = weight
+        bound = weight * self._problem.filling * self._problem.data_size / float(self.u[0].numel())
+        if self._bound:
+            self._dual_gradient = self._dual_gradient * (bound / self._bound)
+        self._bound = bound
+        # Convergence does not depend on this balance of the two blocks, its speed does:
+        # a dual gradient as large as its bound should be reached within a few steps.
+        balance = max(bound, 1e-6)
+        self._sigma_gradient = balance / 2
+        self._tau = 1 / (self._columns + 6 * balance)
+        self._seen, self._age = self.u, 0
+        #: Relative change of the volume over the last `WINDOW` iterations.
+        self.change = float('inf')
+
+    def step(self) -> None:
+        """One iteration."""
+        problem = self._problem
+        signal = self._weight * problem.forward(self._ahead * self._scale)
+        self._dual_data = problem.mask * self._proximal(self._dual_data + self._sigma_data * signal)
+        moved = self._dual_gradient + self._sigma_gradient * gradient(problem.regular(self._ahead))
+        self._dual_gradient = project(moved, self._bound, self._coupling)
+        slope = problem.adjoint(self._weight * self._dual_data) * self._scale
+        slope = slope + problem.regular(gradient_adjoint(self._dual_gradient))
+        new = (self.u - self._tau * slope).clamp_min(0)
+        self._ahead = 2 * new - self.u
+        self.u = new
+        self._age += 1
+        if self._age % WINDOW == 0:
+            self.change = float((new - self._seen).norm() / new.norm().clamp_min(1e-30))
+            self._seen = new
+
+    def _proximal(self, moved: torch.Tensor) -> torch.Tensor:
+        sigma = self._sigma_data
+        if self._poisson:
+            v = moved + sigma * self._background
+            return (v + 1 - ((v - 1).square() + 4 * sigma * self._target).sqrt()) / 2
+        return (moved - sigma * (self._target - self._background)) / (1 + sigma)

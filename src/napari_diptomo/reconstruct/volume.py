@@ -1,0 +1,90 @@
+"""From the solution of a problem to the volume that the user gets, with its notes and findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from napari_diptomo.reconstruct.device import describe
+from napari_diptomo.reconstruct.model_checks import model_findings
+from napari_diptomo.reconstruct.problem import Problem
+from napari_diptomo.reconstruct.settings import ProblemSettings
+from napari_diptomo.series import Finding, MapSeries, Volume
+
+#: Notes of the maps that the volume keeps: later stages need to know which lines or oxides the counts are of.
+_KEPT = ('lines', 'beam_energy_keV', 'denoised', 'oxidation')
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Result of a method, on the grid of the solvers.
+
+    Attributes
+    ----------
+    x : Tensor (channel, z, y, x)
+        The solvers' variable, see `problem`.
+    scores : mapping of str to list of float
+        Curves over the iterations.
+    notes : mapping
+        How it was found, JSON-ready.
+    findings : tuple of Finding
+        Of the method.
+    """
+
+    x: torch.Tensor
+    scores: Mapping[str, list[float]]
+    notes: Mapping[str, Any]
+    findings: tuple[Finding, ...] = field(default=())
+
+
+def volume_of(problem: Problem, solution: Solution, settings: ProblemSettings, title: str) -> Volume:
+    """The volume of a solution, its model checked against the residuals.
+
+    Parameters
+    ----------
+    problem : Problem
+        That was solved.
+    solution : Solution
+        Of it.
+    settings : ProblemSettings
+        From which the problem was made.
+    title : str
+        Name of the method.
+    """
+    maps = problem.maps
+    common = {
+        'method': title,
+        'max_tilt': [float(maps.angles.min()), float(maps.angles.max())],
+        'tilts': len(maps.angles),
+        'statistics': statistics(maps, problem.quasi),
+        'device': describe(problem.device),
+    }
+    common |= {key: maps.notes[key] for key in _KEPT if key in maps.notes}
+    if problem.support_notes:
+        common['support'] = problem.support_notes
+    if settings.fit_gain and maps.gain is not None:
+        common['gain'] = [float(g) for g in maps.gain.mean(axis=0)]
+    return Volume(
+        data=problem.frame(solution.x),
+        channels=maps.channels,
+        voxel_size=maps.pixel_size,
+        scores=dict(solution.scores),
+        notes={**common, **solution.notes},
+        transposed=maps.transposed,
+        recipe=None,
+        findings=(*problem.findings, *model_findings(problem, solution.x, settings), *solution.findings),
+    )
+
+
+def statistics(maps: MapSeries, quasi: bool = False) -> str:
+    """The noise model in words; ``quasi``: the maps are over the variance per mean of their counts."""
+    if quasi:
+        return 'Poisson counts, in units of their variance over their mean'
+    if 'images' in maps.notes:
+        return 'Gaussian, with the variance measured on the images'
+    if maps.variance is not None:
+        return 'Gaussian, with the variance of the spectral fit'
+    return 'Poisson counts' if maps.are_counts else 'Gaussian, variance estimated from the scatter of the maps'
