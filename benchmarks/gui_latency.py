@@ -103,8 +103,8 @@ def measure() -> dict[str, Any]:
 
     from napari_diptomo._sample_data import lamella_maps
     from napari_diptomo.reconstruct import DIPmTV
-    from napari_diptomo.widgets import work
-    from napari_diptomo.widgets.layers import KEY
+    from napari_diptomo.widgets.layers.image_layers import KEY
+    from napari_diptomo.widgets.tasks import opening as work
 
     viewer = napari.Viewer(show=True)
     spin(lambda: False, 2)

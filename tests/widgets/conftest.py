@@ -13,7 +13,7 @@ from napari.utils.notifications import notification_manager
 
 from napari_diptomo.series import MapSeries
 from napari_diptomo.widgets.dock import TomographyDock
-from napari_diptomo.widgets.settings import LastUsed
+from napari_diptomo.widgets.preferences import LastUsed
 
 
 @pytest.fixture(autouse=True)

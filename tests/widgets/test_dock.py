@@ -13,10 +13,10 @@ from napari.components import ViewerModel
 
 from napari_diptomo.reconstruct import SIRT
 from napari_diptomo.series import MapSeries, Recipe, SpectralTiltSeries, Volume, load
-from napari_diptomo.widgets import work
 from napari_diptomo.widgets.dock import TomographyDock
-from napari_diptomo.widgets.layers import KEY
-from napari_diptomo.widgets.settings import LastUsed
+from napari_diptomo.widgets.layers.image_layers import KEY
+from napari_diptomo.widgets.preferences import LastUsed
+from napari_diptomo.widgets.tasks.opening import look_over
 
 Settled = Callable[..., None]
 
@@ -30,7 +30,7 @@ def choose(dock: TomographyDock, step: Any) -> None:
 
 
 def with_maps(dock: TomographyDock, maps: MapSeries) -> None:
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_ready_maps_open_the_later_stages(dock: TomographyDock, maps: MapSeries,
 def test_spectra_give_suggestions_maps_and_layers(
     dock: TomographyDock, series: SpectralTiltSeries, viewer: ViewerModel, settled: Settled
 ) -> None:
-    dock.open_page.done(work.look_over(series))
+    dock.open_page.done(look_over(series))
     assert {'Ge', 'Te'} <= set(dock.maps_page.picker.chips)
     dock.stages.go_to(dock.maps_page)
     dock.maps_page.picker.set_elements(('Ge', 'Te'))
@@ -77,7 +77,7 @@ def test_spectra_give_suggestions_maps_and_layers(
 
 
 def test_chips_and_text_say_the_same(dock: TomographyDock, series: SpectralTiltSeries) -> None:
-    dock.open_page.done(work.look_over(series))
+    dock.open_page.done(look_over(series))
     picker = dock.maps_page.picker
     picker.set_elements(('Ge',))
     picker.chips['Te'].click()
@@ -91,7 +91,7 @@ def test_chips_and_text_say_the_same(dock: TomographyDock, series: SpectralTiltS
 def test_an_element_without_a_line_is_one_sentence(
     dock: TomographyDock, series: SpectralTiltSeries, settled: Settled, told: list[str]
 ) -> None:
-    dock.open_page.done(work.look_over(series))
+    dock.open_page.done(look_over(series))
     dock.stages.go_to(dock.maps_page)
     dock.maps_page.picker.set_elements(('H', 'Te'))
     assert 'H has no X-ray line' in dock.maps_page.hint.text()
@@ -231,7 +231,7 @@ def test_unaligned_maps_are_remarked_on(dock: TomographyDock, maps: MapSeries) -
 def test_damaged_spectra_can_be_looked_at_and_say_what_is_wrong(
     dock: TomographyDock, series: SpectralTiltSeries, settled: Settled, told: list[str]
 ) -> None:
-    dock.open_page.done(work.look_over(replace(series, energy_unit='')))
+    dock.open_page.done(look_over(replace(series, energy_unit='')))
     dock.stages.go_to(dock.maps_page)
     assert 'keV' in dock.maps_page.hint.text()
     dock.maps_page.picker.set_elements(('Te',))

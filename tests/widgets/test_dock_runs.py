@@ -15,9 +15,9 @@ from napari.components import ViewerModel
 
 from napari_diptomo.reconstruct import SIRT, DIPmTV
 from napari_diptomo.series import MapSeries, Recipe, Volume
-from napari_diptomo.widgets import work
 from napari_diptomo.widgets.dock import TomographyDock
-from napari_diptomo.widgets.layers import KEY
+from napari_diptomo.widgets.layers.image_layers import KEY
+from napari_diptomo.widgets.tasks.opening import look_over
 
 Settled = Callable[..., None]
 #: Long enough that nobody waits for its end.
@@ -113,7 +113,7 @@ def _pause_and_resume(dock: TomographyDock, qtbot: Any) -> None:
 def test_cancelled_killed_and_run_again(
     dock: TomographyDock, maps: MapSeries, viewer: ViewerModel, qtbot: Any, settled: Settled, told: list[str]
 ) -> None:
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     choose(dock, ENDLESS)
     dock.run_page()
     child = dock.runner.job.child

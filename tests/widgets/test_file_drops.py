@@ -17,9 +17,9 @@ from napari_diptomo.align import Align
 from napari_diptomo.reconstruct import SIRT
 from napari_diptomo.series import MapSeries, Recipe, Source, SpectralTiltSeries, Volume
 from napari_diptomo.spectra import EDXMaps
-from napari_diptomo.widgets import work
 from napari_diptomo.widgets.dock import TomographyDock
-from napari_diptomo.widgets.layers import KEY
+from napari_diptomo.widgets.layers.image_layers import KEY
+from napari_diptomo.widgets.tasks.opening import look_over
 
 Settled = Callable[..., None]
 
@@ -38,7 +38,7 @@ def made() -> Volume:
 
 
 def test_a_recipe_sets_the_pages(dock: TomographyDock, maps: MapSeries, tmp_path: Path, told: list[str]) -> None:
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     steps = (EDXMaps(elements=('Ge', 'Te')), Align(rounds=7), SIRT(iterations=77))
     recipe = Recipe(steps=steps)
     recipe.save(tmp_path / 'sirt.json')
@@ -76,7 +76,7 @@ def test_elements_of_a_recipe_wait_for_the_series(dock: TomographyDock, tmp_path
     series: SpectralTiltSeries = edx_tilt_series(
         lamella(16), np.arange(-30.0, 31.0, 10.0), peak_counts=60, seed=1
     ).series
-    dock.open_page.done(work.look_over(series))
+    dock.open_page.done(look_over(series))
     dock.stages.go_to(dock.maps_page)
     assert dock.maps_page.picker.elements() == ('Te',)
     assert dock.maps_page.form.value().holdout == 0.25

@@ -19,11 +19,11 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_diptomo.reconstruct import SIRT, DIPmTV
 from napari_diptomo.series import Finding, MapSeries, Recipe, Volume
-from napari_diptomo.widgets import work
+from napari_diptomo.widgets.autosave import Keeper, leftovers, sessions_folder
 from napari_diptomo.widgets.dock import TomographyDock
-from napari_diptomo.widgets.keeper import Keeper, leftovers, sessions_folder
-from napari_diptomo.widgets.layers import KEY
+from napari_diptomo.widgets.layers.image_layers import KEY
 from napari_diptomo.widgets.run import RunStatus
+from napari_diptomo.widgets.tasks.opening import look_over
 
 DOUBT = Finding('doubt', 'field of view', 'Mass is cut at the edge.', {'counts, %': 12.0}, step='SIRT')
 
@@ -53,9 +53,9 @@ def made(seed: int, *findings: Finding) -> Volume:
 
 def fill(dock: Any, maps: MapSeries) -> None:
     """Maps, shifts, a good run with findings, a failed one, a look of one's own."""
-    from napari_diptomo.widgets.runner import Outcome
+    from napari_diptomo.widgets.tasks.task import Outcome
 
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     dock.align_page.done(maps)
     dock.stages.go_to(dock.reconstruct_page)
     dock.runs.begin(maps, 'SIRT', Recipe().then(SIRT(iterations=1)))
@@ -157,7 +157,7 @@ def test_unchanged_arrays_are_not_written_again_and_discarded_ones_go(
 def test_a_project_goes_into_no_folder_with_other_files(
     dock: TomographyDock, maps: MapSeries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: list[str]
 ) -> None:
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     (tmp_path / 'thesis.tex').write_text('x')
     monkeypatch.setattr(QFileDialog, 'getSaveFileName', lambda *_: (str(tmp_path), ''))
     next(a for a in dock.run_bar.project_button.menu().actions() if 'as' in a.text()).trigger()
@@ -229,7 +229,7 @@ def test_only_the_latest_sessions_are_kept(dock: TomographyDock, maps: MapSeries
     from napari_diptomo.jobs.project import ProjectFolder
     from napari_diptomo.widgets.projects import record_of
 
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     for number in range(5):
         folder = ProjectFolder(state / f'2026010{number}-120000-1-1')
         folder.write(record_of(dock.session, folder))
@@ -244,7 +244,7 @@ def test_a_failing_autosave_says_so_once(
     state.parent.mkdir(parents=True)
     state.write_text('a file where the folder should be')
     dock = opened(window, qtbot)
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     qtbot.waitUntil(lambda: bool(told), timeout=20_000)
     dock.session.keeper.save()
     qtbot.waitUntil(lambda: not dock.session.keeper.busy, timeout=20_000)
@@ -258,7 +258,7 @@ import napari
 from qtpy.QtWidgets import QApplication
 from napari_diptomo.reconstruct import DIPmTV
 from napari_diptomo.series import MapSeries
-from napari_diptomo.widgets import work
+from napari_diptomo.widgets.tasks.opening import look_over
 from tests.widgets.test_project import fill
 import napari_diptomo.jobs.process as process
 
@@ -388,7 +388,7 @@ def test_a_run_cut_off_outside_its_project_finds_its_checkpoint(
     from napari_diptomo.widgets.session import Task
 
     dock = opened(window, qtbot)
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     checkpoint = dock.session.new_checkpoint()
     checkpoint.write_bytes(b'state')
     run = dock.runs.begin(maps, 'SIRT', Recipe().then(SIRT(iterations=3)), checkpoint)

@@ -16,13 +16,13 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_diptomo.reconstruct import SIRT
 from napari_diptomo.series import Finding, MapSeries, Recipe, Volume, load
-from napari_diptomo.widgets import work
 from napari_diptomo.widgets.dock import TomographyDock
-from napari_diptomo.widgets.layers import KEY
-from napari_diptomo.widgets.process_job import ProcessJob
+from napari_diptomo.widgets.layers.image_layers import KEY
 from napari_diptomo.widgets.run import CoursePoint, RunStatus, course_of
-from napari_diptomo.widgets.runner import Outcome
 from napari_diptomo.widgets.session import Task
+from napari_diptomo.widgets.tasks.opening import look_over
+from napari_diptomo.widgets.tasks.reconstruction_job import ProcessJob
+from napari_diptomo.widgets.tasks.task import Outcome
 from napari_diptomo.widgets.volume_runs import VolumeRuns
 
 Settled = Callable[..., None]
@@ -46,7 +46,7 @@ def visible(viewer: ViewerModel) -> list[str]:
 @pytest.fixture
 def ran(dock: TomographyDock, maps: MapSeries, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Play a reconstruction through the dock without its process, from its first preview to its end."""
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     dock.stages.go_to(dock.reconstruct_page)
 
     def play(outcome: Outcome, preview: int | None = None, **job: Any) -> None:
@@ -80,7 +80,7 @@ def press(dock: TomographyDock, name: str, qtbot: Any) -> None:
 
 
 def test_before_the_first_run_no_empty_plot_is_shown(dock: TomographyDock, maps: MapSeries) -> None:
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     page = dock.reconstruct_page
     dock.stages.go_to(page)
     for widget in (page.course_heading, page.course, page.runs_heading, page.runs_list, page.result_row):
@@ -250,7 +250,7 @@ def test_other_maps_end_the_choice_but_not_the_runs(
     dock: TomographyDock, maps: MapSeries, viewer: ViewerModel, ran: Callable[..., None]
 ) -> None:
     ran(Outcome('SIRT', made(0, DOUBT)), preview=0)
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     dock.stages.go_to(dock.reconstruct_page)
     page = dock.reconstruct_page
     assert rows(dock) == [['1', 'SIRT', 'done']]

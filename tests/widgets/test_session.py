@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QDockWidget, QMessageBox
 
 from napari_diptomo.reconstruct import SIRT, DIPmTV
 from napari_diptomo.series import Finding, MapSeries, Recipe, Volume
-from napari_diptomo.widgets import work
 from napari_diptomo.widgets.session import session_of
-from napari_diptomo.widgets.thread_job import ThreadJob
+from napari_diptomo.widgets.tasks.job import ThreadJob
+from napari_diptomo.widgets.tasks.opening import look_over
 
 ENDLESS = DIPmTV(preset='fast', iterations=5000, widths=(8, 8), skips=(2, 2))
 NOTE = Finding('note', 'angles', 'Nobody could check them.', step='Align')
@@ -40,7 +40,7 @@ def close(dock: Any) -> None:
 
 def start(dock: Any, maps: MapSeries, qtbot: Any) -> Any:
     """An endless run; gives its process."""
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     page = dock.reconstruct_page
     dock.stages.go_to(page)
     page.forms[ENDLESS.title].set_value(ENDLESS)
@@ -115,7 +115,7 @@ def test_the_question_goes_when_the_run_ends_by_itself(window: Any, maps: MapSer
 
 def test_closing_a_dock_at_rest_asks_nothing_and_loses_nothing(window: Any, maps: MapSeries, qtbot: Any) -> None:
     dock = opened(window, qtbot)
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     dock.align_page.done(maps)
     volume = Volume(np.ones((2, 16, 16, 16)), ('Ge', 'Te'), 2.0, recipe=Recipe().then(SIRT()), findings=(NOTE,))
     dock.stages.go_to(dock.reconstruct_page)
@@ -142,7 +142,7 @@ def test_a_result_that_came_while_no_dock_was_open_is_shown_by_the_next(
     window: Any, maps: MapSeries, qtbot: Any, told: list[str]
 ) -> None:
     dock = opened(window, qtbot)
-    dock._start(ThreadJob(lambda observer: work.look_over(maps)), 'Open', dock.open_page)
+    dock._start(ThreadJob(lambda observer: look_over(maps)), 'Open', dock.open_page)
     close(dock)
     session = session_of(window)
     qtbot.waitUntil(lambda: not session.runner.busy, timeout=20_000)
@@ -156,7 +156,7 @@ def test_a_dock_that_is_closed_is_destroyed_and_hears_nothing_more(window: Any, 
     from qtpy.compat import isalive
 
     dock = opened(window, qtbot)
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     close(dock)
     qtbot.waitUntil(lambda: not isalive(dock), timeout=3_000)
     window.dims.ndisplay = 3
@@ -169,7 +169,7 @@ def test_a_dock_that_is_closed_is_destroyed_and_hears_nothing_more(window: Any, 
 def test_viewers_have_sessions_of_their_own(make_napari_viewer: Any, maps: MapSeries, qtbot: Any) -> None:
     first, second = make_napari_viewer(), make_napari_viewer()
     one, other = opened(first, qtbot), opened(second, qtbot)
-    one.open_page.done(work.look_over(maps))
+    one.open_page.done(look_over(maps))
     assert one.session is session_of(first) is not other.session
     assert other.session.maps is None
 

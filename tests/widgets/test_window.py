@@ -15,8 +15,8 @@ from qtpy.QtWidgets import QDockWidget, QMessageBox
 
 from napari_diptomo.reconstruct import DIPmTV
 from napari_diptomo.series import MapSeries
-from napari_diptomo.widgets import work
-from napari_diptomo.widgets.drops import hand_over
+from napari_diptomo.widgets.file_drops import hand_over
+from napari_diptomo.widgets.tasks.opening import look_over
 
 ENDLESS = DIPmTV(preset='fast', iterations=5000, widths=(8, 8), skips=(2, 2))
 
@@ -33,7 +33,7 @@ def opened(window: Any) -> Any:
 
 def running(dock: Any, maps: MapSeries, qtbot: Any) -> Any:
     """Start an endless run and wait for its process."""
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     page = dock.reconstruct_page
     dock.stages.go_to(page)
     page.forms[ENDLESS.title].set_value(ENDLESS)
@@ -96,7 +96,7 @@ def test_dropped_files_are_listed_and_opened(window: Any, tmp_path: Path, qtbot:
 
 
 def test_the_settings_page_has_our_settings(window: Any) -> None:
-    from napari_diptomo.widgets import settings
+    from napari_diptomo.widgets import preferences as settings
 
     assert settings._compute() is not None
     assert settings.preview_seconds() == 1.0

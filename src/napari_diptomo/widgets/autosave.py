@@ -29,7 +29,7 @@ from napari_diptomo.jobs.project import NAME, ProjectFolder, is_project, read_pr
 from napari_diptomo.series import DiptomoError, InputError, Observer
 from napari_diptomo.widgets.projects import record_of
 from napari_diptomo.widgets.session import Session
-from napari_diptomo.widgets.thread_job import ThreadJob
+from napari_diptomo.widgets.tasks.job import ThreadJob
 
 _SOON_MS = 800
 _NOW_AND_THEN_MS = 20_000

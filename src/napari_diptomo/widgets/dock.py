@@ -12,29 +12,29 @@ from qtpy.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QMessageBox, Q
 
 from napari_diptomo.jobs.project import ProjectFolder, is_project
 from napari_diptomo.series import DiptomoError, MapSeries, Recipe, Remedy, Volume
-from napari_diptomo.widgets import layers as as_layers
-from napari_diptomo.widgets import work
-from napari_diptomo.widgets.closing import ask_what_to_do
-from napari_diptomo.widgets.composition_layers import shown_volumes
-from napari_diptomo.widgets.drops import Dropped, paths_of
-from napari_diptomo.widgets.findings_panel import FindingsPanel, Shown, in_words
-from napari_diptomo.widgets.keeper import Keeper, Leftover, checkpoint_of, leftovers
-from napari_diptomo.widgets.notify import say, say_error
-from napari_diptomo.widgets.page import Context, Page
-from napari_diptomo.widgets.page_align import AlignPage
-from napari_diptomo.widgets.page_composition import CompositionPage
-from napari_diptomo.widgets.page_maps import MapsPage
-from napari_diptomo.widgets.page_open import OpenPage
-from napari_diptomo.widgets.page_reconstruct import ReconstructPage
-from napari_diptomo.widgets.process_job import ProcessJob
+from napari_diptomo.widgets.autosave import Keeper, Leftover, checkpoint_of, leftovers
+from napari_diptomo.widgets.closing_question import ask_what_to_do
+from napari_diptomo.widgets.controls.findings_panel import FindingsPanel, Shown, in_words
+from napari_diptomo.widgets.controls.run_bar import RunBar
+from napari_diptomo.widgets.file_drops import Dropped, paths_of
+from napari_diptomo.widgets.layers import image_layers
+from napari_diptomo.widgets.layers.composition_layers import shown_volumes
+from napari_diptomo.widgets.notifications import say, say_error
+from napari_diptomo.widgets.pages.align_page import AlignPage
+from napari_diptomo.widgets.pages.composition_page import CompositionPage
+from napari_diptomo.widgets.pages.maps_page import MapsPage
+from napari_diptomo.widgets.pages.open_page import OpenPage
+from napari_diptomo.widgets.pages.page import Context, Page
+from napari_diptomo.widgets.pages.page_stack import Stages
+from napari_diptomo.widgets.pages.reconstruct_page import ReconstructPage
+from napari_diptomo.widgets.preferences import LastUsed
 from napari_diptomo.widgets.projects import OpenedProject, opening_project, restore_view, take_up
 from napari_diptomo.widgets.run import Run
-from napari_diptomo.widgets.run_bar import RunBar
-from napari_diptomo.widgets.runner import Outcome
 from napari_diptomo.widgets.session import Task, session_of
-from napari_diptomo.widgets.settings import LastUsed
-from napari_diptomo.widgets.stages import Stages
-from napari_diptomo.widgets.thread_job import Job, ThreadJob
+from napari_diptomo.widgets.tasks.job import Job, ThreadJob
+from napari_diptomo.widgets.tasks.opening import look_over
+from napari_diptomo.widgets.tasks.reconstruction_job import ProcessJob
+from napari_diptomo.widgets.tasks.task import Outcome
 
 _BUSY = 'A stage is running; cancel it or wait, then drop the files again.'
 
@@ -287,7 +287,7 @@ class TomographyDock(QWidget):
             if self.runs.owns(shown.layers[0]):
                 continue
             with contextlib.suppress(DiptomoError):
-                title = as_layers.method_of(shown.volume.recipe) or 'volume'
+                title = image_layers.method_of(shown.volume.recipe) or 'volume'
                 run = self.runs.adopt(shown.volume, title, shown.layers, shown.spread)
                 if self.runs.chosen is None:
                     self.runs.mark(run)
@@ -439,7 +439,7 @@ class TomographyDock(QWidget):
             say_error(_BUSY)
             return
         self.open_page.clear()
-        self.open_page.done(work.look_over(maps))
+        self.open_page.done(look_over(maps))
         self.stages.go_to(self.open_page)
 
     def _refresh(self) -> None:

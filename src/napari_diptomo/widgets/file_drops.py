@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from qtpy.compat import isalive
 from qtpy.QtCore import QMimeData, QObject, QTimer, Signal
 
-from napari_diptomo.widgets.layers import KEY
+from napari_diptomo.widgets.layers.image_layers import KEY
 
 #: napari reads dropped files one by one; a pause this long means that was all.
 _PAUSE_MS = 400

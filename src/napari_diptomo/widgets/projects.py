@@ -18,12 +18,12 @@ from napari_diptomo.jobs.project import (
     relative_source,
 )
 from napari_diptomo.series import DiptomoError, MapSeries, Observer, Recipe, Source, SpectralTiltSeries, Volume, Watch
-from napari_diptomo.widgets import layers as as_layers
-from napari_diptomo.widgets import work
-from napari_diptomo.widgets.composing import Composed
-from napari_diptomo.widgets.layer_looks import apply_looks, apply_view, looks_of, view_of
+from napari_diptomo.widgets.layers import image_layers
+from napari_diptomo.widgets.layers.appearance import apply_looks, apply_view, looks_of, view_of
 from napari_diptomo.widgets.run import Run, RunStatus
 from napari_diptomo.widgets.session import Session
+from napari_diptomo.widgets.tasks.composition import Composed
+from napari_diptomo.widgets.tasks.opening import Opened, opening, sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class OpenedProject:
     project: Project
     folder: Path
     parts: dict[str, Any] = field(default_factory=dict)
-    series: work.Opened | None = None
+    series: Opened | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -168,19 +168,19 @@ def _run(record: RunRecord, opened: OpenedProject) -> Run | None:
     return run
 
 
-def _open_series(project: Project, folder: Path, observer: Observer) -> work.Opened | None:
+def _open_series(project: Project, folder: Path, observer: Observer) -> Opened | None:
     if project.sample:
-        return work.sample()(observer)
+        return sample()(observer)
     if project.source is None:
         return None
-    return work.opening(Source(**absolute_source(project.source, folder)))(observer)
+    return opening(Source(**absolute_source(project.source, folder)))(observer)
 
 
-def _show_measured(session: Session, opened: work.Opened | None, maps: MapSeries | None) -> None:
+def _show_measured(session: Session, opened: Opened | None, maps: MapSeries | None) -> None:
     if maps is not None:
         session.maps_view.show_maps(maps)
     elif opened is not None and isinstance(opened.data, SpectralTiltSeries):
-        session.maps_view.show_series(as_layers.counts_layer(opened.data, opened.image), opened.data.angles)
+        session.maps_view.show_series(image_layers.counts_layer(opened.data, opened.image), opened.data.angles)
 
 
 def _of_kind(parts: dict[str, Any], name: str | None, kind: type) -> Any:

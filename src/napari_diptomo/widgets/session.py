@@ -25,19 +25,19 @@ from qtpy.QtWidgets import QWidget
 
 from napari_diptomo.jobs import Stage
 from napari_diptomo.series import MapSeries, Progress, Recipe, Source, SpectralTiltSeries, Volume
-from napari_diptomo.widgets.composing import Composed
-from napari_diptomo.widgets.layers import method_of
-from napari_diptomo.widgets.maps_view import MapsView
-from napari_diptomo.widgets.notify import say, say_error
+from napari_diptomo.widgets.layers.image_layers import method_of
+from napari_diptomo.widgets.layers.maps_view import MapsView
+from napari_diptomo.widgets.notifications import say, say_error
+from napari_diptomo.widgets.preferences import preview_seconds
 from napari_diptomo.widgets.run import CoursePoint, Run
-from napari_diptomo.widgets.runner import Outcome, Runner
-from napari_diptomo.widgets.settings import preview_seconds
-from napari_diptomo.widgets.thread_job import Job
+from napari_diptomo.widgets.tasks.composition import Composed
+from napari_diptomo.widgets.tasks.job import Job
+from napari_diptomo.widgets.tasks.task import Outcome, Runner
 from napari_diptomo.widgets.volume_runs import VolumeRuns
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.suggest import FoundElement
-    from napari_diptomo.widgets.work import Opened
+    from napari_diptomo.widgets.tasks.opening import Opened
 
 
 @dataclass(eq=False)

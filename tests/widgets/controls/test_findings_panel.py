@@ -12,10 +12,11 @@ from qtpy.QtCore import Qt
 
 from napari_diptomo.reconstruct import SIRT
 from napari_diptomo.series import Finding, MapSeries, Observer, Remedy, Step, Volume
-from napari_diptomo.widgets import work
+from napari_diptomo.widgets.controls.findings_panel import COLOURS, FindingsPanel, Shown, Sign
 from napari_diptomo.widgets.dock import TomographyDock
-from napari_diptomo.widgets.findings_panel import COLOURS, FindingsPanel, Shown, Sign
-from napari_diptomo.widgets.thread_job import ThreadJob
+from napari_diptomo.widgets.tasks.job import ThreadJob
+from napari_diptomo.widgets.tasks.opening import look_over
+from napari_diptomo.widgets.tasks.steps import running
 
 NOTE = Finding('note', 'angles', 'Nobody could check <them>.', {'tilts_compared': 17, 'deg': 0.123456}, step='DIPmTV')
 WIDER = Remedy('Extend beyond the field', 'DIPmTV', {'beyond_field': True})
@@ -29,7 +30,7 @@ def volume(*findings: Finding) -> Volume:
 
 def reconstructed(dock: TomographyDock, maps: MapSeries, *findings: Finding) -> None:
     """The last page in front with a volume that has these findings."""
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     dock.stages.go_to(dock.reconstruct_page)
     dock.reconstruct_page.done(volume(*findings))
 
@@ -73,7 +74,7 @@ def test_findings_appear_with_the_result_and_go_with_it(dock: TomographyDock, ma
 
 def test_every_page_shows_those_of_its_result(dock: TomographyDock, maps: MapSeries) -> None:
     opened = replace(NOTE, step='')
-    dock.open_page.done(work.look_over(replace(maps, findings=(opened,))))
+    dock.open_page.done(look_over(replace(maps, findings=(opened,))))
     assert texts(dock) == ['<b>Note: angles.</b> Nobody could check &lt;them&gt;.']
     dock.stages.go_to(dock.align_page)
     assert not shown(dock)
@@ -149,7 +150,7 @@ def test_elements_as_a_remedy_change_the_picker(dock: TomographyDock, qtbot: Any
     from napari_diptomo.simulate import edx_tilt_series, lamella
 
     series = edx_tilt_series(lamella(16), np.arange(-30.0, 31.0, 10.0), peak_counts=60, seed=1).series
-    dock.open_page.done(work.look_over(series))
+    dock.open_page.done(look_over(series))
     dock.stages.go_to(dock.maps_page)
     without = Remedy('Leave Sb out', 'EDXMaps', {'elements': ('Ge', 'Te'), 'background_order': 3})
     stray = Finding('doubt', 'Sb', 'No projection of a specimen.', {}, without, 'EDXMaps')
@@ -190,11 +191,11 @@ class Slow(Step):
 def test_a_run_hides_what_it_will_replace_and_reminds_of_a_stop(
     dock: TomographyDock, maps: MapSeries, settled: Callable[..., None]
 ) -> None:
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     dock.stages.go_to(dock.align_page)
     dock.align_page.done(replace(maps, findings=(NOTE,)))
     assert shown(dock)
-    dock._start(ThreadJob(work.running(Slow(), maps)), 'Align', dock.align_page)
+    dock._start(ThreadJob(running(Slow(), maps)), 'Align', dock.align_page)
     assert not shown(dock)
     settled(dock)
     assert [row.finding.level for row in dock.findings.rows] == ['stop']
@@ -204,10 +205,10 @@ def test_a_run_hides_what_it_will_replace_and_reminds_of_a_stop(
 def test_a_run_that_fails_keeps_the_result_and_its_findings(
     dock: TomographyDock, maps: MapSeries, settled: Callable[..., None]
 ) -> None:
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     dock.stages.go_to(dock.align_page)
     dock.align_page.done(replace(maps, findings=(NOTE,)))
-    dock._start(ThreadJob(work.running(SIRT(), 'no maps')), 'Align', dock.align_page)
+    dock._start(ThreadJob(running(SIRT(), 'no maps')), 'Align', dock.align_page)
     settled(dock)
     assert [row.finding for row in dock.findings.rows] == [NOTE]
 
@@ -217,7 +218,7 @@ def test_while_something_runs_no_remedy_can_be_pressed(
 ) -> None:
     reconstructed(dock, maps, DOUBT)
     (row,) = dock.findings.rows
-    dock._start(ThreadJob(work.running(Slow(), maps)), 'Align', dock.align_page)
+    dock._start(ThreadJob(running(Slow(), maps)), 'Align', dock.align_page)
     assert row.button is not None
     assert not row.button.isEnabled()
     settled(dock)

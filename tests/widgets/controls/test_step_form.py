@@ -7,8 +7,8 @@ from typing import Any, Literal
 import pytest
 
 from napari_diptomo.series import InputError, Step, param
-from napari_diptomo.widgets.fields import ChoiceField, NumberField, OptionalField
-from napari_diptomo.widgets.form import StepForm, pretty, tooltip
+from napari_diptomo.widgets.controls.form_widgets import ChoiceField, NumberField, OptionalField
+from napari_diptomo.widgets.controls.step_form import StepForm, pretty, tooltip
 
 _PRESETS = {'fast': 50, 'slow': 500}
 

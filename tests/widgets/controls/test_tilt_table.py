@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from qtpy.QtCore import Qt
 
-from napari_diptomo.widgets.tilt_table import TiltTable
+from napari_diptomo.widgets.controls.tilt_table import TiltTable
 
 FILES = [Path('b.hspy'), Path('a.hspy')]
 

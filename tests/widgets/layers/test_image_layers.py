@@ -11,7 +11,7 @@ from napari.layers import Layer
 
 from napari_diptomo.jobs.colours import HUES, colours, opacity
 from napari_diptomo.series import MapSeries, Recipe, Source, Volume
-from napari_diptomo.widgets import layers
+from napari_diptomo.widgets.layers import image_layers as layers
 
 ANGLES = np.array([-40.0, -35.0, -30.0, -25.0])
 

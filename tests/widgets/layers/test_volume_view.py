@@ -9,8 +9,8 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_diptomo.series import MapSeries, Recipe, Volume
-from napari_diptomo.widgets.layers import KEY, contrast_limits
-from napari_diptomo.widgets.runner import Outcome
+from napari_diptomo.widgets.layers.image_layers import KEY, contrast_limits
+from napari_diptomo.widgets.tasks.task import Outcome
 from napari_diptomo.widgets.volume_runs import VolumeRuns
 
 

@@ -13,10 +13,10 @@ from napari.layers import Labels, Layer
 from qtpy.QtWidgets import QFileDialog
 
 from napari_diptomo.series import Recipe, Volume, load
-from napari_diptomo.widgets.composition_layers import shown_volumes
 from napari_diptomo.widgets.dock import TomographyDock
-from napari_diptomo.widgets.layers import KEY, volume_layers
-from napari_diptomo.widgets.spread_layers import spread_layers
+from napari_diptomo.widgets.layers.composition_layers import shown_volumes
+from napari_diptomo.widgets.layers.error_layers import spread_layers
+from napari_diptomo.widgets.layers.image_layers import KEY, volume_layers
 
 Settled = Callable[..., None]
 WEIGHTS = {'Ge': 72.63, 'Sb': 121.76, 'Te': 127.60}

@@ -15,11 +15,11 @@ from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QFileDialog
 
 from napari_diptomo.series import Finding, InputError, MapSeries, Remedy, SpectralTiltSeries
-from napari_diptomo.widgets import work
 from napari_diptomo.widgets.dock import TomographyDock
-from napari_diptomo.widgets.eels_view import CORE, LOW
-from napari_diptomo.widgets.page_eels import EELSMaps
-from napari_diptomo.widgets.pure_regions import PureRegions
+from napari_diptomo.widgets.layers.pure_regions import PureRegions
+from napari_diptomo.widgets.pages.eels_maps import EELSMaps
+from napari_diptomo.widgets.pages.eels_spectrum import CORE, LOW
+from napari_diptomo.widgets.tasks.opening import look_over
 
 Still = Callable[[EELSMaps], None]
 SQUARE = np.array([[10, 10], [10, 20], [20, 20], [20, 10]], float)
@@ -45,7 +45,7 @@ def still(qtbot: Any) -> Still:
 
 @pytest.fixture
 def page(dock: TomographyDock, series: SpectralTiltSeries, still: Still) -> EELSMaps:
-    dock.open_page.done(work.look_over(series))
+    dock.open_page.done(look_over(series))
     dock.stages.go_to(dock.maps_page)
     still(dock.maps_page.eels)
     return dock.maps_page.eels
@@ -82,13 +82,13 @@ def test_a_remedy_of_the_oxides_changes_their_form(
 
 def test_negative_counts_of_a_read_out_can_be_looked_at(series: SpectralTiltSeries) -> None:
     noisy = np.asarray(series.counts) - 2.0
-    opened = work.look_over(replace(series, counts=noisy))
+    opened = look_over(replace(series, counts=noisy))
     assert opened.spectrum == pytest.approx(noisy.sum((0, 1, 2)), rel=1e-5)
     assert opened.found == ()
 
 
 def test_the_first_picture_shows_the_specimen_and_not_the_zero_loss(series: SpectralTiltSeries) -> None:
-    image = work.look_over(series).image
+    image = look_over(series).image
     middle, corner = image[1, 12:20, 12:20].mean(), image[1, :4, :4].mean()
     assert middle > 5 * corner
 
@@ -254,7 +254,7 @@ def test_standards_are_saved_and_serve_a_series_without_core_loss(
     page.standards.save.click()
     still(page)
     assert path.exists()
-    dock.open_page.done(work.look_over(replace(series, core_loss=None)))
+    dock.open_page.done(look_over(replace(series, core_loss=None)))
     still(page)
     assert page.view.range.isHidden()
     assert 'no core loss' in page.standards.told.text()
@@ -299,7 +299,7 @@ def test_maps_with_hidden_states_and_errors(
 
 def test_independent_sums_are_shown_as_the_oxides_that_they_stand_for(series: SpectralTiltSeries) -> None:
     from napari_diptomo.spectra import EELSOxidationMaps
-    from napari_diptomo.widgets.eels_work import mapping_oxides
+    from napari_diptomo.widgets.tasks.eels_spectra import mapping_oxides
 
     step = EELSOxidationMaps(background='power law', holdout=0.0)
     observer = None
@@ -315,7 +315,7 @@ def test_independent_sums_are_shown_as_the_oxides_that_they_stand_for(series: Sp
 def test_no_zero_loss_is_one_sentence_and_the_page_lives(
     dock: TomographyDock, series: SpectralTiltSeries, still: Still, settled: Callable[..., None], told: list[str]
 ) -> None:
-    dock.open_page.done(work.look_over(replace(series, counts=series.counts[..., 80:], energy=series.energy[80:])))
+    dock.open_page.done(look_over(replace(series, counts=series.counts[..., 80:], energy=series.energy[80:])))
     dock.stages.go_to(dock.maps_page)
     page = dock.maps_page.eels
     still(page)
@@ -323,7 +323,7 @@ def test_no_zero_loss_is_one_sentence_and_the_page_lives(
     dock.run_page()
     settled(dock)
     assert len(told) == 1 and 'zero loss' in told[0]
-    dock.open_page.done(work.look_over(series))
+    dock.open_page.done(look_over(series))
     still(page)
     assert page.view.plot._explained is not None
 
@@ -331,7 +331,7 @@ def test_no_zero_loss_is_one_sentence_and_the_page_lives(
 def test_the_open_page_tells_core_loss_and_thickness(
     dock: TomographyDock, series: SpectralTiltSeries, qtbot: Any
 ) -> None:
-    dock.open_page.done(work.look_over(series))
+    dock.open_page.done(look_over(series))
     assert 'Core loss at 0°' in dock.open_page.opened.text()
     qtbot.waitUntil(lambda: 't/λ' in dock.open_page.opened.text(), timeout=60_000)
 

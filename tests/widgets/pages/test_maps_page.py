@@ -14,10 +14,10 @@ from napari.utils._proxies import PublicOnlyProxy
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.series import MapSeries, Recipe, SpectralTiltSeries
 from napari_diptomo.spectra import EDXMaps, FoundElement
-from napari_diptomo.widgets import work
 from napari_diptomo.widgets.dock import TomographyDock
-from napari_diptomo.widgets.page_maps import MapsPage
-from napari_diptomo.widgets.region import Region
+from napari_diptomo.widgets.layers.region_of_interest import Region
+from napari_diptomo.widgets.pages.maps_page import MapsPage
+from napari_diptomo.widgets.tasks.opening import Opened, look_over
 
 Still = Callable[[MapsPage], None]
 SQUARE = np.array([[4, 3], [4, 9], [10, 9], [10, 3]], float)
@@ -32,9 +32,9 @@ def series() -> SpectralTiltSeries:
 
 
 @pytest.fixture(scope='module')
-def opened(series: SpectralTiltSeries) -> work.Opened:
+def opened(series: SpectralTiltSeries) -> Opened:
     """Looked over once for all docks; the copper of the grid is stray, manganese doubtful."""
-    seen = work.look_over(series)
+    seen = look_over(series)
     reason = 'Cu-K rises 3 times: it comes from grid or holder.'
     found = [replace(f, stray=True, reason=reason) if f.element == 'Cu' else f for f in seen.found]
     return replace(seen, found=(*found, FoundElement('Mn', 'Mn_K', 90.0, 4.2, doubtful=True)))
@@ -56,7 +56,7 @@ def still(qtbot: Any) -> Still:
 
 
 @pytest.fixture
-def page(dock: TomographyDock, opened: work.Opened, still: Still) -> MapsPage:
+def page(dock: TomographyDock, opened: Opened, still: Still) -> MapsPage:
     dock.open_page.done(opened)
     dock.stages.go_to(dock.maps_page)
     dock.maps_page.picker.set_elements(('Ge', 'Te'))
@@ -185,7 +185,7 @@ def test_what_cannot_be_mapped_is_grey_and_says_why(page: MapsPage) -> None:
     assert 'stray' not in page.picker.table.cells['Ge'].toolTip()
 
 
-def test_elements_are_chosen_by_what_the_spectra_show(dock: TomographyDock, opened: work.Opened) -> None:
+def test_elements_are_chosen_by_what_the_spectra_show(dock: TomographyDock, opened: Opened) -> None:
     dock.open_page.done(opened)
     assert set(dock.maps_page.picker.chips) == {'Ge', 'Sb', 'Te', 'Cu', 'Mn'}
     assert set(dock.maps_page.picker.elements()) == {'Ge', 'Sb', 'Te'}

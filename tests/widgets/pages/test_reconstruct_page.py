@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_diptomo.series import Volume
-from napari_diptomo.widgets.page_reconstruct import describe_volume
+from napari_diptomo.widgets.pages.reconstruct_page import describe_volume
 
 
 def test_a_volume_is_told_with_its_size_its_end_and_its_missing_wedge():

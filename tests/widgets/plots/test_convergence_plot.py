@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_diptomo.series import Volume
-from napari_diptomo.widgets.course_plot import CoursePlot
+from napari_diptomo.widgets.plots.convergence_plot import CoursePlot
 
 
 @pytest.fixture

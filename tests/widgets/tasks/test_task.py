@@ -14,8 +14,8 @@ import pytest
 from qtpy.QtCore import QObject, QTimer
 
 from napari_diptomo.series import Cancelled, InputError, Observer, Progress, Watch
-from napari_diptomo.widgets.runner import Outcome, Runner
-from napari_diptomo.widgets.thread_job import ThreadJob
+from napari_diptomo.widgets.tasks.job import ThreadJob
+from napari_diptomo.widgets.tasks.task import Outcome, Runner
 
 
 class FakeJob:

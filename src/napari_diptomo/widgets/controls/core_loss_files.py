@@ -9,11 +9,11 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_diptomo.series import Source, Step
-from napari_diptomo.widgets.drops import paths_of
-from napari_diptomo.widgets.fields import ListField
-from napari_diptomo.widgets.form import tooltip
-from napari_diptomo.widgets.page import words
-from napari_diptomo.widgets.settings import LastUsed
+from napari_diptomo.widgets.controls.form_widgets import ListField
+from napari_diptomo.widgets.controls.parts import words
+from napari_diptomo.widgets.controls.step_form import tooltip
+from napari_diptomo.widgets.file_drops import paths_of
+from napari_diptomo.widgets.preferences import LastUsed
 
 _NONE = 'EELS only: drop the files here, or choose them.'
 

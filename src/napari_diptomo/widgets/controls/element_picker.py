@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWi
 from superqt.utils import QFlowLayout
 
 from napari_diptomo.jobs.colours import colours
-from napari_diptomo.widgets.periodic_table import PeriodicTable
+from napari_diptomo.widgets.controls.periodic_table import PeriodicTable
 from napari_diptomo.widgets.theme import plot_colours
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from qtpy.QtCore import QPoint, Qt, Signal
 from qtpy.QtWidgets import QFrame, QGridLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_diptomo.widgets.page import words
+from napari_diptomo.widgets.controls.parts import words
 from napari_diptomo.widgets.theme import plot_colours
 
 _ROWS = (

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QHBoxLayout, QMenu, QProgressBar, QPushButton, QVBoxL
 
 from napari_diptomo.jobs import Stage
 from napari_diptomo.series import Progress
-from napari_diptomo.widgets.page import words
+from napari_diptomo.widgets.controls.parts import words
 
 
 class RunBar(QWidget):

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QFormLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 from superqt import QCollapsible
 
 from napari_diptomo.series import DiptomoError, Parameter, Step
-from napari_diptomo.widgets.fields import Field, field_for
+from napari_diptomo.widgets.controls.form_widgets import Field, field_for
 
 _WORDS = {
     'tv': 'TV',

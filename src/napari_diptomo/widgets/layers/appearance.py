@@ -10,8 +10,8 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
 from napari_diptomo.jobs.project import LayerLook, ViewRecord
-from napari_diptomo.widgets.layers import KEY
-from napari_diptomo.widgets.look import show_from
+from napari_diptomo.widgets.layers.canvas_view import show_from
+from napari_diptomo.widgets.layers.image_layers import KEY
 
 #: Longer colour tables are napari's own and known by their names.
 _FEW_COLOURS = 16

@@ -10,7 +10,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from napari_diptomo.widgets.layers import KEY
+from napari_diptomo.widgets.layers.image_layers import KEY
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from napari.layers import Image, Labels, Layer
 from napari_diptomo.assess.ternary import CORNERS
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.series import InputError, Volume
-from napari_diptomo.widgets import layers as as_layers
-from napari_diptomo.widgets.layer_files import gather
+from napari_diptomo.widgets.layers import image_layers
+from napari_diptomo.widgets.layers.reader_and_writer import gather
 
 #: How composition layers are coloured.
 PALETTES = ('elements', 'RGB', 'CMY')
@@ -49,7 +49,7 @@ def shown_volumes(viewer: ViewerModel) -> list[ShownVolume]:
     """Volumes of counts whose layers are in the viewer, the oldest first."""
     groups: dict[Any, dict[str, list[Layer]]] = {}
     for layer in viewer.layers:
-        record = layer.metadata.get(as_layers.KEY, {})
+        record = layer.metadata.get(image_layers.KEY, {})
         if record.get('kind') not in ('volume', 'spread') or 'composition' in record.get('notes', {}):
             continue
         key = (record.get('run'), record.get('recipe'), tuple(record.get('channels', ())), np.shape(layer.data))
@@ -66,9 +66,9 @@ def is_shown_as(volume: Volume | None, shown: ShownVolume) -> bool:
     """Whether these layers show that volume."""
     if volume is None:
         return False
-    record = shown.layers[0].metadata[as_layers.KEY]
+    record = shown.layers[0].metadata[image_layers.KEY]
     curves = {name: list(curve) for name, curve in volume.scores.items()}
-    return record.get('recipe') == as_layers.as_json(volume.recipe) and record.get('scores') == curves
+    return record.get('recipe') == image_layers.as_json(volume.recipe) and record.get('scores') == curves
 
 
 def labels_on(volume: Volume, layer: Labels) -> np.ndarray:
@@ -90,7 +90,7 @@ def labels_on(volume: Volume, layer: Labels) -> np.ndarray:
     return labels
 
 
-def composition_layers(result: Volume, palette: str = 'elements') -> list[as_layers.LayerTuple]:
+def composition_layers(result: Volume, palette: str = 'elements') -> list[image_layers.LayerTuple]:
     """One additive 3-D layer (z, y, x) per channel, 0 to 100 percent; masked voxels are 0 and stay black.
 
     Colours add up: with the palettes of two or three elements the voxels have
@@ -107,15 +107,15 @@ def composition_layers(result: Volume, palette: str = 'elements') -> list[as_lay
             (
                 np.ascontiguousarray(data[index]),
                 {
-                    **as_layers.volume_grid(data.shape[1], result.voxel_size),
+                    **image_layers.volume_grid(data.shape[1], result.voxel_size),
                     'name': f'{name} {unit}' if percent else f'{name.capitalize()} {unit}',
-                    'colormap': as_layers.colormap(name, hues[name]) if percent else 'viridis',
+                    'colormap': image_layers.colormap(name, hues[name]) if percent else 'viridis',
                     'visible': percent,
                     'blending': 'additive',
                     'rendering': 'attenuated_mip',
-                    'attenuation': as_layers.ATTENUATION,
-                    'contrast_limits': (0.0, 100.0) if percent else as_layers.contrast_limits(data[index]),
-                    'metadata': {as_layers.KEY: as_layers.volume_record(result, index) | {'kind': 'composition'}},
+                    'attenuation': image_layers.ATTENUATION,
+                    'contrast_limits': (0.0, 100.0) if percent else image_layers.contrast_limits(data[index]),
+                    'metadata': {image_layers.KEY: image_layers.volume_record(result, index) | {'kind': 'composition'}},
                 },
                 'image',
             )
@@ -144,7 +144,7 @@ class CompositionView:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         # Those of a dock that was closed are there already.
-        self._shown: list[Image] = as_layers.of_kind(viewer.layers, 'composition')
+        self._shown: list[Image] = image_layers.of_kind(viewer.layers, 'composition')
 
     def show(self, result: Volume, palette: str) -> None:
         """Layers of a result; what else we have shown is hidden."""
@@ -152,7 +152,7 @@ class CompositionView:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
         for layer in self._viewer.layers:
-            if as_layers.KEY in layer.metadata:
+            if image_layers.KEY in layer.metadata:
                 layer.visible = False
         self._shown = [self._viewer.add_layer(Layer.create(*part)) for part in composition_layers(result, palette)]
 
@@ -160,16 +160,16 @@ class CompositionView:
         """Other colours for the layers that are shown."""
         hues = channel_hues(channels, palette)
         for layer in self._shown:
-            name = layer.metadata[as_layers.KEY]['channel']
+            name = layer.metadata[image_layers.KEY]['channel']
             if layer in self._viewer.layers and layer.name.endswith('%'):
-                layer.colormap = as_layers.colormap(name, hues[name])
+                layer.colormap = image_layers.colormap(name, hues[name])
 
 
 def _label(layers: tuple[Layer, ...]) -> str:
     """``'Ge, Sb, Te (SIRT)'`` of layers named ``'Ge (SIRT)'`` and so on."""
-    channels = [layer.metadata[as_layers.KEY].get('channel', layer.name) for layer in layers]
+    channels = [layer.metadata[image_layers.KEY].get('channel', layer.name) for layer in layers]
     return ', '.join(channels) + layers[0].name.removeprefix(channels[0])
 
 
 def _index(layer: Layer) -> int:
-    return int(layer.metadata[as_layers.KEY].get('index', 0))
+    return int(layer.metadata[image_layers.KEY].get('index', 0))

@@ -1,14 +1,15 @@
-"""What maps tell of their own doubt, as napari layers: standard deviations and what the fit leaves unexplained."""
+"""Standard deviations of maps and volumes, and the fit residual of maps, as napari layers that are hidden at first."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from napari_diptomo.series import MapSeries
-from napari_diptomo.widgets import layers as as_layers
-from napari_diptomo.widgets.layers import KEY, LayerTuple, Provenance
-from napari_diptomo.widgets.spread_layers import COLORMAP, spread_name
+from napari_diptomo.series import MapSeries, Volume
+from napari_diptomo.widgets.layers import image_layers
+from napari_diptomo.widgets.layers.image_layers import KEY, LayerTuple, Provenance
 
+#: Unlike any element's colour, and as even to the eye as the values are.
+COLORMAP = 'inferno'
 RESIDUAL = 'left by the fit'
 
 
@@ -30,7 +31,7 @@ def deviation_layers(maps: MapSeries) -> list[LayerTuple]:
         deviation = np.sqrt(variance)
         layers.append(
             hidden_layer(
-                maps, deviation, f'{spread_name(name)} maps', 'map spread', as_layers.contrast_limits(deviation)
+                maps, deviation, f'{spread_name(name)} maps', 'map spread', image_layers.contrast_limits(deviation)
             )
         )
     return layers
@@ -39,7 +40,7 @@ def deviation_layers(maps: MapSeries) -> list[LayerTuple]:
 def hidden_layer(maps: MapSeries, data: np.ndarray, name: str, kind: str, limits: tuple[float, float]) -> LayerTuple:
     """Images (tilt, y, x) of a series of maps as a 4-D layer that is out of sight at first."""
     shown = np.swapaxes(data, -1, -2) if maps.transposed else data
-    step, first = as_layers.tilt_axis(maps.angles)
+    step, first = image_layers.tilt_axis(maps.angles)
     return (
         shown[:, None],
         {
@@ -58,9 +59,38 @@ def hidden_layer(maps: MapSeries, data: np.ndarray, name: str, kind: str, limits
                     channels=maps.channels,
                     angles=[float(a) for a in maps.angles],
                     transposed=maps.transposed,
-                    recipe=as_layers.as_json(maps.recipe),
+                    recipe=image_layers.as_json(maps.recipe),
                 )
             },
         },
         'image',
     )
+
+
+def spread_name(channel: str) -> str:
+    """``'Ge ± std'``."""
+    return f'{channel} ± std'
+
+
+def spread_layers(volume: Volume) -> list[LayerTuple]:
+    """One hidden 3-D layer (z, y, x) per channel, counts per voxel; none where the volume has no spread."""
+    if volume.std is None:
+        return []
+    data = np.swapaxes(volume.std, -1, -2) if volume.transposed else volume.std
+    return [
+        (
+            np.ascontiguousarray(data[index]),
+            {
+                **image_layers.volume_grid(data.shape[1], volume.voxel_size),
+                'name': spread_name(name),
+                'colormap': COLORMAP,
+                'blending': 'additive',
+                'rendering': 'mip',
+                'visible': False,
+                'contrast_limits': image_layers.contrast_limits(data[index]),
+                'metadata': {KEY: image_layers.volume_record(volume, index) | {'kind': 'spread'}},
+            },
+            'image',
+        )
+        for index, name in enumerate(volume.channels)
+    ]

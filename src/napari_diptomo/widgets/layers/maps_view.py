@@ -9,9 +9,9 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 
 from napari_diptomo.series import MapSeries
-from napari_diptomo.widgets import layers as as_layers
-from napari_diptomo.widgets.look import fit_canvas, hide_ours
-from napari_diptomo.widgets.map_errors import deviation_layers, residual_layers
+from napari_diptomo.widgets.layers import image_layers
+from napari_diptomo.widgets.layers.canvas_view import fit_canvas, hide_ours
+from napari_diptomo.widgets.layers.error_layers import deviation_layers, residual_layers
 
 
 class MapsView:
@@ -28,19 +28,19 @@ class MapsView:
         viewer.dims.events.current_step.connect(self._tell_angle)
         viewer.dims.events.ndisplay.connect(self._tell_angle)
 
-    def show_series(self, layer: as_layers.LayerTuple, angles: np.ndarray) -> None:
+    def show_series(self, layer: image_layers.LayerTuple, angles: np.ndarray) -> None:
         """Show the counts of a tilt series; nothing when a dropped file shows them already."""
         self._replace([layer], angles)
 
     def show_maps(self, maps: MapSeries) -> None:
         """Show one layer per channel in place of the sum of counts, below them hidden what the fit leaves."""
-        self._replace([*residual_layers(maps), *as_layers.map_layers(maps)], maps.angles)
+        self._replace([*residual_layers(maps), *image_layers.map_layers(maps)], maps.angles)
 
     def show_deviations(self, maps: MapSeries) -> None:
         """Add hidden layers with the standard deviation of every map."""
         self.add_below(deviation_layers(maps))
 
-    def add_below(self, parts: list[as_layers.LayerTuple]) -> None:
+    def add_below(self, parts: list[image_layers.LayerTuple]) -> None:
         """Add layers below those that are shown; they go when others are shown."""
         added = [Layer.create(*part) for part in parts]
         for index, layer in enumerate(added):
@@ -49,7 +49,7 @@ class MapsView:
 
     def hide_deviations(self) -> None:
         """Take them away."""
-        for layer in [layer for layer in self._shown if layer.metadata[as_layers.KEY]['kind'] == 'map spread']:
+        for layer in [layer for layer in self._shown if layer.metadata[image_layers.KEY]['kind'] == 'map spread']:
             self._shown.remove(layer)
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
@@ -59,7 +59,7 @@ class MapsView:
         self._viewer.dims.events.current_step.disconnect(self._tell_angle)
         self._viewer.dims.events.ndisplay.disconnect(self._tell_angle)
 
-    def _replace(self, parts: list[as_layers.LayerTuple], angles: np.ndarray) -> None:
+    def _replace(self, parts: list[image_layers.LayerTuple], angles: np.ndarray) -> None:
         for layer in self._shown:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)

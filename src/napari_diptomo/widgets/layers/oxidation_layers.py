@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_diptomo.series import MapSeries, Volume
-from napari_diptomo.widgets import layers as as_layers
-from napari_diptomo.widgets.layers import KEY, LayerTuple
-from napari_diptomo.widgets.map_errors import hidden_layer
-from napari_diptomo.widgets.spread_layers import COLORMAP, spread_name
+from napari_diptomo.widgets.layers import image_layers
+from napari_diptomo.widgets.layers.error_layers import COLORMAP, hidden_layer, spread_name
+from napari_diptomo.widgets.layers.image_layers import KEY, LayerTuple
 
 if TYPE_CHECKING:
     from napari_diptomo.assess.oxidation import FractionMaps
@@ -44,15 +43,15 @@ def _volume_layer(
 ) -> LayerTuple:
     shown = np.swapaxes(data, -1, -2) if result.transposed else data
     kwargs: dict[str, Any] = {
-        **as_layers.volume_grid(shown.shape[0], result.voxel_size),
+        **image_layers.volume_grid(shown.shape[0], result.voxel_size),
         'name': name,
         'colormap': COLORMAP,
         'blending': 'additive',
         'rendering': 'attenuated_mip',
-        'attenuation': as_layers.ATTENUATION,
+        'attenuation': image_layers.ATTENUATION,
         'visible': visible,
         'contrast_limits': limits,
-        'metadata': {KEY: as_layers.volume_record(result, index) | {'kind': 'oxidation'}},
+        'metadata': {KEY: image_layers.volume_record(result, index) | {'kind': 'oxidation'}},
     }
     return np.ascontiguousarray(shown), kwargs, 'image'
 

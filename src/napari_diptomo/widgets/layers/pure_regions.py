@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.series import InputError, SpectralTiltSeries
-from napari_diptomo.widgets.layers import tilt_axis
+from napari_diptomo.widgets.layers.image_layers import tilt_axis
 
 _NAME = 'Pure pixels'
 

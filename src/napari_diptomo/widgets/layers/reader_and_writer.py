@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import Finding, InputError, MapSeries, Recipe, SpectralTiltSeries, Volume
-from napari_diptomo.widgets.layers import KEY, LayerTuple, Provenance, contrast_limits, map_layers, sum_layer
+from napari_diptomo.widgets.layers.image_layers import (
+    KEY,
+    LayerTuple,
+    Provenance,
+    contrast_limits,
+    map_layers,
+    sum_layer,
+)
 
 FullLayerData = tuple[Any, dict[str, Any], str]
 

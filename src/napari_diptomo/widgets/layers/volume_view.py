@@ -17,10 +17,10 @@ from napari.layers import Image
 from napari_diptomo.jobs.colours import colours, opacity
 from napari_diptomo.jobs.project import LayerLook
 from napari_diptomo.series import MapSeries, Volume
-from napari_diptomo.widgets import layers as as_layers
-from napari_diptomo.widgets.layer_looks import apply_looks, look_of
-from napari_diptomo.widgets.look import Look, fit_canvas, hide_ours, seen
-from napari_diptomo.widgets.spread_layers import spread_layers
+from napari_diptomo.widgets.layers import image_layers
+from napari_diptomo.widgets.layers.appearance import apply_looks, look_of
+from napari_diptomo.widgets.layers.canvas_view import Look, fit_canvas, hide_ours, seen
+from napari_diptomo.widgets.layers.error_layers import spread_layers
 
 #: Euler angles in degrees: a lamella seen from above its edge.
 _CAMERA = (20.0, 25.0, 75.0)
@@ -81,11 +81,11 @@ class VolumeView:
         """Show the result, its standard deviation hidden beside it, and write the run's record into the layers."""
         self.show(volume.data)
         for index, name in enumerate(volume.channels):
-            record = as_layers.volume_record(volume, index)
+            record = image_layers.volume_record(volume, index)
             record['run'] = self._run
-            self._layers[name].metadata[as_layers.KEY] = record
+            self._layers[name].metadata[image_layers.KEY] = record
         for data, given, _ in spread_layers(volume):
-            given['metadata'][as_layers.KEY]['run'] = self._run
+            given['metadata'][image_layers.KEY]['run'] = self._run
             self._spread.append(self._viewer.add_layer(Image(data, **given)))
 
     def adopt(self, layers: Sequence[Image], spread: Sequence[Image]) -> None:
@@ -93,7 +93,7 @@ class VolumeView:
         self._layers = dict(zip(self._channels, layers, strict=True))
         self._spread = list(spread)
         for layer in (*layers, *spread):
-            layer.metadata[as_layers.KEY]['run'] = self._run
+            layer.metadata[image_layers.KEY]['run'] = self._run
         for layer in layers:
             layer.events.contrast_limits.connect(self._limits_moved)
 
@@ -144,7 +144,7 @@ class VolumeView:
         if not main or (all(layer.visible for layer in main) and len(seen(self._viewer)) == len(main)):
             return
         volumes = {'volume', 'preview', 'composition', 'oxidation'}
-        among_volumes = any(layer.metadata[as_layers.KEY]['kind'] in volumes for layer in seen(self._viewer))
+        among_volumes = any(layer.metadata[image_layers.KEY]['kind'] in volumes for layer in seen(self._viewer))
         hide_ours(self._viewer)
         for layer in main:
             layer.visible = True
@@ -164,14 +164,14 @@ class VolumeView:
         for name, data in zip(self._channels, frame, strict=True):
             layer = Image(
                 np.ascontiguousarray(data),
-                name=as_layers.layer_name(name, self._method),
-                colormap=as_layers.colormap(name, hue[name]),
+                name=image_layers.layer_name(name, self._method),
+                colormap=image_layers.colormap(name, hue[name]),
                 blending='additive',
                 opacity=opacity(hue.values()),
                 rendering='attenuated_mip',
-                attenuation=as_layers.ATTENUATION,
-                contrast_limits=as_layers.contrast_limits(data),
-                metadata={as_layers.KEY: {'kind': 'preview', 'channel': name, 'run': self._run}},
+                attenuation=image_layers.ATTENUATION,
+                contrast_limits=image_layers.contrast_limits(data),
+                metadata={image_layers.KEY: {'kind': 'preview', 'channel': name, 'run': self._run}},
                 **self._grid(data.shape),
             )
             self._layers[name] = layer
@@ -203,7 +203,7 @@ class VolumeView:
             layer.data = data
         if name not in self._free:
             return
-        low, high = as_layers.contrast_limits(data)
+        low, high = image_layers.contrast_limits(data)
         self._setting = True
         try:
             # The slider's range does not follow the data by itself, and limits
@@ -221,7 +221,7 @@ class VolumeView:
         """Where voxels lie; a preview may be binned."""
         factor = max(1, round(self._rows / shape[1]))
         size = self._pixel_size * factor
-        grid = as_layers.volume_grid(shape[0], size)
+        grid = image_layers.volume_grid(shape[0], size)
         middle = (factor - 1) / 2 * self._pixel_size
         grid['translate'] = (grid['translate'][0], middle, middle)
         return grid

@@ -8,11 +8,12 @@ import numpy as np
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_diptomo.series import Finding, InputError, MapSeries
-from napari_diptomo.widgets import work
-from napari_diptomo.widgets.form import StepForm
-from napari_diptomo.widgets.page import Context, Page, heading, words
-from napari_diptomo.widgets.plots import ShiftPlot
-from napari_diptomo.widgets.thread_job import ThreadJob
+from napari_diptomo.widgets.controls.parts import heading, words
+from napari_diptomo.widgets.controls.step_form import StepForm
+from napari_diptomo.widgets.pages.page import Context, Page
+from napari_diptomo.widgets.plots.shift_plot import ShiftPlot
+from napari_diptomo.widgets.tasks.job import ThreadJob
+from napari_diptomo.widgets.tasks.steps import running
 
 
 class AlignPage(Page):
@@ -64,7 +65,7 @@ class AlignPage(Page):
             raise InputError(self.closed())
         step = self.form.value()
         self.context.last_used.remember(step)
-        return ThreadJob(work.running(step, self.session.maps)), 'Align'
+        return ThreadJob(running(step, self.session.maps)), 'Align'
 
     def done(self, maps: MapSeries) -> None:
         self.session.set_aligned(maps)

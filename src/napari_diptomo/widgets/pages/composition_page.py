@@ -10,11 +10,11 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_diptomo.series import Finding, InputError, Remedy, Volume
-from napari_diptomo.widgets import work
-from napari_diptomo.widgets.asker import Asker
-from napari_diptomo.widgets.boxes import compact_box, labelled, refill
-from napari_diptomo.widgets.composing import Composed, asking_factors, composing, describe_composition
-from napari_diptomo.widgets.composition_layers import (
+from napari_diptomo.widgets.controls.combo_boxes import compact_box, labelled, refill
+from napari_diptomo.widgets.controls.composition_tables import FactorTable, MeanTable
+from napari_diptomo.widgets.controls.parts import Part, heading, words
+from napari_diptomo.widgets.controls.step_form import StepForm
+from napari_diptomo.widgets.layers.composition_layers import (
     PALETTES,
     CompositionView,
     ShownVolume,
@@ -22,11 +22,12 @@ from napari_diptomo.widgets.composition_layers import (
     labels_on,
     shown_volumes,
 )
-from napari_diptomo.widgets.composition_tables import FactorTable, MeanTable
-from napari_diptomo.widgets.form import StepForm
-from napari_diptomo.widgets.oxidation_part import OxidationPart, are_oxides
-from napari_diptomo.widgets.page import Context, Page, Part, heading, words
-from napari_diptomo.widgets.thread_job import ThreadJob
+from napari_diptomo.widgets.pages.oxidation_state import OxidationPart, are_oxides
+from napari_diptomo.widgets.pages.page import Context, Page
+from napari_diptomo.widgets.tasks.composition import Composed, asking_factors, composing, describe_composition
+from napari_diptomo.widgets.tasks.job import ThreadJob
+from napari_diptomo.widgets.tasks.question import Asker
+from napari_diptomo.widgets.tasks.steps import saving
 
 _CLOSED = 'Reconstruct a volume first, or drop a saved one on napari.'
 _NO_REGIONS = 'none'
@@ -357,7 +358,7 @@ class CompositionPage(Page):
             'HyperSpy (*.hspy);;MRC, one per element (*.mrc);;TIFF (*.tif)',
         )
         if path and self.result is not None:
-            self.start.emit(ThreadJob(work.saving(self.result, path)), 'Save')
+            self.start.emit(ThreadJob(saving(self.result, path)), 'Save')
 
     def _folder(self) -> str:
         return str(self.context.last_used.value('folder', ''))

@@ -12,8 +12,8 @@ from superqt import QCollapsible
 
 from napari_diptomo.jobs.colours import HUES
 from napari_diptomo.series import DiptomoError, InputError, MapSeries
-from napari_diptomo.widgets.page import words
-from napari_diptomo.widgets.plots import ThemedPlot
+from napari_diptomo.widgets.controls.parts import words
+from napari_diptomo.widgets.plots.themed_plot import ThemedPlot
 
 _HEIGHT = 130
 #: Gains that are seen in any case: what is noise shall not look like shadow.

@@ -11,12 +11,12 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_diptomo.series import Observer, SpectralTiltSeries
-from napari_diptomo.widgets.asker import Asker
-from napari_diptomo.widgets.looking import Place, explaining, summing
-from napari_diptomo.widgets.page import words
-from napari_diptomo.widgets.region import Region
-from napari_diptomo.widgets.spectrum_parts import Explanation, Mark
-from napari_diptomo.widgets.spectrum_plot import SpectrumPlot
+from napari_diptomo.widgets.controls.parts import words
+from napari_diptomo.widgets.layers.region_of_interest import Region
+from napari_diptomo.widgets.plots.spectrum_contents import Explanation, Mark
+from napari_diptomo.widgets.plots.spectrum_plot import SpectrumPlot
+from napari_diptomo.widgets.tasks.edx_spectra import Place, explaining, summing
+from napari_diptomo.widgets.tasks.question import Asker
 
 _PAUSE_MS = 150
 _ALL, _SHOWN = 'All tilts', 'Tilt shown'

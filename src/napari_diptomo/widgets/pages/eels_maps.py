@@ -8,17 +8,18 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_diptomo.series import DiptomoError, InputError, SpectralTiltSeries, Step
-from napari_diptomo.widgets.asker import Asker
-from napari_diptomo.widgets.eels_view import EELSView
-from napari_diptomo.widgets.eels_words import describe_oxides, describe_spread
-from napari_diptomo.widgets.eels_work import MadeOxides, asking_window, mapping_oxides
-from napari_diptomo.widgets.form import StepForm
-from napari_diptomo.widgets.map_errors import deviation_layers
-from napari_diptomo.widgets.oxidation_layers import fraction_layers
-from napari_diptomo.widgets.oxidation_part import READING
-from napari_diptomo.widgets.page import Context, Part, heading, words
-from napari_diptomo.widgets.standards_box import StandardsBox
-from napari_diptomo.widgets.thread_job import ThreadJob
+from napari_diptomo.widgets.controls.parts import Part, heading, words
+from napari_diptomo.widgets.controls.step_form import StepForm
+from napari_diptomo.widgets.layers.error_layers import deviation_layers
+from napari_diptomo.widgets.layers.oxidation_layers import fraction_layers
+from napari_diptomo.widgets.pages.eels_sentences import describe_oxides, describe_spread
+from napari_diptomo.widgets.pages.eels_spectrum import EELSView
+from napari_diptomo.widgets.pages.eels_standards import StandardsBox
+from napari_diptomo.widgets.pages.oxidation_state import READING
+from napari_diptomo.widgets.pages.page import Context
+from napari_diptomo.widgets.tasks.eels_spectra import MadeOxides, asking_window, mapping_oxides
+from napari_diptomo.widgets.tasks.job import ThreadJob
+from napari_diptomo.widgets.tasks.question import Asker
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.eels.explain import ExplainedEELS

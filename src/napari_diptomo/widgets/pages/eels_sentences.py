@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from napari_diptomo.spectra.eels.calibration import CalibratedSeries
     from napari_diptomo.spectra.eels.explain import ExplainedEELS, ExplainedRange
-    from napari_diptomo.widgets.eels_work import MadeOxides
+    from napari_diptomo.widgets.tasks.eels_spectra import MadeOxides
 
 #: Backgrounds that count for less than this do not describe the spectra.
 _UNFIT = 0.05

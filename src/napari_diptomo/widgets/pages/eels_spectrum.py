@@ -12,12 +12,12 @@ from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.series import Observer, SpectralTiltSeries
-from napari_diptomo.widgets.eels_plot import EELSPlot
-from napari_diptomo.widgets.eels_words import describe_range, key_of
-from napari_diptomo.widgets.eels_work import explaining_edge, summing_core_loss
-from napari_diptomo.widgets.looking import Place, summing
-from napari_diptomo.widgets.page import words
-from napari_diptomo.widgets.spectrum_view import SpectrumView
+from napari_diptomo.widgets.controls.parts import words
+from napari_diptomo.widgets.pages.edx_spectrum import SpectrumView
+from napari_diptomo.widgets.pages.eels_sentences import describe_range, key_of
+from napari_diptomo.widgets.plots.eels_spectrum_plot import EELSPlot
+from napari_diptomo.widgets.tasks.edx_spectra import Place, summing
+from napari_diptomo.widgets.tasks.eels_spectra import explaining_edge, summing_core_loss
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.eels.explain import ExplainedEELS, ExplainedRange

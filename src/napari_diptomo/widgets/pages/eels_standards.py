@@ -10,12 +10,13 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_diptomo.series import InputError, SpectralTiltSeries
-from napari_diptomo.widgets.asker import Asker
-from napari_diptomo.widgets.eels_words import describe_standards
-from napari_diptomo.widgets.eels_work import drawing_standards, saving_standards
-from napari_diptomo.widgets.notify import say_error
-from napari_diptomo.widgets.page import Context, Part, heading, words
-from napari_diptomo.widgets.pure_regions import PureRegions
+from napari_diptomo.widgets.controls.parts import Part, heading, words
+from napari_diptomo.widgets.layers.pure_regions import PureRegions
+from napari_diptomo.widgets.notifications import say_error
+from napari_diptomo.widgets.pages.eels_sentences import describe_standards
+from napari_diptomo.widgets.pages.page import Context
+from napari_diptomo.widgets.tasks.eels_spectra import drawing_standards, saving_standards
+from napari_diptomo.widgets.tasks.question import Asker
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.eels.explain import ExplainedEELS

@@ -8,8 +8,8 @@ import numpy as np
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_diptomo.jobs.colours import colours
-from napari_diptomo.widgets.page import heading, words
-from napari_diptomo.widgets.totals_plot import Total, TotalsPlot, misbehaving
+from napari_diptomo.widgets.controls.parts import heading, words
+from napari_diptomo.widgets.plots.totals_plot import Total, TotalsPlot, misbehaving
 
 
 class TotalsView(QWidget):

@@ -8,18 +8,19 @@ import numpy as np
 from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
 
 from napari_diptomo.series import Finding, InputError, MapSeries, Remedy, Step
-from napari_diptomo.widgets import work
-from napari_diptomo.widgets.asker import Asker
-from napari_diptomo.widgets.eels_work import MadeOxides
-from napari_diptomo.widgets.element_picker import ElementPicker
-from napari_diptomo.widgets.form import StepForm
-from napari_diptomo.widgets.gain_view import GainView
-from napari_diptomo.widgets.looking import confusing, doubts_of, likely, lines_in_range, marks_of, totalling
-from napari_diptomo.widgets.page import Context, Page, Part, heading, words
-from napari_diptomo.widgets.page_eels import EELSMaps
-from napari_diptomo.widgets.spectrum_view import SpectrumView
-from napari_diptomo.widgets.thread_job import ThreadJob
-from napari_diptomo.widgets.totals_view import TotalsView
+from napari_diptomo.widgets.controls.element_picker import ElementPicker
+from napari_diptomo.widgets.controls.parts import Part, heading, words
+from napari_diptomo.widgets.controls.step_form import StepForm
+from napari_diptomo.widgets.pages.detector_gain import GainView
+from napari_diptomo.widgets.pages.edx_spectrum import SpectrumView
+from napari_diptomo.widgets.pages.eels_maps import EELSMaps
+from napari_diptomo.widgets.pages.element_totals import TotalsView
+from napari_diptomo.widgets.pages.page import Context, Page
+from napari_diptomo.widgets.tasks.edx_spectra import confusing, doubts_of, likely, lines_in_range, marks_of, totalling
+from napari_diptomo.widgets.tasks.eels_spectra import MadeOxides
+from napari_diptomo.widgets.tasks.job import ThreadJob
+from napari_diptomo.widgets.tasks.question import Asker
+from napari_diptomo.widgets.tasks.steps import running
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.totals import Totals
@@ -110,7 +111,7 @@ class MapsPage(Page):
             raise InputError('There are no spectra; open a tilt series of spectrum images.')
         step = self.form.value().model_copy(update={'elements': self.picker.elements(), 'lines': ()})
         self.context.last_used.remember(step)
-        return ThreadJob(work.running(step, self.session.series)), 'Maps'
+        return ThreadJob(running(step, self.session.series)), 'Maps'
 
     def done(self, maps: MapSeries | MadeOxides) -> None:
         if isinstance(maps, MadeOxides):

@@ -11,22 +11,23 @@ from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QPushButton, Q
 
 from napari_diptomo.jobs.reading import warm_up
 from napari_diptomo.series import DiptomoError, Finding, MapSeries, Source, SpectralTiltSeries, Step, Volume
-from napari_diptomo.widgets import layers as as_layers
-from napari_diptomo.widgets import work
-from napari_diptomo.widgets.asker import Asker
-from napari_diptomo.widgets.core_loss_files import CoreLossFiles
-from napari_diptomo.widgets.eels_words import describe_calibration
-from napari_diptomo.widgets.eels_work import calibrating
-from napari_diptomo.widgets.fields import Field, field_for
-from napari_diptomo.widgets.form import pretty, tooltip
-from napari_diptomo.widgets.page import Context, Page, Part, heading, words
+from napari_diptomo.widgets.controls.core_loss_files import CoreLossFiles
+from napari_diptomo.widgets.controls.form_widgets import Field, field_for
+from napari_diptomo.widgets.controls.parts import Part, heading, words
+from napari_diptomo.widgets.controls.step_form import pretty, tooltip
+from napari_diptomo.widgets.controls.tilt_table import TiltTable
+from napari_diptomo.widgets.layers import image_layers
+from napari_diptomo.widgets.pages.eels_sentences import describe_calibration
+from napari_diptomo.widgets.pages.page import Context, Page
 from napari_diptomo.widgets.session import summary
-from napari_diptomo.widgets.thread_job import ThreadJob
-from napari_diptomo.widgets.tilt_table import TiltTable
+from napari_diptomo.widgets.tasks.eels_spectra import calibrating
+from napari_diptomo.widgets.tasks.job import ThreadJob
+from napari_diptomo.widgets.tasks.opening import Opened, opening_files, sample
+from napari_diptomo.widgets.tasks.question import Asker
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.eels.calibration import CalibratedSeries
-    from napari_diptomo.widgets.keeper import Leftover
+    from napari_diptomo.widgets.autosave import Leftover
 
 _LABELS = {
     'pixel_size': 'Pixel size',
@@ -137,11 +138,11 @@ class OpenPage(Page):
 
     def job(self) -> tuple[ThreadJob, str]:
         self._sample_wanted = False
-        return ThreadJob(work.opening_files(self.source())), 'Open'
+        return ThreadJob(opening_files(self.source())), 'Open'
 
-    def done(self, result: work.Opened | tuple[tuple[str, Volume], ...]) -> None:
+    def done(self, result: Opened | tuple[tuple[str, Volume], ...]) -> None:
         self.offer(None)
-        if not isinstance(result, work.Opened):
+        if not isinstance(result, Opened):
             self._unlist()
             self.volumes.emit(result)
             return
@@ -152,7 +153,7 @@ class OpenPage(Page):
         else:
             self.session.set_series(data, result.spectrum, result.found, result.doubt)
             self.session.sample = self._sample_wanted
-            self.context.maps_view.show_series(as_layers.counts_layer(data, result.image), data.angles)
+            self.context.maps_view.show_series(image_layers.counts_layer(data, result.image), data.angles)
         self._joins = False
         self.table.show_found(data.angles)
         self.opened.setText(_describe(data))
@@ -321,7 +322,7 @@ class OpenPage(Page):
     def _load_sample(self) -> None:
         self.clear()
         self._sample_wanted = True
-        self.start.emit(ThreadJob(work.sample()), 'Sample')
+        self.start.emit(ThreadJob(sample()), 'Sample')
 
     def _list_files(self) -> bool:
         """Fill the table; returns whether the files can be opened together."""

@@ -10,13 +10,13 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_diptomo.series import InputError, Volume
 from napari_diptomo.series.oxides import metal
-from napari_diptomo.widgets import layers as as_layers
-from napari_diptomo.widgets import work
-from napari_diptomo.widgets.form import StepForm
-from napari_diptomo.widgets.oxidation_layers import oxidation_layers
-from napari_diptomo.widgets.page import Part, heading, words
-from napari_diptomo.widgets.settings import LastUsed
-from napari_diptomo.widgets.thread_job import ThreadJob
+from napari_diptomo.widgets.controls.parts import Part, heading, words
+from napari_diptomo.widgets.controls.step_form import StepForm
+from napari_diptomo.widgets.layers import image_layers
+from napari_diptomo.widgets.layers.oxidation_layers import oxidation_layers
+from napari_diptomo.widgets.preferences import LastUsed
+from napari_diptomo.widgets.tasks.job import ThreadJob
+from napari_diptomo.widgets.tasks.steps import running
 
 #: What an error says, in the words that maps and volumes share.
 READING = (
@@ -42,7 +42,7 @@ class OxidationPart(Part):
         self._viewer = viewer
         self._last_used = last_used
         # Those of a dock that was closed are there already.
-        self._shown: list[Layer] = as_layers.of_kind(viewer.layers, 'oxidation')
+        self._shown: list[Layer] = image_layers.of_kind(viewer.layers, 'oxidation')
         self._state: dict[str, Any] = {}
         self.form: StepForm | None = None
         self.result: Volume | None = None
@@ -84,7 +84,7 @@ class OxidationPart(Part):
         assert self.form is not None
         step = self.form.value()
         self._last_used.remember(step)
-        return ThreadJob(work.running(step, volume))
+        return ThreadJob(running(step, volume))
 
     def done(self, result: Volume) -> None:
         """Show the states in place of those before, and hide what else we have shown."""
@@ -92,7 +92,7 @@ class OxidationPart(Part):
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
         for layer in self._viewer.layers:
-            if as_layers.KEY in layer.metadata:
+            if image_layers.KEY in layer.metadata:
                 layer.visible = False
         self._shown = [self._viewer.add_layer(Layer.create(*part)) for part in oxidation_layers(result)]
         self._viewer.layers.selection.active = next(layer for layer in self._shown if layer.visible)

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari.components import ViewerModel
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_diptomo.series import Finding, Remedy, Step
 from napari_diptomo.series.steps import step_kind
-from napari_diptomo.widgets.form import StepForm
-from napari_diptomo.widgets.maps_view import MapsView
+from napari_diptomo.widgets.controls.parts import freeze, words
+from napari_diptomo.widgets.controls.step_form import StepForm
+from napari_diptomo.widgets.layers.maps_view import MapsView
+from napari_diptomo.widgets.preferences import LastUsed
 from napari_diptomo.widgets.session import Session
-from napari_diptomo.widgets.settings import LastUsed
-from napari_diptomo.widgets.thread_job import Job
+from napari_diptomo.widgets.tasks.job import Job
 
 
 @dataclass(frozen=True)
@@ -135,50 +136,7 @@ class Page(QWidget):
 
     def set_frozen(self, frozen: bool) -> None:
         """While a job runs, what it was started with cannot be changed."""
-        _freeze(self, frozen)
+        freeze(self, frozen)
 
     def cleanup(self) -> None:
         """Undo connections to what outlives the page."""
-
-
-class Part(QWidget):
-    """Controls of a page that are shown or hidden together, in the column `body`."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.body = QVBoxLayout(self)
-        self.body.setContentsMargins(0, 0, 0, 0)
-
-
-def _freeze(whole: QWidget, frozen: bool) -> None:
-    for form in whole.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly):
-        if isinstance(form, Part):
-            _freeze(form, frozen)
-        elif not isinstance(form, QLabel) and not hasattr(form, 'follow_theme') and not hasattr(form, 'never_frozen'):
-            form.setEnabled(not frozen)
-
-
-def words(text: str) -> QLabel:
-    """Text that wraps and never widens the dock."""
-    label = QLabel(text)
-    label.setWordWrap(True)
-    label.setMinimumWidth(10)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label
-
-
-def heading(text: str) -> QLabel:
-    """A small title within a page."""
-    label = QLabel(f'<b>{text}</b>')
-    label.setContentsMargins(0, 6, 0, 0)
-    return label
-
-
-def scrolling(page: QWidget) -> QScrollArea:
-    """The page in a frame that scrolls downwards only."""
-    area = QScrollArea()
-    area.setWidgetResizable(True)
-    area.setFrameShape(QFrame.Shape.NoFrame)
-    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    area.setWidget(page)
-    return area

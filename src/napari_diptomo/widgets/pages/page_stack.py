@@ -15,7 +15,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_diptomo.widgets.page import Page, scrolling, words
+from napari_diptomo.widgets.controls.parts import scrolling, words
+from napari_diptomo.widgets.pages.page import Page
 
 
 class Stages(QWidget):

@@ -10,17 +10,18 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabe
 
 from napari_diptomo.jobs import Stage
 from napari_diptomo.series import DiptomoError, Finding, InputError, Progress, Recipe, Remedy, Step, Volume
-from napari_diptomo.widgets import work
-from napari_diptomo.widgets.course_plot import CoursePlot
-from napari_diptomo.widgets.estimate import Estimator
-from napari_diptomo.widgets.form import StepForm
-from napari_diptomo.widgets.notify import say, say_error
-from napari_diptomo.widgets.page import Context, Page, Part, heading, words
-from napari_diptomo.widgets.process_job import ProcessJob
+from napari_diptomo.widgets.controls.parts import Part, heading, words
+from napari_diptomo.widgets.controls.runs_list import RunsList
+from napari_diptomo.widgets.controls.step_form import StepForm
+from napari_diptomo.widgets.notifications import say, say_error
+from napari_diptomo.widgets.pages.page import Context, Page
+from napari_diptomo.widgets.plots.convergence_plot import CoursePlot
+from napari_diptomo.widgets.preferences import default_device, preview_seconds
 from napari_diptomo.widgets.run import Run, RunStatus, course_of
-from napari_diptomo.widgets.runs_list import RunsList
-from napari_diptomo.widgets.settings import default_device, preview_seconds
-from napari_diptomo.widgets.thread_job import ThreadJob
+from napari_diptomo.widgets.tasks.job import ThreadJob
+from napari_diptomo.widgets.tasks.memory_estimate import Estimator
+from napari_diptomo.widgets.tasks.reconstruction_job import ProcessJob
+from napari_diptomo.widgets.tasks.steps import saving
 
 _LAST_METHOD = 'method'
 
@@ -319,7 +320,7 @@ class ReconstructPage(Page):
         )
         volume = self.session.volume
         if path and volume is not None:
-            self.start.emit(ThreadJob(work.saving(volume, path)), 'Save')
+            self.start.emit(ThreadJob(saving(volume, path)), 'Save')
 
     def _save_recipe(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, 'Save recipe', self._suggestion('.json'), 'Recipe (*.json)')

@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_diptomo.jobs.colours import HUES
-from napari_diptomo.widgets.plots import ThemedPlot
+from napari_diptomo.widgets.plots.themed_plot import ThemedPlot
 
 _HEIGHT = 290
 _HEIGHT_ALONE = 190

@@ -11,7 +11,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_diptomo.widgets.spectrum_plot import SpectrumPlot
+from napari_diptomo.widgets.plots.spectrum_plot import SpectrumPlot
 from napari_diptomo.widgets.theme import plot_colours
 
 #: Narrower windows than this cannot be dragged, eV.

@@ -11,8 +11,8 @@ from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
-from napari_diptomo.widgets.plots import ThemedPlot
-from napari_diptomo.widgets.spectrum_parts import Explanation, Mark
+from napari_diptomo.widgets.plots.spectrum_contents import Explanation, Mark
+from napari_diptomo.widgets.plots.themed_plot import ThemedPlot
 from napari_diptomo.widgets.theme import plot_colours
 
 _HEIGHT = 350

@@ -1,4 +1,4 @@
-"""What the dock's plots have in common, and the plot of the shifts.
+"""The base of all plots of the dock.
 
 All follow napari's theme and none takes the wheel from the page it sits on.
 """
@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pyqtgraph as pg
 from napari.settings import get_settings
 from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
-from napari_diptomo.jobs.colours import HUES
 from napari_diptomo.widgets.theme import plot_colours
 
 _HEIGHT = 170
@@ -61,27 +59,3 @@ class ThemedPlot(pg.GraphicsLayoutWidget):
 
     def wheelEvent(self, event: Any) -> None:
         event.ignore()
-
-
-class ShiftPlot(ThemedPlot):
-    """The shifts found by the alignment over the tilt angle."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent=parent)
-        self.plot = self.plots[0]
-        self.plot.setTitle(
-            f'<span style="color: {HUES[0]}">● across the axis (x)</span> &nbsp; '
-            f'<span style="color: {HUES[1]}">■ along the axis (y)</span>',
-            size='9pt',
-        )
-        self.plot.setLabel('bottom', 'tilt / deg')
-        self.plot.setLabel('left', 'shift / nm')
-        self.plot.showGrid(y=True, alpha=0.2)
-        self._x = self.plot.plot(pen=HUES[0], symbol='o', symbolSize=5, symbolBrush=HUES[0])
-        self._y = self.plot.plot(pen=HUES[1], symbol='s', symbolSize=5, symbolBrush=HUES[1])
-        self.follow_theme()
-
-    def set_shifts(self, angles: np.ndarray, shifts: np.ndarray, pixel_size: float) -> None:
-        """Show shifts (tilt, 2) in pixels (y, x) as nm over the angles (tilt,) in degrees."""
-        self._y.setData(angles, shifts[:, 0] * pixel_size)
-        self._x.setData(angles, shifts[:, 1] * pixel_size)

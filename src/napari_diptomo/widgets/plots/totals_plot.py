@@ -10,7 +10,7 @@ import pyqtgraph as pg
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
-from napari_diptomo.widgets.plots import ThemedPlot
+from napari_diptomo.widgets.plots.themed_plot import ThemedPlot
 
 _HEIGHT = 190
 

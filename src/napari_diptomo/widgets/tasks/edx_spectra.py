@@ -10,8 +10,8 @@ import numpy as np
 
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.series import DiptomoError, InputError, MapSeries, Observer, SpectralTiltSeries
-from napari_diptomo.widgets.periodic_table import PLACES
-from napari_diptomo.widgets.spectrum_parts import Explanation, Mark
+from napari_diptomo.widgets.controls.periodic_table import PLACES
+from napari_diptomo.widgets.plots.spectrum_contents import Explanation, Mark
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.suggest import FoundElement

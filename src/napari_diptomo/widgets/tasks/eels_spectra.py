@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries
-from napari_diptomo.widgets.looking import Place
+from napari_diptomo.widgets.tasks.edx_spectra import Place
 
 if TYPE_CHECKING:
     from napari_diptomo.assess.oxidation import FractionMaps

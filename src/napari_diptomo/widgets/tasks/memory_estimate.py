@@ -7,7 +7,7 @@ from collections.abc import Callable
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_diptomo.series import MapSeries, Observer, Step
-from napari_diptomo.widgets.thread_job import ThreadJob
+from napari_diptomo.widgets.tasks.job import ThreadJob
 
 
 class Estimator(QObject):

@@ -9,11 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_diptomo.series import DiptomoError, MapSeries, Observer, Source, SpectralTiltSeries, Step, Volume, Watch
+from napari_diptomo.series import DiptomoError, MapSeries, Observer, Source, SpectralTiltSeries, Volume, Watch
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.suggest import FoundElement
@@ -117,25 +117,6 @@ def _telling(series: SpectralTiltSeries) -> slice:
     """Channels whose sum shows the specimen: the zero loss of low losses hides it."""
     low = series.energy_unit == 'eV' and series.energy[0] < 0 < _LOST < series.energy[-1]
     return slice(int(np.searchsorted(series.energy, _LOST)) if low else 0, None)
-
-
-def running(step: Step, data: Any) -> Callable[[Observer], Any]:
-    """Run a short step."""
-
-    def run_step(observer: Observer) -> Any:
-        return step.run(data, observer)
-
-    run_step.__name__ = f'run_{type(step).__name__}'
-    return run_step
-
-
-def saving(result: Any, path: str) -> Callable[[Observer], Any]:
-    """Write a result to a file; gives back what was written."""
-
-    def save_result(observer: Observer) -> Any:
-        return result.save(path)
-
-    return save_result
 
 
 def _found(series: SpectralTiltSeries, observer: Observer | None) -> tuple[tuple[FoundElement, ...], str]:

@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_diptomo.series import Observer
-from napari_diptomo.widgets.thread_job import ThreadJob
+from napari_diptomo.widgets.tasks.job import ThreadJob
 
 _POLL_MS = 60
 

@@ -18,7 +18,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
-from napari_diptomo.widgets.thread_job import Job
+from napari_diptomo.widgets.tasks.job import Job
 
 _POLL_MS = 60
 #: Showing previews may take this share of the window's time.
