@@ -20,7 +20,7 @@ from make_screenshots import Tour, guided, parser_of
 def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     """Open, choose, make maps, draw."""
     dock, page = tour.dock, tour.dock.maps_page
-    dock.open_page.fields['binning'].set_value(arguments.binning)
+    dock.open_page.fields['binning'].value = arguments.binning
     dock.open_paths([arguments.data])
     tour.idle()
     dock.stages.go_on()

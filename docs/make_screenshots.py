@@ -75,7 +75,7 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     dock = tour.dock
     tour.picture('0-empty')
     if arguments.data:
-        dock.open_page.fields['binning'].set_value(arguments.binning)
+        dock.open_page.fields['binning'].value = arguments.binning
         dock.open_paths([arguments.data])
     else:
         dock.open_page._load_sample()
@@ -105,10 +105,10 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
 def _set(dock: Any, arguments: argparse.Namespace) -> None:
     page = dock.reconstruct_page
     form = page.forms[page.method.currentText()]
-    form.fields['preset'].set_value('fast')
-    form.fields['iterations'].set_value(arguments.iterations)
+    form.fields['preset'].value = 'fast'
+    form.fields['iterations'].value = arguments.iterations
     if arguments.thickness:
-        form.fields['thickness'].set_value(arguments.thickness)
+        form.fields['thickness'].value = arguments.thickness
 
 
 def on_a_screen(size: str) -> bool:

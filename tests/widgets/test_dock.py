@@ -146,12 +146,12 @@ def test_only_questions_that_mean_something_for_the_files_are_asked(
     dock: TomographyDock, tmp_path: Path, name: str, dark: bool, beam: bool
 ) -> None:
     page = dock.open_page
-    page._rows.setRowVisible(page.fields['dark_level'], True)
-    page.fields['dark_level'].set_value(7.0)
+    page._rows.setRowVisible(page.fields['dark_level'].native, True)
+    page.fields['dark_level'].value = 7.0
     (tmp_path / name).touch()
     page.add_paths([str(tmp_path / name)])
-    assert page._rows.isRowVisible(page.fields['dark_level']) is dark
-    assert page._rows.isRowVisible(page.fields['beam_energy']) is beam
+    assert page._rows.isRowVisible(page.fields['dark_level'].native) is dark
+    assert page._rows.isRowVisible(page.fields['beam_energy'].native) is beam
     assert page.source().dark_level == (7.0 if dark else None)
 
 
@@ -216,7 +216,7 @@ def test_a_change_after_opening_is_not_silently_ignored(dock: TomographyDock, ma
     dock.open_page.add_paths([str(path)])
     with_maps(dock, maps)
     assert '7 tilts' in dock.open_page.opened.text()
-    dock.open_page.fields['binning'].set_value(2)
+    dock.open_page.fields['binning'].value = 2
     assert 'press Open' in dock.open_page.opened.text()
 
 

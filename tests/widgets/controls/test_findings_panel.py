@@ -95,7 +95,7 @@ def test_a_remedy_changes_the_form_and_runs_nothing(dock: TomographyDock, maps: 
     reconstructed(dock, maps, DOUBT)
     page = dock.reconstruct_page
     page.method.setCurrentText('SIRT')
-    page.forms['DIPm-TV'].fields['seed'].set_value(7)
+    page.forms['DIPm-TV'].fields['seed'].value = 7
     press(dock, qtbot, DOUBT)
     assert page.method.currentText() == 'DIPm-TV'
     assert page.step().beyond_field is True
@@ -111,7 +111,7 @@ def test_a_remedy_under_more_is_brought_to_light(dock: TomographyDock, maps: Map
     form = dock.reconstruct_page.forms['DIPm-TV']
     assert not form.more.isExpanded()
     press(dock, qtbot, finer)
-    assert form.fields['seed'].value() == 3
+    assert form.fields['seed'].value == 3
     assert form.more.isExpanded()
 
 

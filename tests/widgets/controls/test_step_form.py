@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import pytest
+from magicgui.widgets import ComboBox, FloatSpinBox, LineEdit, create_widget
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_diptomo.series import InputError, Step, param
-from napari_diptomo.widgets.controls.form_widgets import ChoiceField, NumberField, OptionalField
-from napari_diptomo.widgets.controls.step_form import StepForm, pretty, tooltip
+from napari_diptomo.widgets.controls.form_widgets import AutoEdit, FloatEdit, pretty, tooltip
+from napari_diptomo.widgets.controls.step_form import StepForm
 
 _PRESETS = {'fast': 50, 'slow': 500}
 
@@ -71,8 +75,8 @@ def test_set_value_is_told_once(form: StepForm, qtbot: Any) -> None:
 
 
 def test_a_preset_refills_the_other_fields(form: StepForm) -> None:
-    form.fields['joint'].set_value(False)
-    form.fields['preset'].set_value('slow')
+    form.fields['joint'].value = False
+    form.fields['preset'].value = 'slow'
     assert form.value() == Every(preset='slow', iterations=500)
 
 
@@ -84,14 +88,14 @@ def test_restore_defaults(form: StepForm) -> None:
 
 def test_units_and_limits_are_shown(form: StepForm) -> None:
     width = form.fields['width']
-    assert isinstance(width, NumberField)
-    assert width.editor.suffix() == ' keV'
-    assert width.editor.minimum() == pytest.approx(0.1)
-    assert form.fields['iterations'].editor.maximum() == 1000
+    assert isinstance(width, FloatEdit)
+    assert width.native.suffix() == ' keV'
+    assert width.native.minimum() == pytest.approx(0.1)
+    assert form.fields['iterations'].native.maximum() == 1000
 
 
 def test_an_open_limit_cannot_be_reached(form: StepForm) -> None:
-    editor = form.fields['tv_weight'].editor
+    editor = form.fields['tv_weight'].native
     editor.setValue(0.0)
     assert 0 < form.value().tv_weight < 1e-6
     editor.setValue(1.0)
@@ -99,7 +103,7 @@ def test_an_open_limit_cannot_be_reached(form: StepForm) -> None:
 
 
 def test_small_numbers_can_be_read_and_typed(form: StepForm, qtbot: Any) -> None:
-    editor = form.fields['tv_weight'].editor
+    editor = form.fields['tv_weight'].native
     assert editor.text() == '0.0003'
     editor.lineEdit().setText('2e-5')
     editor.interpretText()
@@ -108,21 +112,21 @@ def test_small_numbers_can_be_read_and_typed(form: StepForm, qtbot: Any) -> None
 
 def test_none_is_the_auto_box(form: StepForm) -> None:
     seed = form.fields['seed']
-    assert isinstance(seed, OptionalField)
+    assert isinstance(seed, AutoEdit)
     assert form.value().seed is None
-    seed.auto.setChecked(False)
+    seed.auto.value = False
     assert form.value().seed == 0
-    assert isinstance(form.fields['device'].inner, ChoiceField)
+    assert isinstance(form.fields['device'].inner, ComboBox)
 
 
 def test_advanced_fields_are_behind_more(form: StepForm) -> None:
     assert form.more is not None
-    assert form.more.isAncestorOf(form.fields['tv_weight'])
-    assert not form.more.isAncestorOf(form.fields['iterations'])
+    assert form.more.isAncestorOf(form.fields['tv_weight'].native)
+    assert not form.more.isAncestorOf(form.fields['iterations'].native)
 
 
 def test_a_list_with_words_among_numbers_is_one_sentence(form: StepForm) -> None:
-    form.fields['range'].editor.setText('0.2, high')
+    form.fields['range'].native.setText('0.2, high')
     with pytest.raises(InputError, match='not a list of numbers'):
         form.value()
 
@@ -138,8 +142,8 @@ def test_hidden_parameters_keep_what_was_set(qtbot: Any) -> None:
 
 def test_every_control_has_a_tooltip_and_a_name(form: StepForm) -> None:
     for field in form.fields.values():
-        assert field.toolTip()
-        assert field.accessibleName()
+        assert field.native.toolTip()
+        assert field.native.accessibleName()
     width = next(p for p in Every.parameters() if p.name == 'width')
     assert 'At least 0.1' in tooltip(width)
     assert 'Default 1.5 keV' in tooltip(width)
@@ -148,3 +152,45 @@ def test_every_control_has_a_tooltip_and_a_name(form: StepForm) -> None:
 def test_names_are_written_for_people() -> None:
     assert pretty('tv_weight') == 'TV weight'
     assert pretty('max_iterations') == 'Max iterations'
+
+
+def test_the_wheel_scrolls_the_page_and_changes_no_value_it_passes(form: StepForm, qtbot: Any) -> None:
+    form.show()
+    for name in ('preset', 'iterations', 'width'):
+        field = form.fields[name]
+        before = field.value
+        middle = QPointF(field.native.rect().center())
+        turn = QWheelEvent(
+            middle,
+            middle,
+            QPoint(),
+            QPoint(0, -120),
+            Qt.MouseButton.NoButton,
+            Qt.KeyboardModifier.NoModifier,
+            Qt.ScrollPhase.NoScrollPhase,
+            False,
+        )
+        QApplication.sendEvent(field.native, turn)
+        assert field.value == before
+        assert not turn.isAccepted()
+
+
+def test_a_text_counts_when_it_is_complete(form: StepForm, qtbot: Any) -> None:
+    told: list[int] = []
+    form.changed.connect(lambda: told.append(1))
+    line = form.fields['name'].native
+    qtbot.keyClicks(line, 'abc')
+    assert told == []
+    qtbot.keyClick(line, Qt.Key.Key_Return)
+    assert told == [1]
+    assert form.value().name == 'abc'
+
+
+def test_a_number_beyond_its_limits_is_moved_to_them(form: StepForm) -> None:
+    form.fields['width'].value = 0.01
+    assert form.fields['width'].value == pytest.approx(0.1)
+
+
+def test_forms_of_other_plugins_stay_as_they_are(form: StepForm) -> None:
+    assert isinstance(create_widget(annotation=float), FloatSpinBox)
+    assert isinstance(create_widget(annotation=str), LineEdit)

@@ -49,7 +49,7 @@ def enter(dock: TomographyDock, qtbot: Any) -> Any:
     assert dock.stages.buttons[4].isEnabled()
     dock.stages.buttons[4].click()
     qtbot.waitUntil(lambda: bool(page.factors_told.text()), timeout=60_000)
-    page.form.fields['smooth'].set_value(0.0)
+    page.form.fields['smooth'].value = 0.0
     qtbot.waitUntil(lambda: not page._asker.busy, timeout=60_000)
     return page
 
@@ -126,7 +126,7 @@ def test_computing_again_replaces_and_colours_change_at_once(
     dock.session.set_result(volume)
     page = enter(dock, qtbot)
     compute(dock, settled)
-    page.form.fields['unit'].set_value('wt.%')
+    page.form.fields['unit'].value = 'wt.%'
     compute(dock, settled)
     assert set(percent(viewer)) == {'Ge wt.%', 'Sb wt.%', 'Te wt.%'}
     page.palette_box.setCurrentText('RGB')
@@ -228,7 +228,7 @@ def test_a_volume_of_oxides_has_an_oxidation_state_instead(
     page = dock.composition_page
     assert page.oxidation.isVisibleTo(dock)
     assert not page.percent.isVisibleTo(dock)
-    page.oxidation.form.fields['smooth'].set_value(0.0)
+    page.oxidation.form.fields['smooth'].value = 0.0
     compute(dock, settled)
     assert [layer.name for layer in viewer.layers if layer.visible] == ['Fe2+ fraction']
     assert {'mean valence', 'mean valence ± std', 'Fe2+ fraction ± std'} <= {layer.name for layer in viewer.layers}

@@ -9,9 +9,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_diptomo.series import Source, Step
-from napari_diptomo.widgets.controls.form_widgets import ListField
+from napari_diptomo.widgets.controls.form_widgets import ListEdit, tooltip
 from napari_diptomo.widgets.controls.parts import words
-from napari_diptomo.widgets.controls.step_form import tooltip
 from napari_diptomo.widgets.file_drops import paths_of
 from napari_diptomo.widgets.preferences import LastUsed
 
@@ -44,11 +43,10 @@ class CoreLossFiles(QWidget):
         self.forget = QPushButton('Clear')
         self.forget.setToolTip('Open the series without these core-loss files.')
         self.forget.clicked.connect(self.clear)
-        self.angles = ListField(float)
-        self.angles.editor.setPlaceholderText('tilts in degrees: as the files say')
-        self.angles.setToolTip(tooltip(declared['core_loss_angles']))
-        self.angles.setAccessibleName('Tilts of the core loss')
-        self.angles.changed.connect(self.changed)
+        self.angles = ListEdit(kind=float, tooltip=tooltip(declared['core_loss_angles']))
+        self.angles.native.setPlaceholderText('tilts in degrees: as the files say')
+        self.angles.native.setAccessibleName('Tilts of the core loss')
+        self.angles.changed.connect(self._angles_changed)
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.told, 1)
@@ -57,7 +55,7 @@ class CoreLossFiles(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(row)
-        column.addWidget(self.angles)
+        column.addWidget(self.angles.native)
         self._show()
 
     def paths(self) -> tuple[str, ...]:
@@ -72,7 +70,7 @@ class CoreLossFiles(QWidget):
         InputError
             What is typed is no list of numbers.
         """
-        return (self.angles.value() or None) if self._paths else None
+        return (self.angles.value or None) if self._paths else None
 
     def add_paths(self, paths: list[str]) -> None:
         """More files; a folder replaces them."""
@@ -85,7 +83,7 @@ class CoreLossFiles(QWidget):
     def clear(self) -> None:
         """Forget them."""
         self._paths = ()
-        self.angles.set_value(())
+        self.angles.value = ()
         self._show()
 
     def _show(self) -> None:
@@ -93,7 +91,10 @@ class CoreLossFiles(QWidget):
         self.told.setText(_NONE if not names else ', '.join(names) if len(names) < 4 else f'{len(names)} files')
         self.told.setToolTip('<br>'.join(self._paths))
         self.forget.setVisible(bool(names))
-        self.angles.setVisible(bool(names))
+        self.angles.visible = bool(names)
+        self.changed.emit()
+
+    def _angles_changed(self) -> None:
         self.changed.emit()
 
     def _choose(self) -> None:

@@ -12,8 +12,8 @@ from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_diptomo.series import Finding, Remedy, by_weight
+from napari_diptomo.widgets.controls.form_widgets import pretty
 from napari_diptomo.widgets.controls.parts import words
-from napari_diptomo.widgets.controls.step_form import pretty
 
 #: On a light and on a dark theme.
 COLOURS = {'note': '#5b8def', 'doubt': '#e0a100', 'stop': '#b3261e'}

@@ -5,22 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from magicgui.widgets.bases import BaseValueWidget
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFormLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_diptomo.series import DiptomoError, Parameter, Step
-from napari_diptomo.widgets.controls.form_widgets import Field, field_for
-
-_WORDS = {
-    'tv': 'TV',
-    'haadf': 'HAADF',
-    'edx': 'EDX',
-    'eels': 'EELS',
-    'lr': 'learning rate',
-    'ema': 'averaging',
-    'std': 'spread',
-}
+from napari_diptomo.widgets.controls.form_widgets import add_row, form_rows, widget_for
 
 
 class StepForm(QWidget):
@@ -43,13 +34,12 @@ class StepForm(QWidget):
     def __init__(self, step_class: type[Step], hide: tuple[str, ...] = (), parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.step_class = step_class
-        self.fields: dict[str, Field] = {}
+        self.fields: dict[str, BaseValueWidget[Any]] = {}
         self._hidden: dict[str, Any] = {}
         self._filling = False
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        basic = _rows()
-        advanced = _rows()
+        basic, advanced = form_rows(), form_rows()
         for parameter in step_class.parameters():
             if parameter.name in hide:
                 self._hidden[parameter.name] = parameter.default
@@ -68,7 +58,7 @@ class StepForm(QWidget):
         InputError
             A value the step does not take; the text names it.
         """
-        values = {name: field.value() for name, field in self.fields.items()}
+        values = {name: field.value for name, field in self.fields.items()}
         return self.step_class(**values, **self._hidden)
 
     def set_value(self, step: Step) -> None:
@@ -76,19 +66,19 @@ class StepForm(QWidget):
         self._filling = True
         try:
             for name, field in self.fields.items():
-                field.set_value(getattr(step, name))
+                field.value = getattr(step, name)
             for name in self._hidden:
                 self._hidden[name] = getattr(step, name)
         finally:
             self._filling = False
         self.changed.emit()
 
-    def apply(self, changes: Mapping[str, Any]) -> Field | None:
+    def apply(self, changes: Mapping[str, Any]) -> QWidget | None:
         """Change some parameters, the others stay; a change of ``preset`` refills them first.
 
         Returns
         -------
-        Field, optional
+        QWidget, optional
             The first that was changed, out of "More" if it was in there.
 
         Raises
@@ -101,8 +91,8 @@ class StepForm(QWidget):
             step = self.step_class(preset=changes['preset'], **self._hidden)
         kept = {name: getattr(step, name) for name in step.__class__.model_fields}
         self.set_value(self.step_class(**kept | dict(changes)))
-        changed = [self.fields[name] for name in changes if name in self.fields]
-        if self.more is not None and any(self.more.isAncestorOf(field) for field in changed):
+        changed: list[QWidget] = [self.fields[name].native for name in changes if name in self.fields]
+        if self.more is not None and any(self.more.isAncestorOf(widget) for widget in changed):
             self.more.expand(animate=False)
         return changed[0] if changed else None
 
@@ -130,16 +120,9 @@ class StepForm(QWidget):
         self.set_value(self.step_class(**self._hidden))
 
     def _add(self, parameter: Parameter, rows: QFormLayout) -> None:
-        field = field_for(parameter, _exclusive(self.step_class, parameter.name))
-        label = QLabel(pretty(parameter.name))
-        label.setBuddy(field)
-        tip = tooltip(parameter)
-        for widget in (label, field, *field.findChildren(QWidget)):
-            widget.setToolTip(tip)
-            widget.setAccessibleName(pretty(parameter.name))
-        field.setObjectName(parameter.name)
+        field = widget_for(parameter, _exclusive(self.step_class, parameter.name))
         field.changed.connect(self._preset_changed if parameter.name == 'preset' else self._field_changed)
-        rows.addRow(label, field)
+        add_row(rows, field)
         self.fields[parameter.name] = field
 
     def _collapsible(self, rows: QFormLayout, layout: QVBoxLayout) -> QCollapsible | None:
@@ -170,41 +153,10 @@ class StepForm(QWidget):
         if self._filling:
             return
         try:
-            self.set_value(self.step_class(preset=self.fields['preset'].value(), **self._hidden))
+            self.set_value(self.step_class(preset=self.fields['preset'].value, **self._hidden))
         except DiptomoError:
             # The refusal belongs to the moment of running, where it is shown.
             self.changed.emit()
-
-
-def pretty(name: str) -> str:
-    """``'tv_weight'`` -> ``'TV weight'``."""
-    words = [_WORDS.get(word, word) for word in name.split('_')]
-    text = ' '.join(words)
-    return text[:1].upper() + text[1:]
-
-
-def tooltip(parameter: Parameter) -> str:
-    """The description, the range and the default, wrapped by Qt."""
-    parts = [parameter.description]
-    low, high = parameter.minimum, parameter.maximum
-    if low is not None and high is not None:
-        parts.append(f'Range {low:g} to {high:g}.')
-    elif low is not None:
-        parts.append(f'At least {low:g}.')
-    elif high is not None:
-        parts.append(f'At most {high:g}.')
-    unit = f' {parameter.unit}' if parameter.unit else ''
-    if parameter.default not in (None, (), ''):
-        parts.append(f'Default {parameter.default}{unit}.')
-    return '<qt>' + ' '.join(part for part in parts if part) + '</qt>'
-
-
-def _rows() -> QFormLayout:
-    rows = QFormLayout()
-    rows.setContentsMargins(0, 0, 0, 0)
-    rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    rows.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
-    return rows
 
 
 def _exclusive(step_class: type[Step], name: str) -> tuple[bool, bool]:

@@ -323,7 +323,7 @@ class CompositionPage(Page):
         self.changed.emit()
 
     def _factor_name(self) -> str:
-        return 'zeta, kg/m²' if self.form is not None and self.form.fields['method'].value() == 'zeta' else 'k by mass'
+        return 'zeta, kg/m²' if self.form is not None and self.form.fields['method'].value == 'zeta' else 'k by mass'
 
     def _factors_edited(self) -> None:
         self.factors_told.setText('Your own.')
@@ -343,7 +343,7 @@ class CompositionPage(Page):
         if self.form is None:
             self.enter()
         self.factors.touched = False
-        self.form.fields['factor_table'].set_value(path)
+        self.form.fields['factor_table'].value = path
         self._ask_factors()
 
     def _recolour(self, palette: str) -> None:

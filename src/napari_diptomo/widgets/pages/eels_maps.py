@@ -203,11 +203,11 @@ class EELSMaps(Part):
         if self.form is None:
             return
         for name, value in (('energy_min', low), ('energy_max', high)):
-            self.form.fields[name].set_value(round(value, 1))
+            self.form.fields[name].value = round(value, 1)
 
     def _standards_chosen(self, path: str) -> None:
         if self.form is not None:
-            self.form.fields['standards'].set_value(path)
+            self.form.fields['standards'].value = path
 
     def _explained(self, found: Any) -> None:
         self.found = found

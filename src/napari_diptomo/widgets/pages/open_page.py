@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from magicgui.widgets.bases import BaseValueWidget
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_diptomo.jobs.reading import warm_up
 from napari_diptomo.series import DiptomoError, Finding, MapSeries, Source, SpectralTiltSeries, Step, Volume
 from napari_diptomo.widgets.controls.core_loss_files import CoreLossFiles
-from napari_diptomo.widgets.controls.form_widgets import Field, field_for
+from napari_diptomo.widgets.controls.form_widgets import add_row, form_rows, widget_for
 from napari_diptomo.widgets.controls.parts import Part, heading, words
-from napari_diptomo.widgets.controls.step_form import pretty, tooltip
 from napari_diptomo.widgets.controls.tilt_table import TiltTable
 from napari_diptomo.widgets.layers import image_layers
 from napari_diptomo.widgets.pages.eels_sentences import describe_calibration
@@ -68,7 +68,7 @@ class OpenPage(Page):
         self._sample_wanted = False
         #: Files that were listed before the last were added.
         self._replaced: tuple[str, ...] = ()
-        self.fields: dict[str, Field] = {}
+        self.fields: dict[str, BaseValueWidget[Any]] = {}
         self._calibrated = Asker(self)
         self._calibrated.answered.connect(self._tell_calibration)
         self._calibrated.failed.connect(self._tell_more)
@@ -125,7 +125,7 @@ class OpenPage(Page):
 
     def source(self) -> Source:
         """What the button will open."""
-        values = {name: field.value() for name, field in self.fields.items()}
+        values = {name: field.value for name, field in self.fields.items()}
         angles = self.table.angles()
         paths = self.table.files() if angles is not None else self._paths
         core = {'core_loss': self.core_loss.paths(), 'core_loss_angles': self.core_loss.tilts()}
@@ -175,7 +175,7 @@ class OpenPage(Page):
             self.table.set_angles(source.angles if isinstance(source.angles, tuple) else None)
             self.core_loss.add_paths([path for path in source.core_loss if Path(path).exists()])
         for name, field in self.fields.items():
-            field.set_value(getattr(source, name))
+            field.value = getattr(source, name)
         return there
 
     def state(self) -> dict[str, Any]:
@@ -187,7 +187,7 @@ class OpenPage(Page):
         return {
             'paths': list(self._paths if angles is None else self.table.files()),
             'angles': None if angles is None else list(angles),
-            'fields': {name: field.value() for name, field in self.fields.items()},
+            'fields': {name: field.value for name, field in self.fields.items()},
             'core_loss': list(self.core_loss.paths()),
             'core_loss_angles': None if tilts is None else list(tilts),
             'opened': self.opened.text() if self.session.angles is not None else '',
@@ -200,10 +200,10 @@ class OpenPage(Page):
             self.table.set_angles(state.get('angles'))
         for name, value in state.get('fields', {}).items():
             if name in self.fields:
-                self.fields[name].set_value(value)
+                self.fields[name].value = value
         self.core_loss.add_paths(state.get('core_loss', []))
         if state.get('core_loss_angles'):
-            self.core_loss.angles.set_value(state['core_loss_angles'])
+            self.core_loss.angles.value = state['core_loss_angles']
         opened = self.session.series if self.session.series is not None else self.session.maps
         if opened is not None:
             self._joins = False
@@ -266,22 +266,21 @@ class OpenPage(Page):
         self.body.addLayout(row)
 
     def _add_fields(self) -> None:
-        self._rows = rows = QFormLayout()
+        self._rows = form_rows()
         # A source is no step, but its fields are declared like those of one.
         for parameter in Step.parameters.__func__(Source):
             if parameter.name not in _LABELS:
                 continue
-            field = field_for(parameter)
-            field.set_value(parameter.default)
+            field = widget_for(parameter)
+            field.label = _LABELS[parameter.name]
+            field.value = parameter.default
             field.changed.connect(self._edited)
-            field.setToolTip(tooltip(parameter))
-            field.setAccessibleName(pretty(parameter.name))
-            rows.addRow(_LABELS[parameter.name], field)
+            add_row(self._rows, field)
             self.fields[parameter.name] = field
         self.core_loss = CoreLossFiles(self.context.last_used)
         self.core_loss.changed.connect(self._edited)
-        rows.addRow('Core loss', self.core_loss)
-        self.body.addLayout(rows)
+        self._rows.addRow('Core loss', self.core_loss)
+        self.body.addLayout(self._rows)
         self._show_rows(())
 
     def _show_rows(self, files: Sequence[Path]) -> None:
@@ -294,8 +293,8 @@ class OpenPage(Page):
             ('beam_energy', not files or not suffixes <= set(IMAGES)),
         ):
             if not shown:
-                self.fields[name].set_value(Source.model_fields[name].default)
-            self._rows.setRowVisible(self.fields[name], shown)
+                self.fields[name].value = Source.model_fields[name].default
+            self._rows.setRowVisible(self.fields[name].native, shown)
 
     def _edited(self) -> None:
         if self.session.angles is not None and self._paths:
