@@ -60,7 +60,7 @@ class Tour:
 
     def idle(self) -> None:
         """Wait for the running stage."""
-        self.until(lambda: not self.dock.runner.busy)
+        self.until(lambda: not self.dock.session.busy)
         self.settle()
 
     def picture(self, name: str) -> None:
@@ -96,7 +96,7 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     tour.until(lambda: 'Needs' in dock.reconstruct_page.estimate.text())
     tour.picture('4-reconstruct')
     dock.run_page()
-    tour.until(lambda: dock.run_bar.bar.value() > arguments.iterations / 3 or not dock.runner.busy)
+    tour.until(lambda: dock.run_bar.bar.value() > arguments.iterations / 3 or not dock.session.busy)
     tour.picture('5-running')
     tour.idle()
     tour.picture('6-volume')

@@ -46,7 +46,7 @@ def settled(qtbot: Any) -> Callable[..., None]:
     """Wait until the dock's job has ended."""
 
     def wait(dock: TomographyDock, timeout: int = 60_000) -> None:
-        qtbot.waitUntil(lambda: not dock.runner.busy, timeout=timeout)
+        qtbot.waitUntil(lambda: not dock.session.busy, timeout=timeout)
 
     return wait
 

@@ -121,7 +121,7 @@ def test_a_corrupt_file_is_one_sentence(
 def test_a_folder_without_data_is_one_sentence(dock: TomographyDock, tmp_path: Path) -> None:
     dock.open_paths([str(tmp_path)])
     assert 'No spectra and no maps were found' in dock.open_page.told.text()
-    assert not dock.runner.busy
+    assert not dock.session.busy
 
 
 def test_angles_can_be_corrected(dock: TomographyDock, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_recipe_sets_the_pages(dock: TomographyDock, maps: MapSeries, tmp_path
     assert dock.reconstruct_page.step() == SIRT(iterations=77)
     assert dock.align_page.form.value() == Align(rounds=7)
     assert 'sirt.json: its steps are set on the pages' in dock.run_bar.status.text()
-    assert not dock.runner.busy, 'nothing is run'
+    assert not dock.session.busy, 'nothing is run'
 
 
 def test_the_files_of_a_recipe_are_listed_and_not_read(
@@ -59,7 +59,7 @@ def test_the_files_of_a_recipe_are_listed_and_not_read(
     assert dock.stages.current is dock.open_page
     assert dock.open_page.source().paths == (str(tmp_path / 'maps.hspy'),)
     assert 'Press Open to read its files' in dock.run_bar.status.text()
-    assert not dock.runner.busy and dock.session.maps is None
+    assert not dock.session.busy and dock.session.maps is None
     dock.run_bar.run_button.click()
     settled(dock)
     assert np.array_equal(dock.session.maps.data, maps.data)
@@ -169,14 +169,14 @@ def test_what_the_canvas_gets_goes_to_the_dock(make_napari_viewer: Any, tmp_path
     _, dock = window.window.add_plugin_dock_widget('napari-diptomo', 'Tomography')
     qtbot.waitUntil(lambda: 'r.json' in dock.run_bar.status.text(), timeout=5_000)
     window.open(str(tmp_path / 'v.hspy'), plugin='napari-diptomo')
-    qtbot.waitUntil(lambda: len(dock.runs) == 1 and not dock.runner.busy, timeout=30_000)
+    qtbot.waitUntil(lambda: len(dock.runs) == 1 and not dock.session.busy, timeout=30_000)
     assert len(window.layers) == 2
     keeper = dock.session.keeper
     with qtbot.waitSignal(keeper.saved, timeout=60_000):
         keeper.save_to(tmp_path / 'mine')
     dock.runs.discard()
     window.open(str(tmp_path / 'mine'), plugin='napari-diptomo')
-    qtbot.waitUntil(lambda: len(dock.runs) == 1 and not dock.runner.busy, timeout=30_000)
+    qtbot.waitUntil(lambda: len(dock.runs) == 1 and not dock.session.busy, timeout=30_000)
     assert [layer.metadata[KEY]['kind'] for layer in window.layers] == ['volume', 'volume']
 
 

@@ -123,7 +123,7 @@ def test_a_project_brings_everything_back(
     again = opened(other, qtbot)
     monkeypatch.setattr(QFileDialog, 'getExistingDirectory', lambda *_: str(tmp_path / 'mine'))
     next(a for a in again.run_bar.project_button.menu().actions() if 'Open' in a.text()).trigger()
-    qtbot.waitUntil(lambda: len(again.runs) == 2 and not again.runner.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: len(again.runs) == 2 and not again.session.busy, timeout=60_000)
     check(again, other, shifted)
     assert again.session.keeper.project == tmp_path / 'mine'
     again.runs.discard(again.runs.chosen)
@@ -179,7 +179,7 @@ def test_unsaved_runs_are_asked_about_before_another_project_is_opened(
     monkeypatch.setattr(QMessageBox, 'question', cancel)
     next(a for a in dock.run_bar.project_button.menu().actions() if 'Open' in a.text()).trigger()
     assert asked == ['1 finished run is in no project and will be gone. Open another project all the same?']
-    assert not dock.runner.busy
+    assert not dock.session.busy
 
 
 def test_a_damaged_file_is_said_and_left_alone_and_the_rest_is_there(
@@ -192,7 +192,7 @@ def test_a_damaged_file_is_said_and_left_alone_and_the_rest_is_there(
     (tmp_path / 'p' / 'run-1-1.hspy').write_bytes(b'scratched')
     told.clear()
     dock.open_project(tmp_path / 'p')
-    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not dock.session.busy, timeout=60_000)
     assert len(told) == 1 and 'run-1-1.hspy' in told[0]
     assert [run.number for run in dock.runs] == [2]
     assert dock.session.maps is not None
@@ -220,7 +220,7 @@ def test_autosave_keeps_the_session_and_the_next_dock_offers_it(
     again = opened(other, qtbot)
     qtbot.waitUntil(lambda: again.open_page.restore_button.isVisibleTo(again), timeout=5_000)
     again.open_page.restore_button.click()
-    qtbot.waitUntil(lambda: len(again.runs) == 2 and not again.runner.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: len(again.runs) == 2 and not again.session.busy, timeout=60_000)
     check(again, other, maps)
     assert leftovers(state) == [], 'it is in use again'
 
@@ -284,7 +284,7 @@ until(lambda: dock.session.task.progress is not None and dock.session.task.progr
 until(lambda: dock.runs.latest.checkpoint.exists() and not dock.session.keeper.busy)
 dock.session.keeper.save()
 until(lambda: not dock.session.keeper.busy)
-print('pid', dock.runner.job.child.pid, dock.session.task.progress.iteration, flush=True)
+print('pid', dock.session.task.job.pid, dock.session.task.progress.iteration, flush=True)
 until(lambda: False)
 """
 
@@ -311,7 +311,7 @@ def test_after_a_crash_of_napari_all_is_there_and_the_run_resumes(
     dock = opened(window, qtbot)
     qtbot.waitUntil(lambda: dock.open_page.restore_button.isVisibleTo(dock), timeout=5_000)
     dock.open_page.restore_button.click()
-    qtbot.waitUntil(lambda: len(dock.runs) == 3 and not dock.runner.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: len(dock.runs) == 3 and not dock.session.busy, timeout=60_000)
     assert [run.status.value for run in dock.runs] == ['done', 'failed', 'interrupted']
     assert [layer.name for layer in window.layers if layer.metadata[KEY]['kind'] == 'volume'] == [
         'Ge (SIRT)',
@@ -321,11 +321,11 @@ def test_after_a_crash_of_napari_all_is_there_and_the_run_resumes(
     assert page.buttons['resume'].isVisibleTo(dock)
     assert 'continues from its last checkpoint' in page.told.text()
     seen: list[int] = []
-    dock.runner.message.connect(lambda message: seen.append(getattr(message, 'iteration', 0)))
+    dock.session.message.connect(lambda message: seen.append(getattr(message, 'iteration', 0)))
     page.buttons['resume'].click()
     qtbot.waitUntil(lambda: any(seen), timeout=120_000)
     assert next(i for i in seen if i) >= int(iteration) - 2, 'not from the beginning'
-    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: not dock.session.busy, timeout=120_000)
     assert dock.runs.latest.status is RunStatus.DONE
     assert dock.session.volume is dock.runs.latest.volume
     assert not dock.runs.latest.checkpoint.exists()
@@ -385,14 +385,15 @@ def test_a_run_cut_off_outside_its_project_finds_its_checkpoint(
     window: Any, make_napari_viewer: Any, maps: MapSeries, qtbot: Any, state: Path, tmp_path: Path
 ) -> None:
     """The project was saved while the run, with its checkpoint in the session's own folder, was under way."""
-    from napari_diptomo.widgets.session import Task
+    from napari_diptomo.widgets.tasks.job import ThreadJob
+    from napari_diptomo.widgets.tasks.task import Task
 
     dock = opened(window, qtbot)
     dock.open_page.done(look_over(maps))
     checkpoint = dock.session.new_checkpoint()
     checkpoint.write_bytes(b'state')
     run = dock.runs.begin(maps, 'SIRT', Recipe().then(SIRT(iterations=3)), checkpoint)
-    dock.session.task = Task('SIRT', 'Reconstruct', run)
+    dock.session.task = Task(ThreadJob(lambda observer: None), 'SIRT', 'Reconstruct', run)
     with qtbot.waitSignal(dock.session.keeper.saved, timeout=60_000):
         dock.session.keeper.save_to(tmp_path / 'mine')
     dock.session.task = None
@@ -402,7 +403,7 @@ def test_a_run_cut_off_outside_its_project_finds_its_checkpoint(
     qtbot.waitUntil(lambda: again.open_page.restore_button.isVisibleTo(again), timeout=5_000)
     assert 'project mine' in again.open_page._offered.text()
     again.open_page.restore_button.click()
-    qtbot.waitUntil(lambda: len(again.runs) == 1 and not again.runner.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: len(again.runs) == 1 and not again.session.busy, timeout=60_000)
     (found,) = again.runs
     assert found.status is RunStatus.INTERRUPTED
     assert found.checkpoint == checkpoint and checkpoint.exists()

@@ -19,10 +19,9 @@ from napari_diptomo.series import Finding, MapSeries, Recipe, Volume, load
 from napari_diptomo.widgets.dock import TomographyDock
 from napari_diptomo.widgets.layers.image_layers import KEY
 from napari_diptomo.widgets.run import CoursePoint, RunStatus, course_of
-from napari_diptomo.widgets.session import Task
 from napari_diptomo.widgets.tasks.opening import look_over
-from napari_diptomo.widgets.tasks.reconstruction_job import ProcessJob
-from napari_diptomo.widgets.tasks.task import Outcome
+from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
+from napari_diptomo.widgets.tasks.task import Outcome, Task
 from napari_diptomo.widgets.volume_runs import VolumeRuns
 
 Settled = Callable[..., None]
@@ -52,12 +51,13 @@ def ran(dock: TomographyDock, maps: MapSeries, monkeypatch: pytest.MonkeyPatch) 
     def play(outcome: Outcome, preview: int | None = None, **job: Any) -> None:
         recipe = Recipe().then(SIRT(iterations=3))
         with monkeypatch.context() as patch:
-            patch.setattr(dock.session, 'start', lambda *_: None)
-            dock._start(ProcessJob(recipe, maps, 0.0, **job), 'SIRT', dock.reconstruct_page)
-        dock.session.task = Task('SIRT', 'Reconstruct', dock.runs.latest)
+            patch.setattr(Task, 'start', lambda *_: None)
+            dock._start(ReconstructionJob(recipe, maps, 0.0, **job), 'SIRT', dock.reconstruct_page)
+        task = dock.session.task
+        assert task is not None
         if preview is not None:
-            dock.runner.frame.emit(frame(preview), 7)
-        dock.runner.ended.emit(outcome)
+            task.frame.emit(frame(preview), 7)
+        task.ended.emit(outcome)
 
     return play
 
@@ -165,7 +165,7 @@ def test_what_the_user_looks_at_by_now_is_not_taken_away(
     dock: TomographyDock, viewer: ViewerModel, ran: Callable[..., None]
 ) -> None:
     ran(Outcome('SIRT', made(0)), preview=0)
-    dock.runner.frame.connect(lambda *_: setattr(viewer.layers['Te (SIRT)'], 'visible', True))
+    dock.session.frame.connect(lambda *_: setattr(viewer.layers['Te (SIRT)'], 'visible', True))
     ran(Outcome('SIRT', error='It broke.'), preview=1)
     assert visible(viewer) == ['Te (SIRT)'], 'shown by the user while the run was under way'
 
@@ -229,7 +229,7 @@ def test_composition_takes_the_chosen_run(dock: TomographyDock, ran: Callable[..
 
 
 def test_a_run_stopped_by_the_user_says_so(dock: TomographyDock, ran: Callable[..., None]) -> None:
-    dock.runner.frame.connect(lambda *_: setattr(dock.session.task.run, 'finishing', True))
+    dock.session.frame.connect(lambda *_: setattr(dock.session.task.run, 'finishing', True))
     ran(Outcome('SIRT', made(0)), preview=0)
     assert rows(dock) == [['1', 'SIRT', 'stopped early']]
 

@@ -45,7 +45,7 @@ def start(dock: Any, maps: MapSeries, qtbot: Any) -> Any:
     dock.stages.go_to(page)
     page.forms[ENDLESS.title].set_value(ENDLESS)
     dock.run_page()
-    child = dock.runner.job.child
+    child = dock.session.task.job
     qtbot.waitUntil(lambda: dock.session.task.progress is not None, timeout=60_000)
     return child
 
@@ -82,7 +82,7 @@ def test_a_dock_that_is_closed_and_opened_again_shows_the_running_job(window: An
     assert again.reconstruct_page.step() == ENDLESS
     assert again.reconstruct_page.course._points, 'the convergence from the first iteration on'
     again.run_bar.finish_button.click()
-    qtbot.waitUntil(lambda: not again.runner.busy, timeout=30_000)
+    qtbot.waitUntil(lambda: not again.session.busy, timeout=30_000)
     assert again.session.volume is not None
     assert again.reconstruct_page.runs_list.item(0, 2).text() == 'stopped early'
 
@@ -97,7 +97,7 @@ def test_closing_the_dock_asks_what_to_do_with_the_run(
     answer(question(window, qtbot), text, qtbot)
     qtbot.waitUntil(lambda: not child.is_alive, timeout=20_000)
     session = session_of(window)
-    qtbot.waitUntil(lambda: not session.runner.busy, timeout=20_000)
+    qtbot.waitUntil(lambda: not session.busy, timeout=20_000)
     assert [run.status.value for run in session.runs] == [status]
     again = opened(window, qtbot)
     assert (again.session.volume is not None) == (text == 'Stop and keep')
@@ -109,7 +109,7 @@ def test_the_question_goes_when_the_run_ends_by_itself(window: Any, maps: MapSer
     close(dock)
     box = question(window, qtbot)
     session_of(window).finish()
-    qtbot.waitUntil(lambda: not session_of(window).runner.busy, timeout=30_000)
+    qtbot.waitUntil(lambda: not session_of(window).busy, timeout=30_000)
     qtbot.waitUntil(lambda: box not in session_of(window).window.findChildren(QMessageBox), timeout=3_000)
 
 
@@ -145,7 +145,7 @@ def test_a_result_that_came_while_no_dock_was_open_is_shown_by_the_next(
     dock._start(ThreadJob(lambda observer: look_over(maps)), 'Open', dock.open_page)
     close(dock)
     session = session_of(window)
-    qtbot.waitUntil(lambda: not session.runner.busy, timeout=20_000)
+    qtbot.waitUntil(lambda: not session.busy, timeout=20_000)
     assert told == ['Open: done. It is kept: open Plugins > Tomography again.']
     again = opened(window, qtbot)
     assert again.session.maps is maps

@@ -38,7 +38,7 @@ def running(dock: Any, maps: MapSeries, qtbot: Any) -> Any:
     dock.stages.go_to(page)
     page.forms[ENDLESS.title].set_value(ENDLESS)
     dock.run_page()
-    child = dock.runner.job.child
+    child = dock.session.task.job
     qtbot.waitUntil(lambda: child.pid is not None, timeout=20_000)
     return child
 
@@ -70,7 +70,7 @@ def test_closing_napari_kills_the_child(make_napari_viewer: Any, maps: MapSeries
     window = make_napari_viewer()
     dock = opened(window)
     child = running(dock, maps, qtbot)
-    dock.runner.frame.connect(lambda *_: None)
+    dock.session.frame.connect(lambda *_: None)
     del dock
     window.close()
     qtbot.waitUntil(lambda: not child.is_alive, timeout=5_000)
@@ -91,7 +91,7 @@ def test_dropped_files_are_listed_and_opened(window: Any, tmp_path: Path, qtbot:
     table = dock.open_page.table
     assert [table.item(row, 0).text() for row in range(3)] == ['-10.bcf', '0.bcf', '10.bcf']
     assert [table.item(row, 1).text() for row in range(3)] == ['-10', '0', '10']
-    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=30_000)
+    qtbot.waitUntil(lambda: not dock.session.busy, timeout=30_000)
     assert len(told) == 1, 'they are no real files'
 
 
@@ -113,7 +113,7 @@ def test_what_napari_reads_goes_to_the_open_dock(window: Any, tmp_path: Path, qt
         assert hand_over([str(path)])
     qtbot.waitUntil(lambda: bool(taken), timeout=3_000)
     assert taken == [[str(path) for path in paths]]
-    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=30_000)
+    qtbot.waitUntil(lambda: not dock.session.busy, timeout=30_000)
     dock.cleanup()
     assert not hand_over(['x'])
 

@@ -30,10 +30,10 @@ from napari_diptomo.series import DiptomoError, InputError, Observer
 from napari_diptomo.widgets.projects import record_of
 from napari_diptomo.widgets.session import Session
 from napari_diptomo.widgets.tasks.job import ThreadJob
+from napari_diptomo.widgets.tasks.task import Outcome, Task
 
 _SOON_MS = 800
 _NOW_AND_THEN_MS = 20_000
-_POLL_MS = 100
 _KEPT = 3
 _POINTER = 'session.json'
 
@@ -101,14 +101,13 @@ class Keeper(QObject):
         self._own = self.root / f'{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}-{id(session) % 10_000}'
         self._lock: QLockFile | None = None
         self.folder = ProjectFolder(self._own)
-        self._job: ThreadJob | None = None
+        self._task: Task | None = None
         self._again = self._asked = self._serving = False
         self._complained = False
         self._over = False
         self._automatic = False
         self._soon = _timer(self, _SOON_MS, self._autosave, single=True)
         self._now_and_then = _timer(self, _NOW_AND_THEN_MS, self._autosave)
-        self._poll = _timer(self, _POLL_MS, self._look)
 
     def start(self) -> None:
         """Keep the session from now on without being asked."""
@@ -117,8 +116,8 @@ class Keeper(QObject):
         self._automatic = True
         self._session.checkpoints = self.folder.path
         self._session.changed.connect(self._later)
-        self._session.runner.ended.connect(self._later)
-        self._session.runner.started.connect(self._later)
+        self._session.ended.connect(self._later)
+        self._session.started.connect(self._later)
         self._now_and_then.start()
 
     @property
@@ -129,13 +128,13 @@ class Keeper(QObject):
     @property
     def busy(self) -> bool:
         """Whether something is being written."""
-        return self._job is not None
+        return self._task is not None
 
     def save(self) -> None:
         """Write what has changed, in a thread."""
         if self._over:
             return
-        if self._job is not None:
+        if self._task is not None:
             self._again = True
             return
         project = record_of(self._session, self.folder)
@@ -151,9 +150,9 @@ class Keeper(QObject):
             return written
 
         self._serving, self._asked = self._asked, False
-        self._job = ThreadJob(save_session)
-        self._job.start()
-        self._poll.start()
+        self._task = Task(ThreadJob(save_session), 'Autosave', parent=self)
+        self._task.ended.connect(self._written)
+        self._task.start()
 
     def save_to(self, path: str | Path) -> None:
         """Keep the session in this folder from now on; `saved` or `failed` says how it went.
@@ -190,7 +189,7 @@ class Keeper(QObject):
         if self._over:
             return
         self._over = True
-        for timer in (self._soon, self._now_and_then, self._poll):
+        for timer in (self._soon, self._now_and_then):
             timer.stop()
         self._let_go()
 
@@ -207,7 +206,7 @@ class Keeper(QObject):
         if self._lock is not None:
             self._lock.unlock()
             self._lock = None
-        if self._own.is_dir() and _leftover(self._own) is None and self._job is None:
+        if self._own.is_dir() and _leftover(self._own) is None and self._task is None:
             shutil.rmtree(self._own, ignore_errors=True)
 
     def _pointer(self) -> dict[str, Any]:
@@ -224,15 +223,13 @@ class Keeper(QObject):
         if self._automatic:
             self.save()
 
-    def _look(self) -> None:
-        job = self._job
-        if job is None or not job.over:
+    def _written(self, outcome: Outcome) -> None:
+        self._task = None
+        if self._over:
             return
-        self._job = None
-        self._poll.stop()
-        if job.error is not None:
+        if outcome.error is not None:
             if self._serving or not self._complained:
-                self.failed.emit(job.error)
+                self.failed.emit(outcome.error)
             self._complained = True
         else:
             self._complained = False

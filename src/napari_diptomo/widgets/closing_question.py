@@ -30,6 +30,6 @@ def ask_what_to_do(session: Session) -> QMessageBox | None:
     box.setDefaultButton(keep)
     box.setEscapeButton(keep)
     # It may end while the question stands.
-    session.runner.ended.connect(box.close)
+    task.ended.connect(box.close)
     box.open()
     return box

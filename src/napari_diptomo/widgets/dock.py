@@ -30,11 +30,11 @@ from napari_diptomo.widgets.pages.reconstruct_page import ReconstructPage
 from napari_diptomo.widgets.preferences import LastUsed
 from napari_diptomo.widgets.projects import OpenedProject, opening_project, restore_view, take_up
 from napari_diptomo.widgets.run import Run
-from napari_diptomo.widgets.session import Task, session_of
+from napari_diptomo.widgets.session import session_of
 from napari_diptomo.widgets.tasks.job import Job, ThreadJob
 from napari_diptomo.widgets.tasks.opening import look_over
-from napari_diptomo.widgets.tasks.reconstruction_job import ProcessJob
-from napari_diptomo.widgets.tasks.task import Outcome
+from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
+from napari_diptomo.widgets.tasks.task import Outcome, Task
 
 _BUSY = 'A stage is running; cancel it or wait, then drop the files again.'
 
@@ -82,7 +82,6 @@ class TomographyDock(QWidget):
         self.stages = Stages(self.pages)
         self.findings = FindingsPanel()
         self.run_bar = RunBar()
-        self.runner = self.session.runner
         self.runs = self.session.runs
         self._cleaned = False
         self._settled = False
@@ -114,7 +113,7 @@ class TomographyDock(QWidget):
     def run_page(self) -> None:
         """Press the button of the page in front."""
         page = self.stages.current
-        if self.runner.busy or page.obstacle():
+        if self.session.busy or page.obstacle():
             return
         try:
             job, title = page.job()
@@ -145,7 +144,7 @@ class TomographyDock(QWidget):
         if self.session.window is None:
             # Without a window nobody could open it again.
             self.session.end()
-        elif self.runner.busy:
+        elif self.session.busy:
             ask_what_to_do(self.session)
 
     def _lay_out(self) -> None:
@@ -188,9 +187,9 @@ class TomographyDock(QWidget):
             (self.session.ended, self._ended),
             (self.session.keeper.saved, self._project_saved),
             (self.session.keeper.failed, say_error),
-            (self.runner.message, self.run_bar.show_message),
-            (self.runner.message, self._follow),
-            (self.runner.frame, self._show_frame),
+            (self.session.message, self.run_bar.show_message),
+            (self.session.message, self._follow),
+            (self.session.frame, self._show_frame),
         ]
         for signal, slot in connections:
             signal.connect(slot)
@@ -198,7 +197,7 @@ class TomographyDock(QWidget):
 
     def open_project(self, path: str | Path) -> None:
         """Take up a project in place of what there is."""
-        if self.runner.busy:
+        if self.session.busy:
             say_error(_BUSY)
             return
         self._start(ThreadJob(opening_project(path)), 'Project', None)
@@ -320,19 +319,19 @@ class TomographyDock(QWidget):
 
     def _start(self, job: Job, title: str, page: Page | None, run: Run | None = None) -> None:
         self._settle_in()
-        if isinstance(job, ProcessJob) and run is None:
+        if isinstance(job, ReconstructionJob) and run is None:
             run = self.runs.begin(job.maps, title, job.recipe, job.checkpoint)
         self.session.start(job, title, page.title if page is not None else '', run)
         if self.session.task is not None:
             self._show_running(self.session.task)
 
     def _start_extra(self, job: Job, title: str) -> None:
-        if not self.runner.busy:
+        if not self.session.busy:
             self._start(job, title, self.open_page if title == 'Sample' else None)
 
     def _resume_run(self, run: Run) -> None:
         """Take up a run that ended before its time."""
-        if self.runner.busy or not run.resumable:
+        if self.session.busy or not run.resumable:
             return
         job = self.reconstruct_page.job_of(run)
         self.runs.begin_again(run)
@@ -372,18 +371,18 @@ class TomographyDock(QWidget):
         return next((page for page in self.pages if page.title == title), None)
 
     def _finish(self) -> None:
-        if self.runner.job is not None:
+        if self.session.busy:
             self.run_bar.show_stopping('Stopping, the best volume so far is kept…')
             self.session.finish()
 
     def _cancel(self) -> None:
-        if self.runner.busy:
+        if self.session.busy:
             self.run_bar.show_stopping('Cancelling…')
             self.session.cancel()
 
     def _take_files(self, paths: list[str]) -> None:
         """Whatever is dropped: a project, a recipe, saved volumes, the files of a tilt series."""
-        if self.runner.busy:
+        if self.session.busy:
             say_error(_BUSY)
             return
         projects = [path for path in paths if is_project(path)]
@@ -435,7 +434,7 @@ class TomographyDock(QWidget):
             self.stages.go_to(self.reconstruct_page)
 
     def _take_maps(self, maps: MapSeries) -> None:
-        if self.runner.busy:
+        if self.session.busy:
             say_error(_BUSY)
             return
         self.open_page.clear()
@@ -461,7 +460,7 @@ class TomographyDock(QWidget):
                 Shown(finding, titles.get(finding.step, ''), self._page_for(finding.remedy) is not None)
                 for finding in own_first
             ],
-            enabled=not self.runner.busy,
+            enabled=not self.session.busy,
         )
 
     def _reservation(self, page: Page) -> str:
@@ -477,7 +476,7 @@ class TomographyDock(QWidget):
     def _apply(self, remedy: Remedy) -> None:
         """Change the parameters of the page that a remedy is for, and show where."""
         page = self._page_for(remedy)
-        if page is None or self.runner.busy:
+        if page is None or self.session.busy:
             return
         self.stages.go_to(page)
         try:

@@ -101,7 +101,7 @@ def test_a_remedy_changes_the_form_and_runs_nothing(dock: TomographyDock, maps: 
     assert page.step().beyond_field is True
     assert page.step().seed == 7, 'the rest stays as it was'
     assert dock.run_bar.status.text() == 'Beyond field: on. Press Run to compute again.'
-    assert not dock.runner.busy
+    assert not dock.session.busy
     assert shown(dock), 'it is about the result, which has not changed'
 
 

@@ -26,7 +26,7 @@ from napari_diptomo.widgets.pages.oxidation_state import OxidationPart, are_oxid
 from napari_diptomo.widgets.pages.page import Context, Page
 from napari_diptomo.widgets.tasks.composition import Composed, asking_factors, composing, describe_composition
 from napari_diptomo.widgets.tasks.job import ThreadJob
-from napari_diptomo.widgets.tasks.question import Asker
+from napari_diptomo.widgets.tasks.question import Question
 from napari_diptomo.widgets.tasks.steps import saving
 
 _CLOSED = 'Reconstruct a volume first, or drop a saved one on napari.'
@@ -56,7 +56,7 @@ class CompositionPage(Page):
         self._state: dict[str, Any] = {}
         self._choices: list[ShownVolume | None] = []
         self._view = CompositionView(context.viewer)
-        self._asker = Asker(self)
+        self._asker = Question(self)
         self._asker.answered.connect(self._show_factors)
         self._asker.failed.connect(self._no_factors)
         self._add_volume_row()

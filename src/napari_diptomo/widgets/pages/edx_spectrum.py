@@ -16,7 +16,7 @@ from napari_diptomo.widgets.layers.region_of_interest import Region
 from napari_diptomo.widgets.plots.spectrum_contents import Explanation, Mark
 from napari_diptomo.widgets.plots.spectrum_plot import SpectrumPlot
 from napari_diptomo.widgets.tasks.edx_spectra import Place, explaining, summing
-from napari_diptomo.widgets.tasks.question import Asker
+from napari_diptomo.widgets.tasks.question import Question
 
 _PAUSE_MS = 150
 _ALL, _SHOWN = 'All tilts', 'Tilt shown'
@@ -45,10 +45,10 @@ class SpectrumView(QWidget):
         self._elements: tuple[str, ...] = ()
         self._marks: tuple[Mark, ...] = ()
         self._asked = Place()
-        self._summed = Asker(self)
+        self._summed = Question(self)
         self._summed.answered.connect(self._show_counts)
         self._summed.failed.connect(self._cannot)
-        self._fitted = Asker(self)
+        self._fitted = Question(self)
         self._fitted.answered.connect(self._show_fit)
         self._fitted.failed.connect(self._cannot)
         self._later = QTimer(self)

@@ -19,7 +19,7 @@ from napari_diptomo.widgets.pages.oxidation_state import READING
 from napari_diptomo.widgets.pages.page import Context
 from napari_diptomo.widgets.tasks.eels_spectra import MadeOxides, asking_window, mapping_oxides
 from napari_diptomo.widgets.tasks.job import ThreadJob
-from napari_diptomo.widgets.tasks.question import Asker
+from napari_diptomo.widgets.tasks.question import Question
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.eels.explain import ExplainedEELS
@@ -54,7 +54,7 @@ class EELSMaps(Part):
         self.view = EELSView(context.viewer)
         self.view.explained.connect(self._explained)
         self.view.plot.window_moved.connect(self._window_dragged)
-        self._window = Asker(self)
+        self._window = Question(self)
         self._window.answered.connect(self._show_window)
         self._window.failed.connect(self._cannot)
         self.standards = StandardsBox(context)

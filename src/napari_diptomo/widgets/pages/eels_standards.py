@@ -16,7 +16,7 @@ from napari_diptomo.widgets.notifications import say_error
 from napari_diptomo.widgets.pages.eels_sentences import describe_standards
 from napari_diptomo.widgets.pages.page import Context
 from napari_diptomo.widgets.tasks.eels_spectra import drawing_standards, saving_standards
-from napari_diptomo.widgets.tasks.question import Asker
+from napari_diptomo.widgets.tasks.question import Question
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.eels.explain import ExplainedEELS
@@ -44,7 +44,7 @@ class StandardsBox(Part):
         self._found: ExplainedEELS | None = None
         self.regions = PureRegions(context.viewer, self)
         self.regions.shown.connect(self._regions_shown)
-        self._writer = Asker(self)
+        self._writer = Question(self)
         self._writer.answered.connect(self._written)
         self._writer.failed.connect(self._not_written)
         self.told = words(_WAITING)

@@ -19,7 +19,7 @@ from napari_diptomo.widgets.pages.page import Context, Page
 from napari_diptomo.widgets.tasks.edx_spectra import confusing, doubts_of, likely, lines_in_range, marks_of, totalling
 from napari_diptomo.widgets.tasks.eels_spectra import MadeOxides
 from napari_diptomo.widgets.tasks.job import ThreadJob
-from napari_diptomo.widgets.tasks.question import Asker
+from napari_diptomo.widgets.tasks.question import Question
 from napari_diptomo.widgets.tasks.steps import running
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ class MapsPage(Page):
         self.gain.applied.connect(self._gain_applied)
         self.hint = words('')
         self.warning = words('')
-        self._overlaps = Asker(self)
+        self._overlaps = Question(self)
         self._overlaps.answered.connect(self._warn)
-        self._totals = Asker(self)
+        self._totals = Question(self)
         self._totals.answered.connect(self._tell_totals)
         self._maps: MapSeries | None = None
         self.edx.body.addWidget(heading('Elements'))

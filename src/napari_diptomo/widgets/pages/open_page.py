@@ -23,7 +23,7 @@ from napari_diptomo.widgets.session import summary
 from napari_diptomo.widgets.tasks.eels_spectra import calibrating
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.opening import Opened, opening_files, sample
-from napari_diptomo.widgets.tasks.question import Asker
+from napari_diptomo.widgets.tasks.question import Question
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.eels.calibration import CalibratedSeries
@@ -69,7 +69,7 @@ class OpenPage(Page):
         #: Files that were listed before the last were added.
         self._replaced: tuple[str, ...] = ()
         self.fields: dict[str, BaseValueWidget[Any]] = {}
-        self._calibrated = Asker(self)
+        self._calibrated = Question(self)
         self._calibrated.answered.connect(self._tell_calibration)
         self._calibrated.failed.connect(self._tell_more)
         self._add_offer()

@@ -19,8 +19,9 @@ from napari_diptomo.widgets.plots.convergence_plot import CoursePlot
 from napari_diptomo.widgets.preferences import default_device, preview_seconds
 from napari_diptomo.widgets.run import Run, RunStatus, course_of
 from napari_diptomo.widgets.tasks.job import ThreadJob
-from napari_diptomo.widgets.tasks.memory_estimate import Estimator
-from napari_diptomo.widgets.tasks.reconstruction_job import ProcessJob
+from napari_diptomo.widgets.tasks.memory_estimate import estimating_memory
+from napari_diptomo.widgets.tasks.question import Question
+from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
 from napari_diptomo.widgets.tasks.steps import saving
 
 _LAST_METHOD = 'method'
@@ -79,8 +80,9 @@ class ReconstructPage(Page):
         self._add_runs()
         self._add_course()
         self.body.addStretch(1)
-        self._estimator = Estimator(self)
-        self._estimator.answered.connect(self.estimate.setText)
+        self._estimated = Question(self, patience_ms=150)
+        self._estimated.answered.connect(self.estimate.setText)
+        self._estimated.failed.connect(self.estimate.setText)
         self.session.changed.connect(self._session_changed)
         self._session_changed()
 
@@ -100,7 +102,7 @@ class ReconstructPage(Page):
         self.enter()
         return self.forms[self.method.currentText()].value()
 
-    def job(self) -> tuple[ProcessJob, str]:
+    def job(self) -> tuple[ReconstructionJob, str]:
         step = self.step()
         maps = self.session.input_maps
         if maps is None:
@@ -109,15 +111,15 @@ class ReconstructPage(Page):
         self.context.last_used.remember_value(_LAST_METHOD, step.title)
         seconds = (preview_seconds() or 1.0) if self.previews.isChecked() else 0.0
         source = maps.recipe.source if maps.recipe is not None else self.session.source
-        return ProcessJob(Recipe(source, (step,)), maps, seconds, self.session.new_checkpoint()), step.title
+        return ReconstructionJob(Recipe(source, (step,)), maps, seconds, self.session.new_checkpoint()), step.title
 
-    def job_of(self, run: Run) -> ProcessJob:
+    def job_of(self, run: Run) -> ReconstructionJob:
         """The job that takes up a run that ended before its time."""
         assert run.recipe is not None and run.maps is not None
         seconds = (preview_seconds() or 1.0) if self.previews.isChecked() else 0.0
         if run.checkpoint is None:
             run.checkpoint = self.session.new_checkpoint()
-        return ProcessJob(run.recipe, run.maps, seconds, run.checkpoint, resume=True)
+        return ReconstructionJob(run.recipe, run.maps, seconds, run.checkpoint, resume=True)
 
     def follow(self, run: Run, message: Any) -> None:
         """A message of the running job: into the curves, where they are those of this run."""
@@ -152,7 +154,7 @@ class ReconstructPage(Page):
         return changed or self.method
 
     def cleanup(self) -> None:
-        self._estimator.cleanup()
+        self._estimated.cleanup()
         self.course.cleanup()
 
     def _build_forms(self) -> None:
@@ -218,7 +220,7 @@ class ReconstructPage(Page):
         for form in self.forms.values():
             form.fields['thickness'].propose(maps.data.shape[-1] * maps.pixel_size)
         try:
-            self._estimator.ask(self.forms[self.method.currentText()].value(), maps)
+            self._estimated.ask(estimating_memory(self.forms[self.method.currentText()].value(), maps))
         except DiptomoError as error:
             self.estimate.setText(str(error))
 

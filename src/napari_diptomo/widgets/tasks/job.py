@@ -1,8 +1,8 @@
-"""A short piece of work in a thread, with the face of a child process.
+"""Work that runs beside the window: what a `Task` needs of it, and the work of a thread.
 
-The dock polls a job, whatever it is: `ThreadJob` runs loading, maps and
-alignment in napari's worker pool, `napari_diptomo.jobs.ChildJob` runs the
-reconstructions. Nothing is called across threads; the window asks.
+`napari_diptomo.jobs.ChildJob` runs the reconstructions in a process of their
+own; `ThreadJob` runs loading, maps and alignment in a thread and looks the same
+from outside. Nothing is called across threads or processes; the window asks.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from napari.qt.threading import create_worker
 
 from napari_diptomo.jobs.explain import explain
 from napari_diptomo.series import Cancelled, DiptomoError, Observer, Progress, Request
@@ -23,23 +22,35 @@ _log = logging.getLogger('napari_diptomo')
 
 
 class Job(Protocol):
-    """What the dock needs of a running piece of work."""
+    """What a `Task` needs of a running piece of work; a `ChildJob` has it.
 
-    result: Any
-    error: str | None
+    Attributes
+    ----------
+    is_active : bool
+        Whether a result can still come.
+    error : str, optional
+        One sentence on what went wrong, None when nothing did.
+    details : str
+        More of it, for a log.
+    """
 
     @property
-    def over(self) -> bool:
-        """Whether it has ended, in whatever way."""
-
+    def is_active(self) -> bool: ...
+    @property
+    def error(self) -> str | None: ...
+    @property
+    def details(self) -> str: ...
     def start(self) -> None: ...
-    def messages(self) -> list[Any]: ...
+    def messages(self) -> Sequence[Any]: ...
     def latest_frame(self) -> tuple[np.ndarray, int] | None: ...
     def pause(self) -> None: ...
     def resume(self) -> None: ...
     def finish(self) -> None: ...
     def cancel(self) -> None: ...
     def kill(self) -> None: ...
+    def close(self) -> None: ...
+    def result(self) -> Any:
+        """What came of it; raises `Cancelled` when it was cancelled."""
 
 
 class _Mailbox(Observer):
@@ -66,47 +77,42 @@ class ThreadJob:
         when the window is closed while it runs.
     """
 
+    details = ''
+
     def __init__(self, work: Callable[[Observer], Any]) -> None:
+        self.name = getattr(work, '__name__', 'diptomo')
         self._work = work
         self._mailbox = _Mailbox()
         self._over = threading.Event()
-        self.result: Any = None
+        self._result: Any = None
+        self._cancelled = False
         self.error: str | None = None
 
     @property
-    def over(self) -> bool:
-        return self._over.is_set()
+    def is_active(self) -> bool:
+        return not self._over.is_set()
 
     def start(self) -> None:
         """Begin."""
+        # Not on one of Qt's threads: Qt ends the thread's Python state with each task and keeps the thread,
+        # and a library of pybind11 2 that was first imported there (torch, some versions) waits for
+        # that state for ever in a later task (pybind/pybind11#2888).
+        threading.Thread(target=self._run, name='diptomo-work').start()
 
-        def work() -> None:
-            # Nothing may escape: napari's workers swallow some exceptions and
-            # stay "busy" for ever.
-            try:
-                self.result = self._work(self._mailbox)
-            except Cancelled:
-                pass
-            except Exception as error:
-                if not isinstance(error, DiptomoError):
-                    _log.exception('unexpected error')
-                self.error = explain(error)
-            finally:
-                self._over.set()
-
-        def run() -> None:
-            # Not on Qt's own thread: Qt ends the thread's Python state with each task and keeps the thread,
-            # and a library of pybind11 2 that was first imported there (torch, some versions) waits for
-            # that state for ever in a later task (pybind/pybind11#2888).
-            thread = threading.Thread(target=work, name='diptomo-work')
-            thread.start()
-            thread.join()
-
-        run.__qualname__ = run.__name__ = getattr(self._work, '__name__', 'diptomo')
-        create_worker(run, _start_thread=True)
+    def _run(self) -> None:
+        try:
+            self._result = self._work(self._mailbox)
+        except Cancelled:
+            self._cancelled = True
+        except Exception as error:
+            if not isinstance(error, DiptomoError):
+                _log.exception('unexpected error')
+            self.error = explain(error)
+        finally:
+            self._over.set()
 
     def messages(self) -> list[Progress]:
-        """What was reported since the last call."""
+        """Reports since the last call."""
         fetched = []
         while self._mailbox.reports:
             fetched.append(self._mailbox.reports.popleft())
@@ -130,3 +136,11 @@ class ThreadJob:
     def kill(self) -> None:
         """A thread cannot be killed; it ends at its next report."""
         self.cancel()
+
+    def close(self) -> None:
+        """A thread leaves nothing behind."""
+
+    def result(self) -> Any:
+        if self._cancelled:
+            raise Cancelled
+        return self._result

@@ -1,28 +1,36 @@
-"""One job at a time: between a running job and the window.
+"""One piece of background work, from its start to its end: between a job and the window.
 
-The window asks; nothing is called across threads or processes. A timer
-drains the job's messages and, at a slower beat, takes its newest preview.
-The beat of the previews stretches to five times what showing one costs, so
-that a large volume does not make the window sluggish.
+The window asks; nothing is called across threads or processes. A timer drains
+the job's messages and, at a slower beat, takes its newest preview. The beat of
+the previews stretches to five times what showing one costs, so that a large
+volume does not make the window sluggish. A napari worker stands by, so that
+closing the window asks first.
 
-Closing the dock or the viewer destroys the runner. Its timer dies with it, and
-a `Reaper`, which is no Qt object and therefore still alive, kills the job.
+The end of its parent or of the program ends the task. Its timer dies with it,
+and a `Reaper`, which is no Qt object and therefore still alive, kills the job.
 """
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from napari.qt.threading import create_worker
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
+from napari_diptomo.jobs import Log
+from napari_diptomo.series import Cancelled, DiptomoError, Progress
+from napari_diptomo.widgets.run import Run
 from napari_diptomo.widgets.tasks.job import Job
 
+_log = logging.getLogger('napari_diptomo')
 _POLL_MS = 60
-#: Showing previews may take this share of the window's time.
-_SHARE = 0.2
+#: Showing previews may take this fraction of the window's time.
+_FRACTION = 0.2
 
 
 @dataclass(frozen=True)
@@ -44,32 +52,69 @@ class Reaper:
     def __init__(self) -> None:
         self.job: Job | None = None
 
+    @property
+    def has_work(self) -> bool:
+        """Whether the job is still active."""
+        job = self.job
+        return job is not None and job.is_active
+
     def reap(self, *_: Any) -> None:
         job, self.job = self.job, None
-        if job is not None and not job.over:
+        if job is not None and job.is_active:
             job.kill()
 
 
-class Runner(QObject):
-    """Runs one job and tells of it.
+class Task(QObject):
+    """Runs one job, once, and reports what becomes of it.
+
+    Parameters
+    ----------
+    job : Job
+        Not started yet.
+    title : str
+        For the user.
+    page : str
+        Title of the page that takes the result, empty where none does.
+    run : Run, optional
+        The reconstruction that it is.
+    preview_seconds : float
+        Between two previews at least.
+
+    Attributes
+    ----------
+    paused : bool
+        Whether it is suspended.
+    progress : Progress, optional
+        The latest report.
 
     Signals
     -------
-    started(str), message(object), frame(object, int), ended(Outcome)
-        Title; a message of the job; a preview (channel, z, y, x) with its iteration; the end.
+    message(object), frame(object, int), ended(Outcome)
+        A message of the job; a preview (channel, z, y, x) with its iteration; the end.
     """
 
-    started = Signal(str)
     message = Signal(object)
     frame = Signal(object, int)
     ended = Signal(object)
 
-    def __init__(self, parent: QObject | None = None, preview_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        job: Job,
+        title: str,
+        page: str = '',
+        run: Run | None = None,
+        preview_seconds: float = 1.0,
+        parent: QObject | None = None,
+    ) -> None:
         super().__init__(parent)
+        self.title = title
+        self.page = page
+        self.run = run
+        self.paused = False
+        self.progress: Progress | None = None
         self.preview_seconds = preview_seconds
         self.preview_cost = 0.0
-        self._title = ''
-        self._job: Job | None = None
+        self._job: Job | None = job
         self._frame_begun = 0.0
         self._frames = 0
         self._last_poll = 0.0
@@ -84,40 +129,72 @@ class Runner(QObject):
 
     @property
     def job(self) -> Job | None:
-        """The job that runs, None when idle."""
+        """The job, None once it has ended."""
         return self._job
 
-    @property
-    def busy(self) -> bool:
-        return self._job is not None
-
-    def start(self, job: Job, title: str) -> None:
-        """Run a job; there must be none running."""
-        assert self._job is None, 'one job at a time'
-        self._job = self._reaper.job = job
-        self._title = title
-        self._frame_begun = 0.0
-        self._frames = 0
+    def start(self) -> None:
+        """Begin; possible once."""
+        job = self._job
+        assert job is not None, 'a task runs once'
+        self._reaper.job = job
         self._last_poll = time.monotonic()
-        self.preview_cost = 0.0
-        self.started.emit(title)
         try:
             job.start()
         except Exception as error:
-            self._end(Outcome(title, error=str(error)))
+            self._end(Outcome(self.title, error=str(error)))
             return
+        self._stand_by(job)
         self._timer.start()
 
+    def pause(self) -> None:
+        """Suspend it after the present iteration."""
+        if self._job is not None:
+            self.paused = True
+            self._job.pause()
+
+    def resume(self) -> None:
+        """Let it continue."""
+        if self._job is not None:
+            self.paused = False
+            self._job.resume()
+
+    def finish(self) -> None:
+        """Stop and keep the best it has."""
+        if self._job is not None:
+            if self.run is not None:
+                self.run.finishing = True
+            self._job.finish()
+
     def cancel(self) -> None:
-        """Give the job up; it is gone within a second."""
+        """Give it up; it is gone within a second."""
         if self._job is not None:
             self._job.cancel()
 
     def cleanup(self) -> None:
-        """Kill what runs and fall silent; harmless when done twice."""
+        """Kill what runs and fall silent; harmless when done twice, and after the end."""
+        if self._job is None:
+            return
         self._timer.stop()
         self._job = None
         self._reaper.reap()
+
+    def _stand_by(self, job: Job) -> None:
+        """A worker of napari's that lasts as long as the job."""
+
+        # Not the job itself, which napari would keep as long as the worker.
+        reaper = self._reaper
+
+        def wait() -> Iterator[None]:
+            while reaper.has_work:
+                yield
+                time.sleep(0.1)
+
+        wait.__qualname__ = wait.__name__ = getattr(job, 'name', 'diptomo')
+        worker = create_worker(wait)
+        # Quitting a worker leaves its generator suspended: `finally` in there
+        # would not be reached.
+        worker.aborted.connect(self.cancel)
+        worker.start()
 
     def _poll(self) -> None:
         job = self._job
@@ -129,23 +206,31 @@ class Runner(QObject):
         self.preview_cost += max(now - self._last_poll - 2 * _POLL_MS / 1e3, 0.0)
         # Asked before the messages are fetched: what a job says with its last
         # breath must not be missed.
-        over = job.over
+        over = not job.is_active
         for message in job.messages():
-            self.message.emit(message)
+            self._report(message)
             if self._job is not job:
                 return
         if over:
-            self._end(Outcome(self._title, job.result, job.error))
+            self._end(self._outcome(job))
         elif now - self._frame_begun >= self._interval:
             self._show_frame(job)
         self._last_poll = time.monotonic()
+
+    def _report(self, message: Any) -> None:
+        if isinstance(message, Log):
+            _log.log(logging.getLevelNamesMapping().get(message.level.upper(), logging.INFO), message.text)
+            return
+        if isinstance(message, Progress):
+            self.progress = message
+        self.message.emit(message)
 
     @property
     def _interval(self) -> float:
         """Seconds between two previews."""
         # The first makes the layers and their shaders and says nothing of the next.
         cost = self.preview_cost if self._frames > 1 else 0.0
-        return max(self.preview_seconds, cost / _SHARE)
+        return max(self.preview_seconds, cost / _FRACTION)
 
     def _show_frame(self, job: Job) -> None:
         newest = job.latest_frame()
@@ -156,7 +241,23 @@ class Runner(QObject):
         self.frame.emit(*newest)
         self.preview_cost = time.monotonic() - self._frame_begun
 
+    def _outcome(self, job: Job) -> Outcome:
+        if job.error is not None:
+            if job.details:
+                _log.info('The computing process said:\n%s', job.details)
+            return Outcome(self.title, error=job.error)
+        try:
+            return Outcome(self.title, job.result())
+        except Cancelled:
+            return Outcome(self.title)
+        except DiptomoError as error:
+            return Outcome(self.title, error=str(error))
+
     def _end(self, outcome: Outcome) -> None:
         self._timer.stop()
-        self._job = self._reaper.job = None
+        job, self._job, self._reaper.job = self._job, None, None
+        if job is not None:
+            job.close()
+        # What has ended need not stay until its parent goes.
+        self.deleteLater()
         self.ended.emit(outcome)
