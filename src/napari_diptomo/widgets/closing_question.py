@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMessageBox
@@ -24,9 +24,11 @@ def ask_what_to_do(session: Session) -> QMessageBox | None:
     box.setInformativeText('The session is kept either way: open Plugins > Tomography to see it again.')
     keep = box.addButton('&Keep running', QMessageBox.ButtonRole.AcceptRole)
     if task.run is not None:
-        box.addButton('&Stop and keep', QMessageBox.ButtonRole.ApplyRole).clicked.connect(session.finish)
-    cancel = '&Cancel the run' if task.run is not None else '&Cancel'
-    box.addButton(cancel, QMessageBox.ButtonRole.DestructiveRole).clicked.connect(session.cancel)
+        finish: Any = box.addButton('&Stop and keep', QMessageBox.ButtonRole.ApplyRole)
+        finish.clicked.connect(session.finish)
+    text = '&Cancel the run' if task.run is not None else '&Cancel'
+    cancel: Any = box.addButton(text, QMessageBox.ButtonRole.DestructiveRole)
+    cancel.clicked.connect(session.cancel)
     box.setDefaultButton(keep)
     box.setEscapeButton(keep)
     # It may end while the question stands.

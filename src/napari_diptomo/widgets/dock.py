@@ -11,7 +11,7 @@ from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QMessageBox, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_diptomo.jobs.project import ProjectFolder, is_project
-from napari_diptomo.series import DiptomoError, MapSeries, Recipe, Remedy, Volume
+from napari_diptomo.series import DiptomoError, MapSeries, Recipe, Remedy, Step, Volume
 from napari_diptomo.widgets.autosave import Keeper, Leftover, checkpoint_of, leftovers
 from napari_diptomo.widgets.closing_question import ask_what_to_do
 from napari_diptomo.widgets.controls.findings_panel import FindingsPanel, Shown, in_words
@@ -409,7 +409,7 @@ class TomographyDock(QWidget):
         left_out = []
         for step in recipe.steps:
             kind = step.to_dict()['step']
-            if not any(page.take_step(step) for page in self.pages):
+            if not (isinstance(step, Step) and any(page.take_step(step) for page in self.pages)):
                 left_out.append(kind)
         if listed or self.session.angles is None:
             self.stages.go_to(self.open_page)

@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from napari.settings import get_plugin_settings, get_settings
 
@@ -14,6 +14,7 @@ from napari_diptomo.series import DiptomoError, Step
 
 _log = logging.getLogger('napari_diptomo')
 _PLUGIN = 'napari-diptomo'
+StepT = TypeVar('StepT', bound=Step)
 
 
 def preview_seconds() -> float:
@@ -51,7 +52,7 @@ class LastUsed:
         self._path = path if path is not None else _default_path()
         self._values = self._read()
 
-    def step(self, kind: type[Step]) -> Step:
+    def step(self, kind: type[StepT]) -> StepT:
         """The step as it was last used, else its defaults."""
         values = self._values.get(kind.__name__, {})
         try:

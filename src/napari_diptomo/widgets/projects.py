@@ -60,19 +60,20 @@ def record_of(session: Session, folder: ProjectFolder) -> Project | None:
     source = series.recipe.source if series is not None and series.recipe is not None else None
     made = session.composition.volume if isinstance(session.composition, Composed) else session.composition
     chosen = session.runs.chosen
-    return Project(
-        saved=datetime.now().astimezone().isoformat(timespec='seconds'),
-        source=relative_source(source.model_dump(mode='json'), folder.path) if source and source.paths else None,
-        sample=session.sample,
-        maps=folder.name_of(session.maps, 'maps'),
-        aligned=folder.name_of(session.aligned, 'aligned'),
-        composition=folder.name_of(made, 'composition'),
-        chosen=None if chosen is None else chosen.number,
-        settings=session.present_settings(),
-        runs=tuple(_record(run, folder) for run in session.runs),
-        layers=looks_of(session.viewer),
-        view=view_of(session.viewer),
-    )
+    record: dict[str, Any] = {
+        'saved': datetime.now().astimezone().isoformat(timespec='seconds'),
+        'source': relative_source(source.model_dump(mode='json'), folder.path) if source and source.paths else None,
+        'sample': session.sample,
+        'maps': folder.name_of(session.maps, 'maps'),
+        'aligned': folder.name_of(session.aligned, 'aligned'),
+        'composition': folder.name_of(made, 'composition'),
+        'chosen': None if chosen is None else chosen.number,
+        'settings': session.present_settings(),
+        'runs': tuple(_record(run, folder) for run in session.runs),
+        'layers': looks_of(session.viewer),
+        'view': view_of(session.viewer),
+    }
+    return Project(**record)
 
 
 def opening_project(path: str | Path) -> Callable[[Observer], OpenedProject]:
@@ -112,13 +113,13 @@ def take_up(session: Session, opened: OpenedProject, folder: ProjectFolder) -> N
     session.restore(opened.series, maps, aligned, sample=project.sample)
     _show_measured(session, opened.series, maps)
     for record in project.runs:
-        run = _run(record, opened)
-        if run is None:
+        restored = _run(record, opened)
+        if restored is None:
             continue
-        session.runs.put(run)
-        shown = any(look.run == run.number and look.kind == 'volume' for look in project.layers)
-        if run.volume is not None and shown:
-            session.runs.view_of(run).finish(run.volume)
+        session.runs.put(restored)
+        shown = any(look.run == restored.number and look.kind == 'volume' for look in project.layers)
+        if restored.volume is not None and shown:
+            session.runs.view_of(restored).finish(restored.volume)
     session.composition = _of_kind(parts, project.composition, Volume)
     session.runs.mark(next((run for run in session.runs if run.number == project.chosen), None))
     session.settings = dict(project.settings)

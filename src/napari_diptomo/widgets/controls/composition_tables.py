@@ -58,7 +58,8 @@ class FactorTable(QTableWidget):
         """What is wrong with factors that were typed, one sentence; empty when nothing is."""
         for row, value in enumerate(self.values()):
             if self.touched and (value is None or not 0 < value < np.inf):
-                return f'The factor of {self.item(row, 0).text()} is no positive number; type one.'
+                name: Any = self.item(row, 0)
+                return f'The factor of {name.text()} is no positive number; type one.'
         return ''
 
     def _item_changed(self, item: QTableWidgetItem) -> None:
@@ -100,17 +101,19 @@ class MeanTable(QTableWidget):
 
 
 def _plain(table: QTableWidget) -> None:
-    table.verticalHeader().setVisible(False)
-    table.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+    columns: Any = table.horizontalHeader()
+    lines: Any = table.verticalHeader()
+    lines.setVisible(False)
+    columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
     table.setMinimumWidth(120)
     table.setSelectionMode(QAbstractItemView.SelectionMode.ContiguousSelection)
 
 
 def _fit_height(table: QTableWidget, most: int = 8) -> None:
     rows = min(max(table.rowCount(), 1), most)
-    table.setFixedHeight(
-        table.horizontalHeader().sizeHint().height() + rows * table.verticalHeader().defaultSectionSize() + 4
-    )
+    columns: Any = table.horizontalHeader()
+    lines: Any = table.verticalHeader()
+    table.setFixedHeight(columns.sizeHint().height() + rows * lines.defaultSectionSize() + 4)
 
 
 def _cell(text: str, right: bool = False) -> QTableWidgetItem:

@@ -8,8 +8,7 @@ from typing import Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_diptomo.series import Source, Step
-from napari_diptomo.widgets.controls.form_widgets import ListEdit, tooltip
+from napari_diptomo.widgets.controls.form_widgets import ListEdit, source_parameters, tooltip
 from napari_diptomo.widgets.controls.parts import words
 from napari_diptomo.widgets.file_drops import paths_of
 from napari_diptomo.widgets.preferences import LastUsed
@@ -32,7 +31,7 @@ class CoreLossFiles(QWidget):
         super().__init__(parent)
         self._last_used = last_used
         self._paths: tuple[str, ...] = ()
-        declared = {parameter.name: parameter for parameter in Step.parameters.__func__(Source)}
+        declared = {parameter.name: parameter for parameter in source_parameters()}
         self.setToolTip(tooltip(declared['core_loss']))
         self.setAccessibleName('Core loss')
         self.setAcceptDrops(True)

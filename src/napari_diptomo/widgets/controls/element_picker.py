@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
@@ -100,7 +101,8 @@ class ElementPicker(QWidget):
 
     def _rebuild(self, names: tuple[str, ...]) -> None:
         while self._flow.count():
-            self._flow.takeAt(0).widget().deleteLater()
+            item: Any = self._flow.takeAt(0)
+            item.widget().deleteLater()
         self.chips = {}
         for name in names:
             chip = QPushButton(name)
@@ -110,7 +112,8 @@ class ElementPicker(QWidget):
             self.chips[name] = chip
 
     def _chip_pressed(self) -> None:
-        self._switch(self.sender().text())
+        chip: Any = self.sender()
+        self._switch(chip.text())
 
     def _switch(self, name: str) -> None:
         chosen = self.elements()

@@ -113,7 +113,8 @@ class FindingsPanel(QScrollArea):
             # Not at once: one of its buttons may be what is being pressed.
             before.deleteLater()
         self.setWidget(inner)
-        self.verticalScrollBar().setValue(0)
+        bar: Any = self.verticalScrollBar()
+        bar.setValue(0)
         self._choose_bar()
         self.updateGeometry()
 

@@ -23,7 +23,7 @@ from qtpy.QtCore import QEvent, QLocale, QObject, Qt
 from qtpy.QtGui import QValidator
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QSizePolicy, QWidget
 
-from napari_diptomo.series import InputError, Parameter
+from napari_diptomo.series import InputError, Parameter, Source, Step
 
 _INT_LIMIT = 2**31 - 1
 _FLOAT_LIMIT = 1e12
@@ -185,8 +185,9 @@ class AutoEdit(ValuedContainerWidget[Any]):
 FORM_TYPES = TypeMap.global_instance().copy()
 FORM_TYPES.register_type(float, widget_type=FloatEdit)
 FORM_TYPES.register_type(str, widget_type=TextEdit)
-for _kind in (str, int, float):
-    FORM_TYPES.register_type(tuple[_kind, ...], widget_type=ListEdit, kind=_kind)
+FORM_TYPES.register_type(tuple[str, ...], widget_type=ListEdit, kind=str)
+FORM_TYPES.register_type(tuple[int, ...], widget_type=ListEdit, kind=int)
+FORM_TYPES.register_type(tuple[float, ...], widget_type=ListEdit, kind=float)
 
 
 class _WheelGuard(QObject):
@@ -214,7 +215,7 @@ def widget_for(parameter: Parameter, exclusive: tuple[bool, bool] = (False, Fals
     kinds, optional = _alternatives(parameter.annotation)
     # An integer is a float, but not the other way round.
     kind = float if float in kinds else kinds[0]
-    names = {'name': parameter.name, 'label': pretty(parameter.name)}
+    names: dict[str, Any] = {'name': parameter.name, 'label': pretty(parameter.name)}
     widget: Any = FORM_TYPES.create_widget(annotation=kind, options=_options(parameter, kind, exclusive), **names)
     _settle(widget.native)
     if isinstance(widget, CheckBox):
@@ -252,6 +253,12 @@ def _settle(native: QWidget) -> None:
         # A wide range must not ask for a wide dock.
         native.setMinimumWidth(90)
         native.setMaximumWidth(180)
+
+
+def source_parameters() -> tuple[Parameter, ...]:
+    """The fields of a `Source`, which is no step but declares them like one."""
+    parameters: Any = Step.parameters
+    return tuple(parameters.__func__(Source))
 
 
 def form_rows() -> QFormLayout:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from qtpy.QtCore import QPoint, Qt, Signal
 from qtpy.QtWidgets import QFrame, QGridLayout, QPushButton, QVBoxLayout, QWidget
@@ -101,7 +102,8 @@ class PeriodicTable(QFrame):
         """Open under a widget, wholly on its screen."""
         self.adjustSize()
         place = widget.mapToGlobal(QPoint(0, widget.height() + 2))
-        screen = widget.screen().availableGeometry()
+        whole: Any = widget.screen()
+        screen = whole.availableGeometry()
         x = max(screen.left(), min(place.x(), screen.right() - self.width()))
         y = place.y()
         if y + self.height() > screen.bottom():
@@ -119,7 +121,8 @@ class PeriodicTable(QFrame):
         return cell
 
     def _pressed(self) -> None:
-        self.toggled.emit(self.sender().text())
+        cell: Any = self.sender()
+        self.toggled.emit(cell.text())
 
     def _tip(self, symbol: str, suggested: bool, stray: Mapping[str, str]) -> str:
         if symbol in self._missing:

@@ -142,7 +142,8 @@ class RunBar(QWidget):
             ('&Save project', self.save_project),
             ('Save project &as…', self.save_project_as),
         ):
-            menu.addAction(text).triggered.connect(signal)
+            action: Any = menu.addAction(text)
+            action.triggered.connect(signal)
         button.setMenu(menu)
         return button
 

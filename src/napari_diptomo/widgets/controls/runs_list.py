@@ -35,11 +35,12 @@ class RunsList(QTableWidget):
         self._rows: list[Run] = []
         self._filling = False
         self.setHorizontalHeaderLabels(_COLUMNS)
-        header = self.horizontalHeader()
+        header: Any = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(_METHOD, QHeaderView.ResizeMode.Stretch)
         header.setHighlightSections(False)
-        self.verticalHeader().setVisible(False)
+        lines: Any = self.verticalHeader()
+        lines.setVisible(False)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -85,7 +86,8 @@ class RunsList(QTableWidget):
         few = count <= _MOST_ROWS
         off, needed = Qt.ScrollBarPolicy.ScrollBarAlwaysOff, Qt.ScrollBarPolicy.ScrollBarAsNeeded
         self.setVerticalScrollBarPolicy(off if few else needed)
-        self.setFixedHeight(self.horizontalHeader().sizeHint().height() + rows + 2 * self.frameWidth())
+        header: Any = self.horizontalHeader()
+        self.setFixedHeight(header.sizeHint().height() + rows + 2 * self.frameWidth())
 
 
 def _texts(run: Run) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from magicgui.widgets.bases import BaseValueWidget
 from qtpy.QtCore import Qt, Signal
@@ -13,8 +13,10 @@ from superqt import QCollapsible
 from napari_diptomo.series import DiptomoError, Parameter, Step
 from napari_diptomo.widgets.controls.form_widgets import add_row, form_rows, widget_for
 
+StepT = TypeVar('StepT', bound=Step)
 
-class StepForm(QWidget):
+
+class StepForm(QWidget, Generic[StepT]):
     """The parameters of a step class as controls.
 
     The usual ones are visible, those marked advanced sit behind "More". A
@@ -31,7 +33,7 @@ class StepForm(QWidget):
 
     changed = Signal()
 
-    def __init__(self, step_class: type[Step], hide: tuple[str, ...] = (), parent: QWidget | None = None) -> None:
+    def __init__(self, step_class: type[StepT], hide: tuple[str, ...] = (), parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.step_class = step_class
         self.fields: dict[str, BaseValueWidget[Any]] = {}
@@ -50,7 +52,7 @@ class StepForm(QWidget):
         self._add_reset(layout)
         self.set_value(step_class())
 
-    def value(self) -> Step:
+    def value(self) -> StepT:
         """The step as the controls stand.
 
         Raises
@@ -61,7 +63,7 @@ class StepForm(QWidget):
         values = {name: field.value for name, field in self.fields.items()}
         return self.step_class(**values, **self._hidden)
 
-    def set_value(self, step: Step) -> None:
+    def set_value(self, step: StepT) -> None:
         """Show this step; `changed` is emitted once."""
         self._filling = True
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt, Signal
@@ -31,9 +32,11 @@ class TiltTable(QTableWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, 2, parent)
         self.setHorizontalHeaderLabels(['File', 'Tilt / deg'])
-        self.horizontalHeader().setSectionResizeMode(_FILE, QHeaderView.ResizeMode.Stretch)
-        self.horizontalHeader().setSectionResizeMode(_ANGLE, QHeaderView.ResizeMode.ResizeToContents)
-        self.verticalHeader().setVisible(False)
+        columns: Any = self.horizontalHeader()
+        columns.setSectionResizeMode(_FILE, QHeaderView.ResizeMode.Stretch)
+        columns.setSectionResizeMode(_ANGLE, QHeaderView.ResizeMode.ResizeToContents)
+        lines: Any = self.verticalHeader()
+        lines.setVisible(False)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setFixedHeight(150)
         self.setToolTip(_EDITABLE)
@@ -53,9 +56,10 @@ class TiltTable(QTableWidget):
 
     def show_found(self, angles: np.ndarray) -> None:
         """The series is open: its angles (tilt,), ascending, are the truth now."""
-        known = [self._angle(row) for row in range(self.rowCount())]
+        listed = [self._angle(row) for row in range(self.rowCount())]
+        known = [angle for angle in listed if angle is not None]
         found = [float(angle) for angle in angles]
-        if None not in known and np.array_equal(np.sort(known), found):
+        if len(known) == len(listed) and np.array_equal(np.sort(known), found):
             self._fill([self._files[i] for i in np.argsort(known)], found)
             return
         # Which of the files has which of these angles is the files' secret, or
@@ -67,13 +71,14 @@ class TiltTable(QTableWidget):
         if angles is None or len(angles) != self.rowCount():
             return
         for row, angle in enumerate(angles):
-            self.item(row, _ANGLE).setText('' if angle is None else f'{angle:g}')
+            cell: Any = self.item(row, _ANGLE)
+            cell.setText('' if angle is None else f'{angle:g}')
 
     def files(self) -> tuple[str, ...]:
         """Paths in the order of the rows."""
         return tuple(str(file) for file in self._files)
 
-    def angles(self) -> tuple[float, ...] | None:
+    def angles(self) -> tuple[float | None, ...] | None:
         """Degrees in the order of the rows, when the user has touched them; else None."""
         if not self._touched:
             return None

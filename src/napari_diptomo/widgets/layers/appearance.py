@@ -41,7 +41,7 @@ def view_of(viewer: ViewerModel) -> ViewRecord:
         point=tuple(float(v) for v in viewer.dims.point),
         center=tuple(float(v) for v in camera.center),
         zoom=float(camera.zoom),
-        angles=tuple(float(v) for v in camera.angles),
+        angles=_floats(camera.angles),
     )
 
 
@@ -65,8 +65,8 @@ def look_of(layer: Image) -> LayerLook:
         name=layer.name,
         visible=bool(layer.visible),
         opacity=float(layer.opacity),
-        contrast_limits=tuple(float(v) for v in layer.contrast_limits),
-        contrast_limits_range=tuple(float(v) for v in layer.contrast_limits_range),
+        contrast_limits=_floats(layer.contrast_limits),
+        contrast_limits_range=_floats(layer.contrast_limits_range),
         gamma=float(layer.gamma),
         blending=str(layer.blending),
         rendering=str(layer.rendering),
@@ -106,3 +106,8 @@ def _key_of(layer: Layer) -> tuple[str, int, str, int]:
     record = layer.metadata[KEY]
     channel = record.get('channel') or layer.name.split(' [')[0]
     return str(record.get('kind', '')), int(record.get('run', 0)), str(channel), int(record.get('index', 0))
+
+
+def _floats(values: Any) -> Any:
+    """As the records of a project take them: as many as they say."""
+    return tuple(float(value) for value in values)

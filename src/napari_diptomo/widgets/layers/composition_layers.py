@@ -39,10 +39,14 @@ class ShownVolume:
     @cached_property
     def volume(self) -> Volume:
         """The counts, with what their layers remember."""
-        volume = gather([layer.as_layer_data_tuple() for layer in self.layers])
-        if len(self.spread) != len(self.layers):
-            return volume
-        return replace(volume, std=gather([layer.as_layer_data_tuple() for layer in self.spread]).data)
+        volume = _gathered(self.layers)
+        return volume if len(self.spread) != len(self.layers) else replace(volume, std=_gathered(self.spread).data)
+
+
+def _gathered(layers: tuple[Layer, ...]) -> Volume:
+    found = gather([layer.as_layer_data_tuple() for layer in layers])
+    assert isinstance(found, Volume)
+    return found
 
 
 def shown_volumes(viewer: ViewerModel) -> list[ShownVolume]:

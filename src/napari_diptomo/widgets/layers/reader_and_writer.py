@@ -67,9 +67,9 @@ def picture(
     spectral : bool
         It is one tilt of a series of spectra, which the dock may take over.
     """
-    nm = [_NM.get(unit) for _, _, unit in axes[-2:]]
+    nm = [_NM[unit] for _, _, unit in axes[-2:] if unit in _NM]
     kwargs: dict[str, Any] = {'name': name, 'contrast_limits': contrast_limits(data)}
-    if None not in nm:
+    if len(nm) == len(axes[-2:]):
         scale = [axis[0] * factor for axis, factor in zip(axes[-2:], nm, strict=True)]
         # Units are all or nothing in a viewer, so further axes count as lengths too.
         kwargs['scale'] = (*[scale[-1]] * (data.ndim - 2), *scale)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_diptomo.series import Finding, InputError, MapSeries
 from napari_diptomo.widgets.controls.parts import heading, words
+from napari_diptomo.widgets.controls.remembered_form import RememberedForm
 from napari_diptomo.widgets.controls.step_form import StepForm
 from napari_diptomo.widgets.pages.page import Context, Page
 from napari_diptomo.widgets.plots.shift_plot import ShiftPlot
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.steps import running
+
+if TYPE_CHECKING:
+    from napari_diptomo.align import Align
 
 
 class AlignPage(Page):
@@ -32,10 +36,8 @@ class AlignPage(Page):
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(context, parent)
-        self.form: StepForm | None = None
-        self._state: dict[str, Any] = {}
-        self._place = QVBoxLayout()
-        self.body.addLayout(self._place)
+        self.parameters = RememberedForm(_align, context.last_used)
+        self.body.addWidget(self.parameters)
         self.found_heading = heading('Shifts found')
         self.plot = ShiftPlot()
         self.found = self.outcome_widget = words('')
@@ -45,25 +47,21 @@ class AlignPage(Page):
         self._show(None)
         self.session.changed.connect(self._session_changed)
 
+    @property
+    def form(self) -> StepForm[Align] | None:
+        """The form, None until the page was entered."""
+        return self.parameters.form
+
     def closed(self) -> str:
         return '' if self.session.maps is not None else 'Make maps first, or open ready ones.'
 
     def enter(self) -> None:
-        if self.form is not None:
-            return
-        from napari_diptomo.align import Align
-
-        self.form = StepForm(Align)
-        self.form.set_value(self.context.last_used.step(Align))
-        if self._state:
-            self.form.set_state(self._state)
-        self._place.addWidget(self.form)
+        self.parameters.build()
 
     def job(self) -> tuple[ThreadJob, str]:
-        self.enter()
         if self.session.maps is None:
             raise InputError(self.closed())
-        step = self.form.value()
+        step = self.parameters.step()
         self.context.last_used.remember(step)
         return ThreadJob(running(step, self.session.maps)), 'Align'
 
@@ -77,12 +75,10 @@ class AlignPage(Page):
         return self.form
 
     def state(self) -> dict[str, Any]:
-        return self.form.state() if self.form is not None else self._state
+        return self.parameters.state()
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self._state = state
-        if self.form is not None and state:
-            self.form.set_state(state)
+        self.parameters.set_state(state)
         self._session_changed()
 
     def cleanup(self) -> None:
@@ -94,14 +90,20 @@ class AlignPage(Page):
     def _show(self, maps: MapSeries | None) -> None:
         for widget in (self.found_heading, self.plot, self.found):
             widget.setVisible(maps is not None)
-        if maps is not None:
+        if maps is not None and maps.shifts is not None:
             self.plot.set_shifts(maps.angles, maps.shifts, maps.pixel_size)
             self.found.setText(describe_shifts(maps))
 
 
+def _align() -> type[Align]:
+    from napari_diptomo.align import Align
+
+    return Align
+
+
 def describe_shifts(maps: MapSeries) -> str:
     """The largest shift and the axis, in nm and pixels."""
-    largest = float(np.abs(maps.shifts).max())
+    largest = 0.0 if maps.shifts is None else float(np.abs(maps.shifts).max())
     axis = maps.axis_shift
     return (
         f'Largest shift {largest * maps.pixel_size:.3g} nm ({largest:.2g} pixels); '

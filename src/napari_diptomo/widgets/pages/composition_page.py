@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_diptomo.series import Finding, InputError, Remedy, Volume
 from napari_diptomo.widgets.controls.combo_boxes import compact_box, labelled, refill
 from napari_diptomo.widgets.controls.composition_tables import FactorTable, MeanTable
 from napari_diptomo.widgets.controls.parts import Part, heading, words
+from napari_diptomo.widgets.controls.remembered_form import RememberedForm
 from napari_diptomo.widgets.controls.step_form import StepForm
 from napari_diptomo.widgets.layers.composition_layers import (
     PALETTES,
@@ -28,6 +29,9 @@ from napari_diptomo.widgets.tasks.composition import Composed, asking_factors, c
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.question import Question
 from napari_diptomo.widgets.tasks.steps import saving
+
+if TYPE_CHECKING:
+    from napari_diptomo.assess import Composition
 
 _CLOSED = 'Reconstruct a volume first, or drop a saved one on napari.'
 _NO_REGIONS = 'none'
@@ -50,10 +54,10 @@ class CompositionPage(Page):
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(context, parent)
-        self.form: StepForm | None = None
+        self.parameters = RememberedForm(_composition, context.last_used, hide=('k_factors', 'zeta_factors'))
+        self.parameters.changed.connect(self._ask_factors)
         self.result: Volume | None = None
         self._latest: Volume | None = None
-        self._state: dict[str, Any] = {}
         self._choices: list[ShownVolume | None] = []
         self._view = CompositionView(context.viewer)
         self._asker = Question(self)
@@ -65,8 +69,7 @@ class CompositionPage(Page):
         self.body.addWidget(self.oxidation)
         self.body.addWidget(self.percent)
         self._add_factors()
-        self._place = QVBoxLayout()
-        self.percent.body.addLayout(self._place)
+        self.percent.body.addWidget(self.parameters)
         self._add_result()
         self.body.addStretch(1)
         self.session.changed.connect(self._list_layers)
@@ -76,6 +79,11 @@ class CompositionPage(Page):
         layers.removed.connect(self._layers_changed)
         self._list_layers()
 
+    @property
+    def form(self) -> StepForm[Composition] | None:
+        """The form, None until the page was entered."""
+        return self.parameters.form
+
     def closed(self) -> str:
         return '' if self._choices else _CLOSED
 
@@ -83,15 +91,7 @@ class CompositionPage(Page):
         return self.closed() or ('' if self._of_oxides() else self.factors.problem())
 
     def enter(self) -> None:
-        if self.form is None:
-            from napari_diptomo.assess import Composition
-
-            self.form = StepForm(Composition, hide=('k_factors', 'zeta_factors'))
-            self.form.set_value(self.context.last_used.step(Composition))
-            if self._state.get('form'):
-                self.form.set_state(self._state['form'])
-            self.form.changed.connect(self._ask_factors)
-            self._place.addWidget(self.form)
+        self.parameters.build()
         self._take_selected()
         self._ask_factors()
 
@@ -104,9 +104,9 @@ class CompositionPage(Page):
         choice = self._choices[index]
         return self.session.volume if choice is None else choice.volume
 
-    def step(self) -> Any:
+    def step(self) -> Composition:
         """The step as form and table stand; factors are part of it only where the user typed them."""
-        step = self.form.value()
+        step = self.parameters.step()
         if not self.factors.touched:
             return step
         name = 'zeta_factors' if step.method == 'zeta' else 'k_factors'
@@ -137,15 +137,13 @@ class CompositionPage(Page):
 
     def state(self) -> dict[str, Any]:
         return {
-            'form': self.form.state() if self.form is not None else self._state.get('form', {}),
+            'form': self.parameters.state(),
             'oxidation': self.oxidation.state(),
             'palette': self.palette_box.currentText(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self._state = state
-        if self.form is not None and state.get('form'):
-            self.form.set_state(state['form'])
+        self.parameters.set_state(state.get('form', {}))
         self.oxidation.set_state(state.get('oxidation', {}))
         self.palette_box.blockSignals(True)
         self.palette_box.setCurrentText(str(state.get('palette', PALETTES[0])))
@@ -343,7 +341,7 @@ class CompositionPage(Page):
         if self.form is None:
             self.enter()
         self.factors.touched = False
-        self.form.fields['factor_table'].value = path
+        self.parameters.build().fields['factor_table'].value = path
         self._ask_factors()
 
     def _recolour(self, palette: str) -> None:
@@ -362,3 +360,9 @@ class CompositionPage(Page):
 
     def _folder(self) -> str:
         return str(self.context.last_used.value('folder', ''))
+
+
+def _composition() -> type[Composition]:
+    from napari_diptomo.assess import Composition
+
+    return Composition

@@ -172,7 +172,7 @@ class SpectrumView(QWidget):
             row.addWidget(control)
         row.addStretch(1)
         row.addWidget(self.log)
-        column = QVBoxLayout(self)
+        self.column = column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addLayout(row)

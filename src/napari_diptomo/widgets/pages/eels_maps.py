@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
-from napari_diptomo.series import DiptomoError, InputError, SpectralTiltSeries, Step
+from napari_diptomo.series import DiptomoError, InputError, SpectralTiltSeries
 from napari_diptomo.widgets.controls.parts import Part, heading, words
+from napari_diptomo.widgets.controls.remembered_form import RememberedForm
 from napari_diptomo.widgets.controls.step_form import StepForm
 from napari_diptomo.widgets.layers.error_layers import deviation_layers
 from napari_diptomo.widgets.layers.oxidation_layers import fraction_layers
@@ -22,6 +23,7 @@ from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.question import Question
 
 if TYPE_CHECKING:
+    from napari_diptomo.spectra import EELSOxidationMaps
     from napari_diptomo.spectra.eels.explain import ExplainedEELS
 
 _EXPLANATION = (
@@ -45,10 +47,10 @@ class EELSMaps(Part):
         super().__init__(parent)
         self.context = context
         self.session = context.session
-        self.form: StepForm | None = None
+        self.parameters = RememberedForm(_eels_maps, context.last_used)
+        self.parameters.changed.connect(self._form_changed)
         #: What the last look at the spectra has found.
         self.found: ExplainedEELS | None = None
-        self._state: dict[str, Any] = {}
         self._series: SpectralTiltSeries | None = None
         self._problem = ''
         self.view = EELSView(context.viewer)
@@ -64,12 +66,16 @@ class EELSMaps(Part):
         self.body.addWidget(heading('Spectrum'))
         self.body.addWidget(self.view)
         self.body.addWidget(self.spread)
-        self._place = QVBoxLayout()
-        self.body.addLayout(self._place)
+        self.body.addWidget(self.parameters)
         self.body.addWidget(self.standards)
         self._add_outcome()
         self.session.changed.connect(self._session_changed)
         self.setVisible(False)
+
+    @property
+    def form(self) -> StepForm[EELSOxidationMaps] | None:
+        """The form, None until it is needed."""
+        return self.parameters.form
 
     @property
     def wanted(self) -> bool:
@@ -90,14 +96,7 @@ class EELSMaps(Part):
         """The page comes to the front."""
         if self.form is not None or not self.wanted:
             return
-        from napari_diptomo.spectra import EELSOxidationMaps
-
-        self.form = StepForm(EELSOxidationMaps)
-        self.form.set_value(self.context.last_used.step(EELSOxidationMaps))
-        if self._state.get('form'):
-            self.form.set_state(self._state['form'])
-        self.form.changed.connect(self._form_changed)
-        self._place.addWidget(self.form)
+        self.parameters.build()
         self._form_changed()
 
     def job(self) -> tuple[ThreadJob, str]:
@@ -127,23 +126,18 @@ class EELSMaps(Part):
         self.made.setText(describe_oxides(made))
         self.reading.setVisible(states is not None)
 
-    def take_step(self, step: Step) -> None:
+    def take_step(self, step: EELSOxidationMaps) -> None:
         """Set the form to a step, or the one that comes with the next series."""
-        self._state = {**self._state, 'form': step.model_dump(mode='json')}
-        if self.form is not None:
-            self.form.set_value(step)
+        self.parameters.take(step)
 
     def state(self) -> dict[str, Any]:
         """What the controls are set to and what is said of the maps, JSON-ready."""
-        form = self.form.state() if self.form is not None else self._state.get('form', {})
-        return {'form': form, 'made': self.made.text(), 'reading': not self.reading.isHidden()}
+        return {'form': self.parameters.state(), 'made': self.made.text(), 'reading': not self.reading.isHidden()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Set the controls as `state` said."""
-        self._state = state
         self._session_changed()
-        if self.form is not None and state.get('form'):
-            self.form.set_state(state['form'])
+        self.parameters.set_state(state.get('form', {}))
         if self._series is not None and self.session.maps is not None:
             self.made.setText(str(state.get('made', '')))
             self.reading.setVisible(bool(state.get('reading')))
@@ -213,3 +207,9 @@ class EELSMaps(Part):
         self.found = found
         self.standards.set_found(found)
         self.spread.setText(describe_spread(found))
+
+
+def _eels_maps() -> type[EELSOxidationMaps]:
+    from napari_diptomo.spectra import EELSOxidationMaps
+
+    return EELSOxidationMaps

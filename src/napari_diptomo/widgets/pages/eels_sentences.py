@@ -94,7 +94,7 @@ def _state(valence: float, statistical: float, systematic: float) -> str:
     return f'{share} ± {statistical:.3f} by counting, ± {systematic:.3f} by the choice of the background'
 
 
-def _compared(weights: Mapping[str, float]) -> str:
+def _compared(weights: Mapping[Any, float]) -> str:
     fit = [name for name, weight in weights.items() if weight >= _UNFIT]
     unfit = [name for name in weights if name not in fit]
     text = f'. Of the backgrounds tried, {_and(fit)} describe it'

@@ -74,7 +74,7 @@ class EELSView(SpectrumView):
         self.range.currentTextChanged.connect(self._range_changed)
         self.controls.insertWidget(0, self.range)
         self.key = words('')
-        self.layout().insertWidget(2, self.key)
+        self.column.insertWidget(2, self.key)
         self.log.setChecked(False)
 
     @property

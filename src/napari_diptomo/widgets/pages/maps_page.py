@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from qtpy.QtWidgets import QCheckBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_diptomo.series import Finding, InputError, MapSeries, Remedy, Step
 from napari_diptomo.widgets.controls.element_picker import ElementPicker
 from napari_diptomo.widgets.controls.parts import Part, heading, words
+from napari_diptomo.widgets.controls.remembered_form import RememberedForm
 from napari_diptomo.widgets.controls.step_form import StepForm
 from napari_diptomo.widgets.pages.detector_gain import GainView
 from napari_diptomo.widgets.pages.edx_spectrum import SpectrumView
@@ -23,6 +24,7 @@ from napari_diptomo.widgets.tasks.question import Question
 from napari_diptomo.widgets.tasks.steps import running
 
 if TYPE_CHECKING:
+    from napari_diptomo.spectra import EDXMaps, EELSOxidationMaps
     from napari_diptomo.spectra.totals import Totals
 
 #: Fewer tilts have no course.
@@ -48,7 +50,7 @@ class MapsPage(Page):
         self.edx.body.addWidget(self.lead)
         self.body.addWidget(self.edx)
         self.body.addWidget(self.eels)
-        self.form: StepForm | None = None
+        self.parameters = RememberedForm(_edx_maps, context.last_used, hide=('elements', 'lines'))
         self._state: dict[str, Any] = {}
         self._series: Any = None
         self._hint = ''
@@ -72,11 +74,15 @@ class MapsPage(Page):
         self.edx.body.addWidget(self.warning)
         self.edx.body.addWidget(heading('Spectrum'))
         self.edx.body.addWidget(self.view)
-        self._place = QVBoxLayout()
-        self.edx.body.addLayout(self._place)
+        self.edx.body.addWidget(self.parameters)
         self._add_outcome()
         self.body.addStretch(1)
         self.session.changed.connect(self._session_changed)
+
+    @property
+    def form(self) -> StepForm[EDXMaps] | None:
+        """The form of EDX maps, None until it is needed."""
+        return self.parameters.form
 
     def closed(self) -> str:
         if self.session.series is not None or self.session.maps is not None:
@@ -92,16 +98,8 @@ class MapsPage(Page):
 
     def enter(self) -> None:
         self.eels.enter()
-        if self.form is not None or self.eels.wanted:
-            return
-        from napari_diptomo.spectra import EDXMaps
-
-        names = {parameter.name for parameter in EDXMaps.parameters()}
-        self.form = StepForm(EDXMaps, hide=tuple({'elements', 'lines'} & names))
-        self.form.set_value(self.context.last_used.step(EDXMaps))
-        if self._state.get('form'):
-            self.form.set_state(self._state['form'])
-        self._place.addWidget(self.form)
+        if not self.eels.wanted:
+            self.parameters.build()
 
     def job(self) -> tuple[ThreadJob, str]:
         self.enter()
@@ -109,7 +107,7 @@ class MapsPage(Page):
             return self.eels.job()
         if self.session.series is None:
             raise InputError('There are no spectra; open a tilt series of spectrum images.')
-        step = self.form.value().model_copy(update={'elements': self.picker.elements(), 'lines': ()})
+        step = self.parameters.step().model_copy(update={'elements': self.picker.elements(), 'lines': ()})
         self.context.last_used.remember(step)
         return ThreadJob(running(step, self.session.series)), 'Maps'
 
@@ -127,24 +125,24 @@ class MapsPage(Page):
             return False
         # Which of the two forms there is, the next series decides.
         if name == 'EDXMaps':
-            self._state = {**self._state, 'form': step.model_dump(mode='json'), 'elements': _named(step)}
+            self.parameters.set_state(step.model_dump(mode='json'))
+            self._state = {**self._state, 'elements': _named(step)}
             if self._series is not None:
                 self.picker.set_elements(_named(step))
             return super().take_step(step) or self._series is None
-        self.eels.take_step(step)
+        self.eels.take_step(cast('EELSOxidationMaps', step))
         return True
 
     def state(self) -> dict[str, Any]:
         state = {'elements': list(self.picker.elements()), 'eels': self.eels.state()}
-        return state | {'form': self.form.state() if self.form is not None else self._state.get('form', {})}
+        return state | {'form': self.parameters.state()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         self._state = dict(state)
         self._session_changed()
         if self._series is not None and state.get('elements'):
             self.picker.set_elements(tuple(state['elements']))
-        if self.form is not None and state.get('form'):
-            self.form.set_state(state['form'])
+        self.parameters.set_state(state.get('form', {}))
         self.eels.set_state(state.get('eels', {}))
         if self._series is not None and self.session.maps is not None:
             self._show_made(self.session.maps)
@@ -281,6 +279,12 @@ class MapsPage(Page):
         """The table of elements is about to open."""
         if self._series is not None and not self.session.doubt:
             self.picker.table.set_lines(*lines_in_range(self._series))
+
+
+def _edx_maps() -> type[EDXMaps]:
+    from napari_diptomo.spectra import EDXMaps
+
+    return EDXMaps
 
 
 def _named(step: Any) -> tuple[str, ...]:

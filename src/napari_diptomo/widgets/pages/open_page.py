@@ -11,9 +11,9 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_diptomo.jobs.reading import warm_up
-from napari_diptomo.series import DiptomoError, Finding, MapSeries, Source, SpectralTiltSeries, Step, Volume
+from napari_diptomo.series import DiptomoError, Finding, MapSeries, Source, SpectralTiltSeries, Volume
 from napari_diptomo.widgets.controls.core_loss_files import CoreLossFiles
-from napari_diptomo.widgets.controls.form_widgets import add_row, form_rows, widget_for
+from napari_diptomo.widgets.controls.form_widgets import add_row, form_rows, source_parameters, widget_for
 from napari_diptomo.widgets.controls.parts import Part, heading, words
 from napari_diptomo.widgets.controls.tilt_table import TiltTable
 from napari_diptomo.widgets.layers import image_layers
@@ -69,6 +69,7 @@ class OpenPage(Page):
         #: Files that were listed before the last were added.
         self._replaced: tuple[str, ...] = ()
         self.fields: dict[str, BaseValueWidget[Any]] = {}
+        self._leftover: Leftover | None = None
         self._calibrated = Question(self)
         self._calibrated.answered.connect(self._tell_calibration)
         self._calibrated.failed.connect(self._tell_more)
@@ -151,6 +152,7 @@ class OpenPage(Page):
             self.session.set_ready_maps(data)
             self.context.maps_view.show_maps(data)
         else:
+            assert result.spectrum is not None, 'a series has one'
             self.session.set_series(data, result.spectrum, result.found, result.doubt)
             self.session.sample = self._sample_wanted
             self.context.maps_view.show_series(image_layers.counts_layer(data, result.image), data.angles)
@@ -223,7 +225,6 @@ class OpenPage(Page):
             self._offered.setText(f'An earlier session can be restored: {leftover.words}.')
 
     def _add_offer(self) -> None:
-        self._leftover: Leftover | None = None
         self._offer = Part()
         self._offered = words('')
         self.restore_button = QPushButton('Restore')
@@ -267,8 +268,7 @@ class OpenPage(Page):
 
     def _add_fields(self) -> None:
         self._rows = form_rows()
-        # A source is no step, but its fields are declared like those of one.
-        for parameter in Step.parameters.__func__(Source):
+        for parameter in source_parameters():
             if parameter.name not in _LABELS:
                 continue
             field = widget_for(parameter)

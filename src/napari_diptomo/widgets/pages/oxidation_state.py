@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.components import ViewerModel
 from napari.layers import Layer
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_diptomo.series import InputError, Volume
 from napari_diptomo.series.oxides import metal
 from napari_diptomo.widgets.controls.parts import Part, heading, words
+from napari_diptomo.widgets.controls.remembered_form import RememberedForm
 from napari_diptomo.widgets.controls.step_form import StepForm
 from napari_diptomo.widgets.layers import image_layers
 from napari_diptomo.widgets.layers.oxidation_layers import oxidation_layers
 from napari_diptomo.widgets.preferences import LastUsed
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.steps import running
+
+if TYPE_CHECKING:
+    from napari_diptomo.assess import OxidationState
 
 #: What an error says, in the words that maps and volumes share.
 READING = (
@@ -43,8 +47,7 @@ class OxidationPart(Part):
         self._last_used = last_used
         # Those of a dock that was closed are there already.
         self._shown: list[Layer] = image_layers.of_kind(viewer.layers, 'oxidation')
-        self._state: dict[str, Any] = {}
-        self.form: StepForm | None = None
+        self.parameters = RememberedForm(_oxidation_state, last_used)
         self.result: Volume | None = None
         column = self.body
         column.addWidget(heading('Oxidation state'))
@@ -53,36 +56,27 @@ class OxidationPart(Part):
                 'This volume is of oxides: press Compute for the mean valence and the share of the 2+ ions of every voxel.'
             )
         )
-        self._place = QVBoxLayout()
-        column.addLayout(self._place)
+        column.addWidget(self.parameters)
         self.told = words('')
         column.addWidget(self.told)
         self.reading = words(f'<small>{READING}</small>')
         self.reading.setVisible(False)
         column.addWidget(self.reading)
 
+    @property
+    def form(self) -> StepForm[OxidationState] | None:
+        """The form, None until it is needed."""
+        return self.parameters.form
+
     def set_wanted(self, wanted: bool) -> None:
         """Whether the volume that is chosen is of oxides."""
         if wanted:
-            self.enter()
+            self.parameters.build()
         self.setVisible(wanted)
-
-    def enter(self) -> None:
-        """Build the form when it is first needed."""
-        if self.form is None:
-            from napari_diptomo.assess import OxidationState
-
-            self.form = StepForm(OxidationState)
-            self.form.set_value(self._last_used.step(OxidationState))
-            if self._state:
-                self.form.set_state(self._state)
-            self._place.addWidget(self.form)
 
     def job(self, volume: Volume) -> ThreadJob:
         """The work of the page's button."""
-        self.enter()
-        assert self.form is not None
-        step = self.form.value()
+        step = self.parameters.step()
         self._last_used.remember(step)
         return ThreadJob(running(step, volume))
 
@@ -100,13 +94,11 @@ class OxidationPart(Part):
 
     def state(self) -> dict[str, Any]:
         """What the controls are set to, JSON-ready."""
-        return self.form.state() if self.form is not None else self._state
+        return self.parameters.state()
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Set the controls as `state` said."""
-        self._state = state
-        if self.form is not None and state:
-            self.form.set_state(state)
+        self.parameters.set_state(state)
 
     def clear(self) -> None:
         """The result was about other data."""
@@ -119,6 +111,12 @@ class OxidationPart(Part):
         self.result = result
         self.told.setText(describe_states(result))
         self.reading.setVisible(True)
+
+
+def _oxidation_state() -> type[OxidationState]:
+    from napari_diptomo.assess import OxidationState
+
+    return OxidationState
 
 
 def describe_states(result: Volume) -> str:

@@ -107,7 +107,7 @@ class Stages(QWidget):
         area = self._stack.currentWidget()
         if self._wanted is not None and isinstance(area, QScrollArea) and area.isAncestorOf(self._wanted):
             # What has just been shown has no place before the layout is done.
-            self.current.layout().activate()
+            self.current.body.activate()
             # Not ensureWidgetVisible: of a plot it looks at the text cursor it has not got.
             top = self._wanted.mapTo(self.current, QPoint(0, 0)).y()
             area.ensureVisible(0, top + self._wanted.height(), 0, 36)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_diptomo.jobs import Stage
 from napari_diptomo.series import DiptomoError, Finding, InputError, Progress, Recipe, Remedy, Step, Volume
+from napari_diptomo.widgets.controls.form_widgets import AutoEdit
 from napari_diptomo.widgets.controls.parts import Part, heading, words
 from napari_diptomo.widgets.controls.runs_list import RunsList
 from napari_diptomo.widgets.controls.step_form import StepForm
@@ -50,7 +52,7 @@ class ReconstructPage(Page):
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(context, parent)
-        self.forms: dict[str, StepForm] = {}
+        self.forms: dict[str, StepForm[Any]] = {}
         self.method = QComboBox()
         self.method.setAccessibleName('Method')
         self.method.setToolTip('<qt>DIPm-TV for few counts and a missing wedge; SIRT for a first look in seconds.</qt>')
@@ -162,7 +164,7 @@ class ReconstructPage(Page):
 
         self.method.blockSignals(True)
         for kind in (DIPmTV, TotalVariation, PoissonEM, SIRT):
-            form = StepForm(kind)
+            form: StepForm[Any] = StepForm(kind)
             form.set_value(self._start_value(kind))
             form.changed.connect(self._ask_estimate)
             self.forms[kind.title] = form
@@ -218,7 +220,9 @@ class ReconstructPage(Page):
         if maps is None or not self.forms:
             return
         for form in self.forms.values():
-            form.fields['thickness'].propose(maps.data.shape[-1] * maps.pixel_size)
+            thickness = form.fields['thickness']
+            assert isinstance(thickness, AutoEdit)
+            thickness.propose(maps.data.shape[-1] * maps.pixel_size)
         try:
             self._estimated.ask(estimating_memory(self.forms[self.method.currentText()].value(), maps))
         except DiptomoError as error:
@@ -274,7 +278,7 @@ class ReconstructPage(Page):
 
     def _session_changed(self) -> None:
         maps = self.session.input_maps
-        self.unaligned.setVisible(maps is not None and not maps.shifts.any())
+        self.unaligned.setVisible(maps is not None and not np.any(maps.shifts))
         self._show_runs()
         if self.isVisible():
             self._ask_estimate()

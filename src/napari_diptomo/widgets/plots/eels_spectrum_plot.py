@@ -68,7 +68,7 @@ class EELSPlot(SpectrumPlot):
         if ends is not None and np.abs(ends - self._energy[[0, -1]]).max() < _MOST_MOVED:
             self.plot.setXRange(*before, padding=0)
 
-    def set_others(self, energy: np.ndarray, backgrounds: Mapping[str, np.ndarray]) -> None:
+    def set_others(self, energy: np.ndarray, backgrounds: Mapping[Any, np.ndarray]) -> None:
         """Draw what other families of backgrounds say; they go with the fit."""
         for values in backgrounds.values():
             curve = pg.PlotDataItem(pen=pg.mkPen(plot_colours().text, width=1, style=Qt.PenStyle.DotLine))

@@ -12,14 +12,22 @@ import numpy as np
 class Explanation(Protocol):
     """A spectrum and its fit; arrays are (energy,)."""
 
-    energy: np.ndarray
-    counts: np.ndarray
-    model: np.ndarray
-    background: np.ndarray
-    families: Mapping[str, np.ndarray]
-    residual: np.ndarray
-    chi2: float
-    wanted: tuple[str, ...]
+    @property
+    def energy(self) -> np.ndarray: ...
+    @property
+    def counts(self) -> np.ndarray: ...
+    @property
+    def model(self) -> np.ndarray: ...
+    @property
+    def background(self) -> np.ndarray: ...
+    @property
+    def families(self) -> Mapping[str, np.ndarray]: ...
+    @property
+    def residual(self) -> np.ndarray: ...
+    @property
+    def chi2(self) -> float: ...
+    @property
+    def wanted(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)

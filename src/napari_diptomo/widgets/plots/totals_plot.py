@@ -18,12 +18,18 @@ _HEIGHT = 190
 class Total(Protocol):
     """Counts of one family, and what a specimen would give; arrays are (tilt,)."""
 
-    name: str
-    counts: np.ndarray
-    expected: np.ndarray
-    behaves: bool
-    sentence: str
-    weak: bool
+    @property
+    def name(self) -> str: ...
+    @property
+    def counts(self) -> np.ndarray: ...
+    @property
+    def expected(self) -> np.ndarray: ...
+    @property
+    def behaves(self) -> bool: ...
+    @property
+    def sentence(self) -> str: ...
+    @property
+    def weak(self) -> bool: ...
 
 
 class TotalsPlot(ThemedPlot):

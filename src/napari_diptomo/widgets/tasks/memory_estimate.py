@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from napari_diptomo.series import MapSeries, Observer, Step
+from napari_diptomo.series import MapSeries, Observer
+
+if TYPE_CHECKING:
+    from napari_diptomo.reconstruct import Reconstruction
 
 
-def estimating_memory(step: Step, maps: MapSeries) -> Callable[[Observer], str]:
+def estimating_memory(step: Reconstruction, maps: MapSeries) -> Callable[[Observer], str]:
     """``'Needs about 0.6 GB, 12 GB are free. CPU, 2 threads (torch 2.13.0).'``"""
 
     def estimate_memory(observer: Observer) -> str:

@@ -67,9 +67,11 @@ def opening_files(source: Source) -> Callable[[Observer], Opened | tuple[tuple[s
         own = source.paths if all(path.lower().endswith('.hspy') for path in source.paths) else ()
         if own and all(saved_kind_isolated(path) == 'volume' for path in own):
             watch = Watch(observer, 'Volume', len(own))
-            volumes = []
+            volumes: list[tuple[str, Volume]] = []
             for number, path in enumerate(own, start=1):
-                volumes.append((path, load_isolated(path)))
+                loaded = load_isolated(path)
+                assert isinstance(loaded, Volume)
+                volumes.append((path, loaded))
                 watch.step(number, message=path)
             return tuple(volumes)
         return opening(source)(observer)
