@@ -76,3 +76,21 @@ def maps() -> MapSeries:
     clean = ParallelBeam(angles, shape=(16, 16, 16)).project(np.stack([ball, other]).astype(np.float32))
     counts = np.random.default_rng(0).poisson(np.maximum(clean, 0) * 4)
     return MapSeries(counts, angles, ('Ge', 'Te'), pixel_size=2.0)
+
+
+@pytest.fixture
+def window(make_napari_viewer: Callable[[], Any]) -> Any:
+    """A viewer with its window."""
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def opened(qtbot: Any) -> Callable[[Any], Any]:
+    """Opens the dock in a window as the menu does, and gives it."""
+
+    def open_dock(window: Any) -> Any:
+        _, dock = window.window.add_plugin_dock_widget('napari-diptomo', 'Tomography')
+        qtbot.waitUntil(lambda: dock.session.window is not None, timeout=3_000)
+        return dock
+
+    return open_dock

@@ -105,7 +105,7 @@ def test_a_saved_volume_comes_back_as_a_run(
     assert dock.stages.current is dock.reconstruct_page
     table = dock.reconstruct_page.runs_list
     assert [table.item(0, column).text() for column in range(3)] == ['1', 'night', 'done']
-    assert dock.reconstruct_page.course.isVisibleTo(dock)
+    assert dock.reconstruct_page.convergence.isVisibleTo(dock)
     assert [layer.name for layer in viewer.layers] == ['Ge (night)', 'Te (night)']
     own = {layer.colormap.map(np.array([1.0])).tobytes() for layer in viewer.layers}
     assert len(own) == 2, 'in the colours of a run of this session'
@@ -171,9 +171,9 @@ def test_what_the_canvas_gets_goes_to_the_dock(make_napari_viewer: Any, tmp_path
     window.open(str(tmp_path / 'v.hspy'), plugin='napari-diptomo')
     qtbot.waitUntil(lambda: len(dock.runs) == 1 and not dock.session.busy, timeout=30_000)
     assert len(window.layers) == 2
-    keeper = dock.session.keeper
-    with qtbot.waitSignal(keeper.saved, timeout=60_000):
-        keeper.save_to(tmp_path / 'mine')
+    autosave = dock.session.autosave
+    with qtbot.waitSignal(autosave.saved, timeout=60_000):
+        autosave.save_to(tmp_path / 'mine')
     dock.runs.discard()
     window.open(str(tmp_path / 'mine'), plugin='napari-diptomo')
     qtbot.waitUntil(lambda: len(dock.runs) == 1 and not dock.session.busy, timeout=30_000)

@@ -18,7 +18,7 @@ from napari_diptomo.reconstruct import SIRT
 from napari_diptomo.series import Finding, MapSeries, Recipe, Volume, load
 from napari_diptomo.widgets.dock import TomographyDock
 from napari_diptomo.widgets.layers.image_layers import KEY
-from napari_diptomo.widgets.run import CoursePoint, RunStatus, course_of
+from napari_diptomo.widgets.run import ConvergencePoint, RunStatus, convergence_of
 from napari_diptomo.widgets.tasks.opening import look_over
 from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
 from napari_diptomo.widgets.tasks.task import Outcome, Task
@@ -83,7 +83,7 @@ def test_before_the_first_run_no_empty_plot_is_shown(dock: TomographyDock, maps:
     dock.open_page.done(look_over(maps))
     page = dock.reconstruct_page
     dock.stages.go_to(page)
-    for widget in (page.course_heading, page.course, page.runs_heading, page.runs_list, page.result_row):
+    for widget in (page.convergence_heading, page.convergence, page.runs_heading, page.runs_list, page.result_row):
         assert not widget.isVisibleTo(page)
 
 
@@ -178,12 +178,12 @@ def test_choosing_a_run_shows_its_volume_its_findings_and_its_convergence(
     assert visible(viewer) == ['Ge (SIRT, run 2)', 'Te (SIRT, run 2)']
     assert not dock.findings.rows
     page = dock.reconstruct_page
-    assert not page.course.isVisibleTo(dock), 'nothing was reported by this one'
+    assert not page.convergence.isVisibleTo(dock), 'nothing was reported by this one'
     choose(dock, 1, qtbot)
     assert visible(viewer) == ['Ge (SIRT)', 'Te (SIRT)']
     assert [row.finding.about for row in dock.findings.rows] == ['field of view']
-    assert page.course.isVisibleTo(dock)
-    assert page.course_heading.text() == '<b>Convergence of run 1</b>'
+    assert page.convergence.isVisibleTo(dock)
+    assert page.convergence_heading.text() == '<b>Convergence of run 1</b>'
     assert np.array_equal(dock.session.volume.data, frame(0))
 
 
@@ -254,7 +254,7 @@ def test_other_maps_end_the_choice_but_not_the_runs(
     dock.stages.go_to(dock.reconstruct_page)
     page = dock.reconstruct_page
     assert rows(dock) == [['1', 'SIRT', 'done']]
-    assert not page.course.isVisibleTo(dock) and page.told.text() == '', 'they are of the earlier maps'
+    assert not page.convergence.isVisibleTo(dock) and page.told.text() == '', 'they are of the earlier maps'
     assert dock.session.volume is None
     assert visible(viewer) == ['Ge maps', 'Te maps']
 
@@ -282,8 +282,8 @@ def test_the_convergence_of_a_saved_volume() -> None:
     }
     run = VolumeRuns(ViewerModel()).add(replace(made(0), scores=scores), 'SIRT')
     assert run.status is RunStatus.DONE
-    assert course_of(run) == [
-        CoursePoint(1, {'data': 5.0}, 3.0, '0'),
-        CoursePoint(2, {'data': 4.0}, 2.0, '0'),
-        CoursePoint(1, {'data': 6.0}, 4.0, '1'),
+    assert convergence_of(run) == [
+        ConvergencePoint(1, {'data': 5.0}, 3.0, '0'),
+        ConvergencePoint(2, {'data': 4.0}, 2.0, '0'),
+        ConvergencePoint(1, {'data': 6.0}, 4.0, '1'),
     ]

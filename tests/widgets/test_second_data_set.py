@@ -101,5 +101,5 @@ def test_what_was_said_of_the_earlier_data_is_gone(
     assert not page.result_box.isVisibleTo(page)
     assert dock.session.composition is None
     assert not dock.align_page.plot.isVisibleTo(dock.align_page)
-    assert not dock.reconstruct_page.course.isVisibleTo(dock.reconstruct_page)
+    assert not dock.reconstruct_page.convergence.isVisibleTo(dock.reconstruct_page)
     assert dock.reconstruct_page.told.text() == ''

@@ -80,7 +80,7 @@ def leftovers(root: Path) -> list[Leftover]:
     return found
 
 
-class Keeper(QObject):
+class Autosave(QObject):
     """Keeps one session.
 
     Signals

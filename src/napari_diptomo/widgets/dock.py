@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QMessageBox, Q
 
 from napari_diptomo.jobs.project import ProjectFolder, is_project
 from napari_diptomo.series import DiptomoError, MapSeries, Recipe, Remedy, Step, Volume
-from napari_diptomo.widgets.autosave import Keeper, Leftover, checkpoint_of, leftovers
+from napari_diptomo.widgets.autosave import Autosave, Leftover, checkpoint_of, leftovers
 from napari_diptomo.widgets.closing_question import ask_what_to_do
 from napari_diptomo.widgets.controls.findings_panel import FindingsPanel, Shown, in_words
 from napari_diptomo.widgets.controls.run_bar import RunBar
@@ -64,8 +64,8 @@ class TomographyDock(QWidget):
         self.session = session_of(napari_viewer)
         self.session.dock_open = True
         self.session.read_settings = self._settings
-        if self.session.keeper is None:
-            self.session.keeper = Keeper(self.session)
+        if self.session.autosave is None:
+            self.session.autosave = Autosave(self.session)
         self.context = Context(napari_viewer, self.session, last_used or LastUsed(), self.session.maps_view)
         self.open_page = OpenPage(self.context)
         self.maps_page = MapsPage(self.context)
@@ -178,15 +178,15 @@ class TomographyDock(QWidget):
         bar.save_project_as.connect(self._save_project_as)
         self.open_page.restore.connect(self._restore)
         self.open_page.volumes.connect(self._take_volumes)
-        self._plot_timer.timeout.connect(self.reconstruct_page.course.redraw)
+        self._plot_timer.timeout.connect(self.reconstruct_page.convergence.redraw)
 
     def _connect_session(self) -> list[tuple[Any, Any]]:
         """What outlives the dock, to be undone when it goes."""
         connections = [
             (self.session.changed, self._refresh),
             (self.session.ended, self._ended),
-            (self.session.keeper.saved, self._project_saved),
-            (self.session.keeper.failed, say_error),
+            (self.session.autosave.saved, self._project_saved),
+            (self.session.autosave.failed, say_error),
             (self.session.message, self.run_bar.show_message),
             (self.session.message, self._follow),
             (self.session.frame, self._show_frame),
@@ -209,7 +209,7 @@ class TomographyDock(QWidget):
             self.open_project(path)
 
     def _save_project(self) -> None:
-        project = self.session.keeper.project
+        project = self.session.autosave.project
         if project is None:
             self._save_project_as()
         else:
@@ -223,7 +223,7 @@ class TomographyDock(QWidget):
 
     def _save_project_to(self, path: Path) -> None:
         try:
-            self.session.keeper.save_to(path)
+            self.session.autosave.save_to(path)
         except DiptomoError as error:
             say_error(str(error))
             return
@@ -234,7 +234,7 @@ class TomographyDock(QWidget):
 
     def _may_replace(self) -> bool:
         """Runs that are in no project are asked about before another takes their place."""
-        unsaved = sum(run.volume is not None for run in self.runs) if self.session.keeper.project is None else 0
+        unsaved = sum(run.volume is not None for run in self.runs) if self.session.autosave.project is None else 0
         if not unsaved:
             return True
         text = f'{unsaved} finished run{"s are" if unsaved > 1 else " is"} in no project and will be gone.'
@@ -266,7 +266,7 @@ class TomographyDock(QWidget):
         self._set_pages()
         self.composition_page.show_again()
         restore_view(self.session, opened.project)
-        self.session.keeper.opened(folder, own)
+        self.session.autosave.opened(folder, own)
         for problem in opened.problems:
             say_error(problem)
         if not opened.problems:
@@ -519,7 +519,7 @@ class TomographyDock(QWidget):
 
     def _offer_leftover(self) -> None:
         if self.session.angles is None and not len(self.runs):
-            self.open_page.offer(next(iter(leftovers(self.session.keeper.root)), None))
+            self.open_page.offer(next(iter(leftovers(self.session.autosave.root)), None))
 
     def _settle_in(self) -> None:
         """Note the window that the session lives in, and take the height that a dock is given only once."""
@@ -528,7 +528,7 @@ class TomographyDock(QWidget):
         if self._cleaned or not isinstance(window, QMainWindow) or not isinstance(frame, QDockWidget):
             return
         self.session.live_in(window)
-        self.session.keeper.start()
+        self.session.autosave.start()
         if not self._settled:
             self._settled = True
             self._offer_leftover()

@@ -1,4 +1,4 @@
-"""What the dock remembers: napari's plugin settings, and the last parameters of every step."""
+"""napari's plugin settings, and the parameters with which every step was run last."""
 
 from __future__ import annotations
 

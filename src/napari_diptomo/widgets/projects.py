@@ -1,4 +1,4 @@
-"""A session as a project, and a project as a session."""
+"""A session as a project folder, and a project folder as a session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What belongs to a viewer: its data, its runs, the job that runs, what the pages are set to.
+"""The session of a viewer: its data, its runs, the task that runs, the settings of the pages.
 
 A session lives as long as its viewer. The dock only shows it: closing the dock
 ends no job and forgets nothing, and a dock that is opened again finds all of
@@ -28,7 +28,7 @@ from napari_diptomo.widgets.layers.image_layers import method_of
 from napari_diptomo.widgets.layers.maps_view import MapsView
 from napari_diptomo.widgets.notifications import say, say_error
 from napari_diptomo.widgets.preferences import preview_seconds
-from napari_diptomo.widgets.run import CoursePoint, Run
+from napari_diptomo.widgets.run import ConvergencePoint, Run
 from napari_diptomo.widgets.tasks.composition import Composed
 from napari_diptomo.widgets.tasks.job import Job
 from napari_diptomo.widgets.tasks.task import Outcome, Task
@@ -100,8 +100,8 @@ class Session(QObject):
         self.settings: dict[str, Any] = {}
         #: Asks the dock for them while one is open.
         self.read_settings: Callable[[], dict[str, Any]] | None = None
-        #: Writes the session to disk: a `Keeper`, which the first dock makes.
-        self.keeper: Any = None
+        #: Writes the session to disk: a `Autosave`, which the first dock makes.
+        self.autosave: Any = None
         #: Whether the series is the simulated sample, which has no files.
         self.sample = False
         #: Where the next run keeps its state; None where nothing is kept.
@@ -119,8 +119,8 @@ class Session(QObject):
         if self.over:
             return
         self.over = True
-        if self.keeper is not None:
-            self.keeper.close()
+        if self.autosave is not None:
+            self.autosave.close()
         if self.task is not None:
             self.task.cleanup()
         self.maps_view.cleanup()
@@ -249,10 +249,10 @@ class Session(QObject):
     def _follow(self, message: Any) -> None:
         run = self.task.run if self.task is not None else None
         if run is not None and isinstance(message, Stage):
-            run.course.clear()
+            run.convergence.clear()
         elif run is not None and isinstance(message, Progress):
             values = dict(message.losses)
-            run.course.append(CoursePoint(message.iteration, values, message.validation, message.message))
+            run.convergence.append(ConvergencePoint(message.iteration, values, message.validation, message.message))
         self.message.emit(message)
 
     def _show_frame(self, frame: Any, iteration: int) -> None:

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from napari_diptomo.series import Volume
-from napari_diptomo.widgets.plots.convergence_plot import CoursePlot
+from napari_diptomo.widgets.plots.convergence_plot import ConvergencePlot
 
 
 @pytest.fixture
 def plot(qtbot):
-    found = CoursePlot()
+    found = ConvergencePlot()
     qtbot.addWidget(found)
     yield found
     found.cleanup()
@@ -62,11 +62,11 @@ def test_the_mark_is_what_the_volume_says_of_itself(dock):
     page = dock.reconstruct_page
     data = np.zeros((1, 4, 4, 4), np.float32)
     for i in (1, 2, 3):
-        page.course.add(i, {'data': 1.0}, float(i))
+        page.convergence.add(i, {'data': 1.0}, float(i))
     page.done(Volume(data, ('Ge',), notes={'returned_iteration': 3}))
-    assert page.course.returned == 3, 'not the lowest of the curve'
+    assert page.convergence.returned == 3, 'not the lowest of the curve'
     page.done(Volume(data, ('Ge',)))
-    assert page.course.returned is None
+    assert page.convergence.returned is None
 
 
 def test_another_fit_and_a_step_back_begin_a_curve_of_their_own(plot):

@@ -1,4 +1,4 @@
-"""What is seen in the viewer: remembered, shown again, brought into the canvas."""
+"""The view of the canvas: remembered, shown again, fitted to the layers."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from napari_diptomo.widgets.controls.parts import words
 from napari_diptomo.widgets.layers.region_of_interest import Region
 from napari_diptomo.widgets.plots.spectrum_contents import Explanation, Mark
 from napari_diptomo.widgets.plots.spectrum_plot import SpectrumPlot
-from napari_diptomo.widgets.tasks.edx_spectra import Place, explaining, summing
+from napari_diptomo.widgets.tasks.edx_spectra import Selection, explaining, summing
 from napari_diptomo.widgets.tasks.question import Question
 
 _PAUSE_MS = 150
@@ -44,7 +44,7 @@ class SpectrumView(QWidget):
         self._fits = True
         self._elements: tuple[str, ...] = ()
         self._marks: tuple[Mark, ...] = ()
-        self._asked = Place()
+        self._asked = Selection()
         self._summed = Question(self)
         self._summed.answered.connect(self._show_counts)
         self._summed.failed.connect(self._cannot)
@@ -63,9 +63,9 @@ class SpectrumView(QWidget):
         viewer.dims.events.current_step.connect(self._slider_moved)
 
     @property
-    def place(self) -> Place:
+    def selection(self) -> Selection:
         """Where the spectrum is taken."""
-        return Place(self._tilt(), self.region.mask)
+        return Selection(self._tilt(), self.region.mask)
 
     @property
     def busy(self) -> bool:
@@ -86,13 +86,13 @@ class SpectrumView(QWidget):
         """The plot, when the view is made."""
         return SpectrumPlot()
 
-    def counting(self, series: SpectralTiltSeries, place: Place) -> Callable[[Observer], np.ndarray]:
-        """Work that gives the spectrum (energy,) of a place."""
-        return summing(series, place)
+    def counting(self, series: SpectralTiltSeries, selection: Selection) -> Callable[[Observer], np.ndarray]:
+        """Work that gives the spectrum (energy,) of a selection."""
+        return summing(series, selection)
 
-    def fitting(self, series: SpectralTiltSeries, place: Place) -> Callable[[Observer], Any]:
-        """Work that gives the fit of the spectrum of a place."""
-        return explaining(series, self._elements, place)
+    def fitting(self, series: SpectralTiltSeries, selection: Selection) -> Callable[[Observer], Any]:
+        """Work that gives the fit of the spectrum of a selection."""
+        return explaining(series, self._elements, selection)
 
     def in_words(self, explained: Explanation) -> str:
         """What a fit says, one sentence."""
@@ -202,7 +202,7 @@ class SpectrumView(QWidget):
     def _ask(self) -> None:
         if self._series is None:
             return
-        self._asked = self.place
+        self._asked = self.selection
         self._fitted.forget()
         self._summed.ask(self.counting(self._series, self._asked))
 
@@ -227,7 +227,7 @@ class SpectrumView(QWidget):
 
 
 def describe(explained: Explanation) -> str:
-    """Counts, chi-square and the place where the fit is worst, in a sentence."""
+    """Counts, chi-square and the energy where the fit is worst, in a sentence."""
     worst = int(np.abs(explained.residual).argmax())
     return (
         f'{explained.counts.sum():.4g} counts; χ² {explained.chi2:.3g}, most is left at '

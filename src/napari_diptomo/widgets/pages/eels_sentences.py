@@ -1,4 +1,4 @@
-"""What the EELS page tells, in sentences."""
+"""Results of an EELS series in sentences."""
 
 from __future__ import annotations
 

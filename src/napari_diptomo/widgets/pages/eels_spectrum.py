@@ -16,7 +16,7 @@ from napari_diptomo.widgets.controls.parts import words
 from napari_diptomo.widgets.pages.edx_spectrum import SpectrumView
 from napari_diptomo.widgets.pages.eels_sentences import describe_range, key_of
 from napari_diptomo.widgets.plots.eels_spectrum_plot import EELSPlot
-from napari_diptomo.widgets.tasks.edx_spectra import Place, summing
+from napari_diptomo.widgets.tasks.edx_spectra import Selection, summing
 from napari_diptomo.widgets.tasks.eels_spectra import explaining_edge, summing_core_loss
 
 if TYPE_CHECKING:
@@ -114,11 +114,11 @@ class EELSView(SpectrumView):
         self.plot.set_window(None)
         super().set_series(series, spectrum, fitted)
 
-    def counting(self, series: SpectralTiltSeries, place: Place) -> Callable[[Observer], np.ndarray]:
-        return summing_core_loss(series, place) if self.shows_core_loss else summing(series, place)
+    def counting(self, series: SpectralTiltSeries, selection: Selection) -> Callable[[Observer], np.ndarray]:
+        return summing_core_loss(series, selection) if self.shows_core_loss else summing(series, selection)
 
-    def fitting(self, series: SpectralTiltSeries, place: Place) -> Callable[[Observer], Any]:
-        return explaining_edge(series, self._step, place)
+    def fitting(self, series: SpectralTiltSeries, selection: Selection) -> Callable[[Observer], Any]:
+        return explaining_edge(series, self._step, selection)
 
     def _ask(self) -> None:
         self._found = None

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 from napari_diptomo.series import Finding, InputError, MapSeries, Remedy, Step
 from napari_diptomo.widgets.controls.element_picker import ElementPicker
 from napari_diptomo.widgets.controls.parts import Part, heading, words
+from napari_diptomo.widgets.controls.periodic_table import PLACES
 from napari_diptomo.widgets.controls.remembered_form import RememberedForm
 from napari_diptomo.widgets.controls.step_form import StepForm
 from napari_diptomo.widgets.pages.detector_gain import GainView
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from napari_diptomo.spectra import EDXMaps, EELSOxidationMaps
     from napari_diptomo.spectra.totals import Totals
 
-#: Fewer tilts have no course.
+#: Fewer tilts show no trend.
 _ENOUGH_TILTS = 3
 
 
@@ -278,7 +279,7 @@ class MapsPage(Page):
     def _tell_table(self) -> None:
         """The table of elements is about to open."""
         if self._series is not None and not self.session.doubt:
-            self.picker.table.set_lines(*lines_in_range(self._series))
+            self.picker.table.set_lines(*lines_in_range(self._series, PLACES))
 
 
 def _edx_maps() -> type[EDXMaps]:

@@ -1,4 +1,4 @@
-"""What the pages of the dock have in common."""
+"""The base of all pages of the dock."""
 
 from __future__ import annotations
 

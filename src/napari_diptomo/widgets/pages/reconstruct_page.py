@@ -17,9 +17,9 @@ from napari_diptomo.widgets.controls.runs_list import RunsList
 from napari_diptomo.widgets.controls.step_form import StepForm
 from napari_diptomo.widgets.notifications import say, say_error
 from napari_diptomo.widgets.pages.page import Context, Page
-from napari_diptomo.widgets.plots.convergence_plot import CoursePlot
+from napari_diptomo.widgets.plots.convergence_plot import ConvergencePlot
 from napari_diptomo.widgets.preferences import default_device, preview_seconds
-from napari_diptomo.widgets.run import Run, RunStatus, course_of
+from napari_diptomo.widgets.run import Run, RunStatus, convergence_of
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.memory_estimate import estimating_memory
 from napari_diptomo.widgets.tasks.question import Question
@@ -80,7 +80,7 @@ class ReconstructPage(Page):
         self.body.addWidget(self._outcome)
         # The list above: what is chosen in it changes the height of what stands below.
         self._add_runs()
-        self._add_course()
+        self._add_convergence()
         self.body.addStretch(1)
         self._estimated = Question(self, patience_ms=150)
         self._estimated.answered.connect(self.estimate.setText)
@@ -128,9 +128,9 @@ class ReconstructPage(Page):
         if run is not self.session.runs.chosen:
             return
         if isinstance(message, Stage):
-            self.course.clear_curves()
+            self.convergence.clear_curves()
         elif isinstance(message, Progress):
-            self.course.add(message.iteration, message.losses, message.validation, message.message)
+            self.convergence.add(message.iteration, message.losses, message.validation, message.message)
 
     def show_iteration(self, iteration: int) -> None:
         """The viewer shows a preview of the running job."""
@@ -157,7 +157,7 @@ class ReconstructPage(Page):
 
     def cleanup(self) -> None:
         self._estimated.cleanup()
-        self.course.cleanup()
+        self.convergence.cleanup()
 
     def _build_forms(self) -> None:
         from napari_diptomo.reconstruct import SIRT, DIPmTV, PoissonEM, TotalVariation
@@ -228,16 +228,16 @@ class ReconstructPage(Page):
         except DiptomoError as error:
             self.estimate.setText(str(error))
 
-    def _add_course(self) -> None:
-        self.course_heading = heading('Convergence')
-        self.course = CoursePlot()
-        self.course.setToolTip(
+    def _add_convergence(self) -> None:
+        self.convergence_heading = heading('Convergence')
+        self.convergence = ConvergencePlot()
+        self.convergence.setToolTip(
             '<qt>Above: misfit of the fitted and of the held-out counts, per datum; where the held-out one rises, noise '
             'is being fitted. Below: the other terms of what is minimised. The dashed line marks the returned '
             'iterate.</qt>'
         )
         self.told = words('')
-        for widget in (self.course_heading, self.course, self.told):
+        for widget in (self.convergence_heading, self.convergence, self.told):
             self._outcome.body.addWidget(widget)
 
     def _add_runs(self) -> None:
@@ -296,24 +296,24 @@ class ReconstructPage(Page):
             self.buttons['resume'].setVisible(run.resumable)
         now = (run, run.status if run is not None else None)
         if now != self._shown:
-            self._show_course_of(run, anew=self._shown is None or run is not self._shown[0])
+            self._show_convergence_of(run, anew=self._shown is None or run is not self._shown[0])
             self._shown = now
 
-    def _show_course_of(self, run: Run | None, anew: bool) -> None:
+    def _show_convergence_of(self, run: Run | None, anew: bool) -> None:
         """The convergence of a run and a word on how it ended; nothing of one that left nothing."""
         if anew:
-            self.course.clear_curves()
-            for point in course_of(run) if run is not None else ():
-                self.course.add(*point)
-        self.course.mark_returned(None)
-        self.course.redraw()
+            self.convergence.clear_curves()
+            for point in convergence_of(run) if run is not None else ():
+                self.convergence.add(*point)
+        self.convergence.mark_returned(None)
+        self.convergence.redraw()
         running = run is not None and run.status is RunStatus.RUNNING
-        shown = running or (run is not None and bool(course_of(run)))
-        self.course_heading.setVisible(shown)
-        self.course.setVisible(shown)
-        self.course_heading.setText(f'<b>Convergence of run {run.number}</b>' if run is not None else '')
+        shown = running or (run is not None and bool(convergence_of(run)))
+        self.convergence_heading.setVisible(shown)
+        self.convergence.setVisible(shown)
+        self.convergence_heading.setText(f'<b>Convergence of run {run.number}</b>' if run is not None else '')
         if run is not None and run.volume is not None:
-            self.course.mark_returned(run.volume.notes.get('returned_iteration'))
+            self.convergence.mark_returned(run.volume.notes.get('returned_iteration'))
         has_preview = run is not None and bool(self.session.runs.view_of(run).layers)
         self.told.setText(describe_run(run, has_preview) if run is not None else '')
 

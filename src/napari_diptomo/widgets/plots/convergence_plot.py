@@ -30,7 +30,7 @@ class _LogAxis(pg.AxisItem):
         return [text if m in (1, 2, 5, 10) else '' for text, m in zip(strings, mantissas, strict=True)]
 
 
-class CoursePlot(ThemedPlot):
+class ConvergencePlot(ThemedPlot):
     """Deviances of fitted and held-out counts above, the other terms of the objective below.
 
     Both deviances are per datum and may be compared: where the held-out one

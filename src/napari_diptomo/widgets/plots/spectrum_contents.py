@@ -1,4 +1,4 @@
-"""What is drawn in the plot of a spectrum."""
+"""The contents of the plot of a spectrum: a fit and line markers."""
 
 from __future__ import annotations
 

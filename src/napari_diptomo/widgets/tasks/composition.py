@@ -1,4 +1,4 @@
-"""What the composition page runs in the background, as functions of an observer."""
+"""The composition of a volume and of its regions, as work for a thread."""
 
 from __future__ import annotations
 

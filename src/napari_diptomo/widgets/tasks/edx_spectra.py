@@ -1,8 +1,8 @@
-"""What the Maps page wants to know of a series: spectra of its parts, their fit, the lines in range."""
+"""Spectra of parts of an EDX series, their fit, overlaps, totals and lines in range, as work for a thread."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,6 @@ import numpy as np
 
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.series import DiptomoError, InputError, MapSeries, Observer, SpectralTiltSeries
-from napari_diptomo.widgets.controls.periodic_table import PLACES
 from napari_diptomo.widgets.plots.spectrum_contents import Explanation, Mark
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ _LEAST_WEIGHT = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
+class Selection:
     """Where the spectrum is taken.
 
     Attributes
@@ -45,34 +44,34 @@ class Place:
         return f'{pixels}, {tilts}'
 
 
-def summing(series: SpectralTiltSeries, place: Place) -> Callable[[Observer], np.ndarray]:
-    """The sum spectrum (energy,) of a place, with all its channels."""
+def summing(series: SpectralTiltSeries, selection: Selection) -> Callable[[Observer], np.ndarray]:
+    """The sum spectrum (energy,) of a selection, with all its channels."""
 
     def sum_spectra(observer: Observer) -> np.ndarray:
         from napari_diptomo.spectra._counts import counts_of
 
         counts = counts_of(series)
-        if place.region is None:
+        if selection.region is None:
             sums = counts.read()
-            return sums.sum(axis=0) if place.tilt is None else sums[place.tilt].copy()
-        if not place.region.any():
+            return sums.sum(axis=0) if selection.tilt is None else sums[selection.tilt].copy()
+        if not selection.region.any():
             raise InputError('The region holds no pixel of the image; draw it on the image or remove it.')
-        tilts = range(len(series.angles)) if place.tilt is None else (place.tilt,)
-        pixels = place.region.ravel().astype(float)
+        tilts = range(len(series.angles)) if selection.tilt is None else (selection.tilt,)
+        pixels = selection.region.ravel().astype(float)
         return np.sum([counts.tilt(tilt).T @ pixels for tilt in tilts], axis=0)
 
     return sum_spectra
 
 
 def explaining(
-    series: SpectralTiltSeries, elements: tuple[str, ...], place: Place
+    series: SpectralTiltSeries, elements: tuple[str, ...], selection: Selection
 ) -> Callable[[Observer], Explanation]:
-    """The fit of the sum spectrum of a place."""
+    """The fit of the sum spectrum of a selection."""
 
     def explain_spectrum(observer: Observer) -> Any:
         from napari_diptomo.spectra.explain import explain
 
-        return explain(series, elements, tilt=place.tilt, region=place.region, observer=observer)
+        return explain(series, elements, tilt=selection.tilt, region=selection.region, observer=observer)
 
     return explain_spectrum
 
@@ -163,8 +162,8 @@ def likely(found: Sequence[FoundElement]) -> tuple[str, ...]:
     return tuple(plain or [element.element for element in found[:1]])[:_FIRST_CHOICE]
 
 
-def lines_in_range(series: SpectralTiltSeries) -> tuple[dict[str, str], dict[str, str]]:
-    """Of every element of the periodic table: its lines in range in words, or why it cannot be mapped.
+def lines_in_range(series: SpectralTiltSeries, symbols: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Of every element: its lines in range in words, or why it cannot be mapped.
 
     Returns
     -------
@@ -178,7 +177,7 @@ def lines_in_range(series: SpectralTiltSeries) -> tuple[dict[str, str], dict[str
 
     lines: dict[str, str] = {}
     missing: dict[str, str] = {}
-    for symbol in PLACES:
+    for symbol in symbols:
         try:
             (best,) = families_for((symbol,), *_range(series))
         except DiptomoError as error:

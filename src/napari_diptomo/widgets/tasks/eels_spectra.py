@@ -1,4 +1,4 @@
-"""What the EELS page runs in the background, as functions of an observer."""
+"""Sums, fits, standards and maps of an EELS series, as work for a thread."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries
-from napari_diptomo.widgets.tasks.edx_spectra import Place
+from napari_diptomo.widgets.tasks.edx_spectra import Selection
 
 if TYPE_CHECKING:
     from napari_diptomo.assess.oxidation import FractionMaps
@@ -69,37 +69,41 @@ def asking_window(step: EELSOxidationMaps, series: SpectralTiltSeries) -> Callab
     return ask_window
 
 
-def explaining_edge(series: SpectralTiltSeries, step: EELSOxidationMaps, place: Place) -> Callable[[Observer], Any]:
-    """The fit of the shallow edge in the spectrum of a place."""
+def explaining_edge(
+    series: SpectralTiltSeries, step: EELSOxidationMaps, selection: Selection
+) -> Callable[[Observer], Any]:
+    """The fit of the shallow edge in the spectrum of a selection."""
 
     def explain_edge(observer: Observer) -> Any:
         from napari_diptomo.spectra.eels.explain import explain_eels
 
-        return explain_eels(series, step, tilt=place.tilt, region=place.region, observer=observer)
+        return explain_eels(series, step, tilt=selection.tilt, region=selection.region, observer=observer)
 
     return explain_edge
 
 
-def summing_core_loss(series: SpectralTiltSeries, place: Place) -> Callable[[Observer], np.ndarray]:
-    """The sum (energy,) of the core loss of a place."""
+def summing_core_loss(series: SpectralTiltSeries, selection: Selection) -> Callable[[Observer], np.ndarray]:
+    """The sum (energy,) of the core loss of a selection."""
 
     def sum_core_loss(observer: Observer) -> np.ndarray:
         core = series.core_loss
         if core is None:
             raise InputError('This series has no core loss; give its files on the page Open.')
-        if place.tilt is not None and place.tilt not in core.tilts:
+        if selection.tilt is not None and selection.tilt not in core.tilts:
             recorded = ', '.join(f'{series.angles[tilt]:g}°' for tilt in core.tilts)
             raise InputError(
-                f'There is no core loss at {series.angles[place.tilt]:g}°, only at {recorded}; move the slider there or '
+                f'There is no core loss at {series.angles[selection.tilt]:g}°, only at {recorded}; move the slider there or '
                 'look at all tilts.'
             )
-        if place.region is not None and not place.region.any():
+        if selection.region is not None and not selection.region.any():
             raise InputError('The region holds no pixel of the image; draw it on the image or remove it.')
         total = np.zeros(len(core.energy))
         for index, tilt in enumerate(core.tilts):
-            if place.tilt in (None, tilt):
+            if selection.tilt in (None, tilt):
                 counts = np.asarray(core.counts[index])
-                total += (counts if place.region is None else counts[place.region]).reshape(-1, total.size).sum(0)
+                total += (
+                    (counts if selection.region is None else counts[selection.region]).reshape(-1, total.size).sum(0)
+                )
         return total
 
     return sum_core_loss

@@ -1,4 +1,4 @@
-"""What runs in the background, as functions of an observer; HyperSpy and torch are imported here, when called.
+"""Opening a tilt series, saved volumes or the sample, as work for a thread; HyperSpy is imported when it is called.
 
 The names of the inner functions are what napari shows when the window is
 closed while they run.
