@@ -37,7 +37,7 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     tour.until(lambda: not page.view.busy)
     dock.stages.bring_into_view(page)
     tour.picture('edx-dock')
-    print(page.view.told.text(), '|', page.warning.text(), '|', page.totals.told.text())
+    print(page.view.note.text(), '|', page.warning.text(), '|', page.totals.note.text())
     if arguments.all:
         page.picker.open_table.click()
         tour.settle()

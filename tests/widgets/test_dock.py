@@ -120,7 +120,7 @@ def test_a_corrupt_file_is_one_sentence(
 
 def test_a_folder_without_data_is_one_sentence(dock: TomographyDock, tmp_path: Path) -> None:
     dock.open_paths([str(tmp_path)])
-    assert 'No spectra and no maps were found' in dock.open_page.told.text()
+    assert 'No spectra and no maps were found' in dock.open_page.note.text()
     assert not dock.session.busy
 
 
@@ -129,7 +129,7 @@ def test_angles_can_be_corrected(dock: TomographyDock, tmp_path: Path) -> None:
         (tmp_path / f'{angle}.bcf').write_bytes(b'')
     page = dock.open_page
     page.add_paths([str(tmp_path)])
-    assert 'file names' in page.told.text()
+    assert 'file names' in page.note.text()
     assert page.source().angles is None
     page.table.item(0, 1).setText('-11.5')
     assert page.source().angles == (-11.5, 0.0, 10.0)

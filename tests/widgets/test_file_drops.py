@@ -223,7 +223,7 @@ def test_a_file_that_cannot_be_listed_leaves_the_list_as_it_was(dock: Tomography
         (tmp_path / f'{angle}.bcf').write_bytes(b'')
     dock.open_page.add_paths([str(tmp_path / f'{angle}.bcf') for angle in (-10, 0, 10)])
     dock.open_page.add_paths([str(tmp_path / 'gone.bcf')])
-    assert 'gone.bcf' in dock.open_page.told.text()
+    assert 'gone.bcf' in dock.open_page.note.text()
     assert dock.open_page.table.rowCount() == 3
     assert dock.run_bar.run_button.isEnabled()
 

@@ -315,7 +315,7 @@ def test_after_a_crash_of_napari_all_is_there_and_the_run_resumes(
     ]
     page = dock.reconstruct_page
     assert page.buttons['resume'].isVisibleTo(dock)
-    assert 'continues from its last checkpoint' in page.told.text()
+    assert 'continues from its last checkpoint' in page.note.text()
     seen: list[int] = []
     dock.session.message.connect(lambda message: seen.append(getattr(message, 'iteration', 0)))
     page.buttons['resume'].click()

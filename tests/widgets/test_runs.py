@@ -100,7 +100,7 @@ def test_four_failures_leave_the_good_run_as_it_was(
     volumes = [layer for layer in viewer.layers if layer.metadata[KEY]['kind'] in ('volume', 'preview')]
     assert len(volumes) == 4, 'the good run, and the preview of the last failure'
     assert rows(dock) == [[str(n), 'SIRT', 'failed'] for n in (5, 4, 3, 2)] + [['1', 'SIRT', 'done']]
-    assert dock.reconstruct_page.told.text().startswith('Memory ran out; bin the images.')
+    assert dock.reconstruct_page.note.text().startswith('Memory ran out; bin the images.')
     assert not dock.reconstruct_page.buttons['volume'].isVisibleTo(dock), 'a failed run has nothing to save'
     assert dock.session.volume is None
 
@@ -158,7 +158,7 @@ def test_a_cancelled_run_leaves_the_view_as_it_was(
     assert viewer.dims.ndisplay == 2
     assert (viewer.scene.camera.zoom, tuple(viewer.scene.camera.center)) == (3.0, (0.0, 11.0, 12.0))
     assert rows(dock) == [['1', 'SIRT', 'cancelled']]
-    assert dock.reconstruct_page.told.text() == 'Cancelled: nothing was kept.'
+    assert dock.reconstruct_page.note.text() == 'Cancelled: nothing was kept.'
 
 
 def test_what_the_user_looks_at_by_now_is_not_taken_away(
@@ -254,7 +254,7 @@ def test_other_maps_end_the_choice_but_not_the_runs(
     dock.stages.go_to(dock.reconstruct_page)
     page = dock.reconstruct_page
     assert rows(dock) == [['1', 'SIRT', 'done']]
-    assert not page.convergence.isVisibleTo(dock) and page.told.text() == '', 'they are of the earlier maps'
+    assert not page.convergence.isVisibleTo(dock) and page.note.text() == '', 'they are of the earlier maps'
     assert dock.session.volume is None
     assert visible(viewer) == ['Ge maps', 'Te maps']
 

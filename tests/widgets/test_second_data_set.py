@@ -92,7 +92,7 @@ def test_what_was_said_of_the_earlier_data_is_gone(
     dock.reconstruct_page.done(volume)
     dock.stages.go_to(dock.composition_page)
     page = dock.composition_page
-    qtbot.waitUntil(lambda: bool(page.factors_told.text()) and not page._asker.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: bool(page.factors_note.text()) and not page._asker.busy, timeout=60_000)
     dock.run_bar.run_button.click()
     settled(dock)
     assert page.result_box.isVisibleTo(page)
@@ -102,4 +102,4 @@ def test_what_was_said_of_the_earlier_data_is_gone(
     assert dock.session.composition is None
     assert not dock.align_page.plot.isVisibleTo(dock.align_page)
     assert not dock.reconstruct_page.convergence.isVisibleTo(dock.reconstruct_page)
-    assert dock.reconstruct_page.told.text() == ''
+    assert dock.reconstruct_page.note.text() == ''

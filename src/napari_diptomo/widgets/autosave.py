@@ -210,7 +210,7 @@ class Autosave(QObject):
             shutil.rmtree(self._own, ignore_errors=True)
 
     def _pointer(self) -> dict[str, Any]:
-        """What the session's own folder says when the project is elsewhere."""
+        """Content of the session's own folder when the project is elsewhere."""
         task = self._session.task
         run = task.run if task is not None else None
         checkpoint = None if run is None or run.checkpoint is None else [run.number, str(run.checkpoint)]

@@ -181,7 +181,7 @@ class TomographyDock(QWidget):
         self._plot_timer.timeout.connect(self.reconstruct_page.convergence.redraw)
 
     def _connect_session(self) -> list[tuple[Any, Any]]:
-        """What outlives the dock, to be undone when it goes."""
+        """Connections to what outlives the dock, to be undone when it goes."""
         connections = [
             (self.session.changed, self._refresh),
             (self.session.ended, self._ended),
@@ -273,7 +273,7 @@ class TomographyDock(QWidget):
             say(f'Project of {opened.project.saved.replace("T", " ")[:16]} opened.')
 
     def _set_pages(self) -> None:
-        """What the session remembers of the controls, and the page that was in front."""
+        """Controls as the session remembers them, and the page that was in front."""
         for page in self.pages:
             page.set_state(self.session.settings.get(page.title, {}))
         front = self._page_named(self.session.settings.get('page', ''))
@@ -353,17 +353,17 @@ class TomographyDock(QWidget):
         if outcome.error is not None:
             if page is not None:
                 page.failed()
-            self.run_bar.tell(outcome.error)
+            self.run_bar.show_note(outcome.error)
             say_error(outcome.error)
         elif outcome.cancelled:
-            self.run_bar.tell(f'{outcome.title}: cancelled.')
+            self.run_bar.show_note(f'{outcome.title}: cancelled.')
         elif isinstance(outcome.result, OpenedProject):
             self._take_project(outcome.result)
         elif page is not None:
             page.done(outcome.result)
             self._refresh()
             self.stages.bring_into_view(self.stages.current.outcome_widget)
-            self.run_bar.tell(f'{outcome.title}: done{self._reservation(page)}.')
+            self.run_bar.show_note(f'{outcome.title}: done{self._reservation(page)}.')
         else:
             say(f'{outcome.title}: done.')
 
@@ -420,7 +420,7 @@ class TomographyDock(QWidget):
             parts.append('Press Open to read its files.')
         elif recipe.source.paths:
             parts.append(f'Its files are not there: {recipe.source.paths[0]}.')
-        self.run_bar.tell(' '.join(parts))
+        self.run_bar.show_note(' '.join(parts))
 
     def _take_volumes(self, opened: tuple[tuple[str, Volume], ...]) -> None:
         """Saved volumes come back as runs that are done."""
@@ -488,7 +488,7 @@ class TomographyDock(QWidget):
             changed.setFocus(Qt.FocusReason.OtherFocusReason)
         self.stages.bring_into_view(changed)
         action = page.action.replace('&', '')
-        self.run_bar.tell(f'{in_words(remedy)} Press {action} to compute again.')
+        self.run_bar.show_note(f'{in_words(remedy)} Press {action} to compute again.')
 
     def resizeEvent(self, event: Any) -> None:
         self.findings.set_limit(self.height() // 4)

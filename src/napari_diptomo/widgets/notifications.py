@@ -10,7 +10,7 @@ _log = logging.getLogger('napari_diptomo')
 
 
 def say_error(sentence: str) -> None:
-    """What went wrong and what to do.
+    """One sentence on what went wrong and what to do.
 
     A warning and not an error: napari's errors open with a traceback button,
     and the user's mistakes have none worth reading.

@@ -90,13 +90,13 @@ class Session(QObject):
         self.maps_view = MapsView(viewer)
         self.runs = VolumeRuns(viewer, self)
         self.runs.changed.connect(self.changed)
-        #: What runs, None when idle.
+        #: The running task, None when idle.
         self.task: Task | None = None
         #: Whether a dock shows this session.
         self.dock_open = False
         #: Results that came while no dock was open; the next one shows them.
         self.waiting: list[tuple[Task, Outcome]] = []
-        #: What the controls of the pages are set to, by title; JSON-ready.
+        #: Values of the controls of the pages, by title; JSON-ready.
         self.settings: dict[str, Any] = {}
         #: Asks the dock for them while one is open.
         self.read_settings: Callable[[], dict[str, Any]] | None = None
@@ -137,7 +137,7 @@ class Session(QObject):
         return self.checkpoints / f'run-{self.runs.next_number}.pt'
 
     def present_settings(self) -> dict[str, Any]:
-        """What the controls of the pages are set to now."""
+        """Values of the controls of the pages now."""
         return self.read_settings() if self.read_settings is not None else self.settings
 
     @property
@@ -182,7 +182,7 @@ class Session(QObject):
 
     @property
     def input_maps(self) -> MapSeries | None:
-        """What a reconstruction takes: the aligned maps, else the maps as they are."""
+        """Input of a reconstruction: the aligned maps, else the maps as they are."""
         return self.aligned if self.aligned is not None else self.maps
 
     @property

@@ -48,7 +48,7 @@ def enter(dock: TomographyDock, qtbot: Any) -> Any:
     page = dock.composition_page
     assert dock.stages.buttons[4].isEnabled()
     dock.stages.buttons[4].click()
-    qtbot.waitUntil(lambda: bool(page.factors_told.text()), timeout=60_000)
+    qtbot.waitUntil(lambda: bool(page.factors_note.text()), timeout=60_000)
     page.form.fields['smooth'].value = 0.0
     qtbot.waitUntil(lambda: not page._asker.busy, timeout=60_000)
     return page
@@ -85,7 +85,7 @@ def test_from_a_volume_in_the_viewer_to_percent(
     show(viewer, volume)
     page = enter(dock, qtbot)
     assert [page.factors.item(row, 1).text() for row in range(3)] == ['Ge-K', 'Sb-L', 'Te-L']
-    assert 'Calculated, good to' in page.factors_told.text()
+    assert 'Calculated, good to' in page.factors_note.text()
     calculated = page.factors.values()
     assert calculated[0] / calculated[1] == pytest.approx(1.32, rel=0.25)
 
@@ -181,7 +181,7 @@ def test_factors_from_a_file_and_back(
     monkeypatch.setattr(QFileDialog, 'getOpenFileName', lambda *_: (str(table), ''))
     page._factors_from_file()
     qtbot.waitUntil(lambda: page.factors.values() == (1.5, 1.0, 1.25), timeout=20_000)
-    assert 'From the table' in page.factors_told.text()
+    assert 'From the table' in page.factors_note.text()
     page._factors_calculated()
     qtbot.waitUntil(lambda: page.factors.values() == calculated, timeout=20_000)
 
@@ -192,7 +192,7 @@ def test_what_cannot_be_quantified_is_said(
     states = Volume(volume.data[:2], ('core', 'shell'), 2.0)
     dock.session.set_result(states)
     page = enter(dock, qtbot)
-    assert 'core' in page.factors_told.text()
+    assert 'core' in page.factors_note.text()
     compute(dock, settled)
     assert len(told) == 1 and 'core' in told[0]
     assert percent(viewer) == {}
@@ -236,7 +236,7 @@ def test_a_volume_of_oxides_has_an_oxidation_state_instead(
     assert fraction[4, 5, 4] == pytest.approx(1.0)
     assert fraction[4, 5, 11] == pytest.approx(1 / 3, abs=1e-4)
     assert fraction[0, 0, 0] == 0
-    assert 'Fe2+ fraction 0.67' in page.oxidation.told.text()
+    assert 'Fe2+ fraction 0.67' in page.oxidation.note.text()
     assert '0.3 ± 0.1' in page.oxidation.reading.text()
     dock.session.set_result(volume)
     page.enter()

@@ -101,7 +101,7 @@ def test_the_low_loss_is_shown_with_background_and_standards(page: EELSMaps, ser
     assert both == pytest.approx(explained.model)
     assert explained.model.sum() == pytest.approx(explained.counts.sum(), rel=0.01)
     assert page.view.plot.rest.isVisible()
-    assert 'All pixels, all tilts' in page.view.told.text()
+    assert 'All pixels, all tilts' in page.view.note.text()
     assert 'share of 2+ ions 0.8' in page.spread.text()
     assert 'exponential' in page.spread.text()
 
@@ -149,10 +149,10 @@ def test_a_tilt_without_core_loss_says_where_there_is_one(page: EELSMaps, viewer
     page.view.tilts.setCurrentIndex(1)
     viewer.dims.set_current_step(0, 0)
     still(page)
-    assert 'no core loss at -40°, only at 0°' in page.view.told.text()
+    assert 'no core loss at -40°, only at 0°' in page.view.note.text()
     viewer.dims.set_current_step(0, 1)
     still(page)
-    assert 'tilt 0°' in page.view.told.text()
+    assert 'tilt 0°' in page.view.note.text()
 
 
 def test_the_spectrum_of_a_region(page: EELSMaps, series: SpectralTiltSeries, still: Still) -> None:
@@ -160,7 +160,7 @@ def test_the_spectrum_of_a_region(page: EELSMaps, series: SpectralTiltSeries, st
     page.view.region.layer.add_rectangles(SQUARE)
     still(page)
     pixels = int(page.view.region.mask.sum())
-    assert f'{pixels} pixels' in page.view.told.text()
+    assert f'{pixels} pixels' in page.view.note.text()
     inside = np.asarray(series.counts)[:, page.view.region.mask].sum()
     assert counts(page).sum() == pytest.approx(float(inside), rel=0.01)
     page.view.whole.click()
@@ -224,7 +224,7 @@ def test_standards_of_painted_pixels_are_kept_and_used(
     still(page)
     # The pixels of FeO are no Fe3O4.
     assert len(told) == 1 and 'one phase' in told[0]
-    assert 'Regression' in page.standards.told.text()
+    assert 'Regression' in page.standards.note.text()
     labels[:] = np.where(shell, 2, 0)
     page.standards.use_painted.click()
     still(page)
@@ -257,7 +257,7 @@ def test_standards_are_saved_and_serve_a_series_without_core_loss(
     dock.open_page.done(look_over(replace(series, core_loss=None)))
     still(page)
     assert page.view.range.isHidden()
-    assert 'no core loss' in page.standards.told.text()
+    assert 'no core loss' in page.standards.note.text()
     assert page.view.plot._explained.wanted == ()
     page.standards.load.click()
     still(page)
@@ -272,7 +272,7 @@ def test_a_file_that_holds_no_standards_is_one_sentence(
     monkeypatch.setattr(QFileDialog, 'getOpenFileName', lambda *_: (str(path), ''))
     page.standards.load.click()
     still(page)
-    assert 'holds no standards' in page.standards.told.text()
+    assert 'holds no standards' in page.standards.note.text()
 
 
 def test_maps_with_hidden_states_and_errors(
@@ -319,7 +319,7 @@ def test_no_zero_loss_is_one_sentence_and_the_page_lives(
     dock.stages.go_to(dock.maps_page)
     page = dock.maps_page.eels
     still(page)
-    assert 'zero loss' in page.view.told.text()
+    assert 'zero loss' in page.view.note.text()
     dock.run_page()
     settled(dock)
     assert len(told) == 1 and 'zero loss' in told[0]
@@ -349,7 +349,7 @@ def test_core_loss_files_are_dropped_on_their_row(dock: TomographyDock, tmp_path
     page.core_loss.dropEvent(drop)
     assert page.source().core_loss == tuple(map(str, files))
     assert page.source().core_loss_angles is None
-    assert '0-core.dm4' in page.core_loss.told.text()
+    assert '0-core.dm4' in page.core_loss.note.text()
     page.core_loss.angles.native.setText('0, 20')
     assert page.source().core_loss_angles == (0.0, 20.0)
     page.core_loss.angles.native.setText('zero')

@@ -74,7 +74,7 @@ def test_the_whole_is_shown_with_its_fit(page: MapsPage, series: SpectralTiltSer
     assert explained is not None
     assert explained.wanted == ('Ge_K', 'Te_L')
     assert explained.model.sum() == pytest.approx(explained.counts.sum(), rel=0.02)
-    assert 'All pixels, all tilts' in page.view.told.text()
+    assert 'All pixels, all tilts' in page.view.note.text()
     assert page.view.plot.rest.isVisible()
 
 
@@ -93,7 +93,7 @@ def test_the_spectrum_follows_a_region_until_it_is_removed(
     assert inside[5:10, 4:9].all()
     counts = np.asarray(series.counts)
     assert np.array_equal(shown(page), counts[:, inside].sum((0, 1)))
-    assert f'{int(inside.sum())} pixels' in page.view.told.text()
+    assert f'{int(inside.sum())} pixels' in page.view.note.text()
     region.data = [region.data[0] + [2, 0]]
     still(page)
     moved = page.view.region.mask
@@ -114,17 +114,17 @@ def test_one_tilt_follows_the_slider(
         viewer.dims.set_current_step(0, tilt)
         still(page)
         assert np.array_equal(shown(page), np.asarray(series.counts[tilt]).sum((0, 1)))
-        assert f'tilt {series.angles[tilt]:g}°' in page.view.told.text()
+        assert f'tilt {series.angles[tilt]:g}°' in page.view.note.text()
 
 
 def test_a_region_beside_the_image_is_one_sentence(page: MapsPage, still: Still) -> None:
     page.view.draw.click()
     page.view.region.layer.add_rectangles(SQUARE + 100)
     still(page)
-    assert page.view.told.text() == 'The region holds no pixel of the image; draw it on the image or remove it.'
+    assert page.view.note.text() == 'The region holds no pixel of the image; draw it on the image or remove it.'
     page.view.whole.click()
     still(page)
-    assert 'All pixels' in page.view.told.text()
+    assert 'All pixels' in page.view.note.text()
 
 
 def test_a_region_of_a_transposed_series_has_its_axes(viewer: ViewerModel, qtbot: Any) -> None:
@@ -226,8 +226,8 @@ def test_totals_that_no_specimen_gives_are_named(page: MapsPage, maps: MapSeries
     page.done(MapSeries(counts, angles, ('Ge', 'Sb', 'Te', 'Ti')))
     assert page.gain.isHidden() is False
     assert not page.totals.isHidden()
-    assert 'Ti' in page.totals.told.text()
-    assert 'Ge' not in page.totals.told.text()
+    assert 'Ti' in page.totals.note.text()
+    assert 'Ge' not in page.totals.note.text()
     assert len(page.totals.plot._curves) == 8
 
 
@@ -253,7 +253,7 @@ def test_totals_of_a_series_are_those_of_its_spectra(page: MapsPage, maps: MapSe
     assert page.totals.isHidden()
     still(page)
     assert not page.totals.isHidden()
-    assert page.totals.told.text() == ''
+    assert page.totals.note.text() == ''
     assert 'Ge-K' in page.totals.plot.key
     assert 'Te-L' in page.totals.plot.key
 
@@ -289,7 +289,7 @@ def test_a_wrong_gain_is_one_sentence(page: MapsPage, maps: MapSeries, text: str
     page.done(maps)
     page.gain.line.setText(text)
     page.gain.line.editingFinished.emit()
-    assert page.gain.told.text() == sentence
+    assert page.gain.note.text() == sentence
     assert not page.gain.apply.isEnabled()
 
 

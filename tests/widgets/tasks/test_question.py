@@ -25,7 +25,7 @@ def heard(question: Question) -> list[Any]:
     return told
 
 
-def test_an_answer_and_a_failure_are_told(question: Question, qtbot: Any) -> None:
+def test_an_answer_and_a_failure_are_note(question: Question, qtbot: Any) -> None:
     told = heard(question)
     question.ask(lambda observer: 7)
     assert question.busy

@@ -27,7 +27,7 @@ class FakeJob:
         self.made: Any = None
         self.error: str | None = None
         self.details = ''
-        self.told: list[Any] = []
+        self.sent: list[Any] = []
         self.frames: list[tuple[np.ndarray, int]] = []
         self.asked: list[str] = []
 
@@ -35,7 +35,7 @@ class FakeJob:
         self.asked.append('start')
 
     def messages(self) -> list[Any]:
-        told, self.told = self.told, []
+        told, self.sent = self.sent, []
         return told
 
     def latest_frame(self) -> tuple[np.ndarray, int] | None:
@@ -78,7 +78,7 @@ Make = Callable[[Any], Task]
 def test_messages_come_in_order_and_before_the_end(task: Make, qtbot: Any) -> None:
     told: list[Any] = []
     job = FakeJob()
-    job.told, job.made, job.is_active = ['a', 'b'], 'r', False
+    job.sent, job.made, job.is_active = ['a', 'b'], 'r', False
     running = task(job)
     running.message.connect(told.append)
     running.ended.connect(told.append)
@@ -145,7 +145,7 @@ def test_nothing_comes_after_cleanup(task: Make, qtbot: Any) -> None:
     running.message.connect(told.append)
     running.start()
     running.cleanup()
-    job.told = ['late']
+    job.sent = ['late']
     qtbot.wait(150)
     assert told == []
     assert job.asked == ['start', 'kill']
@@ -180,7 +180,7 @@ def test_pause_and_resume_reach_the_job(task: Make) -> None:
 def test_lines_for_the_log_are_no_messages(task: Make, qtbot: Any, caplog: pytest.LogCaptureFixture) -> None:
     told: list[Any] = []
     job = FakeJob()
-    job.told, job.made, job.is_active = [Log('warning', 'the disk is nearly full')], 'r', False
+    job.sent, job.made, job.is_active = [Log('warning', 'the disk is nearly full')], 'r', False
     running = task(job)
     running.message.connect(told.append)
     running.start()

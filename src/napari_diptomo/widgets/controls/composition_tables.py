@@ -55,7 +55,7 @@ class FactorTable(QTableWidget):
         return tuple(_number(self.item(row, _FACTOR)) for row in range(self.rowCount()))
 
     def problem(self) -> str:
-        """What is wrong with factors that were typed, one sentence; empty when nothing is."""
+        """The fault of factors that were typed, one sentence; empty when there is none."""
         for row, value in enumerate(self.values()):
             if self.touched and (value is None or not 0 < value < np.inf):
                 name: Any = self.item(row, 0)
@@ -76,7 +76,7 @@ class MeanTable(QTableWidget):
         self.setAccessibleName('Mean composition')
         self.setToolTip(
             '<qt>The ratio of the summed counts, with its standard error from the counts and from the scatter within the '
-            'region. What the factors add is told below.</qt>'
+            'region. The error of the factors is given below.</qt>'
         )
         _plain(self)
 

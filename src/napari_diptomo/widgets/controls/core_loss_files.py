@@ -17,7 +17,7 @@ _NONE = 'EELS only: drop the files here, or choose them.'
 
 
 class CoreLossFiles(QWidget):
-    """Names the files; their angles can be typed where the files do not tell them.
+    """Names the files; their angles can be typed where the files do not hold them.
 
     Signals
     -------
@@ -35,7 +35,7 @@ class CoreLossFiles(QWidget):
         self.setToolTip(tooltip(declared['core_loss']))
         self.setAccessibleName('Core loss')
         self.setAcceptDrops(True)
-        self.told = words('')
+        self.note = words('')
         self.add = QPushButton('Choose…')
         self.add.setAccessibleName('Choose core-loss files')
         self.add.clicked.connect(self._choose)
@@ -48,7 +48,7 @@ class CoreLossFiles(QWidget):
         self.angles.changed.connect(self._angles_changed)
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.told, 1)
+        row.addWidget(self.note, 1)
         row.addWidget(self.add)
         row.addWidget(self.forget)
         column = QVBoxLayout(self)
@@ -87,8 +87,8 @@ class CoreLossFiles(QWidget):
 
     def _show(self) -> None:
         names = [Path(path).name for path in self._paths]
-        self.told.setText(_NONE if not names else ', '.join(names) if len(names) < 4 else f'{len(names)} files')
-        self.told.setToolTip('<br>'.join(self._paths))
+        self.note.setText(_NONE if not names else ', '.join(names) if len(names) < 4 else f'{len(names)} files')
+        self.note.setToolTip('<br>'.join(self._paths))
         self.forget.setVisible(bool(names))
         self.angles.visible = bool(names)
         self.changed.emit()

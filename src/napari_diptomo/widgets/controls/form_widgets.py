@@ -243,7 +243,7 @@ def _options(parameter: Parameter, kind: Any, exclusive: tuple[bool, bool]) -> d
 
 
 def _settle(native: QWidget) -> None:
-    """What Qt's own boxes want in a page that scrolls, in a narrow dock."""
+    """Fit Qt's own boxes for a page that scrolls, in a narrow dock."""
     if isinstance(native, QAbstractSpinBox | QComboBox):
         native.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         native.installEventFilter(_WheelGuard(native))

@@ -65,7 +65,7 @@ class PeriodicTable(QFrame):
         column_layout.addWidget(self.key)
 
     def set_lines(self, lines: Mapping[str, str], missing: Mapping[str, str]) -> None:
-        """What the spectra can show.
+        """The elements that the spectra can show.
 
         Parameters
         ----------

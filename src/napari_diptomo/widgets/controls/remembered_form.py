@@ -81,7 +81,7 @@ class RememberedForm(Part, Generic[StepT]):
             self.form.set_value(step)
 
     def state(self) -> dict[str, Any]:
-        """What the controls are set to, JSON-ready."""
+        """The values of the controls, JSON-ready."""
         return self.form.state() if self.form is not None else self._state
 
     def set_state(self, state: dict[str, Any]) -> None:

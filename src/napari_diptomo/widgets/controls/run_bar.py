@@ -113,7 +113,7 @@ class RunBar(QWidget):
             button.setEnabled(False)
         self.status.setText(what)
 
-    def tell(self, text: str) -> None:
+    def show_note(self, text: str) -> None:
         """A sentence that stays until the next."""
         self.status.setText(text)
 

@@ -19,7 +19,7 @@ StepT = TypeVar('StepT', bound=Step)
 class StepForm(QWidget, Generic[StepT]):
     """The parameters of a step class as controls.
 
-    The usual ones are visible, those marked advanced sit behind "More". A
+    Those marked advanced sit behind "More", the others are visible. A
     step with a ``preset`` refills the other controls when the preset changes,
     with what ``step_class(preset=...)`` says.
 
@@ -99,7 +99,7 @@ class StepForm(QWidget, Generic[StepT]):
         return changed[0] if changed else None
 
     def state(self) -> dict[str, Any]:
-        """What the controls are set to, JSON-ready; of controls that hold no value that does, nothing."""
+        """The values of the controls, JSON-ready; empty where one of them holds a value that the step does not take."""
         try:
             return self.value().model_dump(mode='json')
         except DiptomoError:

@@ -29,7 +29,7 @@ _SAMPLE = 200_000
 
 
 class Provenance(TypedDict, total=False):
-    """What a layer of ours remembers in ``layer.metadata['diptomo']``."""
+    """The record of a layer of ours in ``layer.metadata['diptomo']``."""
 
     kind: str
     channel: str
@@ -187,7 +187,7 @@ def volume_layers(volume: Volume, method: str = '', colour: dict[str, str] | Non
 
 
 def volume_record(volume: Volume, index: int) -> Provenance:
-    """What the layer of one channel of a volume remembers."""
+    """The record of the layer of one channel of a volume."""
     return Provenance(
         kind='volume',
         channel=volume.channels[index],

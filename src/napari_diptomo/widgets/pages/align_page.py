@@ -24,7 +24,7 @@ class AlignPage(Page):
     """The parameters of the alignment, and the shifts it found.
 
     The counts are never moved: shifts go into the geometry, so the layers stay
-    where they are and the plot tells what was found.
+    where they are and the plot shows what was found.
     """
 
     title = 'Align'

@@ -133,7 +133,7 @@ class CompositionPage(Page):
             self.oxidation.done(composed)
             return
         self._view.show(composed.volume, self.palette_box.currentText())
-        self._tell(composed)
+        self._show_note(composed)
 
     def state(self) -> dict[str, Any]:
         return {
@@ -151,9 +151,9 @@ class CompositionPage(Page):
         self._list_layers()
         made = self.session.composition
         if isinstance(made, Composed):
-            self._tell(made)
+            self._show_note(made)
         elif made is not None and 'composition' not in made.notes:
-            self.oxidation.tell(made)
+            self.oxidation.show_note(made)
 
     def show_again(self) -> None:
         """Layers of the composition that a project brought along."""
@@ -161,7 +161,7 @@ class CompositionPage(Page):
         if isinstance(made, Volume):
             if 'composition' in made.notes:
                 self._view.show(made, self.palette_box.currentText())
-                self._tell(Composed(made, {}))
+                self._show_note(Composed(made, {}))
             else:
                 self.oxidation.done(made)
 
@@ -171,11 +171,11 @@ class CompositionPage(Page):
         self.result_box.setVisible(False)
         self.oxidation.clear()
 
-    def _tell(self, composed: Composed) -> None:
+    def _show_note(self, composed: Composed) -> None:
         self.result = composed.volume
         self.means.show_regions(composed.regions)
         self.means.setVisible(bool(composed.regions))
-        self.told.setText(describe_composition(composed.volume))
+        self.note.setText(describe_composition(composed.volume))
         self.result_box.setVisible(True)
 
     def findings(self) -> tuple[Finding, ...]:
@@ -201,7 +201,7 @@ class CompositionPage(Page):
         )
         self.volume.activated.connect(self._ask_factors)
         self.regions = compact_box(
-            'Regions', 'A labels layer painted on the volume: the mean composition of every label is told.'
+            'Regions', 'A labels layer painted on the volume: the mean composition of every label is shown.'
         )
         self.body.addLayout(labelled('&Volume', self.volume))
         self._regions_row = Part()
@@ -213,8 +213,8 @@ class CompositionPage(Page):
         self.factors = FactorTable()
         self.factors.edited.connect(self._factors_edited)
         self.percent.body.addWidget(self.factors)
-        self.factors_told = words('')
-        self.percent.body.addWidget(self.factors_told)
+        self.factors_note = words('')
+        self.percent.body.addWidget(self.factors_note)
         row = QHBoxLayout()
         for text, tip, slot in (
             (
@@ -237,8 +237,8 @@ class CompositionPage(Page):
         column.addWidget(heading('Mean composition'))
         self.means = MeanTable()
         column.addWidget(self.means)
-        self.told = words('')
-        column.addWidget(self.told)
+        self.note = words('')
+        column.addWidget(self.note)
         self.palette_box = compact_box(
             'Colours',
             'Colours of the layers: one per element, or the corners of a colour triangle for the first three elements.',
@@ -310,21 +310,21 @@ class CompositionPage(Page):
         self.factors.show_factors(self._factor_name(), volume.channels, factors.families, factors.values)
         origin = {'table': 'From the table', 'given': 'As given'}.get(factors.origin, 'Calculated')
         error = f', good to {100 * factors.errors.max():.0f} %' if factors.errors.any() else ''
-        self.factors_told.setText(f'{origin}{error}. Double-click one to give your own.')
+        self.factors_note.setText(f'{origin}{error}. Double-click one to give your own.')
         self.changed.emit()
 
     def _no_factors(self, why: str) -> None:
         volume = self.counts
         if volume is not None:
             self.factors.show_factors(self._factor_name(), volume.channels, (), ())
-        self.factors_told.setText(why)
+        self.factors_note.setText(why)
         self.changed.emit()
 
     def _factor_name(self) -> str:
         return 'zeta, kg/m²' if self.form is not None and self.form.fields['method'].value == 'zeta' else 'k by mass'
 
     def _factors_edited(self) -> None:
-        self.factors_told.setText('Your own.')
+        self.factors_note.setText('Your own.')
         self.changed.emit()
 
     def _factors_from_file(self) -> None:

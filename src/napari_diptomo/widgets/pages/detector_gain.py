@@ -60,7 +60,7 @@ class GainView(QWidget):
             '<qt>Give these numbers to the maps; what was made from the maps has to be made anew.</qt>'
         )
         self.apply.clicked.connect(self._apply)
-        self.told = words('')
+        self.note = words('')
         self.plot = ThemedPlot()
         self.plot.setFixedHeight(_HEIGHT)
         self.plot.plots[0].setLabel('left', 'gain')
@@ -123,7 +123,7 @@ class GainView(QWidget):
         column = QVBoxLayout(inner)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(row)
-        for part in (self.line, self.told, self.plot):
+        for part in (self.line, self.note, self.plot):
             column.addWidget(part)
         self.section = QCollapsible('Gain of the tilts', expandedIcon='▾', collapsedIcon='▸')
         self.section.setDuration(0)
@@ -143,8 +143,8 @@ class GainView(QWidget):
             gains, problem = self.gains(), ''
         except InputError as error:
             gains, problem = (), str(error)
-        self.told.setText(problem)
-        self.told.setVisible(bool(problem))
+        self.note.setText(problem)
+        self.note.setVisible(bool(problem))
         self.apply.setEnabled(not problem)
         self.plot.setVisible(bool(gains))
         self._curve.setData(self._maps.angles if gains and self._maps is not None else [], gains)
@@ -159,8 +159,8 @@ class GainView(QWidget):
         try:
             gain = measure_gain(self._maps, _OBJECTS[self.specimen.currentText()])  # type: ignore[arg-type]
         except DiptomoError as error:
-            self.told.setText(str(error))
-            self.told.setVisible(True)
+            self.note.setText(str(error))
+            self.note.setVisible(True)
             return
         self._write(gain)
 
@@ -170,7 +170,7 @@ class GainView(QWidget):
 
 
 def with_typed_gain(maps: MapSeries, gains: Sequence[float]) -> MapSeries:
-    """The maps with this gain in place of theirs; the step that made them tells of it in the recipe."""
+    """The maps with this gain in place of theirs; the step that made them records it in the recipe."""
     from napari_diptomo.spectra import EDXMaps, with_gain
 
     notes = {name: note for name, note in maps.notes.items() if name != 'gain'}

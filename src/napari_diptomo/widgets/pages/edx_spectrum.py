@@ -58,7 +58,7 @@ class SpectrumView(QWidget):
         self.region = Region(viewer, self)
         self.region.changed.connect(self._region_changed)
         self.plot = self.make_plot()
-        self.told = words('')
+        self.note = words('')
         self._lay_out()
         viewer.dims.events.current_step.connect(self._slider_moved)
 
@@ -95,7 +95,7 @@ class SpectrumView(QWidget):
         return explaining(series, self._elements, selection)
 
     def in_words(self, explained: Explanation) -> str:
-        """What a fit says, one sentence."""
+        """A fit in one sentence."""
         return describe(explained)
 
     def set_series(self, series: SpectralTiltSeries | None, spectrum: np.ndarray | None, fitted: bool = True) -> None:
@@ -112,7 +112,7 @@ class SpectrumView(QWidget):
         """
         self._series, self._fits = series, fitted
         self._elements = ()
-        self.told.setText('')
+        self.note.setText('')
         self._later.stop()
         self._summed.forget()
         self._fitted.forget()
@@ -177,7 +177,7 @@ class SpectrumView(QWidget):
         column.setSpacing(4)
         column.addLayout(row)
         column.addWidget(self.plot)
-        column.addWidget(self.told)
+        column.addWidget(self.note)
 
     def _tilt(self) -> int | None:
         if self._series is None or self.tilts.currentText() == _ALL:
@@ -210,7 +210,7 @@ class SpectrumView(QWidget):
         if self._series is None:
             return
         self.plot.set_spectrum(self.energy, counts, self._series.energy_unit)
-        self.told.setText(f'{self._asked.named(self._series)}: {counts.sum():.4g} counts.')
+        self.note.setText(f'{self._asked.named(self._series)}: {counts.sum():.4g} counts.')
         if self._fits:
             self._fitted.ask(self.fitting(self._series, self._asked))
 
@@ -218,12 +218,12 @@ class SpectrumView(QWidget):
         if self._series is None:
             return
         self.plot.set_explained(explained, self.hues)
-        self.told.setText(f'{self._asked.named(self._series)}: {self.in_words(explained)}')
+        self.note.setText(f'{self._asked.named(self._series)}: {self.in_words(explained)}')
         self.explained.emit(explained)
 
     def _cannot(self, why: str) -> None:
         self.plot.set_explained(None)
-        self.told.setText(why)
+        self.note.setText(why)
 
 
 def describe(explained: Explanation) -> str:

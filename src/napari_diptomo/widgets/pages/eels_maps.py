@@ -33,7 +33,7 @@ _EXPLANATION = (
 
 
 class EELSMaps(Part):
-    """What the Maps page shows while the series that is open is of energy losses.
+    """The part of the Maps page that is shown while the series that is open is of energy losses.
 
     Signals
     -------
@@ -49,7 +49,7 @@ class EELSMaps(Part):
         self.session = context.session
         self.parameters = RememberedForm(_eels_maps, context.last_used)
         self.parameters.changed.connect(self._form_changed)
-        #: What the last look at the spectra has found.
+        #: Result of the last fit of the spectra.
         self.found: ExplainedEELS | None = None
         self._series: SpectralTiltSeries | None = None
         self._problem = ''
@@ -131,7 +131,7 @@ class EELSMaps(Part):
         self.parameters.take(step)
 
     def state(self) -> dict[str, Any]:
-        """What the controls are set to and what is said of the maps, JSON-ready."""
+        """Values of the controls and the text on the maps, JSON-ready."""
         return {'form': self.parameters.state(), 'made': self.made.text(), 'reading': not self.reading.isHidden()}
 
     def set_state(self, state: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ _UNFIT = 0.05
 
 
 def key_of(hues: Mapping[str, str], others: bool) -> str:
-    """What the lines of the plot are; the oxides in their colours."""
+    """Key to the lines of the plot; the oxides in their colours."""
     names = [f'<span style="color: {hue}"><b>{name}</b></span>' for name, hue in hues.items()]
     parts = ['line: fit', 'dashed: background', *(['dotted: others tried'] if others else []), *names]
     return f'<small>{" &nbsp; ".join(parts)}</small>'
@@ -59,14 +59,14 @@ def describe_standards(found: ExplainedEELS) -> str:
 
 def describe_oxides(made: MadeOxides) -> str:
     """Mean oxidation state of the maps, its errors, the background, what is hidden."""
-    told = made.maps.notes['eels']
-    means = np.array([tilt['mean_valence'] for tilt in told['tilts'] if 'mean_valence' in tilt])
+    notes = made.maps.notes['eels']
+    means = np.array([tilt['mean_valence'] for tilt in notes['tilts'] if 'mean_valence' in tilt])
     parts = []
     if len(means):
         statistical = float(np.sqrt((means[:, 1] ** 2).sum())) / len(means)
         parts.append(f'All tilts: {_state(float(means[:, 0].mean()), statistical, float(means[:, 2].mean()))}.')
-    chi2 = {family: float(np.mean(values)) for family, values in told['background']['chi2'].items()}
-    best = told['background']['family']
+    chi2 = {family: float(np.mean(values)) for family, values in notes['background']['chi2'].items()}
+    best = notes['background']['family']
     parts.append(f'Background: {best}, χ² of the sums {chi2[best]:.3g}{_others(chi2, best)}.')
     if made.why:
         parts.append(made.why)

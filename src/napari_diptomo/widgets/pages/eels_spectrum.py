@@ -69,7 +69,7 @@ class EELSView(SpectrumView):
         self.range.addItems((LOW, CORE))
         self.range.setAccessibleName('Range of the spectrum')
         self.range.setToolTip(
-            '<qt>The low loss, in which the maps are made, or the core loss, by which the oxides are told apart.</qt>'
+            '<qt>The low loss, in which the maps are made, or the core loss, by which the oxides are distinguished.</qt>'
         )
         self.range.currentTextChanged.connect(self._range_changed)
         self.controls.insertWidget(0, self.range)
@@ -143,12 +143,12 @@ class EELSView(SpectrumView):
         self.plot.set_spectrum(part.energy, part.counts, 'eV')
         where = self._asked.named(series)
         if not np.isfinite(part.model).any():
-            self.told.setText(f'{where}: {part.counts.sum():.4g} counts. {found.why_not}')
+            self.note.setText(f'{where}: {part.counts.sum():.4g} counts. {found.why_not}')
             return
         self.plot.set_explained(FittedWindow.of(part), self.hues)
         self.plot.set_others(part.energy, part.backgrounds)
         self.key.setText(key_of(self.hues if part.standards else {}, bool(part.backgrounds)))
-        self.told.setText(f'{where}: {describe_range(part)} {found.why_not}'.strip())
+        self.note.setText(f'{where}: {describe_range(part)} {found.why_not}'.strip())
 
     def _range_changed(self) -> None:
         core = self.shows_core_loss

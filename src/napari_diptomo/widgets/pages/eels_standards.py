@@ -47,7 +47,7 @@ class StandardsBox(Part):
         self._writer = Question(self)
         self._writer.answered.connect(self._written)
         self._writer.failed.connect(self._not_written)
-        self.told = words(_WAITING)
+        self.note = words(_WAITING)
         self.show_pure = QPushButton('Pure pi&xels')
         self.show_pure.setCheckable(True)
         self.show_pure.toggled.connect(self._toggle_regions)
@@ -70,7 +70,7 @@ class StandardsBox(Part):
         for button, tip in tips.items():
             button.setToolTip(f'<qt>{tip}</qt>')
         self.body.addWidget(heading('Standards'))
-        self.body.addWidget(self.told)
+        self.body.addWidget(self.note)
         for buttons in ((self.show_pure, self.save, self.load), (self.use_painted, self.own)):
             row = QHBoxLayout()
             for button in buttons:
@@ -89,7 +89,7 @@ class StandardsBox(Part):
         self._series, self._found = series, None
         self._writer.forget()
         self.regions.set_series(series)
-        self.told.setText(_WAITING)
+        self.note.setText(_WAITING)
         self._enable()
 
     def set_step(self, step: Any) -> None:
@@ -98,12 +98,12 @@ class StandardsBox(Part):
         self.own.setVisible(bool(step.standards))
 
     def set_found(self, found: ExplainedEELS | None, why: str = '') -> None:
-        """What the look at the spectrum has found, or why there is nothing."""
+        """Show what was found in the spectrum, or why there is nothing."""
         self._found = found
         if found is None:
-            self.told.setText(why or _WAITING)
+            self.note.setText(why or _WAITING)
         else:
-            self.told.setText(found.why_not or describe_standards(found))
+            self.note.setText(found.why_not or describe_standards(found))
         self._enable()
 
     def cleanup(self) -> None:
@@ -137,7 +137,7 @@ class StandardsBox(Part):
             return
         path = self._new_file()
         if path and self._series is not None:
-            self.told.setText('Making standards of the painted pixels…')
+            self.note.setText('Making standards of the painted pixels…')
             self._writer.ask(drawing_standards(self._series, self._step, masks, path))
 
     def _save(self) -> None:
@@ -150,7 +150,7 @@ class StandardsBox(Part):
         if use:
             self.chosen.emit(path)
         else:
-            self.told.setText(f'Saved as {Path(path).name}.')
+            self.note.setText(f'Saved as {Path(path).name}.')
 
     def _not_written(self, why: str) -> None:
         self.set_found(self._found)

@@ -18,7 +18,7 @@ class TotalsView(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.plot = TotalsPlot()
-        self.told = words('')
+        self.note = words('')
         self.key = words('')
         self.setToolTip(
             '<qt>All counts of an element at each tilt. A specimen that only turns keeps them on the dashed curve; '
@@ -26,7 +26,7 @@ class TotalsView(QWidget):
         )
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        for part in (heading('Totals over the tilts'), self.told, self.key, self.plot):
+        for part in (heading('Totals over the tilts'), self.note, self.key, self.plot):
             column.addWidget(part)
         self.clear()
 
@@ -40,8 +40,8 @@ class TotalsView(QWidget):
         self.plot.set_totals(angles, totals, colours(total.name for total in totals))
         self.key.setText(self.plot.key)
         sentence = misbehaving(totals)
-        self.told.setText(sentence)
-        self.told.setVisible(bool(sentence))
+        self.note.setText(sentence)
+        self.note.setVisible(bool(sentence))
 
     def cleanup(self) -> None:
         """Let go of the theme."""

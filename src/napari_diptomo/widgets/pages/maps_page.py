@@ -57,7 +57,7 @@ class MapsPage(Page):
         self._hint = ''
         self.picker = ElementPicker()
         self.picker.changed.connect(self._elements_changed)
-        self.picker.table_wanted.connect(self._tell_table)
+        self.picker.table_wanted.connect(self._show_table)
         self.view = SpectrumView(context.viewer)
         self.totals = TotalsView()
         self.gain = GainView()
@@ -67,7 +67,7 @@ class MapsPage(Page):
         self._overlaps = Question(self)
         self._overlaps.answered.connect(self._warn)
         self._totals = Question(self)
-        self._totals.answered.connect(self._tell_totals)
+        self._totals.answered.connect(self._totals_answered)
         self._maps: MapSeries | None = None
         self.edx.body.addWidget(heading('Elements'))
         self.edx.body.addWidget(self.picker)
@@ -212,7 +212,7 @@ class MapsPage(Page):
         else:
             self.totals.set_totals(maps.angles, check_totals(maps))
 
-    def _tell_totals(self, totals: tuple[Totals, ...]) -> None:
+    def _totals_answered(self, totals: tuple[Totals, ...]) -> None:
         if self._maps is not None:
             self.totals.set_totals(self._maps.angles, totals)
 
@@ -276,7 +276,7 @@ class MapsPage(Page):
                 self._overlaps.ask(confusing(self._series, chosen))
         self.changed.emit()
 
-    def _tell_table(self) -> None:
+    def _show_table(self) -> None:
         """The table of elements is about to open."""
         if self._series is not None and not self.session.doubt:
             self.picker.table.set_lines(*lines_in_range(self._series, PLACES))

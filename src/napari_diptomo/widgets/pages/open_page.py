@@ -71,16 +71,16 @@ class OpenPage(Page):
         self.fields: dict[str, BaseValueWidget[Any]] = {}
         self._leftover: Leftover | None = None
         self._calibrated = Question(self)
-        self._calibrated.answered.connect(self._tell_calibration)
-        self._calibrated.failed.connect(self._tell_more)
+        self._calibrated.answered.connect(self._show_calibration)
+        self._calibrated.failed.connect(self._show_more)
         self._add_offer()
         self._add_buttons()
         self.table = TiltTable()
         self.table.edited.connect(self._edited)
-        self.told = words('')
+        self.note = words('')
         self.body.addWidget(self.table)
-        self.body.addWidget(self.told)
-        self._tell('')
+        self.body.addWidget(self.note)
+        self._show_note('')
         self._add_fields()
         self.body.addWidget(heading('Opened'))
         self.opened = self.outcome_widget = words('Nothing yet: add files, or load the sample to look around.')
@@ -100,10 +100,10 @@ class OpenPage(Page):
         before, self._paths = self._paths, tuple(dict.fromkeys((*(self._paths if joins else ()), *paths)))
         self._joins, self._replaced = True, before
         if not self._list_files() and before:
-            refused = self.told.text()
+            refused = self.note.text()
             self._paths = before
             self._list_files()
-            self._tell(refused)
+            self._show_note(refused)
 
     def _unlist(self) -> None:
         """The files that were dropped are no tilt series: those listed before are listed again."""
@@ -125,7 +125,7 @@ class OpenPage(Page):
         self._list_files()
 
     def source(self) -> Source:
-        """What the button will open."""
+        """The source that the button will open."""
         values = {name: field.value for name, field in self.fields.items()}
         angles = self.table.angles()
         paths = self.table.files() if angles is not None else self._paths
@@ -241,10 +241,10 @@ class OpenPage(Page):
         if self._leftover is not None:
             self.restore.emit(self._leftover)
 
-    def _tell_calibration(self, calibrated: CalibratedSeries) -> None:
-        self._tell_more(describe_calibration(calibrated))
+    def _show_calibration(self, calibrated: CalibratedSeries) -> None:
+        self._show_more(describe_calibration(calibrated))
 
-    def _tell_more(self, text: str) -> None:
+    def _show_more(self, text: str) -> None:
         if self.session.series is not None:
             self.opened.setText(f'{_describe(self.session.series)} {text}')
 
@@ -301,9 +301,9 @@ class OpenPage(Page):
             self.opened.setText('Changed since it was opened: press Open to read it anew.')
         self.changed.emit()
 
-    def _tell(self, text: str) -> None:
-        self.told.setText(text)
-        self.told.setVisible(bool(text))
+    def _show_note(self, text: str) -> None:
+        self.note.setText(text)
+        self.note.setVisible(bool(text))
 
     def _choose_files(self) -> None:
         paths, _ = QFileDialog.getOpenFileNames(self, 'Files of a tilt series', self._folder())
@@ -331,7 +331,7 @@ class OpenPage(Page):
         if not self._paths:
             self._show_rows(())
             self.table.show_files((), None)
-            self._tell('')
+            self._show_note('')
             self.changed.emit()
             return True
         self.context.last_used.remember_value('folder', str(Path(self._paths[0]).parent))
@@ -339,7 +339,7 @@ class OpenPage(Page):
             found = find_files(self._paths)
         except DiptomoError as error:
             self.table.show_files((), None)
-            self._tell(str(error))
+            self._show_note(str(error))
             self._paths = ()
             self.changed.emit()
             return False
@@ -348,23 +348,23 @@ class OpenPage(Page):
         try:
             angles = find_angles(len(found.data), tables=found.tables, files=found.data)
             self.table.show_files(found.data, angles.angles)
-            self._tell(f'Angles: {angles.source}; change one by a double click.')
+            self._show_note(f'Angles: {angles.source}; change one by a double click.')
         except DiptomoError:
             self.table.show_files(found.data, None)
-            self._tell('Angles: as the files say, read when opened; or type them in.')
+            self._show_note('Angles: as the files say, read when opened; or type them in.')
         self.changed.emit()
         return True
 
 
 def _describe(data: SpectralTiltSeries | MapSeries) -> str:
-    """What was opened, in two or three sentences."""
+    """The opened data in two or three sentences."""
     parts = [summary(data.angles) + '.']
     if isinstance(data, SpectralTiltSeries):
         _, rows, columns, channels = data.counts.shape
         parts.append(f'Angles: {data.angle_source}.' if data.angle_source else '')
         parts.append(f'{columns} x {rows} pixels of {data.pixel_size:.4g} nm, {channels} energy channels.')
         beam = data.metadata.get('beam_energy')
-        parts.append(f'Beam {beam:g} keV.' if beam else 'The files do not tell the beam energy.')
+        parts.append(f'Beam {beam:g} keV.' if beam else 'The files do not give the beam energy.')
         parts.append(_describe_core_loss(data) if data.energy_unit == 'eV' else '')
     else:
         _, _, rows, columns = data.data.shape

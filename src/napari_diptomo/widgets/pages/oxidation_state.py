@@ -22,10 +22,10 @@ from napari_diptomo.widgets.tasks.steps import running
 if TYPE_CHECKING:
     from napari_diptomo.assess import OxidationState
 
-#: What an error says, in the words that maps and volumes share.
+#: How to read an error; maps and volumes share the words.
 READING = (
     'A share of 0.3 ± 0.1 says: about three in ten of the iron atoms there are Fe²⁺, and in a third of all such places '
-    'the truth is farther than 0.1 from what is told. FeO has 1, Fe3O4 has 1/3. Two places differ where their shares are '
+    'the truth is farther than 0.1 from this value. FeO has 1, Fe3O4 has 1/3. Two places differ where their shares are '
     'farther apart than both errors together.'
 )
 
@@ -57,8 +57,8 @@ class OxidationPart(Part):
             )
         )
         column.addWidget(self.parameters)
-        self.told = words('')
-        column.addWidget(self.told)
+        self.note = words('')
+        column.addWidget(self.note)
         self.reading = words(f'<small>{READING}</small>')
         self.reading.setVisible(False)
         column.addWidget(self.reading)
@@ -90,10 +90,10 @@ class OxidationPart(Part):
                 layer.visible = False
         self._shown = [self._viewer.add_layer(Layer.create(*part)) for part in oxidation_layers(result)]
         self._viewer.layers.selection.active = next(layer for layer in self._shown if layer.visible)
-        self.tell(result)
+        self.show_note(result)
 
     def state(self) -> dict[str, Any]:
-        """What the controls are set to, JSON-ready."""
+        """Values of the controls, JSON-ready."""
         return self.parameters.state()
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -103,13 +103,13 @@ class OxidationPart(Part):
     def clear(self) -> None:
         """The result was about other data."""
         self.result = None
-        self.told.setText('')
+        self.note.setText('')
         self.reading.setVisible(False)
 
-    def tell(self, result: Volume) -> None:
+    def show_note(self, result: Volume) -> None:
         """Say what came of it; its layers are there."""
         self.result = result
-        self.told.setText(describe_states(result))
+        self.note.setText(describe_states(result))
         self.reading.setVisible(True)
 
 

@@ -21,7 +21,7 @@ from napari_diptomo.widgets.tasks.job import Job
 
 @dataclass(frozen=True)
 class Context:
-    """What every page works with."""
+    """Shared by all pages: the viewer, its session, remembered parameters, the layers of the maps."""
 
     viewer: ViewerModel
     session: Session
@@ -50,7 +50,7 @@ class Page(QWidget):
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        #: Where the result is told, to be scrolled to.
+        #: Shows the result, to be scrolled to.
         self.outcome_widget: QWidget | None = None
         self.context = context
         self.session = context.session
@@ -71,7 +71,7 @@ class Page(QWidget):
         """The page comes to the front."""
 
     def job(self) -> tuple[Job, str]:
-        """What the button starts, and its title.
+        """The job that the button starts, and its title.
 
         Raises
         ------
@@ -128,7 +128,7 @@ class Page(QWidget):
         return True
 
     def state(self) -> dict[str, Any]:
-        """What the controls are set to, JSON-ready; `set_state` takes it back."""
+        """Values of the controls, JSON-ready; `set_state` takes them back."""
         return {}
 
     def set_state(self, state: dict[str, Any]) -> None:

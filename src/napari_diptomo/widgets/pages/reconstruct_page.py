@@ -136,7 +136,7 @@ class ReconstructPage(Page):
         """The viewer shows a preview of the running job."""
         chosen = self.session.runs.chosen
         if chosen is not None and chosen.status is RunStatus.RUNNING:
-            self.told.setText(f'The viewer shows iteration {iteration}.')
+            self.note.setText(f'The viewer shows iteration {iteration}.')
 
     def done(self, volume: Volume) -> None:
         self.session.set_result(volume)
@@ -236,8 +236,8 @@ class ReconstructPage(Page):
             'is being fitted. Below: the other terms of what is minimised. The dashed line marks the returned '
             'iterate.</qt>'
         )
-        self.told = words('')
-        for widget in (self.convergence_heading, self.convergence, self.told):
+        self.note = words('')
+        for widget in (self.convergence_heading, self.convergence, self.note):
             self._outcome.body.addWidget(widget)
 
     def _add_runs(self) -> None:
@@ -315,7 +315,7 @@ class ReconstructPage(Page):
         if run is not None and run.volume is not None:
             self.convergence.mark_returned(run.volume.notes.get('returned_iteration'))
         has_preview = run is not None and bool(self.session.runs.view_of(run).layers)
-        self.told.setText(describe_run(run, has_preview) if run is not None else '')
+        self.note.setText(describe_run(run, has_preview) if run is not None else '')
 
     def _save_volume(self) -> None:
         path, _ = QFileDialog.getSaveFileName(

@@ -90,7 +90,7 @@ class EELSPlot(SpectrumPlot):
             self._setting = False
 
     def show_all(self) -> None:
-        """What one wants to see first, if that is known, else all."""
+        """The range of interest, if that is known, else all."""
         if self._focus is not None:
             self.plot.setXRange(*self._focus, padding=0)
         elif self._energy.size:

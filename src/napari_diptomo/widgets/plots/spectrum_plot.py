@@ -18,7 +18,7 @@ from napari_diptomo.widgets.theme import plot_colours
 _HEIGHT = 350
 #: Of a label, as a share of the height and of the width of the plot.
 _TALL, _WIDE = 0.09, 0.11
-#: What is below this many counts is drawn at it where the axis is logarithmic.
+#: Fewer counts than these are drawn here where the axis is logarithmic.
 _LEAST = 0.5
 _SIGMA = 3.0
 _AXIS_WIDTH = 52

@@ -90,6 +90,6 @@ class TotalsPlot(ThemedPlot):
 
 
 def misbehaving(totals: Sequence[Total]) -> str:
-    """What to tell about the families that do not behave, or are too weak to tell, in as many sentences."""
-    told = [total.sentence for total in totals if not total.behaves]
-    return ' '.join([*told, *(total.sentence for total in totals if total.weak)])
+    """A sentence on each line family that does not behave like a projection, or is too weak to decide."""
+    found = [total.sentence for total in totals if not total.behaves]
+    return ' '.join([*found, *(total.sentence for total in totals if total.weak)])

@@ -20,7 +20,7 @@ WHOLE = 'Specimen'
 
 @dataclass(frozen=True, eq=False)
 class Composed:
-    """A composition with the means that the page tells.
+    """A composition with the means that the page shows.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ def asking_factors(step: Composition, volume: Volume) -> Callable[[Observer], Fa
 
 
 def describe_composition(result: Volume) -> str:
-    """What the means leave out: the error of the factors, the mask, the pooling."""
+    """The error of the factors, the mask and the pooling, which the means leave out."""
     notes = result.notes['composition']
     parts = [f'Caution: {result.notes["denoised"]}.'] if 'denoised' in result.notes else []
     systematic = max(notes['error_of_mean_from_factors'].values())

@@ -77,7 +77,7 @@ def explaining(
 
 
 def confusing(series: SpectralTiltSeries, elements: tuple[str, ...]) -> Callable[[Observer], tuple[str, ...]]:
-    """Sentences on chosen elements that cannot be told apart at the mean counts of a pixel."""
+    """Sentences on chosen elements that cannot be separated at the mean counts of a pixel."""
 
     def look_for_overlaps(observer: Observer) -> tuple[str, ...]:
         from napari_diptomo.spectra import families_for, spectrum_model
@@ -123,7 +123,7 @@ def marks_of(elements: tuple[str, ...], series: SpectralTiltSeries) -> tuple[tup
 def totalling(series: SpectralTiltSeries, maps: MapSeries) -> Callable[[Observer], tuple[Totals, ...]]:
     """Totals of the mapped families, from the tilts' sum spectra.
 
-    The fit of a sum tells errors that hold what overlaps and what the model
+    The fit of a sum gives errors that hold what overlaps and what the model
     lacks, and all families of the spectra say how a projection goes.
     """
 
@@ -184,10 +184,10 @@ def lines_in_range(series: SpectralTiltSeries, symbols: Iterable[str]) -> tuple[
             missing[symbol] = str(error)
             continue
         families = families_of(symbol, *_range(series))
-        told = ', '.join(f'{family.shell} {family.main_energy:.2f} keV' for family in families)
+        named = ', '.join(f'{family.shell} {family.main_energy:.2f} keV' for family in families)
         by = f', mapped by {best.shell}' if len(families) > 1 else ''
         origin = f'; often stray, from {POSSIBLE_STRAY[symbol]}' if symbol in POSSIBLE_STRAY else ''
-        lines[symbol] = f'{symbol}: {told}{by}{origin}'
+        lines[symbol] = f'{symbol}: {named}{by}{origin}'
     return lines, missing
 
 

@@ -27,7 +27,7 @@ class MadeOxides:
     maps : MapSeries
         Atoms or edge counts of each oxide.
     states : FractionMaps, optional
-        None where they cannot be told.
+        None where they cannot be determined.
     why : str
         Why not, one sentence.
     """
@@ -59,7 +59,7 @@ def mapping_oxides(step: EELSOxidationMaps, series: SpectralTiltSeries) -> Calla
 
 
 def asking_window(step: EELSOxidationMaps, series: SpectralTiltSeries) -> Callable[[Observer], tuple[float, float]]:
-    """What the step would fit of the low loss, eV."""
+    """The window of the low loss that the step would fit, eV."""
 
     def ask_window(observer: Observer) -> tuple[float, float]:
         from napari_diptomo.spectra.eels.oxidation_plan import fit_window

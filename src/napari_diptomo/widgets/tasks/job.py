@@ -22,7 +22,7 @@ _log = logging.getLogger('napari_diptomo')
 
 
 class Job(Protocol):
-    """What a `Task` needs of a running piece of work; a `ChildJob` has it.
+    """A running piece of work as a `Task` needs it; a `ChildJob` is one.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Job(Protocol):
     def kill(self) -> None: ...
     def close(self) -> None: ...
     def result(self) -> Any:
-        """What came of it; raises `Cancelled` when it was cancelled."""
+        """The result; raises `Cancelled` when it was cancelled."""
 
 
 class _Mailbox(Observer):

@@ -105,17 +105,17 @@ def look_over(data: SpectralTiltSeries | MapSeries, observer: Observer | None = 
     watch = Watch(observer, 'Counts', len(data.angles))
     image = np.zeros(data.counts.shape[:3], np.float32)
     spectrum = np.zeros(data.counts.shape[3])
-    telling = _telling(data)
+    shown = _shown_channels(data)
     for tilt, angle in enumerate(data.angles):
         spectra = counts.tilt(tilt)
-        image[tilt] = spectra[:, telling].sum(axis=1).reshape(image.shape[1:])
+        image[tilt] = spectra[:, shown].sum(axis=1).reshape(image.shape[1:])
         spectrum += np.asarray(spectra.sum(axis=0)).ravel()
         watch.step(tilt + 1, message=f'tilt {angle:g}°')
     found, doubt = _found(data, observer)
     return Opened(data, image, spectrum, found, doubt)
 
 
-def _telling(series: SpectralTiltSeries) -> slice:
+def _shown_channels(series: SpectralTiltSeries) -> slice:
     """Channels whose sum shows the specimen: the zero loss of low losses hides it."""
     low = series.energy_unit == 'eV' and series.energy[0] < 0 < _LOST < series.energy[-1]
     return slice(int(np.searchsorted(series.energy, _LOST)) if low else 0, None)

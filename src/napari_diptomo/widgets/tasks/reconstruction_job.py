@@ -25,7 +25,7 @@ class ReconstructionJob(ChildJob):
         Continue from the checkpoint if there is one.
     """
 
-    #: What napari shows when it asks before closing.
+    #: napari shows it when it asks before closing.
     name = 'reconstruction_in_a_child_process'
 
     def __init__(
