@@ -186,6 +186,15 @@ def test_a_text_counts_when_it_is_complete(form: StepForm, qtbot: Any) -> None:
     assert form.value().name == 'abc'
 
 
+def test_an_integer_is_typed_within_its_limits(form: StepForm, qtbot: Any) -> None:
+    box = form.fields['iterations'].native
+    for typed, value in (('-', 50), ('-7', 7), ('70', 70), ('70000', 1000)):
+        box.lineEdit().selectAll()
+        qtbot.keyClicks(box.lineEdit(), typed)
+        qtbot.keyClick(box, Qt.Key.Key_Return)
+        assert form.value().iterations == value
+
+
 def test_a_number_beyond_its_limits_is_moved_to_them(form: StepForm) -> None:
     form.fields['width'].value = 0.01
     assert form.fields['width'].value == pytest.approx(0.1)

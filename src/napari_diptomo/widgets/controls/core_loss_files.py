@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_diptomo.widgets.controls.form_widgets import ListEdit, source_parameters, tooltip
+from napari_diptomo.widgets.controls.form_widgets import CommaList, source_parameters, tooltip
 from napari_diptomo.widgets.controls.parts import words
 from napari_diptomo.widgets.file_drops import paths_of
 from napari_diptomo.widgets.preferences import LastUsed
@@ -42,7 +42,7 @@ class CoreLossFiles(QWidget):
         self.forget = QPushButton('Clear')
         self.forget.setToolTip('Open the series without these core-loss files.')
         self.forget.clicked.connect(self.clear)
-        self.angles = ListEdit(kind=float, tooltip=tooltip(declared['core_loss_angles']))
+        self.angles = CommaList(kind=float, tooltip=tooltip(declared['core_loss_angles']))
         self.angles.native.setPlaceholderText('tilts in degrees: as the files say')
         self.angles.native.setAccessibleName('Tilts of the core loss')
         self.angles.changed.connect(self._angles_changed)

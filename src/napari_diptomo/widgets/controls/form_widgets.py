@@ -20,8 +20,9 @@ from magicgui.type_map import TypeMap
 from magicgui.widgets import CheckBox
 from magicgui.widgets.bases import BaseValueWidget, RangedWidget, ValuedContainerWidget, ValueWidget
 from qtpy.QtCore import QEvent, QLocale, QObject, Qt
-from qtpy.QtGui import QValidator
+from qtpy.QtGui import QIntValidator, QValidator
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QSizePolicy, QWidget
+from superqt import QLargeIntSpinBox
 
 from napari_diptomo.series import InputError, Parameter, Source, Step
 
@@ -109,7 +110,7 @@ class _TextBackend(LineEdit):
             self._report(self._qwidget.text())
 
 
-class TextEdit(ValueWidget[Any]):
+class TextLine(ValueWidget[Any]):
     """Free text."""
 
     def __init__(self, **options: Any) -> None:
@@ -124,7 +125,7 @@ class TextEdit(ValueWidget[Any]):
         super().set_value('' if value is None else value)
 
 
-class ListEdit(TextEdit):
+class CommaList(TextLine):
     """Values separated by commas or blanks; numbers where the step wants numbers. `changed` carries the text."""
 
     def __init__(self, kind: type = str, **options: Any) -> None:
@@ -184,10 +185,10 @@ class AutoEdit(ValuedContainerWidget[Any]):
 #: magicgui's widgets, and ours where it has none; a copy, for the map itself belongs to all plugins.
 FORM_TYPES = TypeMap.global_instance().copy()
 FORM_TYPES.register_type(float, widget_type=FloatEdit)
-FORM_TYPES.register_type(str, widget_type=TextEdit)
-FORM_TYPES.register_type(tuple[str, ...], widget_type=ListEdit, kind=str)
-FORM_TYPES.register_type(tuple[int, ...], widget_type=ListEdit, kind=int)
-FORM_TYPES.register_type(tuple[float, ...], widget_type=ListEdit, kind=float)
+FORM_TYPES.register_type(str, widget_type=TextLine)
+FORM_TYPES.register_type(tuple[str, ...], widget_type=CommaList, kind=str)
+FORM_TYPES.register_type(tuple[int, ...], widget_type=CommaList, kind=int)
+FORM_TYPES.register_type(tuple[float, ...], widget_type=CommaList, kind=float)
 
 
 class _WheelGuard(QObject):
@@ -253,6 +254,9 @@ def _settle(native: QWidget) -> None:
         # A wide range must not ask for a wide dock.
         native.setMinimumWidth(90)
         native.setMaximumWidth(180)
+    if isinstance(native, QLargeIntSpinBox):
+        # Its own validator lets a lone minus through, on which it raises.
+        native.lineEdit().setValidator(QIntValidator(native.minimum(), native.maximum(), native))
 
 
 def source_parameters() -> tuple[Parameter, ...]:
