@@ -21,10 +21,9 @@ from napari_diptomo.widgets.plots.convergence_plot import ConvergencePlot
 from napari_diptomo.widgets.preferences import default_device, preview_seconds
 from napari_diptomo.widgets.run import Run, RunStatus, convergence_of
 from napari_diptomo.widgets.tasks.job import ThreadJob
-from napari_diptomo.widgets.tasks.memory_estimate import estimating_memory
 from napari_diptomo.widgets.tasks.question import Question
 from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
-from napari_diptomo.widgets.tasks.steps import saving
+from napari_diptomo.widgets.tasks.steps import estimating_memory, saving
 
 _LAST_METHOD = 'method'
 
