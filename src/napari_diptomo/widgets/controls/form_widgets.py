@@ -256,7 +256,8 @@ def _settle(native: QWidget) -> None:
         native.setMaximumWidth(180)
     if isinstance(native, QLargeIntSpinBox):
         # Its own validator lets a lone minus through, on which it raises.
-        native.lineEdit().setValidator(QIntValidator(native.minimum(), native.maximum(), native))
+        line: Any = native.lineEdit()
+        line.setValidator(QIntValidator(native.minimum(), native.maximum(), native))
 
 
 def source_parameters() -> tuple[Parameter, ...]:
