@@ -19,7 +19,7 @@ from magicgui.backends._qtpy.widgets import LineEdit, QBaseRangedWidget
 from magicgui.type_map import TypeMap
 from magicgui.widgets import CheckBox
 from magicgui.widgets.bases import BaseValueWidget, RangedWidget, ValuedContainerWidget, ValueWidget
-from qtpy.QtCore import QEvent, QLocale, QObject, Qt
+from qtpy.QtCore import QEvent, QLocale, QObject, QSize, Qt
 from qtpy.QtGui import QIntValidator, QValidator
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QSizePolicy, QWidget
 from superqt import QLargeIntSpinBox
@@ -48,6 +48,10 @@ class _FloatBox(QDoubleSpinBox):
         super().__init__(parent)
         self.setLocale(QLocale.c())
         self.setDecimals(12)
+
+    def sizeHint(self) -> QSize:
+        # A wide range must not ask for a wide dock.
+        return super().sizeHint().boundedTo(QSize(180, 10_000))
 
     def textFromValue(self, value: float) -> str:
         return f'{value:.6g}'
@@ -251,9 +255,7 @@ def _settle(native: QWidget) -> None:
         native.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
     if isinstance(native, QAbstractSpinBox):
         native.setKeyboardTracking(False)
-        # A wide range must not ask for a wide dock.
         native.setMinimumWidth(90)
-        native.setMaximumWidth(180)
     if isinstance(native, QLargeIntSpinBox):
         # Its own validator lets a lone minus through, on which it raises.
         line: Any = native.lineEdit()
