@@ -35,9 +35,9 @@ class RunBar(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.run_button = _button('', 'Start this stage.', self.run)
-        self.next_button = _button('Ne&xt', 'Go on to the next stage.', self.next)
+        self.next_button = _button('Ne&xt', 'Open the next stage.', self.next)
         self.pause_button = QPushButton('&Pause')
-        self.pause_button.setToolTip('Hold still after the present iteration; press again to go on.')
+        self.pause_button.setToolTip('Suspend the run after the present iteration; press again to continue.')
         self.pause_button.setCheckable(True)
         self.pause_button.toggled.connect(self._pause_toggled)
         self.finish_button = _button('&Stop && keep', 'Stop now and keep the best result so far.', self.finish)

@@ -230,6 +230,6 @@ def describe(explained: Explanation) -> str:
     """Counts, chi-square and the energy where the fit is worst, in a sentence."""
     worst = int(np.abs(explained.residual).argmax())
     return (
-        f'{explained.counts.sum():.4g} counts; χ² {explained.chi2:.3g}, most is left at '
+        f'{explained.counts.sum():.4g} counts; χ² {explained.chi2:.3g}, largest residual at '
         f'{explained.energy[worst]:.2f} keV ({explained.residual[worst]:+.1f} standard deviations).'
     )

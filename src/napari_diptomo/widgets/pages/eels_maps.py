@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_diptomo.spectra.eels.explain import ExplainedEELS
 
 _EXPLANATION = (
-    'The shallow edge is fitted in every pixel with the spectra of the oxides and a background, all together. Drag the '
+    'The low-loss M2,3 edge is fitted in every pixel with the spectra of the oxides and a background, all together. Drag the '
     'ends of the shaded window to choose what is fitted.'
 )
 

@@ -29,7 +29,7 @@ def describe_range(part: ExplainedRange) -> str:
     worst = int(np.abs(residual).argmax())
     family = f', background {part.family}' if part.family else ''
     return (
-        f'{part.counts.sum():.4g} counts{family}; χ² {part.chi2:.3g}, most is left at {part.energy[worst]:.1f} eV '
+        f'{part.counts.sum():.4g} counts{family}; χ² {part.chi2:.3g}, largest residual at {part.energy[worst]:.1f} eV '
         f'({residual[worst]:+.1f} standard deviations).'
     )
 

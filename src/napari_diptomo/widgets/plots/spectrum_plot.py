@@ -43,7 +43,7 @@ class SpectrumPlot(ThemedPlot):
         self.plot, self.rest = self.plots
         self.plot.setLabel('left', 'counts')
         self.plot.setTitle('area: counts &nbsp; line: fit &nbsp; dashed: background', size='9pt')
-        self.rest.setLabel('left', 'rest / std')
+        self.rest.setLabel('left', 'residual / sigma')
         self.rest.setXLink(self.plot)
         for plot in self.plots:
             plot.setMouseEnabled(x=True, y=False)

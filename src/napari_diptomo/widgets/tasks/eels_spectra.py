@@ -72,7 +72,7 @@ def asking_window(step: EELSOxidationMaps, series: SpectralTiltSeries) -> Callab
 def explaining_edge(
     series: SpectralTiltSeries, step: EELSOxidationMaps, selection: Selection
 ) -> Callable[[Observer], Any]:
-    """The fit of the shallow edge in the spectrum of a selection."""
+    """The fit of the low-loss M2,3 edge in the spectrum of a selection."""
 
     def explain_edge(observer: Observer) -> Any:
         from napari_diptomo.spectra.eels.explain import explain_eels
