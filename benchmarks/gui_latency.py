@@ -73,9 +73,9 @@ def row(late: np.ndarray) -> dict[str, float]:
 def start(dock: Any) -> Any:
     """Begin a run; returns its child process once a preview was shown."""
     shown: list[int] = []
-    dock.runner.frame.connect(lambda frame, iteration: shown.append(iteration))
+    dock.session.frame.connect(lambda frame, iteration: shown.append(iteration))
     dock.run_page()
-    child = dock.runner.job.child
+    child = dock.session.task.job
     if not spin(lambda: bool(shown), 120):
         sys.exit(f'No preview came: {child.details}')
     return child
@@ -93,7 +93,7 @@ def cancel(dock: Any, child: Any) -> float:
 
     threading.Thread(target=watch, daemon=True).start()
     dock.run_bar.cancel_button.click()
-    spin(lambda: bool(ended) and not dock.runner.busy, 10)
+    spin(lambda: bool(ended) and not dock.session.busy, 10)
     return ended[0]
 
 
@@ -103,8 +103,8 @@ def measure() -> dict[str, Any]:
 
     from napari_diptomo._sample_data import lamella_maps
     from napari_diptomo.reconstruct import DIPmTV
-    from napari_diptomo.widgets import work
-    from napari_diptomo.widgets.layers import KEY
+    from napari_diptomo.widgets.layers.image_layers import KEY
+    from napari_diptomo.widgets.tasks import opening as work
 
     viewer = napari.Viewer(show=True)
     spin(lambda: False, 2)

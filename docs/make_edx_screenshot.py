@@ -20,7 +20,7 @@ from make_screenshots import Tour, guided, parser_of
 def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     """Open, choose, make maps, draw."""
     dock, page = tour.dock, tour.dock.maps_page
-    dock.open_page.fields['binning'].set_value(arguments.binning)
+    dock.open_page.fields['binning'].value = arguments.binning
     dock.open_paths([arguments.data])
     tour.idle()
     dock.stages.go_on()
@@ -37,7 +37,7 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     tour.until(lambda: not page.view.busy)
     dock.stages.bring_into_view(page)
     tour.picture('edx-dock')
-    print(page.view.told.text(), '|', page.warning.text(), '|', page.totals.told.text())
+    print(page.view.note.text(), '|', page.warning.text(), '|', page.totals.note.text())
     if arguments.all:
         page.picker.open_table.click()
         tour.settle()

@@ -30,7 +30,7 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     tour.idle()
     dock.stages.bring_into_view(dock.maps_page)
     tour.picture('eels-dock')
-    print(page.view.told.text(), '|', page.spread.text(), '|', page.standards.told.text(), '|', page.made.text())
+    print(page.view.note.text(), '|', page.spread.text(), '|', page.standards.note.text(), '|', page.made.text())
     if not arguments.all:
         return
     dock.stages.bring_into_view(page.outcome_widget)

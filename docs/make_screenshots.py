@@ -60,7 +60,7 @@ class Tour:
 
     def idle(self) -> None:
         """Wait for the running stage."""
-        self.until(lambda: not self.dock.runner.busy)
+        self.until(lambda: not self.dock.session.busy)
         self.settle()
 
     def picture(self, name: str) -> None:
@@ -75,7 +75,7 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     dock = tour.dock
     tour.picture('0-empty')
     if arguments.data:
-        dock.open_page.fields['binning'].set_value(arguments.binning)
+        dock.open_page.fields['binning'].value = arguments.binning
         dock.open_paths([arguments.data])
     else:
         dock.open_page._load_sample()
@@ -96,7 +96,7 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     tour.until(lambda: 'Needs' in dock.reconstruct_page.estimate.text())
     tour.picture('4-reconstruct')
     dock.run_page()
-    tour.until(lambda: dock.run_bar.bar.value() > arguments.iterations / 3 or not dock.runner.busy)
+    tour.until(lambda: dock.run_bar.bar.value() > arguments.iterations / 3 or not dock.session.busy)
     tour.picture('5-running')
     tour.idle()
     tour.picture('6-volume')
@@ -105,10 +105,10 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
 def _set(dock: Any, arguments: argparse.Namespace) -> None:
     page = dock.reconstruct_page
     form = page.forms[page.method.currentText()]
-    form.fields['preset'].set_value('fast')
-    form.fields['iterations'].set_value(arguments.iterations)
+    form.fields['preset'].value = 'fast'
+    form.fields['iterations'].value = arguments.iterations
     if arguments.thickness:
-        form.fields['thickness'].set_value(arguments.thickness)
+        form.fields['thickness'].value = arguments.thickness
 
 
 def on_a_screen(size: str) -> bool:

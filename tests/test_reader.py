@@ -17,7 +17,7 @@ from napari_diptomo._reader import get_reader, read
 from napari_diptomo._sample_data import lamella_maps, nanocube_maps
 from napari_diptomo._writer import write_layers
 from napari_diptomo.series import Finding, MapSeries, Recipe, Remedy, Source, UnknownStep, Volume, load
-from napari_diptomo.widgets.layers import KEY, map_layers, volume_layers
+from napari_diptomo.widgets.layers.image_layers import KEY, map_layers, volume_layers
 
 ANGLES = np.array([-20.0, -10.0, 0.0, 15.0])
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_diptomo.series import Volume
-    from napari_diptomo.widgets.layers import LayerTuple
+    from napari_diptomo.widgets.layers.image_layers import LayerTuple
 
 _SUFFIXES = {'.hspy', '.zspy', '.emd', '.bcf', '.dm3', '.dm4', '.mrc', '.ali', '.rpl', '.pts'}
 #: What napari takes as "read, but nothing to show".
@@ -40,7 +40,7 @@ def read(path: str | list[str]) -> list[Any]:
     try:
         return _read([str(Path(p)) for p in paths])
     except DiptomoError as error:
-        from napari_diptomo.widgets.notify import say_error
+        from napari_diptomo.widgets.notifications import say_error
 
         say_error(str(error))
         return _NOTHING
@@ -67,8 +67,8 @@ def _for_the_dock(path: Path) -> bool:
 def _read(paths: list[str]) -> list[Any]:
     from napari_diptomo.jobs.reading import load_isolated, saved_kind_isolated
     from napari_diptomo.series import InputError, Volume
-    from napari_diptomo.widgets import layers
-    from napari_diptomo.widgets.spread_layers import spread_layers
+    from napari_diptomo.widgets.layers import image_layers as layers
+    from napari_diptomo.widgets.layers.error_layers import spread_layers
 
     if any(_for_the_dock(path) for name in paths for path in (Path(name), Path(name) / 'project.json')):
         _show_dock()
@@ -89,7 +89,7 @@ def _warn_of(volume: Volume, path: str) -> None:
     """Layers have no room for findings; one that forbids the use of a volume must not go unseen."""
     stops = [finding.sentence for finding in volume.findings if finding.level == 'stop']
     if stops:
-        from napari_diptomo.widgets.notify import say_error
+        from napari_diptomo.widgets.notifications import say_error
 
         say_error(f'{Path(path).name} must not be used: {" ".join(stops)}')
 
@@ -106,14 +106,14 @@ def _show_dock() -> None:
 def _hand_to_dock(paths: list[str]) -> bool:
     # A dock can only be open when this module has been imported; importing it
     # here would load Qt for scripts that only read.
-    drops = sys.modules.get('napari_diptomo.widgets.drops')
+    drops = sys.modules.get('napari_diptomo.widgets.file_drops')
     return drops is not None and drops.hand_over(paths)
 
 
 def _series_layers(paths: list[str]) -> list[LayerTuple]:
     from napari_diptomo.jobs.reading import ReadingFailed, open_isolated
     from napari_diptomo.series import InputError, MapSeries, Source
-    from napari_diptomo.widgets import layer_files
+    from napari_diptomo.widgets.layers import reader_and_writer as layer_files
 
     try:
         opened = open_isolated(Source(paths=tuple(paths)))
@@ -135,7 +135,7 @@ def _series_layers(paths: list[str]) -> list[LayerTuple]:
 
 def _single_file(path: str) -> list[LayerTuple]:
     from napari_diptomo.jobs.reading import pictures_isolated
-    from napari_diptomo.widgets import layer_files
+    from napari_diptomo.widgets.layers import reader_and_writer as layer_files
 
     return [
         layer_files.picture(shown.data, shown.axes, f'{Path(path).stem} {shown.title}'.strip(), path, shown.spectral)

@@ -8,7 +8,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from napari_diptomo.simulate import Phantom
-    from napari_diptomo.widgets.layers import LayerTuple
+    from napari_diptomo.widgets.layers.image_layers import LayerTuple
 
 
 def lamella_maps() -> list[LayerTuple]:
@@ -28,8 +28,8 @@ def nanocube_maps() -> list[LayerTuple]:
 def nanocube_spectra() -> list[LayerTuple]:
     """A nanocube of FeO and Fe3O4 with a void and ligands: low loss at 9 tilts over +-70 degrees, core loss at one."""
     from napari_diptomo.simulate import demo_eels
-    from napari_diptomo.widgets.layer_files import dropped_counts
-    from napari_diptomo.widgets.layers import KEY
+    from napari_diptomo.widgets.layers.image_layers import KEY
+    from napari_diptomo.widgets.layers.reader_and_writer import dropped_counts
 
     series = demo_eels().series
     layer = dropped_counts(series, ['sample'])
@@ -41,7 +41,7 @@ def nanocube_spectra() -> list[LayerTuple]:
 
 def _maps(phantom: Phantom, angles: np.ndarray, name: str) -> list[LayerTuple]:
     from napari_diptomo.simulate import tilt_series
-    from napari_diptomo.widgets.layer_files import dropped_maps
+    from napari_diptomo.widgets.layers.reader_and_writer import dropped_maps
 
     shifts = np.random.default_rng(1).uniform(-2, 2, (len(angles), 2))
     return dropped_maps(tilt_series(phantom, angles, peak_counts=30.0, seed=0, shifts=shifts).maps, [name])

@@ -24,12 +24,12 @@ def write_layers(path: str, layer_data: list[FullLayerData]) -> list[str]:
         What was written; nothing when it could not be, which is said in a notification.
     """
     from napari_diptomo.series import DiptomoError
-    from napari_diptomo.widgets import layer_files
+    from napari_diptomo.widgets.layers import reader_and_writer as layer_files
 
     try:
         written = layer_files.gather(layer_data).save(path)
     except DiptomoError as error:
-        from napari_diptomo.widgets.notify import say_error
+        from napari_diptomo.widgets.notifications import say_error
 
         say_error(str(error))
         return []

@@ -13,7 +13,7 @@ from napari_diptomo.series import InputError
 from napari_diptomo.simulate import edx_phantom, eels_phantom, eels_tilt_series, oxide_nanocube, project
 from napari_diptomo.simulate.eels_scattering import LossGrid, Scattering, single_plasmon, zero_loss
 from napari_diptomo.simulate.eels_shapes import OXIDES, ShapeVariation, counts_per_iron, white_lines
-from napari_diptomo.widgets.layers import KEY
+from napari_diptomo.widgets.layers.image_layers import KEY
 
 THEORY = Path(__file__).parents[2].parent / 'shared' / 'data' / 'spectra'
 ANGLES = np.array([-60.0, 0.0, 60.0])

@@ -13,7 +13,7 @@ from napari.utils.notifications import notification_manager
 
 from napari_diptomo.series import MapSeries
 from napari_diptomo.widgets.dock import TomographyDock
-from napari_diptomo.widgets.settings import LastUsed
+from napari_diptomo.widgets.preferences import LastUsed
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def settled(qtbot: Any) -> Callable[..., None]:
     """Wait until the dock's job has ended."""
 
     def wait(dock: TomographyDock, timeout: int = 60_000) -> None:
-        qtbot.waitUntil(lambda: not dock.runner.busy, timeout=timeout)
+        qtbot.waitUntil(lambda: not dock.session.busy, timeout=timeout)
 
     return wait
 
@@ -76,3 +76,21 @@ def maps() -> MapSeries:
     clean = ParallelBeam(angles, shape=(16, 16, 16)).project(np.stack([ball, other]).astype(np.float32))
     counts = np.random.default_rng(0).poisson(np.maximum(clean, 0) * 4)
     return MapSeries(counts, angles, ('Ge', 'Te'), pixel_size=2.0)
+
+
+@pytest.fixture
+def window(make_napari_viewer: Callable[[], Any]) -> Any:
+    """A viewer with its window."""
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def opened(qtbot: Any) -> Callable[[Any], Any]:
+    """Opens the dock in a window as the menu does, and gives it."""
+
+    def open_dock(window: Any) -> Any:
+        _, dock = window.window.add_plugin_dock_widget('napari-diptomo', 'Tomography')
+        qtbot.waitUntil(lambda: dock.session.window is not None, timeout=3_000)
+        return dock
+
+    return open_dock

@@ -13,10 +13,10 @@ from napari.components import ViewerModel
 
 from napari_diptomo.reconstruct import SIRT
 from napari_diptomo.series import MapSeries, Recipe, SpectralTiltSeries, Volume, load
-from napari_diptomo.widgets import work
 from napari_diptomo.widgets.dock import TomographyDock
-from napari_diptomo.widgets.layers import KEY
-from napari_diptomo.widgets.settings import LastUsed
+from napari_diptomo.widgets.layers.image_layers import KEY
+from napari_diptomo.widgets.preferences import LastUsed
+from napari_diptomo.widgets.tasks.opening import look_over
 
 Settled = Callable[..., None]
 
@@ -30,7 +30,7 @@ def choose(dock: TomographyDock, step: Any) -> None:
 
 
 def with_maps(dock: TomographyDock, maps: MapSeries) -> None:
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_ready_maps_open_the_later_stages(dock: TomographyDock, maps: MapSeries,
 def test_spectra_give_suggestions_maps_and_layers(
     dock: TomographyDock, series: SpectralTiltSeries, viewer: ViewerModel, settled: Settled
 ) -> None:
-    dock.open_page.done(work.look_over(series))
+    dock.open_page.done(look_over(series))
     assert {'Ge', 'Te'} <= set(dock.maps_page.picker.chips)
     dock.stages.go_to(dock.maps_page)
     dock.maps_page.picker.set_elements(('Ge', 'Te'))
@@ -77,7 +77,7 @@ def test_spectra_give_suggestions_maps_and_layers(
 
 
 def test_chips_and_text_say_the_same(dock: TomographyDock, series: SpectralTiltSeries) -> None:
-    dock.open_page.done(work.look_over(series))
+    dock.open_page.done(look_over(series))
     picker = dock.maps_page.picker
     picker.set_elements(('Ge',))
     picker.chips['Te'].click()
@@ -91,7 +91,7 @@ def test_chips_and_text_say_the_same(dock: TomographyDock, series: SpectralTiltS
 def test_an_element_without_a_line_is_one_sentence(
     dock: TomographyDock, series: SpectralTiltSeries, settled: Settled, told: list[str]
 ) -> None:
-    dock.open_page.done(work.look_over(series))
+    dock.open_page.done(look_over(series))
     dock.stages.go_to(dock.maps_page)
     dock.maps_page.picker.set_elements(('H', 'Te'))
     assert 'H has no X-ray line' in dock.maps_page.hint.text()
@@ -120,8 +120,8 @@ def test_a_corrupt_file_is_one_sentence(
 
 def test_a_folder_without_data_is_one_sentence(dock: TomographyDock, tmp_path: Path) -> None:
     dock.open_paths([str(tmp_path)])
-    assert 'No spectra and no maps were found' in dock.open_page.told.text()
-    assert not dock.runner.busy
+    assert 'No spectra and no maps were found' in dock.open_page.note.text()
+    assert not dock.session.busy
 
 
 def test_angles_can_be_corrected(dock: TomographyDock, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_angles_can_be_corrected(dock: TomographyDock, tmp_path: Path) -> None:
         (tmp_path / f'{angle}.bcf').write_bytes(b'')
     page = dock.open_page
     page.add_paths([str(tmp_path)])
-    assert 'file names' in page.told.text()
+    assert 'file names' in page.note.text()
     assert page.source().angles is None
     page.table.item(0, 1).setText('-11.5')
     assert page.source().angles == (-11.5, 0.0, 10.0)
@@ -146,12 +146,12 @@ def test_only_questions_that_mean_something_for_the_files_are_asked(
     dock: TomographyDock, tmp_path: Path, name: str, dark: bool, beam: bool
 ) -> None:
     page = dock.open_page
-    page._rows.setRowVisible(page.fields['dark_level'], True)
-    page.fields['dark_level'].set_value(7.0)
+    page._rows.setRowVisible(page.fields['dark_level'].native, True)
+    page.fields['dark_level'].value = 7.0
     (tmp_path / name).touch()
     page.add_paths([str(tmp_path / name)])
-    assert page._rows.isRowVisible(page.fields['dark_level']) is dark
-    assert page._rows.isRowVisible(page.fields['beam_energy']) is beam
+    assert page._rows.isRowVisible(page.fields['dark_level'].native) is dark
+    assert page._rows.isRowVisible(page.fields['beam_energy'].native) is beam
     assert page.source().dark_level == (7.0 if dark else None)
 
 
@@ -216,7 +216,7 @@ def test_a_change_after_opening_is_not_silently_ignored(dock: TomographyDock, ma
     dock.open_page.add_paths([str(path)])
     with_maps(dock, maps)
     assert '7 tilts' in dock.open_page.opened.text()
-    dock.open_page.fields['binning'].set_value(2)
+    dock.open_page.fields['binning'].value = 2
     assert 'press Open' in dock.open_page.opened.text()
 
 
@@ -231,7 +231,7 @@ def test_unaligned_maps_are_remarked_on(dock: TomographyDock, maps: MapSeries) -
 def test_damaged_spectra_can_be_looked_at_and_say_what_is_wrong(
     dock: TomographyDock, series: SpectralTiltSeries, settled: Settled, told: list[str]
 ) -> None:
-    dock.open_page.done(work.look_over(replace(series, energy_unit='')))
+    dock.open_page.done(look_over(replace(series, energy_unit='')))
     dock.stages.go_to(dock.maps_page)
     assert 'keV' in dock.maps_page.hint.text()
     dock.maps_page.picker.set_elements(('Te',))

@@ -15,9 +15,9 @@ from napari.components import ViewerModel
 
 from napari_diptomo.reconstruct import SIRT, DIPmTV
 from napari_diptomo.series import MapSeries, Recipe, Volume
-from napari_diptomo.widgets import work
 from napari_diptomo.widgets.dock import TomographyDock
-from napari_diptomo.widgets.layers import KEY
+from napari_diptomo.widgets.layers.image_layers import KEY
+from napari_diptomo.widgets.tasks.opening import look_over
 
 Settled = Callable[..., None]
 #: Long enough that nobody waits for its end.
@@ -79,10 +79,10 @@ def test_from_files_to_a_volume(
     dock.run_bar.next_button.click()
     choose(dock, ENDLESS)
     shown: list[int] = []
-    dock.runner.frame.connect(lambda frame, iteration: shown.append(iteration))
+    dock.session.frame.connect(lambda frame, iteration: shown.append(iteration))
     dock.run_bar.run_button.click()
     qtbot.waitUntil(lambda: len(shown) >= 3, timeout=60_000)
-    assert dock.runner.busy, 'previews came while it ran'
+    assert dock.session.busy, 'previews came while it ran'
     _pause_and_resume(dock, qtbot)
     dock.run_bar.finish_button.click()
     settled(dock)
@@ -113,10 +113,10 @@ def _pause_and_resume(dock: TomographyDock, qtbot: Any) -> None:
 def test_cancelled_killed_and_run_again(
     dock: TomographyDock, maps: MapSeries, viewer: ViewerModel, qtbot: Any, settled: Settled, told: list[str]
 ) -> None:
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     choose(dock, ENDLESS)
     dock.run_page()
-    child = dock.runner.job.child
+    child = dock.session.task.job
     qtbot.waitUntil(lambda: child.pid is not None, timeout=20_000)
     dock.run_bar.cancel_button.click()
     begun = time.monotonic()
@@ -129,7 +129,7 @@ def test_cancelled_killed_and_run_again(
 
     dock.run_page()
     qtbot.waitUntil(lambda: bool(volumes(viewer)), timeout=60_000)
-    os.kill(dock.runner.job.child.pid, signal.SIGKILL)
+    os.kill(dock.session.task.job.pid, signal.SIGKILL)
     settled(dock, 10_000)
     assert len(told) == 1
     assert 'signal 9' in told[0]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_diptomo.reconstruct import SIRT, DIPmTV
 from napari_diptomo.series import Finding, MapSeries, Recipe, Volume
-from napari_diptomo.widgets import work
+from napari_diptomo.widgets.autosave import Autosave, leftovers, sessions_folder
 from napari_diptomo.widgets.dock import TomographyDock
-from napari_diptomo.widgets.keeper import Keeper, leftovers, sessions_folder
-from napari_diptomo.widgets.layers import KEY
+from napari_diptomo.widgets.layers.image_layers import KEY
 from napari_diptomo.widgets.run import RunStatus
+from napari_diptomo.widgets.tasks.opening import look_over
 
 DOUBT = Finding('doubt', 'field of view', 'Mass is cut at the edge.', {'counts, %': 12.0}, step='SIRT')
 
@@ -31,17 +32,6 @@ DOUBT = Finding('doubt', 'field of view', 'Mass is cut at the edge.', {'counts, 
 @pytest.fixture
 def state(state_home: Path) -> Path:
     return sessions_folder()
-
-
-@pytest.fixture
-def window(make_napari_viewer: Any) -> Any:
-    return make_napari_viewer()
-
-
-def opened(window: Any, qtbot: Any) -> Any:
-    _, dock = window.window.add_plugin_dock_widget('napari-diptomo', 'Tomography')
-    qtbot.waitUntil(lambda: dock.session.window is not None, timeout=3_000)
-    return dock
 
 
 def made(seed: int, *findings: Finding) -> Volume:
@@ -53,9 +43,9 @@ def made(seed: int, *findings: Finding) -> Volume:
 
 def fill(dock: Any, maps: MapSeries) -> None:
     """Maps, shifts, a good run with findings, a failed one, a look of one's own."""
-    from napari_diptomo.widgets.runner import Outcome
+    from napari_diptomo.widgets.tasks.task import Outcome
 
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     dock.align_page.done(maps)
     dock.stages.go_to(dock.reconstruct_page)
     dock.runs.begin(maps, 'SIRT', Recipe().then(SIRT(iterations=1)))
@@ -86,7 +76,7 @@ def check(dock: Any, viewer: Any, shifted: MapSeries) -> None:
     assert dock.stages.current is dock.reconstruct_page
     assert dock.reconstruct_page.step() == SIRT(iterations=12)
     assert [row.finding for row in dock.findings.rows] == [DOUBT]
-    assert dock.reconstruct_page.course.isVisibleTo(dock)
+    assert dock.reconstruct_page.convergence.isVisibleTo(dock)
     assert [layer.name for layer in viewer.layers] == ['Ge maps', 'Te maps', 'Ge (SIRT)', 'Te (SIRT)']
     ge, te = viewer.layers['Ge (SIRT)'], viewer.layers['Te (SIRT)']
     assert (tuple(ge.contrast_limits), ge.opacity, ge.colormap.name) == ((0.25, 0.75), 0.5, 'magma')
@@ -106,26 +96,32 @@ def _hue(name: str) -> tuple[float, ...]:
 def save_as(dock: Any, path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(QFileDialog, 'getSaveFileName', lambda *_: (str(path), ''))
     action = next(a for a in dock.run_bar.project_button.menu().actions() if 'as' in a.text())
-    with qtbot.waitSignal(dock.session.keeper.saved, timeout=60_000):
+    with qtbot.waitSignal(dock.session.autosave.saved, timeout=60_000):
         action.trigger()
 
 
 def test_a_project_brings_everything_back(
-    window: Any, make_napari_viewer: Any, maps: MapSeries, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opened: Callable[[Any], Any],
+    window: Any,
+    make_napari_viewer: Any,
+    maps: MapSeries,
+    qtbot: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from dataclasses import replace
 
     shifted = replace(maps, shifts=np.arange(14.0).reshape(7, 2) / 10)
-    dock = opened(window, qtbot)
+    dock = opened(window)
     fill(dock, shifted)
     save_as(dock, tmp_path / 'mine', qtbot, monkeypatch)
     other = make_napari_viewer()
-    again = opened(other, qtbot)
+    again = opened(other)
     monkeypatch.setattr(QFileDialog, 'getExistingDirectory', lambda *_: str(tmp_path / 'mine'))
     next(a for a in again.run_bar.project_button.menu().actions() if 'Open' in a.text()).trigger()
-    qtbot.waitUntil(lambda: len(again.runs) == 2 and not again.runner.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: len(again.runs) == 2 and not again.session.busy, timeout=60_000)
     check(again, other, shifted)
-    assert again.session.keeper.project == tmp_path / 'mine'
+    assert again.session.autosave.project == tmp_path / 'mine'
     again.runs.discard(again.runs.chosen)
     assert [run.title for run in again.runs] == ['DIPm-TV']
 
@@ -134,21 +130,21 @@ def test_unchanged_arrays_are_not_written_again_and_discarded_ones_go(
     dock: TomographyDock, maps: MapSeries, qtbot: Any, tmp_path: Path
 ) -> None:
     fill(dock, maps)
-    keeper = dock.session.keeper
-    with qtbot.waitSignal(keeper.saved, timeout=60_000):
-        keeper.save_to(tmp_path / 'p')
+    autosave = dock.session.autosave
+    with qtbot.waitSignal(autosave.saved, timeout=60_000):
+        autosave.save_to(tmp_path / 'p')
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / 'p').glob('*.hspy')}
     assert {name.split('-')[0] for name in before} == {'maps', 'run'}
     assert not (tmp_path / 'state').exists(), 'without a window nothing is kept unasked'
     dock.runs.add(made(1), 'SIRT', shown=True)
-    with qtbot.waitSignal(keeper.saved, timeout=60_000):
-        keeper.save_to(tmp_path / 'p')
+    with qtbot.waitSignal(autosave.saved, timeout=60_000):
+        autosave.save_to(tmp_path / 'p')
     after = {path.name: path.stat().st_mtime_ns for path in (tmp_path / 'p').glob('*.hspy')}
     assert {name: after[name] for name in before} == before
     assert len(after) == len(before) + 1
     dock.runs.discard()
-    with qtbot.waitSignal(keeper.saved, timeout=60_000):
-        keeper.save_to(tmp_path / 'p')
+    with qtbot.waitSignal(autosave.saved, timeout=60_000):
+        autosave.save_to(tmp_path / 'p')
     assert {path.name for path in (tmp_path / 'p').glob('*.hspy')} == set(before)
     text = (tmp_path / 'p' / 'project.json').read_text()
     assert str(tmp_path) not in text
@@ -157,7 +153,7 @@ def test_unchanged_arrays_are_not_written_again_and_discarded_ones_go(
 def test_a_project_goes_into_no_folder_with_other_files(
     dock: TomographyDock, maps: MapSeries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: list[str]
 ) -> None:
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     (tmp_path / 'thesis.tex').write_text('x')
     monkeypatch.setattr(QFileDialog, 'getSaveFileName', lambda *_: (str(tmp_path), ''))
     next(a for a in dock.run_bar.project_button.menu().actions() if 'as' in a.text()).trigger()
@@ -179,48 +175,48 @@ def test_unsaved_runs_are_asked_about_before_another_project_is_opened(
     monkeypatch.setattr(QMessageBox, 'question', cancel)
     next(a for a in dock.run_bar.project_button.menu().actions() if 'Open' in a.text()).trigger()
     assert asked == ['1 finished run is in no project and will be gone. Open another project all the same?']
-    assert not dock.runner.busy
+    assert not dock.session.busy
 
 
 def test_a_damaged_file_is_said_and_left_alone_and_the_rest_is_there(
     dock: TomographyDock, maps: MapSeries, qtbot: Any, tmp_path: Path, told: list[str], viewer: Any
 ) -> None:
     fill(dock, maps)
-    keeper = dock.session.keeper
-    with qtbot.waitSignal(keeper.saved, timeout=60_000):
-        keeper.save_to(tmp_path / 'p')
+    autosave = dock.session.autosave
+    with qtbot.waitSignal(autosave.saved, timeout=60_000):
+        autosave.save_to(tmp_path / 'p')
     (tmp_path / 'p' / 'run-1-1.hspy').write_bytes(b'scratched')
     told.clear()
     dock.open_project(tmp_path / 'p')
-    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not dock.session.busy, timeout=60_000)
     assert len(told) == 1 and 'run-1-1.hspy' in told[0]
     assert [run.number for run in dock.runs] == [2]
     assert dock.session.maps is not None
     dock.runs.discard(dock.runs.latest)
-    with qtbot.waitSignal(keeper.saved, timeout=60_000):
-        keeper.save_to(tmp_path / 'p')
+    with qtbot.waitSignal(autosave.saved, timeout=60_000):
+        autosave.save_to(tmp_path / 'p')
     assert (tmp_path / 'p' / 'run-1-1.hspy').read_bytes() == b'scratched'
 
 
 def test_autosave_keeps_the_session_and_the_next_dock_offers_it(
-    window: Any, make_napari_viewer: Any, maps: MapSeries, qtbot: Any, state: Path
+    opened: Callable[[Any], Any], window: Any, make_napari_viewer: Any, maps: MapSeries, qtbot: Any, state: Path
 ) -> None:
-    dock = opened(window, qtbot)
+    dock = opened(window)
     fill(dock, maps)
     qtbot.waitUntil(lambda: bool(list(state.glob('*/project.json'))), timeout=60_000)
-    qtbot.waitUntil(lambda: not dock.session.keeper.busy, timeout=60_000)
-    dock.session.keeper.save()
-    qtbot.waitUntil(lambda: not dock.session.keeper.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not dock.session.autosave.busy, timeout=60_000)
+    dock.session.autosave.save()
+    qtbot.waitUntil(lambda: not dock.session.autosave.busy, timeout=60_000)
     assert leftovers(state) == [], 'it is in use'
-    dock.session.keeper.close()
+    dock.session.autosave.close()
     (leftover,) = leftovers(state)
     assert leftover.words.endswith('2 runs')
 
     other = make_napari_viewer()
-    again = opened(other, qtbot)
+    again = opened(other)
     qtbot.waitUntil(lambda: again.open_page.restore_button.isVisibleTo(again), timeout=5_000)
     again.open_page.restore_button.click()
-    qtbot.waitUntil(lambda: len(again.runs) == 2 and not again.runner.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: len(again.runs) == 2 and not again.session.busy, timeout=60_000)
     check(again, other, maps)
     assert leftovers(state) == [], 'it is in use again'
 
@@ -229,7 +225,7 @@ def test_only_the_latest_sessions_are_kept(dock: TomographyDock, maps: MapSeries
     from napari_diptomo.jobs.project import ProjectFolder
     from napari_diptomo.widgets.projects import record_of
 
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     for number in range(5):
         folder = ProjectFolder(state / f'2026010{number}-120000-1-1')
         folder.write(record_of(dock.session, folder))
@@ -239,15 +235,15 @@ def test_only_the_latest_sessions_are_kept(dock: TomographyDock, maps: MapSeries
 
 
 def test_a_failing_autosave_says_so_once(
-    window: Any, maps: MapSeries, qtbot: Any, state: Path, told: list[str]
+    opened: Callable[[Any], Any], window: Any, maps: MapSeries, qtbot: Any, state: Path, told: list[str]
 ) -> None:
     state.parent.mkdir(parents=True)
     state.write_text('a file where the folder should be')
-    dock = opened(window, qtbot)
-    dock.open_page.done(work.look_over(maps))
+    dock = opened(window)
+    dock.open_page.done(look_over(maps))
     qtbot.waitUntil(lambda: bool(told), timeout=20_000)
-    dock.session.keeper.save()
-    qtbot.waitUntil(lambda: not dock.session.keeper.busy, timeout=20_000)
+    dock.session.autosave.save()
+    qtbot.waitUntil(lambda: not dock.session.autosave.busy, timeout=20_000)
     assert len(told) == 1 and 'cannot be written' in told[0]
 
 
@@ -258,7 +254,7 @@ import napari
 from qtpy.QtWidgets import QApplication
 from napari_diptomo.reconstruct import DIPmTV
 from napari_diptomo.series import MapSeries
-from napari_diptomo.widgets import work
+from napari_diptomo.widgets.tasks.opening import look_over
 from tests.widgets.test_project import fill
 import napari_diptomo.jobs.child_job as process
 
@@ -281,17 +277,17 @@ page.method.setCurrentText('DIPm-TV')
 page.forms['DIPm-TV'].set_value(DIPmTV(preset='fast', iterations=200, widths=(8, 8), skips=(2, 2)))
 dock.run_page()
 until(lambda: dock.session.task.progress is not None and dock.session.task.progress.iteration > 8)
-until(lambda: dock.runs.latest.checkpoint.exists() and not dock.session.keeper.busy)
-dock.session.keeper.save()
-until(lambda: not dock.session.keeper.busy)
-print('pid', dock.runner.job.child.pid, dock.session.task.progress.iteration, flush=True)
+until(lambda: dock.runs.latest.checkpoint.exists() and not dock.session.autosave.busy)
+dock.session.autosave.save()
+until(lambda: not dock.session.autosave.busy)
+print('pid', dock.session.task.job.pid, dock.session.task.progress.iteration, flush=True)
 until(lambda: False)
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, 'SIGKILL'), reason='needs POSIX signals')
 def test_after_a_crash_of_napari_all_is_there_and_the_run_resumes(
-    window: Any, qtbot: Any, state: Path, tmp_path: Path
+    opened: Callable[[Any], Any], window: Any, qtbot: Any, state: Path, tmp_path: Path
 ) -> None:
     script = tmp_path / 'napari_that_dies.py'
     script.write_text(textwrap.dedent(SCRIPT))
@@ -308,10 +304,10 @@ def test_after_a_crash_of_napari_all_is_there_and_the_run_resumes(
         assert time.monotonic() - begun < 20, 'the child goes with its parent'
         time.sleep(0.1)
 
-    dock = opened(window, qtbot)
+    dock = opened(window)
     qtbot.waitUntil(lambda: dock.open_page.restore_button.isVisibleTo(dock), timeout=5_000)
     dock.open_page.restore_button.click()
-    qtbot.waitUntil(lambda: len(dock.runs) == 3 and not dock.runner.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: len(dock.runs) == 3 and not dock.session.busy, timeout=60_000)
     assert [run.status.value for run in dock.runs] == ['done', 'failed', 'interrupted']
     assert [layer.name for layer in window.layers if layer.metadata[KEY]['kind'] == 'volume'] == [
         'Ge (SIRT)',
@@ -319,13 +315,13 @@ def test_after_a_crash_of_napari_all_is_there_and_the_run_resumes(
     ]
     page = dock.reconstruct_page
     assert page.buttons['resume'].isVisibleTo(dock)
-    assert 'continues from its last checkpoint' in page.told.text()
+    assert 'continues from its last checkpoint' in page.note.text()
     seen: list[int] = []
-    dock.runner.message.connect(lambda message: seen.append(getattr(message, 'iteration', 0)))
+    dock.session.message.connect(lambda message: seen.append(getattr(message, 'iteration', 0)))
     page.buttons['resume'].click()
     qtbot.waitUntil(lambda: any(seen), timeout=120_000)
     assert next(i for i in seen if i) >= int(iteration) - 2, 'not from the beginning'
-    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: not dock.session.busy, timeout=120_000)
     assert dock.runs.latest.status is RunStatus.DONE
     assert dock.session.volume is dock.runs.latest.volume
     assert not dock.runs.latest.checkpoint.exists()
@@ -373,37 +369,46 @@ def test_sources_inside_the_project_move_with_it(tmp_path: Path) -> None:
     assert moved['paths'] == [str(tmp_path / 'q' / 'data' / '0.bcf'), str(outside / '1.bcf')]
 
 
-def test_the_keeper_of_a_session_without_data_leaves_nothing(window: Any, qtbot: Any, state: Path) -> None:
-    dock = opened(window, qtbot)
-    keeper: Keeper = dock.session.keeper
-    keeper.save()
-    keeper.close()
+def test_the_keeper_of_a_session_without_data_leaves_nothing(
+    opened: Callable[[Any], Any], window: Any, qtbot: Any, state: Path
+) -> None:
+    dock = opened(window)
+    autosave: Autosave = dock.session.autosave
+    autosave.save()
+    autosave.close()
     assert not state.exists() or not list(state.iterdir())
 
 
 def test_a_run_cut_off_outside_its_project_finds_its_checkpoint(
-    window: Any, make_napari_viewer: Any, maps: MapSeries, qtbot: Any, state: Path, tmp_path: Path
+    opened: Callable[[Any], Any],
+    window: Any,
+    make_napari_viewer: Any,
+    maps: MapSeries,
+    qtbot: Any,
+    state: Path,
+    tmp_path: Path,
 ) -> None:
     """The project was saved while the run, with its checkpoint in the session's own folder, was under way."""
-    from napari_diptomo.widgets.session import Task
+    from napari_diptomo.widgets.tasks.job import ThreadJob
+    from napari_diptomo.widgets.tasks.task import Task
 
-    dock = opened(window, qtbot)
-    dock.open_page.done(work.look_over(maps))
+    dock = opened(window)
+    dock.open_page.done(look_over(maps))
     checkpoint = dock.session.new_checkpoint()
     checkpoint.write_bytes(b'state')
     run = dock.runs.begin(maps, 'SIRT', Recipe().then(SIRT(iterations=3)), checkpoint)
-    dock.session.task = Task('SIRT', 'Reconstruct', run)
-    with qtbot.waitSignal(dock.session.keeper.saved, timeout=60_000):
-        dock.session.keeper.save_to(tmp_path / 'mine')
+    dock.session.task = Task(ThreadJob(lambda observer: None), 'SIRT', 'Reconstruct', run)
+    with qtbot.waitSignal(dock.session.autosave.saved, timeout=60_000):
+        dock.session.autosave.save_to(tmp_path / 'mine')
     dock.session.task = None
-    dock.session.keeper.close()
+    dock.session.autosave.close()
 
-    again = opened(make_napari_viewer(), qtbot)
+    again = opened(make_napari_viewer())
     qtbot.waitUntil(lambda: again.open_page.restore_button.isVisibleTo(again), timeout=5_000)
     assert 'project mine' in again.open_page._offered.text()
     again.open_page.restore_button.click()
-    qtbot.waitUntil(lambda: len(again.runs) == 1 and not again.runner.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: len(again.runs) == 1 and not again.session.busy, timeout=60_000)
     (found,) = again.runs
     assert found.status is RunStatus.INTERRUPTED
     assert found.checkpoint == checkpoint and checkpoint.exists()
-    assert again.session.keeper.project == tmp_path / 'mine'
+    assert again.session.autosave.project == tmp_path / 'mine'

@@ -16,13 +16,12 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_diptomo.reconstruct import SIRT
 from napari_diptomo.series import Finding, MapSeries, Recipe, Volume, load
-from napari_diptomo.widgets import work
 from napari_diptomo.widgets.dock import TomographyDock
-from napari_diptomo.widgets.layers import KEY
-from napari_diptomo.widgets.process_job import ProcessJob
-from napari_diptomo.widgets.run import CoursePoint, RunStatus, course_of
-from napari_diptomo.widgets.runner import Outcome
-from napari_diptomo.widgets.session import Task
+from napari_diptomo.widgets.layers.image_layers import KEY
+from napari_diptomo.widgets.run import ConvergencePoint, RunStatus, convergence_of
+from napari_diptomo.widgets.tasks.opening import look_over
+from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
+from napari_diptomo.widgets.tasks.task import Outcome, Task
 from napari_diptomo.widgets.volume_runs import VolumeRuns
 
 Settled = Callable[..., None]
@@ -46,18 +45,19 @@ def visible(viewer: ViewerModel) -> list[str]:
 @pytest.fixture
 def ran(dock: TomographyDock, maps: MapSeries, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Play a reconstruction through the dock without its process, from its first preview to its end."""
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     dock.stages.go_to(dock.reconstruct_page)
 
     def play(outcome: Outcome, preview: int | None = None, **job: Any) -> None:
         recipe = Recipe().then(SIRT(iterations=3))
         with monkeypatch.context() as patch:
-            patch.setattr(dock.session, 'start', lambda *_: None)
-            dock._start(ProcessJob(recipe, maps, 0.0, **job), 'SIRT', dock.reconstruct_page)
-        dock.session.task = Task('SIRT', 'Reconstruct', dock.runs.latest)
+            patch.setattr(Task, 'start', lambda *_: None)
+            dock._start(ReconstructionJob(recipe, maps, 0.0, **job), 'SIRT', dock.reconstruct_page)
+        task = dock.session.task
+        assert task is not None
         if preview is not None:
-            dock.runner.frame.emit(frame(preview), 7)
-        dock.runner.ended.emit(outcome)
+            task.frame.emit(frame(preview), 7)
+        task.ended.emit(outcome)
 
     return play
 
@@ -80,10 +80,10 @@ def press(dock: TomographyDock, name: str, qtbot: Any) -> None:
 
 
 def test_before_the_first_run_no_empty_plot_is_shown(dock: TomographyDock, maps: MapSeries) -> None:
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     page = dock.reconstruct_page
     dock.stages.go_to(page)
-    for widget in (page.course_heading, page.course, page.runs_heading, page.runs_list, page.result_row):
+    for widget in (page.convergence_heading, page.convergence, page.runs_heading, page.runs_list, page.result_row):
         assert not widget.isVisibleTo(page)
 
 
@@ -100,7 +100,7 @@ def test_four_failures_leave_the_good_run_as_it_was(
     volumes = [layer for layer in viewer.layers if layer.metadata[KEY]['kind'] in ('volume', 'preview')]
     assert len(volumes) == 4, 'the good run, and the preview of the last failure'
     assert rows(dock) == [[str(n), 'SIRT', 'failed'] for n in (5, 4, 3, 2)] + [['1', 'SIRT', 'done']]
-    assert dock.reconstruct_page.told.text().startswith('Memory ran out; bin the images.')
+    assert dock.reconstruct_page.note.text().startswith('Memory ran out; bin the images.')
     assert not dock.reconstruct_page.buttons['volume'].isVisibleTo(dock), 'a failed run has nothing to save'
     assert dock.session.volume is None
 
@@ -158,14 +158,14 @@ def test_a_cancelled_run_leaves_the_view_as_it_was(
     assert viewer.dims.ndisplay == 2
     assert (viewer.scene.camera.zoom, tuple(viewer.scene.camera.center)) == (3.0, (0.0, 11.0, 12.0))
     assert rows(dock) == [['1', 'SIRT', 'cancelled']]
-    assert dock.reconstruct_page.told.text() == 'Cancelled: nothing was kept.'
+    assert dock.reconstruct_page.note.text() == 'Cancelled: nothing was kept.'
 
 
 def test_what_the_user_looks_at_by_now_is_not_taken_away(
     dock: TomographyDock, viewer: ViewerModel, ran: Callable[..., None]
 ) -> None:
     ran(Outcome('SIRT', made(0)), preview=0)
-    dock.runner.frame.connect(lambda *_: setattr(viewer.layers['Te (SIRT)'], 'visible', True))
+    dock.session.frame.connect(lambda *_: setattr(viewer.layers['Te (SIRT)'], 'visible', True))
     ran(Outcome('SIRT', error='It broke.'), preview=1)
     assert visible(viewer) == ['Te (SIRT)'], 'shown by the user while the run was under way'
 
@@ -178,12 +178,12 @@ def test_choosing_a_run_shows_its_volume_its_findings_and_its_convergence(
     assert visible(viewer) == ['Ge (SIRT, run 2)', 'Te (SIRT, run 2)']
     assert not dock.findings.rows
     page = dock.reconstruct_page
-    assert not page.course.isVisibleTo(dock), 'nothing was reported by this one'
+    assert not page.convergence.isVisibleTo(dock), 'nothing was reported by this one'
     choose(dock, 1, qtbot)
     assert visible(viewer) == ['Ge (SIRT)', 'Te (SIRT)']
     assert [row.finding.about for row in dock.findings.rows] == ['field of view']
-    assert page.course.isVisibleTo(dock)
-    assert page.course_heading.text() == '<b>Convergence of run 1</b>'
+    assert page.convergence.isVisibleTo(dock)
+    assert page.convergence_heading.text() == '<b>Convergence of run 1</b>'
     assert np.array_equal(dock.session.volume.data, frame(0))
 
 
@@ -229,7 +229,7 @@ def test_composition_takes_the_chosen_run(dock: TomographyDock, ran: Callable[..
 
 
 def test_a_run_stopped_by_the_user_says_so(dock: TomographyDock, ran: Callable[..., None]) -> None:
-    dock.runner.frame.connect(lambda *_: setattr(dock.session.task.run, 'finishing', True))
+    dock.session.frame.connect(lambda *_: setattr(dock.session.task.run, 'finishing', True))
     ran(Outcome('SIRT', made(0)), preview=0)
     assert rows(dock) == [['1', 'SIRT', 'stopped early']]
 
@@ -250,11 +250,11 @@ def test_other_maps_end_the_choice_but_not_the_runs(
     dock: TomographyDock, maps: MapSeries, viewer: ViewerModel, ran: Callable[..., None]
 ) -> None:
     ran(Outcome('SIRT', made(0, DOUBT)), preview=0)
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     dock.stages.go_to(dock.reconstruct_page)
     page = dock.reconstruct_page
     assert rows(dock) == [['1', 'SIRT', 'done']]
-    assert not page.course.isVisibleTo(dock) and page.told.text() == '', 'they are of the earlier maps'
+    assert not page.convergence.isVisibleTo(dock) and page.note.text() == '', 'they are of the earlier maps'
     assert dock.session.volume is None
     assert visible(viewer) == ['Ge maps', 'Te maps']
 
@@ -282,8 +282,8 @@ def test_the_convergence_of_a_saved_volume() -> None:
     }
     run = VolumeRuns(ViewerModel()).add(replace(made(0), scores=scores), 'SIRT')
     assert run.status is RunStatus.DONE
-    assert course_of(run) == [
-        CoursePoint(1, {'data': 5.0}, 3.0, '0'),
-        CoursePoint(2, {'data': 4.0}, 2.0, '0'),
-        CoursePoint(1, {'data': 6.0}, 4.0, '1'),
+    assert convergence_of(run) == [
+        ConvergencePoint(1, {'data': 5.0}, 3.0, '0'),
+        ConvergencePoint(2, {'data': 4.0}, 2.0, '0'),
+        ConvergencePoint(1, {'data': 6.0}, 4.0, '1'),
     ]

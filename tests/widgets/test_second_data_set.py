@@ -13,9 +13,9 @@ from napari.components import ViewerModel
 
 from napari_diptomo.reconstruct import SIRT
 from napari_diptomo.series import MapSeries, Recipe, Volume
-from napari_diptomo.widgets import work
 from napari_diptomo.widgets.dock import TomographyDock
-from napari_diptomo.widgets.runner import Outcome
+from napari_diptomo.widgets.tasks.opening import look_over
+from napari_diptomo.widgets.tasks.task import Outcome
 
 Settled = Callable[..., None]
 
@@ -37,18 +37,18 @@ def test_smaller_maps_fill_the_canvas_as_in_a_new_viewer(
     dock: TomographyDock, viewer: ViewerModel, maps: MapSeries, small: MapSeries, foreign: bool
 ) -> None:
     fresh = TomographyDock(ViewerModel(), dock.context.last_used)
-    fresh.open_page.done(work.look_over(small))
+    fresh.open_page.done(look_over(small))
     wanted = seen_first(fresh.viewer)
     assert wanted[-1] == 'tilt 3°'
     fresh.cleanup()
 
     if foreign:
         viewer.add_image(np.zeros((50, 50, 50)), scale=(100.0,) * 3, units=('nm',) * 3, visible=False)
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     dock.runs.begin(maps, 'SIRT')
     dock.runs.end(Outcome('SIRT', Volume(np.ones((2, 16, 16, 16)), ('Ge', 'Te'), 2.0)))
     viewer.dims.set_point(1, 14.0)
-    dock.open_page.done(work.look_over(small))
+    dock.open_page.done(look_over(small))
     ndisplay, zoom, center, point, text = seen_first(viewer)
     assert ndisplay == 2
     assert zoom == pytest.approx(wanted[1])
@@ -63,7 +63,7 @@ def test_the_volume_of_smaller_maps_fills_the_canvas(
     dock: TomographyDock, viewer: ViewerModel, maps: MapSeries, small: MapSeries
 ) -> None:
     def reconstruct(shown: TomographyDock, data: MapSeries) -> float:
-        shown.open_page.done(work.look_over(data))
+        shown.open_page.done(look_over(data))
         size = data.data.shape[-1]
         shown.runs.begin(data, 'SIRT')
         shown.runs.end(Outcome('SIRT', Volume(np.ones((2, size, size, size)), ('Ge', 'Te'), data.pixel_size)))
@@ -79,7 +79,7 @@ def test_the_volume_of_smaller_maps_fills_the_canvas(
 def test_what_was_said_of_the_earlier_data_is_gone(
     dock: TomographyDock, viewer: ViewerModel, maps: MapSeries, small: MapSeries, settled: Settled, qtbot: Any
 ) -> None:
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     dock.align_page.done(replace(maps, shifts=np.ones((7, 2))))
     volume = Volume(
         np.ones((2, 16, 16, 16)),
@@ -92,14 +92,14 @@ def test_what_was_said_of_the_earlier_data_is_gone(
     dock.reconstruct_page.done(volume)
     dock.stages.go_to(dock.composition_page)
     page = dock.composition_page
-    qtbot.waitUntil(lambda: bool(page.factors_told.text()) and not page._asker.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: bool(page.factors_note.text()) and not page._asker.busy, timeout=60_000)
     dock.run_bar.run_button.click()
     settled(dock)
     assert page.result_box.isVisibleTo(page)
 
-    dock.open_page.done(work.look_over(small))
+    dock.open_page.done(look_over(small))
     assert not page.result_box.isVisibleTo(page)
     assert dock.session.composition is None
     assert not dock.align_page.plot.isVisibleTo(dock.align_page)
-    assert not dock.reconstruct_page.course.isVisibleTo(dock.reconstruct_page)
-    assert dock.reconstruct_page.told.text() == ''
+    assert not dock.reconstruct_page.convergence.isVisibleTo(dock.reconstruct_page)
+    assert dock.reconstruct_page.note.text() == ''

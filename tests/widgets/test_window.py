@@ -4,46 +4,36 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QDockWidget, QMessageBox
 
 from napari_diptomo.reconstruct import DIPmTV
 from napari_diptomo.series import MapSeries
-from napari_diptomo.widgets import work
-from napari_diptomo.widgets.drops import hand_over
+from napari_diptomo.widgets.file_drops import hand_over
+from napari_diptomo.widgets.tasks.opening import look_over
 
 ENDLESS = DIPmTV(preset='fast', iterations=5000, widths=(8, 8), skips=(2, 2))
 
 
-@pytest.fixture
-def window(make_napari_viewer: Any) -> Any:
-    return make_napari_viewer()
-
-
-def opened(window: Any) -> Any:
-    _, dock = window.window.add_plugin_dock_widget('napari-diptomo', 'Tomography')
-    return dock
-
-
 def running(dock: Any, maps: MapSeries, qtbot: Any) -> Any:
     """Start an endless run and wait for its process."""
-    dock.open_page.done(work.look_over(maps))
+    dock.open_page.done(look_over(maps))
     page = dock.reconstruct_page
     dock.stages.go_to(page)
     page.forms[ENDLESS.title].set_value(ENDLESS)
     dock.run_page()
-    child = dock.runner.job.child
+    child = dock.session.task.job
     qtbot.waitUntil(lambda: child.pid is not None, timeout=20_000)
     return child
 
 
-def test_the_manifest_opens_the_dock(window: Any) -> None:
+def test_the_manifest_opens_the_dock(opened: Callable[[Any], Any], window: Any) -> None:
     dock = opened(window)
     assert dock.viewer is not None
     assert dock.sizeHint().width() <= 450
@@ -51,7 +41,9 @@ def test_the_manifest_opens_the_dock(window: Any) -> None:
     assert dock.minimumSizeHint().height() <= 640
 
 
-def test_the_x_of_the_dock_asks_and_cancel_kills_the_child(window: Any, maps: MapSeries, qtbot: Any) -> None:
+def test_the_x_of_the_dock_asks_and_cancel_kills_the_child(
+    opened: Callable[[Any], Any], window: Any, maps: MapSeries, qtbot: Any
+) -> None:
     dock = opened(window)
     child = running(dock, maps, qtbot)
     frame = dock.parent()
@@ -66,18 +58,22 @@ def test_the_x_of_the_dock_asks_and_cancel_kills_the_child(window: Any, maps: Ma
     window.add_image(np.zeros((4, 4)))
 
 
-def test_closing_napari_kills_the_child(make_napari_viewer: Any, maps: MapSeries, qtbot: Any) -> None:
+def test_closing_napari_kills_the_child(
+    opened: Callable[[Any], Any], make_napari_viewer: Any, maps: MapSeries, qtbot: Any
+) -> None:
     window = make_napari_viewer()
     dock = opened(window)
     child = running(dock, maps, qtbot)
-    dock.runner.frame.connect(lambda *_: None)
+    dock.session.frame.connect(lambda *_: None)
     del dock
     window.close()
     qtbot.waitUntil(lambda: not child.is_alive, timeout=5_000)
     qtbot.wait(200)
 
 
-def test_dropped_files_are_listed_and_opened(window: Any, tmp_path: Path, qtbot: Any, told: list[str]) -> None:
+def test_dropped_files_are_listed_and_opened(
+    opened: Callable[[Any], Any], window: Any, tmp_path: Path, qtbot: Any, told: list[str]
+) -> None:
     dock = opened(window)
     for angle in (-10, 0, 10):
         (tmp_path / f'{angle}.bcf').write_bytes(b'x')
@@ -91,19 +87,21 @@ def test_dropped_files_are_listed_and_opened(window: Any, tmp_path: Path, qtbot:
     table = dock.open_page.table
     assert [table.item(row, 0).text() for row in range(3)] == ['-10.bcf', '0.bcf', '10.bcf']
     assert [table.item(row, 1).text() for row in range(3)] == ['-10', '0', '10']
-    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=30_000)
+    qtbot.waitUntil(lambda: not dock.session.busy, timeout=30_000)
     assert len(told) == 1, 'they are no real files'
 
 
 def test_the_settings_page_has_our_settings(window: Any) -> None:
-    from napari_diptomo.widgets import settings
+    from napari_diptomo.widgets import preferences as settings
 
     assert settings._compute() is not None
     assert settings.preview_seconds() == 1.0
     assert settings.default_device() == 'auto'
 
 
-def test_what_napari_reads_goes_to_the_open_dock(window: Any, tmp_path: Path, qtbot: Any) -> None:
+def test_what_napari_reads_goes_to_the_open_dock(
+    opened: Callable[[Any], Any], window: Any, tmp_path: Path, qtbot: Any
+) -> None:
     dock = opened(window)
     taken: list[list[str]] = []
     dock._dropped.files.connect(taken.append)
@@ -113,12 +111,12 @@ def test_what_napari_reads_goes_to_the_open_dock(window: Any, tmp_path: Path, qt
         assert hand_over([str(path)])
     qtbot.waitUntil(lambda: bool(taken), timeout=3_000)
     assert taken == [[str(path) for path in paths]]
-    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=30_000)
+    qtbot.waitUntil(lambda: not dock.session.busy, timeout=30_000)
     dock.cleanup()
     assert not hand_over(['x'])
 
 
-def test_the_sample_is_taken_over_by_the_dock(window: Any, qtbot: Any) -> None:
+def test_the_sample_is_taken_over_by_the_dock(opened: Callable[[Any], Any], window: Any, qtbot: Any) -> None:
     window.open_sample('napari-diptomo', 'lamella')
     assert [layer.name for layer in window.layers] == ['Ge maps', 'Sb maps', 'Te maps']
     dock = opened(window)
@@ -127,7 +125,9 @@ def test_the_sample_is_taken_over_by_the_dock(window: Any, qtbot: Any) -> None:
     assert len(window.layers) == 3
 
 
-def test_the_volume_is_seen_in_its_colours(make_napari_viewer: Any, maps: MapSeries, qtbot: Any) -> None:
+def test_the_volume_is_seen_in_its_colours(
+    opened: Callable[[Any], Any], make_napari_viewer: Any, maps: MapSeries, qtbot: Any
+) -> None:
     window = make_napari_viewer(show=True)
     dock = opened(window)
     dock.runs.begin(maps, 'SIRT')
@@ -139,23 +139,25 @@ def test_the_volume_is_seen_in_its_colours(make_napari_viewer: Any, maps: MapSer
     assert blue.sum() > 500, 'germanium is sky blue'
 
 
-def test_a_theme_chosen_after_the_viewer_is_gone_harms_nobody(make_napari_viewer: Any) -> None:
+def test_a_theme_chosen_after_the_viewer_is_gone_harms_nobody(
+    opened: Callable[[Any], Any], make_napari_viewer: Any
+) -> None:
     from napari.settings import get_settings
 
     window = make_napari_viewer()
     dock = opened(window)
-    plot = dock.reconstruct_page.course
+    plot = dock.reconstruct_page.convergence
     window.close()
     get_settings().appearance.theme = 'light'
     get_settings().appearance.theme = 'dark'
     assert plot is not None
 
 
-def test_the_plots_follow_the_theme(window: Any) -> None:
+def test_the_plots_follow_the_theme(opened: Callable[[Any], Any], window: Any) -> None:
     from napari.settings import get_settings
 
     dock = opened(window)
-    plot = dock.reconstruct_page.course
+    plot = dock.reconstruct_page.convergence
     dark = plot.backgroundBrush().color().lightness()
     get_settings().appearance.theme = 'light'
     assert plot.backgroundBrush().color().lightness() > dark + 100

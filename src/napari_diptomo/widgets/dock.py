@@ -11,30 +11,30 @@ from qtpy.QtCore import QEvent, QSize, Qt, QTimer
 from qtpy.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QMessageBox, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_diptomo.jobs.project import ProjectFolder, is_project
-from napari_diptomo.series import DiptomoError, MapSeries, Recipe, Remedy, Volume
-from napari_diptomo.widgets import layers as as_layers
-from napari_diptomo.widgets import work
-from napari_diptomo.widgets.closing import ask_what_to_do
-from napari_diptomo.widgets.composition_layers import shown_volumes
-from napari_diptomo.widgets.drops import Dropped, paths_of
-from napari_diptomo.widgets.findings_panel import FindingsPanel, Shown, in_words
-from napari_diptomo.widgets.keeper import Keeper, Leftover, checkpoint_of, leftovers
-from napari_diptomo.widgets.notify import say, say_error
-from napari_diptomo.widgets.page import Context, Page
-from napari_diptomo.widgets.page_align import AlignPage
-from napari_diptomo.widgets.page_composition import CompositionPage
-from napari_diptomo.widgets.page_maps import MapsPage
-from napari_diptomo.widgets.page_open import OpenPage
-from napari_diptomo.widgets.page_reconstruct import ReconstructPage
-from napari_diptomo.widgets.process_job import ProcessJob
+from napari_diptomo.series import DiptomoError, MapSeries, Recipe, Remedy, Step, Volume
+from napari_diptomo.widgets.autosave import Autosave, Leftover, checkpoint_of, leftovers
+from napari_diptomo.widgets.closing_question import ask_what_to_do
+from napari_diptomo.widgets.controls.findings_panel import FindingsPanel, Shown, in_words
+from napari_diptomo.widgets.controls.run_bar import RunBar
+from napari_diptomo.widgets.file_drops import Dropped, paths_of
+from napari_diptomo.widgets.layers import image_layers
+from napari_diptomo.widgets.layers.composition_layers import shown_volumes
+from napari_diptomo.widgets.notifications import say, say_error
+from napari_diptomo.widgets.pages.align_page import AlignPage
+from napari_diptomo.widgets.pages.composition_page import CompositionPage
+from napari_diptomo.widgets.pages.maps_page import MapsPage
+from napari_diptomo.widgets.pages.open_page import OpenPage
+from napari_diptomo.widgets.pages.page import Context, Page
+from napari_diptomo.widgets.pages.page_stack import Stages
+from napari_diptomo.widgets.pages.reconstruct_page import ReconstructPage
+from napari_diptomo.widgets.preferences import LastUsed
 from napari_diptomo.widgets.projects import OpenedProject, opening_project, restore_view, take_up
 from napari_diptomo.widgets.run import Run
-from napari_diptomo.widgets.run_bar import RunBar
-from napari_diptomo.widgets.runner import Outcome
-from napari_diptomo.widgets.session import Task, session_of
-from napari_diptomo.widgets.settings import LastUsed
-from napari_diptomo.widgets.stages import Stages
-from napari_diptomo.widgets.thread_job import Job, ThreadJob
+from napari_diptomo.widgets.session import session_of
+from napari_diptomo.widgets.tasks.job import Job, ThreadJob
+from napari_diptomo.widgets.tasks.opening import look_over
+from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
+from napari_diptomo.widgets.tasks.task import Outcome, Task
 
 _BUSY = 'A stage is running; cancel it or wait, then drop the files again.'
 
@@ -64,8 +64,8 @@ class TomographyDock(QWidget):
         self.session = session_of(napari_viewer)
         self.session.dock_open = True
         self.session.read_settings = self._settings
-        if self.session.keeper is None:
-            self.session.keeper = Keeper(self.session)
+        if self.session.autosave is None:
+            self.session.autosave = Autosave(self.session)
         self.context = Context(napari_viewer, self.session, last_used or LastUsed(), self.session.maps_view)
         self.open_page = OpenPage(self.context)
         self.maps_page = MapsPage(self.context)
@@ -82,7 +82,6 @@ class TomographyDock(QWidget):
         self.stages = Stages(self.pages)
         self.findings = FindingsPanel()
         self.run_bar = RunBar()
-        self.runner = self.session.runner
         self.runs = self.session.runs
         self._cleaned = False
         self._settled = False
@@ -114,7 +113,7 @@ class TomographyDock(QWidget):
     def run_page(self) -> None:
         """Press the button of the page in front."""
         page = self.stages.current
-        if self.runner.busy or page.obstacle():
+        if self.session.busy or page.obstacle():
             return
         try:
             job, title = page.job()
@@ -145,7 +144,7 @@ class TomographyDock(QWidget):
         if self.session.window is None:
             # Without a window nobody could open it again.
             self.session.end()
-        elif self.runner.busy:
+        elif self.session.busy:
             ask_what_to_do(self.session)
 
     def _lay_out(self) -> None:
@@ -179,18 +178,18 @@ class TomographyDock(QWidget):
         bar.save_project_as.connect(self._save_project_as)
         self.open_page.restore.connect(self._restore)
         self.open_page.volumes.connect(self._take_volumes)
-        self._plot_timer.timeout.connect(self.reconstruct_page.course.redraw)
+        self._plot_timer.timeout.connect(self.reconstruct_page.convergence.redraw)
 
     def _connect_session(self) -> list[tuple[Any, Any]]:
-        """What outlives the dock, to be undone when it goes."""
+        """Connections to what outlives the dock, to be undone when it goes."""
         connections = [
             (self.session.changed, self._refresh),
             (self.session.ended, self._ended),
-            (self.session.keeper.saved, self._project_saved),
-            (self.session.keeper.failed, say_error),
-            (self.runner.message, self.run_bar.show_message),
-            (self.runner.message, self._follow),
-            (self.runner.frame, self._show_frame),
+            (self.session.autosave.saved, self._project_saved),
+            (self.session.autosave.failed, say_error),
+            (self.session.message, self.run_bar.show_message),
+            (self.session.message, self._follow),
+            (self.session.frame, self._show_frame),
         ]
         for signal, slot in connections:
             signal.connect(slot)
@@ -198,7 +197,7 @@ class TomographyDock(QWidget):
 
     def open_project(self, path: str | Path) -> None:
         """Take up a project in place of what there is."""
-        if self.runner.busy:
+        if self.session.busy:
             say_error(_BUSY)
             return
         self._start(ThreadJob(opening_project(path)), 'Project', None)
@@ -210,7 +209,7 @@ class TomographyDock(QWidget):
             self.open_project(path)
 
     def _save_project(self) -> None:
-        project = self.session.keeper.project
+        project = self.session.autosave.project
         if project is None:
             self._save_project_as()
         else:
@@ -224,7 +223,7 @@ class TomographyDock(QWidget):
 
     def _save_project_to(self, path: Path) -> None:
         try:
-            self.session.keeper.save_to(path)
+            self.session.autosave.save_to(path)
         except DiptomoError as error:
             say_error(str(error))
             return
@@ -235,7 +234,7 @@ class TomographyDock(QWidget):
 
     def _may_replace(self) -> bool:
         """Runs that are in no project are asked about before another takes their place."""
-        unsaved = sum(run.volume is not None for run in self.runs) if self.session.keeper.project is None else 0
+        unsaved = sum(run.volume is not None for run in self.runs) if self.session.autosave.project is None else 0
         if not unsaved:
             return True
         text = f'{unsaved} finished run{"s are" if unsaved > 1 else " is"} in no project and will be gone.'
@@ -267,14 +266,14 @@ class TomographyDock(QWidget):
         self._set_pages()
         self.composition_page.show_again()
         restore_view(self.session, opened.project)
-        self.session.keeper.opened(folder, own)
+        self.session.autosave.opened(folder, own)
         for problem in opened.problems:
             say_error(problem)
         if not opened.problems:
             say(f'Project of {opened.project.saved.replace("T", " ")[:16]} opened.')
 
     def _set_pages(self) -> None:
-        """What the session remembers of the controls, and the page that was in front."""
+        """Controls as the session remembers them, and the page that was in front."""
         for page in self.pages:
             page.set_state(self.session.settings.get(page.title, {}))
         front = self._page_named(self.session.settings.get('page', ''))
@@ -287,7 +286,7 @@ class TomographyDock(QWidget):
             if self.runs.owns(shown.layers[0]):
                 continue
             with contextlib.suppress(DiptomoError):
-                title = as_layers.method_of(shown.volume.recipe) or 'volume'
+                title = image_layers.method_of(shown.volume.recipe) or 'volume'
                 run = self.runs.adopt(shown.volume, title, shown.layers, shown.spread)
                 if self.runs.chosen is None:
                     self.runs.mark(run)
@@ -320,19 +319,19 @@ class TomographyDock(QWidget):
 
     def _start(self, job: Job, title: str, page: Page | None, run: Run | None = None) -> None:
         self._settle_in()
-        if isinstance(job, ProcessJob) and run is None:
+        if isinstance(job, ReconstructionJob) and run is None:
             run = self.runs.begin(job.maps, title, job.recipe, job.checkpoint)
         self.session.start(job, title, page.title if page is not None else '', run)
         if self.session.task is not None:
             self._show_running(self.session.task)
 
     def _start_extra(self, job: Job, title: str) -> None:
-        if not self.runner.busy:
+        if not self.session.busy:
             self._start(job, title, self.open_page if title == 'Sample' else None)
 
     def _resume_run(self, run: Run) -> None:
         """Take up a run that ended before its time."""
-        if self.runner.busy or not run.resumable:
+        if self.session.busy or not run.resumable:
             return
         job = self.reconstruct_page.job_of(run)
         self.runs.begin_again(run)
@@ -354,17 +353,17 @@ class TomographyDock(QWidget):
         if outcome.error is not None:
             if page is not None:
                 page.failed()
-            self.run_bar.tell(outcome.error)
+            self.run_bar.show_note(outcome.error)
             say_error(outcome.error)
         elif outcome.cancelled:
-            self.run_bar.tell(f'{outcome.title}: cancelled.')
+            self.run_bar.show_note(f'{outcome.title}: cancelled.')
         elif isinstance(outcome.result, OpenedProject):
             self._take_project(outcome.result)
         elif page is not None:
             page.done(outcome.result)
             self._refresh()
             self.stages.bring_into_view(self.stages.current.outcome_widget)
-            self.run_bar.tell(f'{outcome.title}: done{self._reservation(page)}.')
+            self.run_bar.show_note(f'{outcome.title}: done{self._reservation(page)}.')
         else:
             say(f'{outcome.title}: done.')
 
@@ -372,18 +371,18 @@ class TomographyDock(QWidget):
         return next((page for page in self.pages if page.title == title), None)
 
     def _finish(self) -> None:
-        if self.runner.job is not None:
+        if self.session.busy:
             self.run_bar.show_stopping('Stopping, the best volume so far is kept…')
             self.session.finish()
 
     def _cancel(self) -> None:
-        if self.runner.busy:
+        if self.session.busy:
             self.run_bar.show_stopping('Cancelling…')
             self.session.cancel()
 
     def _take_files(self, paths: list[str]) -> None:
         """Whatever is dropped: a project, a recipe, saved volumes, the files of a tilt series."""
-        if self.runner.busy:
+        if self.session.busy:
             say_error(_BUSY)
             return
         projects = [path for path in paths if is_project(path)]
@@ -410,7 +409,7 @@ class TomographyDock(QWidget):
         left_out = []
         for step in recipe.steps:
             kind = step.to_dict()['step']
-            if not any(page.take_step(step) for page in self.pages):
+            if not (isinstance(step, Step) and any(page.take_step(step) for page in self.pages)):
                 left_out.append(kind)
         if listed or self.session.angles is None:
             self.stages.go_to(self.open_page)
@@ -421,7 +420,7 @@ class TomographyDock(QWidget):
             parts.append('Press Open to read its files.')
         elif recipe.source.paths:
             parts.append(f'Its files are not there: {recipe.source.paths[0]}.')
-        self.run_bar.tell(' '.join(parts))
+        self.run_bar.show_note(' '.join(parts))
 
     def _take_volumes(self, opened: tuple[tuple[str, Volume], ...]) -> None:
         """Saved volumes come back as runs that are done."""
@@ -435,11 +434,11 @@ class TomographyDock(QWidget):
             self.stages.go_to(self.reconstruct_page)
 
     def _take_maps(self, maps: MapSeries) -> None:
-        if self.runner.busy:
+        if self.session.busy:
             say_error(_BUSY)
             return
         self.open_page.clear()
-        self.open_page.done(work.look_over(maps))
+        self.open_page.done(look_over(maps))
         self.stages.go_to(self.open_page)
 
     def _refresh(self) -> None:
@@ -461,7 +460,7 @@ class TomographyDock(QWidget):
                 Shown(finding, titles.get(finding.step, ''), self._page_for(finding.remedy) is not None)
                 for finding in own_first
             ],
-            enabled=not self.runner.busy,
+            enabled=not self.session.busy,
         )
 
     def _reservation(self, page: Page) -> str:
@@ -477,7 +476,7 @@ class TomographyDock(QWidget):
     def _apply(self, remedy: Remedy) -> None:
         """Change the parameters of the page that a remedy is for, and show where."""
         page = self._page_for(remedy)
-        if page is None or self.runner.busy:
+        if page is None or self.session.busy:
             return
         self.stages.go_to(page)
         try:
@@ -489,7 +488,7 @@ class TomographyDock(QWidget):
             changed.setFocus(Qt.FocusReason.OtherFocusReason)
         self.stages.bring_into_view(changed)
         action = page.action.replace('&', '')
-        self.run_bar.tell(f'{in_words(remedy)} Press {action} to compute again.')
+        self.run_bar.show_note(f'{in_words(remedy)} Press {action} to compute again.')
 
     def resizeEvent(self, event: Any) -> None:
         self.findings.set_limit(self.height() // 4)
@@ -520,7 +519,7 @@ class TomographyDock(QWidget):
 
     def _offer_leftover(self) -> None:
         if self.session.angles is None and not len(self.runs):
-            self.open_page.offer(next(iter(leftovers(self.session.keeper.root)), None))
+            self.open_page.offer(next(iter(leftovers(self.session.autosave.root)), None))
 
     def _settle_in(self) -> None:
         """Note the window that the session lives in, and take the height that a dock is given only once."""
@@ -529,7 +528,7 @@ class TomographyDock(QWidget):
         if self._cleaned or not isinstance(window, QMainWindow) or not isinstance(frame, QDockWidget):
             return
         self.session.live_in(window)
-        self.session.keeper.start()
+        self.session.autosave.start()
         if not self._settled:
             self._settled = True
             self._offer_leftover()

@@ -1,4 +1,4 @@
-"""A session as a project, and a project as a session."""
+"""A session as a project folder, and a project folder as a session."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from napari_diptomo.jobs.project import (
     relative_source,
 )
 from napari_diptomo.series import DiptomoError, MapSeries, Observer, Recipe, Source, SpectralTiltSeries, Volume, Watch
-from napari_diptomo.widgets import layers as as_layers
-from napari_diptomo.widgets import work
-from napari_diptomo.widgets.composing import Composed
-from napari_diptomo.widgets.layer_looks import apply_looks, apply_view, looks_of, view_of
+from napari_diptomo.widgets.layers import image_layers
+from napari_diptomo.widgets.layers.appearance import apply_looks, apply_view, looks_of, view_of
 from napari_diptomo.widgets.run import Run, RunStatus
 from napari_diptomo.widgets.session import Session
+from napari_diptomo.widgets.tasks.composition import Composed
+from napari_diptomo.widgets.tasks.opening import Opened, opening, sample
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class OpenedProject:
     project: Project
     folder: Path
     parts: dict[str, Any] = field(default_factory=dict)
-    series: work.Opened | None = None
+    series: Opened | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -60,19 +60,20 @@ def record_of(session: Session, folder: ProjectFolder) -> Project | None:
     source = series.recipe.source if series is not None and series.recipe is not None else None
     made = session.composition.volume if isinstance(session.composition, Composed) else session.composition
     chosen = session.runs.chosen
-    return Project(
-        saved=datetime.now().astimezone().isoformat(timespec='seconds'),
-        source=relative_source(source.model_dump(mode='json'), folder.path) if source and source.paths else None,
-        sample=session.sample,
-        maps=folder.name_of(session.maps, 'maps'),
-        aligned=folder.name_of(session.aligned, 'aligned'),
-        composition=folder.name_of(made, 'composition'),
-        chosen=None if chosen is None else chosen.number,
-        settings=session.present_settings(),
-        runs=tuple(_record(run, folder) for run in session.runs),
-        layers=looks_of(session.viewer),
-        view=view_of(session.viewer),
-    )
+    record: dict[str, Any] = {
+        'saved': datetime.now().astimezone().isoformat(timespec='seconds'),
+        'source': relative_source(source.model_dump(mode='json'), folder.path) if source and source.paths else None,
+        'sample': session.sample,
+        'maps': folder.name_of(session.maps, 'maps'),
+        'aligned': folder.name_of(session.aligned, 'aligned'),
+        'composition': folder.name_of(made, 'composition'),
+        'chosen': None if chosen is None else chosen.number,
+        'settings': session.present_settings(),
+        'runs': tuple(_record(run, folder) for run in session.runs),
+        'layers': looks_of(session.viewer),
+        'view': view_of(session.viewer),
+    }
+    return Project(**record)
 
 
 def opening_project(path: str | Path) -> Callable[[Observer], OpenedProject]:
@@ -112,13 +113,13 @@ def take_up(session: Session, opened: OpenedProject, folder: ProjectFolder) -> N
     session.restore(opened.series, maps, aligned, sample=project.sample)
     _show_measured(session, opened.series, maps)
     for record in project.runs:
-        run = _run(record, opened)
-        if run is None:
+        restored = _run(record, opened)
+        if restored is None:
             continue
-        session.runs.put(run)
-        shown = any(look.run == run.number and look.kind == 'volume' for look in project.layers)
-        if run.volume is not None and shown:
-            session.runs.view_of(run).finish(run.volume)
+        session.runs.put(restored)
+        shown = any(look.run == restored.number and look.kind == 'volume' for look in project.layers)
+        if restored.volume is not None and shown:
+            session.runs.view_of(restored).finish(restored.volume)
     session.composition = _of_kind(parts, project.composition, Volume)
     session.runs.mark(next((run for run in session.runs if run.number == project.chosen), None))
     session.settings = dict(project.settings)
@@ -168,19 +169,19 @@ def _run(record: RunRecord, opened: OpenedProject) -> Run | None:
     return run
 
 
-def _open_series(project: Project, folder: Path, observer: Observer) -> work.Opened | None:
+def _open_series(project: Project, folder: Path, observer: Observer) -> Opened | None:
     if project.sample:
-        return work.sample()(observer)
+        return sample()(observer)
     if project.source is None:
         return None
-    return work.opening(Source(**absolute_source(project.source, folder)))(observer)
+    return opening(Source(**absolute_source(project.source, folder)))(observer)
 
 
-def _show_measured(session: Session, opened: work.Opened | None, maps: MapSeries | None) -> None:
+def _show_measured(session: Session, opened: Opened | None, maps: MapSeries | None) -> None:
     if maps is not None:
         session.maps_view.show_maps(maps)
     elif opened is not None and isinstance(opened.data, SpectralTiltSeries):
-        session.maps_view.show_series(as_layers.counts_layer(opened.data, opened.image), opened.data.angles)
+        session.maps_view.show_series(image_layers.counts_layer(opened.data, opened.image), opened.data.angles)
 
 
 def _of_kind(parts: dict[str, Any], name: str | None, kind: type) -> Any:

@@ -24,7 +24,7 @@ class RunStatus(StrEnum):
     INTERRUPTED = 'interrupted'
 
 
-class CoursePoint(NamedTuple):
+class ConvergencePoint(NamedTuple):
     """The values of one iteration."""
 
     iteration: int
@@ -56,7 +56,7 @@ class Run:
         The result of a run that is done or was stopped early.
     error : str
         Why it failed, one sentence.
-    course : list of CoursePoint
+    convergence : list of ConvergencePoint
         The convergence as it was reported.
     checkpoint : Path, optional
         The file that it resumes from.
@@ -71,7 +71,7 @@ class Run:
     seconds: float = 0.0
     volume: Volume | None = None
     error: str = ''
-    course: list[CoursePoint] = field(default_factory=list)
+    convergence: list[ConvergencePoint] = field(default_factory=list)
     checkpoint: Path | None = None
     finishing: bool = False
     _clock: float = field(default_factory=time.monotonic)
@@ -126,15 +126,15 @@ class Run:
         self.status = status
 
 
-def course_of(run: Run) -> list[CoursePoint]:
+def convergence_of(run: Run) -> list[ConvergencePoint]:
     """The convergence of a run: as reported, or as its volume keeps it."""
-    if run.course or run.volume is None:
-        return run.course
+    if run.convergence or run.volume is None:
+        return run.convergence
     scores = run.volume.scores
     terms = {name: curve for name, curve in scores.items() if name not in ('iteration', 'validation', 'fit')}
     validation, fits = scores.get('validation', []), scores.get('fit', [])
     return [
-        CoursePoint(
+        ConvergencePoint(
             int(iteration),
             {name: curve[i] for name, curve in terms.items() if i < len(curve)},
             validation[i] if i < len(validation) else None,

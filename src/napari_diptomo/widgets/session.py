@@ -1,4 +1,4 @@
-"""What belongs to a viewer: its data, its runs, the job that runs, what the pages are set to.
+"""The session of a viewer: its data, its runs, the task that runs, the settings of the pages.
 
 A session lives as long as its viewer. The dock only shows it: closing the dock
 ends no job and forgets nothing, and a dock that is opened again finds all of
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,42 +24,19 @@ from qtpy.QtWidgets import QWidget
 
 from napari_diptomo.jobs import Stage
 from napari_diptomo.series import MapSeries, Progress, Recipe, Source, SpectralTiltSeries, Volume
-from napari_diptomo.widgets.composing import Composed
-from napari_diptomo.widgets.layers import method_of
-from napari_diptomo.widgets.maps_view import MapsView
-from napari_diptomo.widgets.notify import say, say_error
-from napari_diptomo.widgets.run import CoursePoint, Run
-from napari_diptomo.widgets.runner import Outcome, Runner
-from napari_diptomo.widgets.settings import preview_seconds
-from napari_diptomo.widgets.thread_job import Job
+from napari_diptomo.widgets.layers.image_layers import method_of
+from napari_diptomo.widgets.layers.maps_view import MapsView
+from napari_diptomo.widgets.notifications import say, say_error
+from napari_diptomo.widgets.preferences import preview_seconds
+from napari_diptomo.widgets.run import ConvergencePoint, Run
+from napari_diptomo.widgets.tasks.composition import Composed
+from napari_diptomo.widgets.tasks.job import Job
+from napari_diptomo.widgets.tasks.task import Outcome, Task
 from napari_diptomo.widgets.volume_runs import VolumeRuns
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.edx.element_search import FoundElement
-    from napari_diptomo.widgets.work import Opened
-
-
-@dataclass(eq=False)
-class Task:
-    """What runs now.
-
-    Attributes
-    ----------
-    title : str
-    page : str
-        Title of the page that takes the result, empty where none does.
-    run : Run, optional
-        The reconstruction that it is.
-    paused : bool
-    progress : Progress, optional
-        The latest report.
-    """
-
-    title: str
-    page: str = ''
-    run: Run | None = None
-    paused: bool = False
-    progress: Progress | None = None
+    from napari_diptomo.widgets.tasks.opening import Opened
 
 
 #: Sessions by the identity of their viewer.
@@ -78,7 +54,7 @@ def session_of(viewer: ViewerModel) -> Session:
 
 
 class Session(QObject):
-    """The data that flow through the dock, and the job that works on them.
+    """The data that flow through the dock, and the task that works on them.
 
     Signals
     -------
@@ -86,12 +62,15 @@ class Session(QObject):
         Some result is new or gone, or another run is chosen.
     renewed
         Other data were opened: what was shown of the earlier ones is out of date.
-    ended(Task, Outcome)
-        The job has ended.
+    started(Task), message(object), frame(object, int), ended(Task, Outcome)
+        A task begins; its messages and previews; it has ended.
     """
 
     changed = Signal()
     renewed = Signal()
+    started = Signal(object)
+    message = Signal(object)
+    frame = Signal(object, int)
     ended = Signal(object, object)
 
     def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
@@ -111,21 +90,18 @@ class Session(QObject):
         self.maps_view = MapsView(viewer)
         self.runs = VolumeRuns(viewer, self)
         self.runs.changed.connect(self.changed)
-        self.runner = Runner(self, preview_seconds() or 1.0)
-        self.runner.message.connect(self._follow)
-        self.runner.frame.connect(self._show_frame)
-        self.runner.ended.connect(self._ended)
+        #: The running task, None when idle.
         self.task: Task | None = None
         #: Whether a dock shows this session.
         self.dock_open = False
         #: Results that came while no dock was open; the next one shows them.
         self.waiting: list[tuple[Task, Outcome]] = []
-        #: What the controls of the pages are set to, by title; JSON-ready.
+        #: Values of the controls of the pages, by title; JSON-ready.
         self.settings: dict[str, Any] = {}
         #: Asks the dock for them while one is open.
         self.read_settings: Callable[[], dict[str, Any]] | None = None
-        #: Writes the session to disk: a `Keeper`, which the first dock makes.
-        self.keeper: Any = None
+        #: Writes the session to disk: a `Autosave`, which the first dock makes.
+        self.autosave: Any = None
         #: Whether the series is the simulated sample, which has no files.
         self.sample = False
         #: Where the next run keeps its state; None where nothing is kept.
@@ -143,9 +119,10 @@ class Session(QObject):
         if self.over:
             return
         self.over = True
-        if self.keeper is not None:
-            self.keeper.close()
-        self.runner.cleanup()
+        if self.autosave is not None:
+            self.autosave.close()
+        if self.task is not None:
+            self.task.cleanup()
         self.maps_view.cleanup()
         self.runs.release()
 
@@ -160,37 +137,43 @@ class Session(QObject):
         return self.checkpoints / f'run-{self.runs.next_number}.pt'
 
     def present_settings(self) -> dict[str, Any]:
-        """What the controls of the pages are set to now."""
+        """Values of the controls of the pages now."""
         return self.read_settings() if self.read_settings is not None else self.settings
+
+    @property
+    def busy(self) -> bool:
+        """Whether something runs."""
+        return self.task is not None
 
     def start(self, job: Job, title: str, page: str = '', run: Run | None = None) -> None:
         """Run a job; there must be none running."""
-        self.task = Task(title, page, run)
-        self.runner.preview_seconds = preview_seconds() or 1.0
-        self.runner.start(job, title)
+        assert self.task is None, 'one task at a time'
+        task = self.task = Task(job, title, page, run, preview_seconds() or 1.0, self)
+        task.message.connect(self._follow)
+        task.frame.connect(self._show_frame)
+        task.ended.connect(self._ended)
+        self.started.emit(task)
+        task.start()
 
     def pause(self) -> None:
         """Suspend what runs."""
-        if self.runner.job is not None and self.task is not None:
-            self.task.paused = True
-            self.runner.job.pause()
+        if self.task is not None:
+            self.task.pause()
 
     def resume(self) -> None:
-        """Go on with what was suspended."""
-        if self.runner.job is not None and self.task is not None:
-            self.task.paused = False
-            self.runner.job.resume()
+        """Let what was suspended continue."""
+        if self.task is not None:
+            self.task.resume()
 
     def finish(self) -> None:
         """Stop what runs and keep the best it has."""
-        if self.runner.job is not None and self.task is not None:
-            if self.task.run is not None:
-                self.task.run.finishing = True
-            self.runner.job.finish()
+        if self.task is not None:
+            self.task.finish()
 
     def cancel(self) -> None:
         """Stop what runs and keep nothing."""
-        self.runner.cancel()
+        if self.task is not None:
+            self.task.cancel()
 
     @property
     def volume(self) -> Volume | None:
@@ -199,7 +182,7 @@ class Session(QObject):
 
     @property
     def input_maps(self) -> MapSeries | None:
-        """What a reconstruction takes: the aligned maps, else the maps as they are."""
+        """Input of a reconstruction: the aligned maps, else the maps as they are."""
         return self.aligned if self.aligned is not None else self.maps
 
     @property
@@ -264,20 +247,17 @@ class Session(QObject):
         self.runs.choose(None)
 
     def _follow(self, message: Any) -> None:
-        task = self.task
-        if task is None or not isinstance(message, Progress | Stage):
-            return
-        if isinstance(message, Stage):
-            if task.run is not None:
-                task.run.course.clear()
-            return
-        task.progress = message
-        if task.run is not None:
+        run = self.task.run if self.task is not None else None
+        if run is not None and isinstance(message, Stage):
+            run.convergence.clear()
+        elif run is not None and isinstance(message, Progress):
             values = dict(message.losses)
-            task.run.course.append(CoursePoint(message.iteration, values, message.validation, message.message))
+            run.convergence.append(ConvergencePoint(message.iteration, values, message.validation, message.message))
+        self.message.emit(message)
 
     def _show_frame(self, frame: Any, iteration: int) -> None:
         self.runs.show(frame)
+        self.frame.emit(frame, iteration)
 
     def _ended(self, outcome: Outcome) -> None:
         task, self.task = self.task, None
@@ -285,8 +265,8 @@ class Session(QObject):
             return
         if task.run is not None:
             self.runs.end(outcome)
+        self.ended.emit(task, outcome)
         if self.dock_open:
-            self.ended.emit(task, outcome)
             return
         # Nobody sees the bar: the news is shown in napari, the result is shown when the dock is there again.
         if outcome.error is not None:

@@ -11,9 +11,9 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QObject, Signal
 
 from napari_diptomo.series import MapSeries, Recipe, Volume
+from napari_diptomo.widgets.layers.volume_view import VolumeView
 from napari_diptomo.widgets.run import Run, RunStatus
-from napari_diptomo.widgets.runner import Outcome
-from napari_diptomo.widgets.volume_view import VolumeView
+from napari_diptomo.widgets.tasks.task import Outcome
 
 #: Runs whose layers stay in the viewer.
 _WITH_LAYERS = 3

@@ -1,0 +1,131 @@
+"""The two tables of the composition page: factors to look at and correct, mean compositions to read off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
+
+_FIXED = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+_FACTOR = 2
+
+
+class FactorTable(QTableWidget):
+    """A row per channel: its name, its line family, its factor, which can be typed over.
+
+    Signals
+    -------
+    edited
+        The user changed a factor.
+    """
+
+    edited = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(0, 3, parent)
+        self.setToolTip('<qt>Factors by mass of the whole line families. Double-click one to give your own.</qt>')
+        self.setAccessibleName('Factors')
+        _plain(self)
+        self.touched = False
+        self.itemChanged.connect(self._item_changed)
+
+    def show_factors(
+        self, name: str, channels: Sequence[str], families: Sequence[str], values: Sequence[float]
+    ) -> None:
+        """Show what will be used; ``families`` and ``values`` may be empty."""
+        self.blockSignals(True)
+        self.setHorizontalHeaderLabels(['Element', 'Lines', name])
+        self.setRowCount(len(channels))
+        for row, channel in enumerate(channels):
+            family = families[row].replace('_', '-') if families else ''
+            for column, text in enumerate((channel, family)):
+                self.setItem(row, column, _cell(text))
+            item = QTableWidgetItem(f'{values[row]:.4g}' if len(values) else '')
+            item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            self.setItem(row, _FACTOR, item)
+        self.blockSignals(False)
+        self.touched = False
+        _fit_height(self)
+
+    def values(self) -> tuple[float | None, ...]:
+        """Factors in the order of the rows, None where there is no number."""
+        return tuple(_number(self.item(row, _FACTOR)) for row in range(self.rowCount()))
+
+    def problem(self) -> str:
+        """The fault of factors that were typed, one sentence; empty when there is none."""
+        for row, value in enumerate(self.values()):
+            if self.touched and (value is None or not 0 < value < np.inf):
+                name: Any = self.item(row, 0)
+                return f'The factor of {name.text()} is no positive number; type one.'
+        return ''
+
+    def _item_changed(self, item: QTableWidgetItem) -> None:
+        if item.column() == _FACTOR:
+            self.touched = True
+            self.edited.emit()
+
+
+class MeanTable(QTableWidget):
+    """A row per region: its mean composition with standard errors."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName('Mean composition')
+        self.setToolTip(
+            '<qt>The ratio of the summed counts, with its standard error from the counts and from the scatter within the '
+            'region. The error of the factors is given below.</qt>'
+        )
+        _plain(self)
+
+    def show_regions(self, regions: Mapping[str, Any]) -> None:
+        """Regions by name, as `napari_diptomo.assess.RegionComposition`, or a sentence why there is none."""
+        first = next(iter(regions.values()))
+        self.setColumnCount(1 + len(first.channels))
+        self.setHorizontalHeaderLabels(['Region', *(f'{name} {first.unit}' for name in first.channels)])
+        self.setRowCount(len(regions))
+        for row, (name, found) in enumerate(regions.items()):
+            self.setItem(row, 0, _cell(name))
+            for column in range(len(first.channels)):
+                text = (
+                    '-'
+                    if isinstance(found, str)
+                    else f'{found.percent[column]:.1f} ± {found.standard_error[column]:.1f}'
+                )
+                cell = _cell(text, right=True)
+                cell.setToolTip(found if isinstance(found, str) else f'{found.voxels} voxels')
+                self.setItem(row, column + 1, cell)
+        _fit_height(self)
+
+
+def _plain(table: QTableWidget) -> None:
+    columns: Any = table.horizontalHeader()
+    lines: Any = table.verticalHeader()
+    lines.setVisible(False)
+    columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
+    table.setMinimumWidth(120)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.ContiguousSelection)
+
+
+def _fit_height(table: QTableWidget, most: int = 8) -> None:
+    rows = min(max(table.rowCount(), 1), most)
+    columns: Any = table.horizontalHeader()
+    lines: Any = table.verticalHeader()
+    table.setFixedHeight(columns.sizeHint().height() + rows * lines.defaultSectionSize() + 4)
+
+
+def _cell(text: str, right: bool = False) -> QTableWidgetItem:
+    item = QTableWidgetItem(text)
+    item.setFlags(_FIXED)
+    if right:
+        item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    return item
+
+
+def _number(item: QTableWidgetItem | None) -> float | None:
+    try:
+        return float(item.text().replace(',', '.')) if item is not None else None
+    except ValueError:
+        return None

@@ -1,0 +1,190 @@
+"""The bar below the pages: the page's button, and how the running job gets on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QKeySequence, QShortcut
+from qtpy.QtWidgets import QHBoxLayout, QMenu, QProgressBar, QPushButton, QVBoxLayout, QWidget
+
+from napari_diptomo.jobs import Stage
+from napari_diptomo.series import Progress
+from napari_diptomo.widgets.controls.parts import words
+
+
+class RunBar(QWidget):
+    """Run, Pause, Stop and keep, Cancel; iteration, pace, time to go.
+
+    Signals
+    -------
+    run, pause, resume, finish, cancel, next, open_project, save_project, save_project_as
+        What the user wants.
+    """
+
+    run = Signal()
+    pause = Signal()
+    resume = Signal()
+    finish = Signal()
+    cancel = Signal()
+    next = Signal()
+    open_project = Signal()
+    save_project = Signal()
+    save_project_as = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.run_button = _button('', 'Start this stage.', self.run)
+        self.next_button = _button('Ne&xt', 'Open the next stage.', self.next)
+        self.pause_button = QPushButton('&Pause')
+        self.pause_button.setToolTip('Suspend the run after the present iteration; press again to continue.')
+        self.pause_button.setCheckable(True)
+        self.pause_button.toggled.connect(self._pause_toggled)
+        self.finish_button = _button('&Stop && keep', 'Stop now and keep the best result so far.', self.finish)
+        self.cancel_button = _button('&Cancel', 'Stop now and keep nothing (Esc).', self.cancel)
+        self.project_button = self._project_menu()
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(True)
+        self.status = words('')
+        self._lay_out()
+        self._escape = QShortcut(QKeySequence('Escape'), self)
+        self._escape.activated.connect(self.cancel_button.click)
+        self.set_running(False)
+
+    def set_action(self, text: str, obstacle: str, onward: bool) -> None:
+        """Name the button; an obstacle disables it and is written above; ``onward``: the next stage is open."""
+        self.next_button.setEnabled(onward)
+        self.run_button.setText(text)
+        self.run_button.setEnabled(not obstacle)
+        if not self._running:
+            self.status.setText(obstacle)
+
+    def set_running(self, running: bool, stoppable: bool = False) -> None:
+        """Show what can be pressed.
+
+        Parameters
+        ----------
+        running : bool
+            A job runs.
+        stoppable : bool
+            It can pause and keep what it has.
+        """
+        self._running = running
+        self.run_button.setVisible(not running)
+        self.next_button.setVisible(not running)
+        self.cancel_button.setVisible(running)
+        self.cancel_button.setEnabled(True)
+        self.pause_button.blockSignals(True)
+        self.pause_button.setChecked(False)
+        self.pause_button.blockSignals(False)
+        self.pause_button.setText('&Pause')
+        for button in (self.pause_button, self.finish_button):
+            button.setVisible(running and stoppable)
+            button.setEnabled(True)
+        self.bar.setVisible(running)
+        self.bar.setRange(0, 0)
+        self.bar.setFormat('')
+        self._title = ''
+
+    def show_title(self, title: str) -> None:
+        """A job begins."""
+        self._title = title
+        self.status.setText(f'{title}: starting…')
+
+    def show_message(self, message: Any) -> None:
+        """Follow a job's message."""
+        if isinstance(message, Stage):
+            self._title = message.title
+        elif isinstance(message, Progress):
+            self._show_progress(message)
+
+    def show_paused(self, paused: bool) -> None:
+        """The job was suspended before this bar was there."""
+        if paused:
+            self.pause_button.blockSignals(True)
+            self.pause_button.setChecked(True)
+            self.pause_button.blockSignals(False)
+            self.pause_button.setText('&Resume')
+            self.status.setText(f'{self._title}: paused')
+
+    def show_stopping(self, what: str) -> None:
+        """The user has pressed; it takes effect in a moment."""
+        for button in (self.pause_button, self.finish_button):
+            button.setEnabled(False)
+        self.status.setText(what)
+
+    def show_note(self, text: str) -> None:
+        """A sentence that stays until the next."""
+        self.status.setText(text)
+
+    def _show_progress(self, progress: Progress) -> None:
+        self.bar.setRange(0, max(progress.total, 1))
+        self.bar.setValue(progress.iteration)
+        self.bar.setFormat(f'{progress.iteration} / {progress.total}')
+        if self.pause_button.isChecked() or not self.finish_button.isEnabled():
+            return
+        self.status.setText(pace(progress))
+
+    def _pause_toggled(self, paused: bool) -> None:
+        self.pause_button.setText('&Resume' if paused else '&Pause')
+        if paused:
+            self.status.setText(f'{self._title}: paused')
+            self.pause.emit()
+        else:
+            self.resume.emit()
+
+    def _project_menu(self) -> QPushButton:
+        button = QPushButton('Pro&ject')
+        button.setToolTip('<qt>Save everything on these pages as a project folder, or take one up again.</qt>')
+        menu = QMenu(button)
+        for text, signal in (
+            ('&Open project…', self.open_project),
+            ('&Save project', self.save_project),
+            ('Save project &as…', self.save_project_as),
+        ):
+            action: Any = menu.addAction(text)
+            action.triggered.connect(signal)
+        button.setMenu(menu)
+        return button
+
+    def _lay_out(self) -> None:
+        row = QHBoxLayout()
+        for button in (
+            self.run_button,
+            self.next_button,
+            self.pause_button,
+            self.finish_button,
+            self.cancel_button,
+        ):
+            row.addWidget(button)
+        row.addWidget(self.project_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 2, 8, 6)
+        column.addWidget(self.bar)
+        column.addWidget(self.status)
+        column.addLayout(row)
+
+
+def pace(progress: Progress) -> str:
+    """``'DIPm-TV: 0.41 s per iteration, 2 min to go'``."""
+    parts = [progress.message] if progress.message else []
+    if progress.iteration and progress.seconds:
+        parts.append(f'{progress.seconds / progress.iteration:.2g} s per iteration')
+    if progress.eta is not None and progress.iteration < progress.total:
+        parts.append(f'{duration(progress.eta)} to go')
+    return f'{progress.stage}: {", ".join(parts)}' if parts else progress.stage
+
+
+def duration(seconds: float) -> str:
+    """``'40 s'``, ``'3 min'``, ``'1 h 20 min'``."""
+    if seconds < 90:
+        return f'{seconds:.0f} s'
+    minutes = round(seconds / 60)
+    return f'{minutes} min' if minutes < 90 else f'{minutes // 60} h {minutes % 60} min'
+
+
+def _button(text: str, tip: str, pressed: Any) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    button.clicked.connect(pressed)
+    return button

@@ -1,0 +1,1 @@
+"""Data as napari layers: made, arranged, shown, read back."""

@@ -1,0 +1,104 @@
+"""The layers of what was measured: all counts, then the maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Layer
+
+from napari_diptomo.series import MapSeries
+from napari_diptomo.widgets.layers import image_layers
+from napari_diptomo.widgets.layers.canvas_view import fit_canvas, hide_ours
+from napari_diptomo.widgets.layers.error_layers import deviation_layers, residual_layers
+
+
+class MapsView:
+    """Shows the series and its maps, replacing the earlier ones of the same kind.
+
+    napari's slider counts images, so the tilt angle is written into the corner
+    of the canvas.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._shown: list[Layer] = []
+        self._angles = np.zeros(0)
+        viewer.dims.events.current_step.connect(self._tell_angle)
+        viewer.dims.events.ndisplay.connect(self._tell_angle)
+
+    def show_series(self, layer: image_layers.LayerTuple, angles: np.ndarray) -> None:
+        """Show the counts of a tilt series; nothing when a dropped file shows them already."""
+        self._replace([layer], angles)
+
+    def show_maps(self, maps: MapSeries) -> None:
+        """Show one layer per channel in place of the sum of counts, below them hidden what the fit leaves."""
+        self._replace([*residual_layers(maps), *image_layers.map_layers(maps)], maps.angles)
+
+    def show_deviations(self, maps: MapSeries) -> None:
+        """Add hidden layers with the standard deviation of every map."""
+        self.add_below(deviation_layers(maps))
+
+    def add_below(self, parts: list[image_layers.LayerTuple]) -> None:
+        """Add layers below those that are shown; they go when others are shown."""
+        added = [Layer.create(*part) for part in parts]
+        for index, layer in enumerate(added):
+            self._viewer.layers.insert(index, layer)
+        self._shown += added
+
+    def hide_deviations(self) -> None:
+        """Take them away."""
+        for layer in [layer for layer in self._shown if layer.metadata[image_layers.KEY]['kind'] == 'map spread']:
+            self._shown.remove(layer)
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+
+    def cleanup(self) -> None:
+        """Let go of the viewer."""
+        self._viewer.dims.events.current_step.disconnect(self._tell_angle)
+        self._viewer.dims.events.ndisplay.disconnect(self._tell_angle)
+
+    def _replace(self, parts: list[image_layers.LayerTuple], angles: np.ndarray) -> None:
+        for layer in self._shown:
+            if layer in self._viewer.layers:
+                self._viewer.layers.remove(layer)
+        hide_ours(self._viewer)
+        self._angles = np.asarray(angles, float)
+        self._shown = [Layer.create(*part) for part in parts]
+        for layer in self._shown:
+            self._viewer.add_layer(layer)
+        self._viewer.dims.ndisplay = 2
+        self._move_to_the_middle()
+        fit_canvas(self._viewer, self._shown)
+        self._viewer.canvas.overlays.scale_bar.visible = True
+        self._tell_angle()
+
+    def _move_to_the_middle(self) -> None:
+        """Sliders to the middle tilt and to the plane of the maps, wherever other layers begin and end."""
+        point = self._middle_point()
+        if len(point) == self._viewer.dims.ndim:
+            for axis, value in enumerate(point[:-2]):
+                self._viewer.dims.set_point(axis, value)
+
+    def _middle_point(self) -> tuple[float, ...]:
+        if not self._shown:
+            return ()
+        layer = self._shown[0]
+        return tuple(float(v) for v in layer.data_to_world([size // 2 for size in layer.data.shape]))
+
+    def _tilt_index(self) -> int:
+        """Number of the tilt that the slider is at; other layers may begin at other angles."""
+        layer = self._shown[0]
+        step, first = float(layer.scale[0]), float(layer.translate[0])
+        return int(np.clip(round((self._viewer.dims.point[0] - first) / step), 0, len(self._angles) - 1))
+
+    def _tell_angle(self, event: Any = None) -> None:
+        text = self._viewer.canvas.overlays.text
+        shown = any(layer.visible and layer in self._viewer.layers for layer in self._shown)
+        if not (shown and self._viewer.dims.ndim == 4 and self._viewer.dims.ndisplay == 2):
+            text.visible = False
+            return
+        text.text = f'tilt {self._angles[self._tilt_index()]:.4g}°'
+        text.position = 'top_left'
+        text.visible = True

@@ -1,0 +1,368 @@
+"""Composition: from the counts of a volume to atomic or weight percent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Labels
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
+
+from napari_diptomo.series import Finding, InputError, Remedy, Volume
+from napari_diptomo.widgets.controls.combo_boxes import compact_box, labelled, refill
+from napari_diptomo.widgets.controls.composition_tables import FactorTable, MeanTable
+from napari_diptomo.widgets.controls.parts import Part, heading, words
+from napari_diptomo.widgets.controls.remembered_form import RememberedForm
+from napari_diptomo.widgets.controls.step_form import StepForm
+from napari_diptomo.widgets.layers.composition_layers import (
+    PALETTES,
+    CompositionView,
+    ShownVolume,
+    is_shown_as,
+    labels_on,
+    shown_volumes,
+)
+from napari_diptomo.widgets.pages.oxidation_state import OxidationPart, are_oxides
+from napari_diptomo.widgets.pages.page import Context, Page
+from napari_diptomo.widgets.tasks.composition import Composed, asking_factors, composing, describe_composition
+from napari_diptomo.widgets.tasks.job import ThreadJob
+from napari_diptomo.widgets.tasks.question import Question
+from napari_diptomo.widgets.tasks.steps import saving
+
+if TYPE_CHECKING:
+    from napari_diptomo.assess import Composition
+
+_CLOSED = 'Reconstruct a volume first, or drop a saved one on napari.'
+_NO_REGIONS = 'none'
+
+
+class CompositionPage(Page):
+    """The volume, its factors, the parameters of the step; layers and means of what comes of it.
+
+    Signals
+    -------
+    start(Job, str)
+        Saving, which the page's button does not start.
+    """
+
+    start = Signal(object, str)
+    title = 'Composition'
+    action = '&Compute'
+    explanation = 'What every voxel consists of, in atomic or weight percent, where its counts can carry a number.'
+    steps = ('Composition', 'OxidationState')
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(context, parent)
+        self.parameters = RememberedForm(_composition, context.last_used, hide=('k_factors', 'zeta_factors'))
+        self.parameters.changed.connect(self._ask_factors)
+        self.result: Volume | None = None
+        self._latest: Volume | None = None
+        self._choices: list[ShownVolume | None] = []
+        self._view = CompositionView(context.viewer)
+        self._asker = Question(self)
+        self._asker.answered.connect(self._show_factors)
+        self._asker.failed.connect(self._no_factors)
+        self._add_volume_row()
+        self.oxidation = OxidationPart(context.viewer, context.last_used)
+        self.percent = Part()
+        self.body.addWidget(self.oxidation)
+        self.body.addWidget(self.percent)
+        self._add_factors()
+        self.percent.body.addWidget(self.parameters)
+        self._add_result()
+        self.body.addStretch(1)
+        self.session.changed.connect(self._list_layers)
+        self.session.renewed.connect(self._renewed)
+        layers = context.viewer.layers.events
+        layers.inserted.connect(self._layers_changed)
+        layers.removed.connect(self._layers_changed)
+        self._list_layers()
+
+    @property
+    def form(self) -> StepForm[Composition] | None:
+        """The form, None until the page was entered."""
+        return self.parameters.form
+
+    def closed(self) -> str:
+        return '' if self._choices else _CLOSED
+
+    def obstacle(self) -> str:
+        return self.closed() or ('' if self._of_oxides() else self.factors.problem())
+
+    def enter(self) -> None:
+        self.parameters.build()
+        self._take_selected()
+        self._ask_factors()
+
+    @property
+    def counts(self) -> Volume | None:
+        """The volume that is quantified."""
+        index = self.volume.currentIndex()
+        if not 0 <= index < len(self._choices):
+            return None
+        choice = self._choices[index]
+        return self.session.volume if choice is None else choice.volume
+
+    def step(self) -> Composition:
+        """The step as form and table stand; factors are part of it only where the user typed them."""
+        step = self.parameters.step()
+        if not self.factors.touched:
+            return step
+        name = 'zeta_factors' if step.method == 'zeta' else 'k_factors'
+        return type(step)(**{**step.model_dump(), name: self.factors.values()})
+
+    def job(self) -> tuple[ThreadJob, str]:
+        if self.form is None:
+            self.enter()
+        volume = self.counts
+        if volume is None:
+            raise InputError(_CLOSED)
+        if self._of_oxides():
+            return self.oxidation.job(volume), 'Oxidation state'
+        step = self.step()
+        # Factors belong to these elements, not to the next volume's.
+        self.context.last_used.remember(step.model_copy(update={'k_factors': (), 'zeta_factors': (), 'lines': ()}))
+        name = self.regions.currentText()
+        labels = None if name in ('', _NO_REGIONS) else labels_on(volume, self.context.viewer.layers[name])
+        return ThreadJob(composing(step, volume, labels)), 'Composition'
+
+    def done(self, composed: Composed | Volume) -> None:
+        self.session.composition = composed
+        if isinstance(composed, Volume):
+            self.oxidation.done(composed)
+            return
+        self._view.show(composed.volume, self.palette_box.currentText())
+        self._show_note(composed)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            'form': self.parameters.state(),
+            'oxidation': self.oxidation.state(),
+            'palette': self.palette_box.currentText(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.parameters.set_state(state.get('form', {}))
+        self.oxidation.set_state(state.get('oxidation', {}))
+        self.palette_box.blockSignals(True)
+        self.palette_box.setCurrentText(str(state.get('palette', PALETTES[0])))
+        self.palette_box.blockSignals(False)
+        self._list_layers()
+        made = self.session.composition
+        if isinstance(made, Composed):
+            self._show_note(made)
+        elif made is not None and 'composition' not in made.notes:
+            self.oxidation.show_note(made)
+
+    def show_again(self) -> None:
+        """Layers of the composition that a project brought along."""
+        made = self.session.composition
+        if isinstance(made, Volume):
+            if 'composition' in made.notes:
+                self._view.show(made, self.palette_box.currentText())
+                self._show_note(Composed(made, {}))
+            else:
+                self.oxidation.done(made)
+
+    def _renewed(self) -> None:
+        """Other data were opened."""
+        self.result = self.session.composition = None
+        self.result_box.setVisible(False)
+        self.oxidation.clear()
+
+    def _show_note(self, composed: Composed) -> None:
+        self.result = composed.volume
+        self.means.show_regions(composed.regions)
+        self.means.setVisible(bool(composed.regions))
+        self.note.setText(describe_composition(composed.volume))
+        self.result_box.setVisible(True)
+
+    def findings(self) -> tuple[Finding, ...]:
+        result = self.oxidation.result if self._of_oxides() else self.result
+        return () if result is None else result.findings
+
+    def form_of(self, step: str) -> StepForm | None:
+        return self.oxidation.form if self._of_oxides() else self.form
+
+    def takes(self, remedy: Remedy) -> bool:
+        return (remedy.step == 'OxidationState') is self._of_oxides() and super().takes(remedy)
+
+    def cleanup(self) -> None:
+        self._asker.cleanup()
+        layers = self.context.viewer.layers.events
+        layers.inserted.disconnect(self._layers_changed)
+        layers.removed.disconnect(self._layers_changed)
+
+    def _add_volume_row(self) -> None:
+        self.volume = compact_box(
+            'Volume',
+            'The counts that are quantified: the run chosen on the page Reconstruct, or another volume in the viewer.',
+        )
+        self.volume.activated.connect(self._ask_factors)
+        self.regions = compact_box(
+            'Regions', 'A labels layer painted on the volume: the mean composition of every label is shown.'
+        )
+        self.body.addLayout(labelled('&Volume', self.volume))
+        self._regions_row = Part()
+        self._regions_row.body.addLayout(labelled('Re&gions', self.regions))
+        self.body.addWidget(self._regions_row)
+
+    def _add_factors(self) -> None:
+        self.percent.body.addWidget(heading('Factors'))
+        self.factors = FactorTable()
+        self.factors.edited.connect(self._factors_edited)
+        self.percent.body.addWidget(self.factors)
+        self.factors_note = words('')
+        self.percent.body.addWidget(self.factors_note)
+        row = QHBoxLayout()
+        for text, tip, slot in (
+            (
+                'From fi&le…',
+                'Take the factors of a table (.csv or .json): line family, factor.',
+                self._factors_from_file,
+            ),
+            ('Calc&ulated', 'Go back to calculated factors.', self._factors_calculated),
+        ):
+            button = QPushButton(text)
+            button.setToolTip(f'<qt>{tip}</qt>')
+            button.clicked.connect(slot)
+            row.addWidget(button)
+        row.addStretch(1)
+        self.percent.body.addLayout(row)
+
+    def _add_result(self) -> None:
+        self.result_box = self.outcome_widget = Part()
+        column = self.result_box.body
+        column.addWidget(heading('Mean composition'))
+        self.means = MeanTable()
+        column.addWidget(self.means)
+        self.note = words('')
+        column.addWidget(self.note)
+        self.palette_box = compact_box(
+            'Colours',
+            'Colours of the layers: one per element, or the corners of a colour triangle for the first three elements.',
+        )
+        self.palette_box.addItems(PALETTES)
+        self.palette_box.currentTextChanged.connect(self._recolour)
+        row = labelled('Col&ours', self.palette_box)
+        self.save_button = QPushButton('Save…')
+        self.save_button.setToolTip(
+            '<qt>Write the composition as .hspy (with its recipe and errors), .mrc or .tif.</qt>'
+        )
+        self.save_button.clicked.connect(self._save)
+        row.addWidget(self.save_button)
+        column.addLayout(row)
+        self.percent.body.addWidget(self.result_box)
+        self.result_box.setVisible(False)
+
+    def _layers_changed(self, event: Any = None) -> None:
+        self._list_layers()
+        self.changed.emit()
+
+    def _list_layers(self) -> None:
+        """Volumes and labels that are there now, keeping what was chosen."""
+        chosen, latest = self.session.runs.chosen, self.session.volume
+        shown = [found for found in shown_volumes(self.context.viewer) if not is_shown_as(latest, found)]
+        self._choices = ([None] if latest is not None else []) + shown
+        names = [f'{chosen.name}: {", ".join(latest.channels)}'] if chosen is not None and latest is not None else []
+        refill(self.volume, [*names, *(found.label for found in shown)])
+        if names and latest is not self._latest:
+            self.volume.setCurrentIndex(0)
+        self._latest = latest
+        labels = [layer.name for layer in self.context.viewer.layers if isinstance(layer, Labels)]
+        refill(self.regions, [_NO_REGIONS, *labels])
+
+    def _take_selected(self) -> None:
+        selected = self.context.viewer.layers.selection
+        for index, choice in enumerate(self._choices):
+            if choice is not None and any(layer in selected for layer in choice.layers):
+                self.volume.setCurrentIndex(index)
+
+    def _ask_factors(self) -> None:
+        volume = self.counts
+        self._show_part()
+        if volume is None or self.form is None or self.factors.touched or self._of_oxides():
+            return
+        try:
+            step = self.form.value()
+        except InputError as error:
+            self._no_factors(str(error))
+            return
+        self._asker.ask(asking_factors(step, volume))
+
+    def _of_oxides(self) -> bool:
+        """Whether the volume has an oxidation state and no composition."""
+        volume = self.counts
+        return volume is not None and are_oxides(volume.channels)
+
+    def _show_part(self) -> None:
+        oxides = self._of_oxides()
+        self.oxidation.set_wanted(oxides)
+        for part in (self.percent, self._regions_row):
+            part.setVisible(not oxides)
+        self.changed.emit()
+
+    def _show_factors(self, factors: Any) -> None:
+        volume = self.counts
+        if volume is None or len(volume.channels) != len(factors.values):
+            return
+        self.factors.show_factors(self._factor_name(), volume.channels, factors.families, factors.values)
+        origin = {'table': 'From the table', 'given': 'As given'}.get(factors.origin, 'Calculated')
+        error = f', good to {100 * factors.errors.max():.0f} %' if factors.errors.any() else ''
+        self.factors_note.setText(f'{origin}{error}. Double-click one to give your own.')
+        self.changed.emit()
+
+    def _no_factors(self, why: str) -> None:
+        volume = self.counts
+        if volume is not None:
+            self.factors.show_factors(self._factor_name(), volume.channels, (), ())
+        self.factors_note.setText(why)
+        self.changed.emit()
+
+    def _factor_name(self) -> str:
+        return 'zeta, kg/m²' if self.form is not None and self.form.fields['method'].value == 'zeta' else 'k by mass'
+
+    def _factors_edited(self) -> None:
+        self.factors_note.setText('Your own.')
+        self.changed.emit()
+
+    def _factors_from_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self, 'Table of factors', self._folder(), 'Tables (*.csv *.txt *.json);;All files (*)'
+        )
+        if path:
+            self._use_table(path)
+
+    def _factors_calculated(self) -> None:
+        self._use_table('')
+
+    def _use_table(self, path: str) -> None:
+        if self.form is None:
+            self.enter()
+        self.factors.touched = False
+        self.parameters.build().fields['factor_table'].value = path
+        self._ask_factors()
+
+    def _recolour(self, palette: str) -> None:
+        if self.result is not None:
+            self._view.recolour(self.result.channels, palette)
+
+    def _save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self,
+            'Save composition',
+            str(Path(self._folder()) / 'composition.hspy'),
+            'HyperSpy (*.hspy);;MRC, one per element (*.mrc);;TIFF (*.tif)',
+        )
+        if path and self.result is not None:
+            self.start.emit(ThreadJob(saving(self.result, path)), 'Save')
+
+    def _folder(self) -> str:
+        return str(self.context.last_used.value('folder', ''))
+
+
+def _composition() -> type[Composition]:
+    from napari_diptomo.assess import Composition
+
+    return Composition

@@ -1,0 +1,380 @@
+"""Reconstruct: a method, its parameters, what it needs; how it gets on; what to do with the volume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_diptomo.jobs import Stage
+from napari_diptomo.series import DiptomoError, Finding, InputError, Progress, Recipe, Remedy, Step, Volume
+from napari_diptomo.widgets.controls.form_widgets import AutoEdit
+from napari_diptomo.widgets.controls.parts import Part, heading, words
+from napari_diptomo.widgets.controls.runs_list import RunsList
+from napari_diptomo.widgets.controls.step_form import StepForm
+from napari_diptomo.widgets.notifications import say, say_error
+from napari_diptomo.widgets.pages.page import Context, Page
+from napari_diptomo.widgets.plots.convergence_plot import ConvergencePlot
+from napari_diptomo.widgets.preferences import default_device, preview_seconds
+from napari_diptomo.widgets.run import Run, RunStatus, convergence_of
+from napari_diptomo.widgets.tasks.job import ThreadJob
+from napari_diptomo.widgets.tasks.question import Question
+from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
+from napari_diptomo.widgets.tasks.steps import estimating_memory, saving
+
+_LAST_METHOD = 'method'
+
+
+class ReconstructPage(Page):
+    """SIRT, Poisson EM, total variation or DIPm-TV on the aligned maps, in a child process.
+
+    Below stand the runs of the session. What is written there, Save and Discard
+    are about the run that is chosen in the list.
+
+    Signals
+    -------
+    start(Job, str)
+        Saving, which the page's button does not start.
+    resume(Run)
+        A run that ended before its time shall be taken up.
+    """
+
+    start = Signal(object, str)
+    resume = Signal(object)
+    title = 'Reconstruct'
+    action = '&Run'
+    explanation = 'Choose a method and press Run; the volume forms in the viewer while it is computed.'
+    steps = ('DIPmTV', 'TotalVariation', 'PoissonEM', 'SIRT')
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(context, parent)
+        self.forms: dict[str, StepForm[Any]] = {}
+        self.method = QComboBox()
+        self.method.setAccessibleName('Method')
+        self.method.setToolTip('<qt>DIPm-TV for few counts and a missing wedge; SIRT for a first look in seconds.</qt>')
+        self.method.currentTextChanged.connect(self._method_changed)
+        self.unaligned = words('These maps are not aligned: go back to Align, unless they were aligned before.')
+        self.body.addWidget(self.unaligned)
+        row = QHBoxLayout()
+        label = QLabel('Met&hod')
+        label.setBuddy(self.method)
+        row.addWidget(label)
+        row.addWidget(self.method, 1)
+        self.body.addLayout(row)
+        self._place = QVBoxLayout()
+        self.body.addLayout(self._place)
+        self.estimate = words('')
+        self.estimate.setToolTip('Estimated before anything is allocated.')
+        self.body.addWidget(self.estimate)
+        self.previews = QCheckBox('Show the volume while it forms')
+        self.previews.setChecked(preview_seconds() > 0)
+        self.previews.setToolTip('<qt>How often: Preferences, Tomography. Switch it off for very large volumes.</qt>')
+        self.body.addWidget(self.previews)
+        self._state: dict[str, Any] = {}
+        self._shown: tuple[Run | None, RunStatus | None] | None = None
+        self._outcome = self.outcome_widget = Part()
+        self.body.addWidget(self._outcome)
+        # The list above: what is chosen in it changes the height of what stands below.
+        self._add_runs()
+        self._add_convergence()
+        self.body.addStretch(1)
+        self._estimated = Question(self, patience_ms=150)
+        self._estimated.answered.connect(self.estimate.setText)
+        self._estimated.failed.connect(self.estimate.setText)
+        self.session.changed.connect(self._session_changed)
+        self._session_changed()
+
+    def closed(self) -> str:
+        return '' if len(self.session.runs) else self.obstacle()
+
+    def obstacle(self) -> str:
+        return '' if self.session.input_maps is not None else 'Make maps first, or open ready ones.'
+
+    def enter(self) -> None:
+        if not self.forms:
+            self._build_forms()
+        self._ask_estimate()
+
+    def step(self) -> Step:
+        """The chosen method with its parameters."""
+        self.enter()
+        return self.forms[self.method.currentText()].value()
+
+    def job(self) -> tuple[ReconstructionJob, str]:
+        step = self.step()
+        maps = self.session.input_maps
+        if maps is None:
+            raise InputError(self.obstacle())
+        self.context.last_used.remember(step)
+        self.context.last_used.remember_value(_LAST_METHOD, step.title)
+        seconds = (preview_seconds() or 1.0) if self.previews.isChecked() else 0.0
+        source = maps.recipe.source if maps.recipe is not None else self.session.source
+        return ReconstructionJob(Recipe(source, (step,)), maps, seconds, self.session.new_checkpoint()), step.title
+
+    def job_of(self, run: Run) -> ReconstructionJob:
+        """The job that takes up a run that ended before its time."""
+        assert run.recipe is not None and run.maps is not None
+        seconds = (preview_seconds() or 1.0) if self.previews.isChecked() else 0.0
+        if run.checkpoint is None:
+            run.checkpoint = self.session.new_checkpoint()
+        return ReconstructionJob(run.recipe, run.maps, seconds, run.checkpoint, resume=True)
+
+    def follow(self, run: Run, message: Any) -> None:
+        """A message of the running job: into the curves, where they are those of this run."""
+        if run is not self.session.runs.chosen:
+            return
+        if isinstance(message, Stage):
+            self.convergence.clear_curves()
+        elif isinstance(message, Progress):
+            self.convergence.add(message.iteration, message.losses, message.validation, message.message)
+
+    def show_iteration(self, iteration: int) -> None:
+        """The viewer shows a preview of the running job."""
+        chosen = self.session.runs.chosen
+        if chosen is not None and chosen.status is RunStatus.RUNNING:
+            self.note.setText(f'The viewer shows iteration {iteration}.')
+
+    def done(self, volume: Volume) -> None:
+        self.session.set_result(volume)
+
+    def findings(self) -> tuple[Finding, ...]:
+        chosen = self.session.runs.chosen
+        return () if chosen is None else chosen.findings
+
+    def form_of(self, step: str) -> StepForm | None:
+        return next((form for form in self.forms.values() if form.step_class.__name__ == step), None)
+
+    def apply(self, remedy: Remedy) -> QWidget | None:
+        changed = super().apply(remedy)
+        form = self.form_of(remedy.step)
+        if form is not None:
+            self.method.setCurrentText(form.step_class.title)
+        return changed or self.method
+
+    def cleanup(self) -> None:
+        self._estimated.cleanup()
+        self.convergence.cleanup()
+
+    def _build_forms(self) -> None:
+        from napari_diptomo.reconstruct import SIRT, DIPmTV, PoissonEM, TotalVariation
+
+        self.method.blockSignals(True)
+        for kind in (DIPmTV, TotalVariation, PoissonEM, SIRT):
+            form: StepForm[Any] = StepForm(kind)
+            form.set_value(self._start_value(kind))
+            form.changed.connect(self._ask_estimate)
+            self.forms[kind.title] = form
+            self._place.addWidget(form)
+            self.method.addItem(kind.title)
+        self.method.setCurrentText(str(self.context.last_used.value(_LAST_METHOD, DIPmTV.title)))
+        self.method.blockSignals(False)
+        self._method_changed(self.method.currentText())
+        self._apply_state()
+
+    def take_step(self, step: Step) -> bool:
+        if not super().take_step(step):
+            return False
+        self.method.setCurrentText(step.title)
+        return True
+
+    def state(self) -> dict[str, Any]:
+        if not self.forms:
+            return self._state
+        return {
+            'method': self.method.currentText(),
+            'previews': self.previews.isChecked(),
+            'forms': {form.step_class.__name__: form.state() for form in self.forms.values()},
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._state = state
+        if self.forms:
+            self._apply_state()
+
+    def _apply_state(self) -> None:
+        """Once the forms are built."""
+        if not self._state:
+            return
+        forms = self._state.get('forms', {})
+        for form in self.forms.values():
+            form.set_state(forms.get(form.step_class.__name__) or form.state())
+        self.previews.setChecked(bool(self._state.get('previews', True)))
+        self.method.setCurrentText(str(self._state.get('method', '')))
+
+    def _start_value(self, kind: type[Step]) -> Step:
+        step = self.context.last_used.step(kind)
+        untouched = self.context.last_used.value(kind.__name__) is None
+        return step.model_copy(update={'device': default_device()}) if untouched else step
+
+    def _method_changed(self, title: str) -> None:
+        for name, form in self.forms.items():
+            form.setVisible(name == title)
+        self._ask_estimate()
+
+    def _ask_estimate(self) -> None:
+        maps = self.session.input_maps
+        if maps is None or not self.forms:
+            return
+        for form in self.forms.values():
+            thickness = form.fields['thickness']
+            assert isinstance(thickness, AutoEdit)
+            thickness.propose(maps.data.shape[-1] * maps.pixel_size)
+        try:
+            self._estimated.ask(estimating_memory(self.forms[self.method.currentText()].value(), maps))
+        except DiptomoError as error:
+            self.estimate.setText(str(error))
+
+    def _add_convergence(self) -> None:
+        self.convergence_heading = heading('Convergence')
+        self.convergence = ConvergencePlot()
+        self.convergence.setToolTip(
+            '<qt>Above: misfit of the fitted and of the held-out counts, per datum; where the held-out one rises, noise '
+            'is being fitted. Below: the other terms of what is minimised. The dashed line marks the returned '
+            'iterate.</qt>'
+        )
+        self.note = words('')
+        for widget in (self.convergence_heading, self.convergence, self.note):
+            self._outcome.body.addWidget(widget)
+
+    def _add_runs(self) -> None:
+        self.runs_heading = heading('Runs')
+        self.runs_list = RunsList(self.session.runs)
+        self.runs_list.chosen.connect(self._choose)
+        self.result_row = QWidget()
+        row = QHBoxLayout(self.result_row)
+        row.setContentsMargins(0, 0, 0, 0)
+        self.buttons: dict[str, QPushButton] = {}
+        for name, text, tip, slot in (
+            (
+                'volume',
+                'Save &volume…',
+                'Write the volume as .hspy (with its recipe), .mrc or .tif.',
+                self._save_volume,
+            ),
+            ('recipe', 'Save r&ecipe…', 'Write all steps as JSON; "diptomo run" repeats them.', self._save_recipe),
+            ('resume', 'Resu&me', 'Take the run up again where its last checkpoint was written.', self._resume),
+            ('discard', '&Discard run', 'Remove this run and its layers; other runs stay.', self._discard),
+        ):
+            button = self.buttons[name] = QPushButton(text)
+            button.setToolTip(f'<qt>{tip}</qt>')
+            button.clicked.connect(slot)
+            row.addWidget(button)
+        for widget in (self.runs_heading, self.runs_list, self.result_row):
+            self._outcome.body.addWidget(widget)
+
+    def _choose(self, run: Run) -> None:
+        self.session.runs.choose(run)
+
+    def _discard(self) -> None:
+        self.session.runs.discard(self.session.runs.chosen)
+
+    def _resume(self) -> None:
+        if self.session.runs.chosen is not None:
+            self.resume.emit(self.session.runs.chosen)
+
+    def _session_changed(self) -> None:
+        maps = self.session.input_maps
+        self.unaligned.setVisible(maps is not None and not np.any(maps.shifts))
+        self._show_runs()
+        if self.isVisible():
+            self._ask_estimate()
+
+    def _show_runs(self) -> None:
+        runs, run = self.session.runs, self.session.runs.chosen
+        for widget in (self.runs_heading, self.runs_list):
+            widget.setVisible(len(runs) > 0)
+        self.runs_list.refresh()
+        ended = run is not None and run.status is not RunStatus.RUNNING
+        self.result_row.setVisible(ended)
+        if run is not None and ended:
+            self.buttons['volume'].setVisible(run.volume is not None)
+            self.buttons['recipe'].setVisible(run.whole_recipe is not None)
+            self.buttons['resume'].setVisible(run.resumable)
+        now = (run, run.status if run is not None else None)
+        if now != self._shown:
+            self._show_convergence_of(run, anew=self._shown is None or run is not self._shown[0])
+            self._shown = now
+
+    def _show_convergence_of(self, run: Run | None, anew: bool) -> None:
+        """The convergence of a run and a word on how it ended; nothing of one that left nothing."""
+        if anew:
+            self.convergence.clear_curves()
+            for point in convergence_of(run) if run is not None else ():
+                self.convergence.add(*point)
+        self.convergence.mark_returned(None)
+        self.convergence.redraw()
+        running = run is not None and run.status is RunStatus.RUNNING
+        shown = running or (run is not None and bool(convergence_of(run)))
+        self.convergence_heading.setVisible(shown)
+        self.convergence.setVisible(shown)
+        self.convergence_heading.setText(f'<b>Convergence of run {run.number}</b>' if run is not None else '')
+        if run is not None and run.volume is not None:
+            self.convergence.mark_returned(run.volume.notes.get('returned_iteration'))
+        has_preview = run is not None and bool(self.session.runs.view_of(run).layers)
+        self.note.setText(describe_run(run, has_preview) if run is not None else '')
+
+    def _save_volume(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(
+            self,
+            'Save volume',
+            self._suggestion('.hspy'),
+            'HyperSpy (*.hspy);;MRC, one per element (*.mrc);;TIFF (*.tif)',
+        )
+        volume = self.session.volume
+        if path and volume is not None:
+            self.start.emit(ThreadJob(saving(volume, path)), 'Save')
+
+    def _save_recipe(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, 'Save recipe', self._suggestion('.json'), 'Recipe (*.json)')
+        run = self.session.runs.chosen
+        recipe = run.whole_recipe if run is not None else self.session.recipe
+        if not path or recipe is None:
+            return
+        try:
+            recipe.save(path)
+        except OSError as error:
+            say_error(f'The recipe cannot be written to {path}: {error.strerror}; choose another place.')
+            return
+        say(f'Recipe written; repeat it with: diptomo run {Path(path).name}')
+
+    def _suggestion(self, suffix: str) -> str:
+        folder = Path(str(self.context.last_used.value('folder', '')))
+        return str(folder / f'volume{suffix}')
+
+
+def describe_run(run: Run, has_preview: bool = False) -> str:
+    """How a run ended, and what is left of it."""
+    if run.volume is not None:
+        return describe_volume(run.volume)
+    if run.status is RunStatus.FAILED:
+        kept = ' Its last preview is among the layers.' if has_preview else ''
+        return f'{run.error}{kept}'
+    if run.status is RunStatus.CANCELLED:
+        return 'Cancelled: nothing was kept.'
+    if run.status is RunStatus.INTERRUPTED:
+        saved = run.checkpoint is not None and run.checkpoint.exists()
+        where = 'continues from its last checkpoint' if saved else 'starts it anew: it had no checkpoint yet'
+        return f'napari ended before this run did. Resume {where}.'
+    return ''
+
+
+def describe_volume(volume: Volume) -> str:
+    """Size, how the run ended, and what no data can vouch for."""
+    _, z, y, x = volume.data.shape
+    parts = [f'{x} x {y} x {z} voxels of {volume.voxel_size:.3g} nm.']
+    reason = volume.notes.get('stopping')
+    if isinstance(reason, str):
+        parts.append(reason[:1].upper() + reason[1:].rstrip('.') + '.')
+    uncertainty = volume.notes.get('uncertainty')
+    if isinstance(uncertainty, str):
+        parts.append(uncertainty[:1].upper() + uncertainty[1:].rstrip('.') + '.')
+    tilts = volume.notes.get('max_tilt')
+    if isinstance(tilts, list | tuple) and len(tilts) == 2 and tilts[1] - tilts[0] < 180:
+        parts.append(
+            f'Tilts end at {tilts[0]:.4g}° and {tilts[1]:.4g}°: faces normal to the beam and detail along it '
+            'rest on the prior, not on data.'
+        )
+    return ' '.join(parts)

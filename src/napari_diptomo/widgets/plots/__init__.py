@@ -1,0 +1,1 @@
+"""The plots of the dock, in the colours of napari's theme."""

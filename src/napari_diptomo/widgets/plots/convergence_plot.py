@@ -1,0 +1,140 @@
+"""The plot of how a reconstruction gets on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyqtgraph as pg
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QWidget
+
+from napari_diptomo.jobs.colours import HUES
+from napari_diptomo.widgets.plots.themed_plot import ThemedPlot
+
+_HEIGHT = 290
+_HEIGHT_ALONE = 190
+_FITTED, _HELD_OUT = 'data', 'held-out'
+_QUANTITY = 'deviance per datum'
+_LABELS = {_FITTED: 'fitted', _HELD_OUT: 'held-out'}
+_HUES = {_FITTED: HUES[0], _HELD_OUT: HUES[3]}
+
+
+class _LogAxis(pg.AxisItem):
+    """Labels 1, 2 and 5 of each decade: all nine would overlap in a low plot."""
+
+    def logTickStrings(self, values: Any, scale: float, spacing: Any) -> list[str]:
+        strings = super().logTickStrings(values, scale, spacing)
+        mantissas = (round(10 ** (value % 1)) for value in values)
+        return [text if m in (1, 2, 5, 10) else '' for text, m in zip(strings, mantissas, strict=True)]
+
+
+class ConvergencePlot(ThemedPlot):
+    """Deviances of fitted and held-out counts above, the other terms of the objective below.
+
+    Both deviances are per datum and may be compared: where the held-out one
+    rises while the fitted one falls, noise is being fitted. What is what stands in
+    titles above the curves, where they cannot hide them.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(rows=2, parent=parent)
+        self.setFixedHeight(_HEIGHT)
+        self.deviances, self.terms = self.plots
+        self.terms.setLabel('bottom', 'iteration')
+        for plot in self.plots:
+            plot.setAxisItems({'left': _LogAxis('left')})
+            plot.getAxis('left').setWidth(45)
+            plot.getAxis('left').enableAutoSIPrefix(False)
+        self.ci.layout.setRowStretchFactor(0, 3)
+        self.terms.setXLink(self.deviances)
+        #: Curves by name and number of the part: what is cut to the view has to rise along x.
+        self._curves: dict[tuple[str, int], Any] = {}
+        self._names: dict[str, str] = {}
+        self._points: dict[tuple[str, int], list[tuple[float, float]]] = {}
+        self._part = 0
+        self._latest: tuple[int, str] | None = None
+        self._hues: dict[str, str] = {}
+        self._returned = pg.InfiniteLine(angle=90, pen=pg.mkPen(HUES[7], style=Qt.PenStyle.DashLine))
+        self.deviances.addItem(self._returned, ignoreBounds=True)
+        self._dirty = False
+        self.clear_curves()
+        self.follow_theme()
+
+    @property
+    def returned(self) -> float | None:
+        """The iteration that is marked as the result, None when there is no mark."""
+        return float(self._returned.value()) if self._returned.isVisible() else None
+
+    def clear_curves(self) -> None:
+        """Forget the last run."""
+        for (name, _), curve in self._curves.items():
+            self._plot_of(name).removeItem(curve)
+        self._curves.clear()
+        self._names.clear()
+        self._points.clear()
+        self._latest, self._part = None, 0
+        self._returned.setVisible(False)
+        for plot in self.plots:
+            plot.setTitle(None)
+
+    def add(self, iteration: int, losses: Mapping[str, float], validation: float | None, fit: str = '') -> None:
+        """Note the values of one iteration; `redraw` shows them.
+
+        Another fit, and one that went back to an earlier iteration, begin curves of their own.
+        """
+        if self._latest is not None and (fit != self._latest[1] or iteration <= self._latest[0]):
+            self._part += 1
+        self._latest = iteration, fit
+        values = dict(losses) if validation is None else {**losses, _HELD_OUT: validation}
+        for name, value in values.items():
+            if np.isfinite(value):
+                self._points.setdefault((name, self._part), []).append((iteration, value))
+        self._dirty = True
+
+    def mark_returned(self, iteration: float | None) -> None:
+        """Mark the iterate that became the result; None takes the mark away."""
+        self._returned.setVisible(iteration is not None)
+        if iteration is not None:
+            self._returned.setValue(float(iteration))
+
+    def redraw(self) -> None:
+        """Bring the curves up to date."""
+        if not self._dirty:
+            return
+        self._dirty = False
+        for key, points in self._points.items():
+            if key not in self._curves:
+                self._begin_curve(key)
+            self._curves[key].setData(*np.array(points).T)
+        values = [v for (n, _), points in self._points.items() if n in _HUES for _, v in points]
+        # A negative value would be hidden by a logarithm.
+        self.deviances.setLogMode(y=bool(values and min(values) > 0))
+
+    def _begin_curve(self, key: tuple[str, int]) -> None:
+        name, _ = key
+        plot = self._plot_of(name)
+        if name not in self._names:
+            self._name(name)
+        self._curves[key] = plot.plot(pen=pg.mkPen(self._hues[name], width=2))
+
+    def _name(self, name: str) -> None:
+        """Give a name its colour and its place in the title."""
+        plot = self._plot_of(name)
+        hue = self._hues[name] = _HUES.get(name, HUES[(1, 2, 4, 5, 6)[len(self._names) % 5]])
+        self._names[name] = f'<span style="color: {hue}">{_LABELS.get(name, name.replace("_", " "))}</span>'
+        names = ' &nbsp; '.join(text for n, text in self._names.items() if self._plot_of(n) is plot)
+        plot.setTitle(f'{_QUANTITY if plot is self.deviances else "other terms"}: &nbsp; {names}', size='9pt')
+        # SIRT has no other term: an empty plot would only ask what is missing.
+        alone = all(n in _HUES for n in self._names)
+        self.terms.setVisible(not alone)
+        self.setFixedHeight(_HEIGHT_ALONE if alone else _HEIGHT)
+        # A hidden plot keeps its row.
+        self.ci.layout.setRowMaximumHeight(1, 0 if alone else _HEIGHT)
+        self.ci.layout.setRowStretchFactor(1, 0 if alone else 2)
+        self.deviances.setLabel('bottom', 'iteration' if alone else None)
+        self.deviances.getAxis('bottom').showLabel(alone)
+
+    def _plot_of(self, name: str) -> pg.PlotItem:
+        return self.deviances if name in _HUES else self.terms

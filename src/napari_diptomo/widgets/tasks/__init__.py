@@ -1,0 +1,1 @@
+"""Work in the background: the jobs, the one poller, and the functions that run."""

@@ -1,0 +1,78 @@
+"""The composition of a volume and of its regions, as work for a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_diptomo.series import InputError, Observer, Volume
+
+if TYPE_CHECKING:
+    from napari_diptomo.assess import Composition, RegionComposition
+    from napari_diptomo.assess.channel_factors import Factors
+
+#: Name of the region of all voxels that have a composition.
+WHOLE = 'Specimen'
+
+
+@dataclass(frozen=True, eq=False)
+class Composed:
+    """A composition with the means that the page shows.
+
+    Attributes
+    ----------
+    volume : Volume
+        Percent, 0 where masked.
+    regions : dict of str to RegionComposition or str
+        The whole first; a sentence where a region has no composition.
+    """
+
+    volume: Volume
+    regions: dict[str, RegionComposition | str]
+
+
+def composing(step: Composition, volume: Volume, labels: np.ndarray | None) -> Callable[[Observer], Composed]:
+    """Quantify a volume, its specimen as a whole and every label but 0 of ``labels`` (z, y, x)."""
+
+    def run_composition(observer: Observer) -> Composed:
+        from napari_diptomo.assess import region_composition
+
+        result = step.run(volume, observer)
+        regions: dict[str, RegionComposition | str] = {
+            WHOLE: region_composition(volume, (result.data != 0).any(axis=0), step)
+        }
+        for label in () if labels is None else np.unique(labels[labels != 0]):
+            try:
+                regions[f'label {label}'] = region_composition(volume, labels == label, step)
+            except InputError as error:
+                regions[f'label {label}'] = str(error)
+        return Composed(result, regions)
+
+    return run_composition
+
+
+def asking_factors(step: Composition, volume: Volume) -> Callable[[Observer], Factors]:
+    """The factors that a step would use; the first question imports the tables of eXSpy."""
+
+    def ask_factors(observer: Observer) -> Factors:
+        from napari_diptomo.assess.composition import factors_of
+
+        return factors_of(step, volume)
+
+    return ask_factors
+
+
+def describe_composition(result: Volume) -> str:
+    """The error of the factors, the mask and the pooling, which the means leave out."""
+    notes = result.notes['composition']
+    parts = [f'Caution: {result.notes["denoised"]}.'] if 'denoised' in result.notes else []
+    systematic = max(notes['error_of_mean_from_factors'].values())
+    if systematic > 0:
+        parts.append(f'The factors add up to ± {systematic:.1f} %, alike everywhere.')
+    parts.append(f'Masked: {notes["masked"]}.')
+    if notes['pooled_fwhm_nm'] > 0:
+        parts.append(f'Counts pooled over {notes["pooled_fwhm_nm"]:.3g} nm.')
+    return ' '.join(parts)

@@ -1,0 +1,50 @@
+"""A short step, writing its result, and the memory that a reconstruction will need, as work for a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from napari_diptomo.series import MapSeries, Observer, Step
+
+if TYPE_CHECKING:
+    from napari_diptomo.reconstruct import Reconstruction
+
+
+def running(step: Step, data: Any) -> Callable[[Observer], Any]:
+    """Run a short step."""
+
+    def run_step(observer: Observer) -> Any:
+        return step.run(data, observer)
+
+    run_step.__name__ = f'run_{type(step).__name__}'
+    return run_step
+
+
+def saving(result: Any, path: str) -> Callable[[Observer], Any]:
+    """Write a result to a file; gives back what was written."""
+
+    def save_result(observer: Observer) -> Any:
+        return result.save(path)
+
+    return save_result
+
+
+def estimating_memory(step: Reconstruction, maps: MapSeries) -> Callable[[Observer], str]:
+    """``'Needs about 0.6 GB, 12 GB are free. CPU, 2 threads (torch 2.13.0).'``; the first estimate imports torch."""
+
+    def estimate_memory(observer: Observer) -> str:
+        from napari_diptomo.reconstruct import device
+
+        chosen = device.pick(step.device)
+        free = device.free_memory(chosen)
+        needed = step.memory_bytes(maps)
+        verdict = '' if needed < free else ' That does not fit: use a higher binning or fewer elements.'
+        return f'Needs about {size(needed)}, {size(free)} are free.{verdict} {step.device_name()}.'
+
+    return estimate_memory
+
+
+def size(count: float) -> str:
+    """``'0.62 GB'``."""
+    return f'{count / 1e9:.2g} GB' if count >= 1e8 else f'{count / 1e6:.0f} MB'
