@@ -43,7 +43,7 @@ def test_the_finder_is_asked_last_and_is_there_once():
 
 
 def test_a_step_of_another_package_that_imports_a_former_name_is_one_sentence(tmp_path, monkeypatch):
-    (tmp_path / 'old_steps.py').write_text('from napari_diptomo.series.reading.tilt_series import load_tilt_series\n')
+    (tmp_path / 'old_steps.py').write_text('from napari_diptomo.series.loading import load_tilt_series\n')
     info = tmp_path / 'old_steps-1.dist-info'
     info.mkdir()
     (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: old-steps\nVersion: 1\n')
@@ -52,7 +52,7 @@ def test_a_step_of_another_package_that_imports_a_former_name_is_one_sentence(tm
     recipe = Recipe.from_dict({'source': {}, 'steps': [{'step': 'OldFilter'}]})
     with pytest.raises(DiptomoError) as raised:
         recipe.resolved()
-    moved = 'napari_diptomo.series.reading.tilt_series has moved: import from napari_diptomo.series.reading.tilt_series instead'
+    moved = 'napari_diptomo.series.loading has moved: import from napari_diptomo.series.reading.tilt_series instead'
     assert f"The step 'OldFilter' of the package old-steps cannot be loaded ({moved}); install" in str(raised.value)
 
 
