@@ -34,8 +34,9 @@ lint: env ## style, layers, types
 bench: env ## run benchmarks/ (ONLY=name for one of them)
 	$(BIN)/python benchmarks/_run.py $(ONLY)
 
-docs: env ## write the parameter tables of the docs anew
+docs: env ## write the parameter tables and the map of the code anew
 	$(BIN)/python docs/make_parameter_tables.py
+	$(BIN)/python docs/make_map.py
 
 clean: ## remove everything that was made here
 	rm -rf .venv build dist demo-output .pytest_cache .ruff_cache .mypy_cache .import_linter_cache

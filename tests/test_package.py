@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -98,6 +99,25 @@ def test_the_tables_of_parameters_are_up_to_date(tmp_path):
     subprocess.run([sys.executable, script, written], check=True, timeout=120)
     current = (ROOT / 'docs' / 'parameters.md').read_text(encoding='utf-8')
     assert written.read_text(encoding='utf-8') == current, 'run `make docs`'
+
+
+def test_the_map_of_the_code_is_up_to_date(tmp_path):
+    written = tmp_path / 'map.md'
+    subprocess.run([sys.executable, ROOT / 'docs' / 'make_map.py', written], check=True, timeout=120)
+    current = (ROOT / 'docs' / 'map.md').read_text(encoding='utf-8')
+    assert written.read_text(encoding='utf-8') == current, 'run `make docs`'
+
+
+def test_each_formula_on_the_map_stands_once_and_where_the_map_says():
+    page = (ROOT / 'docs' / 'map.md').read_text(encoding='utf-8').partition('## The tree')[0]
+    rows = re.findall(r'^\| (.+?) \| `(.+?)` \| (?:`(.+?)`)? *\|$', page, re.MULTILINE)
+    names = [name for name, _, _ in rows]
+    assert len(names) > 60 and len(set(names)) == len(names)
+    for name, path, owner in rows:
+        source = ROOT / 'src' / 'napari_diptomo' / path
+        tree = ast.parse(source.read_text(encoding='utf-8'))
+        defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        assert not owner or owner in defined, f'{name}: {path} has no {owner}'
 
 
 @pytest.mark.parametrize('page', ['README.md', 'docs/recipes.md'])

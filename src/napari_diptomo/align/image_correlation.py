@@ -7,6 +7,8 @@ slow change of brightness over the field say nothing about a displacement. A
 soft window keeps the edges, where other mass comes into view at each tilt, out
 of it. Full phase normalisation would weigh all frequencies alike, and at a few
 counts per pixel most of them hold noise alone.
+
+Formulas: displacement by phase correlation (`displacement`).
 """
 
 from __future__ import annotations

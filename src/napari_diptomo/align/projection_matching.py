@@ -6,6 +6,8 @@ projection (projection matching; Dengler 1989, Ultramicroscopy 30, 337). That
 takes the height of the details into account, which a chain of pairs cannot,
 and spreads its accumulated errors. Few iterations matter: a volume fitted
 closely to displaced images asks for no correction.
+
+Formulas: projection matching (`matched_shifts`).
 """
 
 from __future__ import annotations

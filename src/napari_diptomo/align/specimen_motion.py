@@ -13,6 +13,8 @@ The position a of the tilt axis adds a (1 - cos t): the shifts contain it
 already. It is separated from them only as that smooth part which leaves the
 remaining shifts smallest; the sum of both, and so the volume, stays the same.
 Over +-40 degrees the pattern is weak, hence the uncertainty that goes with it.
+
+Formulas: gauge freedom of an alignment (`rigid_motion`); tilt axis (`tilt_axis_in`).
 """
 
 from __future__ import annotations

@@ -82,11 +82,6 @@ class Factors:
     origin: str
     errors: np.ndarray
 
-    @property
-    def error(self) -> float:
-        """The largest of the relative errors."""
-        return float(self.errors.max())
-
 
 def channel_factors(channels: Sequence[str], notes: Mapping[str, Any], settings: FactorSettings) -> Factors:
     """The factors of the channels of a volume.

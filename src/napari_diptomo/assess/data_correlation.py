@@ -9,6 +9,8 @@ From their correlation r the reliability of the whole is 2r / (1 + r)
 truth its square root. The ceiling is an estimate with a scatter of its own, and
 a good volume lies at it: only a fit that exceeds it by several standard errors
 has begun to fit noise (`ceiling_excess`).
+
+Formulas: ceiling of the correlation with noisy data (`count_ceiling`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Pooled counts, their errors, and fractions of a sum with theirs: the arithmetic of compositions and oxidation states."""
+"""Pooled counts, their errors, and fractions of a sum with theirs: the arithmetic of compositions and oxidation states.
+
+Formulas: Cliff-Lorimer fractions and their errors (`fractions`).
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@ r"""Density of voxels by zeta-factors (Watanabe and Williams, J. Microsc. 221 (2
 With D electrons per pixel and voxels of edge d the counts I_c of the channels give
 
     rho = sum_c zeta_c I_c / (D d).
+
+Formulas: density by zeta-factors (`densities`).
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ beam by e = sqrt((a + sin a cos a) / (a - sin a cos a)) with the largest tilt
 a: the ratio of the curvatures of the point spread function along x and z
 (Radermacher in "Electron Tomography" (1992); Midgley & Weyland,
 Ultramicroscopy 96 (2003) 413).
+
+Formulas: Fourier shell correlation (`fsc`); elongation by the missing wedge (`wedge_elongation`).
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ SSIM is that of Wang et al., IEEE TIP 13 (2004) 600, in three dimensions with
 a cube of 7 voxels. Both blur over what an error looks like; read them with
 the Fourier shell correlation inside the missing wedge
 (`napari_diptomo.assess.fsc_wedge`), never alone.
+
+Formulas: PSNR (`psnr`); SSIM (`ssim`).
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ Everything is in single precision and p_k a running sum along the ray, because
 ASTRA's CPU projector ``linear`` computes it so: the matrix equals that of
 astra-toolbox 2.5 to the bit, but for the sign of some zeros at 90 and 180
 degrees. What was reconstructed with ASTRA is thus reproduced to the digit.
+
+Formulas: weights of Joseph's projector (`joseph_matrix`).
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ one small matrix per tilt that moves rows by linear interpolation. Both act on
 the model: the counts are never interpolated. A holds the weights of Joseph's
 projector (see `napari_diptomo.geometry.joseph`): the length of the ray in
 units of the pixel, so a volume in counts per voxel of path projects to counts.
+
+Formulas: sign of the tilt, x' = x cos t + z sin t (`ParallelBeam`).
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ On its standard input it obeys lines: ``pause``, ``resume``, ``finish``, ``cance
 standard input ends, its parent is gone: it removes the job's folder and exits,
 whatever it is doing; its checkpoint stays. Ctrl-C and the end of the terminal reach
 it too, but what they mean is the parent's business.
+
+Formulas: protocol of the computing process.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ container with a small ``/dev/shm`` kills the writer with SIGBUS on the first
 write. Here the parent alone owns the file, and takes the memory for it before
 anybody writes. It holds a lock on it, so that frames whose parent is gone are
 known and swept (`napari_diptomo.jobs.job_folders`).
+
+Formulas: frames on their way to napari (`FrameReader`).
 """
 
 from __future__ import annotations

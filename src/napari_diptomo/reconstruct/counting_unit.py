@@ -17,6 +17,8 @@ few counts is in both. With phi known, y / phi has the variance of counts
 (quasi-likelihood; McCullagh and Nelder, Generalized Linear Models, 1989, ch. 9).
 
 Maps that bring a variance of their own are left alone.
+
+Formulas: variance over mean of counts (`dispersion`).
 """
 
 from __future__ import annotations

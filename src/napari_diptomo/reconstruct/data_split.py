@@ -5,6 +5,8 @@ data sets with the expectations (1 - h) m and h m (Neufeld, Dharamshi, Gao and
 Witten, JMLR 2024, arXiv 2301.07276). Maps whose spectra were split before the
 spectral fit bring their held-out part along; maps that are no counts are thinned
 as Gaussian data with their variance.
+
+Formulas: fitted and held-out data (`split_counts`); variance of maps that are no counts (`noise_variance`).
 """
 
 from __future__ import annotations

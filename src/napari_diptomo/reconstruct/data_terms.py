@@ -4,6 +4,9 @@ Poisson deviance per datum, 2 (m - y + y log(y / m)): twice the negative
 log-likelihood less that of the perfect model; about 1 where the model is true
 and counts are not too few. The weighted square, (y - m)^2 / variance, has the
 same meaning for data that are not counts.
+
+Formulas: Poisson deviance (`poisson_deviance`); weighted least squares of maps (`weighted_square`); held-out deviance
+(`held_out_term`).
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ truth, of expectation m, has the deviance
 
 0.09 at m = 0.01, 1.15 at m = 1, 1 + 1 / (6 m) for many counts. A model with
 the deviance of its own expectation, or less, has begun to fit noise.
+
+Formulas: expected deviance of Poisson counts (`poisson_expectation`).
 """
 
 from __future__ import annotations

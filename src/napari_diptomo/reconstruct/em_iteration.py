@@ -4,6 +4,8 @@ r"""Poisson EM: one iteration of expectation maximisation, and the volume it sta
 
 (Shepp and Vardi 1982, 10.1109/TMI.1982.4307558; known as MLEM). A holds mixing
 and gain, b is the background, y are the fitted counts brought to the full exposure.
+
+Formulas: Poisson EM (`em_update`).
 """
 
 from __future__ import annotations

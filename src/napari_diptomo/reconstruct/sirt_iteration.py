@@ -3,6 +3,8 @@ r"""SIRT: one iteration, a short reconstruction, and the typical densities of th
     x <- max(0, x + C A^T R (y - A x)),   R = 1 / (A 1),   C = 1 / (A^T 1)
 
 (Gilbert 1972, J. Theor. Biol. 36, 105; Gregor and Benson 2008, 10.1109/TMI.2008.923696).
+
+Formulas: SIRT (`sirt_update`); typical density of a channel (`typical_density`).
 """
 
 from __future__ import annotations

@@ -13,6 +13,8 @@ lamellae of 32 and 48 pixels: on the safe side, since a support that is too thin
 forbids what is there, but too loose to be taken for exact. A specimen that
 fills the images from edge to edge at every tilt and has no inner structure
 shows nothing of its thickness: give it then.
+
+Formulas: slab of a lamella from its counts (`fit_slab`).
 """
 
 from __future__ import annotations

@@ -25,6 +25,8 @@ no place to stop, but none before it can be, and the variance rule returns none
 before it. To ask more of iterates after it than to predict the held-out counts
 better (by two standard errors) cost up to 0.1 dB and gained nothing. No rule
 sees errors that leave no trace in the data: those inside the missing wedge.
+
+Formulas: stopping rule (`Best`).
 """
 
 from __future__ import annotations

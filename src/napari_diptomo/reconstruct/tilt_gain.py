@@ -9,6 +9,8 @@ beam current or a detector in the shadow of the holder:
 
 Along the tilt axis only the part of the specimen is summed that all shifted
 images show. One gain per tilt, common to all channels.
+
+Formulas: gain of each tilt from its total (`fitted_gain`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Splitting counts: binomial thinning, n' ~ Binomial(n, p)."""
+"""Splitting counts: binomial thinning, n' ~ Binomial(n, p).
+
+Formulas: splitting of counts, binomial thinning (`thin`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Mean of a pixel's neighbours without the pixel itself: its expected signal."""
+"""Mean of a pixel's neighbours without the pixel itself: its expected signal.
+
+Formulas: mean of the neighbours without the pixel itself (`neighbours`).
+"""
 
 from __future__ import annotations
 

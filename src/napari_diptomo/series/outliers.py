@@ -23,6 +23,8 @@ the point may have left the field; but it cannot be absent on both sides. At the
 first and the last tilt it may, and is compared with the strongest contrasts of
 the others there. What stands out no more than much else in the other tilts is left. A pixel that is hot at the same position in most
 images is an outlier where no point of a specimen can stay there as it tilts.
+
+Formulas: outlier pixels (`outlier_pixels`).
 """
 
 from __future__ import annotations

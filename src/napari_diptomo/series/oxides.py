@@ -4,6 +4,8 @@ With oxygen at -2 an oxide M_a O_b has the mean valence 2 b / a. A transition
 metal of group g keeps g - valence 3d electrons, so 10 - g + valence holes: 4
 for FeO, 14/3 for Fe3O4. By the sum rule the area of the white lines (M2,3 and
 L2,3 alike) is in proportion to them.
+
+Formulas: valence of an oxide (`valence`); mean valence and its error (`mean_valence`).
 """
 
 from __future__ import annotations

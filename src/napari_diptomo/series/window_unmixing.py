@@ -12,6 +12,8 @@ The variance of a window is estimated from its neighbours, the pixel's own
 count left out, so the maps are linear in the counts that they show and
 unbiased however few these are. They are for visualisation, for the alignment
 and for comparisons: a reconstruction takes the windows themselves.
+
+Formulas: element maps from window counts (`unmixed_windows`).
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ the two, and it is mostly better than either (docs/contest.md).
 Each fit is as long as the held-out counts ask for: it ends when 40 iterations have
 not gained more than a few standard errors of the paired difference, at a step
 size that falls slowly (over twice as many iterations as most fits need).
+
+Formulas: choice of the head by held-out counts (`fit_chosen`).
 """
 
 from __future__ import annotations

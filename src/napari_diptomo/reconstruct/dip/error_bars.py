@@ -22,6 +22,8 @@ The other three terms are in no spread, for the prior has the same effect on eve
 
 The constants were chosen on a needle, a porous body and a lamella, class by class (docs/uncertainty.md has the first
 two; docs/limits.md says what others gave). A head leaves no voxel at zero: below `FLOOR` of a channel's largest value nothing is claimed.
+
+Formulas: error bars of an ensemble (`standard_deviation`).
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ r"""One iteration of the fit of the untrained network, and its objective.
 with the fixed noise z, the typical density s_c of channel c, W windows and C channels (arXiv 2606.10547,
 2606.10893). The input is jittered anew in every iteration; the exponential average of the iterates is
 what is judged and returned. What is known of the specimen (its support, its sum rule) adds its terms.
+
+Formulas: objective of DIPm-TV (`PriorFit`).
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ normalisation have no such structure: they go by Adam with a fifth of the rate.
 `torch.optim.Muon` is the same method for matrices alone: it refuses the five axes of a
 convolution's weight, orthogonalises in bfloat16 (here in float32), which would change every
 volume, and came with torch 2.9, where this package works from torch 2.2 on.
+
+Formulas: orthogonalised momentum, Muon (`orthogonalise`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Mean and variance of arrays that come one after the other (Welford 1962), in the memory of two."""
+"""Mean and variance of arrays that come one after the other (Welford 1962), in the memory of two.
+
+Formulas: running mean and variance, Welford (`RunningVariance`).
+"""
 
 from __future__ import annotations
 

@@ -17,6 +17,8 @@ near 0, (1 - d)^2 near 1, smooth between, at most quadratic beyond.
 The densities have to be known: finding their common factor along with the
 volume was tried, and lost 3 dB, because a volume that is blurred still is
 taken for a thick specimen of low density and then kept that way.
+
+Formulas: sum rule of the densities (`SumRule`).
 """
 
 from __future__ import annotations

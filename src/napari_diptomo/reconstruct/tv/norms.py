@@ -15,6 +15,9 @@ U min(s, 1) V^T = f(J J^T) J with f(l) = 1 / sqrt(max(l, 1)), and f of a symmetr
 3 x 3 matrix G with eigenvalues a >= b >= c is Newton's interpolation through them:
 
     f(G) = f[a] + f[a, b] (G - a) + f[a, b, c] (G - a)(G - b).
+
+Formulas: joint norm of total variation (`joint_norm`); nuclear norm of the Jacobian (`norm`); projection on the dual
+ball (`project`); forward differences and their adjoint (`gradient_adjoint`).
 """
 
 from __future__ import annotations

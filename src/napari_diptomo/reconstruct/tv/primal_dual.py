@@ -8,6 +8,8 @@ preconditioning of Pock and Chambolle 2011, 10.1109/ICCV.2011.6126441. For the
 Kullback-Leibler term F(q) = q + b - y log(q + b) the proximal map of the
 conjugate is, with v = p + t (q + b),  (v + 1 - sqrt((v - 1)^2 + 4 t y)) / 2,
 for least squares F(q) = (q + b - y)^2 / 2 it is (p + t (q + b - y)) / (1 + t).
+
+Formulas: primal-dual method of Chambolle and Pock (`PrimalDual`).
 """
 
 from __future__ import annotations

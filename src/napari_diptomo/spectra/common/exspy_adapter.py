@@ -1,6 +1,9 @@
 """The one place that imports HyperSpy and eXSpy: its tables of X-ray lines, weights and mass absorption; deconvolution of EELS.
 
 The import takes two seconds, so it happens when the table is first asked for.
+
+Formulas: Fourier-log deconvolution of pixels (`fourier_log`); Fourier-ratio deconvolution (`fourier_ratio`);
+principal components (`principal_components`).
 """
 
 from __future__ import annotations

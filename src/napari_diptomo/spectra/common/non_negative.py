@@ -12,6 +12,8 @@ goes to zero, what is zero and has a negative gradient G x - b comes back. A
 pixel whose count of wrong coefficients has not fallen for some rounds exchanges one
 at a time, which cannot cycle. Most pixels need a round or two, and a
 round solves all open ones at once.
+
+Formulas: non-negative least squares (`non_negative`).
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ counts, by least squares with the weights of counts (`exponent_of_counts`), besi
 other non-negative columns: for spectra that hold more than the law.
 
 Egerton, EELS in the Electron Microscope (2011), section 4.4.
+
+Formulas: power law in front of an edge (`exponent_of_counts`); tail of a peak (`falling_tail`).
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ exactly, so that for a slab of mass thickness m the mean over its planes is
 (1 - exp(-mu m)) / (mu m). Beside the volume the specimen continues as at its
 border (a lamella does; around a particle there is nothing). Rays flatter than
 6 degrees to the planes are followed at 6 degrees.
+
+Formulas: absorption of X-rays in the specimen (`transmission`).
 """
 
 from __future__ import annotations

@@ -17,6 +17,8 @@ its peak lies 1.74 keV below the line and holds (Reed & Ware, J. Phys. E 5
 of the line's photons, with w = 0.047 the K yield of silicon, r = 10.3 its jump
 at the edge and mu_K the absorption of its own Ka. mu(E) is a power law on
 either side of the edge through the values that NIST tabulates.
+
+Formulas: resolution and line shape of the detector (`Detector`).
 """
 
 from __future__ import annotations

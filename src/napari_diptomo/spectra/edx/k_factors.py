@@ -36,6 +36,10 @@ A user's own table holds a line family and its factor, as CSV or JSON:
 In a CSV file element and lines may stand in columns of their own (``Ge, K,
 1.32``); a heading and lines that begin with # are passed over. Lines named
 after Siegbahn (``Ge_Ka``) stand for their family.
+
+Formulas: ionisation cross section (`ionisation_cross_section`); calculated k-factors (`k_factors`); calculated
+zeta-factors (`zeta_factors`); table of k-factors of the user (`read_factors`); efficiency of the detector
+(`efficiency`).
 """
 
 from __future__ import annotations

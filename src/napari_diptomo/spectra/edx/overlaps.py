@@ -10,6 +10,8 @@ Its correlations show which coefficients are confused, its diagonal how well eac
 known at these counts. The sum of two coefficients has the variance
 V_aa + V_bb + 2 V_ab, small where V_ab is negative: two families under one
 peak are known together and unknown apart.
+
+Formulas: overlap of two elements (`overlaps`).
 """
 
 from __future__ import annotations

@@ -30,6 +30,8 @@ Measured by the whole information I, tr(I^-1 d d^T), the loss of a bin is the
 scatter of the points I^-1/2 c / m in it, weighted by m; the sum over the bins
 bounds the relative loss of every coefficient and of every combination of them.
 Bins are as long as they may be with a given sum.
+
+Formulas: Poisson maximum likelihood of spectra (`fit_pixels`); Fisher information of a pixel (`fisher_variance`).
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ flank it is a column as well.
 *Silicon.* The detector's own silicon, excited by the photons it absorbs, adds
 a peak at Si-K that grows with everything else. It cannot be distinguished from a
 specimen's silicon in one spectrum, so Si is listed among the possibly stray.
+
+Formulas: sum peaks (`sum_peaks`).
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ is judged by the family that is known best.
 
 The gain g(t), 1 on average, is the rank-one fit of A_f g(t) to T_f(t) / p(t), weighted
 by noise and model error, over the families that behave like projections.
+
+Formulas: gain of the detectors at each tilt (`measure_gain`).
 """
 
 from __future__ import annotations

@@ -25,6 +25,8 @@ a non-negative sum of power laws at the pixel itself would not give. The plasmon
 background model has single, double and multiple losses as columns instead: their ratios
 are what thickness changes. (With two columns, single and all others, the pooled
 FeO fraction of docs/eels-fit.md was -0.02 off instead of -0.01.)
+
+Formulas: background models under a low-loss edge (`fit_background`).
 """
 
 from __future__ import annotations

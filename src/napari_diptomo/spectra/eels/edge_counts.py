@@ -19,6 +19,8 @@ channels alike, as the commercial programs have it.
 
 Both need the background to follow the model: on the tail of a plasmon it does
 not. White lines: `white_line_ratio`.
+
+Formulas: counts of an edge above its background (`edge_maps`); multiple linear least squares, MLLS (`mlls`).
 """
 
 from __future__ import annotations

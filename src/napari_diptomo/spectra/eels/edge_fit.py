@@ -16,6 +16,8 @@ r the read-out noise of a channel and m' what is EXPECTED of the pixel
 
 Standards are what each pixel sees of them, moved by its own shift and behind its own
 thickness, interpolated between the nodes of a table of both (`PixelEdges`).
+
+Formulas: fit of edges and background of a pixel (`fit_edges`).
 """
 
 from __future__ import annotations

@@ -41,6 +41,9 @@ and proportional to the path through what made them, as projections must be.
 
 Transforms are periodic: each spectrum is continued beyond its end, falling as
 E^-3, and cut back afterwards.
+
+Formulas: Fourier-log deconvolution of sums (`without_plural`); tail of the zero loss (`zero_loss_of_sum`); single
+scattering (`single_losses`).
 """
 
 from __future__ import annotations

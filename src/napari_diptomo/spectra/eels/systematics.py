@@ -20,6 +20,8 @@ H what the weighted fit of the mean pixel makes of a count in a channel.
 
 Q is a covariance of the intensities, pixel by pixel, to be added to the statistical
 one; but what it describes does not average out over pixels or tilts.
+
+Formulas: spread between background models (`background_spread`).
 """
 
 from __future__ import annotations

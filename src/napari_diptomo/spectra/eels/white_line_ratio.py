@@ -8,6 +8,8 @@ their ratio is read on a "universal curve" (van Aken et al., Phys. Chem. Miner.
 25 (1998) 323). The energy of L3 is its centre of gravity; the maximum
 shifts by 1.7 eV from Fe2+ to Fe3+, so it is worth no more than the calibration
 of the axis.
+
+Formulas: white-line ratio L3 / L2 (`white_line_maps`).
 """
 
 from __future__ import annotations

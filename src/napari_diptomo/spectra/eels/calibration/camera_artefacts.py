@@ -27,6 +27,8 @@ along. Two opposite jumps around one channel are that channel's gain; a jump
 alone is a step, as between the quadrants of a chip, and all channels behind it
 are divided by it. Its height is that of the cubic through d[k-4], d[k-3], d[k+3]
 and d[k+4], other jumps subtracted.
+
+Formulas: gain of the camera (`gain_of`).
 """
 
 from __future__ import annotations

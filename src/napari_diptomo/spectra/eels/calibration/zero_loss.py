@@ -18,6 +18,8 @@ the mean m of its neighbours,
 
 e the error of d and V the variance with which positions truly differ from
 pixel to pixel, from the scatter of the tilt less the errors.
+
+Formulas: position of the zero loss (`find_zero_loss`).
 """
 
 from __future__ import annotations

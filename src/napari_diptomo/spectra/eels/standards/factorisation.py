@@ -18,6 +18,8 @@ noise of a pixel would push an end outwards if the largest u_p were taken for
 it. So pixels are ordered by the u of their NEIGHBOURS, and the end is the u of
 the first of them together by their OWN counts: their noise took no part in
 choosing them.
+
+Formulas: two phases from many pixels (`factorise`).
 """
 
 from __future__ import annotations

@@ -25,6 +25,8 @@ on plasmon backgrounds, now 0.998 (docs/eels-fit.md).
 in thicker groups. With the single loss P known (`scattering`), the standards are
 those of the mean thickness, and a group sees them through exp(d (F[P] - 1)),
 d its thickness less the mean: linear in M_s all the same.
+
+Formulas: regression of the low loss on numbers of atoms (`regress`).
 """
 
 from __future__ import annotations

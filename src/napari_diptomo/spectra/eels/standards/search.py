@@ -11,6 +11,8 @@ or missing from, Fe3O4.
 
 By the way of *stoichiometric* they assume the magnetite to be stoichiometric;
 the notes say so where that was the way.
+
+Formulas: standards of FeO and Fe3O4 from the data (`find_standards`).
 """
 
 from __future__ import annotations
