@@ -104,7 +104,7 @@ class Project(_Record):
     view : ViewRecord, optional
     """
 
-    format: int = Field(FORMAT, alias='napari-diptomo project', ge=1)
+    format: int = Field(FORMAT, alias='napari-diptomo project', ge=1, strict=True)
     saved: str = ''
     source: dict[str, Any] | None = None
     sample: bool = False
