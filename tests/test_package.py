@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import json
 import os
 import re
@@ -99,6 +100,24 @@ def test_the_tables_of_parameters_are_up_to_date(tmp_path):
     subprocess.run([sys.executable, script, written], check=True, timeout=120)
     current = (ROOT / 'docs' / 'parameters.md').read_text(encoding='utf-8')
     assert written.read_text(encoding='utf-8') == current, 'run `make docs`'
+
+
+@pytest.mark.parametrize(('folder', 'prefix'), [('src/napari_diptomo', 'napari_diptomo.'), ('benchmarks', '')])
+def test_no_two_files_import_each_other_not_even_for_types(folder, prefix):
+    paths = {
+        prefix + '.'.join(p.relative_to(ROOT / folder).with_suffix('').parts): p for p in (ROOT / folder).rglob('*.py')
+    }
+    modules = {name.removesuffix('.__init__'): path for name, path in paths.items()}
+    imports = {}
+    for name, path in modules.items():
+        tree = ast.parse(path.read_text(encoding='utf-8'))
+        found = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module]
+        wanted = {
+            f'{n.module}.{a.name}' if f'{n.module}.{a.name}' in modules else n.module for n in found for a in n.names
+        }
+        imports[name] = {w for w in wanted if w in modules and w != name}
+    assert sum(map(len, imports.values())) > len(modules), 'imports were found'
+    graphlib.TopologicalSorter(imports).prepare()
 
 
 def test_the_map_of_the_code_is_up_to_date(tmp_path):
