@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from napari_diptomo.series import MapSeries
 
-if TYPE_CHECKING:
-    from haadf import Results
+
+class Results(Protocol):
+    """Scores and central slices by subset and method, as `haadf` keeps them."""
+
+    scores: dict[str, Any]
+    slices: dict[str, np.ndarray]
+
+    def best(self, subset: str, prefix: str, by: str) -> tuple[str, dict[str, Any]]:
+        """Of the methods so named the one with the best score."""
+        ...
+
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / 'docs' / 'haadf.md'
