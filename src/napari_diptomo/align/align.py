@@ -46,6 +46,7 @@ class Align(Step):
         gt=0.0,
         le=1.0,
         advanced=True,
+        label='Maximum shift',
     )
     upsampling: int = param(20, 'Displacements are found to this fraction of a pixel.', ge=1, le=200, advanced=True)
 

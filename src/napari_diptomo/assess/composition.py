@@ -75,6 +75,7 @@ class Composition(Step):
         ge=0.0,
         lt=1.0,
         advanced=True,
+        label='Relative error of factors',
     )
     lines: tuple[str, ...] = param(
         (),
@@ -128,12 +129,14 @@ class Composition(Step):
         'Voxels are masked where the relative error of their pooled counts, all channels together, exceeds this; 0.1 is 10 %.',
         gt=0.0,
         le=1.0,
+        label='Maximum rel. error',
     )
     least_counts: float | None = param(
         None,
         'Voxels are masked where their pooled counts per tilt, all channels together, are fewer; auto: by the largest '
         'error and the least share.',
         ge=0.0,
+        label='Minimum counts',
     )
     least_share: float = param(
         0.1,
@@ -142,6 +145,7 @@ class Composition(Step):
         ge=0.0,
         lt=1.0,
         advanced=True,
+        label='Minimum fraction',
     )
     absorption: bool = param(
         False,

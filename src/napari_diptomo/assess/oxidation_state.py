@@ -52,9 +52,14 @@ class OxidationState(Step):
         'what the missing wedge smeared out.',
         ge=0.0,
         lt=1.0,
+        label='Minimum fraction',
     )
     largest_error: float = param(
-        0.2, 'Voxels are masked where the relative error of their metal exceeds this; 0.2 is 20 %.', gt=0.0, le=1.0
+        0.2,
+        'Voxels are masked where the relative error of their metal exceeds this; 0.2 is 20 %.',
+        gt=0.0,
+        le=1.0,
+        label='Maximum rel. error',
     )
     valences: tuple[float, ...] = param(
         (),

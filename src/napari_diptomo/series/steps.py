@@ -33,6 +33,7 @@ def param(
     default: Any,
     description: str,
     *,
+    label: str = '',
     unit: str = '',
     advanced: bool = False,
     file: bool = False,
@@ -46,6 +47,8 @@ def param(
         Value when nothing is given.
     description : str
         One sentence for the tooltip: what it does, and when to change it.
+    label : str
+        Shown in front of the control; empty: the name of the field in words.
     unit : str
         Unit as printed behind the value, e.g. ``'nm'``.
     advanced : bool
@@ -55,7 +58,7 @@ def param(
     **limits
         pydantic constraints: ``ge``, ``gt``, ``le``, ``lt``.
     """
-    extra: Any = {'unit': unit, 'advanced': advanced, 'file': file}
+    extra: Any = {'label': label, 'unit': unit, 'advanced': advanced, 'file': file}
     return Field(default, description=description, json_schema_extra=extra, **limits)
 
 
@@ -67,6 +70,7 @@ class Parameter:
     annotation: Any
     default: Any
     description: str
+    label: str
     unit: str
     advanced: bool
     minimum: float | None
@@ -167,6 +171,7 @@ class Step(BaseModel):
                     annotation=annotation,
                     default=info.get_default(call_default_factory=True),
                     description=info.description or '',
+                    label=str(extra.get('label', '')),
                     unit=str(extra.get('unit', '')),
                     advanced=bool(extra.get('advanced', False)),
                     minimum=limits.get('ge', limits.get('gt')),

@@ -100,7 +100,7 @@ def test_a_remedy_changes_the_form_and_runs_nothing(dock: TomographyDock, maps: 
     assert page.method.currentText() == 'DIPm-TV'
     assert page.step().beyond_field is True
     assert page.step().seed == 7, 'the rest stays as it was'
-    assert dock.run_bar.status.text() == 'Beyond field: on. Press Run to compute again.'
+    assert dock.run_bar.status.text() == 'Extends beyond view: on. Press Run to compute again.'
     assert not dock.session.busy
     assert shown(dock), 'it is about the result, which has not changed'
 
@@ -134,7 +134,7 @@ def test_a_remedy_for_another_page_goes_there(dock: TomographyDock, maps: MapSer
     assert dock.stages.current is dock.align_page
     assert dock.align_page.form is not None
     assert dock.align_page.form.value().max_shift == 0.5
-    assert dock.run_bar.status.text() == 'Max shift: 0.5. Press Align to compute again.'
+    assert dock.run_bar.status.text() == 'Maximum shift: 0.5. Press Align to compute again.'
 
 
 def test_choosing_another_method_is_a_remedy(dock: TomographyDock, maps: MapSeries, qtbot: Any) -> None:

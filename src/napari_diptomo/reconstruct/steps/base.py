@@ -30,6 +30,7 @@ class Reconstruction(Step):
     beyond_field: bool = param(
         False,
         'Tick when the specimen extends beyond the field of view, as a lamella does: it is solved there too and cut off.',
+        label='Extends beyond view',
     )
     support: Literal['none', 'slab', 'box', 'mask'] = param(
         'none',
@@ -62,6 +63,7 @@ class Reconstruction(Step):
         ge=-60.0,
         le=60.0,
         advanced=True,
+        label='Tilt about x',
     )
     slab_offset: float | None = param(
         None,
@@ -69,6 +71,7 @@ class Reconstruction(Step):
         'counts.',
         unit='nm',
         advanced=True,
+        label='Slab position',
     )
     slab_margin: float = param(
         0.5,
@@ -104,6 +107,7 @@ class Reconstruction(Step):
         ge=0.0,
         lt=0.9,
         advanced=True,
+        label='Held-out fraction',
     )
     seed: int = param(0, 'Seed of all random numbers: the same seed gives the same volume.', ge=0, advanced=True)
     device: Literal['auto', 'cpu', 'cuda', 'mps'] = param(

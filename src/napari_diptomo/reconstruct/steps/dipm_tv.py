@@ -158,6 +158,7 @@ class DIPmTV(Reconstruction):
         ge=0.0,
         le=0.95,
         advanced=True,
+        label='Coarse fraction',
     )
     head: int = param(0, 'Width of an extra layer before the output, 0 for none.', ge=0, le=256, advanced=True)
     output: Literal['auto', 'softplus', 'shares', 'square'] = param(

@@ -64,9 +64,14 @@ class EDXMaps(Step):
         'fitted maps',
         'Output. fitted maps: counts of each element with their variance. window counts: whole counts of few energy '
         'windows with what mixes and what lies under them, so that a reconstruction uses the statistics of photons: for about one count per pixel or less.',
+        label='Output',
     )
     holdout: float = param(
-        0.1, 'Fraction of the photons set aside to judge the reconstruction; 0 uses all for the fit.', ge=0.0, le=0.5
+        0.1,
+        'Fraction of the photons set aside to judge the reconstruction; 0 uses all for the fit.',
+        ge=0.0,
+        le=0.5,
+        label='Held-out fraction',
     )
     seed: int = param(0, 'Seed of the draw of held-out photons.', ge=0, advanced=True)
     energy_min: float = param(

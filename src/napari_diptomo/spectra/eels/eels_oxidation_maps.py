@@ -94,6 +94,7 @@ class EELSOxidationMaps(Step):
         'independent sums',
         'Output. maps: of each oxide. independent sums: weighted sums of them whose errors have nothing in common, with '
         'what mixes them; the volume is still one of each oxide, and better: the spectra know the sum far better than each.',
+        label='Output',
     )
     energy_min: float | None = param(
         None, 'Lower end of the fit; auto: 21 below the maximum of the edge.', unit='eV', gt=5.0, advanced=True
@@ -115,6 +116,7 @@ class EELSOxidationMaps(Step):
         'Fraction of the counts set aside to judge the reconstruction, where they are whole; 0 uses all for the fit.',
         ge=0.0,
         le=0.5,
+        label='Held-out fraction',
     )
     seed: int = param(0, 'Seed of the draw of held-out counts.', ge=0, advanced=True)
 

@@ -11,8 +11,9 @@ from qtpy.QtCore import QPointF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
+import napari_diptomo
 from napari_diptomo.series import Finding, Remedy, by_weight
-from napari_diptomo.widgets.controls.form_widgets import pretty
+from napari_diptomo.widgets.controls.form_widgets import label_of, pretty
 from napari_diptomo.widgets.controls.parts import words
 
 #: On a light and on a dark theme.
@@ -217,13 +218,15 @@ def evidence(finding: Finding) -> str:
 
 
 def in_words(remedy: Remedy) -> str:
-    """The changes of a remedy by the labels of the form: ``'Beyond field: on.'``"""
+    """The changes of a remedy by the labels of the form: ``'Held-out fraction: 0.1.'``"""
+    kind = getattr(napari_diptomo, remedy.step, None)
+    labels = {} if kind is None else {parameter.name: label_of(parameter) for parameter in kind.parameters()}
     values = {True: 'on', False: 'off', None: 'auto'}
     parts = []
     for name, value in remedy.changes.items():
         shown = ', '.join(map(str, value)) if isinstance(value, list) else str(value)
         known = isinstance(value, bool) or value is None
-        parts.append(f'{pretty(name)}: {values[value] if known else shown}')
+        parts.append(f'{labels.get(name) or pretty(name)}: {values[value] if known else shown}')
     return f'{"; ".join(parts) or remedy.label}.'
 
 

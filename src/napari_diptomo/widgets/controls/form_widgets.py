@@ -220,7 +220,7 @@ def widget_for(parameter: Parameter, exclusive: tuple[bool, bool] = (False, Fals
     kinds, optional = _alternatives(parameter.annotation)
     # An integer is a float, but not the other way round.
     kind = float if float in kinds else kinds[0]
-    names: dict[str, Any] = {'name': parameter.name, 'label': pretty(parameter.name)}
+    names: dict[str, Any] = {'name': parameter.name, 'label': label_of(parameter)}
     widget: Any = FORM_TYPES.create_widget(annotation=kind, options=_options(parameter, kind, exclusive), **names)
     _settle(widget.native)
     if isinstance(widget, CheckBox):
@@ -292,6 +292,11 @@ def _alternatives(annotation: Any) -> tuple[list[Any], bool]:
         kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
         return kinds, len(kinds) < len(get_args(annotation))
     return [annotation], False
+
+
+def label_of(parameter: Parameter) -> str:
+    """In front of the control of a parameter."""
+    return parameter.label or pretty(parameter.name)
 
 
 def pretty(name: str) -> str:
