@@ -26,6 +26,16 @@ FORMAT, KEY = 1, 'napari_diptomo'
 def load(path: str | os.PathLike[str]) -> MapSeries | Volume:
     """Read back what `save` wrote to ``.hspy``, bit by bit the same.
 
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    MapSeries or Volume
+        With its recipe, notes and findings.
+
     Raises
     ------
     InputError
