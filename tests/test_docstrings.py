@@ -14,6 +14,7 @@ import inspect
 import textwrap
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import docstring_parser
@@ -34,6 +35,7 @@ PACKAGES = (
     'simulate',
     'jobs',
 )
+SOURCE = Path(napari_diptomo.__file__).parent
 #: What users call: each shows how.
 SHOWN = (
     'load_tilt_series',
@@ -141,6 +143,12 @@ def _raised(item: Any) -> set[str]:
 
 def _has_source(function: Any) -> bool:
     return function.__code__.co_filename.endswith('.py')  # not so what dataclasses write
+
+
+def test_modules_begin_with_a_sentence_on_their_contents():
+    for path in SOURCE.rglob('*.py'):
+        first = (ast.get_docstring(ast.parse(path.read_text(encoding='utf-8'))) or '').split('\n')[0]
+        assert first.endswith('.') and len(first) <= 110 and not first.startswith('What'), f'{path}: {first}'
 
 
 @pytest.mark.parametrize('name', EXPORTED := exported())
