@@ -109,7 +109,7 @@ def edx_tilt_series(
     Parameters
     ----------
     phantom : Phantom
-        The specimen; its channels are elements of `edx_tables.ELEMENTS`.
+        The specimen; its channels are elements of `edx_emission.ELEMENTS`.
     angles : array-like (tilt,)
         Tilts, degrees.
     peak_counts : float

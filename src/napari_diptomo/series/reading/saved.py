@@ -39,7 +39,8 @@ def load(path: str | os.PathLike[str]) -> MapSeries | Volume:
     Raises
     ------
     InputError
-        Not such a file, damaged, or its recipe has steps that this version does not know.
+        Not such a file, damaged, or saved by a newer version. Steps that this version does not know stay text in the
+        recipe.
     """
     path = Path(path)
     kind = saved_kind(path)
