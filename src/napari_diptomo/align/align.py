@@ -27,6 +27,22 @@ class Align(Step):
     images are matched to the projections of one quick reconstruction. One set
     of shifts serves all channels. The counts stay as they are: shifts and axis
     go into the geometry.
+
+    Notes
+    -----
+    Neighbours are correlated as by Guizar-Sicairos, Thurman and Fienup (2008, Opt. Lett. 33, 156), images matched to
+    projections as by Dengler (1989, Ultramicroscopy 30, 337). ``Align.parameters()`` and docs/parameters.md explain the parameters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_diptomo import Align, simulate
+    >>> angles = np.arange(-40, 41, 10)
+    >>> drift = np.outer(np.arange(9), [0.5, 0.0])  # along y, the tilt axis
+    >>> maps = simulate.tilt_series(simulate.lamella(32), angles, shifts=drift).maps
+    >>> found = Align().run(maps).shifts
+    >>> bool(np.abs(found[:, 0] - found[0, 0] - drift[:, 0]).max() < 0.5)
+    True
     """
 
     title: ClassVar[str] = 'Align'

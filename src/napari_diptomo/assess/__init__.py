@@ -1,4 +1,4 @@
-"""Composition and oxidation state of a volume, and its quality: against a known truth, and against the data alone."""
+"""Composition, oxidation state and quality of a volume, by the data alone or by a known truth."""
 
 from napari_diptomo.assess.composition import Composition
 from napari_diptomo.assess.data_correlation import ceiling_excess, count_ceiling, half_ceiling, projection_correlation

@@ -1,4 +1,4 @@
-"""Shapes that the scores take, checked in one place."""
+"""Checks of the shapes of arrays that are scored."""
 
 from __future__ import annotations
 

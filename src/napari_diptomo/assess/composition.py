@@ -41,6 +41,22 @@ class Composition(Step):
     channel, and so is their ``std``. Elsewhere the channels add up to 100, and
     where next to nothing of an element is they scatter about zero and may be
     negative.
+
+    Notes
+    -----
+    Cliff and Lorimer (J. Microsc. 103 (1975) 203), or Watanabe and Williams (J. Microsc. 221 (2006) 89) with
+    zeta-factors; the formulas, and that of the errors, stand at the top of the module.
+    ``Composition.parameters()`` and docs/parameters.md explain the parameters.
+
+    Examples
+    --------
+    >>> from napari_diptomo import Composition, simulate
+    >>> phantom = simulate.lamella(24)
+    >>> counts = simulate.edx_tilt_series(phantom, [-40, 0, 40], peak_counts=3000).truth
+    >>> factors = simulate.true_k_factors(phantom.channels)
+    >>> percent = Composition(k_factors=factors, unit='at.%').run(counts)
+    >>> percent.channels, percent.data.shape, round(float(percent.data.sum(axis=0).max()), 1)
+    (('Ge', 'Sb', 'Te'), (3, 24, 24, 24), 100.0)
     """
 
     title: ClassVar[str] = 'Composition'

@@ -58,7 +58,8 @@ def half_ceiling(half_a: np.ndarray, half_b: np.ndarray) -> np.ndarray:
     -------
     ndarray (channel,)
         Correlation that the noiseless truth itself would reach with the maps of
-        both halves together; 0 where the halves do not correlate.
+        both halves together, sqrt(2r / (1 + r)) for halves that correlate by r
+        (Spearman and Brown, 1910); 0 where they do not.
     """
     r = np.clip(projection_correlation(half_a, half_b), 0, 1)
     return np.sqrt(2 * r / (1 + r))

@@ -1,4 +1,4 @@
-"""Do error bars hold what they promise, and do they say where a volume is wrong? Against a known truth.
+"""Quality of error bars against a known truth: their size, and whether they show where a volume is wrong.
 
 Coverage: the share of voxels whose truth lies in the interval that a normal
 law with the stated standard deviation gives; for honest error bars it is the
@@ -102,8 +102,10 @@ def reliability(
 
     Parameters
     ----------
-    volume, std, truth, where
-        As for `judge_spread`.
+    volume, std, truth : ndarray (channel, z, y, x) or (z, y, x)
+        On one grid, in one unit.
+    where : ndarray of bool (z, y, x) or (channel, z, y, x), optional
+        Voxels to judge; default: all.
     bins : int
         From the smallest to the largest standard deviation.
 

@@ -1,4 +1,4 @@
-"""Pooled counts, their errors, and fractions of a sum with theirs: the arithmetic of compositions and oxidation states.
+"""Arithmetic of compositions and oxidation states: pooled counts, fractions of a sum, and their errors.
 
 Formulas: Cliff-Lorimer fractions and their errors (`fractions`).
 """

@@ -1,8 +1,10 @@
-r"""Density of voxels by zeta-factors (Watanabe and Williams, J. Microsc. 221 (2006) 89).
+r"""Density of voxels by zeta-factors.
 
 With D electrons per pixel and voxels of edge d the counts I_c of the channels give
 
-    rho = sum_c zeta_c I_c / (D d).
+    rho = sum_c zeta_c I_c / (D d)
+
+(Watanabe and Williams, J. Microsc. 221 (2006) 89).
 
 Formulas: density by zeta-factors (`densities`).
 """

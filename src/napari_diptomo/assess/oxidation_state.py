@@ -34,6 +34,10 @@ class OxidationState(Step):
 
     Voxels without enough of the metal are masked: zero in every channel, and
     so is their ``std``.
+
+    Notes
+    -----
+    The formulas stand at the top of the module. ``OxidationState.parameters()`` and docs/parameters.md explain the parameters.
     """
 
     title: ClassVar[str] = 'Oxidation state'

@@ -44,6 +44,7 @@ class RegionComposition:
     factor_error : ndarray (channel,)
         What the error of the k- or zeta-factors adds, in ``unit``; alike for all regions.
     unit : {'at.%', 'wt.%'}
+        Of the numbers.
     voxels : int
         Of the region.
     density : float, optional
@@ -94,7 +95,27 @@ def region_composition(volume: Volume, region: np.ndarray, step: Composition | N
 def region_compositions(
     volume: Volume, labels: np.ndarray, step: Composition | None = None
 ) -> dict[int, RegionComposition]:
-    """Composition of every label but 0; ``labels`` of int (z, y, x), the rest as for `region_composition`."""
+    """Composition of every labelled region.
+
+    Parameters
+    ----------
+    volume : Volume
+        Counts, as the reconstruction made them (not what `Composition` returned).
+    labels : ndarray of int (z, y, x)
+        Number of the region of each voxel, 0 where there is none.
+    step : Composition, optional
+        Method, factors and unit; its smoothing and mask are not used.
+
+    Returns
+    -------
+    dict of int to RegionComposition
+        By label, ascending.
+
+    Raises
+    ------
+    InputError
+        A region of another shape or without counts; or the factors do not fit.
+    """
     step = step if step is not None else Composition()
     labels = np.asarray(labels)
     prepared = _prepared(volume, step)

@@ -96,7 +96,7 @@ class WedgeFSC:
 
 
 def fsc(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> FSC:
-    """Fourier shell correlation of two volumes.
+    """Fourier shell correlation of two volumes (van Heel & Schatz, J. Struct. Biol. 151 (2005) 250).
 
     Parameters
     ----------

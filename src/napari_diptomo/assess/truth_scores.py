@@ -37,7 +37,8 @@ def psnr(volume: np.ndarray, truth: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray (channel,)
-        dB; infinite where both agree exactly. ``.mean()`` is the common summary.
+        20 log10(range(truth) / rms(volume - truth)), dB; infinite where both agree exactly. ``.mean()`` is the common
+        summary.
 
     Raises
     ------
@@ -51,7 +52,7 @@ def psnr(volume: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def ssim(volume: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Structural similarity of each channel, in three dimensions.
+    """Structural similarity of each channel, in three dimensions (Wang et al., IEEE TIP 13 (2004) 600).
 
     Parameters
     ----------

@@ -36,17 +36,27 @@ class ParallelBeam:
 
     Parameters
     ----------
-    angles : array (tilt,)
+    angles : ndarray (tilt,)
         Degrees.
     shape : tuple of int
         Shape of the volume (z, y, x).
-    shifts : array (tilt, 2), optional
+    shifts : ndarray (tilt, 2), optional
         Shift of each image (y, x), pixels.
     axis_shift : float
-        Place of the tilt axis from the middle of the image along x, pixels.
+        Position of the tilt axis from the middle of the image along x, pixels.
     columns : int, optional
         Columns of the images; the volume may be wider than they are. Default:
         as many as the volume has.
+
+    Raises
+    ------
+    InputError
+        The shape is none of a volume.
+
+    Notes
+    -----
+    The weights are those of Joseph, IEEE Trans. Med. Imaging 1 (1982) 192; the convention of signs stands at the top of
+    the module.
     """
 
     def __init__(
@@ -67,7 +77,7 @@ class ParallelBeam:
 
     @property
     def sinogram_shape(self) -> tuple[int, int, int]:
-        """(tilt, y, u)."""
+        """Shape of the images of one channel, (tilt, y, u)."""
         return len(self.angles), self.shape[1], self.columns
 
     @cached_property
@@ -111,10 +121,12 @@ class ParallelBeam:
         Parameters
         ----------
         volume : ndarray (channel, z, y, x)
+            Counts per voxel of path.
 
         Returns
         -------
         ndarray (channel, tilt, y, u), float32
+            Counts.
         """
         nc, nz, ny, nx = volume.shape
         flat = np.ascontiguousarray(volume.transpose(1, 3, 0, 2), np.float32).reshape(nz * nx, nc * ny)
@@ -129,10 +141,12 @@ class ParallelBeam:
         Parameters
         ----------
         sinograms : ndarray (channel, tilt, y, u)
+            On the pixels of the images.
 
         Returns
         -------
         ndarray (channel, z, y, x), float32
+            A^T of them, not normalised.
         """
         nc, nt, ny, nu = sinograms.shape
         nz, _, nx = self.shape

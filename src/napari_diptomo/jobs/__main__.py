@@ -1,4 +1,7 @@
-"""``python -m napari_diptomo.jobs JOB.json``: see `napari_diptomo.jobs.child`."""
+"""Entry point of the computing process: ``python -m napari_diptomo.jobs JOB.json``.
+
+`napari_diptomo.jobs.child` holds the protocol.
+"""
 
 import os
 import sys

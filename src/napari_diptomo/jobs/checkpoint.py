@@ -57,7 +57,22 @@ class Checkpoint:
         self._saved = self._read() if resume and self.path.exists() else None
 
     def save(self, step: int, data: Any, state: Callable[[], Mapping[str, Any]]) -> bool:
-        """Write the state of step number `step`, working on `data`, if a checkpoint is due; returns whether it did."""
+        """Write the state of a step, if a checkpoint is due.
+
+        Parameters
+        ----------
+        step : int
+            Its number in the recipe, from 0.
+        data : SpectralTiltSeries, MapSeries or Volume
+            What it works on.
+        state : callable
+            Returns the state; called only when a checkpoint is due.
+
+        Returns
+        -------
+        bool
+            Whether it was written.
+        """
         if time.monotonic() - self._last < self._interval:
             return False
         import torch
@@ -85,16 +100,47 @@ class Checkpoint:
         return True
 
     def stopped_at(self, step: int) -> int | None:
-        """Iteration at which step number `step` of the interrupted run had been stopped by hand, None if it was not."""
+        """Iteration at which a step of the interrupted run had been stopped by hand, None if it was not.
+
+        Parameters
+        ----------
+        step : int
+            Its number in the recipe, from 0.
+
+        Returns
+        -------
+        int or None
+            From 1.
+        """
         return self._stops.get(step)
 
     def note_stop(self, step: int, iteration: int | None) -> None:
-        """Step number `step` is complete; what is saved from now on says where it was stopped by hand."""
+        """A step is complete; what is saved from now on says where it was stopped by hand.
+
+        Parameters
+        ----------
+        step : int
+            Its number in the recipe, from 0.
+        iteration : int or None
+            Where it was stopped, from 1; None: it ran to its end.
+        """
         if iteration is not None:
             self._stops[step] = iteration
 
     def load(self, step: int, data: Any) -> dict[str, Any] | None:
-        """The state that step number `step` saved for these data, None when it saved none.
+        """The state that a step saved for these data.
+
+        Parameters
+        ----------
+        step : int
+            Its number in the recipe, from 0.
+        data : SpectralTiltSeries, MapSeries or Volume
+            What it works on.
+
+        Returns
+        -------
+        dict or None
+            As `save` was given it; None when the step saved none.
 
         Raises
         ------

@@ -59,15 +59,15 @@ class ChildJob:
         Seconds between two previews at least; 0 means none.
     checkpoint : path, optional
         File for the state of long steps, removed when the run ends well.
-    keep_checkpoint : bool
-        Leave the checkpoint when the run ends well: for a caller who still has to save the result, and
-        removes the checkpoint after that (`napari_diptomo.jobs.checkpoint.remove`).
     checkpoint_interval : float
         Seconds between two checkpoints.
     resume : bool
         Continue from the checkpoint if there is one.
     keep : path, optional
         Folder for the result of every step.
+    keep_checkpoint : bool
+        Leave the checkpoint when the run ends well: for a caller who still has to save the result, and
+        removes the checkpoint after that (`napari_diptomo.jobs.checkpoint.remove`).
     output : path, optional
         File that the caller will save the result to. The child refuses a run for whose result there
         is no space. A complete result that loses its parent is kept for it (`napari_diptomo.jobs.unsaved_results`).
@@ -110,6 +110,7 @@ class ChildJob:
 
     @property
     def state(self) -> JobState:
+        """Where the run stands."""
         return self._connection.state
 
     @property
@@ -155,7 +156,13 @@ class ChildJob:
         return (failure.details if failure is not None else '') or self._connection.log_tail()
 
     def start(self) -> None:
-        """Start the process; possible once."""
+        """Start the process; possible once.
+
+        Raises
+        ------
+        InputError
+            The run was started before.
+        """
         if self.state is not JobState.IDLE:
             raise InputError('This run was started before; make a new one.')
         self._connection.start()
@@ -184,13 +191,27 @@ class ChildJob:
         self._connection.kill()
 
     def messages(self) -> list[Message]:
-        """Messages of the child since the last call, in order; empty when nothing."""
+        """Messages of the child since the last call.
+
+        Returns
+        -------
+        list of Message
+            In order; empty where there is nothing new.
+        """
         return self._connection.drain()
 
     poll = messages
 
     def latest_frame(self) -> tuple[np.ndarray, int] | None:
-        """The newest preview (channel, z, y, x) and its iteration, None when there is none newer than at the last call."""
+        """The newest preview.
+
+        Returns
+        -------
+        frame : ndarray (channel, z, y, x), float32
+            Counts per voxel of path.
+        iteration : int
+            At which it was taken; None in place of both when there is none newer than at the last call.
+        """
         found = self._connection.newest_frame(self._seen)
         if found is None:
             return None
@@ -199,6 +220,11 @@ class ChildJob:
 
     def result(self) -> Any:
         """Result of the last step.
+
+        Returns
+        -------
+        MapSeries or Volume
+            Read once, the same object afterwards.
 
         Raises
         ------

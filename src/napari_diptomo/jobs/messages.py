@@ -1,7 +1,8 @@
-"""Lines of JSON from a child process to its parent, as `napari_diptomo.jobs.child` and the reading process send them.
+"""Messages from a child process to its parent, as lines of JSON.
 
-Volumes never travel here. What is not of this form is no message: a library
-that writes to the same stream cannot break the connection.
+`napari_diptomo.jobs.child` and the reading process send them. Volumes never
+travel here. What is not of this form is no message: a library that writes to
+the same stream cannot break the connection.
 """
 
 from __future__ import annotations
@@ -22,7 +23,15 @@ NO_MEMORY = 'MemoryError'
 
 @dataclass(frozen=True)
 class Stage:
-    """Step ``index`` (from 0) of ``count`` begins."""
+    """A step begins.
+
+    Attributes
+    ----------
+    index, count : int
+        Its number, from 0, and how many there are.
+    title : str
+        Of the step.
+    """
 
     index: int
     count: int
@@ -38,7 +47,15 @@ class FrameMemoryNeeded:
 
 @dataclass(frozen=True)
 class FrameReady:
-    """Preview ``number`` of the run, taken at ``iteration``, lies in the shared memory."""
+    """A preview lies in the shared memory.
+
+    Attributes
+    ----------
+    number : int
+        Of the preview in its run.
+    iteration : int
+        At which it was taken.
+    """
 
     number: int
     iteration: int
@@ -46,7 +63,15 @@ class FrameReady:
 
 @dataclass(frozen=True)
 class Log:
-    """A line for the log; ``level`` as in the logging module, in small letters."""
+    """A line for the log.
+
+    Attributes
+    ----------
+    level : str
+        As in the logging module, in small letters.
+    text : str
+        The line.
+    """
 
     level: str
     text: str
@@ -61,14 +86,30 @@ class FileBegun:
 
 @dataclass(frozen=True)
 class Result:
-    """The run ended well; ``path`` holds the result."""
+    """The run ended well.
+
+    Attributes
+    ----------
+    path : str
+        File that holds the result.
+    """
 
     path: str
 
 
 @dataclass(frozen=True)
 class Failure:
-    """The run broke down; ``text`` is one sentence, ``kind`` the exception's class, ``details`` its traceback."""
+    """The run broke down.
+
+    Attributes
+    ----------
+    text : str
+        One sentence for the user.
+    kind : str
+        Class of the exception.
+    details : str
+        Its traceback, for a log.
+    """
 
     text: str
     kind: str = 'ReconstructionError'
@@ -77,7 +118,13 @@ class Failure:
 
 @dataclass(frozen=True)
 class CancelledRun:
-    """The run was cancelled in ``stage``; there is no result."""
+    """The run was cancelled; there is no result.
+
+    Attributes
+    ----------
+    stage : str
+        Title of the step that was running.
+    """
 
     stage: str = ''
 

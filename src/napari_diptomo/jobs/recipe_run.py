@@ -70,10 +70,20 @@ def run(
 
     Raises
     ------
+    InputError
+        The recipe has no steps or no source.
     DiptomoError
-        One sentence on what cannot be done.
+        One sentence on what a step cannot do.
     Cancelled
         When the observer cancels.
+
+    Examples
+    --------
+    >>> from napari_diptomo import Align, Recipe, SIRT, run, simulate
+    >>> maps = simulate.tilt_series(simulate.lamella(16), [-40, -20, 0, 20, 40]).maps
+    >>> volume = run(Recipe(steps=(Align(rounds=2), SIRT(iterations=20))), data=maps)
+    >>> volume.data.shape, [step.title for step in volume.recipe.steps]
+    ((3, 16, 16, 16), ['Align', 'SIRT'])
     """
     recipe = as_recipe(recipe)
     steps = recipe.runnable()

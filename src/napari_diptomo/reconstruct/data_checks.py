@@ -1,4 +1,4 @@
-"""Doubts about the data of a reconstruction before anything is fitted: repeated images, empty maps, unknown noise."""
+"""Doubts about the data before anything is fitted: repeated images, empty maps, unknown noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""How far a model is from the data.
+r"""Data terms: the misfit of a model, by Poisson deviance or by weighted squares.
 
 Poisson deviance per datum, 2 (m - y + y log(y / m)): twice the negative
 log-likelihood less that of the perfect model; about 1 where the model is true

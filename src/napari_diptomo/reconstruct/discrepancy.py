@@ -1,4 +1,4 @@
-r"""When a fit is as close to the counts as the truth itself would be.
+r"""The discrepancy principle for counts: when a fit is as close to them as the truth itself would be.
 
 The discrepancy principle (Morozov 1966) stops a fit once its misfit has come
 down to that of the noise. For Poisson counts this is not 1 per datum: the

@@ -1,4 +1,4 @@
-"""Whether a reconstruction fits the memory, and what to do when it does not: before it starts or in the middle of it."""
+"""Whether a reconstruction fits the memory, and the advice when it does not."""
 
 from __future__ import annotations
 

@@ -59,6 +59,11 @@ class CoreLoss:
     metadata : mapping
         Of the core loss alone, as far as known: ``title``, ``dwell_time`` (s),
         ``angle_source``, ...
+
+    Raises
+    ------
+    InputError
+        Axes that do not fit each other, or tilts that are not ascending.
     """
 
     counts: Any
@@ -79,7 +84,20 @@ class CoreLoss:
             raise InputError(f'The tilts of the core loss must be named once each, ascending, not as {self.tilts}.')
 
     def check_belongs(self, shape: tuple[int, ...], energy_unit: str) -> None:
-        """Refuse what cannot be the core loss of a series (tilt, y, x) of this shape."""
+        """Refuse what cannot be the core loss of a series.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Of the low loss, (tilt, y, x).
+        energy_unit : {'keV', 'eV'}
+            Of the low loss.
+
+        Raises
+        ------
+        InputError
+            X-rays, other pixels, or tilts that the series does not have.
+        """
         if energy_unit != 'eV':
             raise InputError('A core loss belongs to EELS, and these spectra are X-rays (keV); open them without it.')
         pixels, others = self.counts.shape[1:3], shape[1:3]
@@ -127,6 +145,11 @@ class SpectralTiltSeries:
         being the low loss.
     findings : tuple of Finding
         What loading noticed.
+
+    Raises
+    ------
+    InputError
+        Axes that do not fit each other, angles or a pixel size that cannot be.
     """
 
     counts: Any
@@ -208,6 +231,21 @@ class MapSeries(Saveable):
         How it was made.
     findings : tuple of Finding
         What the steps noticed, in the order in which they ran.
+
+    Raises
+    ------
+    InputError
+        Shapes that do not fit each other, double names, values that are not finite and not marked as missing.
+
+    Examples
+    --------
+    >>> from napari_diptomo import MapSeries, simulate
+    >>> counts = simulate.tilt_series(simulate.lamella(16), [-40, 0, 40]).maps.data
+    >>> maps = MapSeries(counts, angles=[-40, 0, 40], channels=('Ge', 'Sb', 'Te'), pixel_size=1.07)
+    >>> maps.data.shape, maps.are_counts
+    ((3, 3, 16, 16), True)
+    >>> maps.select(('Te', 'Ge')).data.shape
+    (2, 3, 16, 16)
     """
 
     data: np.ndarray
@@ -297,7 +335,23 @@ class MapSeries(Saveable):
         return bool((self.data >= 0).all() and (self.data == np.round(self.data)).all())
 
     def select(self, channels: tuple[str, ...]) -> MapSeries:
-        """The same series with these channels only, in this order."""
+        """The same series with these channels only, in this order.
+
+        Parameters
+        ----------
+        channels : tuple of str
+            Names, some of ``self.channels``.
+
+        Returns
+        -------
+        MapSeries
+            ``data`` and what goes with it: (channel, tilt, y, x) of these channels.
+
+        Raises
+        ------
+        InputError
+            There is no such channel, or ``data`` are windows.
+        """
         missing = [c for c in channels if c not in self.channels]
         if missing:
             raise InputError(f'There is no channel {missing[0]}; choose among {", ".join(self.channels)}.')
@@ -377,6 +431,20 @@ class Volume(Saveable):
         How it was made.
     findings : tuple of Finding
         What the steps noticed, in the order in which they ran.
+
+    Raises
+    ------
+    InputError
+        Shapes that do not fit each other, or values that are not finite.
+
+    Examples
+    --------
+    >>> from napari_diptomo import Volume, simulate
+    >>> volume = Volume(simulate.lamella(16).truth.data, channels=('Ge', 'Sb', 'Te'), voxel_size=2.0)
+    >>> volume.data.shape
+    (3, 16, 16, 16)
+    >>> [path.name for path in volume.save('lamella.mrc')]
+    ['lamella_Ge.mrc', 'lamella_Sb.mrc', 'lamella_Te.mrc']
     """
 
     data: np.ndarray

@@ -113,7 +113,24 @@ def without_dark_level(images: np.ndarray, level: float | None = None) -> tuple[
 def as_images(maps: MapSeries, level: float | None = None) -> MapSeries:
     """Images in an array ready to be reconstructed: dark level subtracted, variance set, both recorded in the notes.
 
-    `load_tilt_series` does this to files of images; the parameters are those of `without_dark_level`.
+    `load_tilt_series` does this to files of images.
+
+    Parameters
+    ----------
+    maps : MapSeries
+        Images (channel, tilt, y, x) as recorded, in units of the detector, not binned.
+    level : float, optional
+        The dark level, one for all images; without it that of every image is estimated.
+
+    Returns
+    -------
+    MapSeries
+        The signal, with its ``variance``.
+
+    Raises
+    ------
+    InputError
+        The pixels beside the specimen are not found, or nothing is brighter than the level given.
     """
     parts = [without_dark_level(images, level) for images in maps.data]
     series = replace(maps, data=np.stack([signal for signal, _ in parts]))

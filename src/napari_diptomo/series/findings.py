@@ -51,7 +51,13 @@ class Remedy:
         return f'set {" and ".join(filter(None, (", ".join(before), last)))} in {self.step}'
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """The remedy as values that JSON has.
+
+        Returns
+        -------
+        dict
+            ``label``, ``step`` and ``changes``.
+        """
         return {'label': self.label, 'step': self.step, 'changes': dict(self.changes)}
 
 
@@ -73,6 +79,11 @@ class Finding:
         Change of parameters that answers it, where there is one.
     step : str
         Name of the step that found it; filled in by `Step.run`.
+
+    Raises
+    ------
+    InputError
+        Another level.
     """
 
     level: Level
@@ -94,7 +105,13 @@ class Finding:
         return ' '.join((found if self.remedy is None else f'{found} Remedy: {self.remedy}.').split())
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; `from_dict` reads it back."""
+        """The finding as values that JSON has; `from_dict` reads it back.
+
+        Returns
+        -------
+        dict
+            One key for each attribute.
+        """
         return {
             'level': self.level,
             'about': self.about,
@@ -121,7 +138,18 @@ class Finding:
 
 
 def by_weight(findings: Iterable[Finding]) -> list[Finding]:
-    """The gravest first, otherwise in their order; equal ones once."""
+    """The gravest first, otherwise in their order; equal ones once.
+
+    Parameters
+    ----------
+    findings : iterable of Finding
+        In any order.
+
+    Returns
+    -------
+    list of Finding
+        Levels stop, doubt, note.
+    """
     distinct: list[Finding] = []
     for finding in findings:
         if finding not in distinct:

@@ -107,7 +107,13 @@ class Observer:
         """
 
     def load_state(self) -> dict[str, Any] | None:
-        """The state that an earlier run of this very step saved, None to start anew."""
+        """The state that an earlier run of this very step saved.
+
+        Returns
+        -------
+        dict or None
+            As `save_state` was given it; None to start anew.
+        """
         return None
 
 
@@ -208,6 +214,19 @@ class Watch:
     ) -> bool:
         """Report, then obey.
 
+        Parameters
+        ----------
+        iteration : int
+            Iterations done.
+        losses : mapping of str to float, optional
+            Terms of the objective by name.
+        validation : float, optional
+            Score on held-out data, lower is better.
+        preview : callable, optional
+            Returns a copy of the volume (channel, z, y, x), float32; called only where the observer wants one.
+        message : str
+            A few words on the present work.
+
         Returns
         -------
         bool
@@ -238,7 +257,13 @@ class Watch:
         self._observer.save_state(lambda: {**state(), _SECONDS: self.seconds})
 
     def load_state(self) -> dict[str, Any] | None:
-        """State that an earlier run saved; the clock continues from there too, so that the ETA holds."""
+        """State that an earlier run saved; the clock continues from there too, so that the ETA holds.
+
+        Returns
+        -------
+        dict or None
+            As `save_state` was given it; None to start anew.
+        """
         state = self._observer.load_state()
         if state is None:
             return None
@@ -247,7 +272,18 @@ class Watch:
         return state
 
     def obey(self) -> bool:
-        """Ask the observer, wait while paused; see `step`."""
+        """Ask the observer, wait while paused; see `step`.
+
+        Returns
+        -------
+        bool
+            True when the step shall finish now and keep its best result.
+
+        Raises
+        ------
+        Cancelled
+            When the observer cancels.
+        """
         paused_at = time.monotonic()
         while (request := self._observer.request()) is Request.PAUSE:
             time.sleep(0.05)

@@ -26,7 +26,13 @@ _LARGEST = 64 * 2**20
 
 
 class Source(BaseModel):
-    """Where a tilt series comes from and how it is read."""
+    """Where a tilt series comes from and how it is read; the fields are those of `load_tilt_series`.
+
+    Raises
+    ------
+    InputError
+        A field out of range or unknown.
+    """
 
     model_config = ConfigDict(frozen=True, extra='forbid')
 
@@ -87,6 +93,15 @@ class Recipe:
         Where the data come from. Simulated data have a source without paths.
     steps : tuple of Step or UnknownStep
         In the order in which they run. Those of other packages are text until `resolved`.
+
+    Examples
+    --------
+    >>> from napari_diptomo import Align, Recipe, SIRT
+    >>> recipe = Recipe(steps=(Align(), SIRT(iterations=20)))
+    >>> recipe.save('recipe.json').name
+    'recipe.json'
+    >>> Recipe.load('recipe.json') == recipe
+    True
     """
 
     source: Source = field(default_factory=Source)
@@ -107,11 +122,23 @@ class Recipe:
         return Recipe(self.source, self.runnable())
 
     def runnable(self) -> tuple[Step, ...]:
-        """The steps of `resolved`."""
+        """The steps of `resolved`.
+
+        Returns
+        -------
+        tuple of Step
+            In the order in which they run.
+        """
         return tuple(step.resolved() if isinstance(step, UnknownStep) else step for step in self.steps)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """The recipe as values that JSON has.
+
+        Returns
+        -------
+        dict
+            ``napari-diptomo``, the version of the format; ``source``; ``steps``, a list of `Step.to_dict`.
+        """
         return {
             'napari-diptomo': FORMAT,
             'source': self.source.model_dump(mode='json'),
@@ -125,8 +152,14 @@ class Recipe:
         Parameters
         ----------
         values : dict
+            With the keys ``source`` and ``steps``.
         embedded : bool
             It came with data: steps that this version does not take stay text and do not keep the data from opening.
+
+        Returns
+        -------
+        Recipe
+            Equal to the one that was written.
 
         Raises
         ------
@@ -141,11 +174,30 @@ class Recipe:
         return cls(Source(**parts[0]), tuple(read_step(step, embedded=embedded) for step in parts[1]))
 
     def to_json(self) -> str:
+        """The text of `to_dict`, indented by two; `from_json` reads it back."""
         return json.dumps(self.to_dict(), indent=2)
 
     @classmethod
     def from_json(cls, text: str, *, embedded: bool = False) -> Recipe:
-        """The recipe that `to_json` wrote; see `from_dict`."""
+        """The recipe that `to_json` wrote.
+
+        Parameters
+        ----------
+        text : str
+            JSON.
+        embedded : bool
+            As for `from_dict`.
+
+        Returns
+        -------
+        Recipe
+            Equal to the one that was written.
+
+        Raises
+        ------
+        InputError
+            No JSON, or what `from_dict` raises.
+        """
         try:
             values = json.loads(text)
         except json.JSONDecodeError as error:
@@ -157,12 +209,29 @@ class Recipe:
         return cls.from_dict(values, embedded=embedded)
 
     def files(self) -> tuple[Path, ...]:
-        """The files and folders that the recipe reads: data, tables, what its steps name."""
+        """The files and folders that the recipe reads: data, tables, what its steps name.
+
+        Returns
+        -------
+        tuple of Path
+            Absolute, in the order of the fields; whether they exist is not asked.
+        """
         own = [self.source, *(step for step in self.steps if isinstance(step, Step))]
         return tuple(Path(path).absolute() for model in own for path in _files_in(model))
 
     def files_outside(self, folder: str | Path) -> tuple[Path, ...]:
-        """Those of `files` that do not lie in a folder, links followed."""
+        """Those of `files` that do not lie in a folder, links followed.
+
+        Parameters
+        ----------
+        folder : path
+            The folder.
+
+        Returns
+        -------
+        tuple of Path
+            Absolute.
+        """
         return tuple(path for path in self.files() if _is_outside(path, Path(folder)))
 
     def save(self, path: str | Path) -> Path:
@@ -176,7 +245,23 @@ class Recipe:
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
-        """Read a JSON recipe; relative paths are relative to its folder."""
+        """Read a JSON recipe; relative paths are relative to its folder.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        Recipe
+            With absolute paths.
+
+        Raises
+        ------
+        InputError
+            The file cannot be read, is too large for a recipe, or holds none.
+        """
         path = Path(path)
         try:
             if path.exists():

@@ -55,8 +55,13 @@ def param(
         Hidden behind "More" in the form.
     file : bool
         The text names a file to read, or several do: recipes keep it relative to themselves.
-    **limits
+    **limits : float
         pydantic constraints: ``ge``, ``gt``, ``le``, ``lt``.
+
+    Returns
+    -------
+    pydantic.fields.FieldInfo
+        The field; typed as anything, so that it can stand behind any annotation.
     """
     extra: Any = {'label': label, 'unit': unit, 'advanced': advanced, 'file': file}
     return Field(default, description=description, json_schema_extra=extra, **limits)
@@ -64,7 +69,27 @@ def param(
 
 @dataclass(frozen=True)
 class Parameter:
-    """One field of a step as a form or a table needs it."""
+    """One field of a step as a form or a table needs it.
+
+    Attributes
+    ----------
+    name : str
+        As in the recipe.
+    annotation : type
+        What it can be.
+    default : Any
+        Value when nothing is given.
+    description : str
+        One sentence: what it does, and when to change it.
+    unit : str
+        As printed behind the value; empty where there is none.
+    advanced : bool
+        Hidden behind "More" in the form.
+    minimum, maximum : float, optional
+        Limits, in the unit.
+    choices : tuple
+        The values of a choice; empty for other kinds.
+    """
 
     name: str
     annotation: Any
@@ -82,7 +107,13 @@ class Step(BaseModel):
     """A stage of the work with its parameters.
 
     Subclasses set `title` and implement `_run`; `leading` names the parameters
-    that users look for first.
+    that users look for first. `parameters` lists the fields with description,
+    unit and range.
+
+    Raises
+    ------
+    InputError
+        A parameter out of range or unknown; the text names it.
     """
 
     model_config = ConfigDict(frozen=True, extra='forbid')
@@ -155,7 +186,13 @@ class Step(BaseModel):
 
     @classmethod
     def parameters(cls) -> tuple[Parameter, ...]:
-        """The fields, those of `leading` first, else in order of declaration."""
+        """The fields, those of `leading` first, else in order of declaration.
+
+        Returns
+        -------
+        tuple of Parameter
+            One for each field.
+        """
         found = []
         for name, info in cls.model_fields.items():
             extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
@@ -182,9 +219,12 @@ class Step(BaseModel):
         return tuple(sorted(found, key=lambda parameter: parameter.name not in getattr(cls, 'leading', ())))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: ``{'step': 'SIRT', 'iterations': 100, ...}``, and ``'stopped_at'`` where it was stopped by hand.
+        """The step as values that JSON has; a step of another package is named as that package registers it.
 
-        A step of another package is named as that package registers it.
+        Returns
+        -------
+        dict
+            ``{'step': 'SIRT', 'iterations': 100, ...}``, and ``'stopped_at'`` where it was stopped by hand.
         """
         stopped = {} if self.stopped_at is None else {'stopped_at': self.stopped_at}
         return {'step': step_names.name_of(type(self)), **self.model_dump(mode='json'), **stopped}
@@ -209,6 +249,7 @@ class UnknownStep:
 
     @property
     def title(self) -> str:
+        """Its name, for want of the class that has a title."""
         return self.name
 
     @property
@@ -223,7 +264,13 @@ class UnknownStep:
         return hash(self.name)
 
     def to_dict(self) -> dict[str, Any]:
-        """As it was read."""
+        """The step as it was read.
+
+        Returns
+        -------
+        dict
+            ``step``, its name, and the parameters.
+        """
         return {'step': self.name, **deepcopy(dict(self.values))}
 
     def resolved(self) -> Step:
@@ -280,7 +327,23 @@ def read_step(values: Any, *, embedded: bool = False) -> Step | UnknownStep:
 
 
 def step_from_dict(values: Mapping[str, Any]) -> Step:
-    """The step that `Step.to_dict` wrote, ready to run; unknown names and values are an `InputError`."""
+    """The step that `Step.to_dict` wrote, ready to run.
+
+    Parameters
+    ----------
+    values : mapping
+        ``step``, its name, and the parameters; those left out have their defaults.
+
+    Returns
+    -------
+    Step
+        Equal to the one that was written.
+
+    Raises
+    ------
+    InputError
+        No step of this name, or a parameter out of range.
+    """
     step = read_step({**values, 'step': str(values.get('step'))})
     return step.resolved() if isinstance(step, UnknownStep) else step
 

@@ -109,7 +109,7 @@ def edx_tilt_series(
     Parameters
     ----------
     phantom : Phantom
-        The specimen; its channels are elements of `edx_tables.ELEMENTS`.
+        The specimen; its channels are elements of `edx_emission.ELEMENTS`.
     angles : array-like (tilt,)
         Tilts, degrees.
     peak_counts : float
@@ -185,7 +185,20 @@ def edx_tilt_series(
 
 
 def demo_series(seed: int = 0, size: int = 48) -> SimulatedSpectra:
-    """The sample of the demo: a Ge-Sb-Te lamella, 17 tilts over +-40 degrees, jitter of up to 2 pixels."""
+    """The sample of the demo: a Ge-Sb-Te lamella, 17 tilts over +-40 degrees, jitter of up to 2 pixels.
+
+    Parameters
+    ----------
+    seed : int
+        Of the lamella, the jitter and the noise.
+    size : int
+        Edge of the field in pixels of 2 nm.
+
+    Returns
+    -------
+    SimulatedSpectra
+        The spectra with the truth.
+    """
     phantom = lamella(size, seed, voxel_size=2.0)
     return edx_tilt_series(phantom, np.arange(-40.0, 41.0, 5.0), seed=seed, jitter=2.0)
 

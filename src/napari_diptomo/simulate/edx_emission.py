@@ -272,6 +272,16 @@ def true_k_factors(channels: tuple[str, ...]) -> tuple[float, ...]:
     ----------
     channels : tuple of str
         Elements.
+
+    Returns
+    -------
+    tuple of float
+        One for each channel, 1 for the first.
+
+    Raises
+    ------
+    InputError
+        An element that the simulator does not have.
     """
     known(channels)
     entries = [ELEMENTS[name] for name in channels]

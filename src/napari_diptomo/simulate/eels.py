@@ -95,21 +95,64 @@ class SimulatedEELS:
     _particle: Particle
 
     def expected(self, tilt: int) -> tuple[np.ndarray, np.ndarray]:
-        """Expected low-loss counts of one tilt: all but the edges, and the edges; (y, x, energy) each, float32."""
+        """Expected low-loss counts of one tilt.
+
+        Parameters
+        ----------
+        tilt : int
+            Number of the tilt.
+
+        Returns
+        -------
+        background, edges : ndarray (y, x, energy), float32
+            All but the edges, and the edges.
+        """
         return self._images(self.model.low_loss(self._particle.pixels(tilt, self.shifts[tilt])))
 
     def core_expected(self, tilt: int) -> tuple[np.ndarray, np.ndarray]:
-        """Expected core-loss counts of one tilt of the series: background and edges, (y, x, energy) each, float32."""
+        """Expected core-loss counts of one tilt of the series.
+
+        Parameters
+        ----------
+        tilt : int
+            Number of the tilt in the series.
+
+        Returns
+        -------
+        background, edges : ndarray (y, x, energy), float32
+            All but the edges, and the edges.
+        """
         return self._images(self.model.core_loss(self._particle.pixels(tilt, self.shifts[tilt])))
 
     def background(self, tilt: int) -> np.ndarray:
-        """Expected low-loss counts of one tilt without the edges, (y, x, energy), float32."""
+        """Expected low-loss counts of one tilt without the edges.
+
+        Parameters
+        ----------
+        tilt : int
+            Number of the tilt.
+
+        Returns
+        -------
+        ndarray (y, x, energy), float32
+            The first part of `expected`.
+        """
         return self.expected(tilt)[0]
 
     def standards_behind(self, t_over_lambda: float, core: bool = False) -> dict[str, np.ndarray]:
-        """Edges as they look after plural scattering in so much oxide, (energy,) each; one count in the window.
+        """Edges as they look after plural scattering: what a regression on spectra that are not deconvolved finds.
 
-        What a regression on spectra that are not deconvolved finds.
+        Parameters
+        ----------
+        t_over_lambda : float
+            Thickness of the oxide in inelastic mean free paths.
+        core : bool
+            L2,3 of the core loss instead of M2,3.
+
+        Returns
+        -------
+        dict of str to ndarray (energy,)
+            By oxide; one count in the window each.
         """
         part = self.model.core if core else self.model.low
         thickness = np.full(2, t_over_lambda)
@@ -213,7 +256,7 @@ def eels_tilt_series(
     zero_loss_fwhm : float
         eV, of its Gaussian core.
     read_noise, dark, gain_error : float
-        See `eels_detector.Detector`.
+        See `Detector`.
     energy_offset : float
         What the energies of the core loss are wrong by, eV.
     dispersion : float
@@ -292,7 +335,20 @@ def eels_tilt_series(
 
 
 def demo_eels(seed: int = 0, size: int = 32) -> SimulatedEELS:
-    """The EELS sample: a nanocube of FeO and Fe3O4 on a counting detector, 9 tilts over +-70 degrees, jitter of 1 pixel."""
+    """The EELS sample: a nanocube of FeO and Fe3O4 on a counting detector, 9 tilts over +-70 degrees, jitter of 1 pixel.
+
+    Parameters
+    ----------
+    seed : int
+        Of shapes, jitter and noise.
+    size : int
+        Edge of the field in pixels; the particle needs more than 20.
+
+    Returns
+    -------
+    SimulatedEELS
+        Low loss of all tilts and the core loss of the one nearest to zero, with the truth.
+    """
     phantom = oxide_nanocube(size)
     return eels_tilt_series(phantom, np.linspace(-70.0, 70.0, 9), seed=seed, jitter=1.0, read_noise=0.0)
 

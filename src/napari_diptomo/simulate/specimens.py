@@ -95,8 +95,14 @@ def facetted(size: int = 48, seed: int = 0, *, voxel_size: float = 1.0, supersam
 
     Parameters
     ----------
-    size, seed, voxel_size, supersample
-        As for `porous`.
+    size : int
+        Edge of the cube in voxels of the reconstruction grid.
+    seed : int
+        Picks the member of the set.
+    voxel_size : float
+        nm.
+    supersample : int
+        Fine voxels per voxel along each axis.
 
     Returns
     -------
@@ -161,8 +167,14 @@ def interdiffusion(size: int = 48, seed: int = 0, *, voxel_size: float = 1.0, su
 
     Parameters
     ----------
-    size, seed, voxel_size, supersample
-        As for `porous`.
+    size : int
+        Edge of the cube in voxels of the reconstruction grid.
+    seed : int
+        Picks the member of the set.
+    voxel_size : float
+        nm.
+    supersample : int
+        Fine voxels per voxel along each axis.
 
     Returns
     -------
@@ -215,8 +227,14 @@ def needle(
 
     Parameters
     ----------
-    size, seed, voxel_size, supersample
-        As for `porous`.
+    size : int
+        Edge of the cube in voxels of the reconstruction grid.
+    seed : int
+        Picks the member of the set.
+    voxel_size : float
+        nm.
+    supersample : int
+        Fine voxels per voxel along each axis.
     aligned : bool
         Precipitates fill whole voxels of the reconstruction grid; otherwise they
         start at any fine voxel.

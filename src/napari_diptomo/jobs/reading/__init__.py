@@ -1,4 +1,4 @@
-"""Reading files of strangers in a process of its own: `isolated` asks, `reader` is the process and its protocol."""
+"""Reading files of strangers in a process of its own: `isolated` asks, `reader` is the process."""
 
 from napari_diptomo.jobs.reading.isolated import (
     load_isolated,

@@ -60,6 +60,11 @@ def open_isolated(source: Source, observer: Observer | None = None) -> SpectralT
     observer : Observer, optional
         Receives every file opened; asked for pause and cancel, also while a file is being read.
 
+    Returns
+    -------
+    SpectralTiltSeries or MapSeries
+        As `open_source` returns it.
+
     Raises
     ------
     InputError
@@ -73,7 +78,25 @@ def open_isolated(source: Source, observer: Observer | None = None) -> SpectralT
 
 
 def load_isolated(path: str | os.PathLike[str]) -> MapSeries | Volume:
-    """Maps or a volume that `napari_diptomo.series.save` wrote, read as `napari_diptomo.series.load` does; errors as `open_isolated`."""
+    """Maps or a volume that `napari_diptomo.series.save` wrote, read in the reading process.
+
+    Parameters
+    ----------
+    path : path
+        The ``.hspy`` file.
+
+    Returns
+    -------
+    MapSeries or Volume
+        As `napari_diptomo.series.load` returns it.
+
+    Raises
+    ------
+    InputError
+        What `napari_diptomo.series.load` raises, unchanged.
+    ReadingFailed
+        The file ended the reader, kept it silent, or needed too much memory.
+    """
     return the_reader().ask({'do': 'load', 'path': os.fspath(path)}, [path])
 
 

@@ -1,6 +1,6 @@
-"""The reading process: ``python -m napari_diptomo.jobs.reading.reader [FOLDER_IN_MEMORY] FOLDER``.
+"""The reading process and its protocol: ``python -m napari_diptomo.jobs.reading.reader``.
 
-Libraries that read files of strangers run here, so that a file that ends
+Its arguments are ``[FOLDER_IN_MEMORY] FOLDER``. Libraries that read files of strangers run here, so that a file that ends
 them, or never lets them come back, does not end the viewer. The process
 serves many files, one request at a time. A request is a JSON line on its
 standard input::

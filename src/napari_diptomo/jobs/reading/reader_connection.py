@@ -1,4 +1,4 @@
-"""The parent's end of the connection to a reading process: starting it, listening, and ending it when it is silent."""
+"""The parent's end of the connection to a reading process: starting, listening, ending a silent one."""
 
 from __future__ import annotations
 

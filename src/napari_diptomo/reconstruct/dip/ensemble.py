@@ -2,7 +2,7 @@ r"""Error bars from an ensemble: fits with other random numbers, other heads and
 
 Member k starts from its own random network and holds out its own fraction h of
 the counts; members take turns with the heads that the counts leave open (see
-`reconstruct.contest`). The mean of the K members is the volume. Its error in the
+`contest`). The mean of the K members is the volume. Its error in the
 projections is c times their spread,
 
     s^2 = sum_k (x_k - mean)^2 / (K - 1).

@@ -1,4 +1,4 @@
-r"""From the spread of an ensemble to error bars: what is averaged out in bodies, and what all members get wrong alike.
+r"""Error bars from the spread of an ensemble, and from the errors that all its members share.
 
 The standard deviation of a voxel of the mean is the root of the sum of four squares,
 

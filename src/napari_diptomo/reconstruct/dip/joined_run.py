@@ -1,4 +1,4 @@
-"""Several fits as one run to the observer: one clock, one count of iterations, one checkpoint, one set of curves."""
+"""Several fits as one run to the observer: one clock, one checkpoint, one set of curves."""
 
 from __future__ import annotations
 

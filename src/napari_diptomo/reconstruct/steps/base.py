@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Reconstruction(Step):
-    """A step from maps to a volume."""
+    """A step from maps to a volume, (channel, z, y, x) in counts per voxel of path."""
 
     thickness: float | None = param(
         None,
@@ -127,7 +127,31 @@ class Reconstruction(Step):
         return self
 
     def run(self, data: Any, observer: Observer | None = None) -> Any:
-        """See `Step.run`; memory that runs out in the middle is a `TooLargeError` as well."""
+        """Reconstruct the volume.
+
+        Parameters
+        ----------
+        data : MapSeries
+            Maps (channel, tilt, y, x).
+        observer : Observer, optional
+            Notified of the progress, asked for pause, finish or cancel.
+
+        Returns
+        -------
+        Volume
+            (channel, z, y, x), counts per voxel of path.
+
+        Raises
+        ------
+        InputError
+            The maps cannot be used; the text says why.
+        TooLargeError
+            It does not fit the memory, or memory ran out in the middle.
+        ReconstructionError
+            The computation broke down.
+        Cancelled
+            When the observer cancels.
+        """
         with advising_when_memory_runs_out(self._memory_need(), data):
             return super().run(data, observer)
 
@@ -155,7 +179,18 @@ class Reconstruction(Step):
         )
 
     def memory_bytes(self, maps: MapSeries) -> int:
-        """Memory that `run` needs for these maps, estimated before anything is allocated."""
+        """Memory that `run` needs for these maps, estimated before anything is allocated.
+
+        Parameters
+        ----------
+        maps : MapSeries
+            What would be reconstructed.
+
+        Returns
+        -------
+        int
+            Bytes.
+        """
         shape = volume_shape(maps, self.thickness, self.beyond_field)
         voxels = float(np.prod(shape))
         data = float(maps.data.size)
@@ -175,10 +210,20 @@ class Reconstruction(Step):
     def prepare(self, maps: MapSeries) -> Problem:
         """The problem of these maps, once it is known that it fits the memory.
 
+        Parameters
+        ----------
+        maps : MapSeries
+            What is reconstructed.
+
+        Returns
+        -------
+        Problem
+            Fitted and held-out data, and the forward model, on the device.
+
         Raises
         ------
         InputError
-            See `prepare.prepare`.
+            The maps cannot be used; see `napari_diptomo.reconstruct.prepare`.
         TooLargeError
             It does not fit.
         """

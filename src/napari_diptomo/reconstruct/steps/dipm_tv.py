@@ -86,7 +86,24 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 class DIPmTV(Reconstruction):
-    """All channels from one untrained network, fitted to the counts."""
+    """All channels from one untrained network, fitted to the counts.
+
+    Notes
+    -----
+    The method is that of arXiv 2606.10547 and 2606.10893, the objective that of `napari_diptomo.reconstruct.dip.fit`;
+    docs/choices.md says what each choice is worth. ``DIPmTV.parameters()`` and docs/parameters.md explain the parameters.
+
+    Examples
+    --------
+    Five iterations show the call; a volume takes as many as the preset has, and a GPU where there is one.
+
+    >>> import numpy as np
+    >>> from napari_diptomo import DIPmTV, simulate
+    >>> maps = simulate.tilt_series(simulate.lamella(16), np.arange(-40, 41, 20)).maps
+    >>> volume = DIPmTV(preset='fast', iterations=5, seed=0).run(maps)
+    >>> volume.channels, volume.data.shape
+    (('Ge', 'Sb', 'Te'), (3, 16, 16, 16))
+    """
 
     title: ClassVar[str] = 'DIPm-TV'
     leading: ClassVar[tuple[str, ...]] = ('preset',)

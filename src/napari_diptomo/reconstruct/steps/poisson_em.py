@@ -18,7 +18,24 @@ if TYPE_CHECKING:
 
 
 class PoissonEM(Reconstruction):
-    """Poisson maximum likelihood by expectation maximisation (MLEM), for counts."""
+    """Poisson maximum likelihood by expectation maximisation (MLEM), for counts.
+
+    Notes
+    -----
+    x <- x / (A^T 1) * A^T (y / (A x + b)) (Shepp and Vardi 1982, 10.1109/TMI.1982.4307558):
+    `napari_diptomo.reconstruct.em_iteration`. ``PoissonEM.parameters()`` and docs/parameters.md explain the parameters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_diptomo import PoissonEM, simulate
+    >>> maps = simulate.tilt_series(simulate.lamella(16), np.arange(-60, 61, 10)).maps
+    >>> volume = PoissonEM(iterations=50, holdout=0.1).run(maps)
+    >>> volume.data.shape, volume.notes['stopping_rule']
+    ((3, 16, 16, 16), 'held-out')
+    >>> volume.notes['returned_iteration'] < 50
+    True
+    """
 
     title: ClassVar[str] = 'Poisson EM'
 

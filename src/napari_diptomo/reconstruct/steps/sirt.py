@@ -14,7 +14,25 @@ from napari_diptomo.series import MapSeries, Observer, Volume, Watch, param
 
 
 class SIRT(Reconstruction):
-    """Non-negative SIRT, every channel alike."""
+    """Non-negative SIRT, every channel alike.
+
+    Notes
+    -----
+    x <- max(x + C A^T R (y - A x), 0) with the inverse sums of the columns and of the rows of A in C and R (Gilbert 1972,
+    J. Theor. Biol. 36, 105; Gregor and Benson 2008, 10.1109/TMI.2008.923696): `napari_diptomo.reconstruct.sirt_iteration`.
+    ``SIRT.parameters()`` and docs/parameters.md explain the parameters.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_diptomo import SIRT, simulate
+    >>> simulated = simulate.tilt_series(simulate.lamella(16), np.arange(-60, 61, 10))
+    >>> volume = SIRT(iterations=20).run(simulated.maps)
+    >>> volume.data.shape
+    (3, 16, 16, 16)
+    >>> bool(np.corrcoef(volume.data.ravel(), simulated.truth.data.ravel())[0, 1] > 0.8)
+    True
+    """
 
     title: ClassVar[str] = 'SIRT'
 

@@ -5,7 +5,7 @@ imported when a file is opened, never before. Signals are opened with an empty
 signal type: the counts, axes and metadata are the same and the two seconds
 that the import of eXSpy takes are saved.
 
-Opening executes nothing: a container is inspected first (`_inspection`), the
+Opening executes nothing: a container is inspected first (`inspection`), the
 file is read by one of the readers listed here, and what it found is passed to
 HyperSpy as numbers and text, without what HyperSpy would build objects of.
 """

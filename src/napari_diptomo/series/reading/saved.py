@@ -26,10 +26,21 @@ FORMAT, KEY = 1, 'napari_diptomo'
 def load(path: str | os.PathLike[str]) -> MapSeries | Volume:
     """Read back what `save` wrote to ``.hspy``, bit by bit the same.
 
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    MapSeries or Volume
+        With its recipe, notes and findings.
+
     Raises
     ------
     InputError
-        Not such a file, damaged, or its recipe has steps that this version does not know.
+        Not such a file, damaged, or saved by a newer version. Steps that this version does not know stay text in the
+        recipe.
     """
     path = Path(path)
     kind = saved_kind(path)

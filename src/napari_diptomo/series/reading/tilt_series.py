@@ -87,6 +87,16 @@ def load_tilt_series(
         One sentence on what is missing, damaged or contradictory.
     Cancelled
         When the observer cancels.
+
+    Examples
+    --------
+    >>> import tifffile
+    >>> from napari_diptomo import load_tilt_series, simulate
+    >>> simulated = simulate.tilt_series(simulate.lamella(16), [-40, 0, 40]).maps
+    >>> tifffile.imwrite('Ge.tif', simulated.data[0])
+    >>> series = load_tilt_series('Ge.tif', angles=[-40, 0, 40], pixel_size=2.0)
+    >>> series.channels, series.data.shape, series.angles
+    (('Ge',), (1, 3, 16, 16), array([-40.,   0.,  40.]))
     """
     if isinstance(angles, str | os.PathLike):
         angles = str(Path(angles).absolute())
@@ -105,7 +115,27 @@ def load_tilt_series(
 
 
 def open_source(source: Source, observer: Observer | None = None) -> SpectralTiltSeries | MapSeries:
-    """Open the tilt series that a recipe starts from; see `load_tilt_series`."""
+    """Open the tilt series that a recipe starts from, as `load_tilt_series` does.
+
+    Parameters
+    ----------
+    source : Source
+        What to open, and how.
+    observer : Observer, optional
+        Notified of every file opened.
+
+    Returns
+    -------
+    SpectralTiltSeries or MapSeries
+        Sorted by angle.
+
+    Raises
+    ------
+    InputError
+        One sentence on what is missing, damaged or contradictory.
+    Cancelled
+        When the observer cancels.
+    """
     files = _without_volumes(find_files(source.paths), source)
     saved = _saved_series(files.data, source)
     if saved is not None:

@@ -27,6 +27,7 @@ def save(
     Parameters
     ----------
     obj : MapSeries or Volume
+        The result; x and y of a series that was transposed on loading are swapped back in a volume.
     path : path
         ``.hspy`` for everything; for a volume also ``.mrc`` (one file per
         channel, its name behind the stem) or ``.tif`` (one calibrated ImageJ

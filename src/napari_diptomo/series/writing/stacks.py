@@ -1,4 +1,4 @@
-"""Volumes as stacks of images for programs that show them: MRC, one file per channel, and calibrated ImageJ TIFF."""
+"""Volumes as stacks of images for other programs: MRC, one file per channel, and calibrated ImageJ TIFF."""
 
 from __future__ import annotations
 

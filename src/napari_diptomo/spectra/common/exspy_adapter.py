@@ -1,4 +1,4 @@
-"""The one place that imports HyperSpy and eXSpy: its tables of X-ray lines, weights and mass absorption; deconvolution of EELS.
+"""The adapter to HyperSpy and eXSpy: tables of X-ray lines, weights and absorption; deconvolution of EELS.
 
 The import takes two seconds, so it happens when the table is first asked for.
 

@@ -1,4 +1,4 @@
-"""Single channels of EDX spectra that hold counts which no X-ray line can put there: read-out faults, cosmic rays.
+"""Spikes in EDX spectra: single channels with counts that no X-ray line can put there.
 
 A line is as wide as the resolution of the detector, several channels, and a
 strobe peak is in every pixel. A channel is a spike when it stands out, four

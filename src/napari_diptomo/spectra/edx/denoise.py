@@ -41,6 +41,11 @@ class Denoise(Step):
     Never a basis for numbers: make maps for reconstruction and composition
     from the spectra as they were counted. Maps made of the result say so in
     their notes.
+
+    Notes
+    -----
+    Keenan and Kotula, Surf. Interface Anal. 36 (2004) 203: the formula stands at the top of the module.
+    ``Denoise.parameters()`` and docs/parameters.md explain the parameters.
     """
 
     title: ClassVar[str] = 'Denoise'

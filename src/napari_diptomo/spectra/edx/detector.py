@@ -71,11 +71,33 @@ class Detector:
     escape: float = 0.0
 
     def true_energy(self, energy: np.ndarray) -> np.ndarray:
-        """The energy that a place on the axis stands for, keV."""
+        """The energy that a position on the axis stands for.
+
+        Parameters
+        ----------
+        energy : ndarray
+            Of the axis, keV.
+
+        Returns
+        -------
+        ndarray like energy
+            keV.
+        """
         return self.offset + self.gain * energy + self.bend * np.exp(-energy)
 
     def fwhm(self, energy: np.ndarray | float) -> np.ndarray:
-        """Width of a line, keV; ``energy`` in keV."""
+        """Width of a line; its square is that of the electronics plus a term in proportion to the energy.
+
+        Parameters
+        ----------
+        energy : ndarray or float
+            Of the line, keV.
+
+        Returns
+        -------
+        ndarray like energy
+            FWHM, keV; `resolution` at Mn-Ka.
+        """
         squared = self.resolution**2 + 2.5e3 * (np.asarray(energy, float) - _E_MN)
         return np.sqrt(np.maximum(squared, 40.0**2)) * 1e-3
 
@@ -98,7 +120,20 @@ class Detector:
         return self.line_shapes(energy, np.asarray(family.energies)) @ np.asarray(family.weights)
 
     def line_shapes(self, energy: np.ndarray, lines: np.ndarray) -> np.ndarray:
-        """Probability of each channel for one photon of each line: (energy, line), ``lines`` in keV."""
+        """Probability of each channel for one photon of each line.
+
+        Parameters
+        ----------
+        energy : ndarray (energy,)
+            Channel centres of the axis, keV.
+        lines : ndarray (line,)
+            Energies, keV.
+
+        Returns
+        -------
+        ndarray (energy, line)
+            A column sums to the share of the line that the axis holds.
+        """
         edges = self.true_energy(channel_edges(energy))
         shapes = np.diff(self._cumulative(edges, lines), axis=0)
         lost = np.clip(self.escape * escape_share(lines), 0.0, 0.5)

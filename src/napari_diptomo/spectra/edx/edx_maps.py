@@ -45,6 +45,20 @@ class EDXMaps(Step):
     neighbouring pixels without the pixel itself and never far below the mean
     of its tilt: positive, and blind to the noise of the very pixel it weighs.
     ``residual`` shows where the spectra hold what is not fitted.
+
+    Notes
+    -----
+    ``EDXMaps.parameters()`` and docs/parameters.md explain the parameters.
+
+    Examples
+    --------
+    >>> from napari_diptomo import EDXMaps, simulate
+    >>> simulated = simulate.edx_tilt_series(simulate.lamella(16), [-40, 0, 40])
+    >>> maps = EDXMaps(elements=('Ge', 'Sb', 'Te')).run(simulated.series)
+    >>> maps.channels, maps.data.shape
+    (('Ge', 'Sb', 'Te'), (3, 3, 16, 16))
+    >>> (maps.data.sum(axis=(1, 2, 3)) / simulated.clean.sum(axis=(1, 2, 3))).round(1)
+    array([1., 1., 1.], dtype=float32)
     """
 
     title: ClassVar[str] = 'EDX maps'

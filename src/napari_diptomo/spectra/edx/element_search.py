@@ -105,6 +105,11 @@ def find_elements(
         Families with refined weights, by name; the errors of the model are then those of a refined one.
     least : float
         Significance from which on an element is reported.
+
+    Returns
+    -------
+    tuple of FoundElement
+        Empty for a spectrum without counts.
     """
     if not np.any(spectrum):
         return ()
@@ -165,6 +170,11 @@ def suggest_elements(series: SpectralTiltSeries, observer: Observer | None = Non
         EDX spectra.
     observer : Observer, optional
         Receives the progress.
+
+    Returns
+    -------
+    tuple of str
+        As `find_elements` finds them in the sum spectrum, stray ones included.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The part of the energy axis that is fitted, the detector that recorded it, and whether its counts can be fitted."""
+"""The energies that are fitted, the detector that recorded them, and whether the counts can be fitted."""
 
 from __future__ import annotations
 

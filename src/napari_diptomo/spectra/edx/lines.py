@@ -89,6 +89,11 @@ def families_of(element: str, low: float, high: float, beam_energy: float = 200.
     beam_energy : float
         keV.
 
+    Returns
+    -------
+    tuple of LineFamily
+        None to three of K, L, M.
+
     Raises
     ------
     InputError
@@ -115,6 +120,11 @@ def families_for(
         Energy range, keV.
     beam_energy : float
         keV.
+
+    Returns
+    -------
+    tuple of LineFamily
+        One for each element, in their order.
 
     Raises
     ------

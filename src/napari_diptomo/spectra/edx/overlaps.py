@@ -79,6 +79,11 @@ def overlaps(
     background : float, optional
         Expected background counts per spectrum; as many as the families hold when not given.
 
+    Returns
+    -------
+    OverlapReport
+        Errors and correlations at the Cramer-Rao bound: no unbiased fit has smaller ones.
+
     Raises
     ------
     InputError

@@ -64,11 +64,35 @@ class SpectrumModel:
         return tuple(family.name for family in self.families)
 
     def fit(self, spectrum: np.ndarray) -> SumFit:
-        """Fit a sum spectrum, (energy,) on the channels of the window."""
+        """Fit a sum spectrum.
+
+        Parameters
+        ----------
+        spectrum : ndarray (energy,)
+            Counts on the channels of the window.
+
+        Returns
+        -------
+        SumFit
+            Counts of each family, expected counts of everything and of the background.
+        """
         return solve(spectrum, self.shapes, self.smooth)
 
     def operator(self, fit: SumFit, order: int) -> np.ndarray:
-        """W of the linear fit, (wanted, energy); ``order`` is the polynomial order of the background at a pixel."""
+        """The matrix of the linear fit: what it makes of the spectrum of a pixel are the counts of the wanted families.
+
+        Parameters
+        ----------
+        fit : SumFit
+            Of the sum spectrum of the tilt: weights, and the shape of the background.
+        order : int
+            Polynomial order of the background at a pixel.
+
+        Returns
+        -------
+        ndarray (wanted, energy)
+            W; W @ counts are weighted least squares.
+        """
         place = np.log(self.window.energy)
         place = 2 * (place - place[0]) / (place[-1] - place[0]) - 1
         background = fit.background / max(fit.background.sum(), 1e-12)
@@ -81,10 +105,22 @@ class SpectrumModel:
         return (inverse * np.sqrt(weights))[: self.wanted] / scale[: self.wanted, None]
 
     def columns(self, fit: SumFit, order: int) -> np.ndarray:
-        """Columns that a pixel is fitted with, (energy, column): the families, then non-negative background columns.
+        """Columns that a pixel is fitted with: the families, then non-negative background columns.
 
         These are the background of the fit times the Bernstein polynomials of
         degree ``order`` in log E, whose sum is one; each column sums to one.
+
+        Parameters
+        ----------
+        fit : SumFit
+            Of the sum spectrum of the tilt.
+        order : int
+            Polynomial order of the background at a pixel.
+
+        Returns
+        -------
+        ndarray (energy, column)
+            Families first, then ``order + 1`` columns of the background.
         """
         place = np.log(self.window.energy)[:, None]
         place = (place - place[0]) / (place[-1] - place[0])
@@ -98,6 +134,16 @@ class SpectrumModel:
 
         Two Gauss-Newton steps with a prior of 5 eV, 0.1 % and 2 % about the
         calibration of the series: that is what few counts leave.
+
+        Parameters
+        ----------
+        spectrum : ndarray (energy,)
+            Counts on the channels of the window.
+
+        Returns
+        -------
+        SpectrumModel
+            With the refined detector.
         """
         model, fit, place = self, self.fit(spectrum), np.zeros(3)
         for _ in range(2):
@@ -130,7 +176,20 @@ class SpectrumModel:
         return np.clip(np.linalg.lstsq(normal, right, rcond=1e-12)[0][:3], -2, 2)
 
     def notes(self, names: Sequence[str], chi2: list[float]) -> dict[str, Any]:
-        """Notes of a map series on its fit; ``names`` are those of its channels, ``chi2`` by tilt."""
+        """Notes of a map series on its fit.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Of the channels.
+        chi2 : list of float
+            Pearson's by tilt, per degree of freedom.
+
+        Returns
+        -------
+        dict
+            JSON-ready; units are in the keys.
+        """
         families = list(self.names)
         return {
             'lines': dict(zip(names, families, strict=False)),
@@ -163,6 +222,11 @@ def spectrum_model(
         To be mapped; what else the spectrum shows is fitted along.
     calibrate : bool
         Refine energy scale and resolution first.
+
+    Returns
+    -------
+    SpectrumModel
+        Families, background shapes and calibrated detector.
     """
     energy, beam_energy = window.energy, window.beam_energy
     detector, found = _surveyed(

@@ -354,6 +354,11 @@ def with_gain(
     by_hand : sequence of float
         One per tilt, relative to each other; goes before what is measured.
 
+    Returns
+    -------
+    MapSeries
+        ``gain`` (channel, tilt), 1 on average, times what it was before; the same series where there is none.
+
     Raises
     ------
     InputError

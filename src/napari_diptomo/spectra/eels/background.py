@@ -1,4 +1,4 @@
-r"""Backgrounds under a low-loss edge: several models, each fitted to a whole tilt and with free parameters at its pixels.
+r"""Background models under a low-loss edge, fitted to a whole tilt and adjusted at its pixels.
 
 Under 40-80 eV lie the tail of the plasmons, their multiples and what other
 edges leave. Which law it follows is not known, and an edge there may change by

@@ -83,6 +83,11 @@ class EdgeWindows:
             Widths of the range of the background and, from the onset on, of the signal, eV; by default 12 % and 8 %
             of the onset, within limits.
 
+        Returns
+        -------
+        EdgeWindows
+            In front of the onset, and from it on.
+
         Raises
         ------
         InputError

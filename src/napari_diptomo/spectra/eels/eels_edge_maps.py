@@ -1,4 +1,7 @@
-"""EELS edge maps: counts of any edges above an extrapolated background, at every pixel of every tilt (`edge_counts`)."""
+"""The step EELS edge maps: counts of any edges above an extrapolated background.
+
+`napari_diptomo.spectra.eels.edge_counts` has the method.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,19 @@ class EdgeMaps(Step):
     of counting, extrapolation included, as the neighbouring pixels determine it; what the
     background is wrong by is not in it. All edges lie in the low loss, or all in the
     core loss, whose tilts the maps then have. No counts are held out.
+
+    Notes
+    -----
+    The method is that of Egerton, Electron Energy-Loss Spectroscopy in the Electron Microscope (2011), section 4.4.
+    ``EdgeMaps.parameters()`` and docs/parameters.md explain the parameters.
+
+    Examples
+    --------
+    >>> from napari_diptomo import EdgeMaps, simulate
+    >>> simulated = simulate.eels_tilt_series(simulate.oxide_nanocube(24), [-40, 0, 40], core_tilts=[0, 1, 2])
+    >>> maps = EdgeMaps(edges=('Fe_L',), background_width=30.0).run(simulated.series)
+    >>> maps.channels, maps.data.shape
+    (('Fe_L',), (1, 3, 24, 24))
     """
 
     title: ClassVar[str] = 'EELS edge maps'

@@ -52,6 +52,22 @@ class EELSOxidationMaps(Step):
     counts. Where there is no metal the maps scatter about zero. The
     ``variance`` is statistical and systematic; ``residual`` shows where the
     spectra hold what is not fitted.
+
+    Notes
+    -----
+    The model stands at the top of the module. ``EELSOxidationMaps.parameters()`` and docs/parameters.md explain the parameters.
+
+    Examples
+    --------
+    >>> from napari_diptomo import EELSOxidationMaps, simulate
+    >>> particle = simulate.oxide_nanocube(32)
+    >>> simulated = simulate.eels_tilt_series(particle, [0], edge_counts=1e4, read_noise=0.0)
+    >>> maps = EELSOxidationMaps(background='power law').run(simulated.series).unmixed()
+    >>> maps.channels, maps.data.shape
+    (('FeO', 'Fe3O4'), (2, 1, 32, 32))
+    >>> found, true = (x.data.sum(axis=(1, 2, 3)) / x.data.sum() for x in (maps, simulated.truth))
+    >>> bool(abs(found - true).max() < 0.05)
+    True
     """
 
     title: ClassVar[str] = 'EELS oxidation maps'
@@ -148,6 +164,11 @@ class EELSOxidationMaps(Step):
             Of ``states``.
         observer : Observer, optional
             Receives the progress.
+
+        Returns
+        -------
+        MapSeries
+            One channel for each oxide, (channel, tilt, y, x), without the findings of `run`.
         """
         fit, told = plan_fit(self.fit_settings(), calibrated, standards)
         share = self.holdout if are_whole(fit.spectra(0)) else 0.0

@@ -1,4 +1,4 @@
-"""The two edges of a 3d metal: M2,3 in the low loss, L2,3 in the core loss; where they lie, which channels belong to them."""
+"""The two edges of a 3d metal, M2,3 in the low loss and L2,3 in the core loss, and their channels."""
 
 from __future__ import annotations
 

@@ -71,6 +71,11 @@ def white_line_maps(
     least_share : float
         Pixels with less than this share of the largest edge counts are left out.
 
+    Returns
+    -------
+    WhiteLines
+        Ratio and energy with their standard deviations, (y, x) each.
+
     Raises
     ------
     InputError

@@ -1,4 +1,4 @@
-"""Choosing elements: type symbols, press the ones that the spectrum suggests, or look them up in the periodic table."""
+"""Choosing elements: typed symbols, those that the spectrum suggests, or the periodic table."""
 
 from __future__ import annotations
 

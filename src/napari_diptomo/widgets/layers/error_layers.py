@@ -1,4 +1,4 @@
-"""Standard deviations of maps and volumes, and the fit residual of maps, as napari layers that are hidden at first."""
+"""Standard deviations and fit residuals as napari layers that are hidden at first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where am I: the numbered buttons, and the page that belongs to the pressed one."""
+"""The stack of pages and the numbered buttons that choose among them."""
 
 from __future__ import annotations
 

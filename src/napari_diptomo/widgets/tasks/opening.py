@@ -1,6 +1,6 @@
-"""Opening a tilt series, saved volumes or the sample, as work for a thread; HyperSpy is imported when it is called.
+"""Opening a tilt series, saved volumes or the sample, as work for a thread.
 
-The names of the inner functions are what napari shows when the window is
+HyperSpy is imported when it is called. The names of the inner functions are what napari shows when the window is
 closed while they run.
 """
 

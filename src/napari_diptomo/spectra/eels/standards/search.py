@@ -146,10 +146,23 @@ def find_standards(
     ----------
     series : SpectralTiltSeries or CalibratedSeries
         Calibrated ones know thickness and plural scattering.
-    method, references, pure, edge, seed
-        See `phase_maps.map_phases`.
+    method : {'auto', 'references', 'pure regions', 'simplex', 'stoichiometric'}
+        How the core loss distinguishes the phases; `napari_diptomo.spectra.eels.standards.phase_maps` explains each.
+    references : mapping of str to ndarray (2, n), optional
+        Energies (eV) and L2,3 spectrum, without background, of each phase.
+    pure : mapping of str to ndarray (core tilt, y, x), bool, optional
+        Regions of one phase; a phase that is given none has the end of the segment.
+    edge : CoreLossEdge
+        The edge and its phases.
+    seed : int
+        Of the bootstrap.
     observer : Observer, optional
         Receives the progress.
+
+    Returns
+    -------
+    Standards
+        Of the phases of ``edge``, with the pixels that are pure.
 
     Raises
     ------

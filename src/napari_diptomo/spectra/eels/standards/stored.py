@@ -1,4 +1,4 @@
-"""Standards of oxides at the low-loss edge of their metal, as they are stored; reference spectra from a text file."""
+"""Stored standards of oxides at the low-loss edge of their metal, and reference spectra from text files."""
 
 from __future__ import annotations
 
@@ -66,7 +66,17 @@ class Standards:
     phases: PhaseMaps | None = None
 
     def on(self, energy: np.ndarray) -> np.ndarray:
-        """Shapes on another axis, (energy, phase): counts per channel of that axis.
+        """Shapes on another axis.
+
+        Parameters
+        ----------
+        energy : ndarray (energy,)
+            Channel centres, eV.
+
+        Returns
+        -------
+        ndarray (energy, phase)
+            Counts per channel of that axis; one in 47-62 eV for each phase.
 
         Raises
         ------
@@ -104,6 +114,16 @@ class Standards:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Standards:
         """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : path
+            The ``.npz`` file.
+
+        Returns
+        -------
+        Standards
+            Without ``phases``.
 
         Raises
         ------
