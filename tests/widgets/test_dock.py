@@ -70,7 +70,7 @@ def test_spectra_give_suggestions_maps_and_layers(
     settled(dock)
     assert dock.session.maps is not None
     assert dock.session.maps.channels == ('Ge', 'Te')
-    assert [layer.name for layer in viewer.layers] == ['left by the fit', 'Ge maps', 'Te maps']
+    assert [layer.name for layer in viewer.layers] == ['fit residual', 'Ge maps', 'Te maps']
     assert [layer.visible for layer in viewer.layers] == [False, True, True]
     assert viewer.layers[1].data.shape == (7, 1, 16, 16)
     assert 'Mean counts' in dock.maps_page.made.text()

@@ -234,7 +234,7 @@ def test_totals_that_no_specimen_gives_are_named(page: MapsPage, maps: MapSeries
 def test_maps_bring_their_doubts_as_hidden_layers(page: MapsPage, maps: MapSeries, viewer: ViewerModel) -> None:
     doubtful = replace(maps, variance=np.full_like(maps.data, 4.0), residual=np.ones(maps.data.shape[1:]))
     page.done(doubtful)
-    assert [layer.name for layer in viewer.layers] == ['left by the fit', 'Ge maps', 'Te maps']
+    assert [layer.name for layer in viewer.layers] == ['fit residual', 'Ge maps', 'Te maps']
     assert [layer.visible for layer in viewer.layers] == [False, True, True]
     assert viewer.layers[0].data.shape == viewer.layers[1].data.shape
     page.deviations.click()

@@ -10,7 +10,7 @@ from napari_diptomo.widgets.layers.image_layers import KEY, LayerTuple, Provenan
 
 #: Unlike any element's colour, and as even to the eye as the values are.
 COLORMAP = 'inferno'
-RESIDUAL = 'left by the fit'
+RESIDUAL = 'fit residual'
 
 
 def residual_layers(maps: MapSeries) -> list[LayerTuple]:
