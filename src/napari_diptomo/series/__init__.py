@@ -1,4 +1,4 @@
-"""What flows: tilt series, maps, volumes, recipes; the contract of steps and observers.
+"""Data that flow between stages: tilt series, maps, volumes, recipes; the contract of steps and observers.
 
 `reading` and `writing` stand above it. HyperSpy is behind `napari_diptomo.series.reading.hyperspy_adapter` alone and
 imported when a file is read or written, never before.

@@ -1,4 +1,4 @@
-"""What follows from the formula of an oxide: valence of its metal, and the 3d holes that its white lines count.
+"""Properties that follow from the formula of an oxide: valence of its metal, and the 3d holes that its white lines count.
 
 With oxygen at -2 an oxide M_a O_b has the mean valence 2 b / a. A transition
 metal of group g keeps g - valence 3d electrons, so 10 - g + valence holes: 4

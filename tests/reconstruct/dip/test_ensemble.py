@@ -23,7 +23,7 @@ SMALL = {'widths': (8, 16), 'skips': (4, 4), 'learning_rate': 2e-2, 'output': 's
 
 
 class Script(Observer):
-    """Says ``word`` from iteration ``at`` on; keeps what it was told."""
+    """Says ``word`` from iteration ``at`` on; keeps what was reported to it."""
 
     def __init__(self, at: int | None = None, word: Request = Request.GO, saved: dict | None = None) -> None:
         self.at, self.word, self.saved, self.seen, self.state = at, word, saved, [], None

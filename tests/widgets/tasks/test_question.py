@@ -19,14 +19,14 @@ def question(qtbot: Any) -> Any:
 
 
 def heard(question: Question) -> list[Any]:
-    told: list[Any] = []
-    question.answered.connect(told.append)
-    question.failed.connect(told.append)
-    return told
+    received: list[Any] = []
+    question.answered.connect(received.append)
+    question.failed.connect(received.append)
+    return received
 
 
 def test_an_answer_and_a_failure_are_note(question: Question, qtbot: Any) -> None:
-    told = heard(question)
+    received = heard(question)
     question.ask(lambda observer: 7)
     assert question.busy
     qtbot.waitUntil(lambda: not question.busy)
@@ -36,11 +36,11 @@ def test_an_answer_and_a_failure_are_note(question: Question, qtbot: Any) -> Non
 
     question.ask(fail)
     qtbot.waitUntil(lambda: not question.busy)
-    assert told == [7, 'No such element; choose another.']
+    assert received == [7, 'No such element; choose another.']
 
 
 def test_what_was_asked_before_the_newest_is_not_answered(question: Question, qtbot: Any) -> None:
-    told = heard(question)
+    received = heard(question)
     begun, go_on = threading.Event(), threading.Event()
 
     def slow(observer: Observer) -> str:
@@ -54,12 +54,12 @@ def test_what_was_asked_before_the_newest_is_not_answered(question: Question, qt
     question.ask(lambda observer: 'new')
     go_on.set()
     qtbot.waitUntil(lambda: not question.busy)
-    assert told == ['new']
+    assert received == ['new']
 
 
 def test_a_question_that_is_forgotten_is_not_answered(question: Question, qtbot: Any) -> None:
-    told = heard(question)
+    received = heard(question)
     question.ask(lambda observer: 'answer')
     question.forget()
     qtbot.wait(100)
-    assert told == [] and not question.busy
+    assert received == [] and not question.busy
