@@ -70,7 +70,7 @@ def test_run_writes_the_volume_next_to_the_recipe_and_says_how_it_agrees(maps_fi
     assert not (tmp_path / 'first.hspy.checkpoint').exists()
 
 
-def test_resume_goes_on_after_a_kill(maps_file, tmp_path, monkeypatch):
+def test_resume_continues_after_a_kill(maps_file, tmp_path, monkeypatch):
     from napari_diptomo.jobs import commands
 
     real = commands.ChildJob

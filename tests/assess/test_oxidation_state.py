@@ -95,7 +95,7 @@ def test_other_metals_and_given_valences():
     assert given.data[0, 5, 5, 5] == pytest.approx(0.75)
 
 
-def test_the_recipe_goes_on():
+def test_the_recipe_is_continued():
     found = OxidationState().run(Volume(block(30, 30), OXIDES, recipe=Recipe()))
     assert Recipe.from_json(found.recipe.to_json()).steps == (OxidationState(),)
 

@@ -164,7 +164,7 @@ def test_rules_follow_the_data(maps):
     assert {rule_for(p, 'last') for p in (counts, nothing)} == {'last'}
 
 
-def test_best_goes_on_from_its_state(problem, truth):
+def test_best_continues_from_its_state(problem, truth):
     best, again = Best(problem, True), Best(problem, True)
     best.see(1, blurred(truth, 0.8), {})
     best.see(2, blurred(truth, 0.3), {})

@@ -141,7 +141,7 @@ def test_unusable_supports_are_one_sentence(maps, tmp_path):
             SIRT(iterations=1, **fields).run(maps)
 
 
-def test_a_support_goes_on_beyond_the_field_of_view():
+def test_a_support_extends_beyond_the_field_of_view():
     """A layer wider than the images under its own slab keeps its density to the edge of the field."""
     angles = np.arange(-40, 41, 5.0)
     wide = np.zeros((1, 20, 4, 80), np.float32)

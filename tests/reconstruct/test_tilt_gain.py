@@ -64,7 +64,7 @@ def test_the_fitted_gain_brings_sirt_nearer_the_truth_and_is_recorded():
     assert 'gain' not in plain.notes
 
 
-def test_a_specimen_that_goes_on_outside_is_refused(maps):
+def test_a_specimen_that_extends_outside_is_refused(maps):
     film = 10 / np.cos(np.deg2rad(maps.angles))[None, :, None, None] + np.zeros_like(maps.data)
     wide = replace(maps, data=np.random.default_rng(0).poisson(film))
     with pytest.raises(InputError, match='extends beyond the images'):

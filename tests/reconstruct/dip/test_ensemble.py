@@ -107,7 +107,7 @@ def test_cancel_raises_inside_a_later_member(maps):
     assert script.seen[-1].iteration == 6
 
 
-def test_a_checkpoint_file_goes_on_inside_the_ensemble(maps, tmp_path):
+def test_a_checkpoint_file_continues_inside_the_ensemble(maps, tmp_path):
     step = DIPmTV(iterations=4, ensemble=3, **SMALL)
     recipe = Recipe().then(step)
 

@@ -98,7 +98,7 @@ def test_previews_are_copies_of_the_volume_in_its_final_shape(maps):
     assert not np.array_equal(frames[0], frames[-1])
 
 
-def test_a_checkpoint_goes_on_as_if_nothing_had_happened(maps):
+def test_a_checkpoint_continues_as_if_nothing_had_happened(maps):
     class Keeper(Script):
         def save_state(self, state):
             import copy

@@ -114,7 +114,7 @@ def test_the_zero_loss_of_a_pixel_is_its_counts_and_a_falling_tail():
     assert found.sum() == pytest.approx(1e6 * np.exp(-0.5), rel=0.01)
 
 
-def test_a_power_law_in_front_of_an_edge_is_taken_off():
+def test_a_power_law_in_front_of_an_edge_is_subtracted():
     law = 4e3 * (CORE / 640) ** -3.2
     found = without_background(np.stack([law + 300 * white_lines(), 2 * law]), CORE, (650, 695))
     window = CORE > 695

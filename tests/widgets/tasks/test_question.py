@@ -41,18 +41,18 @@ def test_an_answer_and_a_failure_are_note(question: Question, qtbot: Any) -> Non
 
 def test_what_was_asked_before_the_newest_is_not_answered(question: Question, qtbot: Any) -> None:
     received = heard(question)
-    begun, go_on = threading.Event(), threading.Event()
+    begun, released = threading.Event(), threading.Event()
 
     def slow(observer: Observer) -> str:
         begun.set()
-        go_on.wait(10)
+        released.wait(10)
         return 'old'
 
     question.ask(slow)
     qtbot.waitUntil(begun.is_set)
     question.ask(lambda observer: 'skipped')
     question.ask(lambda observer: 'new')
-    go_on.set()
+    released.set()
     qtbot.waitUntil(lambda: not question.busy)
     assert received == ['new']
 

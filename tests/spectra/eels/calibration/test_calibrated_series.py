@@ -281,7 +281,7 @@ def test_the_dark_level_is_distinguished_from_the_tail_of_the_zero_loss():
 
 
 @pytest.mark.parametrize('dark', [20.0, -5.0])
-def test_a_dark_level_is_taken_off(dark):
+def test_a_dark_level_is_subtracted(dark):
     series, _, _ = make_series(dark=dark)
     counts = series.counts + (dark if dark < 0 else 0)
     found = calibrate(SpectralTiltSeries(counts, series.energy, series.angles, 1.0, 'eV'))
@@ -314,7 +314,7 @@ def test_steps_and_single_channels_of_wrong_gain_are_found_and_edges_are_not():
     assert flat is None
 
 
-def test_the_gain_of_a_series_is_put_right():
+def test_the_gain_of_a_series_is_corrected():
     series, _, _ = make_series(electrons=1e6)
     gain = np.ones(400)
     gain[130:] = 1.05

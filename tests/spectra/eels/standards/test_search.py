@@ -147,7 +147,7 @@ def test_pure_regions_of_the_user_are_used(made, calibrated, fraction):
     assert ours[0] / ours.sum() == pytest.approx(0, abs=0.02)
 
 
-def test_a_wrong_core_loss_axis_is_put_right(made, found):
+def test_a_wrong_core_loss_axis_is_corrected(made, found):
     core = made.series.core_loss
     moved = replace(made.series, core_loss=replace(core, energy=core.energy + 3.0))
     phases = map_phases(moved)
