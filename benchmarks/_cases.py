@@ -93,7 +93,7 @@ class Sample:
 
     @staticmethod
     def load(path: Path) -> Sample:
-        """What `save` wrote."""
+        """Data that `save` wrote."""
         with np.load(path) as file:
             extra = {name: file[name] for name in _EXTRA if name in file.files}
             channels = tuple(map(str, file['channels']))
@@ -103,7 +103,7 @@ class Sample:
 
 
 def _sphere(size: int) -> tuple[int, tuple[slice, slice, slice]]:
-    # Twice its diameter: room for what the wedge adds to its length, none for noise far away.
+    # Twice its diameter: space for what the wedge adds to its length, none for noise far away.
     middle, reach = np.array([76, 70, 101]) * size / 160, 18 * size / 160
     low = np.maximum(np.floor(middle - reach).astype(int), 0)
     z, y, x = (slice(int(a), int(np.ceil(m + reach))) for a, m in zip(low, middle, strict=True))
@@ -126,7 +126,7 @@ CASES: dict[str, Case] = {
 LAMELLAE = tuple(name for name in CASES if name.startswith('lamella'))
 #: Of other generators than the lamellae that the presets were tuned on.
 UNLIKE = tuple(name for name in CASES if name.split()[0] in ('porous', 'facetted', 'interdiffusion', 'needle'))
-#: The one that the presets were chosen on; `choices.py` goes on using it.
+#: The one that the presets were chosen on; `choices.py` still uses it.
 CHOSEN_ON = Case('lamella 1', partial(lamella, seed=1), _LIMITED, 1001)
 
 

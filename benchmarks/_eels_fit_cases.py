@@ -34,8 +34,8 @@ class Case:
     standards : ndarray (energy, oxide)
         The simulator's, without plural scattering.
     options : dict
-        What the calibration tells the fit.
-    amounts : ndarray (pixel, oxide)
+        Arguments of the fit from the calibration.
+    intensities : ndarray (pixel, oxide)
         The truth.
     iron : ndarray (pixel,), bool
         Pixels with iron.
@@ -47,21 +47,21 @@ class Case:
     energy: np.ndarray
     standards: np.ndarray
     options: dict[str, Any]
-    amounts: np.ndarray
+    intensities: np.ndarray
     iron: np.ndarray
     bound: np.ndarray
 
     @property
     def strong(self) -> np.ndarray:
         """Pixels with many edge counts, (pixel,), bool."""
-        found: np.ndarray = self.amounts.sum(axis=1) >= STRONG
+        found: np.ndarray = self.intensities.sum(axis=1) >= STRONG
         return found
 
     @property
     def share(self) -> np.ndarray:
         """True share of FeO in the edge counts, (pixel,); NaN without iron."""
-        total = self.amounts.sum(axis=1)
-        return np.divide(self.amounts[:, 0], total, out=np.full(len(total), np.nan), where=total > 0)
+        total = self.intensities.sum(axis=1)
+        return np.divide(self.intensities[:, 0], total, out=np.full(len(total), np.nan), where=total > 0)
 
 
 def cases(truth: Truth, edge_to_background: float, seed: int, size: int) -> Iterator[Case]:
@@ -73,10 +73,10 @@ def cases(truth: Truth, edge_to_background: float, seed: int, size: int) -> Iter
     calibrated = calibrate(simulated.series)
     single = single_loss(calibrated)
     for t in range(len(ANGLES)):
-        amounts = simulated.clean[:, t].reshape(2, -1).T.astype(float)
+        intensities = simulated.clean[:, t].reshape(2, -1).T.astype(float)
         other = None if thicker is None else thicker.background(t)
         yield Case(
-            np.asarray(calibrated.series.counts[t]).reshape(len(amounts), -1),
+            np.asarray(calibrated.series.counts[t]).reshape(len(intensities), -1),
             calibrated.series.energy,
             _on(calibrated.series.energy, simulated),
             {
@@ -86,9 +86,9 @@ def cases(truth: Truth, edge_to_background: float, seed: int, size: int) -> Iter
                 'thickness': calibrated.t_over_lambda[t].ravel(),
                 'single': single,
             },
-            amounts,
+            intensities,
             simulated.iron[t].ravel(),
-            bounds(truth, simulated, t, amounts, other),
+            bounds(truth, simulated, t, intensities, other),
         )
 
 
@@ -101,33 +101,35 @@ def _on(energy: np.ndarray, simulated: Any) -> np.ndarray:
 def single_loss(calibrated: CalibratedSeries) -> SingleLoss:
     """From the pixels of the tilt at zero that are about as thick as the mean."""
     thickness = calibrated.t_over_lambda[1]
-    usual = float((thickness**2).sum() / thickness.sum())
-    chosen = np.abs(thickness - usual) < 0.35 * usual
+    typical = float((thickness**2).sum() / thickness.sum())
+    chosen = np.abs(thickness - typical) < 0.35 * typical
     counts = np.asarray(calibrated.series.counts[1])[chosen]
     return SingleLoss.of(calibrated.series.energy, counts.sum(axis=0, dtype=float), 46.0)
 
 
-def bounds(truth: Truth, simulated: Any, tilt: int, amounts: np.ndarray, other: np.ndarray | None) -> np.ndarray:
+def bounds(truth: Truth, simulated: Any, tilt: int, intensities: np.ndarray, other: np.ndarray | None) -> np.ndarray:
     """Cramer-Rao bound of the FeO fraction of every pixel.
 
-    Unknown are both amounts, the height of the background and one parameter of
+    Unknown are both intensities, the height of the background and one parameter of
     its shape: the power, the length, the thickness (by the difference to a
     specimen 2 % thicker). What lies under the pixel is known exactly.
     """
     energy = simulated.series.energy
     inside = (energy >= WINDOW[0]) & (energy <= WINDOW[1])
-    background, edges = (part.reshape(len(amounts), -1)[:, inside].astype(float) for part in simulated.expected(tilt))
+    background, edges = (
+        part.reshape(len(intensities), -1)[:, inside].astype(float) for part in simulated.expected(tilt)
+    )
     kernel = {'power law': np.log(energy[inside] / 54), 'exponential': energy[inside] / 54 - 1}
-    bent = background * kernel[truth] if other is None else other.reshape(len(amounts), -1)[:, inside] - background
-    found = np.full(len(amounts), np.inf)
+    bent = background * kernel[truth] if other is None else other.reshape(len(intensities), -1)[:, inside] - background
+    found = np.full(len(intensities), np.inf)
     shapes = np.stack([shape[inside] for shape in simulated.standards.values()], axis=1)
-    for p in np.flatnonzero(amounts.sum(axis=1) > 0.05 * amounts.sum(axis=1).max()):
+    for p in np.flatnonzero(intensities.sum(axis=1) > 0.05 * intensities.sum(axis=1).max()):
         # Plural scattering takes from both edges alike: their common factor is what is left of the pixel's edge.
-        factor = edges[p] / np.maximum(shapes @ amounts[p], 1e-300)
+        factor = edges[p] / np.maximum(shapes @ intensities[p], 1e-300)
         columns = np.column_stack([shapes * factor[:, None], background[p], bent[p]])
         information = columns.T @ (columns / (background[p] + edges[p] + READ_NOISE**2)[:, None])
         scale = 1 / np.sqrt(np.maximum(np.diag(information), 1e-300))
         inverse = np.linalg.inv(information * np.outer(scale, scale)) * np.outer(scale, scale)
-        slope = np.array([amounts[p, 1], -amounts[p, 0]]) / amounts[p].sum() ** 2
+        slope = np.array([intensities[p, 1], -intensities[p, 0]]) / intensities[p].sum() ** 2
         found[p] = np.sqrt(slope @ inverse[:2, :2] @ slope)
     return found

@@ -55,12 +55,12 @@ def _one(truth: Truth, ratio: float, dose: float, seed: int) -> dict[str, Any]:
     atoms = made.clean / np.array([made.per_iron[oxide] for oxide in OXIDES])[:, None, None, None]
     share = (atoms[0] + atoms[1] / 3) / np.maximum(atoms.sum(axis=0), 1e-9)
     known = states.carried & made.iron
-    told = np.array([tilt['fraction'] for tilt in maps.notes['eels']['tilts']])
+    reported = np.array([tilt['fraction'] for tilt in maps.notes['eels']['tilts']])
     sums = np.stack([atoms[:, t][:, made.iron[t]].sum(axis=1) for t in range(len(ANGLES))])
     return {
         'cosines': _cosines(made, standards),
-        'tilts': told[:, 0] - (sums[:, 0] + sums[:, 1] / 3) / sums.sum(axis=1),
-        'told': np.hypot(told[:, 1], told[:, 2]),
+        'tilts': reported[:, 0] - (sums[:, 0] + sums[:, 1] / 3) / sums.sum(axis=1),
+        'reported': np.hypot(reported[:, 1], reported[:, 2]),
         'error': (states.fraction - share)[known],
         'std': states.fraction_std[known],
         'family': maps.notes['eels']['background']['family'],
@@ -73,25 +73,25 @@ def _cosines(made: SimulatedEELS, standards: Standards) -> list[float]:
     edge = (standards.energy > _EDGE[0]) & (standards.energy < _EDGE[1])
     found = []
     for i, oxide in enumerate(OXIDES):
-        drawn = np.interp(standards.energy, made.series.energy, true[oxide])[edge]
+        expected = np.interp(standards.energy, made.series.energy, true[oxide])[edge]
         ours = (
             standards.shapes[edge, standards.names.index(oxide)]
             if oxide in standards.names
             else standards.shapes[edge, i]
         )
-        found.append(float(ours @ drawn / np.sqrt((ours @ ours) * (drawn @ drawn))))
+        found.append(float(ours @ expected / np.sqrt((ours @ ours) * (expected @ expected))))
     return found
 
 
 def _pooled(series: list[dict[str, Any]]) -> dict[str, Any]:
     error, std = (np.concatenate([one[name] for one in series]) for name in ('error', 'std'))
-    tilts, told = (np.concatenate([one[name] for one in series]) for name in ('tilts', 'told'))
+    tilts, reported = (np.concatenate([one[name] for one in series]) for name in ('tilts', 'reported'))
     return {
         'cosines': np.round([one['cosines'] for one in series], 4).tolist(),
         'bias': float(tilts.mean()),
         'worst': float(np.abs(tilts).max()),
-        'told': float(np.sqrt((told**2).mean())),
-        'within': [round(float((np.abs(tilts) < factor * told).mean()), 3) for factor in _INTERVALS],
+        'told': float(np.sqrt((reported**2).mean())),
+        'within': [round(float((np.abs(tilts) < factor * reported).mean()), 3) for factor in _INTERVALS],
         'covered': [round(float((np.abs(error) < factor * std).mean()), 4) for factor in _INTERVALS],
         'families': [one['family'] for one in series],
         'standards': [one['standards'] for one in series],

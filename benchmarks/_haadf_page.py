@@ -38,7 +38,7 @@ def badness(scores: dict[str, Any], by: str) -> float:
 
 
 def rows(results: Results, subset: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """What the table shows of one subset: title, name of the run, scores."""
+    """Rows of the table for one subset: title, name of the run, scores."""
     found = [('SIRT, 100 iterations', 'SIRT, 100 iterations', results.scores[subset]['SIRT, 100 iterations'])]
     for title, prefix in (('SIRT, best', 'SIRT'), ('TV, oracle', 'TV')):
         chosen: dict[str, list[str]] = {}
@@ -108,16 +108,16 @@ def draw(results: Results, reference: np.ndarray, voxel: float) -> None:
     for row, subset in zip(axes, SUBSETS, strict=True):
         for axis, (title, prefix) in zip(row, columns, strict=True):
             if prefix is None:
-                picture, told = results.slices['reference'], 'reference'
+                picture, caption = results.slices['reference'], 'reference'
             else:
                 name, scores = (
                     results.best(subset, prefix, 'ssim') if prefix == 'TV' else exact(results, subset, prefix)
                 )
-                picture, told = results.slices[f'{subset} {name}'], f'{scores["psnr"]:.1f} dB, {scores["ssim"]:.3f}'
+                picture, caption = results.slices[f'{subset} {name}'], f'{scores["psnr"]:.1f} dB, {scores["ssim"]:.3f}'
             axis.imshow(picture, cmap='gray', vmin=0, vmax=top, origin='lower')
             axis.set_xticks([])
             axis.set_yticks([])
-            axis.set_title(f'{title}\n{told}', fontsize=11)
+            axis.set_title(f'{title}\n{caption}', fontsize=11)
         row[0].set_ylabel(f'{subset.replace(":", " : ")} deg', fontsize=12)
     length = 100 / voxel
     # Below the picture: in it the needle would be behind the words.

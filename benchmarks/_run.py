@@ -3,7 +3,7 @@
 Each file of this folder without a leading underscore is one benchmark: a script
 that prints one table, baselines and ours side by side in the same run. The
 whole of `quality` takes more than a day on two cores; it can be interrupted and
-goes on where it was, or be run in pieces (`python benchmarks/quality.py --help`).
+continues where it was, or be run in pieces (`python benchmarks/quality.py --help`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the table says of the claims: sentences with figures, computed from the results alone."""
+"""Verdicts of the table on the claims: sentences with figures, computed from the results alone."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def mixed(case: str, size: int, unmixed: bool) -> Sample:
 def unmixing(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weighted least squares per pixel: the operator (channel, tilt, y, x, window) and the variance of the maps.
 
-    The variance of the counts is that which their neighbours tell: weights by
+    The variance of the counts is estimated from their neighbours: weights by
     a pixel's own count would pull it down.
     """
     expected = np.maximum(neighbours(counts), 0.02 * counts.mean())

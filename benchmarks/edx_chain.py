@@ -75,7 +75,7 @@ def spectra(size: int, level: int) -> SimulatedSpectra:
 
 @lru_cache(maxsize=2)
 def maps(size: int, level: int, route: str) -> tuple[MapSeries, float]:
-    """What goes into the reconstruction, and the seconds that it took."""
+    """Input of the reconstruction, and the seconds that it took."""
     series = spectra(size, level).series
     start = time.perf_counter()
     found = EDXMaps(elements=NAMES, deliver=ROUTES[route]).run(series)
@@ -107,12 +107,12 @@ def judged(volume: np.ndarray, size: int, level: int) -> dict[str, Any]:
     phases = {}
     for name, inside, interior in regions(phantom(size)):
         errors = atomic_percent(volume, per_atom, inside) - atomic_percent(truth, per_atom, inside)
-        told: dict[str, Any] = {'voxels': int(inside.sum()), 'error': _rounded(errors)}
-        told['truth'] = np.round(atomic_percent(truth, per_atom, inside), 1).tolist()
+        scores: dict[str, Any] = {'voxels': int(inside.sum()), 'error': _rounded(errors)}
+        scores['truth'] = np.round(atomic_percent(truth, per_atom, inside), 1).tolist()
         if interior is not None:
             within = atomic_percent(volume, per_atom, interior) - atomic_percent(truth, per_atom, interior)
-            told |= {'interior': int(interior.sum()), 'interior_error': _rounded(within)}
-        phases[name] = told
+            scores |= {'interior': int(interior.sum()), 'interior_error': _rounded(within)}
+        phases[name] = scores
     return {
         'psnr': round(float(psnr(volume, truth).mean()), 2),
         'ssim': round(float(ssim(volume, truth).mean()), 4),
@@ -145,7 +145,7 @@ def run(store: Store, size: int, level: int, route: str, name: str, step: Recons
 
 def worst(result: dict[str, Any], kind: str = 'error') -> float:
     """Largest error of a phase, at.%."""
-    return max((max(map(abs, told[kind])) for told in result['phases'].values() if kind in told), default=np.nan)
+    return max((max(map(abs, scores[kind])) for scores in result['phases'].values() if kind in scores), default=np.nan)
 
 
 def page(store: Store, size: int) -> str:
@@ -182,10 +182,10 @@ def _cells(found: dict[str, Any]) -> str:
 
 
 def _phase_rows(found: dict[str, Any]) -> Iterator[str]:
-    for name, told in found['phases'].items():
-        inside = _three(told['interior_error']) if 'interior_error' in told else ''
-        truth = ' / '.join(f'{v:.1f}' for v in told['truth'])
-        yield f'{name} | {told["voxels"]} | {truth} | {_three(told["error"])} | {inside}'
+    for name, scores in found['phases'].items():
+        inside = _three(scores['interior_error']) if 'interior_error' in scores else ''
+        truth = ' / '.join(f'{v:.1f}' for v in scores['truth'])
+        yield f'{name} | {scores["voxels"]} | {truth} | {_three(scores["error"])} | {inside}'
 
 
 def _rounded(values: np.ndarray) -> list[float]:

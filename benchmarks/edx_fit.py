@@ -55,11 +55,11 @@ def homogeneous(level: float, seed: int = 0) -> tuple[SpectralTiltSeries, dict[s
     rng = np.random.default_rng(seed)
     images, truth = [], {}
     for name, (ge, sb, te) in HALVES.items():
-        amounts = level * np.array([ge, sb, te, 1.6 * ge, 0.06, 0.04, 3.0, 3.0])
-        mean = every @ amounts + strobe
+        intensities = level * np.array([ge, sb, te, 1.6 * ge, 0.06, 0.04, 3.0, 3.0])
+        mean = every @ intensities + strobe
         images.append(rng.poisson(mean, (EDGE, EDGE // 2, len(energy))))
         information = every[fitted].T @ (every[fitted] / mean[fitted, None])
-        truth[name] = {'counts': amounts[:3], 'bound': np.diag(np.linalg.inv(information))[:3]}
+        truth[name] = {'counts': intensities[:3], 'bound': np.diag(np.linalg.inv(information))[:3]}
     counts = np.concatenate(images, axis=1)[None].astype(np.uint8)
     metadata = {'beam_energy': 200.0, 'energy_resolution_MnKa': 130.0}
     return SpectralTiltSeries(counts, energy, np.zeros(1), 1.0, metadata=metadata, recipe=Recipe()), truth
@@ -87,7 +87,7 @@ def quality() -> list[dict[str, Any]]:
 
 
 def scores(maps: np.ndarray, variance: np.ndarray | None, known: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Mean error, scatter relative to the bound and, where the variance is told, reduced chi-square by element."""
+    """Mean error, scatter relative to the bound and, where there is a variance, reduced chi-square by element."""
     truth = known['counts'][:, None, None]
     error = maps - truth
     found = {
@@ -105,10 +105,10 @@ def speed() -> dict[str, Any]:
     """All pixels of one series, ours and HyperSpy's, in this very run."""
     energy = 0.205 + 0.01 * np.arange(SPEED_CHANNELS)
     every = columns(energy, SPEED_FAMILIES)
-    amounts = np.random.default_rng(0).uniform(2, 10, (*SPEED_SHAPE, every.shape[1]))
-    counts = np.random.default_rng(1).poisson(amounts @ every.T).astype(np.uint8)
+    intensities = np.random.default_rng(0).uniform(2, 10, (*SPEED_SHAPE, every.shape[1]))
+    counts = np.random.default_rng(1).poisson(intensities @ every.T).astype(np.uint8)
     series = SpectralTiltSeries(counts, energy, np.arange(15.0), 1.0, recipe=Recipe())
-    truth = np.moveaxis(amounts[..., : len(SPEED_FAMILIES)], -1, 0)
+    truth = np.moveaxis(intensities[..., : len(SPEED_FAMILIES)], -1, 0)
     result: dict[str, Any] = {'spectra': int(np.prod(SPEED_SHAPE)), 'channels': SPEED_CHANNELS, 'components': 13}
     EDXMaps(elements=ELEMENTS).run(homogeneous(1)[0])  # the tables of lines are read
     for method in ('poisson', 'linear'):

@@ -78,7 +78,7 @@ def spectra(size: int, seed: int) -> SimulatedEELS:
 
 @lru_cache(maxsize=2)
 def maps(size: int, seed: int, route: str) -> tuple[MapSeries, float]:
-    """What goes into the reconstruction, and the seconds that it took."""
+    """Input of the reconstruction, and the seconds that it took."""
     start = time.perf_counter()
     found = EELSOxidationMaps(deliver=route).run(spectra(size, seed).series)
     return found, time.perf_counter() - start
@@ -141,11 +141,11 @@ def _states(volume: Volume, size: int) -> dict[str, list[float]]:
     """Share of Fe2+ in the voxels of each phase: mean and root mean square error."""
     state = OxidationState(smooth=0, largest_error=1.0).run(volume)
     share = state.data[state.channels.index('Fe2+ fraction')]
-    told = {}
+    shares = {}
     for name, truth in (('FeO film', 1.0), ('Fe3O4', 1 / 3), ('FeO core', 1.0)):
         values = share[phase(size, name) & (share > 0)]
-        told[name] = [round(float(values.mean()), 3), round(float(np.sqrt(((values - truth) ** 2).mean())), 3)]
-    return told
+        shares[name] = [round(float(values.mean()), 3), round(float(np.sqrt(((values - truth) ** 2).mean())), 3)]
+    return shares
 
 
 def run(store: Store, size: int, seed: int, route: str, name: str, step: Reconstruction) -> None:
@@ -156,13 +156,13 @@ def run(store: Store, size: int, seed: int, route: str, name: str, step: Reconst
     series, seconds = maps(size, seed, route)
     start = time.perf_counter()
     volume = step.run(series)
-    told = series.notes['eels']
+    notes = series.notes['eels']
     result = {
         **judged(volume, size, seed),
         'maps_seconds': round(seconds, 1),
         'seconds': round(time.perf_counter() - start, 1),
-        'background': told['background']['family'],
-        'fraction': [tilt['fraction'] for tilt in told['tilts']],
+        'background': notes['background']['family'],
+        'fraction': [tilt['fraction'] for tilt in notes['tilts']],
         'fraction_truth': true_fractions(size, seed),
         'stopping': volume.notes.get('stopping', ''),
     }
@@ -184,21 +184,21 @@ def page(store: Store, size: int, seeds: list[int]) -> str:
     header = ['seed', 'method', 'maps', 'Dice of the film', 'void', 'in the truth', 'PSNR (dB)', 'SSIM']
     header += ['Fe2+ in the film', 'in Fe3O4', 'in the core', 'seconds']
     lines = [f'| {" | ".join(header)} |', '|---' * len(header) + '|']
-    told = []
+    fractions = []
     for seed in seeds:
         for name in methods():
             for route in ROUTES:
                 found = store.current(f'{size} | {seed} | {route} | {name}')
                 if found:
                     lines.append(f'| {seed} | {name} | {route} | {_cells(found)} |')
-        told += _fractions(store, size, seed)
+        fractions += _fractions(store, size, seed)
     parts.append('\n'.join([f'## Volumes of {size}³ voxels', '', *lines]))
     parts.append('Share of Fe2+: mean in the voxels of the phase ± root mean square error; FeO has 1, Fe3O4 1/3.')
-    if told:
+    if fractions:
         table = [
             '| seed | background | share of Fe2+, mean of the tilts | by counting | by background and standards | truth |'
         ]
-        parts.append('\n'.join(['## Maps', '', *table, '|---' * 6 + '|', *told]))
+        parts.append('\n'.join(['## Maps', '', *table, '|---' * 6 + '|', *fractions]))
     if CONCLUSION:
         parts.append(CONCLUSION)
     return '\n\n'.join(parts) + '\n'

@@ -139,7 +139,7 @@ def page(found: list[dict[str, float]]) -> str:
 
 def conclusion(found: list[dict[str, float]]) -> str:
     """What the figures say of the published factor of fifty."""
-    usual = [
+    typical = [
         row['gain']
         for row in found
         if 0.2 <= row['to_background'] <= 0.4 and not row['read_noise'] and not row['shift']
@@ -150,7 +150,7 @@ def conclusion(found: list[dict[str, float]]) -> str:
     most = max(found, key=lambda row: row['gain'])
     text = (
         f'Where the background is what it is in low-loss spectra (edge/background 0.2-0.4), counting alone gives a gain of '
-        f'{min(usual):.1f} to {max(usual):.1f}, not of fifty: M2,3 has 24 to 50 times the counts, but stands on far more background, and its '
+        f'{min(typical):.1f} to {max(typical):.1f}, not of fifty: M2,3 has 24 to 50 times the counts, but stands on far more background, and its '
         'two oxides look more alike. '
         f'With a read-out noise of {max(READ_NOISE):g} counts per channel the gain is {min(noisy):.0f} to {max(noisy):.0f}, as '
         'the few counts of L2,3 drown in it. '

@@ -55,8 +55,11 @@ def _scores(tilts: list[Case], negative: bool) -> dict[str, Any]:
         families.append(found.best)
         share, statistical = shares(found.fit.intensities, found.fit.covariance)
         total = shares(found.fit.intensities, found.covariance)[1]
-        amounts = case.amounts
-        slope = np.stack([amounts[:, 1], -amounts[:, 0]], axis=1) / np.maximum(amounts.sum(axis=1), 1)[:, None] ** 2
+        intensities = case.intensities
+        slope = (
+            np.stack([intensities[:, 1], -intensities[:, 0]], axis=1)
+            / np.maximum(intensities.sum(axis=1), 1)[:, None] ** 2
+        )
         known = case.iron & np.isfinite(share[:, 0])
         parts.append(
             {
@@ -64,11 +67,11 @@ def _scores(tilts: list[Case], negative: bool) -> dict[str, Any]:
                 'statistical': statistical[known, 0],
                 'total': total[known, 0],
                 'strong': case.strong[known],
-                'pooled': np.array([_pooled(found.fit.intensities[case.iron]) - _pooled(amounts[case.iron])]),
+                'pooled': np.array([_pooled(found.fit.intensities[case.iron]) - _pooled(intensities[case.iron])]),
                 # To first order, so that a cut at 0 and 1 hides nothing of the scatter.
-                'relative': ((found.fit.intensities - amounts) * slope).sum(axis=1)[case.strong]
+                'relative': ((found.fit.intensities - intensities) * slope).sum(axis=1)[case.strong]
                 / case.bound[case.strong],
-                'told': np.sqrt(np.einsum('pi,pij,pj->p', slope, found.fit.covariance, slope))[case.strong]
+                'predicted': np.sqrt(np.einsum('pi,pij,pj->p', slope, found.fit.covariance, slope))[case.strong]
                 / case.bound[case.strong],
             }
         )
@@ -82,7 +85,7 @@ def _scores(tilts: list[Case], negative: bool) -> dict[str, Any]:
         'bias_pooled': float(every['pooled'].mean()),
         'worst_pooled': float(np.abs(every['pooled']).max()),
         'std_over_bound': float(every['relative'].std()),
-        'told_over_bound': float(np.median(every['told'])),
+        'told_over_bound': float(np.median(every['predicted'])),
         'std': float(every['error'][strong].std()),
         'systematic': float(np.sqrt(np.median(every['total'] ** 2 - every['statistical'] ** 2))),
         'covered_statistical': _coverage(every['error'], every['statistical']),
@@ -92,8 +95,8 @@ def _scores(tilts: list[Case], negative: bool) -> dict[str, Any]:
     }
 
 
-def _pooled(amounts: np.ndarray) -> float:
-    return float(amounts[:, 0].sum() / amounts.sum())
+def _pooled(intensities: np.ndarray) -> float:
+    return float(intensities[:, 0].sum() / intensities.sum())
 
 
 def _coverage(error: np.ndarray, std: np.ndarray) -> list[float]:
@@ -106,27 +109,27 @@ def speed() -> dict[str, Any]:
     peaks = ((54.5, 1.5), (57.2, 2.0), (70.0, 4.0), (84.0, 4.0))
     shapes = np.stack([np.exp(-(((energy - centre) / width) ** 2)) + 1e-3 for centre, width in peaks], axis=1)
     shapes /= shapes.sum(axis=0)
-    amounts = np.random.default_rng(0).uniform(300, 1500, (int(np.prod(SPEED_SHAPE)), len(peaks)))
-    mean = 110 * (energy / 54) ** -2.5 + amounts @ shapes.T
+    intensities = np.random.default_rng(0).uniform(300, 1500, (int(np.prod(SPEED_SHAPE)), len(peaks)))
+    mean = 110 * (energy / 54) ** -2.5 + intensities @ shapes.T
     counts = np.random.default_rng(1).poisson(mean).astype(np.float32)
     found: dict[str, Any] = {'spectra': len(counts), 'channels': len(energy), 'components': len(peaks) + 2}
     window = (float(energy[0]), float(energy[-1]))
     for name, negative in (('ours', False), ('ours, free sign', True)):
         start = time.perf_counter()
         fit = fit_edges(counts, energy, shapes, 'power law', window=window, allow_negative=negative)
-        found[name] = {'seconds': time.perf_counter() - start, 'error': _rms(fit.intensities - amounts)}
+        found[name] = {'seconds': time.perf_counter() - start, 'error': _rms(fit.intensities - intensities)}
     start, place = time.perf_counter(), np.linspace(-0.5, 0.5, len(counts))
     fit = fit_edges(counts, energy, shapes, 'power law', window=window, shifts=1e-3 * place)
     found['ours, a shift in every pixel'] = {
         'seconds': time.perf_counter() - start,
-        'error': _rms(fit.intensities - amounts),
+        'error': _rms(fit.intensities - intensities),
     }
     model = _hyperspy(counts, energy, np.hstack([shapes, fit.columns]))
     start = time.perf_counter()
     model.multifit(optimizer='lstsq', show_progressbar=False)
     seconds = time.perf_counter() - start
     rival = np.stack([model[i].yscale.map['values'].ravel() for i in range(len(peaks))], axis=1)
-    found['HyperSpy'] = {'seconds': seconds, 'error': _rms(rival - amounts)}
+    found['HyperSpy'] = {'seconds': seconds, 'error': _rms(rival - intensities)}
     print(found, flush=True)
     return found
 
@@ -165,9 +168,9 @@ def manganese() -> dict[str, Any]:
     energy = -40 + 0.2 * np.arange(len(counts))
     energy -= energy[counts.argmax()]
     found = edge_over_background(energy, counts, (47, 62), (36, 46))
-    told = {'values': dict(found.values), 'chi2': dict(found.chi2), 'best': found.best, 'error': found.error}
-    print(told, flush=True)
-    return told
+    summary = {'values': dict(found.values), 'chi2': dict(found.chi2), 'best': found.best, 'error': found.error}
+    print(summary, flush=True)
+    return summary
 
 
 PARTS: dict[str, Callable[[], Any]] = {

@@ -61,7 +61,7 @@ def case(name: str, edge: int | None = None) -> tuple[Any, Any]:
 
 
 def measure(name: str) -> int:
-    """Run one case in this process and tell the bytes it took."""
+    """Run one case in this process and print the bytes it took."""
     step, maps = case(name)
     import torch  # noqa: F401
 

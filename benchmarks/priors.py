@@ -60,7 +60,7 @@ class Row:
 
 
 def rows() -> list[Row]:
-    """What is compared."""
+    """Compared settings."""
     exact = {'support_exact': True}
     found = [Row('none')]
     for kind, fields in (('exact', exact), ('limit', {})):
@@ -188,11 +188,11 @@ def main() -> None:
     results = measure(options.results, options.size, options.seeds, options.only, changes)
     lines = table(results, options.seeds)
     text = ['# Prior knowledge', '', 'Written by `make bench ONLY=priors`; do not edit by hand.', '']
-    told = f'Means over lamella {", ".join(map(str, options.seeds))}; rows that were not run are left out.'
+    scope = f'Means over lamella {", ".join(map(str, options.seeds))}; rows that were not run are left out.'
     text += [
         (__doc__ or '').strip(),
         '',
-        told,
+        scope,
         '',
         *lines,
         '',

@@ -106,7 +106,7 @@ class Bench:
         )
         if 'crash' in result:
             raise Broken(result['crash'])
-        print(f'{key:72s} {told(result)}', flush=True)
+        print(f'{key:72s} {one_line(result)}', flush=True)
         return self.store.put(key, step, result)
 
     def _search(self, run: Run) -> None:
@@ -135,7 +135,7 @@ def data(series: Series, size: int) -> Sample:
     return sample(CASES[series.case], size, series.peak, series.seed)
 
 
-def told(result: dict[str, Any]) -> str:
+def one_line(result: dict[str, Any]) -> str:
     """A result in one line."""
     if 'error' in result:
         return f'failed: {result["error"]}'
@@ -179,7 +179,7 @@ def main() -> int:
                 broken += 1
                 print(f'{run.key(asked.size):72s} BROKEN: {error}', flush=True)
     except OutOfTime:
-        print('The time is up; the next call goes on from here.')
+        print('The time is up; the next call continues from here.')
     text = write(store, asked.docs)
     print(text if asked.report else f'Written: {asked.docs}')
     return int(broken > 0)
