@@ -126,7 +126,7 @@ CASES: dict[str, Case] = {
 LAMELLAE = tuple(name for name in CASES if name.startswith('lamella'))
 #: Of other generators than the lamellae that the presets were tuned on.
 UNLIKE = tuple(name for name in CASES if name.split()[0] in ('porous', 'facetted', 'interdiffusion', 'needle'))
-#: The one that the presets were chosen on; `choices.py` still uses it.
+#: The one that the presets were chosen on; `choices.py` continues to use it.
 CHOSEN_ON = Case('lamella 1', partial(lamella, seed=1), _LIMITED, 1001)
 
 

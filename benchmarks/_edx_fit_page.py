@@ -21,11 +21,12 @@ Written by `make bench ONLY=edx_fit`; do not edit by hand.
 _QUALITY = """
 ## Bias and variance
 
-Simulated Ge-Sb-Te, one image, the left half with as many counts of Ge-K, Sb-L and Te-L as the table says, the right half
-without antimony; bremsstrahlung, Ge-L, stray copper and the zero-strobe peak beside them. The simulator has its own table
-of lines; our fit is given the names of three elements. Windows are those that eXSpy estimates, and their counts are divided
-by the share of the family that they hold, so what is left is what others put into them. Variance is relative to the
-Cramer-Rao bound of the whole spectrum; below 1 it goes at the price of bias. Chi-square is ((fit - truth) / sigma)^2.
+EDX is energy-dispersive X-ray spectroscopy. Simulated Ge-Sb-Te, one image, the left half with as many counts of Ge-K,
+Sb-L and Te-L as the table says, the right half without antimony; bremsstrahlung, Ge-L, stray copper and the zero-strobe
+peak beside them. The simulator has its own table of lines; our fit is given the names of three elements. Windows are
+those that eXSpy estimates, and their counts are divided by the fraction of the line family that they contain, so the bias
+is the contribution of other lines. Variance is relative to the Cramer-Rao bound of the whole spectrum; below 1 it implies
+bias. Chi-square is ((fit - truth) / sigma)^2.
 
 | counts | method | bias Ge, Sb, Te (%) | variance / bound Ge, Sb, Te | chi-square Ge, Sb, Te |
 |---|---|---|---|---|
@@ -79,7 +80,7 @@ def _speed(found: Mapping[str, Any]) -> str:
     return f"""
 ## Speed
 
-{found['spectra']} spectra of {found['channels']} channels, {found['components']} components (eleven families and a background
+{found['spectra']} spectra of {found['channels']} channels, {found['components']} components (eleven line families and a background
 of two), 2 to 10 counts each, in one run. Ours is the whole step: reading, looking for elements, calibration, fit, variance,
 residuals. HyperSpy's is `multifit` alone on a model that is ready; the bounded one was run on
 {found['bounded']['pixels']} spectra and extrapolated.
@@ -98,8 +99,8 @@ def _series(found: Mapping[str, Any]) -> str:
     return f"""
 ## A measured series
 
-openNCEM, {shape}, ten elements mapped, {found['poisson']['families']} families fitted; the whole step with the reading of
-the files. The residual is the deviance of a pixel's spectrum relative to what counting noise makes expect, mean over all.
+openNCEM, {shape}, ten elements mapped, {found['poisson']['families']} line families fitted; the whole step with the reading of
+the files. The residual is the deviance of a pixel's spectrum relative to its expectation by counting noise, mean over all.
 
 | fit | seconds | highest memory (GiB) | residual |
 |---|---|---|---|

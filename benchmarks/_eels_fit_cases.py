@@ -34,7 +34,7 @@ class Case:
     standards : ndarray (energy, oxide)
         The simulator's, without plural scattering.
     options : dict
-        Arguments of the fit from the calibration.
+        Results of the calibration that the fit uses.
     intensities : ndarray (pixel, oxide)
         The truth.
     iron : ndarray (pixel,), bool

@@ -12,21 +12,21 @@ Written by `make bench ONLY=eels_fit`; do not edit by hand.
 _QUALITY = """
 ## The FeO fraction: bias, scatter, error
 
-Simulated nanocube of FeO and Fe3O4 (32^3 voxels, three tilts, three seeds: each has other shapes of the edges), 2 000 edge
-counts in the mean iron pixel, read-out noise of one count, zero loss wandering by +-0.3 eV. The spectra are calibrated as in
-a real series; the standards are the simulator's own, so that this table judges the fit alone. Amounts are fitted with
-five families of backgrounds; the one with the least chi-square in the sum of a tilt gives the amounts, the others the
-systematic error.
+Simulated nanocube of FeO and Fe3O4 (32^3 voxels, three tilts, three seeds: each has other shapes of the edges), 2 000
+edge counts in the mean iron pixel, read-out noise of one count, zero-loss peak drifting by +-0.3 eV. The spectra are
+calibrated as in a real series; the standards are the simulator's own, so that this table judges the fit alone.
+Intensities are fitted with five background models; the one with the least chi-square in the sum of a tilt gives the
+intensities, the others the systematic error.
 
-- Bias: of the FeO fraction pooled over the iron pixels of a tilt (mean over tilts and seeds, largest in brackets), and of the
-  mean of the pixels' own fractions. The latter are cut to 0..1, and many pixels at the rim are pure FeO, which noise
-  can only move down: that bias belongs to the fraction of a single noisy pixel, not to the maps.
+- Bias: of the FeO fraction pooled over the iron pixels of a tilt (mean over tilts and seeds, largest in brackets), and of
+  the mean of the pixels' own fractions. The latter are clipped to 0..1, and many pixels at the rim are pure FeO, which
+  noise can only move down: that bias belongs to the fraction of a single noisy pixel, not to the maps.
 - Scatter: standard deviation in pixels with at least 1 000 edge counts over the Cramer-Rao bound with two unknowns of the
-  true background's law, to first order. In brackets what the fit tells.
-- Covered: share of the iron pixels whose true fraction lies within the interval of 68, 90, 95 % by the statistical and the
-  systematic error; in brackets 90 % by the statistical alone.
+  true background's law, to first order. In brackets the error reported by the fit.
+- Covered: fraction of the iron pixels whose true fraction lies within the interval of 68, 90, 95 % by the statistical and
+  the systematic error; in brackets 90 % by the statistical alone.
 
-| true background | edge/background | amounts | bias pooled (largest) | bias of pixels | scatter / bound (told) | covered 68, 90, 95 % | families that gave the amounts |
+| true background | edge/background | intensities | bias pooled (largest) | bias of pixels | scatter / bound (reported) | covered 68, 90, 95 % | background models that gave the intensities |
 |---|---|---|---|---|---|---|---|
 """
 
@@ -39,13 +39,13 @@ of one count; core loss at one tilt, its dose relative to the low loss in the th
 L2,3 in the mean iron pixel).
 
 - Cosine: of the standards in 47-75 eV with the shapes that the series was made with, smallest of the seeds.
-- Bias: of the Fe2+ fraction pooled over the iron of a tilt, mean over tilts and seeds, largest in brackets; beside it the error
-  that is told, by counting and systematic, and the share of the nine tilts within one, 1.645 and 1.96 of it. The tilts of a
-  series share their standards, so these are three cases rather than nine.
-- Covered: share of the iron pixels whose true fraction lies within the interval of 68, 90, 95 % by the statistical and the
-  systematic error.
+- Bias: of the Fe2+ fraction pooled over the iron of a tilt, mean over tilts and seeds, largest in brackets; beside it the
+  reported error, by counting and systematic, and the fraction of the nine tilts within one, 1.645 and 1.96 of it. The
+  tilts of a series share their standards, so these are three cases rather than nine.
+- Covered: fraction of the iron pixels whose true fraction lies within the interval of 68, 90, 95 % by the statistical and
+  the systematic error.
 
-| true background | edge/background | core dose | cosine FeO, Fe3O4 | bias (largest) | error told | tilts within | pixels covered 68, 90, 95 % | background of the maps; of the standards |
+| true background | edge/background | core dose | cosine FeO, Fe3O4 | bias (largest) | reported error | tilts within | pixels covered 68, 90, 95 % | background of the maps; of the standards |
 |---|---|---|---|---|---|---|---|---|
 """
 
@@ -117,7 +117,7 @@ def _manganese(found: Mapping[str, Any]) -> str:
 ## A measured edge
 
 Mn-M2,3 in a measured low loss (eXSpy's example, t/lambda 0.45): edge over background in 47-62 eV, the background fitted to
-36-46 eV alone and drawn through. No standard is assumed. What is told is
+36-46 eV alone and extrapolated. No standard is assumed. The result is
 {found['values'][found['best']]:+.2f} +- {found['error']:.2f} ({found['best']}).
 
 | background | edge / background | chi-square |

@@ -60,7 +60,7 @@ def _one(truth: Truth, ratio: float, dose: float, seed: int) -> dict[str, Any]:
     return {
         'cosines': _cosines(made, standards),
         'tilts': reported[:, 0] - (sums[:, 0] + sums[:, 1] / 3) / sums.sum(axis=1),
-        'reported': np.hypot(reported[:, 1], reported[:, 2]),
+        'told': np.hypot(reported[:, 1], reported[:, 2]),
         'error': (states.fraction - share)[known],
         'std': states.fraction_std[known],
         'family': maps.notes['eels']['background']['family'],
@@ -73,19 +73,19 @@ def _cosines(made: SimulatedEELS, standards: Standards) -> list[float]:
     edge = (standards.energy > _EDGE[0]) & (standards.energy < _EDGE[1])
     found = []
     for i, oxide in enumerate(OXIDES):
-        expected = np.interp(standards.energy, made.series.energy, true[oxide])[edge]
+        simulated = np.interp(standards.energy, made.series.energy, true[oxide])[edge]
         ours = (
             standards.shapes[edge, standards.names.index(oxide)]
             if oxide in standards.names
             else standards.shapes[edge, i]
         )
-        found.append(float(ours @ expected / np.sqrt((ours @ ours) * (expected @ expected))))
+        found.append(float(ours @ simulated / np.sqrt((ours @ ours) * (simulated @ simulated))))
     return found
 
 
 def _pooled(series: list[dict[str, Any]]) -> dict[str, Any]:
     error, std = (np.concatenate([one[name] for one in series]) for name in ('error', 'std'))
-    tilts, reported = (np.concatenate([one[name] for one in series]) for name in ('tilts', 'reported'))
+    tilts, reported = (np.concatenate([one[name] for one in series]) for name in ('tilts', 'told'))
     return {
         'cosines': np.round([one['cosines'] for one in series], 4).tolist(),
         'bias': float(tilts.mean()),

@@ -24,8 +24,8 @@ SUBSETS = {
 SCORES = {'psnr': ('PSNR', ' dB', 2), 'ssim': ('SSIM', '', 3), 'left_out': ('left-out tilts', ' %', 2)}
 #: What we conclude; written by hand from the figures.
 CONCLUSION = (
-    'Where the reference has no say, DIP and DIPm-TV predict the tilts that were left out as well as total variation with the '
-    'weight that these tilts pick themselves, and up to 5 % better from the narrow range. Equal weights for all pixels, which '
+    'Independently of the reference, DIP and DIPm-TV predict the tilts that were left out as well as total variation with the '
+    'weight that is best for these tilts, and up to 5 % better from the narrow range. Equal weights for all pixels, which '
     'the SIRT of the reference has, were tried on the slices that are not scored: at +-60 they bring total variation '
     'and DIPm-TV nearer to that reference (by 0.3 to 1.1 dB), but predict the left-out tilts no better (DIPm-TV 1.46 % either '
     'way), and from the narrow range worse (2.42 % in place of 2.22 %). The measured noise therefore stays the weight.'

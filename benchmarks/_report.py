@@ -28,33 +28,35 @@ INTRODUCTION = f"""# Benchmarks
 
 Written by `python benchmarks/quality.py --report` from benchmarks/results/quality.json; do not edit by hand.
 
-Specimens of known truth, simulated on a grid twice as fine as the one they are reconstructed on, with Poisson noise. The
-peak is the expected count of the brightest pixel. At +-40 degrees in steps of 5: four random Ge-Sb-Te lamellae (layers,
-soft segregation, particles, voids), the EDX phantom of the source papers, and four specimens of other generators (a porous
-body of two intergrown phases crossed by rods, facetted core-shell particles, a smooth interdiffusion, a needle with
-precipitates of one voxel and of two), each with three channels of which C is rare. The EELS nanocube with its pore at nine
-tilts over +-70 degrees. The presets were chosen on lamella 1, which is not among these; lamellae 10 and 12 and both
-phantoms were looked at once, to keep or drop what had gained there for fast. {len(SEEDS)} noises each for SIRT, Poisson-EM,
-joint TV (Poisson) and the presets fast and balanced; one noise for the others, and for the weight by held-out counts.
+Specimens of known truth, simulated on a grid twice as fine as the one they are reconstructed on, with Poisson noise. EDX
+is energy-dispersive X-ray spectroscopy, EELS electron energy-loss spectroscopy. The peak is the expected count of the
+brightest pixel. At +-40 degrees in steps of 5: four random Ge-Sb-Te lamellae (layers, soft segregation, particles,
+voids), the EDX phantom of the source papers, and four specimens of other generators (a porous body of two intergrown
+phases crossed by rods, facetted core-shell particles, a smooth interdiffusion, a needle with precipitates of one voxel
+and of two), each with three channels of which C is rare. The EELS nanocube with its pore at nine tilts over +-70 degrees.
+The presets were chosen on lamella 1, which is not among these; lamellae 10 and 12 and both phantoms were used once, to
+keep or drop changes of fast that had gained there. {len(SEEDS)} noises each for SIRT, Poisson-EM, joint TV (Poisson) and
+the presets fast and balanced; one noise for the others, and for the weight by held-out counts.
 
 How to read it:
 
-- Rows of one table have run on the same series, which its heading counts; rows that ran on fewer stand in a table of their
-  own, over what they share with the reference rows, which are repeated.
-- PSNR and SSIM: means over the channels, the truth alone sets the range. FSC: mean Fourier shell correlation with the
+- Rows of one table were measured on the same series, listed in its heading; rows measured on fewer series have a table of
+  their own, with the reference rows repeated over the series that they share.
+- PSNR (peak signal-to-noise ratio) and SSIM (structural similarity): means over the channels, the truth alone sets the
+  range. FSC: mean Fourier shell correlation with the
   truth, among the measured frequencies and among those inside the missing wedge. Elongation: length along the beam over
   width of the sphere in the EDX phantom, 1 in truth. Composition error: mean |fraction - true fraction| in the
   specimen. Matter in voids: mean density outside the specimen over that inside. Seconds and peak memory: each run in a
-  process of its own, without what loading the libraries takes. Error bars: [uncertainty](uncertainty.md).
-- The oracle knows the truth, which nobody does: for total variation it picks the weight among {len(WEIGHTS)} from
-  {WEIGHTS[0]:g} to {WEIGHTS[-1]:g}, a factor of sqrt(2) apart (climbing from the middle in steps of two, then of one: scores
-  have one hill over the weight), for SIRT and the published settings the iterate. Total variation ends when 20
-  iterations change the volume by less than {TV_TOLERANCE:g} of it, or after {TV_ITERATIONS}.
+  process of its own, without loading the libraries. Error bars: [uncertainty](uncertainty.md).
+- An oracle knows the truth: for total variation it selects the weight among {len(WEIGHTS)} from {WEIGHTS[0]:g} to
+  {WEIGHTS[-1]:g}, a factor of sqrt(2) apart (climbing from the middle in steps of two, then of one: scores have one
+  maximum over the weight), for SIRT and the published settings the iterate. Total variation ends when 20 iterations
+  change the volume by less than {TV_TOLERANCE:g} of it, or after {TV_ITERATIONS}.
 - "published": the settings of the source papers, the EELS ones on the nanocube, the EDX ones elsewhere, best iterate by
-  the truth; at most {PUBLISHED_ITERATIONS} iterations, ended when the best was {PUBLISHED_PATIENCE} iterations old; peak 30,
-  one noise, computed with our kernels in bf16.
-- "slab given": faces, tilt and tip that the lamella was cut to, nothing of its sides, as a limit or as exact; "slab
-  found": from the counts."""
+  the truth; at most {PUBLISHED_ITERATIONS} iterations, ended when the best was {PUBLISHED_PATIENCE} iterations old; peak
+  30, one noise, computed with our kernels in bf16.
+- "slab given": the true faces, tilt and tip of the lamella, not its sides, as a limit or as exact; "slab found": from the
+  counts."""
 
 
 def plain_factor(preset: str) -> float | None:
@@ -91,8 +93,8 @@ def _state(cells: Mapping[str, Result], current: Set[str]) -> list[str]:
     if not cells:
         return ['Nothing has been run.']
     lines = [
-        'Measured with the code behind its method as it is now, which a fingerprint of the sources decides. What was measured',
-        'with older code stays in the JSON and counts as not run.',
+        'A result is current when the code of its method has not changed since, judged by a fingerprint of the sources. Results',
+        'of older code stay in the JSON file and count as not run.',
         '',
         '| volumes | method | current | of older code |',
         '|---|---|---|---|',
@@ -137,6 +139,6 @@ def _sections(table: Table) -> list[str]:
 
 def _odd(table: Table) -> list[str]:
     """Remarks on single runs."""
-    lines = [f'- {name}, {series}: gave up: {error}' for name, series, error in table.failed()]
+    lines = [f'- {name}, {series}: failed: {error}' for name, series, error in table.failed()]
     lines += [f'- {name}, {series}: the weight is at an end of the grid.' for name, series in table.at_edge()]
     return lines or ['None.']

@@ -19,7 +19,7 @@ def page(found: dict[str, Any]) -> str:
         f'{size}^3 voxels, {found["channels"]} channels, {found["tilts"]} tilts; {found["processor"]}, {threads} '
         f'thread{"s" * (threads > 1)}, torch {found["torch"]}; our network in {found["precision"]}. A matrix product reaches '
         + ', '.join(f'{value:.0f} GFLOP/s in {name}' for name, value in found['product_gflops'].items())
-        + '. The fastest of several rounds counts, in turns.',
+        + '. Times are the fastest of several rounds, measured in turns.',
         '## One iteration\n\n' + '\n'.join(_iterations(found)),
         '## Shares of an iteration of `balanced`\n\n' + '\n'.join(_shares(found)),
         '## Convolutions against the best layout and type\n\n'

@@ -1,4 +1,4 @@
-"""Verdicts of the table on the claims: sentences with figures, computed from the results alone."""
+"""The claims in sentences with figures, computed from the results alone."""
 
 from __future__ import annotations
 
@@ -242,5 +242,5 @@ def stopping(table: Table) -> list[str]:
         *lines,
         f"- Runs that end below SIRT's best iterate: {len(below)} of {made}.",
         *below,
-        f'- Runs that gave up: {sum(METHODS[name].is_ours for name, _, _ in table.failed() if name in METHODS)}.',
+        f'- Runs that failed: {sum(METHODS[name].is_ours for name, _, _ in table.failed() if name in METHODS)}.',
     ]

@@ -1,16 +1,18 @@
-"""What each idea behind DIPm-TV gives, by leaving it out: five comparisons at 48^3.
+"""Each idea behind DIPm-TV left out in turn: five comparisons at 48^3.
 
-Lamellae 10 and 11 at +-40:5, peak 30 unless a row says 10, one noise each; the first row is the
-preset `balanced`, the second the same with another seed: differences as large
-as theirs are scatter. Joint total variation has the weight that the truth
-picks for the PSNR. "Separate networks" fit one channel each, with a third of
-the iterations (as long in all as the joint network) or with all of them.
+Lamellae 10 and 11 at +-40:5, peak 30 unless a row says 10, one noise each; the
+first row is the preset `balanced`, the second the same with another seed:
+differences as large as theirs are scatter. Joint total variation has the weight
+with the highest PSNR by the truth. "Separate networks" fit one channel each, with a
+third of the iterations (as long in all as the joint network) or with all of them.
 
 For the last comparison four windows count the photons of three elements whose
 lines overlap strongly. One step: the windows' counts go into the
 reconstruction with the mixing matrix. Two steps: the windows are unmixed pixel
 by pixel by weighted least squares, then the maps are reconstructed with their
-variance; the same counts are held out. Resumable; writes
+variance; the same counts are held out. PSNR is the peak signal-to-noise ratio,
+SSIM the structural similarity, FSC the Fourier shell correlation with the truth.
+Resumable; writes
 `results/ablations.json` and `docs/ablations.md`.
 """
 
@@ -44,12 +46,12 @@ HOLDOUT = 0.1
 CONCLUSIONS: dict[str, str] = {
     'One network or three': 'One network for all elements is 2.4 to 2.9 dB and 0.12 to 0.13 in SSIM above three of the same '
     'cost, and 1.1 to 1.9 dB and 0.04 to 0.05 above three that take three times as long; another seed changes 0.2 to 0.3 dB. '
-    'What the elements share is worth having.',
+    'Edges common to all elements are worth using.',
     'Total variation': 'The network does the work. Without total variation it scores 0.2 to 0.4 dB better than with the '
-    'preset, about a seed; ten times the weight brings it near joint total variation alone.',
+    'preset, about as much as another seed; ten times the weight brings it near joint total variation alone.',
     'Data term': 'No difference at 30 counts: Poisson is 0.4 dB above weighted least squares on one lamella and 0.1 dB '
-    'below it on the other, less than a seed.',
-    'At 10 counts': 'The total variation changes nothing in PSNR and costs 0.01 in SSIM: its faint weight is no '
+    'below it on the other, less than another seed.',
+    'At 10 counts': 'Total variation changes nothing in PSNR and costs 0.01 in SSIM: its small weight is no '
     'safeguard against noise at these counts either, the held-out counts are. Poisson is 0.1 to 0.5 dB above least squares.',
     'One step or two': 'Window counts with their mixing in one step are 0.4 to 1.0 dB, 0.02 to 0.04 in SSIM and 0.04 to '
     '0.06 in the FSC of the wedge above unmixing first; overlap costs 1.2 to 1.5 dB against separate lines.',

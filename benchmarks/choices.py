@@ -1,9 +1,9 @@
-"""What each choice in DIPm-TV's presets is worth: one thing changed at a time.
+"""The choices in DIPm-TV's presets: one thing changed at a time.
 
-The first row of each table is the preset; each other row changes what it names.
-Lamella 1, the one that the presets were chosen on, 48^3 for `balanced` and 64^3 for `fast`, one seed,
-so differences below about 0.3 dB and 0.01 in SSIM are scatter; one thread. Writes `results/choices.json`
-and `docs/choices.md`.
+The first row of each table is the preset; each other row has the change that it names. Lamella 1, the one that the
+presets were chosen on, 48^3 for `balanced` and 64^3 for `fast`, one seed, so differences below about 0.3 dB and 0.01 in
+SSIM are scatter; one thread. PSNR is the peak signal-to-noise ratio, SSIM the structural similarity, FSC the Fourier
+shell correlation with the truth. Writes `results/choices.json` and `docs/choices.md`.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ DROPPED = """## Tried for `fast` and dropped
 Against `fast` with the step size 0.05 (26.0 dB, SSIM 0.871), in about the same time:
 
 - The gradient of the data filtered by the square root of a ramp before it enters the network, as filtered
-  backprojection does: 26.5 dB, the measured frequencies come sooner; but 1 dB less on the EDX phantom, whose levels
-  come later.
-- A network at half the size whose last layer draws eight voxels for each of its own, with that filter: 27.1 dB; but
-  1.2 to 1.5 dB less on the EELS and EDX phantoms, and no more than 27.5 dB after 300 iterations.
+  backprojection does: 26.5 dB, the measured frequencies converge sooner; but 1 dB less on the EDX (energy-dispersive
+  X-ray) phantom, whose levels converge later.
+- A network at half the size whose last layer predicts eight voxels for each of its own, with that filter: 27.1 dB; but
+  1.2 to 1.5 dB less on the EELS (electron energy loss) and EDX phantoms, and no more than 27.5 dB after 300 iterations.
 - Three of the input's channels taken from a short joint TV: 26.7 dB, all of it among the measured frequencies.
 - A convex refinement of the result, total variation of the difference and of the volume: 0.7 dB more, but 0.02
   less in SSIM.

@@ -1,9 +1,10 @@
-"""What the held-out counts choose, and whether the truth would have chosen the same.
+"""The network chosen by held-out counts, compared with the choice by the truth.
 
-Each specimen is fitted as the preset `balanced` does it, one network per head, each for as long as the held-out
-counts gain; the truth scores every tenth average on the way, and the three volumes that stand for choice: either
-network and their mean. 48^3 voxels, tilts of +-40 degrees in steps of 5 (nanocube: nine over +-70), peak 30, one
-noise. Resumable. Writes `results/contest.json` and `docs/contest.md`.
+Each specimen is fitted as the preset `balanced` does it, one network per head, each for as long as the prediction of
+the held-out counts improves; the truth scores every tenth average on the way, and the three candidates: either network
+and their mean. 48^3 voxels, tilts of +-40 degrees in steps of 5 (nanocube: nine over +-70), peak 30, one noise. PSNR is
+the peak signal-to-noise ratio, SSIM the structural similarity. Resumable. Writes `results/contest.json` and
+`docs/contest.md`.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def write(results: dict[str, Any]) -> None:
         '',
         '## The end',
         '',
-        '| specimen | head | ended | returned | best iterate | lost (dB) | gains of the last looks (standard errors) | seconds |',
+        '| specimen | head | ended | returned | best iterate | lost (dB) | last gains of the held-out score (standard errors) | seconds |',
         '|---' * 8 + '|',
     ]
     ends = []
@@ -126,7 +127,7 @@ def write(results: dict[str, Any]) -> None:
             )
     lines += [
         '',
-        f'{sum(e <= END for e in ends)} of {len(ends)} fits return an average within {END} dB of the best of their course.',
+        f'{sum(e <= END for e in ends)} of {len(ends)} fits return an average within {END} dB of their best average.',
     ]
     lines += _over_total_variation(current)
     DOCS.write_text('\n'.join(lines) + '\n', encoding='utf-8')
@@ -143,9 +144,9 @@ def _over_total_variation(current: dict[str, Any]) -> list[str]:
         '',
         '## Over total variation',
         '',
-        'The same series; the weight of total variation is the best of a grid by the truth, for PSNR and for SSIM apart.',
+        'The same series; the weight of total variation is the best of a grid by the truth, for PSNR and for SSIM separately.',
         '',
-        '| specimen | joint TV | nuclear TV | chosen by the counts | over the better (dB) | (SSIM) |',
+        '| specimen | joint TV | nuclear TV | chosen by held-out counts | over the better (dB) | (SSIM) |',
         '|---' * 6 + '|',
     ]
     gains = []

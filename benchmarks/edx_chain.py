@@ -1,17 +1,19 @@
 """The whole EDX chain on a simulated Ge-Sb-Te lamella: spectra, maps, volume, composition of each phase.
 
-Lamella 10 at +-40:5 with bremsstrahlung, stray copper and Ge-L; a level of
-counts is the mean over pixels of the specimen, tilts and the three families.
+EDX is energy-dispersive X-ray spectroscopy, PSNR the peak signal-to-noise ratio,
+SSIM the structural similarity. Lamella 10 at +-40:5 with bremsstrahlung, stray
+copper and Ge-L; a level of counts is the mean over pixels of the specimen, tilts
+and the three line families.
 Two steps: every spectrum is fitted linearly, the maps are reconstructed with
 the variance of the fit. One step: counts of a few energy windows go into the
 reconstruction with their mixing and background. The reconstruction holds out
 the same tenth of the photons either way.
 
 The composition of a phase is the ratio of the volume's counts over all of its
-voxels, with the simulator's true counts per atom as k-factors, against that of
-the truth over the same voxels; phases of fewer than 200 voxels are left out.
-"Interior" keeps voxels that have only neighbours of their own phase, where
-there are 50 of them: the border takes what the resolution smears over it.
+voxels, with the simulator's true counts per atom as k-factors, against that of the
+truth over the same voxels; phases of fewer than 200 voxels are left out. "Interior"
+keeps voxels that have only neighbours of their own phase, where there are 50 of
+them: at the border the resolution mixes the phases.
 
 Resumable; writes `results/edx_chain.json` and `docs/edx-chain.md`.
 """
@@ -46,11 +48,11 @@ SPECIMEN = 0.05
 #: What we conclude; written by hand from the figures.
 CONCLUSION = (
     'One lamella of 48^3, one noise for each level; another seed of the network changes some 0.3 dB. The routes differ by no more '
-    'at 15 and at 5 counts, at 1 count one step is ahead by 0.4 dB and 0.03 in SSIM: fitted maps, which can be looked at, stay the '
-    'default, window counts are for the faintest series. Either way the totals of DIPm-TV follow those of the maps within 1 % (what '
-    'the maps themselves are off at 1 count is counting noise); total variation alone takes up to 10 % away. Phases of more '
+    'at 15 and at 5 counts, at 1 count one step is ahead by 0.4 dB and 0.03 in SSIM: fitted maps, which can be displayed, stay the '
+    'default, window counts are for the faintest series. Either way the totals of DIPm-TV follow those of the maps within 1 % ('
+    'the error of the maps themselves at 1 count is counting noise); total variation alone loses up to 10 %. Phases of more '
     'than a thousand voxels are within 1.7 at.% at 15 counts, but for Sb2Te3, a layer between Ge-rich ones across the beam (7 at.%, '
-    'smeared in by the missing wedge); of phases of 200 to 500 voxels the composition is off by 7 to 16 at.%. More counts do not mend that.'
+    'smeared in by the missing wedge); of phases of 200 to 500 voxels the composition is off by 7 to 16 at.%. More counts do not change that.'
 )
 
 
@@ -163,13 +165,13 @@ def page(store: Store, size: int) -> str:
                     lines.append(f'| {level} | {name} | {route} | {_cells(found)} |')
                     detail += [f'| {level} | {name}, {route} | {row} |' for row in _phase_rows(found)]
     parts.append('\n'.join(['## Both routes', '', *lines]))
-    parts.append('Totals: deviation of the whole counts from the truth, Ge / Sb / Te.')
+    parts.append('Totals: deviation of the total counts from the truth, Ge / Sb / Te.')
     if CONCLUSION:
         parts.append(CONCLUSION)
     rows = [
         '## Composition of each phase',
         '',
-        '| counts | method | phase | voxels | truth Ge / Sb / Te (at.%) | error | error inside |',
+        '| counts | method | phase | voxels | truth Ge / Sb / Te (at.%) | error | error of the interior |',
     ]
     parts.append('\n'.join([*rows, '|---' * 7 + '|', *detail]))
     return '\n\n'.join(parts) + '\n'

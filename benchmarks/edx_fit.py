@@ -87,7 +87,7 @@ def quality() -> list[dict[str, Any]]:
 
 
 def scores(maps: np.ndarray, variance: np.ndarray | None, known: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Mean error, scatter relative to the bound and, where there is a variance, reduced chi-square by element."""
+    """Mean error, scatter relative to the bound and, where a variance is reported, reduced chi-square by element."""
     truth = known['counts'][:, None, None]
     error = maps - truth
     found = {

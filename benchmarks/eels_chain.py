@@ -1,18 +1,20 @@
 """The whole EELS chain on a simulated nanocube: dual-range spectra, standards from the data, maps, volume, oxidation state.
 
-A cube of FeO in Fe3O4 with an outer film of FeO of 2 voxels, a void in the
-Fe3O4 and ligands, nine tilts over +-70 degrees, 2 000 Fe-M2,3 edge counts in
-the mean iron pixel, edge to background 0.3, core loss at one tilt. Shapes of
-the edges, background and noise are drawn by the seed; the fit sees nothing of
-them. `EELSOxidationMaps` with its defaults makes the maps, either of each oxide
-or as independent sums of them, whose errors have nothing in common.
+A cube of FeO in Fe3O4 with an outer film of FeO of 2 voxels, a void in the Fe3O4
+and ligands, nine tilts over +-70 degrees, 2 000 Fe-M2,3 edge counts in the mean
+iron pixel, edge to background 0.3, core loss at one tilt. The seed determines the
+shapes of the edges, background and noise; the fit has no knowledge of them.
+`EELSOxidationMaps` with its defaults makes the maps, either of each oxide (`maps`)
+or as decorrelated combinations of them (`independent sums`). PSNR is the peak
+signal-to-noise ratio, SSIM the structural similarity, EELS electron energy-loss
+spectroscopy.
 
-*Film*: Dice of the voxels that hold more FeO than Fe3O4 and at least half of
-the iron of FeO, against those of the film, where the core and two voxels
-around it are left out. *Void*: mean iron of the voxels that are empty in the
-truth, relative to that of the Fe3O4 one to three voxels around the void; in
-the truth it is what partly filled voxels hold. *Fraction*: mean and root mean
-square error of the share of Fe2+ in voxels of one phase (`OxidationState`).
+*Film*: Dice of the voxels that hold more FeO than Fe3O4 and at least half of the
+iron of FeO, against those of the film, where the core and two voxels around it are
+left out. *Void*: mean iron of the voxels that are empty in the truth, relative to
+that of the Fe3O4 one to three voxels around the void; in the truth it is the iron
+of partly filled voxels. *Fe2+*: mean and root mean square error of the Fe2+
+fraction in voxels of one phase (`OxidationState`).
 
 Resumable; writes `results/eels_chain.json` and `docs/eels-chain.md`.
 """
@@ -47,13 +49,13 @@ EMPTY, LARGEST_VOID = 0.1, 2000
 #: What we conclude; written by hand from the figures.
 CONCLUSION = (
     'The film is found by every method but SIRT, whose Dice is below 0.75. Whether the void is seen is decided by what goes '
-    'into the reconstruction: the total of the iron is known far better than either oxide, and only independent sums hand '
-    'that on (void of DIPm-TV: 11 to 17 % in place of 31 to 34 %). DIPm-TV gains by them 0.5 to 0.9 dB: it draws the total of '
-    'the oxides and their shares, each with the certainty that it has (drawn as two oxides instead, seed 0 had 23.3 dB with '
-    'sums and 25.6 with maps). Total variation, whose one weight serves all, loses 1 to 2 dB by sums and empties the void. '
-    'Runs that differ in nothing but rounding scatter by 4 points in the void and 0.6 dB. A void with a radius of 2 voxels in '
-    'place of 3, of which 8 voxels are wholly empty, is too small at nine tilts: with independent sums SIRT left 39 % in it, '
-    'joint TV 35 %, DIPm-TV 53 % (seed 0; 55 to 71 % with a fainter weight or less jitter).'
+    'into the reconstruction: the total of the iron is known far better than either oxide, and only `independent sums` pass '
+    'that on (void of DIPm-TV: 11 to 17 % in place of 31 to 34 %). DIPm-TV gains by them 0.5 to 0.9 dB: it predicts the total of '
+    'the oxides and the fraction of each, each weighted by its own variance (predicted as two oxides instead, seed 0 had 23.3 dB with '
+    '`independent sums` and 25.6 with `maps`). Total variation, with one weight for all, loses 1 to 2 dB by them and empties the void. '
+    'Runs that differ only by rounding scatter by 4 points in the void and 0.6 dB. A void with a radius of 2 voxels in '
+    'place of 3, of which 8 voxels are wholly empty, is too small at nine tilts: with `independent sums` SIRT left 39 % in it, '
+    'joint TV 35 %, DIPm-TV 53 % (seed 0; 55 to 71 % with a smaller weight or less jitter).'
 )
 
 
@@ -104,7 +106,7 @@ def dice(first: np.ndarray, second: np.ndarray) -> float:
 def judged(volume: Volume, size: int, seed: int) -> dict[str, Any]:
     """Scores of a volume of both oxides."""
     truth, found = iron(size, seed), volume.data.astype(float)
-    # Edge counts depend on the background that is taken off; only their ratio is a result, so the whole is scaled.
+    # Edge counts depend on the background that is subtracted; only their ratio is a result, so the whole is scaled.
     found = found * truth.sum() / found.sum()
     core, film, magnetite = (phase(size, name) for name in ('FeO core', 'FeO film', 'Fe3O4'))
     dense = float(truth[0][core].mean())
@@ -138,14 +140,14 @@ def _relative(found: np.ndarray, inside: np.ndarray, around: np.ndarray) -> floa
 
 
 def _states(volume: Volume, size: int) -> dict[str, list[float]]:
-    """Share of Fe2+ in the voxels of each phase: mean and root mean square error."""
+    """Fe2+ fraction in the voxels of each phase: mean and root mean square error."""
     state = OxidationState(smooth=0, largest_error=1.0).run(volume)
     share = state.data[state.channels.index('Fe2+ fraction')]
-    shares = {}
+    states = {}
     for name, truth in (('FeO film', 1.0), ('Fe3O4', 1 / 3), ('FeO core', 1.0)):
         values = share[phase(size, name) & (share > 0)]
-        shares[name] = [round(float(values.mean()), 3), round(float(np.sqrt(((values - truth) ** 2).mean())), 3)]
-    return shares
+        states[name] = [round(float(values.mean()), 3), round(float(np.sqrt(((values - truth) ** 2).mean())), 3)]
+    return states
 
 
 def run(store: Store, size: int, seed: int, route: str, name: str, step: Reconstruction) -> None:
@@ -171,7 +173,7 @@ def run(store: Store, size: int, seed: int, route: str, name: str, step: Reconst
 
 
 def true_fractions(size: int, seed: int) -> list[float]:
-    """Share of Fe2+ in the iron of each tilt."""
+    """Fe2+ fraction of the iron of each tilt."""
     made = spectra(size, seed)
     sums = np.stack([made.clean[:, t][:, made.iron[t]].sum(axis=1) for t in range(len(ANGLES))], axis=1)
     atoms = sums / np.array([[made.per_iron[oxide]] for oxide in OXIDES])
@@ -190,13 +192,13 @@ def page(store: Store, size: int, seeds: list[int]) -> str:
             for route in ROUTES:
                 found = store.current(f'{size} | {seed} | {route} | {name}')
                 if found:
-                    lines.append(f'| {seed} | {name} | {route} | {_cells(found)} |')
+                    lines.append(f'| {seed} | {name} | `{route}` | {_cells(found)} |')
         fractions += _fractions(store, size, seed)
     parts.append('\n'.join([f'## Volumes of {size}³ voxels', '', *lines]))
-    parts.append('Share of Fe2+: mean in the voxels of the phase ± root mean square error; FeO has 1, Fe3O4 1/3.')
+    parts.append('Fe2+ fraction: mean in the voxels of the phase ± root mean square error; FeO has 1, Fe3O4 1/3.')
     if fractions:
         table = [
-            '| seed | background | share of Fe2+, mean of the tilts | by counting | by background and standards | truth |'
+            '| seed | background | Fe2+ fraction, mean of the tilts | error by counting | by background and standards | truth |'
         ]
         parts.append('\n'.join(['## Maps', '', *table, '|---' * 6 + '|', *fractions]))
     if CONCLUSION:

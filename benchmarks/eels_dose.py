@@ -1,7 +1,7 @@
-r"""Fe-M2,3 against Fe-L2,3 at equal dose: how much better the FeO fraction is known.
+r"""Fe-M2,3 and Fe-L2,3 at equal dose: the precision of the FeO fraction.
 
 Cramer-Rao bounds, no fit and no noise are involved: a pixel holds as many iron
-atoms of FeO as of Fe3O4; unknown are both amounts, the height and the exponent of
+atoms of FeO as of Fe3O4; unknown are both intensities, the height and the exponent of
 the background (a power law under either edge). Standards are known exactly.
 The gain is
 
@@ -9,8 +9,8 @@ The gain is
 
 both with the same electrons per pixel, mean over eight random sets of shapes.
 M:L is the ratio of edge counts in 47-62 eV and 704-729 eV at equal dose: 24 is
-that of Hartree-Slater cross sections in windows of 10 to 20 eV, 50 what narrower
-windows and the 3p-3d resonance, which they leave out, may give. Edge to background
+that of Hartree-Slater cross sections in windows of 10 to 20 eV, 50 a possible value for
+narrower windows and with the 3p-3d resonance, which they leave out. Edge to background
 of L2,3 is 1.7. Plural scattering is left out of both. Writes `results/eels_dose.json`
 and `docs/eels-dose.md`.
 """
@@ -116,13 +116,13 @@ def rows() -> list[dict[str, float]]:
 def page(found: list[dict[str, float]]) -> str:
     """docs/eels-dose.md."""
     lines = [
-        '# Fe-M2,3 against Fe-L2,3 at equal dose',
+        '# Fe-M2,3 and Fe-L2,3 at equal dose',
         '',
         'Written by `make bench ONLY=eels_dose`; do not edit by hand.',
     ]
     lines += ['', (__doc__ or '').strip(), '']
     lines += [
-        f'At {COUNTS:.0f} edge counts of M2,3 in the pixel; the gain by counting alone does not depend on them. In brackets the least',
+        f'At {COUNTS:.0f} edge counts of M2,3 in the pixel; the gain by counting alone does not depend on them. In brackets the smallest',
         'and the largest of the sets of shapes.',
         '',
         '| M:L counts | edge/background of M2,3 | read-out noise | energy shift | gain in variance | sd by M2,3 | sd by L2,3 |',
@@ -138,7 +138,7 @@ def page(found: list[dict[str, float]]) -> str:
 
 
 def conclusion(found: list[dict[str, float]]) -> str:
-    """What the figures say of the published factor of fifty."""
+    """Sentences on the published factor of fifty, from the figures."""
     typical = [
         row['gain']
         for row in found
@@ -149,11 +149,11 @@ def conclusion(found: list[dict[str, float]]) -> str:
     ]
     most = max(found, key=lambda row: row['gain'])
     text = (
-        f'Where the background is what it is in low-loss spectra (edge/background 0.2-0.4), counting alone gives a gain of '
-        f'{min(typical):.1f} to {max(typical):.1f}, not of fifty: M2,3 has 24 to 50 times the counts, but stands on far more background, and its '
-        'two oxides look more alike. '
+        f'With the background of typical low-loss spectra (edge/background 0.2-0.4), counting alone gives a gain of '
+        f'{min(typical):.1f} to {max(typical):.1f}, not of fifty: M2,3 has 24 to 50 times the counts, but far more background, and the spectra of its '
+        'two oxides differ less. '
         f'With a read-out noise of {max(READ_NOISE):g} counts per channel the gain is {min(noisy):.0f} to {max(noisy):.0f}, as '
-        'the few counts of L2,3 drown in it. '
+        'that noise exceeds the few counts of L2,3. '
     )
     reached = [row for row in found if row['gain'] >= 50]
     if reached:

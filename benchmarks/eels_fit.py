@@ -71,7 +71,7 @@ def _scores(tilts: list[Case], negative: bool) -> dict[str, Any]:
                 # To first order, so that a cut at 0 and 1 hides nothing of the scatter.
                 'relative': ((found.fit.intensities - intensities) * slope).sum(axis=1)[case.strong]
                 / case.bound[case.strong],
-                'predicted': np.sqrt(np.einsum('pi,pij,pj->p', slope, found.fit.covariance, slope))[case.strong]
+                'told': np.sqrt(np.einsum('pi,pij,pj->p', slope, found.fit.covariance, slope))[case.strong]
                 / case.bound[case.strong],
             }
         )
@@ -85,7 +85,7 @@ def _scores(tilts: list[Case], negative: bool) -> dict[str, Any]:
         'bias_pooled': float(every['pooled'].mean()),
         'worst_pooled': float(np.abs(every['pooled']).max()),
         'std_over_bound': float(every['relative'].std()),
-        'told_over_bound': float(np.median(every['predicted'])),
+        'told_over_bound': float(np.median(every['told'])),
         'std': float(every['error'][strong].std()),
         'systematic': float(np.sqrt(np.median(every['total'] ** 2 - every['statistical'] ** 2))),
         'covered_statistical': _coverage(every['error'], every['statistical']),
@@ -168,9 +168,9 @@ def manganese() -> dict[str, Any]:
     energy = -40 + 0.2 * np.arange(len(counts))
     energy -= energy[counts.argmax()]
     found = edge_over_background(energy, counts, (47, 62), (36, 46))
-    summary = {'values': dict(found.values), 'chi2': dict(found.chi2), 'best': found.best, 'error': found.error}
-    print(summary, flush=True)
-    return summary
+    result = {'values': dict(found.values), 'chi2': dict(found.chi2), 'best': found.best, 'error': found.error}
+    print(result, flush=True)
+    return result
 
 
 PARTS: dict[str, Callable[[], Any]] = {

@@ -1,13 +1,15 @@
-"""Do the error bars of a volume hold the truth as often as they say, wherever one looks?
+"""Coverage of the error bars of a volume, by class of voxels.
 
 Specimens of `quality` (lamellae, a porous body with thin rods, a needle with
-precipitates of one voxel and of two), one noise each. Voxels are judged by
+precipitates of one voxel and of two), one noise each; PSNR is the peak
+signal-to-noise ratio. Voxels are judged by
 class, each channel with classes of its own: bulk (inside the specimen, more
 than two voxels from any jump of the channel), faces normal to the beam and along
 it (within a voxel of a jump), small features (one or two voxels across), and
-empty space. An interval of 90 % should hold 90 % of the truth in each of them.
+empty space. An interval of 90 % should contain the truth of 90 % of the
+voxels in each of them.
 "Error / std" is the root mean square error over the stated standard deviation:
-the factor by which the intervals would have to be wider to do.
+the factor by which the intervals would have to be wider.
 """
 
 from __future__ import annotations
@@ -95,7 +97,7 @@ def measure(step: DIPmTV, name: str, size: int, peak: int) -> dict[str, Any]:
 
 def page(results: dict[str, dict[str, Any]], size: int, members: int, peak: int) -> list[str]:
     """The page of the docs."""
-    heads = ['specimen', 'voxels', 'number', *(f'{level:.0%} interval holds' for level in LEVELS)]
+    heads = ['specimen', 'voxels', 'number', *(f'within the {level:.0%} interval' for level in LEVELS)]
     heads += ['error / std', 'rank correlation']
     text = [
         '# Uncertainty',
@@ -122,14 +124,14 @@ def page(results: dict[str, dict[str, Any]], size: int, members: int, peak: int)
 
 def verdict(results: dict[str, dict[str, Any]]) -> list[str]:
     """Whether the aim is reached, class by class, with the figures."""
-    lines = [f'Aim: 90 % intervals hold {AIM[0]:.0%} to {AIM[1]:.0%} of the voxels of each class.', '']
+    lines = [f'Aim: 90 % intervals contain the truth of {AIM[0]:.0%} to {AIM[1]:.0%} of the voxels of each class.', '']
     names = dict.fromkeys(name for found in results.values() for name in found['classes'])
     for name in (name for name in names if name not in (EVERYWHERE, EMPTY)):
         rows = {case: found['classes'][name] for case, found in results.items() if name in found['classes']}
         shares = {case: row['coverage']['0.9'] for case, row in rows.items()}
         reached = 'reached' if all(AIM[0] <= share <= AIM[1] for share in shares.values()) else 'NOT reached'
         detail = ', '.join(f'{case} {share:.1%} ({rows[case]["error_over_std"]:.2f})' for case, share in shares.items())
-        lines.append(f'- {name}: {reached}; held, and error / std in brackets: {detail}.')
+        lines.append(f'- {name}: {reached}; fraction within, and error / std in brackets: {detail}.')
     return lines
 
 

@@ -2,14 +2,15 @@
 
 The series is ETSpy's aligned needle of layered material (NIST; 77 tilts over +-76 degrees, 3.36 nm per pixel), the
 experiment that of the first source paper (arXiv 2605.27139): subsets of the tilts are reconstructed and compared with
-the SIRT (100 iterations) of all 77 on the same grid. That reference is no truth: it has SIRT's blur and SIRT's noise,
-which a SIRT of a subset shares, and a volume sharper than it loses points. The last score needs no reference: the
-volume is projected along the tilts that were measured but left out of the subset, and the root mean square difference
-from their images is told in percent of the brightest pixel. Every method gets the same images, dark
-level and noise variance. Total variation gets the best weight of the grid below and SIRT the best number of iterations,
-each score by itself; nobody has that knowledge in practice.
-DIPm-TV gets one setting for all subsets: the mean of two fits by its preset, with a weight of the total variation chosen on
-slices of the needle that are not scored here; DIP is the same without total variation. Writes `results/haadf.json`, `docs/haadf.md` and its figure.
+the SIRT (100 iterations) of all 77 on the same grid. HAADF is high-angle annular dark-field imaging, DIP the deep image
+prior, PSNR the peak signal-to-noise ratio, SSIM the structural similarity. That reference is no truth: it has SIRT's
+blur and SIRT's noise, which a SIRT of a subset shares, and a volume sharper than it scores lower. The last score needs
+no reference: the volume is projected along the tilts that were measured but left out of the subset, and the root mean
+square difference from their images is reported in percent of the brightest pixel. Every method gets the same images,
+dark level and noise variance. Total variation gets the best weight of the grid below and SIRT the best number of
+iterations, for each score separately; nobody has that knowledge in practice. DIPm-TV gets one setting for all subsets:
+the mean of two fits by its preset, with a weight of the total variation chosen on slices of the needle that are not
+scored here; DIP is the same without total variation. Writes `results/haadf.json`, `docs/haadf.md` and its figure.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Memory that a run takes beside what `memory_bytes` said it would: writes docs/memory.md.
+"""Memory of a run compared with the estimate of `memory_bytes`: writes docs/memory.md.
 
 Each case runs in a process of its own: the highest resident set after a few
 iterations less that after the imports. Cases as `benchmarks/memory.py
@@ -37,8 +37,8 @@ LARGE = ('bf16-160-3',)
 
 TEXT = """# Memory
 
-Written by `benchmarks/memory.py`: what a reconstruction takes on a CPU (highest resident memory of its process less that
-after the imports; 17 tilts) beside the estimate that the dock shows and that refuses what cannot fit.
+Written by `benchmarks/memory.py`: the memory of a reconstruction on a CPU (highest resident memory of its process less
+that after the imports; 17 tilts) and the estimate that the dock shows, by which runs that do not fit are refused.
 
 | step | precision | channels | voxels | measured | estimated | estimate / measured |
 |---|---|---|---|---|---|---|
@@ -61,7 +61,7 @@ def case(name: str, edge: int | None = None) -> tuple[Any, Any]:
 
 
 def measure(name: str) -> int:
-    """Run one case in this process and print the bytes it took."""
+    """Run one case in this process; returns the bytes that it needed."""
     step, maps = case(name)
     import torch  # noqa: F401
 

@@ -1,6 +1,6 @@
 """Cost of a wrong model, with the default settings, and the findings on it: docs/model-checks.md.
 
-Every mismatch is reconstructed as it comes and as it should be, and the findings
+Every mismatch is reconstructed as recorded and as it should be, and the findings
 are listed. ``python benchmarks/model_checks.py [--size 36] [--method dip|tv|sirt]``.
 """
 
@@ -39,33 +39,34 @@ METHODS: dict[str, Reconstruction] = {
 PAGE = Path(__file__).parents[1] / 'docs' / 'model-checks.md'
 RESULTS = Path(__file__).parent / 'results'
 HEADER = (
-    '{sizes} voxels, tilts ±40:5, at most {peaks} counts per pixel; PSNR in dB as it comes / treated rightly, '
-    'and the doubts raised as it comes.'
+    '{sizes} voxels, tilts ±40:5, at most {peaks} counts per pixel; PSNR in dB as recorded / treated correctly, '
+    'and the doubts raised as recorded.'
 )
 INTRODUCTION = """# Checks of the model
 
-Every reconstruction compares its data with the model that it fits, before and after the fit, and adds a finding where they
-disagree. Nothing is corrected silently but the counting unit, which is found and brought back exactly.
+Every reconstruction compares its data with the model that it fits, before and after the fit, and adds a finding where
+they disagree. Nothing is corrected silently but the counting unit, which is divided out and restored exactly. PSNR is the
+peak signal-to-noise ratio.
 
 | finding | what is measured | reported when |
 |---|---|---|
 | field of view | signal in the outermost column over the specimen's own level, at each tilt and side, and over all tilts | above 12 % and 5 standard errors of the counts; unless both edges are alike at all tilts and in all rows |
 | background | the same, where the edges are alike | above 3 % of the specimen's level and 10 standard errors |
 | counting unit (note) | the number that all values are multiples of | it is not 1 |
-| counting statistics | variance over mean from mixed differences of neighbours, against a Poisson sample of the smoothed data; what a short SIRT explains is subtracted where that is above 1 | below 0.75 or above 1.6, and 5 standard errors from 1 |
+| counting statistics | variance over mean from mixed differences of neighbours, compared with a Poisson sample of the smoothed data; the part that a short SIRT explains is subtracted where that is above 1 | below 0.75 or above 1.6, and 5 standard errors from 1 |
 | dose | total of each tilt over that of the projections | 2 % (root mean square; 5 % where images are displaced) beyond counting noise, chi-square 5 of its standard deviations too large |
 | alignment | displacement of each image against the projections, by regression of the residuals on the gradient | 0.12 pixels (root mean square) beyond counting noise along x or y, chi-square likewise |
-| floor of all channels | lowest fraction (0.3 % quantile) of each channel inside the specimen | the smallest is above 5 %, or above 2 % and like the next, not near an equal share, does not grow with further smoothing as a blurred edge does, and channels vary strongly over it |
+| floor of all channels | lowest fraction (0.3 % quantile) of each channel inside the specimen | the smallest is above 5 %, or above 2 % and like the next, not near an equal fraction of all, does not grow with further smoothing as a blurred edge does, and channels vary strongly over it |
 | fitted noise | correlation of projections with the counts against its ceiling (after a run from a recipe, the window or the command line) | 3 standard errors and a fifth of the noise above it |
 
-Where the specimen reaches the edge of the field the checks after the fit are left out: matter from outside disturbs all of
+Where the specimen reaches the edge of the field the checks after the fit are omitted: matter from outside disturbs all of
 them. A fit follows part of a displacement: of 1 pixel, 120 iterations of DIPm-TV leave 0.9, joint TV 0.6-0.8 and SIRT
-0.4-0.6 (at 5 counts 0.2-0.3) in the residuals, a faultless series 0.00-0.02.
+0.4-0.6 (at 5 counts 0.2-0.3) in the residuals, an undisturbed series 0.00-0.02.
 
-What the checks do not see: a leak in the volumes of SIRT, whose noise has no floor, and in a porous body, where the rarest
-channel is hardly anywhere absent; the step itself loses nothing by it there (DIPm-TV, joint TV) or up to 2 dB (SIRT). Fine
-structure at several hundred counts per pixel can pass for a variance above that of counts. The dose of 5 % costs these
-volumes nothing, and is named all the same. Fitted noise is not in the tables.
+Not detected are: a leak in the volumes of SIRT, whose noise has no floor, and in a porous body, where the rarest channel
+is hardly anywhere absent; the step itself loses nothing by it there (DIPm-TV, joint TV) or up to 2 dB (SIRT). Fine
+structure at several hundred counts per pixel can be mistaken for a variance above that of counts. The dose of 5 % costs
+these volumes nothing, and is reported all the same. Fitted noise is not in the tables.
 
 Made by `benchmarks/model_checks.py`."""
 
@@ -166,7 +167,7 @@ def _db(volume: Volume, truth: np.ndarray) -> float:
 def row(
     case: str, kind: str, step: Reconstruction, size: int, peak: float, clean: float | None = None
 ) -> dict[str, Any]:
-    """PSNR as it comes and as it should be, and what was found; ``clean``: PSNR of the clean series where it is known."""
+    """PSNR as recorded and as it should be, and the findings; ``clean``: PSNR of the clean series where it is known."""
     m = mismatch(case, kind, size, peak)
     plain = step.run(m.maps)
     right = None
@@ -236,7 +237,7 @@ def write_page() -> None:
                 lines.append(f'| {case} | ' + ' | '.join(cell or ' | ' for cell in cells) + ' |')
         wrong = [(r['case'], r['specimen'], r['doubts when treated rightly']) for r in rows]
         remaining = [f'{case} of the {kind} ({", ".join(doubts)})' for case, kind, doubts in wrong if doubts]
-        lines += ['', 'Doubts that remain when treated rightly: ' + ('; '.join(remaining) or 'none') + '.']
+        lines += ['', 'Doubts that remain when treated correctly: ' + ('; '.join(remaining) or 'none') + '.']
     PAGE.write_text('\n'.join(lines) + '\n')
 
 

@@ -45,19 +45,20 @@ METHODS: tuple[Reconstruction, ...] = (
 PAGE = Path(__file__).parents[1] / 'docs' / 'outliers.md'
 INTRODUCTION = """# Outlier pixels
 
-One pixel of a million counts in one image spoils a volume in any method. Such pixels are found before the fit, are left out
-(their weight is zero, nothing is put in their place) and are named in a finding; the rule is in
-`napari_diptomo.series.outliers`. A pixel is left out only when it stands out of the eight around it by a factor of 4 and by 9
+One pixel of a million counts in one image ruins a volume by any method. Such pixels are found before the fit, are left
+out (their weight is zero, they are not replaced) and are listed in a finding; the rule is in
+`napari_diptomo.series.outliers`. A pixel is left out only where it exceeds the eight around it by a factor of 4 and by 9
 standard deviations of counting **and** the neighbouring tilts contradict it: a point of the specimen is in every image.
 
-What it does not find: outliers of less than some 10 times the surroundings, which do little; spots of more than 2 x 2 pixels;
-whole hot rows; a hot pixel of the detector within some pixels of the tilt axis, which could be a point on it; many in one
-series, which vouch for each other (last table). What it may take wrongly: a lone point brighter than all else which only the
-first or the last image shows, at its edge; points in images that are displaced by more than 3 pixels and 8 % of their width.
-Align looks for outliers itself, with a tolerance of 20 %.
+Not found are: outliers of less than some 10 times the surroundings, whose effect is small; spots of more than 2 x 2
+pixels; whole hot rows; a hot pixel of the detector within some pixels of the tilt axis, which could be a point on it;
+many in one series, which support each other (third table). Wrongly left out may be: a lone point brighter than all else
+which only the first or the last image shows, at its edge; points in images that are displaced by more than 3 pixels and 8
+% of their width. Align looks for outliers itself, with a tolerance of 20 %. PSNR is the peak signal-to-noise ratio.
 
 Pixels that you know to be bad are `MapSeries(..., missing=mask)`; where `missing` is true the data may be NaN. Single bad
-channels of spectra are found in the fit of the spectra (`napari_diptomo.spectra.common.spikes`, `spectra.eels.calibration.camera_artefacts`).
+channels of spectra are found in the fit of the spectra (`napari_diptomo.spectra.common.spikes`,
+`spectra.eels.calibration.camera_artefacts`).
 
 Made by `benchmarks/outliers.py`"""
 
@@ -137,7 +138,7 @@ def main() -> None:
     options = parser.parse_args()
     size, seeds = options.size, options.seeds
     lines = [f'{INTRODUCTION}, {size} x {size} pixels, 17 tilts, {seeds} seeds; {processor()}.', '']
-    lines += ['## Pixels of specimens taken for outliers', '']
+    lines += ['## Pixels of specimens mistaken for outliers', '']
     lines += [
         '| specimen | '
         + ' | '.join(f'at most {peak:g} counts' for peak in PEAKS)

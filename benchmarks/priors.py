@@ -1,13 +1,14 @@
-"""What prior knowledge is worth in DIPm-TV, and what it costs when it is wrong.
+"""Gain by prior knowledge in DIPm-TV, and the cost of wrong knowledge.
 
-Random Ge-Sb-Te lamellae of 48^3 voxels, simulated on a grid twice as fine,
-tilted over +-40 degrees in steps of 5, 30 counts at the brightest pixel,
-Poisson noise; preset `balanced`. Each kind of knowledge is given as it is, as
-it is found from the counts where that is possible, and wrong. The densities of the pure
-elements are those that the lamellae are made of; their segregation makes the
-solid scatter about them, so the sum rule is nearly but not strictly true.
-The last rows have a dose that drifts by a tenth over the tilts.
-Writes `results/priors.json` and `docs/priors.md`.
+Random Ge-Sb-Te lamellae of 48^3 voxels, simulated on a grid twice as fine, tilted
+over +-40 degrees in steps of 5, 30 counts at the brightest pixel, Poisson noise;
+preset `balanced`. Each kind of knowledge is given as it is in the truth, as found
+from the counts where that is possible, and wrong. The densities of the pure
+elements are those of the lamellae; segregation makes the solid scatter about them,
+so the sum rule is nearly but not strictly true. The last rows have a dose that
+drifts by a tenth over the tilts. PSNR is the peak signal-to-noise ratio, SSIM the
+structural similarity, FSC the Fourier shell correlation with the truth. Writes
+`results/priors.json` and `docs/priors.md`.
 """
 
 from __future__ import annotations
@@ -188,11 +189,11 @@ def main() -> None:
     results = measure(options.results, options.size, options.seeds, options.only, changes)
     lines = table(results, options.seeds)
     text = ['# Prior knowledge', '', 'Written by `make bench ONLY=priors`; do not edit by hand.', '']
-    scope = f'Means over lamella {", ".join(map(str, options.seeds))}; rows that were not run are left out.'
+    heading = f'Means over lamella {", ".join(map(str, options.seeds))}; rows that were not run are left out.'
     text += [
         (__doc__ or '').strip(),
         '',
-        scope,
+        heading,
         '',
         *lines,
         '',

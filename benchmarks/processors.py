@@ -1,10 +1,9 @@
-"""Whether fits survive, and repeat themselves to the bit, with the instructions of several kinds of processors.
+"""Stability of fits, and repeatability to the bit, with the instruction sets of several kinds of processors.
 
-oneDNN is kept from what the named kind lacks (`ONEDNN_MAX_CPU_ISA`), which reaches the kernels that
-such a processor would run. For each kind: 60 fits of 25 iterations (presets fast and balanced, 4 to 40 voxels
-along the beam, 3 seeds) in poisoned memory; the gradient of every layer against float32, as the fit computes it;
-the same fits again, whose volumes must be equal to the bit. Writes `results/processors.json` and
-`docs/processors.md`.
+oneDNN is restricted to the instructions of the named kind (`ONEDNN_MAX_CPU_ISA`), and so runs the kernels of such a
+processor. For each kind: 60 fits of 25 iterations (presets fast and balanced, 4 to 40 voxels along the beam, 3 seeds)
+in memory filled with not-a-number; the gradient of every layer, as the fit computes it, compared with float32; the same
+fits again, whose volumes must be equal to the bit. Writes `results/processors.json` and `docs/processors.md`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Runs in pieces: every reconstruction is a process of its own, its scores go to
 `results/quality.json` at once, and what is there is not run again. The most
-telling runs come first: peak 30 and the first noise for all cases and methods,
+informative runs come first: peak 30 and the first noise for all cases and methods,
 then the published settings, then the other noises and peaks. `--report` writes
 docs/benchmarks.md from the JSON alone; so does the end of every run. Results of
 older code are measured again (`_fingerprint`).
@@ -56,7 +56,7 @@ class Run:
 
 
 def runs(cases: list[str], peaks: list[int], seeds: list[int], methods: list[str]) -> Iterator[Run]:
-    """All runs that are asked for, the most telling first."""
+    """All runs that are asked for, the most informative first."""
     combinations = sorted(
         ((peak, seed) for peak in peaks for seed in seeds),
         key=lambda pair: (pair != (30, 0), pair[0] != 30, pair[1], pair[0]),
@@ -106,7 +106,7 @@ class Bench:
         )
         if 'crash' in result:
             raise Broken(result['crash'])
-        print(f'{key:72s} {one_line(result)}', flush=True)
+        print(f'{key:72s} {in_short(result)}', flush=True)
         return self.store.put(key, step, result)
 
     def _search(self, run: Run) -> None:
@@ -135,7 +135,7 @@ def data(series: Series, size: int) -> Sample:
     return sample(CASES[series.case], size, series.peak, series.seed)
 
 
-def one_line(result: dict[str, Any]) -> str:
+def in_short(result: dict[str, Any]) -> str:
     """A result in one line."""
     if 'error' in result:
         return f'failed: {result["error"]}'

@@ -41,10 +41,10 @@ def iterations(size: int, repeats: int) -> dict[str, Any]:
     with kept_memory(torch.device('cpu')):
         # As the product runs, see `fit_loop`.
         seconds = seconds_of({name: fit.iterate for name, fit in fits.items()}, repeats) | seconds
-        return _result(seconds, fits, maps, planned={preset: DIPmTV(preset=preset).longest for preset in PRESETS})
+        return _results(seconds, fits, maps, planned={preset: DIPmTV(preset=preset).longest for preset in PRESETS})
 
 
-def _result(seconds: dict[str, float], fits: dict[str, Any], maps: Any, planned: dict[str, int]) -> dict[str, Any]:
+def _results(seconds: dict[str, float], fits: dict[str, Any], maps: Any, planned: dict[str, int]) -> dict[str, Any]:
     import torch
 
     from _profile import convolution_table, operations, product_peak, projector_seconds
