@@ -25,11 +25,12 @@ demo: env ## simulate, map, align, reconstruct, show (DATA=folder ELEMENTS="O Si
 test: env lint ## everything a change must pass
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-lint: env ## style, layers, types
+lint: env ## style, layers, types, words
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
+	$(BIN)/codespell -D - -D tools/words.txt src tests benchmarks docs tools README.md SECURITY.md CHANGELOG.md
 
 bench: env ## run benchmarks/ (ONLY=name for one of them)
 	$(BIN)/python benchmarks/_run.py $(ONLY)

@@ -93,7 +93,7 @@ class Sample:
 
     @staticmethod
     def load(path: Path) -> Sample:
-        """What `save` wrote."""
+        """Data that `save` wrote."""
         with np.load(path) as file:
             extra = {name: file[name] for name in _EXTRA if name in file.files}
             channels = tuple(map(str, file['channels']))

@@ -77,9 +77,10 @@ def _row(row: Mapping[str, Any]) -> str:
 
 def _recovered(row: Mapping[str, Any]) -> str:
     cosines = ', '.join(f'{min(one):.4f}' for one in zip(*row['cosines'], strict=True))
+    error = row['told']
     within, covered = (', '.join(f'{100 * value:.0f}' for value in row[name]) for name in ('within', 'covered'))
     return (
-        f'| {row["truth"]} | {row["ratio"]:g} | {row["dose"]:g} | {cosines} | {row["bias"]:+.3f} ({row["worst"]:.3f}) | {row["told"]:.3f} '
+        f'| {row["truth"]} | {row["ratio"]:g} | {row["dose"]:g} | {cosines} | {row["bias"]:+.3f} ({row["worst"]:.3f}) | {error:.3f} '
         f'| {within} | {covered} | {_counted(row["families"])}; {_counted(row["standards"])} |\n'
     )
 

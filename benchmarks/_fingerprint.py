@@ -116,7 +116,7 @@ def _owner(module: str, name: str, source: Source) -> list[str]:
 
 @dataclass(frozen=True)
 class _Module:
-    """What a source comes down to.
+    """Digest and imports of a source.
 
     Attributes
     ----------

@@ -47,7 +47,7 @@ def badness(scores: dict[str, Any], by: str) -> float:
 
 
 def rows(results: Results, subset: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """What the table shows of one subset: title, name of the run, scores."""
+    """Rows of the table for one subset: title, name of the run, scores."""
     found = [('SIRT, 100 iterations', 'SIRT, 100 iterations', results.scores[subset]['SIRT, 100 iterations'])]
     for title, prefix in (('SIRT, best', 'SIRT'), ('TV, oracle', 'TV')):
         chosen: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""What is compared: the methods by name, the grid of weights, and what makes each one's step."""
+"""Compared methods by name, the grid of weights, and what makes each one's step."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def _sections(table: Table) -> list[str]:
 
 
 def _odd(table: Table) -> list[str]:
-    """What a reader should know of single runs."""
+    """Remarks on single runs."""
     lines = [f'- {name}, {series}: failed: {error}' for name, series, error in table.failed()]
     lines += [f'- {name}, {series}: the weight is at an end of the grid.' for name, series in table.at_edge()]
     return lines or ['None.']

@@ -1,4 +1,4 @@
-"""What a reconstruction is scored by, and the observer that scores it on the way.
+"""Scores of a reconstruction, and the observer that scores it on the way.
 
 Nothing is stretched or fitted before it is compared with the truth
 (`napari_diptomo.assess`). The observer looks at the iterates while a method

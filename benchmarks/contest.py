@@ -134,7 +134,7 @@ def write(results: dict[str, Any]) -> None:
 
 
 def _over_total_variation(current: dict[str, Any]) -> list[str]:
-    """What the counts chose, over total variation with the weight that the truth picks (results of `quality`)."""
+    """Gain of what the counts chose over total variation with the weight that the truth picks (results of `quality`)."""
     from _store import Store
     from _table import ORACLE_PSNR, ORACLE_SSIM, Series, Table
 

@@ -77,7 +77,7 @@ def spectra(size: int, level: int) -> SimulatedSpectra:
 
 @lru_cache(maxsize=2)
 def maps(size: int, level: int, route: str) -> tuple[MapSeries, float]:
-    """What goes into the reconstruction, and the seconds that it took."""
+    """Input of the reconstruction, and the seconds that it took."""
     series = spectra(size, level).series
     start = time.perf_counter()
     found = EDXMaps(elements=NAMES, deliver=ROUTES[route]).run(series)

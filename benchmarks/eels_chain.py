@@ -80,7 +80,7 @@ def spectra(size: int, seed: int) -> SimulatedEELS:
 
 @lru_cache(maxsize=2)
 def maps(size: int, seed: int, route: str) -> tuple[MapSeries, float]:
-    """What goes into the reconstruction, and the seconds that it took."""
+    """Input of the reconstruction, and the seconds that it took."""
     start = time.perf_counter()
     found = EELSOxidationMaps(deliver=route).run(spectra(size, seed).series)
     return found, time.perf_counter() - start

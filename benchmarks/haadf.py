@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def methods() -> dict[str, Reconstruction]:
-    """What is compared, by name."""
+    """Compared methods, by name."""
     found: dict[str, Reconstruction] = {f'SIRT, {n} iterations': SIRT(iterations=n) for n in SIRT_ITERATIONS}
     found |= {f'TV, weight {w:g}': TotalVariation(weight=w) for w in WEIGHTS}
     network = {'ensemble': ENSEMBLE, 'seed': SEED}

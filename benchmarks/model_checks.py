@@ -1,4 +1,4 @@
-"""What a wrong model costs, what the default settings make of it, and what is said of it: docs/model-checks.md.
+"""Cost of a wrong model, with the default settings, and the findings on it: docs/model-checks.md.
 
 Every mismatch is reconstructed as recorded and as it should be, and the findings
 are listed. ``python benchmarks/model_checks.py [--size 36] [--method dip|tv|sirt]``.

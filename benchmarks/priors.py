@@ -61,7 +61,7 @@ class Row:
 
 
 def rows() -> list[Row]:
-    """What is compared."""
+    """Compared settings."""
     exact = {'support_exact': True}
     found = [Row('none')]
     for kind, fields in (('exact', exact), ('limit', {})):

@@ -32,7 +32,7 @@ WIDTH = 16
 
 
 def poison() -> None:
-    """Leave freed memory full of not-a-number."""
+    """Leave released memory full of not-a-number."""
     import torch
 
     kept = [torch.full((2**k // 4,), float('nan')) for k in range(10, 22) for _ in range(2)]

@@ -23,7 +23,7 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     dock.open_page.fields['binning'].value = arguments.binning
     dock.open_paths([arguments.data])
     tour.idle()
-    dock.stages.go_on()
+    dock.stages.go_forward()
     page.picker.set_elements(tuple(arguments.elements.split(',')))
     tour.until(lambda: not page.view.busy)
     dock.run_page()

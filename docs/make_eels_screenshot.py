@@ -23,7 +23,7 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     tour.settle()
     if arguments.all:
         tour.picture('eels-open')
-    dock.stages.go_on()
+    dock.stages.go_forward()
     tour.until(lambda: page.found is not None)
     tour.until(lambda: not page.busy)
     dock.run_page()
@@ -52,7 +52,7 @@ def _reconstruct(tour: Tour) -> None:
     dock.reconstruct_page.method.setCurrentText('SIRT')
     dock.run_page()
     tour.idle()
-    dock.stages.go_on()
+    dock.stages.go_forward()
     tour.settle()
     dock.run_page()
     tour.idle()

@@ -1,4 +1,4 @@
-"""What every test can rely on: a screen if one can be had, settled threads, the shared measurements."""
+"""Common ground of all tests: a screen if one can be had, settled threads, the shared measurements."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def test_run_writes_the_volume_next_to_the_recipe_and_says_how_it_agrees(maps_fi
     assert not (tmp_path / 'first.hspy.checkpoint').exists()
 
 
-def test_resume_goes_on_after_a_kill(maps_file, tmp_path, monkeypatch):
+def test_resume_continues_after_a_kill(maps_file, tmp_path, monkeypatch):
     from napari_diptomo.jobs import commands
 
     real = commands.ChildJob
@@ -156,7 +156,7 @@ def test_a_series_with_one_angle_is_refused_in_one_line_by_the_real_command(maps
     assert 'absent.json' in done.stderr
 
 
-def test_info_tells_what_is_there(maps_file):
+def test_info_shows_what_is_there(maps_file):
     result = cli('info', str(maps_file))
     assert result.exit_code == 0, result.output
     for text in ('maps of Ge, Te', '5: -40, -20, 0, 20, 40 deg', '8 x 8 pixels', '2 nm', '16 x 16 nm'):

@@ -162,7 +162,7 @@ def test_what_is_promised_about_files_can_be_found():
 
 
 def test_the_lowest_versions_are_the_bounds():
-    """What constraints-lowest.txt installs is what pyproject.toml says has been tested."""
+    """The versions in constraints-lowest.txt are the lower bounds of pyproject.toml."""
     here = {'sys_platform': 'linux', 'platform_machine': 'x86_64'}
     project = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))['project']
     wanted = [Requirement(text) for text in project['dependencies']]

@@ -1,4 +1,4 @@
-"""What napari may drop on us: cheap checks, layers with calibrated axes, one sentence for what is broken."""
+"""Files that napari hands to the reader: cheap checks, layers with calibrated axes, one sentence for what is broken."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ANGLES = np.array([-20.0, -10.0, 0.0, 15.0])
 
 
 @pytest.fixture
-def told() -> Iterator[list[str]]:
+def reported() -> Iterator[list[str]]:
     messages: list[str] = []
 
     def note(notification: object) -> None:
@@ -54,15 +54,15 @@ def test_findings_go_through_the_layers_into_the_next_file(volume: Volume, maps:
 
 
 def test_a_volume_that_must_not_be_used_says_so_when_it_is_opened(
-    volume: Volume, tmp_path: Path, told: list[str]
+    volume: Volume, tmp_path: Path, reported: list[str]
 ) -> None:
     doubt = Finding('doubt', 'noise', 'Some was fitted.')
     replace(volume, findings=(doubt,)).save(tmp_path / 'v.hspy')
     assert len(read(str(tmp_path / 'v.hspy'))) == 2
-    assert told == []
+    assert reported == []
     replace(volume, findings=(doubt, Finding('stop', 'angles', 'Their sign is wrong.'))).save(tmp_path / 'v.hspy')
     assert len(read(str(tmp_path / 'v.hspy'))) == 2
-    assert told == ['v.hspy must not be used: Their sign is wrong.']
+    assert reported == ['v.hspy must not be used: Their sign is wrong.']
 
 
 @pytest.mark.parametrize('name', ['a.png', 'a.tif', 'missing.hspy', '', 'a.txt'])
@@ -122,12 +122,12 @@ def test_saved_maps_come_back_whole_for_the_dock(tmp_path: Path, maps: MapSeries
 
 
 @pytest.mark.parametrize('name', ['half.hspy', 'half.bcf', 'half.mrc', 'half.dm4', 'half.emd'])
-def test_a_broken_file_is_one_sentence(tmp_path: Path, told: list[str], name: str) -> None:
+def test_a_broken_file_is_one_sentence(tmp_path: Path, reported: list[str], name: str) -> None:
     path = tmp_path / name
     path.write_bytes(b'\x89HDF\r\n\x1a\n' + bytes(100))
     assert read(str(path)) == [(None,)]
-    assert len(told) == 1
-    assert 'Traceback' not in told[0]
+    assert len(reported) == 1
+    assert 'Traceback' not in reported[0]
 
 
 @pytest.mark.parametrize('suffix', ['.hspy', '.mrc', '.tif'])
@@ -163,10 +163,10 @@ def test_maps_are_saved_with_their_angles(tmp_path: Path, maps: MapSeries) -> No
     assert again.angles == pytest.approx(ANGLES)
 
 
-def test_layers_that_do_not_belong_together_are_one_sentence(tmp_path: Path, told: list[str]) -> None:
+def test_layers_that_do_not_belong_together_are_one_sentence(tmp_path: Path, reported: list[str]) -> None:
     layers = [(np.zeros((4, 4, 4)), {'name': 'a'}, 'image'), (np.zeros((5, 4, 4)), {'name': 'b'}, 'image')]
     assert write_layers(str(tmp_path / 'v.hspy'), layers) == []
-    assert 'different shapes' in told[0]
+    assert 'different shapes' in reported[0]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_dropped_volume_imports_nothing_that_its_recipe_names_and_keeps_it(
     assert not {'antigravity', 'unittest.__main__', 'lying_around'} & (set(sys.modules) - before)
 
 
-def test_a_dropped_file_with_an_expression_is_one_message_and_runs_nothing(tmp_path: Path, told: list[str]) -> None:
+def test_a_dropped_file_with_an_expression_is_one_message_and_runs_nothing(tmp_path: Path, reported: list[str]) -> None:
     import h5py
     import hyperspy.api as hs
 
@@ -237,6 +237,6 @@ def test_a_dropped_file_with_an_expression_is_one_message_and_runs_nothing(tmp_p
         axis.attrs['_type'] = 'FunctionalDataAxis'
         axis.attrs['expression'] = f'x + __import__("os").mkdir({str(tmp_path / "executed")!r})'
     assert read(str(path)) == [(None,)]
-    (sentence,) = told
+    (sentence,) = reported
     assert sentence.startswith('a.hspy has an axis given as an expression, which would be executed; in HyperSpy,')
     assert not (tmp_path / 'executed').exists()

@@ -99,7 +99,7 @@ def check(target: Target, python: str, wheel: Path, ask_pip: bool) -> tuple[bool
 
 
 def without_wheel(pins: list[str], target: Target, python: str, folder: Path) -> str:
-    """What pip says when one of these versions has no wheel for the target; empty when all have."""
+    """Message of pip when one of these versions has no wheel for the target; empty when all have."""
     listed = folder / 'pins.txt'
     listed.write_text('\n'.join(pins), encoding='utf-8')
     command = [sys.executable, '-m', 'pip', 'install', '--quiet', '--dry-run', '--no-deps', '--ignore-installed']

@@ -86,7 +86,7 @@ def _read(paths: list[str]) -> list[Any]:
 
 
 def _warn_of(volume: Volume, path: str) -> None:
-    """Layers have no room for findings; one that forbids the use of a volume must not go unseen."""
+    """Layers cannot show findings; one that forbids the use of a volume must not go unseen."""
     stops = [finding.sentence for finding in volume.findings if finding.level == 'stop']
     if stops:
         from napari_diptomo.widgets.notifications import say_error

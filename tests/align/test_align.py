@@ -2,7 +2,7 @@
 
 Phantoms are Gaussian blobs: their projection is known in closed form, the blob
 at (x, y, z) falls at u = a + (x - a) cos t + z sin t + s_x, v = y + s_y.
-Motions of the whole specimen cannot be told from shifts, so errors are
+Motions of the whole specimen cannot be distinguished from shifts, so errors are
 measured without them: a constant in y, cos t and sin t in x.
 """
 
@@ -65,7 +65,7 @@ def test_shifts_are_found_with_counting_noise(seed):
     assert (rms_error(aligned, shifts) < 0.3).all()
 
 
-def test_matching_mends_what_height_does_to_the_chain():
+def test_matching_corrects_what_height_does_to_the_chain():
     simulated = demo_series(seed=1)
     series = simulated.series
     x_rays = series.counts[..., 60:].sum(axis=-1)
@@ -121,7 +121,7 @@ def test_haadf_is_the_reference_where_there_is_one():
     assert Align(reference='maps', rounds=0).run(maps).notes['align']['reference'] == 'sum of the maps'
 
 
-def test_counts_stay_and_the_recipe_tells():
+def test_counts_stay_and_the_recipe_records_the_alignment():
     maps = series_of(np.random.default_rng(0).poisson(blobs(ANGLES, jitter(0))).astype(np.float32))
     step = Align(rounds=1)
     aligned = step.run(maps)
@@ -231,7 +231,7 @@ def test_progress_finish_and_cancel():
 
 
 @pytest.mark.skipif(not OPENNCEM.is_dir(), reason='the openNCEM series is not beside the repository')
-def test_openncem_haadf_and_x_rays_tell_the_same():
+def test_openncem_haadf_and_x_rays_agree():
     series = load_tilt_series([OPENNCEM / f'{tilt}.bcf' for tilt in range(-20, 25, 5)], binning=4)
     x_rays = np.stack([tilt[..., 80:1000].sum(axis=-1).compute() for tilt in series.counts])
     maps = MapSeries(x_rays[None], series.angles, ('all',), series.pixel_size, haadf=series.haadf)

@@ -25,9 +25,9 @@ WEIGHT = np.array([14.15, 23.72, 62.13])
 EXACT = {'smooth': 0.0, 'least_counts': 0.0}
 
 
-def volume_of(amounts: np.ndarray, shape: tuple[int, ...] = (6, 6, 6), **parts) -> Volume:
+def volume_of(intensities: np.ndarray, shape: tuple[int, ...] = (6, 6, 6), **parts) -> Volume:
     """The same counts in every voxel."""
-    data = np.broadcast_to(np.asarray(amounts, float)[:, None, None, None], (len(amounts), *shape))
+    data = np.broadcast_to(np.asarray(intensities, float)[:, None, None, None], (len(intensities), *shape))
     values = {'notes': {'lines': LINES, 'tilts': 17, 'max_tilt': [-40.0, 40.0]}, **parts}
     return Volume(data, ('Ge', 'Sb', 'Te'), 2.0, **values)
 
@@ -52,15 +52,15 @@ def test_only_ratios_of_k_factors_count() -> None:
     np.testing.assert_allclose(one.data, other.data, rtol=1e-5)
 
 
-def test_calculated_factors_are_those_of_the_lines_that_the_maps_tell() -> None:
+def test_calculated_factors_are_those_of_the_lines_that_the_maps_name() -> None:
     k = k_factors(tuple(LINES.values()))
     found = Composition(**EXACT).run(volume_of(gst(k=k)))
     np.testing.assert_allclose(found.data[:, 0, 0, 0], ATOMIC, atol=0.01)
-    told = found.notes['composition']
+    notes = found.notes['composition']
     assert (
-        told['factors_from'] == 'calculated'
-        and told['factor_errors'] == {'Ge': 0.1, 'Sb': 0.15, 'Te': 0.15}
-        and told['lines'] == LINES
+        notes['factors_from'] == 'calculated'
+        and notes['factor_errors'] == {'Ge': 0.1, 'Sb': 0.15, 'Te': 0.15}
+        and notes['lines'] == LINES
     )
     with_l = Composition(lines=('Ge_L', 'Sb_L', 'Te_L'), **EXACT).run(volume_of(gst(k=k)))
     assert with_l.data[0, 0, 0, 0] < found.data[0, 0, 0, 0] - 5
@@ -156,9 +156,9 @@ def test_voxels_without_specimen_are_masked() -> None:
     valid = (found.data != 0).any(axis=0)
     assert valid[4:8].all() and not valid[:4].any() and not valid[8:].any()
     assert (found.std[:, ~valid] == 0).all() and (found.std[:, valid] > 0).all()
-    told = found.notes['composition']
-    assert told['masked_share'] == pytest.approx(2 / 3) and told['masked'].startswith('66.7 % of the voxels')
-    np.testing.assert_allclose(list(told['mean'].values()), ATOMIC, atol=0.01)
+    notes = found.notes['composition']
+    assert notes['masked_share'] == pytest.approx(2 / 3) and notes['masked'].startswith('66.7 % of the voxels')
+    np.testing.assert_allclose(list(notes['mean'].values()), ATOMIC, atol=0.01)
 
 
 def test_the_mask_follows_the_error_that_may_be() -> None:
@@ -185,13 +185,13 @@ def test_negative_counts_are_not_clipped() -> None:
     assert found.data[0].mean() == pytest.approx(second_order, abs=0.15)
 
 
-def test_what_the_k_factors_leave_open_is_told() -> None:
+def test_what_the_k_factors_leave_open_is_reported() -> None:
     """By Monte Carlo over the factors."""
-    told = Composition(k_factors=K, factor_error=0.1, **EXACT).run(volume_of(gst())).notes['composition']
+    notes = Composition(k_factors=K, factor_error=0.1, **EXACT).run(volume_of(gst())).notes['composition']
     k = np.array(K) * (1 + 0.1 * np.random.default_rng(4).normal(size=(20000, 3)))
     atoms = k * gst() / MASSES
     expected = (100 * atoms / atoms.sum(axis=1, keepdims=True)).std(axis=0)
-    np.testing.assert_allclose(list(told['error_of_mean_from_factors'].values()), expected, rtol=0.06)
+    np.testing.assert_allclose(list(notes['error_of_mean_from_factors'].values()), expected, rtol=0.06)
 
 
 def test_absorption_of_a_film_is_undone() -> None:
@@ -279,7 +279,7 @@ def test_cancel_is_obeyed_within_the_absorption() -> None:
         ({'k_factors': K, 'least_counts': 1e6}, {}, 'No voxel has the counts'),
     ],
 )
-def test_what_cannot_be_is_told_in_a_sentence(fields: dict, parts: dict, sentence: str) -> None:
+def test_what_cannot_be_is_reported_in_a_sentence(fields: dict, parts: dict, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         Composition(**fields).run(volume_of(gst(), **parts))
 
@@ -293,7 +293,7 @@ def test_what_cannot_be_is_told_in_a_sentence(fields: dict, parts: dict, sentenc
         ({'absorption': True, 'azimuths': ()}, 'at least one detector'),
     ],
 )
-def test_fields_that_cannot_be_are_told_at_once(fields: dict, sentence: str) -> None:
+def test_fields_that_cannot_be_are_reported_at_once(fields: dict, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         Composition(**fields)
 
@@ -321,7 +321,7 @@ def test_what_no_specimen_or_detector_has_is_refused(field: str, outside: float)
         Composition(**{field: outside})
 
 
-def test_one_element_and_no_counts_are_told() -> None:
+def test_one_element_and_no_counts_are_reported() -> None:
     with pytest.raises(InputError, match='at least two elements'):
         Composition().run(Volume(np.ones((1, 3, 3, 3)), ('Ge',)))
     with pytest.raises(InputError, match='No voxel has the counts'):
@@ -334,7 +334,7 @@ def test_percentages_are_not_taken_for_counts() -> None:
         Composition(k_factors=K).run(found)
 
 
-def test_the_terminal_tells_the_mean_composition(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_terminal_shows_the_mean_composition(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report(Composition(k_factors=K, **EXACT).run(volume_of(gst())), tmp_path / 'composition.hspy')
     assert 'Ge 22.2, Sb 22.2, Te 55.6 at.%; masked: 0.0 % of the voxels' in ' '.join(capsys.readouterr().out.split())
 

@@ -9,7 +9,7 @@ from napari_diptomo.assess.error_bar_quality import away_from_edges, band, judge
 from napari_diptomo.series import InputError
 
 
-def drawn(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def sampled(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A truth, a standard deviation between 0.1 and 2.1, and a volume off by exactly that law."""
     rng = np.random.default_rng(seed)
     truth = rng.normal(size=(2, 24, 24, 24))
@@ -18,7 +18,7 @@ def drawn(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_honest_error_bars_cover_what_they_promise():
-    found = judge_spread(*drawn())
+    found = judge_spread(*sampled())
     for level, share in found.coverage.items():
         assert share == pytest.approx(level, abs=0.01)
     assert found.error_over_std == pytest.approx(1, abs=0.02)
@@ -27,7 +27,7 @@ def test_honest_error_bars_cover_what_they_promise():
 
 
 def test_error_bars_of_half_the_size_cover_what_the_normal_law_says():
-    volume, std, truth = drawn()
+    volume, std, truth = sampled()
     found = judge_spread(volume, std / 2, truth, levels=(0.9,))
     assert found.coverage[0.9] == pytest.approx(0.589, abs=0.01)  # |z| < 1.645 / 2
     assert found.error_over_std == pytest.approx(2, abs=0.04)
@@ -42,7 +42,7 @@ def test_rank_correlation_is_one_for_errors_in_order_and_unknown_for_constant_ba
 
 
 def test_only_the_chosen_voxels_count():
-    volume, std, truth = drawn()
+    volume, std, truth = sampled()
     where = np.zeros(truth.shape[1:], bool)
     where[:4] = True
     volume[:, ~where] += 100
@@ -54,7 +54,7 @@ def test_only_the_chosen_voxels_count():
 
 
 def test_each_channel_may_have_voxels_of_its_own():
-    volume, std, truth = drawn()
+    volume, std, truth = sampled()
     where = np.zeros(truth.shape, bool)
     where[0, :12], where[1, 20:] = True, True
     volume[~where] += 100
@@ -66,7 +66,7 @@ def test_each_channel_may_have_voxels_of_its_own():
 
 
 def test_reliability_of_honest_bars_lies_on_the_diagonal():
-    pairs = reliability(*drawn(), bins=5)
+    pairs = reliability(*sampled(), bins=5)
     assert len(pairs) == 5
     assert [s for s, _ in pairs] == sorted(s for s, _ in pairs)
     for stated, found in pairs:

@@ -14,15 +14,15 @@ COVARIANCE = [[3.0, -2.5], [-2.5, 3.2]]
 
 
 def block(ferrous, magnetite, n=12):
-    """A block of two amounts in an empty field."""
+    """A block of two concentrations in an empty field."""
     data = np.zeros((2, n, n, n), np.float32)
     data[0, 3:9, 3:9, 3:9], data[1, 3:9, 3:9, 3:9] = ferrous, magnetite
     return data
 
 
 def test_known_mixtures_have_the_valence_of_the_textbook():
-    for amounts, fraction in (((50, 0), 1.0), ((0, 50), 1 / 3), ((30, 30), 2 / 3)):
-        found = OxidationState().run(Volume(block(*amounts), OXIDES, 2.0))
+    for concentrations, fraction in (((50, 0), 1.0), ((0, 50), 1 / 3), ((30, 30), 2 / 3)):
+        found = OxidationState().run(Volume(block(*concentrations), OXIDES, 2.0))
         inside = found.data[:, 5, 5, 5]
         np.testing.assert_allclose(inside, [fraction, 3 - fraction], rtol=1e-6)
         assert found.channels == ('Fe2+ fraction', 'mean valence')
@@ -35,7 +35,7 @@ def test_edge_counts_are_turned_into_atoms():
     assert found.data[0, 5, 5, 5] == pytest.approx(2 / 3)
 
 
-def test_nothing_is_told_outside_the_metal():
+def test_nothing_is_reported_outside_the_metal():
     found = OxidationState(smooth=0).run(Volume(block(30, 30), OXIDES))
     filled = block(1, 1)[0] > 0
     assert (found.data[:, ~filled] == 0).all() and (found.std[:, ~filled] == 0).all()
@@ -95,7 +95,7 @@ def test_other_metals_and_given_valences():
     assert given.data[0, 5, 5, 5] == pytest.approx(0.75)
 
 
-def test_the_recipe_goes_on():
+def test_the_recipe_is_continued():
     found = OxidationState().run(Volume(block(30, 30), OXIDES, recipe=Recipe()))
     assert Recipe.from_json(found.recipe.to_json()).steps == (OxidationState(),)
 
@@ -111,6 +111,6 @@ def test_the_recipe_goes_on():
         (Volume(block(30, 30), OXIDES, notes={'oxidation_state': {}}), OxidationState(), 'already'),
     ],
 )
-def test_what_makes_no_sense_is_told(volume, step, words):
+def test_what_makes_no_sense_is_reported(volume, step, words):
     with pytest.raises(InputError, match=words):
         step.run(volume)

@@ -77,7 +77,7 @@ def test_phases_of_a_reconstructed_lamella() -> None:
         np.testing.assert_allclose(found[label].percent, 100 * truth / truth.sum(), atol=2.0)
 
 
-def test_regions_without_an_answer_are_told() -> None:
+def test_regions_without_an_answer_are_reported() -> None:
     data = np.zeros((3, 6, 6, 6))
     data[:, :3] = gst(30.0)
     volume, step = volume_of(data), Composition(k_factors=K)

@@ -50,6 +50,6 @@ def test_the_key_shows_every_mixture_once() -> None:
         (np.full((3, 2), np.nan), 'RGB', 'not numbers'),
     ],
 )
-def test_what_cannot_be_mixed_is_told(shares: np.ndarray, palette: str, sentence: str) -> None:
+def test_what_cannot_be_mixed_is_reported(shares: np.ndarray, palette: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         mix_colours(shares, palette)

@@ -80,7 +80,7 @@ def test_matter_in_voids_is_counted_relative_to_the_specimen():
     assert composition_error(volume, truth, phases).in_voids == pytest.approx(0.25)
 
 
-def test_compare_tells_a_blur_along_the_beam_from_the_truth(truth):
+def test_compare_distinguishes_a_blur_along_the_beam_from_the_truth(truth):
     blurred = (np.roll(truth, 2, 1) + truth + np.roll(truth, -2, 1)) / 3
     perfect, worse = compare(truth, truth, 40), compare(blurred, truth, 40)
     assert perfect['ssim'] == pytest.approx(1)

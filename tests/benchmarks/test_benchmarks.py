@@ -1,4 +1,4 @@
-"""What the benchmarks themselves must get right: the search, the store, the observer, the priors they hand over."""
+"""Parts of the benchmarks that must be right: the search, the store, the observer, the priors they hand over."""
 
 from __future__ import annotations
 

@@ -166,12 +166,14 @@ print(json.dumps(sorted(loaded)))
 )
 def test_a_run_imports_no_module_that_does_not_count(step):
     """If one of these fails, a module is imported in a way that the fingerprint does not see, or is optional no more."""
-    told = step.to_dict()
-    ended = subprocess.run([sys.executable, '-c', CHILD, json.dumps(told)], capture_output=True, text=True, check=True)
+    fields = step.to_dict()
+    ended = subprocess.run(
+        [sys.executable, '-c', CHILD, json.dumps(fields)], capture_output=True, text=True, check=True
+    )
     loaded = {
         name
         for name in json.loads(ended.stdout)
         if name.startswith(('napari_diptomo.reconstruct.', 'napari_diptomo.geometry.'))
     }
     assert 'napari_diptomo.reconstruct.problem' in loaded
-    assert loaded <= modules(type(step).__module__, source_on_disk, unused_by(told)) | set(_SILENT)
+    assert loaded <= modules(type(step).__module__, source_on_disk, unused_by(fields)) | set(_SILENT)

@@ -29,7 +29,7 @@ HANG = 20.0
 
 @dataclass
 class Outcome:
-    """What became of one damaged file.
+    """Outcome of one damaged file.
 
     Attributes
     ----------
@@ -112,7 +112,7 @@ class Fuzz:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def valid(self, kind: str) -> Outcome:
-        """What becomes of the file before it is damaged."""
+        """Outcome of the file before it is damaged."""
         return self._try(kind, -1, 'as it is', self._copy(kind))
 
     def run(self, count: int, start: int = 0) -> Iterator[Outcome]:

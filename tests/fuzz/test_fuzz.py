@@ -52,7 +52,7 @@ def test_a_case_can_be_repeated(tmp_path: Path) -> None:
     [(None, 'ok'), (InputError('One sentence.'), 'sentence'), (InputError('Two\nlines.'), 'unexpected'),
      (KeyError('x'), 'unexpected'), (harness._TooLong(), 'hang')],
 )  # fmt: skip
-def test_what_becomes_of_a_file_is_told_rightly(
+def test_the_outcome_of_a_file_is_classified_rightly(
     monkeypatch: pytest.MonkeyPatch, error: BaseException | None, result: str
 ) -> None:
     def opens(path: Path) -> None:
@@ -68,7 +68,7 @@ def test_what_becomes_of_a_file_is_told_rightly(
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='signals of POSIX')
-def test_a_file_that_ends_the_reading_process_is_told() -> None:
+def test_a_file_that_ends_the_reading_process_is_reported() -> None:
     strange = Path(__file__).parents[1] / 'jobs' / 'strange_reader.py'
     with Fuzz(kinds=['hspy tilt']) as fuzz:
         fuzz._reader = IsolatedReader((sys.executable, '-P', str(strange)))

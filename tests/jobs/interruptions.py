@@ -155,7 +155,7 @@ class Bench:
         return code
 
     def processes(self) -> list[psutil.Process]:
-        """What still runs of this bench."""
+        """Processes of this bench that still run."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -179,13 +179,13 @@ class Bench:
         self.strike(blow)
         if self.processes():
             return f'still running: {self.processes()}'
-        told = self.said
+        before = self.said
         # Before it has begun to compute there is nothing to resume: it is run again.
         begun = any((self.folder / 'out').iterdir()) or any((self.folder / 'state').rglob('*.npz'))
         if self.run(*(['--resume'] if begun else [])) != 0:
-            return f'was not resumed: {self.said} after {told}'
+            return f'was not resumed: {self.said} after {before}'
         if self.volume() != self.whole:
-            return f'another volume: {told} and then {self.said}'
+            return f'another volume: {before} and then {self.said}'
         return f'left: {self.left()}' if self.left() else ''
 
 

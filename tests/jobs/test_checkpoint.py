@@ -32,7 +32,7 @@ def interrupted(path, maps, recipe=RECIPE):
         run(recipe, data=maps, observer=CancelAt(4), checkpoint=Checkpoint(path, recipe, interval=0))
 
 
-def test_an_interrupted_run_goes_on_and_gives_the_same(maps, tmp_path):
+def test_an_interrupted_run_continues_and_gives_the_same(maps, tmp_path):
     path = tmp_path / 'run.checkpoint'
     interrupted(path, maps)
     observer = CancelAt(0)
@@ -42,7 +42,7 @@ def test_an_interrupted_run_goes_on_and_gives_the_same(maps, tmp_path):
     np.testing.assert_array_equal(resumed.data, run(RECIPE, data=maps).data)
 
 
-def test_the_clock_goes_on_so_that_the_eta_holds(maps, tmp_path):
+def test_the_clock_continues_so_that_the_eta_holds(maps, tmp_path):
     recipe = Recipe(steps=(Count(iterations=6, wait=0.05),))
     path = tmp_path / 'run.checkpoint'
     interrupted(path, maps, recipe)

@@ -109,7 +109,7 @@ def test_a_change_of_shape_on_the_way_gets_new_room(start):
     assert job.latest_frame()[0].shape == (2, 4, 4, 4)
 
 
-def test_pause_holds_and_resume_goes_on(start):
+def test_pause_suspends_and_resume_continues(start):
     job = start(Count(iterations=100_000, wait=0.01))
     seen = []
     until(lambda: progress(job, seen))
@@ -239,7 +239,7 @@ def test_a_job_starts_once_and_gives_no_early_result(start):
         job.start()
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint(start, maps, tmp_path):
+def test_a_killed_run_continues_from_its_checkpoint(start, maps, tmp_path):
     step = Count(iterations=8, die_at=6)
     options = {'checkpoint': tmp_path / 'run.checkpoint', 'checkpoint_interval': 0}
     first = start(step, **options)

@@ -17,7 +17,7 @@ def lab(hue):
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
-def test_hues_can_be_told_apart():
+def test_hues_can_be_distinguished():
     places = np.array([lab(hue) for hue in HUES])
     apart = np.linalg.norm(places[:, None] - places, axis=-1) + 1e3 * np.eye(len(HUES))
     # A difference of 2 is just seen; the first eight are 39 apart.

@@ -97,12 +97,12 @@ def test_no_frame_is_torn_by_a_hammering_writer_and_nothing_is_left_when_it_is_k
     assert not reader.path.exists()
 
 
-def test_no_room_is_one_sentence(monkeypatch):
+def test_no_memory_is_one_sentence(monkeypatch):
     from napari_diptomo.jobs import frames
 
     def full(*args):
         raise OSError(28, 'No space left on device')
 
-    monkeypatch.setattr(frames, '_take_room', full)
+    monkeypatch.setattr(frames, '_reserve', full)
     with pytest.raises(InputError, match='no memory for previews'):
         FrameReader((1, 2, 2, 2))

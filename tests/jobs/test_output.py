@@ -1,4 +1,4 @@
-"""What can be known before the hours of computing is known before them."""
+"""Obstacles to writing a result, found before the hours of computing."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ with reserved(Path(sys.argv[1])):
 """
 
 
-def test_a_second_run_is_told_who_writes_and_takes_over_when_that_one_was_killed(tmp_path):
+def test_a_second_run_names_the_one_that_writes_and_takes_over_when_that_one_was_killed(tmp_path):
     output = tmp_path / 'v.hspy'
     command = [sys.executable, '-c', HOLD, str(output)]
     holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -90,7 +90,7 @@ def test_a_second_run_is_told_who_writes_and_takes_over_when_that_one_was_killed
     assert not list(tmp_path.iterdir())
 
 
-def test_a_lock_of_another_machine_is_believed(tmp_path):
+def test_a_lock_of_another_machine_is_respected(tmp_path):
     lock = tmp_path / 'v.hspy.lock'
     lock.write_text(json.dumps({'pid': 1, 'host': 'node17', 'since': '2026-01-01 00:00:00'}))
     with (

@@ -52,7 +52,7 @@ def test_the_held_out_part_gives_the_same_ceiling_as_the_halves(volume):
     np.testing.assert_allclose(correlation_ceiling(fitted), correlation_ceiling(whole), atol=0.03)
 
 
-def test_maps_that_cannot_tell_have_no_ceiling(volume):
+def test_maps_without_a_noise_estimate_have_no_ceiling(volume):
     maps = maps_of(volume)
     assert correlation_ceiling(replace(maps, variance=np.ones_like(maps.data))) is None
 
@@ -139,7 +139,7 @@ def test_the_truth_is_not_accused_of_fitted_noise_and_a_fit_of_the_counts_is(vol
     assert doubt.evidence['above the ceiling'] > 3 * doubt.evidence['standard error']
 
 
-def test_a_fit_that_held_out_counts_chose_is_told_of_its_noise_without_a_doubt(volume):
+def test_a_fit_that_held_out_counts_chose_gets_a_note_on_noise_and_no_doubt(volume):
     clean = maps_of(volume)
     maps = replace(clean, data=np.random.default_rng(5).poisson(5 * clean.data).astype(np.float32))
     fitted = compared_with_maps(SIRT(iterations=100, holdout=0.1).run(maps), maps)

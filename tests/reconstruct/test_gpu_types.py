@@ -1,4 +1,4 @@
-"""What GPUs refuse and the CPU forgives: mixed types in one layer (CUDA), double precision (Apple's)."""
+"""Types that GPUs refuse and the CPU forgives: mixed types in one layer (CUDA), double precision (Apple's)."""
 
 from __future__ import annotations
 

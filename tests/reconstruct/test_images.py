@@ -88,7 +88,7 @@ def test_noise_smoothed_by_an_alignment_is_not_underrated():
     assert a == pytest.approx(100.0, rel=0.15)
 
 
-def test_taking_the_level_off_leaves_the_signal_and_tells_what_was_done():
+def test_subtracting_the_level_leaves_the_signal_and_is_recorded():
     recorded = images(100.0, 4.0)
     raw = MapSeries(np.round(recorded)[None], ANGLES, ('HAADF',), 2.0)
     assert raw.are_counts
@@ -137,8 +137,8 @@ def test_signed_images_of_any_name_are_no_counts(tmp_path):
 
 def test_info_and_notes_say_that_these_are_images():
     maps = as_images(MapSeries(images(100.0, 4.0)[None, :, 16:24], ANGLES, ('HAADF',)))
-    told = facts(maps)
-    assert told['kind'] == 'images of HAADF' and 'beside the specimen' in told['intensities']
+    described = facts(maps)
+    assert described['kind'] == 'images of HAADF' and 'beside the specimen' in described['intensities']
     assert SIRT(iterations=1).run(maps).notes['statistics'] == 'Gaussian, with the variance measured on the images'
 
 

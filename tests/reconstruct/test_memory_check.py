@@ -87,10 +87,12 @@ def test_memory_that_runs_out_in_the_middle_says_what_to_do(maps, step, error, m
 
     forward = Problem.forward
     monkeypatch.setattr(Problem, 'forward', failing)
-    with pytest.raises(TooLargeError, match=rf'^{step.title} on these maps ran out of memory in the middle; ') as told:
+    with pytest.raises(
+        TooLargeError, match=rf'^{step.title} on these maps ran out of memory in the middle; '
+    ) as raised:
         step.run(maps)
-    assert '\n' not in str(told.value)
-    assert told.value.__cause__ is error
+    assert '\n' not in str(raised.value)
+    assert raised.value.__cause__ is error
 
 
 def test_other_errors_of_torch_stay_what_they_are(maps, monkeypatch):

@@ -163,7 +163,7 @@ def test_displaced_images_are_not_taken_for_another_dose():
     assert set(doubts(SIRT(iterations=20).run(maps))) == {'alignment'}
 
 
-def test_the_dose_is_known_as_well_as_all_counts_of_a_tilt_tell():
+def test_the_dose_is_known_as_well_as_all_counts_of_a_tilt_determine_it():
     maps = tilt_series(facetted(24, 2), ANGLES, 30, seed=4).maps
     problem = Problem(maps)
     found = tilt_residuals(problem, torch.as_tensor(SIRT(iterations=30).run(maps).data))

@@ -120,7 +120,7 @@ def test_least_squares_weights_do_not_pull_faint_maps_down(maps, mean):
 
 
 def test_maps_without_counts_or_variance_give_the_same_volume_in_any_unit(maps):
-    """Fitted fractions, normalised maps: the scatter tells the noise, so the unit drops out."""
+    """Fitted fractions, normalised maps: the scatter shows the noise, so the unit drops out."""
     # A flat field of its own for every pixel: no unit divides them all.
     flat_field = np.random.default_rng(8).uniform(0.98, 1.02, maps.data.shape)
     scaled = [replace(maps, data=maps.data * flat_field * unit) for unit in (0.37, 0.37e-3)]
@@ -131,7 +131,7 @@ def test_maps_without_counts_or_variance_give_the_same_volume_in_any_unit(maps):
     assert split_counts(scaled[0], 0.1, 0).held_out is not None
 
 
-def test_the_scatter_of_neighbours_tells_the_noise(maps):
+def test_the_scatter_of_neighbours_shows_the_noise(maps):
     """Poisson counts of mean 20 in units of 0.37: the variance is 0.37^2 times 20 (the median of whole numbers is coarse)."""
     counts = np.random.default_rng(4).poisson(20, (1, 9, 60, 60))
     flat = replace(maps, data=counts * 0.37, channels=('A',))
@@ -182,7 +182,7 @@ def test_other_versions_of_torch_are_taken(monkeypatch, version):
 
 
 @pytest.mark.parametrize('shape', [(1, 40, 1, 300), (1, 40, 300, 1)])
-def test_the_noise_of_a_single_slice_is_told_by_its_neighbours_across_it(shape):
+def test_the_noise_of_a_single_slice_is_estimated_from_its_neighbours_across_it(shape):
     signal = 50.0
     data = np.random.default_rng(0).normal(signal, 3 * np.sqrt(signal), shape)
     maps = MapSeries(data, np.linspace(-60, 60, 40), ('A',), pixel_size=1.0)

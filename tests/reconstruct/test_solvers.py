@@ -88,7 +88,7 @@ def test_total_variation_is_nearer_the_truth_than_sirt(maps, truth, variance):
 
 
 def test_a_slab_wider_than_the_images_stays_flat(maps):
-    """A uniform layer that goes on outside: its density at the middle and near the edge is the same."""
+    """A uniform layer that extends outside: its density at the middle and near the edge is the same."""
     angles = np.arange(-40, 41, 5.0)
     wide = np.zeros((1, 20, 4, 80), np.float32)
     wide[:, 6:14] = 5.0

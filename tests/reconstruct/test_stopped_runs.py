@@ -47,7 +47,7 @@ class AskedTo(Observer):
         self.asked += 1
         if self.asked == self.cancel:
             return Request.CANCEL
-        # Once only: who stops a step does not have to go on saying so.
+        # Once only: who stops a step does not have to keep saying so.
         return Request.FINISH if self.asked == self.finish else Request.GO
 
 
@@ -63,9 +63,9 @@ def no_waiting(monkeypatch):
 @pytest.mark.parametrize(('step', 'at'), STEPS)
 def test_the_recipe_of_a_stopped_run_gives_its_volume(maps, step, at):
     stopped = step.run(maps, AskedTo(finish=at))
-    (told,) = stopped.recipe.steps
-    assert told.stopped_at == at and told.to_dict()['stopped_at'] == at
-    again = through_json(told).run(maps)
+    (recorded,) = stopped.recipe.steps
+    assert recorded.stopped_at == at and recorded.to_dict()['stopped_at'] == at
+    again = through_json(recorded).run(maps)
     np.testing.assert_array_equal(again.data, stopped.data)
     assert again.recipe == stopped.recipe
     assert (again.std is None) == (stopped.std is None)
@@ -98,9 +98,9 @@ def test_a_resumed_run_that_is_then_stopped_counts_from_its_beginning(maps, tmp_
     with pytest.raises(Cancelled):
         run(recipe, data=maps, observer=AskedTo(cancel=11), checkpoint=Checkpoint(path, recipe, 0.0))
     resumed = run(recipe, data=maps, observer=AskedTo(finish=16), checkpoint=Checkpoint(path, recipe, 0.0, resume=True))
-    (told,) = resumed.recipe.steps
-    assert told.stopped_at == 27
-    np.testing.assert_array_equal(told.run(maps).data, resumed.data)
+    (recorded,) = resumed.recipe.steps
+    assert recorded.stopped_at == 27
+    np.testing.assert_array_equal(recorded.run(maps).data, resumed.data)
 
 
 def test_a_step_stopped_before_the_one_that_was_interrupted_is_stopped_again_on_resume(maps, tmp_path):

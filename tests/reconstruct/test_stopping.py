@@ -41,12 +41,12 @@ def test_a_last_iterate_that_has_not_reached_the_noise_says_that_more_might_help
 
 
 @pytest.mark.parametrize('mean', [0.003, 0.05, 0.7, 3.0, 40.0, 900.0])
-def test_the_expected_deviance_is_that_of_drawn_counts(mean):
+def test_the_expected_deviance_is_that_of_sampled_counts(mean):
     counts = torch.as_tensor(np.random.default_rng(1).poisson(mean, 400_000)).double()
-    drawn = 2 * (mean - counts + torch.special.xlogy(counts, counts / mean))
-    error = float(drawn.std()) / len(counts) ** 0.5
+    sampled = 2 * (mean - counts + torch.special.xlogy(counts, counts / mean))
+    error = float(sampled.std()) / len(counts) ** 0.5
     found = float(poisson_expectation(torch.tensor([mean], dtype=torch.float64)))
-    assert found == pytest.approx(float(drawn.mean()), abs=4 * error + 1e-3)
+    assert found == pytest.approx(float(sampled.mean()), abs=4 * error + 1e-3)
 
 
 def test_noise_is_reached_by_a_model_that_follows_the_counts_and_not_by_a_blurred_one(maps, clean):
@@ -80,7 +80,7 @@ def test_the_best_predictor_of_held_out_counts_is_kept(problem, truth):
     assert best.notes(4)['stopping_rule'] == 'held-out'
 
 
-def test_noise_being_reached_is_told_and_keeps_no_better_iterate_away(problem, truth):
+def test_noise_being_reached_is_reported_and_keeps_no_better_iterate_away(problem, truth):
     best = Best(problem, poisson=True)
     best.see(1, blurred(truth, 0.3), {})
     best.noise_reached = 1
@@ -133,7 +133,7 @@ def test_the_variance_rule_returns_nothing_that_is_further_from_the_data_than_no
     assert best.iteration >= 30
 
 
-def test_the_deviance_told_is_that_of_the_iterate_returned(maps, truth):
+def test_the_deviance_reported_is_that_of_the_iterate_returned(maps, truth):
     problem = Problem(replace(maps, data=maps.data / 3), holdout=0.1)
     best = Best(problem, poisson=False, rule='variance', memory=0.5)
     for i in range(1, 20):
@@ -164,7 +164,7 @@ def test_rules_follow_the_data(maps):
     assert {rule_for(p, 'last') for p in (counts, nothing)} == {'last'}
 
 
-def test_best_goes_on_from_its_state(problem, truth):
+def test_best_continues_from_its_state(problem, truth):
     best, again = Best(problem, True), Best(problem, True)
     best.see(1, blurred(truth, 0.8), {})
     best.see(2, blurred(truth, 0.3), {})
@@ -198,7 +198,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, at: tuple[int, ...]) -> None:
     monkeypatch.setattr(PriorFit, '_data_term', data_term)
 
 
-class Told(Observer):
+class Reports(Observer):
     def __init__(self) -> None:
         self.seen: list[int] = []
 
@@ -217,9 +217,9 @@ def test_one_infinity_goes_back_to_the_last_good_state_with_half_the_step(maps, 
         return losses
 
     monkeypatch.setattr(PriorFit, 'iterate', noting)
-    told = Told()
-    volume = DIPmTV(iterations=40, schedule='constant', precision='float32', **SMALL).run(maps, told)
-    assert told.seen == [*range(1, 31), *range(26, 41)]
+    reports = Reports()
+    volume = DIPmTV(iterations=40, schedule='constant', precision='float32', **SMALL).run(maps, reports)
+    assert reports.seen == [*range(1, 31), *range(26, 41)]
     assert rates[29] == pytest.approx(2 * rates[30])
     assert volume.notes['restarts'] == [[31, 'with half the step size']]
     (doubt,) = (finding for finding in volume.findings if finding.about == 'convergence')

@@ -89,7 +89,7 @@ def test_the_true_support_brings_sirt_nearer_the_truth(maps, truth, tmp_path):
     assert rms(with_mask) < 0.92 * rms(SIRT(iterations=40))
 
 
-def test_counts_that_miss_the_support_are_told(maps):
+def test_counts_that_miss_the_support_are_reported(maps):
     narrow = SIRT(iterations=2, support='box', support_box=(-16, 16, -16, 16, 0, 4)).run(maps)
     wide = SIRT(iterations=2, support='box', support_box=(-14, 14, -16, 16, -16, 16)).run(maps)
     assert narrow.notes['support']['counts_outside'] > 0.1
@@ -141,7 +141,7 @@ def test_unusable_supports_are_one_sentence(maps, tmp_path):
             SIRT(iterations=1, **fields).run(maps)
 
 
-def test_a_support_goes_on_beyond_the_field_of_view():
+def test_a_support_extends_beyond_the_field_of_view():
     """A layer wider than the images under its own slab keeps its density to the edge of the field."""
     angles = np.arange(-40, 41, 5.0)
     wide = np.zeros((1, 20, 4, 80), np.float32)

@@ -55,7 +55,7 @@ def test_background_is_not_taken_for_signal():
     np.testing.assert_allclose(fitted_gain(maps), gain, rtol=0.02)
 
 
-def test_the_fitted_gain_brings_sirt_nearer_the_truth_and_is_told():
+def test_the_fitted_gain_brings_sirt_nearer_the_truth_and_is_recorded():
     maps, gain, sample = _drifting(drift=0.4)
     plain, fitted = (SIRT(iterations=30, fit_gain=fit).run(maps) for fit in (False, True))
     error = [np.square(volume.data - sample.truth.data).mean() for volume in (plain, fitted)]
@@ -64,7 +64,7 @@ def test_the_fitted_gain_brings_sirt_nearer_the_truth_and_is_told():
     assert 'gain' not in plain.notes
 
 
-def test_a_specimen_that_goes_on_outside_is_refused(maps):
+def test_a_specimen_that_extends_outside_is_refused(maps):
     film = 10 / np.cos(np.deg2rad(maps.angles))[None, :, None, None] + np.zeros_like(maps.data)
     wide = replace(maps, data=np.random.default_rng(0).poisson(film))
     with pytest.raises(InputError, match='extends beyond the images'):
@@ -77,8 +77,8 @@ def test_a_gain_that_the_maps_bring_is_kept():
     maps, gain, _ = _drifting()
     known = replace(maps, gain=np.tile(gain, (3, 1)))
     np.testing.assert_allclose(fitted_gain(known), 1, rtol=0.02)
-    told = SIRT(iterations=1, fit_gain=True).run(known).notes['gain']
-    np.testing.assert_allclose(told, gain, rtol=0.02)
+    estimated = SIRT(iterations=1, fit_gain=True).run(known).notes['gain']
+    np.testing.assert_allclose(estimated, gain, rtol=0.02)
 
 
 def test_a_tilt_without_counts_is_named(maps):

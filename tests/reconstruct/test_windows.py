@@ -82,7 +82,7 @@ def test_poisson_em_explains_every_photon_at_one_count(few):
     ],
 )
 def test_a_window_cut_in_two_changes_nothing(step):
-    """Its halves tell no more than the whole: up to a constant the objective is the same."""
+    """Its halves carry no more information than the whole: up to a constant the objective is the same."""
     truth = np.maximum(project(lamella(16, 3), ANGLES), 0)
     rng = np.random.default_rng(1)
     counts = rng.poisson(20 * truth / truth.max())
@@ -101,8 +101,8 @@ def test_published_settings_take_windows(many):
     assert np.isfinite(volume.data).all()
 
 
-def test_the_told_deviance_is_per_datum_like_the_held_out_one(many):
+def test_the_reported_deviance_is_per_datum_like_the_held_out_one(many):
     volume = DIPmTV(iterations=60, widths=(8, 16), skips=(4, 4), averaging=0.0).run(many)
-    told, held_out = volume.scores['data'][-1], volume.scores['validation'][-1]
+    data, held_out = volume.scores['data'][-1], volume.scores['validation'][-1]
     # The same model judged on the counts that were fitted and on those that were not: 5 windows for 3 channels is no factor.
-    assert told == pytest.approx(held_out, rel=0.5)
+    assert data == pytest.approx(held_out, rel=0.5)

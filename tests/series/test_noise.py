@@ -1,4 +1,4 @@
-"""What the neighbours of a pixel tell: without the pixel itself, with the weights of a Gaussian."""
+"""Estimates from the neighbours of a pixel: without the pixel itself, with the weights of a Gaussian."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from napari_diptomo.series.oxides import holes, metal, valence
         ('CeO2', 'Ce', 4, None),
     ],
 )
-def test_formula_tells_valence_and_holes(oxide, of, state, empty):
+def test_formula_determines_valence_and_holes(oxide, of, state, empty):
     assert metal(oxide) == of
     assert valence(oxide) == pytest.approx(state)
     assert holes(oxide) == (None if empty is None else pytest.approx(empty))

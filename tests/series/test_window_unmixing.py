@@ -16,8 +16,8 @@ NAMES = ('Ge', 'Sb', 'Te')
 
 def truth(level: float, n: int = 40) -> np.ndarray:
     y, x = np.mgrid[0:n, 0:n] / n
-    amounts = level * np.stack([0.5 + x, 1.5 - y, 0.4 + 1.2 * x * y])
-    return np.repeat(amounts[:, None], len(ANGLES), axis=1)
+    intensities = level * np.stack([0.5 + x, 1.5 - y, 0.4 + 1.2 * x * y])
+    return np.repeat(intensities[:, None], len(ANGLES), axis=1)
 
 
 def clean(level: float) -> MapSeries:
@@ -27,14 +27,14 @@ def clean(level: float) -> MapSeries:
     return MapSeries(data, ANGLES, NAMES, mixing=MIXING, gain=gain, background=background)
 
 
-def test_clean_windows_give_the_amounts_back():
+def test_clean_windows_give_the_intensities_back():
     found = clean(10.0).unmixed()
     np.testing.assert_allclose(found.data, truth(10.0), rtol=1e-4)
     assert found.channels == NAMES
     assert found.mixing is None and found.background is None and found.gain is None
 
 
-def test_few_counts_are_unbiased_and_scatter_as_told():
+def test_few_counts_are_unbiased_and_scatter_as_predicted():
     expected = clean(3.0)
     counts = np.random.default_rng(0).poisson(expected.data)
     found = replace(expected, data=counts).unmixed()
@@ -79,7 +79,7 @@ def test_an_empty_window_and_empty_places_do_no_harm():
     assert (found.data[:, :, :, :20] == 0).all()
 
 
-def test_windows_that_cannot_tell_are_named():
+def test_windows_that_cannot_distinguish_elements_are_named():
     maps = MapSeries(np.ones((2, 3, 4, 4)), ANGLES, NAMES, mixing=MIXING[:2])
     with pytest.raises(InputError, match='do not separate Ge, Sb, Te'):
         maps.unmixed()

@@ -178,11 +178,11 @@ def test_any_elements_with_their_overlaps(elements):
         assert near > 0.5 * counts
 
 
-def test_a_dose_without_electrons_is_told():
+def test_a_dose_without_electrons_is_reported():
     with pytest.raises(InputError, match='dose'):
         edx_tilt_series(lamella(16), ANGLES, dose=0.0)
 
 
-def test_elements_without_lines_are_told():
+def test_elements_without_lines_are_reported():
     with pytest.raises(InputError, match='Fe3O4'):
         edx_tilt_series(eels_phantom(16), ANGLES)

@@ -121,7 +121,7 @@ def test_shifts_move_the_specimen_by_coarse_pixels():
     np.testing.assert_allclose(moved[:, 1, :, :-3], still[:, 1, :, 3:], atol=1e-3)
 
 
-def test_impossible_sizes_and_peaks_are_told():
+def test_impossible_sizes_and_peaks_are_reported():
     with pytest.raises(InputError, match='too small'):
         lamella(8)
     with pytest.raises(InputError, match='positive number of counts'):

@@ -52,7 +52,7 @@ def settled(qtbot: Any) -> Callable[..., None]:
 
 
 @pytest.fixture
-def told() -> Iterator[list[str]]:
+def reported() -> Iterator[list[str]]:
     """Messages of the notifications dispatched during the test."""
     messages: list[str] = []
 

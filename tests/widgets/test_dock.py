@@ -89,7 +89,7 @@ def test_chips_and_text_say_the_same(dock: TomographyDock, series: SpectralTiltS
 
 
 def test_an_element_without_a_line_is_one_sentence(
-    dock: TomographyDock, series: SpectralTiltSeries, settled: Settled, told: list[str]
+    dock: TomographyDock, series: SpectralTiltSeries, settled: Settled, reported: list[str]
 ) -> None:
     dock.open_page.done(look_over(series))
     dock.stages.go_to(dock.maps_page)
@@ -97,8 +97,8 @@ def test_an_element_without_a_line_is_one_sentence(
     assert 'H has no X-ray line' in dock.maps_page.hint.text()
     dock.run_page()
     settled(dock)
-    assert len(told) == 1
-    assert 'H has no X-ray line' in told[0]
+    assert len(reported) == 1
+    assert 'H has no X-ray line' in reported[0]
     dock.maps_page.picker.set_elements(('Te',))
     dock.run_page()
     settled(dock)
@@ -106,15 +106,15 @@ def test_an_element_without_a_line_is_one_sentence(
 
 
 def test_a_corrupt_file_is_one_sentence(
-    dock: TomographyDock, tmp_path: Path, settled: Settled, told: list[str]
+    dock: TomographyDock, tmp_path: Path, settled: Settled, reported: list[str]
 ) -> None:
     for angle in (-10, 0, 10):
         (tmp_path / f'{angle}.bcf').write_bytes(b'AAMVHFSS' + bytes(3000))
     dock.open_paths([str(tmp_path)])
     assert dock.open_page.table.rowCount() == 3
     settled(dock)
-    assert len(told) == 1
-    assert '.bcf' in told[0]
+    assert len(reported) == 1
+    assert '.bcf' in reported[0]
     assert dock.run_bar.run_button.isEnabled()
 
 
@@ -229,7 +229,7 @@ def test_unaligned_maps_are_remarked_on(dock: TomographyDock, maps: MapSeries) -
 
 
 def test_damaged_spectra_can_be_looked_at_and_say_what_is_wrong(
-    dock: TomographyDock, series: SpectralTiltSeries, settled: Settled, told: list[str]
+    dock: TomographyDock, series: SpectralTiltSeries, settled: Settled, reported: list[str]
 ) -> None:
     dock.open_page.done(look_over(replace(series, energy_unit='')))
     dock.stages.go_to(dock.maps_page)
@@ -237,4 +237,4 @@ def test_damaged_spectra_can_be_looked_at_and_say_what_is_wrong(
     dock.maps_page.picker.set_elements(('Te',))
     dock.run_page()
     settled(dock)
-    assert len(told) == 1
+    assert len(reported) == 1

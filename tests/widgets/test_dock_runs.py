@@ -58,7 +58,7 @@ def choose(dock: TomographyDock, step: Any) -> None:
 
 
 def test_from_files_to_a_volume(
-    dock: TomographyDock, viewer: ViewerModel, files: Path, qtbot: Any, settled: Settled, told: list[str]
+    dock: TomographyDock, viewer: ViewerModel, files: Path, qtbot: Any, settled: Settled, reported: list[str]
 ) -> None:
     dock.open_paths([str(path) for path in files.iterdir()])
     settled(dock)
@@ -96,7 +96,7 @@ def test_from_files_to_a_volume(
         assert Recipe.from_json(layer.metadata[KEY]['recipe']).steps == volume.recipe.steps
     assert [str(unit) for unit in viewer.layers.units] == ['degree', 'nanometer', 'nanometer', 'nanometer']
     assert not any(layer.visible for layer in viewer.layers if layer.metadata[KEY]['kind'] == 'maps')
-    assert told == []
+    assert reported == []
 
 
 def _pause_and_resume(dock: TomographyDock, qtbot: Any) -> None:
@@ -111,7 +111,7 @@ def _pause_and_resume(dock: TomographyDock, qtbot: Any) -> None:
 
 
 def test_cancelled_killed_and_run_again(
-    dock: TomographyDock, maps: MapSeries, viewer: ViewerModel, qtbot: Any, settled: Settled, told: list[str]
+    dock: TomographyDock, maps: MapSeries, viewer: ViewerModel, qtbot: Any, settled: Settled, reported: list[str]
 ) -> None:
     dock.open_page.done(look_over(maps))
     choose(dock, ENDLESS)
@@ -124,19 +124,19 @@ def test_cancelled_killed_and_run_again(
     qtbot.waitUntil(lambda: not child.is_alive, timeout=5_000)
     assert time.monotonic() - begun < 5, 'before its first preview, too'
     assert volumes(viewer) == []
-    assert told == []
+    assert reported == []
     assert 'cancelled' in dock.run_bar.status.text()
 
     dock.run_page()
     qtbot.waitUntil(lambda: bool(volumes(viewer)), timeout=60_000)
     os.kill(dock.session.task.job.pid, signal.SIGKILL)
     settled(dock, 10_000)
-    assert len(told) == 1
-    assert 'signal 9' in told[0]
+    assert len(reported) == 1
+    assert 'signal 9' in reported[0]
     assert len(volumes(viewer)) == 2, 'the last preview stays'
 
     choose(dock, SIRT(iterations=3))
     dock.run_page()
     settled(dock)
     assert dock.session.volume is not None
-    assert len(told) == 1
+    assert len(reported) == 1

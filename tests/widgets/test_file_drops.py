@@ -1,4 +1,4 @@
-"""What the program wrote can be dropped again, on the dock and on the canvas; what is refused is not kept."""
+"""Files of the program can be dropped again, on the dock and on the canvas; what is refused is not kept."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def made() -> Volume:
     return Volume(data, ('Ge', 'Te'), 2.0, scores=scores, recipe=Recipe().then(SIRT(iterations=5)))
 
 
-def test_a_recipe_sets_the_pages(dock: TomographyDock, maps: MapSeries, tmp_path: Path, told: list[str]) -> None:
+def test_a_recipe_sets_the_pages(dock: TomographyDock, maps: MapSeries, tmp_path: Path, reported: list[str]) -> None:
     dock.open_page.done(look_over(maps))
     steps = (EDXMaps(elements=('Ge', 'Te')), Align(rounds=7), SIRT(iterations=77))
     recipe = Recipe(steps=steps)
     recipe.save(tmp_path / 'sirt.json')
     drop(dock, tmp_path / 'sirt.json')
-    assert told == []
+    assert reported == []
     assert dock.reconstruct_page.step() == SIRT(iterations=77)
     assert dock.align_page.form.value() == Align(rounds=7)
     assert 'sirt.json: its steps are set on the pages' in dock.run_bar.status.text()
@@ -84,22 +84,22 @@ def test_elements_of_a_recipe_wait_for_the_series(dock: TomographyDock, tmp_path
 
 @pytest.mark.parametrize('text', ['{', '{"a": 1}', '[1, 2]'])
 def test_a_json_file_that_is_no_recipe_is_one_sentence(
-    dock: TomographyDock, tmp_path: Path, told: list[str], text: str
+    dock: TomographyDock, tmp_path: Path, reported: list[str], text: str
 ) -> None:
     (tmp_path / 'x.json').write_text(text)
     drop(dock, tmp_path / 'x.json')
-    assert len(told) == 1
-    assert 'recipe' in told[0]
+    assert len(reported) == 1
+    assert 'recipe' in reported[0]
 
 
 def test_a_saved_volume_comes_back_as_a_run(
-    dock: TomographyDock, viewer: ViewerModel, tmp_path: Path, settled: Settled, told: list[str], qtbot: Any
+    dock: TomographyDock, viewer: ViewerModel, tmp_path: Path, settled: Settled, reported: list[str], qtbot: Any
 ) -> None:
     volume = made()
     volume.save(tmp_path / 'night.hspy')
     drop(dock, tmp_path / 'night.hspy')
     settled(dock)
-    assert told == []
+    assert reported == []
     (run,) = dock.runs
     assert np.array_equal(run.volume.data, volume.data)
     assert dock.stages.current is dock.reconstruct_page
@@ -194,27 +194,27 @@ def test_recipes_and_projects_are_ours_and_other_json_is_not(tmp_path: Path) -> 
 
 
 def test_a_volume_beside_the_data_does_not_block_the_folder(
-    dock: TomographyDock, maps: MapSeries, tmp_path: Path, settled: Settled, told: list[str]
+    dock: TomographyDock, maps: MapSeries, tmp_path: Path, settled: Settled, reported: list[str]
 ) -> None:
     maps.save(tmp_path / 'maps.hspy')
     made().save(tmp_path / 'a volume.hspy')
     drop(dock, tmp_path)
     settled(dock)
-    assert told == []
+    assert reported == []
     assert np.array_equal(dock.session.maps.data, maps.data)
 
 
 def test_refused_files_are_not_kept(
-    dock: TomographyDock, maps: MapSeries, tmp_path: Path, settled: Settled, told: list[str]
+    dock: TomographyDock, maps: MapSeries, tmp_path: Path, settled: Settled, reported: list[str]
 ) -> None:
     maps.save(tmp_path / 'maps.hspy')
     (tmp_path / 'broken.hspy').write_bytes(b'x')
     drop(dock, tmp_path / 'broken.hspy')
     settled(dock)
-    assert len(told) == 1
+    assert len(reported) == 1
     drop(dock, tmp_path / 'maps.hspy')
     settled(dock)
-    assert len(told) == 1
+    assert len(reported) == 1
     assert np.array_equal(dock.session.maps.data, maps.data)
 
 
@@ -229,7 +229,7 @@ def test_a_file_that_cannot_be_listed_leaves_the_list_as_it_was(dock: Tomography
 
 
 def test_what_is_dropped_after_a_series_was_opened_replaces_it(
-    dock: TomographyDock, maps: MapSeries, tmp_path: Path, settled: Settled, told: list[str]
+    dock: TomographyDock, maps: MapSeries, tmp_path: Path, settled: Settled, reported: list[str]
 ) -> None:
     from dataclasses import replace
 
@@ -239,4 +239,4 @@ def test_what_is_dropped_after_a_series_was_opened_replaces_it(
         drop(dock, tmp_path / f'{name}.hspy')
         settled(dock)
         assert np.array_equal(dock.session.maps.data, factor * maps.data)
-    assert told == []
+    assert reported == []

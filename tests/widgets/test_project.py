@@ -151,13 +151,13 @@ def test_unchanged_arrays_are_not_written_again_and_discarded_ones_go(
 
 
 def test_a_project_goes_into_no_folder_with_other_files(
-    dock: TomographyDock, maps: MapSeries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: list[str]
+    dock: TomographyDock, maps: MapSeries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reported: list[str]
 ) -> None:
     dock.open_page.done(look_over(maps))
     (tmp_path / 'thesis.tex').write_text('x')
     monkeypatch.setattr(QFileDialog, 'getSaveFileName', lambda *_: (str(tmp_path), ''))
     next(a for a in dock.run_bar.project_button.menu().actions() if 'as' in a.text()).trigger()
-    assert len(told) == 1 and 'choose a new name' in told[0]
+    assert len(reported) == 1 and 'choose a new name' in reported[0]
     assert [path.name for path in tmp_path.glob('*.json')] in ([], ['last-used.json'])
 
 
@@ -179,17 +179,17 @@ def test_unsaved_runs_are_asked_about_before_another_project_is_opened(
 
 
 def test_a_damaged_file_is_said_and_left_alone_and_the_rest_is_there(
-    dock: TomographyDock, maps: MapSeries, qtbot: Any, tmp_path: Path, told: list[str], viewer: Any
+    dock: TomographyDock, maps: MapSeries, qtbot: Any, tmp_path: Path, reported: list[str], viewer: Any
 ) -> None:
     fill(dock, maps)
     autosave = dock.session.autosave
     with qtbot.waitSignal(autosave.saved, timeout=60_000):
         autosave.save_to(tmp_path / 'p')
     (tmp_path / 'p' / 'run-1-1.hspy').write_bytes(b'scratched')
-    told.clear()
+    reported.clear()
     dock.open_project(tmp_path / 'p')
     qtbot.waitUntil(lambda: not dock.session.busy, timeout=60_000)
-    assert len(told) == 1 and 'run-1-1.hspy' in told[0]
+    assert len(reported) == 1 and 'run-1-1.hspy' in reported[0]
     assert [run.number for run in dock.runs] == [2]
     assert dock.session.maps is not None
     dock.runs.discard(dock.runs.latest)
@@ -235,16 +235,16 @@ def test_only_the_latest_sessions_are_kept(dock: TomographyDock, maps: MapSeries
 
 
 def test_a_failing_autosave_says_so_once(
-    opened: Callable[[Any], Any], window: Any, maps: MapSeries, qtbot: Any, state: Path, told: list[str]
+    opened: Callable[[Any], Any], window: Any, maps: MapSeries, qtbot: Any, state: Path, reported: list[str]
 ) -> None:
     state.parent.mkdir(parents=True)
     state.write_text('a file where the folder should be')
     dock = opened(window)
     dock.open_page.done(look_over(maps))
-    qtbot.waitUntil(lambda: bool(told), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(reported), timeout=20_000)
     dock.session.autosave.save()
     qtbot.waitUntil(lambda: not dock.session.autosave.busy, timeout=20_000)
-    assert len(told) == 1 and 'cannot be written' in told[0]
+    assert len(reported) == 1 and 'cannot be written' in reported[0]
 
 
 SCRIPT = """

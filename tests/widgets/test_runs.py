@@ -88,7 +88,7 @@ def test_before_the_first_run_no_empty_plot_is_shown(dock: TomographyDock, maps:
 
 
 def test_four_failures_leave_the_good_run_as_it_was(
-    dock: TomographyDock, viewer: ViewerModel, ran: Callable[..., None], qtbot: Any, told: list[str]
+    dock: TomographyDock, viewer: ViewerModel, ran: Callable[..., None], qtbot: Any, reported: list[str]
 ) -> None:
     ran(Outcome('SIRT', made(0)), preview=0)
     before = visible(viewer)
@@ -96,7 +96,7 @@ def test_four_failures_leave_the_good_run_as_it_was(
     for number in range(4):
         ran(Outcome('SIRT', error='Memory ran out; bin the images.'), preview=number + 1)
         assert visible(viewer) == before, 'what was hidden is seen again'
-    assert len(told) == 4
+    assert len(reported) == 4
     volumes = [layer for layer in viewer.layers if layer.metadata[KEY]['kind'] in ('volume', 'preview')]
     assert len(volumes) == 4, 'the good run, and the preview of the last failure'
     assert rows(dock) == [[str(n), 'SIRT', 'failed'] for n in (5, 4, 3, 2)] + [['1', 'SIRT', 'done']]

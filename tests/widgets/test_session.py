@@ -135,14 +135,14 @@ def test_closing_a_dock_at_rest_asks_nothing_and_loses_nothing(
 
 
 def test_a_result_that_came_while_no_dock_was_open_is_shown_by_the_next(
-    opened: Callable[[Any], Any], window: Any, maps: MapSeries, qtbot: Any, told: list[str]
+    opened: Callable[[Any], Any], window: Any, maps: MapSeries, qtbot: Any, reported: list[str]
 ) -> None:
     dock = opened(window)
     dock._start(ThreadJob(lambda observer: look_over(maps)), 'Open', dock.open_page)
     close(dock)
     session = session_of(window)
     qtbot.waitUntil(lambda: not session.busy, timeout=20_000)
-    assert told == ['Open: done. It is kept: open Plugins > Tomography again.']
+    assert reported == ['Open: done. It is kept: open Plugins > Tomography again.']
     again = opened(window)
     assert again.session.maps is maps
     assert again.stages.buttons[3].isEnabled()

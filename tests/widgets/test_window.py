@@ -72,7 +72,7 @@ def test_closing_napari_kills_the_child(
 
 
 def test_dropped_files_are_listed_and_opened(
-    opened: Callable[[Any], Any], window: Any, tmp_path: Path, qtbot: Any, told: list[str]
+    opened: Callable[[Any], Any], window: Any, tmp_path: Path, qtbot: Any, reported: list[str]
 ) -> None:
     dock = opened(window)
     for angle in (-10, 0, 10):
@@ -88,7 +88,7 @@ def test_dropped_files_are_listed_and_opened(
     assert [table.item(row, 0).text() for row in range(3)] == ['-10.bcf', '0.bcf', '10.bcf']
     assert [table.item(row, 1).text() for row in range(3)] == ['-10', '0', '10']
     qtbot.waitUntil(lambda: not dock.session.busy, timeout=30_000)
-    assert len(told) == 1, 'they are no real files'
+    assert len(reported) == 1, 'they are no real files'
 
 
 def test_the_settings_page_has_our_settings(window: Any) -> None:

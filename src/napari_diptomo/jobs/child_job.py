@@ -168,7 +168,7 @@ class ChildJob:
         self._connection.start()
 
     def pause(self) -> None:
-        """Hold still after the present iteration."""
+        """Suspend the run after the present iteration."""
         self._connection.turn('pause', (JobState.RUNNING,), JobState.PAUSED)
 
     def resume(self) -> None:

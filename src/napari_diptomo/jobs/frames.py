@@ -99,12 +99,12 @@ class FrameReader(_Frames):
         try:
             self._lock = _new_file(folder)
         except OSError as error:
-            raise InputError(_no_room(folder, size, error)) from None
+            raise InputError(_no_memory(folder, size, error)) from None
         try:
-            _take_room(self._lock.handle, size)
+            _reserve(self._lock.handle, size)
         except OSError as error:
             self._lock.close(remove=True)
-            raise InputError(_no_room(folder, size, error)) from None
+            raise InputError(_no_memory(folder, size, error)) from None
         super().__init__(self._lock.path, shape)
         self._header[_NEWEST] = count
         self._before = count
@@ -174,7 +174,7 @@ def _new_file(folder: Path) -> FileLock:
             return FileLock(Path(name))
 
 
-def _no_room(folder: Path, size: int, error: OSError) -> str:
+def _no_memory(folder: Path, size: int, error: OSError) -> str:
     return (
         f'There is no memory for previews ({megabytes(size)} in {folder}: {error.strerror}); '
         'free some or run without previews.'
@@ -185,7 +185,7 @@ def _size(shape: tuple[int, ...]) -> int:
     return _HEADER + SLOTS * 4 * int(np.prod(shape))
 
 
-def _take_room(handle: int, size: int) -> None:
+def _reserve(handle: int, size: int) -> None:
     # A sparse file would do until somebody writes into it on a full disk and
     # is killed with SIGBUS: the memory must be taken now.
     if hasattr(os, 'posix_fallocate'):

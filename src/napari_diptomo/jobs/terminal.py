@@ -96,7 +96,7 @@ class TerminalBar(Observer):
         self._index = -1
         self._latest: Progress | None = None
         self._begun = self._started = time.monotonic()
-        self._printed = self._drawn = 0.0
+        self._printed = self._redrawn = 0.0
         self._pressed = -float('inf')
         self._ended_by: int | None = None
         self._saving = False
@@ -120,7 +120,7 @@ class TerminalBar(Observer):
                 number = getattr(signal, name, None)
                 # Who started this under nohup wants it to outlive the terminal.
                 if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                    self._handlers[number] = signal.signal(number, self._told_to_end)
+                    self._handlers[number] = signal.signal(number, self._on_signal)
         with self._tolerant():
             self._bars.start()
         return self
@@ -173,7 +173,7 @@ class TerminalBar(Observer):
 
     def report(self, progress: Progress) -> None:
         self._latest = progress
-        if time.monotonic() - self._drawn > _DRAW_INTERVAL or progress.iteration >= progress.total:
+        if time.monotonic() - self._redrawn > _DRAW_INTERVAL or progress.iteration >= progress.total:
             self._draw()
         if not self._console.is_terminal and time.monotonic() - self._printed > _QUIET_INTERVAL:
             self._printed = time.monotonic()
@@ -208,7 +208,7 @@ class TerminalBar(Observer):
 
     def _draw(self) -> None:
         if self._console.is_terminal and self._index >= 0:
-            self._drawn = time.monotonic()
+            self._redrawn = time.monotonic()
             with self._tolerant():
                 self._redraw()
 
@@ -263,7 +263,7 @@ class TerminalBar(Observer):
             return 'There is no result to keep yet'
         return 'Finishing this stage with the best result so far'
 
-    def _told_to_end(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._ended_by is not None:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)

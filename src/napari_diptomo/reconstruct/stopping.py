@@ -244,8 +244,10 @@ class Best:
 
     def _reason(self, ended: int) -> str:
         if self.rule == 'last':
-            nothing = ', and no counts are held out' if self._problem.held_out is None else ''
-            return f'the last of {ended} iterates is returned, as asked{nothing}'
+            nothing = (
+                '; no counts were held out' if self._problem.held_out is None else ', the last of which is returned'
+            )
+            return f'{ended} iterations{nothing}'
         which = f'iterate {self.iteration} of {ended}' if self.iteration < ended else 'the last iterate'
         reason = f'{which} {_WORDS[self.rule]}'
         if self.noise_reached is not None:

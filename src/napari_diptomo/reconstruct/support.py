@@ -135,7 +135,7 @@ def read_mask(path: str | Path, shape: tuple[int, int, int], transposed: bool = 
     shape : tuple of int
         Of the volume (z, y, x) as it is solved.
     transposed : bool
-        The mask was drawn on a volume whose x and y are those of the solved one swapped.
+        The mask was made on a volume whose x and y are those of the solved one swapped.
 
     Raises
     ------

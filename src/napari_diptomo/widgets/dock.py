@@ -168,7 +168,7 @@ class TomographyDock(QWidget):
         self.findings.remedy.connect(self._apply)
         bar, session = self.run_bar, self.session
         bar.run.connect(self.run_page)
-        bar.next.connect(self.stages.go_on)
+        bar.next.connect(self.stages.go_forward)
         bar.pause.connect(session.pause)
         bar.resume.connect(session.resume)
         bar.finish.connect(self._finish)
@@ -444,7 +444,7 @@ class TomographyDock(QWidget):
     def _refresh(self) -> None:
         self.stages.refresh()
         page = self.stages.current
-        self.run_bar.set_action(page.action, page.obstacle(), self.stages.can_go_on)
+        self.run_bar.set_action(page.action, page.obstacle(), self.stages.can_go_forward)
         self._show_findings()
 
     def _show_findings(self) -> None:

@@ -92,7 +92,7 @@ def test_the_demo_takes_ready_maps_from_a_folder(small, tmp_path, capsys):
     assert not any(line.startswith('- **') for line in printed)
 
 
-def test_choosing_the_origin_undoes_what_no_data_can_tell_and_nothing_else():
+def test_choosing_the_origin_undoes_what_no_data_determine_and_nothing_else():
     simulated = demo_series(size=16)
     angles = np.deg2rad(simulated.series.angles)
     moved = np.stack([np.full(len(angles), 1.5), 2 * np.cos(angles) - 3 * np.sin(angles)], axis=1)

@@ -316,7 +316,7 @@ def test_a_killed_parent_leaves_nothing(tmp_path):
     with subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True, env=environment) as parent:
         child = psutil.Process(int(parent.stdout.readline()))
         assert list(memory.iterdir()) and list(temporary.iterdir())
-        # A batch system and `timeout` tell the whole group first.
+        # A batch system and `timeout` signal the whole group first.
         child.terminate()
         parent.send_signal(signal.SIGKILL)
     psutil.wait_procs([child], 10)

@@ -55,7 +55,7 @@ class Unwritten(Conv3d):
         return _Unwritten.apply(input, weight, bias)
 
 
-def test_a_gradient_read_from_freed_memory_is_found():
+def test_a_gradient_read_from_released_memory_is_found():
     layer = Layer(16, 16, 3, 1, 'zeros', (2, 8, 8))
     fault = fault_of(Unwritten(16, 16, 3, padding=1), layer, torch.bfloat16)
     assert fault.startswith('gradient of the weights')

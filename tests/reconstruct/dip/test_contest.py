@@ -127,7 +127,7 @@ def test_a_run_ended_in_its_first_fit_keeps_what_there_is(maps):
 
 
 @pytest.mark.parametrize('at', [12, 18], ids=['at the end of the first fit', 'in the second fit'])
-def test_an_interrupted_contest_goes_on_to_the_same_volume(maps, at):
+def test_an_interrupted_contest_continues_to_the_same_volume(maps, at):
     class Keeps(Observer):
         def __init__(self, at, state=None):
             self.at, self.state, self.kept, self.count, self.seen = at, state, None, 0, []

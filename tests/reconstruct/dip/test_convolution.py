@@ -106,7 +106,7 @@ def test_only_the_gradients_asked_for():
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason='torch was built without oneDNN')
 @pytest.mark.parametrize('stride', [1, 2])
 def test_forward_and_backward_run_on_onednn(stride, capfd):
-    def told(layer):
+    def calls(layer):
         with torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON):
             layer(x).sum().backward()
         lines = [line for line in capfd.readouterr().out.splitlines() if ',convolution,' in line]
@@ -116,6 +116,6 @@ def test_forward_and_backward_run_on_onednn(stride, capfd):
 
     x = torch.randn(1, 8, 12, 12, 12, requires_grad=True)
     ours, theirs = pair(8, 8, 3, stride)
-    assert told(ours) == ['forward', 'backward_data', 'backward_weights']
+    assert calls(ours) == ['forward', 'backward_data', 'backward_weights']
     # Should torch give up its threshold, this module has had its day.
-    assert told(theirs) == []
+    assert calls(theirs) == []

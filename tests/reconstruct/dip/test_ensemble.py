@@ -23,7 +23,7 @@ SMALL = {'widths': (8, 16), 'skips': (4, 4), 'learning_rate': 2e-2, 'output': 's
 
 
 class Script(Observer):
-    """Says ``word`` from iteration ``at`` on; keeps what it was told."""
+    """Says ``word`` from iteration ``at`` on; keeps what was reported to it."""
 
     def __init__(self, at: int | None = None, word: Request = Request.GO, saved: dict | None = None) -> None:
         self.at, self.word, self.saved, self.seen, self.state = at, word, saved, [], None
@@ -107,7 +107,7 @@ def test_cancel_raises_inside_a_later_member(maps):
     assert script.seen[-1].iteration == 6
 
 
-def test_a_checkpoint_file_goes_on_inside_the_ensemble(maps, tmp_path):
+def test_a_checkpoint_file_continues_inside_the_ensemble(maps, tmp_path):
     step = DIPmTV(iterations=4, ensemble=3, **SMALL)
     recipe = Recipe().then(step)
 

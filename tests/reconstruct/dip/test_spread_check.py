@@ -1,4 +1,4 @@
-"""What the members' spread is multiplied by, from what the held-out counts say."""
+"""Factor on the spread of the members, from the held-out counts."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def test_the_rule_of_the_solid_pulls_to_the_nearer_of_empty_and_full():
     assert torch.sign(filled.grad).tolist() == [1, 1, -1, -1, 1]
 
 
-def test_a_rule_goes_on_from_a_checkpoint(maps):
+def test_a_rule_continues_from_a_checkpoint(maps):
     class Keeper(Observer):
         kept, iteration = None, 0
 

@@ -21,7 +21,7 @@ SMALL = {'widths': (8, 16), 'skips': (4, 4), 'learning_rate': 2e-2, 'output': 's
 
 
 class Script(Observer):
-    """Says ``word`` from iteration ``at`` on; remembers what it was told."""
+    """Says ``word`` from iteration ``at`` on; remembers what was reported to it."""
 
     def __init__(self, at: int | None = None, word: Request = Request.GO, preview: bool = False) -> None:
         self.at, self.word, self.preview, self.seen = at, word, preview, []
@@ -98,7 +98,7 @@ def test_previews_are_copies_of_the_volume_in_its_final_shape(maps):
     assert not np.array_equal(frames[0], frames[-1])
 
 
-def test_a_checkpoint_goes_on_as_if_nothing_had_happened(maps):
+def test_a_checkpoint_continues_as_if_nothing_had_happened(maps):
     class Keeper(Script):
         def save_state(self, state):
             import copy
@@ -170,7 +170,7 @@ def test_shares_are_the_total_parted_in_proportion():
     torch.testing.assert_close(found[0] / found.sum(0), torch.tensor([0.25, 0.5, 1.0]))
 
 
-def test_oxides_are_drawn_as_total_and_shares_elements_each_by_itself(maps):
+def test_oxides_are_generated_as_total_and_shares_elements_each_by_itself(maps):
     oxides = replace(maps, notes={'oxidation': {'states': list(maps.channels)}})
     assert [output_of(DIPmTV().fit_settings().network, m) for m in (maps, oxides)] == ['softplus', 'shares']
     assert output_of(DIPmTV(output='softplus').fit_settings().network, oxides) == 'softplus'

@@ -1,4 +1,4 @@
-"""Angles from arguments, tables, metadata and names; and how each source is told."""
+"""Angles from arguments, tables, metadata and names; and how each source is reported."""
 
 from __future__ import annotations
 

@@ -101,14 +101,14 @@ def test_binning_transposition_and_pixel_size_treat_both_alike(low):
     assert series.core_loss.tilts == (2,) and series.transposed and series.pixel_size == 4.0
 
 
-def test_the_metadata_are_believed_where_those_of_the_low_loss_are_right(tmp_path):
+def test_the_metadata_are_accepted_where_those_of_the_low_loss_are_right(tmp_path):
     for name, tilt in (('a', 12.0), ('b', -7.5), ('c', 30.0)):
         write(tmp_path / 'low' / f'{name}.hspy', 1, tilt=tilt)
     core = write(tmp_path / 'spectrum 12.hspy', 9, CORE, tilt=-7.3)
     series = load_tilt_series(tmp_path / 'low', core_loss=core)
     assert series.core_loss.tilts == (0,)
     assert series.core_loss.metadata['angle_source'] == 'from the metadata'
-    # A stage that is not read out says 0 whatever it did: the name tells the tilt.
+    # A stage that is not read out says 0 whatever it did: the name holds the tilt.
     for tilt in (0, 10, 25):
         write(tmp_path / 'still' / f'low_{tilt:+d}deg.hspy', 1, tilt=0.0)
     core = write(tmp_path / 'core_+25deg.hspy', 9, CORE, tilt=0.0)
@@ -198,7 +198,7 @@ def test_a_gatan_file_as_the_core_loss(tmp_path):
     assert series.core_loss.metadata['detector'] == 'GIF Quantum ER'
 
 
-def test_the_terminal_tells_of_the_core_loss(low):
+def test_the_terminal_reports_the_core_loss(low):
     from typer.testing import CliRunner
 
     from napari_diptomo.cli import app

@@ -76,7 +76,7 @@ def test_damaged_bytes_never_end_in_anything_but_a_sentence(tmp_path, share, fli
     write_hspy(tmp_path / 'spectra.hspy')
     write_maps(tmp_path / 'Fe.tif', np.ones((3, 4, 5), np.uint16))
     np.save(tmp_path / 'mask.npy', np.ones((3, 4, 5), bool))
-    np.savez(tmp_path / 's.npz', told=np.array(json.dumps({'names': ['a']})))
+    np.savez(tmp_path / 's.npz', reported=np.array(json.dumps({'names': ['a']})))
     (tmp_path / 'factors.json').write_text('{"Ge_K": 1.32, "Te_L": 2.0}')
     Recipe().save(tmp_path / 'r.json')
     readers = {

@@ -187,7 +187,7 @@ def test_a_codec_that_unpickles_is_refused_in_zarr_of_version_3_within_others(tm
 
 
 class Executes:
-    """What a pickle of somebody else's can be."""
+    """A pickle of somebody else's, which runs code when it is read."""
 
     def __init__(self, marker):
         self.marker = marker
@@ -204,7 +204,7 @@ def test_pickles_in_npz_and_prz_and_npy_are_not_loaded(tmp_path):
     thing = np.array([Executes(marker)], dtype=object)
     for name in ('a.npz', 'a.prz'):
         with open(tmp_path / name, 'wb') as file:
-            np.savez(file, told=thing, data=thing, meta_data=thing, _values=thing)
+            np.savez(file, reported=thing, data=thing, meta_data=thing, _values=thing)
     np.save(tmp_path / 'a.npy', thing, allow_pickle=True)
     for read, name in (
         (transfer.read, 'a.npz'),

@@ -123,7 +123,7 @@ def test_the_beam_energy_can_be_given(tmp_path):
         load_tilt_series(tmp_path, beam_energy=200_000.0)
 
 
-def test_energies_that_reach_differently_far_are_told(tmp_path):
+def test_energies_that_reach_differently_far_are_reported(tmp_path):
     write_spectra(tmp_path / '0.hspy', counts(0))
     write_spectra(tmp_path / '10.hspy', counts(1, (8, 6, 24)))
     with pytest.raises(InputError, match=r'10\.hspy has 24 energies up to 0\.13 keV where 0\.hspy has 16 up to 0\.05'):

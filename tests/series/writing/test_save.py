@@ -1,4 +1,4 @@
-"""What is saved comes back bit by bit, and other programs see the right axes."""
+"""Saved data come back bit by bit, and other programs see the right axes."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_what_cannot_be_saved_or_loaded(tmp_path):
         load(tmp_path / 'junk.hspy')
 
 
-def test_files_of_others_are_told_apart(tmp_path):
+def test_files_of_others_are_distinguished(tmp_path):
     import hyperspy.api as hs
 
     hs.signals.Signal2D(random(3, 4, 5)).save(str(tmp_path / 'other.hspy'))

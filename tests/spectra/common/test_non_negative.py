@@ -23,7 +23,7 @@ def test_columns_of_very_different_size():
     np.testing.assert_allclose(non_negative(columns, columns @ [3e9, 2e-6]), [3e9, 2e-6], rtol=1e-6)
 
 
-def test_non_negative_amounts_are_those_of_lawson_and_hanson():
+def test_non_negative_coefficients_are_those_of_lawson_and_hanson():
     rng = np.random.default_rng(1)
     matrices = rng.standard_normal((300, 12, 6)) + 0.5
     targets = rng.standard_normal((300, 12))

@@ -22,8 +22,8 @@ ANGLES = np.arange(-20, 21, 10.0)
 def without_spikes(spectra, tilt):
     """Of spectra (y, x, energy)."""
     matrix = sparse.csr_matrix(spectra.reshape(-1, spectra.shape[-1]))
-    mended, found = spikes.without_spikes(matrix, spectra.shape[:2], tilt)
-    return (mended.toarray().reshape(spectra.shape) if found else spectra), found
+    corrected, found = spikes.without_spikes(matrix, spectra.shape[:2], tilt)
+    return (corrected.toarray().reshape(spectra.shape) if found else spectra), found
 
 
 @pytest.fixture(scope='module')
@@ -72,11 +72,11 @@ def test_the_data_of_the_user_stay_as_they_are(counts):
     spoilt = counts[0].copy()
     spoilt[4, 4, 500] = 9999
     before = spoilt.copy()
-    mended, found = without_spikes(spoilt, 7)
+    corrected, found = without_spikes(spoilt, 7)
     assert found == [Spike(7, 4, 4, 500, 9999.0)]
     np.testing.assert_array_equal(spoilt, before)
-    assert mended[4, 4, 500] == np.sort(np.delete(before[3:6, 3:6, 500].ravel(), 4))[3]
-    assert without_spikes(counts[0], 0)[0] is not mended
+    assert corrected[4, 4, 500] == np.sort(np.delete(before[3:6, 3:6, 500].ravel(), 4))[3]
+    assert without_spikes(counts[0], 0)[0] is not corrected
     assert without_spikes(counts[0], 0)[1] == []
 
 

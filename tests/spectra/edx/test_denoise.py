@@ -32,7 +32,7 @@ def test_two_phases_are_found_again_at_a_fraction_of_the_noise():
     result = Denoise(components=2).run(series)
     error = np.asarray(result.counts) - expected
     noise = series.counts - expected
-    # Two amounts of 96 are estimated: the weighted noise that stays is 2 / 96 of what was.
+    # Two coefficients of 96 are estimated: the weighted noise that stays is 2 / 96 of what was.
     left = (error**2 / expected).mean() / (noise**2 / expected).mean()
     assert left == pytest.approx(2 / 96, rel=0.35)
     assert abs(error.mean()) < 0.01 * expected.mean()
@@ -61,7 +61,7 @@ def test_series_stays_lazy_and_keeps_its_counts_and_calibration():
     assert result.counts.min() >= 0
 
 
-def test_the_recipe_tells_that_spectra_were_denoised():
+def test_the_recipe_records_that_spectra_were_denoised():
     made = edx_tilt_series(lamella(16, 0), [-20.0, 0.0, 20.0], seed=2).series
     series = SpectralTiltSeries(
         made.counts, made.energy, made.angles, made.pixel_size, metadata=made.metadata, recipe=Recipe()
@@ -84,7 +84,7 @@ def test_maps_and_volumes_of_denoised_spectra_carry_the_warning():
 @pytest.mark.parametrize(
     'counts', [np.zeros((2, 4, 4, 64), np.uint8), np.eye(64, dtype=np.uint8)[:32].reshape(2, 4, 4, 64)]
 )
-def test_too_few_counts_are_told(counts):
+def test_too_few_counts_are_reported(counts):
     series = SpectralTiltSeries(counts, 0.3 + 0.1 * np.arange(64), [0.0, 1.0], 1.0)
     with pytest.raises(InputError, match='components cannot be found'):
         Denoise(components=40).run(series)

@@ -1,4 +1,4 @@
-"""EDX maps: known amounts come back, their scatter is as predicted, nothing leaks."""
+"""EDX maps: known counts come back, their scatter is as predicted, nothing leaks."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def series_of(counts, **values):
     return SpectralTiltSeries(counts, ENERGY, angles, 1.0, recipe=Recipe(), **values)
 
 
-def spectra_of(amounts, background=0.0, poisson=None):
+def spectra_of(intensities, background=0.0, poisson=None):
     """Spectra (1, y, x, energy) with these counts (y, x) of each family."""
-    counts = sum(n[..., None] * line_shape(ENERGY, LINES[name]) for name, n in amounts.items())
+    counts = sum(n[..., None] * line_shape(ENERGY, LINES[name]) for name, n in intensities.items())
     counts = counts + background * bremsstrahlung(ENERGY)
     if poisson is not None:
         counts = np.random.default_rng(poisson).poisson(counts).astype(np.uint16)
@@ -48,29 +48,29 @@ def lamella_maps(lamella_series):
 
 
 def test_overlapping_families_come_back_from_clean_spectra():
-    amounts = ramps(1000.0)
-    maps = EDXMaps(elements=GST, holdout=0).run(series_of(spectra_of(amounts, background=1500.0)))
+    intensities = ramps(1000.0)
+    maps = EDXMaps(elements=GST, holdout=0).run(series_of(spectra_of(intensities, background=1500.0)))
     for name, found in zip(('Ge_K', 'Sb_L', 'Te_L'), maps.data[:, 0], strict=True):
-        np.testing.assert_allclose(found, amounts[name], rtol=0.01, atol=3)
+        np.testing.assert_allclose(found, intensities[name], rtol=0.01, atol=3)
 
 
-def test_a_wrong_energy_axis_is_mended():
-    amounts = ramps(300.0)
-    series = series_of(spectra_of(amounts, background=300.0, poisson=0))
+def test_a_wrong_energy_axis_is_corrected():
+    intensities = ramps(300.0)
+    series = series_of(spectra_of(intensities, background=300.0, poisson=0))
     moved = replace(series, energy=series.energy * 1.0015 + 0.012)
     found = EDXMaps(elements=GST).run(moved)
     left = EDXMaps(elements=GST, calibrate=False).run(moved)
-    truth = sum(n.sum() for n in amounts.values())
+    truth = sum(n.sum() for n in intensities.values())
     assert found.data.sum() == pytest.approx(truth, rel=0.01)
     assert max(found.notes['chi2']) < 1.3 < 3 < max(left.notes['chi2'])
     assert found.notes['calibration']['gain'] == pytest.approx(1 / 1.0015, abs=5e-4)
 
 
 def test_poisson_pulls_are_unbiased_and_of_unit_width():
-    amounts = ramps(6.0, n=64)
-    maps = EDXMaps(elements=GST).run(series_of(spectra_of(amounts, background=12.0, poisson=1)))
+    intensities = ramps(6.0, n=64)
+    maps = EDXMaps(elements=GST).run(series_of(spectra_of(intensities, background=12.0, poisson=1)))
     for c, name in enumerate(('Ge_K', 'Sb_L', 'Te_L')):
-        pulls = (maps.data[c, 0] - amounts[name]) / np.sqrt(maps.variance[c, 0])
+        pulls = (maps.data[c, 0] - intensities[name]) / np.sqrt(maps.variance[c, 0])
         assert abs(pulls.mean()) < 3.5 / np.sqrt(pulls.size)
         assert pulls.std() == pytest.approx(1, abs=0.04)
 
@@ -196,7 +196,7 @@ def small(**values):
         (EDXMaps(elements=GST), small(counts=np.zeros((1, 8, 8, 1280), np.uint8)), 'no counts'),
         (EDXMaps(elements=GST), small(counts=np.full((1, 8, 8, 1280), -1)), 'negative'),
         (EDXMaps(elements=GST), small(counts=np.full((1, 8, 8, 1280), np.nan)), 'not numbers'),
-        (EDXMaps(elements=GST), small(counts=np.full((1, 8, 8, 1280), 0.5)), 'held-out share to 0'),
+        (EDXMaps(elements=GST), small(counts=np.full((1, 8, 8, 1280), 0.5)), 'held-out fraction to 0'),
         (EDXMaps(elements=GST), small(counts=STROBE), 'All counts lie below 0.20 keV, in the zero-strobe peak'),
         (EDXMaps(elements=GST), small(counts=CUT_OFF), r'\d+ channels at 255, the largest number that its uint8'),
         (EDXMaps(elements=GST), small(metadata={'beam_energy': 2e5}), r'\(as eV it would be 200 keV\); give it in keV'),
@@ -204,7 +204,7 @@ def small(**values):
         (EDXMaps(elements=('Te',)), small(metadata={'beam_energy': 8.0}), r'\d+ % of the X-rays have more energy'),
     ],
 )
-def test_what_cannot_be_mapped_is_told_in_one_sentence(step, series, sentence):
+def test_what_cannot_be_mapped_is_reported_in_one_sentence(step, series, sentence):
     with pytest.raises(InputError, match=sentence):
         step.run(series)
 

@@ -15,8 +15,8 @@ from napari_diptomo.spectra.edx.element_search import survey
 ENERGY = np.arange(0.2, 12.0, 0.01)
 
 
-def spectrum(seed=0, background=1e5, **amounts):
-    shapes = sum(n * line_shape(ENERGY, LINES[name]) for name, n in amounts.items())
+def spectrum(seed=0, background=1e5, **intensities):
+    shapes = sum(n * line_shape(ENERGY, LINES[name]) for name, n in intensities.items())
     return np.random.default_rng(seed).poisson(shapes + background * bremsstrahlung(ENERGY)).astype(float)
 
 
@@ -29,7 +29,7 @@ def test_bremsstrahlung_alone_shows_nothing():
     assert find_elements(ENERGY, spectrum()) == ()
 
 
-def test_silicate_is_told_by_its_k_lines():
+def test_silicate_is_identified_by_its_k_lines():
     found = find_elements(ENERGY, spectrum(O_K=30000, Si_K=20000, Fe_K=8000, Fe_L=6000))
     assert [f.element for f in found] == ['O', 'Si', 'Fe']
     assert found[0].family == 'O_K'
@@ -54,11 +54,11 @@ def test_an_empty_spectrum_shows_no_element_and_warns_of_nothing(recwarn):
 
 
 def test_a_minor_element_beside_strong_peaks_is_found_once_the_model_is_refined():
-    amounts = {'O_K': 300000, 'Si_K': 200000, 'Fe_K': 200000, 'Fe_L': 150000, 'Cu_K': 300000, 'Cu_L': 200000}
-    counts = spectrum(background=5e5, Ni_K=6000, Ni_L=6000, **amounts)
+    intensities = {'O_K': 300000, 'Si_K': 200000, 'Fe_K': 200000, 'Fe_L': 150000, 'Cu_K': 300000, 'Cu_L': 200000}
+    counts = spectrum(background=5e5, Ni_K=6000, Ni_L=6000, **intensities)
     found = {f.element: f for f in survey(ENERGY, counts)[1]}
-    assert set(amounts_elements := {'O', 'Si', 'Fe', 'Cu'}) | {'Ni'} <= set(found)
-    assert len(found) <= len(amounts_elements) + 2
+    assert set(elements := {'O', 'Si', 'Fe', 'Cu'}) | {'Ni'} <= set(found)
+    assert len(found) <= len(elements) + 2
     assert found['Ni'].counts == pytest.approx(6000, rel=0.3)
 
 
@@ -72,7 +72,7 @@ def test_weak_evidence_is_listed_as_doubtful_and_not_hidden():
     assert not listed['Si'].doubtful
 
 
-def test_a_rare_particle_and_a_stray_element_are_told():
+def test_a_rare_particle_and_a_stray_element_are_reported():
     rng = np.random.default_rng(0)
     angles = np.linspace(-60, 60, 7)
     silicate = {'O_K': 12.0, 'Si_K': 8.0}

@@ -56,7 +56,7 @@ def bounds(mixing, expected):
     return np.diag(np.linalg.inv((mixing / expected[:, None]).T @ mixing))
 
 
-def test_windows_split_the_overlap_and_tell_nine_tenths(many):
+def test_windows_split_the_overlap_and_report_nine_tenths(many):
     _, model, fit = many
     windows = choose_windows(model, fit)
     assert len(windows.spans) <= 8

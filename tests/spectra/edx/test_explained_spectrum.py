@@ -1,4 +1,4 @@
-"""The curves of a spectrum: parts add up, a region is its own, what cannot be drawn is told."""
+"""The curves of a spectrum: parts add up, a region is its own, what cannot be shown is reported."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ HALF[:, :8] = True
 def series():
     """Two tilts; germanium on the left, tellurium on the right, twice as much in the second tilt."""
     left, right = HALF.astype(float), 1.0 - HALF
-    amounts = {'Ge_K': 20 * left, 'Te_L': 30 * right}
-    counts = sum(n[..., None] * line_shape(ENERGY, LINES[name]) for name, n in amounts.items())
+    intensities = {'Ge_K': 20 * left, 'Te_L': 30 * right}
+    counts = sum(n[..., None] * line_shape(ENERGY, LINES[name]) for name, n in intensities.items())
     counts = counts + 20 * bremsstrahlung(ENERGY)
     counts = np.random.default_rng(0).poisson(np.stack([counts, 2 * counts]))
     return SpectralTiltSeries(counts.astype(np.uint16), ENERGY, np.array([0.0, 10.0]), 1.0)
@@ -59,7 +59,7 @@ def test_what_is_present_is_fitted_along_without_being_wanted(series):
     assert {'Ge_K', 'Te_L'} <= set(seen.families)
 
 
-def test_the_first_call_tells_of_the_reading(series):
+def test_the_first_call_reports_the_reading(series):
     class Listener(Observer):
         seen = 0
 
@@ -80,12 +80,12 @@ def test_the_first_call_tells_of_the_reading(series):
         ({'families_or_elements': ('Xx',)}, "no element 'Xx'"),
     ],
 )
-def test_what_cannot_be_drawn_is_told(series, values, sentence):
+def test_what_cannot_be_shown_is_reported(series, values, sentence):
     with pytest.raises(InputError, match=sentence):
         explain(series, **{'families_or_elements': (), **values})
 
 
-def test_a_region_without_counts_is_told(series):
+def test_a_region_without_counts_is_reported(series):
     counts = series.counts.copy()
     counts[:, :4] = 0
     region = np.zeros((16, 16), bool)

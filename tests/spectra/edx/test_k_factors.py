@@ -192,12 +192,12 @@ def test_zeta_factors_are_absolute() -> None:
         ('Si_L', 'not a line family'),
     ],
 )
-def test_a_family_that_cannot_be_calculated_is_told(family: str, sentence: str) -> None:
+def test_a_family_that_cannot_be_calculated_is_reported(family: str, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         k_factors((family,))
 
 
-def test_a_beam_too_weak_for_the_line_is_told() -> None:
+def test_a_beam_too_weak_for_the_line_is_reported() -> None:
     with pytest.raises(InputError, match='20 keV excite'):
         k_factors(('Ag_K',), beam_energy=20.0)
 

@@ -46,7 +46,7 @@ def test_families_are_taken_as_named():
         ('Ge_9', 'not the name of a line family'),
     ],
 )
-def test_what_has_no_lines_is_told(name, sentence):
+def test_what_has_no_lines_is_reported(name, sentence):
     with pytest.raises(InputError, match=sentence):
         names((name,))
 

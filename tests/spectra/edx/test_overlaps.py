@@ -44,15 +44,15 @@ def test_the_bound_is_what_many_fits_scatter_by():
     truth = np.array([400.0, 600.0])
     report = overlaps(model, truth, background=0.0)
     mean = model.shapes @ truth
-    drawn = np.random.default_rng(0).poisson(mean, (2000, len(mean)))
+    sampled = np.random.default_rng(0).poisson(mean, (2000, len(mean)))
     weights = 1 / np.maximum(mean, 1e-6 * mean.mean())
     operator = np.linalg.solve((model.shapes.T * weights) @ model.shapes, model.shapes.T * weights)
-    found = drawn @ operator.T
+    found = sampled @ operator.T
     np.testing.assert_allclose(found.std(axis=0) / truth, report.relative_error, rtol=0.06)
     assert np.corrcoef(found.T)[0, 1] == pytest.approx(report.correlation[0, 1], abs=0.05)
 
 
-def test_antimony_and_tellurium_overlap_and_are_told_apart():
+def test_antimony_and_tellurium_overlap_and_are_resolved():
     report = overlaps(model_of('Ge', 'Sb', 'Te'), (0.4, 0.4, 0.4), background=1.0)
     assert -0.5 < report.correlation[1, 2] < -0.3
     assert report.sentences[0].startswith('Sb-L and Te-L overlap (correlation -0.3')
@@ -65,7 +65,7 @@ def test_titanium_under_barium_overlaps_and_iron_hides_little_cobalt():
     report = overlaps(model_of('Ti_K', 'Ba_L'), (1.0, 1.0))
     assert report.correlation[0, 1] < -0.5
     assert len(report.sentences) == 1
-    # A coarser detector tells them apart worse.
+    # A coarser detector resolves them worse.
     assert overlaps(model_of('Ti_K', 'Ba_L', resolution=170.0)).condition > 1.3 * report.condition
     # Fe-Kb lies on Co-Ka, but Fe-Ka fixes the iron.
     cobalt = overlaps(model_of('Fe', 'Co'), (1.0, 1.0))
@@ -73,10 +73,10 @@ def test_titanium_under_barium_overlaps_and_iron_hides_little_cobalt():
     assert cobalt.warnings == ()
 
 
-def test_what_cannot_be_told_apart_is_warned_of():
+def test_what_cannot_be_resolved_is_warned_of():
     report = overlaps(model_of('Ti_K', 'Ba_L'), (0.3, 0.3), background=3.0)
     assert len(report.warnings) == 1
-    assert 'Ti-K and Ba-L cannot be told apart at these counts' in report.warnings[0]
+    assert 'Ti-K and Ba-L cannot be resolved at these counts' in report.warnings[0]
     # However many counts: S-K and Mo-L are one peak for a coarse detector.
     assert len(overlaps(model_of('S_K', 'Mo_L', resolution=160.0), (1000.0, 1000.0)).warnings) == 1
 
@@ -87,7 +87,7 @@ def test_the_bound_falls_with_the_root_of_the_counts():
     np.testing.assert_allclose(few.correlation, many.correlation, atol=1e-9)
 
 
-def test_wrong_counts_are_told():
+def test_wrong_counts_are_reported():
     with pytest.raises(InputError, match='3 expected counts for 2 wanted families'):
         overlaps(model_of('Sb', 'Te'), (1.0, 1.0, 1.0))
     with pytest.raises(InputError, match='zero or more'):

@@ -30,8 +30,8 @@ def shapes():
     return np.stack([column / column.sum() for column in columns], axis=1)
 
 
-def drawn(amounts, pixels, seed=0):
-    counts = np.random.default_rng(seed).poisson(shapes() @ amounts, (pixels, len(ENERGY)))
+def sampled(intensities, pixels, seed=0):
+    counts = np.random.default_rng(seed).poisson(shapes() @ intensities, (pixels, len(ENERGY)))
     return sparse.csr_matrix(counts.astype(np.int32))
 
 
@@ -43,66 +43,66 @@ def variances(columns, expected):
     return np.diag(np.linalg.inv(columns.T @ (columns / expected[:, None])))
 
 
-@pytest.mark.parametrize('amounts', [(5, 5, 5, 2, 10, 5), (20, 0.1, 3, 0, 2, 1), (0, 1, 30, 5, 10, 1)])
-def test_bins_keep_the_fisher_information_of_any_pixel(amounts):
+@pytest.mark.parametrize('intensities', [(5, 5, 5, 2, 10, 5), (20, 0.1, 3, 0, 2, 1), (0, 1, 30, 5, 10, 1)])
+def test_bins_keep_the_fisher_information_of_any_pixel(intensities):
     columns = shapes()
     spectra = columns @ np.array([[5, 5, 5, 2, 10, 5.0], [0.25, 0.25, 0.25, 0.1, 10, 5.0]]).T
     bins = information_bins(columns, spectra.T, loss=0.01)
     assert bins[-1] < len(ENERGY) / 4
-    expected = columns @ np.maximum(np.array(amounts, float), 1e-3)
+    expected = columns @ np.maximum(np.array(intensities, float), 1e-3)
     summed = np.stack([np.bincount(bins, column) for column in columns.T], axis=1)
     ratio = variances(summed, np.bincount(bins, expected)) / variances(columns, expected)
     assert (ratio >= 1 - 1e-9).all()
     assert ratio[:4].max() < 1.01
 
 
-def test_clean_spectra_give_their_amounts_back():
-    amounts = np.array([30.0, 0.0, 50.0, 3.0, 20.0, 40.0])
-    columns = binned(shapes(), shapes() @ amounts)
-    found, residual = fit_pixels(sparse.csr_matrix((shapes() @ amounts)[None]), columns)
-    np.testing.assert_allclose(found[0], amounts, atol=0.2)
+def test_clean_spectra_give_their_intensities_back():
+    intensities = np.array([30.0, 0.0, 50.0, 3.0, 20.0, 40.0])
+    columns = binned(shapes(), shapes() @ intensities)
+    found, residual = fit_pixels(sparse.csr_matrix((shapes() @ intensities)[None]), columns)
+    np.testing.assert_allclose(found[0], intensities, atol=0.2)
     assert residual[0] < 0.01
 
 
 @pytest.mark.parametrize('scale', [0.1, 1.0, 10.0])
-def test_no_other_amounts_are_likelier(scale):
+def test_no_other_intensities_are_likelier(scale):
     """Karush, Kuhn and Tucker: no gradient where an amount is positive, none downwards where it is zero."""
-    amounts = scale * np.array([5, 5, 5, 0.3, 10, 5.0])
-    columns = binned(shapes(), shapes() @ amounts)
-    spectra = drawn(amounts, 300)
+    intensities = scale * np.array([5, 5, 5, 0.3, 10, 5.0])
+    columns = binned(shapes(), shapes() @ intensities)
+    spectra = sampled(intensities, 300)
     found, _ = fit_pixels(spectra, columns)
     assert (found >= 0).all()
     counts = columns.counts(spectra)
     model = found @ columns.values.T + 1e-3 * counts.mean(axis=1, keepdims=True)
     gradient = columns.values.sum(axis=0) - (counts / np.maximum(model, 1e-12)) @ columns.values
     curvature = np.diagonal(columns.hessian(counts / np.maximum(model, 1e-12) ** 2), axis1=1, axis2=2)
-    # In units of the amounts' own uncertainty.
+    # In units of the uncertainty of the intensities.
     pull = gradient / np.sqrt(np.maximum(curvature, 1e-6))
     settled = (np.abs(np.where(found > 0, pull, np.minimum(pull, 0))) < 0.03).all(axis=1)
     assert settled.mean() > 0.98
 
 
 def test_at_many_counts_it_is_weighted_least_squares():
-    amounts = 2000 * np.array([1, 1, 1, 0.5, 2, 1.0])
-    columns = binned(shapes(), shapes() @ amounts)
-    spectra = drawn(amounts, 3)
+    intensities = 2000 * np.array([1, 1, 1, 0.5, 2, 1.0])
+    columns = binned(shapes(), shapes() @ intensities)
+    spectra = sampled(intensities, 3)
     found, _ = fit_pixels(spectra, columns)
     for counts, x in zip(columns.counts(spectra), found, strict=True):
-        root = 1 / np.sqrt(columns.values @ amounts)
+        root = 1 / np.sqrt(columns.values @ intensities)
         np.testing.assert_allclose(nnls(columns.values * root[:, None], counts * root)[0], x, rtol=0.02)
 
 
 @pytest.mark.parametrize(('counts', 'least'), [(5, 0.93), (15, 0.95)])
 def test_bias_and_variance_at_few_counts(counts, least):
-    amounts = counts * np.array([1, 1, 1, 0.1, 2, 1])
-    columns = binned(shapes(), shapes() @ amounts)
+    intensities = counts * np.array([1, 1, 1, 0.1, 2, 1])
+    columns = binned(shapes(), shapes() @ intensities)
     n = 4000
-    found, residual = fit_pixels(drawn(amounts, n), columns)
-    bound = variances(shapes(), shapes() @ amounts)
+    found, residual = fit_pixels(sampled(intensities, n), columns)
+    bound = variances(shapes(), shapes() @ intensities)
     assert (np.abs(found[:, :3].mean(axis=0) / counts - 1) < 0.02 + 3 * np.sqrt(bound[:3] / n) / counts).all()
     ratio = found.var(axis=0)[:3] / bound[:3]
     assert ((ratio > least - 0.07) & (ratio < 1.15)).all()
-    predicted = fisher_variance(columns, np.tile(amounts, (2, 1)), 3)
+    predicted = fisher_variance(columns, np.tile(intensities, (2, 1)), 3)
     np.testing.assert_allclose(predicted, np.tile(bound[:3], (2, 1)), rtol=0.01)
     assert residual.mean() == pytest.approx(1, abs=0.03)
 
@@ -114,11 +114,11 @@ def test_pixels_without_photons_hold_nothing():
 
 
 def test_a_line_that_is_not_fitted_shows_in_the_residual():
-    amounts = 5 * np.array([1, 1, 1, 0.5, 2, 1.0])
-    columns = binned(np.delete(shapes(), 3, axis=1), shapes() @ amounts)
-    without = drawn(np.where(np.arange(6) == 3, 0, amounts), 500)
+    intensities = 5 * np.array([1, 1, 1, 0.5, 2, 1.0])
+    columns = binned(np.delete(shapes(), 3, axis=1), shapes() @ intensities)
+    without = sampled(np.where(np.arange(6) == 3, 0, intensities), 500)
     for residual_of in (lambda s: fit_pixels(s, columns)[1], lambda s: unexplained(s, columns)):
-        plain, strange = residual_of(without), residual_of(drawn(amounts * [1, 1, 1, 6, 1, 1], 500))
+        plain, strange = residual_of(without), residual_of(sampled(intensities * [1, 1, 1, 6, 1, 1], 500))
         assert plain.mean() == pytest.approx(1, abs=0.05)
         assert strange.mean() > plain.mean() + 2 * plain.std()
 

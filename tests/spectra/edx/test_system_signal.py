@@ -1,4 +1,4 @@
-"""Signal of the system: sum peaks and the strobe, of known amounts."""
+"""Signal of the system: sum peaks and the strobe, of known intensity."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def test_projections_behave_whatever_the_detectors_see(path, shadow):
     assert found[0].sentence == 'Ge behaves like a projection of the specimen.'
 
 
-def test_what_rises_with_the_tilt_is_stray_and_told_by_how_much():
+def test_what_rises_with_the_tilt_is_stray_and_its_rise_is_reported():
     rise = 1 + 4.6 * (np.abs(ANGLES) / 60) ** 2
     rows = totals_of(2e4 * SLAB, 6e4 * SLAB, 1e6 * rise, 3e4 * SLAB)
     found = check_totals(rows, ANGLES, ('Ge', 'Sb', 'Ti_K', 'Te'))
@@ -65,7 +65,7 @@ def test_noise_is_not_called_stray():
     assert all(t.behaves for t in found)
 
 
-def test_a_family_that_takes_from_its_neighbours_is_too_weak_to_tell():
+def test_a_family_that_takes_from_its_neighbours_is_too_weak_to_judge():
     # Sulphur beside the platinum of a strap: below nothing at some tilts, risen at others.
     sulphur = np.array([600, 200, -390, -500, -450, -310, -200, 500, 970, 1300, 1700, 2400, 2800], float)
     rows = np.vstack([totals_of(2e4 * SLAB, 6e4 * SLAB), sulphur])
@@ -74,10 +74,10 @@ def test_a_family_that_takes_from_its_neighbours_is_too_weak_to_tell():
     assert [t.behaves for t in found] == [True, True, True]
     assert [t.weak for t in found] == [False, False, True]
     assert found[2].sentence.startswith('S-K is too weak (5')
-    assert 'to tell' in found[2].sentence
+    assert 'to judge' in found[2].sentence
 
 
-def test_errors_as_large_as_the_totals_are_too_weak_to_tell():
+def test_totals_no_larger_than_their_errors_are_too_weak_to_judge():
     rows = np.vstack([totals_of(2e4 * SLAB, 6e4 * SLAB), 100 * SLAB**3])
     errors = np.vstack([np.full((2, 13), 250.0), np.full(13, 200.0)])
     found = check_totals(rows, ANGLES, ('O', 'Si', 'S'), errors)[2]
@@ -139,7 +139,7 @@ def test_the_gain_goes_with_the_maps_measured_or_by_hand():
     np.testing.assert_allclose(given.gain[0], SHADOW / SHADOW.mean(), rtol=1e-5)
 
 
-def test_wrong_gains_are_told():
+def test_wrong_gains_are_reported():
     maps = maps_of(4e4 * SHADOW, 6e4 * SHADOW)
     with pytest.raises(InputError, match='2 gains for 13 tilts'):
         with_gain(maps, by_hand=(1.0, 1.0))

@@ -72,7 +72,7 @@ def test_columns_are_not_negative_and_make_up_the_background():
         np.testing.assert_allclose(columns.sum(axis=1), found.spectrum)
 
 
-def test_channels_that_are_not_used_are_only_drawn():
+def test_channels_that_are_not_used_are_only_predicted():
     background = LAWS['power law']
     counts = background + 4e6 * edge()[:, 0]
     used = (ENERGY < 45) | (ENERGY > 200)
@@ -80,7 +80,7 @@ def test_channels_that_are_not_used_are_only_drawn():
     np.testing.assert_allclose(found.spectrum, background, rtol=5e-3)
 
 
-def test_spread_of_families_is_a_covariance_of_the_amounts():
+def test_spread_of_background_models_is_a_covariance_of_the_intensities():
     energy = np.arange(30.0, 100.0, 0.5)
     shape = np.exp(-(((energy - 57) / 2) ** 2))[:, None]
     mean = 100 * np.exp(-(energy - 54) / 16) + 60 * shape[:, 0]
@@ -93,11 +93,11 @@ def test_spread_of_families_is_a_covariance_of_the_amounts():
     assert (found.covariance >= found.fit.covariance).all()
 
 
-def test_errors_of_the_standards_become_errors_of_the_amounts():
+def test_errors_of_the_standards_become_errors_of_the_intensities():
     energy = np.arange(30.0, 100.0, 0.5)
     shape = np.exp(-(((energy - 57) / 2) ** 2))[:, None]
     mean = (100 * np.exp(-(energy - 54) / 16) + 60 * shape[:, 0])[None]
-    told = fit_background_models(
+    covariance = fit_background_models(
         mean, energy, shape, ('exponential',), uncertainty=np.full_like(shape, 0.02)
     ).systematic
     rng = np.random.default_rng(3)
@@ -105,22 +105,22 @@ def test_errors_of_the_standards_become_errors_of_the_amounts():
     scatter = np.var(
         [fit_background_models(mean, energy, one, ('exponential',)).fit.intensities[0, 0] for one in wrong]
     )
-    assert told[0, 0, 0] == pytest.approx(scatter, rel=0.3)
+    assert covariance[0, 0, 0] == pytest.approx(scatter, rel=0.3)
 
 
 def test_shares_and_their_errors():
-    amounts = np.array([[300.0, 700.0], [0.0, 500.0], [0.0, 0.0]])
+    intensities = np.array([[300.0, 700.0], [0.0, 500.0], [0.0, 0.0]])
     covariance = np.tile(np.array([[400.0, -100.0], [-100.0, 900.0]]), (3, 1, 1))
-    share, std = shares(amounts, covariance)
+    share, std = shares(intensities, covariance)
     np.testing.assert_allclose(share[:2], [[0.3, 0.7], [0, 1]])
     # d share = (0.7 da - 0.3 db) / 1000.
     known = np.sqrt(0.49 * 400 + 0.09 * 900 + 2 * 0.7 * 0.3 * 100) / 1000
     np.testing.assert_allclose(std[0], known)
     assert np.isnan(share[2]).all()
-    np.testing.assert_allclose(shares(amounts, covariance, (1.0, 7 / 3))[0][0], 0.5)
+    np.testing.assert_allclose(shares(intensities, covariance, (1.0, 7 / 3))[0][0], 0.5)
 
 
-def test_what_cannot_be_done_is_told():
+def test_what_cannot_be_done_is_reported():
     counts = LAWS['power law']
     with pytest.raises(InputError, match='There is no background straight'):
         fit_background('straight', ENERGY, counts, edge())

@@ -71,7 +71,7 @@ def test_fourier_log_gives_back_one_loss_of_all_electrons(tau):
     assert abs(found[second].mean() - truth[second].mean()) < 0.05 * (low_loss(tau) - truth)[second].mean() + 2.0
 
 
-def test_fourier_log_follows_the_displacement_and_keeps_amounts_linear_in_the_path():
+def test_fourier_log_follows_the_displacement_and_keeps_intensities_linear_in_the_path():
     spectra = np.stack([low_loss(tau, centre=centre) for tau in (0.2, 0.4, 0.8) for centre in (0.0, 0.1)])
     found = single_losses(spectra, ENERGY, END)
     plasmons = (ENERGY > 12) & (ENERGY < 40)
@@ -114,7 +114,7 @@ def test_the_zero_loss_of_a_pixel_is_its_counts_and_a_falling_tail():
     assert found.sum() == pytest.approx(1e6 * np.exp(-0.5), rel=0.01)
 
 
-def test_a_power_law_in_front_of_an_edge_is_taken_off():
+def test_a_power_law_in_front_of_an_edge_is_subtracted():
     law = 4e3 * (CORE / 640) ** -3.2
     found = without_background(np.stack([law + 300 * white_lines(), 2 * law]), CORE, (650, 695))
     window = CORE > 695
@@ -146,7 +146,7 @@ def calibrated():
     return calibrate(series)
 
 
-def test_a_series_lazily_and_its_notes_tell(calibrated):
+def test_a_series_lazily_and_its_notes(calibrated):
     found = deconvolved(calibrated, core_background=(650, 695))
     counts, core = found.series.counts, found.series.core_loss
     assert isinstance(counts, da.Array) and counts.chunks[0] == (1, 1) and counts.dtype == np.float32

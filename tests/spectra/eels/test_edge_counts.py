@@ -24,7 +24,7 @@ def law(height=1.0, exponent=3.0):
 
 
 def step_edge(counts, onset):
-    """An edge with these counts between its onset and the end of the usual window."""
+    """An edge with these counts between its onset and the end of the default window."""
     inside = (onset <= ENERGY) & (OXYGEN.signal[1] > ENERGY)
     return counts * (onset <= ENERGY) / inside.sum()
 
@@ -124,7 +124,7 @@ def test_an_m_edge_needs_a_file(tmp_path):
         edge_maps(series, ['Fe_M3'], atoms=True, gos_file=str(tmp_path / 'none.gosh'))
 
 
-def test_white_lines_tell_the_core_from_the_shell(nanocube):
+def test_white_lines_distinguish_the_core_from_the_shell(nanocube):
     core = nanocube.series.core_loss
     found = white_line_maps(np.asarray(core.counts[0]), core.energy, 'Fe', smooth=1.0)
     counts = nanocube.clean[:, 1]
@@ -157,10 +157,10 @@ def test_errors_of_the_white_lines_hold():
 def test_mlls_with_the_right_standards_and_background():
     rng = np.random.default_rng(5)
     shapes = np.stack([np.exp(-0.5 * ((ENERGY - place) / 4) ** 2) for place in (560.0, 566.0)], axis=1)
-    amounts = rng.uniform(50, 200, (200, 2))
-    expected = law(100.0) + amounts @ shapes.T
+    intensities = rng.uniform(50, 200, (200, 2))
+    expected = law(100.0) + intensities @ shapes.T
     found, variance = mlls(rng.poisson(expected), ENERGY, shapes, (500.0, 650.0), (500.0, 540.0))
-    pulls = (found - amounts) / np.sqrt(variance)
+    pulls = (found - intensities) / np.sqrt(variance)
     np.testing.assert_allclose(pulls.mean(axis=0), 0, atol=0.3)
     np.testing.assert_allclose(pulls.std(axis=0), 1, atol=0.15)
 
@@ -176,6 +176,6 @@ def test_mlls_with_the_right_standards_and_background():
         (replace(core_series(np.ones((2, 2, 700))), energy_unit='keV', core_loss=None), ['O_K'], 'EELS'),
     ],
 )
-def test_what_cannot_be_mapped_is_told(series, edges, words):
+def test_what_cannot_be_mapped_is_reported(series, edges, words):
     with pytest.raises(InputError, match=words):
         edge_maps(series, edges)

@@ -1,4 +1,4 @@
-"""Edges and background fitted together: known amounts come back, with the variance that the bound allows."""
+"""Edges and background fitted together: known intensities come back, with the variance that the bound allows."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ def background(power=2.5, height=110.0):
     return height * (np.maximum(ENERGY, 1.0) / 54) ** -power
 
 
-AMOUNTS = np.array([900.0, 1100.0])
+INTENSITIES = np.array([900.0, 1100.0])
 
 
-def drawn(pixels, amounts=AMOUNTS, seed=0, read_noise=0.0, power=2.5, shapes=None):
-    mean = background(power) + (standards() if shapes is None else shapes) @ amounts
+def sampled(pixels, intensities=INTENSITIES, seed=0, read_noise=0.0, power=2.5, shapes=None):
+    mean = background(power) + (standards() if shapes is None else shapes) @ intensities
     rng = np.random.default_rng(seed)
     return rng.poisson(mean, (pixels, len(ENERGY))) + read_noise * rng.standard_normal((pixels, len(ENERGY)))
 
 
 def bound(read_noise=0.0):
-    """Cramer-Rao: amounts, height and power of the background unknown."""
+    """Cramer-Rao: intensities, height and power of the background unknown."""
     b, s = background()[INSIDE], standards()[INSIDE]
     slopes = np.column_stack([s, b, b * np.log(ENERGY[INSIDE])])
-    variance = b + s @ AMOUNTS + read_noise**2
+    variance = b + s @ INTENSITIES + read_noise**2
     return np.linalg.inv(slopes.T @ (slopes / variance[:, None]))[:2, :2]
 
 
-def test_without_noise_the_amounts_are_exact():
-    amounts = np.array([[500.0, 0.0], [0.0, 800.0], [300.0, 700.0]])
-    counts = background() * np.array([[1.0], [0.3], [2.0]]) + amounts @ standards().T
+def test_without_noise_the_intensities_are_exact():
+    intensities = np.array([[500.0, 0.0], [0.0, 800.0], [300.0, 700.0]])
+    counts = background() * np.array([[1.0], [0.3], [2.0]]) + intensities @ standards().T
     found = fit_edges(counts, ENERGY, standards())
-    np.testing.assert_allclose(found.intensities, amounts, atol=0.5)
+    np.testing.assert_allclose(found.intensities, intensities, atol=0.5)
     assert found.chi2.max() < 1e-3
     assert found.tilt.chi2 < 1e-3
     below, edges = found.spectra(slice(0, 3))
@@ -59,16 +59,18 @@ def test_without_noise_the_amounts_are_exact():
 
 
 @pytest.mark.parametrize('read_noise', [0.0, 6.0])
-def test_variance_reaches_the_bound_and_is_what_is_told(read_noise):
-    found = fit_edges(drawn(3000, read_noise=read_noise), ENERGY, standards(), read_noise=read_noise)
+def test_variance_reaches_the_bound_and_is_what_is_reported(read_noise):
+    found = fit_edges(sampled(3000, read_noise=read_noise), ENERGY, standards(), read_noise=read_noise)
     known = bound(read_noise)
-    np.testing.assert_allclose(found.intensities.mean(axis=0), AMOUNTS, atol=4 * np.sqrt(np.diag(known) / 3000).max())
+    np.testing.assert_allclose(
+        found.intensities.mean(axis=0), INTENSITIES, atol=4 * np.sqrt(np.diag(known) / 3000).max()
+    )
     np.testing.assert_allclose(np.cov(found.intensities.T), known, rtol=0.12)
     np.testing.assert_allclose(found.covariance.mean(axis=0), known, rtol=0.05)
     assert found.chi2.mean() == pytest.approx(1, abs=0.01)
 
 
-def test_amounts_are_not_pulled_down_by_their_own_noise():
+def test_intensities_are_not_pulled_down_by_their_own_noise():
     """Weights of 1 / counts would do that, by some per cent at 20 counts per channel."""
     rng = np.random.default_rng(2)
     mean = background(height=15.0) + standards() @ np.array([0.0, 600.0])
@@ -78,7 +80,7 @@ def test_amounts_are_not_pulled_down_by_their_own_noise():
 
 
 def test_absent_edge_is_unbiased_when_it_may_be_negative():
-    counts = drawn(2000, np.array([0.0, 1500.0]), seed=3)
+    counts = sampled(2000, np.array([0.0, 1500.0]), seed=3)
     free = fit_edges(counts, ENERGY, standards(), allow_negative=True)
     kept = fit_edges(counts, ENERGY, standards())
     error = free.intensities[:, 0].std() / np.sqrt(2000)
@@ -88,20 +90,20 @@ def test_absent_edge_is_unbiased_when_it_may_be_negative():
 
 
 def test_every_pixel_may_have_its_own_power():
-    counts = np.concatenate([drawn(400, seed=4, power=2.2), drawn(400, seed=5, power=2.8)])
+    counts = np.concatenate([sampled(400, seed=4, power=2.2), sampled(400, seed=5, power=2.8)])
     found = fit_edges(counts, ENERGY, standards())
     for part in (slice(0, 400), slice(400, 800)):
-        np.testing.assert_allclose(found.intensities[part].mean(axis=0), AMOUNTS, rtol=0.06)
+        np.testing.assert_allclose(found.intensities[part].mean(axis=0), INTENSITIES, rtol=0.06)
 
 
 def test_standards_are_moved_to_the_edges():
     moved = np.stack([np.interp(ENERGY - by, ENERGY, s) for by, s in zip((0.3, -0.2), standards().T, strict=True)], 1)
-    counts = drawn(800, seed=6, shapes=moved)
+    counts = sampled(800, seed=6, shapes=moved)
     still, found = (fit_edges(counts, ENERGY, standards(), fit_shift=how) for how in ('none', 'each'))
     np.testing.assert_allclose(found.shift, (0.3, -0.2), atol=0.05)
     assert found.tilt.chi2 < 1.3 < still.tilt.chi2
     both = np.interp(ENERGY - 0.25, ENERGY, standards()[:, 0]), np.interp(ENERGY - 0.25, ENERGY, standards()[:, 1])
-    common = fit_edges(drawn(800, seed=7, shapes=np.stack(both, 1)), ENERGY, standards(), fit_shift='common')
+    common = fit_edges(sampled(800, seed=7, shapes=np.stack(both, 1)), ENERGY, standards(), fit_shift='common')
     np.testing.assert_allclose(common.shift, 0.25, atol=0.03)
 
 
@@ -111,9 +113,9 @@ def test_pixels_with_shifts_of_their_own():
     np.testing.assert_allclose(
         shapes[-1, 100:400, 1], np.interp(ENERGY - 0.5, ENERGY, standards()[:, 1])[100:400], atol=2e-4
     )
-    counts = np.random.default_rng(8).poisson(background() + shapes @ AMOUNTS)
+    counts = np.random.default_rng(8).poisson(background() + shapes @ INTENSITIES)
     found = fit_edges(counts, ENERGY, standards(), shifts=shifts)
-    np.testing.assert_allclose(found.intensities.mean(axis=0), AMOUNTS, rtol=0.03)
+    np.testing.assert_allclose(found.intensities.mean(axis=0), INTENSITIES, rtol=0.03)
     np.testing.assert_allclose(found.covariance.mean(axis=0), bound(), rtol=0.1)
     assert found.chi2.mean() == pytest.approx(1, abs=0.02)
 
@@ -147,7 +149,7 @@ def test_single_loss_is_found_by_fourier_log():
         SingleLoss.of(ENERGY + 30, spectrum, 46.0)
 
 
-def test_plasmons_and_their_multiples_are_told_from_what_lies_in_front_of_an_edge():
+def test_plasmons_and_their_multiples_are_estimated_from_what_lies_in_front_of_an_edge():
     """A Drude plasmon with an edge a third as strong on it: without the edge, the low loss that it was put on."""
     for thickness in (0.3, 0.8):
         plain = low_loss(thickness)[0]
@@ -159,20 +161,20 @@ def test_plasmons_and_their_multiples_are_told_from_what_lies_in_front_of_an_edg
         np.testing.assert_allclose(found, without_edges(ENERGY, plain, 44.0), rtol=1e-6, atol=1e-3)
 
 
-def test_amounts_behind_thickness_are_those_of_the_path():
+def test_intensities_behind_thickness_are_those_of_the_path():
     thickness = np.linspace(0.05, 0.9, 1200)
     single = SingleLoss.of(ENERGY, low_loss(0.5)[0], 46.0)
     shapes = PixelEdges.of(ENERGY, standards(), EVERY, thickness=thickness, single=single).at(slice(None))
-    counts = np.random.default_rng(9).poisson(background() + shapes @ AMOUNTS)
+    counts = np.random.default_rng(9).poisson(background() + shapes @ INTENSITIES)
     found = fit_edges(counts, ENERGY, standards(), thickness=thickness, single=single)
     for part in (slice(0, 400), slice(800, 1200)):
-        np.testing.assert_allclose(found.intensities[part].mean(axis=0), AMOUNTS, rtol=0.05)
+        np.testing.assert_allclose(found.intensities[part].mean(axis=0), INTENSITIES, rtol=0.05)
     alike = fit_edges(counts, ENERGY, standards()).intensities.sum(axis=1)
     assert alike[800:].mean() < 0.6 * alike[:400].mean()
 
 
 def test_empty_pixels_have_nothing_and_are_uncertain():
-    counts = drawn(300, seed=10)
+    counts = sampled(300, seed=10)
     counts[:50] = 0
     found = fit_edges(counts, ENERGY, standards())
     np.testing.assert_allclose(found.intensities[:50], 0, atol=1e-6)
@@ -180,8 +182,8 @@ def test_empty_pixels_have_nothing_and_are_uncertain():
     assert np.isfinite(found.chi2).all()
 
 
-def test_what_cannot_be_fitted_is_told():
-    counts, shapes = drawn(10), standards()
+def test_what_cannot_be_fitted_is_reported():
+    counts, shapes = sampled(10), standards()
     with pytest.raises(InputError, match='same energies'):
         fit_edges(counts[:, 5:], ENERGY, shapes)
     with pytest.raises(InputError, match='channels of the spectra'):
@@ -201,4 +203,4 @@ def test_a_fit_can_be_cancelled():
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        fit_edges(drawn(5), ENERGY, standards(), between=stop)
+        fit_edges(sampled(5), ENERGY, standards(), between=stop)

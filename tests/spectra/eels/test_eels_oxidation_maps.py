@@ -53,12 +53,12 @@ def true_fraction(sim):
 
 def test_the_mean_fraction_of_each_tilt_is_the_true_one(sim, maps):
     atoms = true_atoms(sim)
-    for t, told in enumerate(maps.notes['eels']['tilts']):
+    for t, notes in enumerate(maps.notes['eels']['tilts']):
         sums = atoms[:, t][:, sim.iron[t]].sum(axis=1)
-        value, statistical, _ = told['fraction']
+        value, statistical, _ = notes['fraction']
         assert value == pytest.approx((sums[0] + sums[1] / 3) / sums.sum(), abs=0.03)
         assert 0 < statistical < 0.02
-        assert told['chi2'] < 2
+        assert notes['chi2'] < 2
 
 
 def test_errors_of_the_fraction_hold_pixel_by_pixel(sim, maps):
@@ -90,18 +90,18 @@ def test_held_out_counts_are_an_unbiased_share(sim, maps):
     assert maps.held_out_share == 0.1
 
 
-def test_the_notes_tell_what_was_done(maps):
-    told = json.loads(json.dumps(maps.notes))
+def test_the_notes_record_what_was_done(maps):
+    notes = json.loads(json.dumps(maps.notes))
     assert {'background', 'tilts', 'standards', 'calibration', 'deconvolution', 'window_eV', 'held_out'} <= set(
-        told['eels']
+        notes['eels']
     )
-    assert told['eels']['background']['family'] in ('sum of power laws', 'power law', 'log-polynomial')
-    assert 'assumes' in told['eels']['standards']
-    assert told['oxidation']['states'] == ['FeO', 'Fe3O4']
-    covariance = np.array(told['oxidation']['covariance_per_atom'])
+    assert notes['eels']['background']['family'] in ('sum of power laws', 'power law', 'log-polynomial')
+    assert 'assumes' in notes['eels']['standards']
+    assert notes['oxidation']['states'] == ['FeO', 'Fe3O4']
+    covariance = np.array(notes['oxidation']['covariance_per_atom'])
     assert covariance[0, 1] < -0.6 * np.sqrt(covariance[0, 0] * covariance[1, 1])
-    assert 0 < told['oxidation']['systematic_valence'] < 0.1
-    for tilt in told['eels']['tilts']:
+    assert 0 < notes['oxidation']['systematic_valence'] < 0.1
+    for tilt in notes['eels']['tilts']:
         assert set(tilt['systematic_share']) == {'FeO', 'Fe3O4'}
     assert Recipe.from_json(maps.recipe.to_json()).steps == (EELSOxidationMaps(),)
 
@@ -150,8 +150,8 @@ def test_fourier_log_where_the_background_is_that_of_plasmons(sim, stored):
     )
     found = EELSOxidationMaps(standards=stored, deconvolve='Fourier-log').run(plasmons.series)
     sums = true_atoms(plasmons)[:, 0][:, plasmons.iron[0]].sum(axis=1)
-    told = found.notes['eels']['tilts'][0]['fraction']
-    assert told[0] == pytest.approx((sums[0] + sums[1] / 3) / sums.sum(), abs=0.03)
+    notes = found.notes['eels']['tilts'][0]['fraction']
+    assert notes[0] == pytest.approx((sums[0] + sums[1] / 3) / sums.sum(), abs=0.03)
     assert 'Fourier-log' in found.notes['eels']['deconvolution']
 
 
@@ -228,10 +228,10 @@ def one_phase(series):
         (lambda s: replace(s, core_loss=None, energy_unit='keV'), 'X-rays'),
     ],
 )
-def test_bad_spectra_are_told_in_a_sentence(sim, change, words):
-    with pytest.raises(InputError, match=words) as told:
+def test_bad_spectra_are_reported_in_a_sentence(sim, change, words):
+    with pytest.raises(InputError, match=words) as raised:
         EELSOxidationMaps().run(change(sim.series))
-    assert str(told.value).endswith('.')
+    assert str(raised.value).endswith('.')
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_bad_spectra_are_told_in_a_sentence(sim, change, words):
         ({'states': ('FeO', 'iron')}, 'not the formula'),
     ],
 )
-def test_bad_parameters_are_told(values, words):
+def test_bad_parameters_are_reported(values, words):
     with pytest.raises(InputError, match=words):
         EELSOxidationMaps(**values)
 
@@ -260,7 +260,7 @@ def test_bad_parameters_are_told(values, words):
         (EELSOxidationMaps(energy_min=50.0), 'does not hold'),
     ],
 )
-def test_what_cannot_be_mapped_is_told(sim, step, words):
+def test_what_cannot_be_mapped_is_reported(sim, step, words):
     with pytest.raises(InputError, match=words):
         step.run(sim.series)
 
@@ -274,7 +274,7 @@ def manganese():
     return made, replace(made.series, core_loss=replace(core, energy=core.energy - 62))
 
 
-def test_oxides_of_another_metal_are_told_by_references(manganese, tmp_path):
+def test_oxides_of_another_metal_are_distinguished_by_references(manganese, tmp_path):
     made, series = manganese
     shapes = [series.core_loss.energy, *made.core_standards.values()]
     np.savetxt(tmp_path / 'mn.csv', np.stack(shapes, axis=1), delimiter=',', header='energy,MnO,Mn3O4', comments='')
@@ -286,13 +286,13 @@ def test_oxides_of_another_metal_are_told_by_references(manganese, tmp_path):
     assert found['oxidation']['counts_per_atom'] == pytest.approx([1, 17 / 15])
 
 
-def test_without_references_the_purest_mixtures_pass_for_oxides_and_it_is_told(manganese):
+def test_without_references_the_purest_mixtures_pass_for_oxides_and_it_is_recorded(manganese):
     _, series = manganese
     step = EELSOxidationMaps(element='Mn', states=('MnO', 'Mn3O4'), **QUICK)
-    told = step.run(series).notes['eels']['standards']
-    assert told['method'] == 'simplex'
-    assert 'in no error' in told['assumes']
-    assert told['L3_maxima'] == pytest.approx([639.8, 641.4], abs=0.5)
+    notes = step.run(series).notes['eels']['standards']
+    assert notes['method'] == 'simplex'
+    assert 'in no error' in notes['assumes']
+    assert notes['L3_maxima'] == pytest.approx([639.8, 641.4], abs=0.5)
     with pytest.raises(InputError, match='known of iron alone'):
         step.model_copy(update={'method': 'stoichiometric'}).run(series)
 

@@ -1,4 +1,4 @@
-"""Thin specimens, saturated zero losses, spoilt channels: the fit goes on, or says in a sentence why not."""
+"""Thin specimens, saturated zero losses, spoilt channels: the fit continues, or says in a sentence why not."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def test_standards_of_a_series_without_calibration_have_the_thickness_of_its_pix
 
 
 @pytest.mark.parametrize('tilt', [0, 1])
-def test_a_tilt_without_thickness_is_fitted_with_the_usual_one(calibrated, standards, tilt):
+def test_a_tilt_without_thickness_is_fitted_with_the_typical_one(calibrated, standards, tilt):
     maps = QUICK.maps(without_thickness(calibrated, tilt), standards)
     expected = QUICK.maps(calibrated, standards)
     np.testing.assert_allclose(maps.data[:, tilt].sum((1, 2)), expected.data[:, tilt].sum((1, 2)), rtol=0.15)
 
 
-def test_no_thickness_at_all_is_told(calibrated, standards):
+def test_no_thickness_at_all_is_reported(calibrated, standards):
     with pytest.raises(InputError, match='deconvolve to none'):
         QUICK.maps(without_thickness(calibrated, np.s_[:]), standards)
 
@@ -87,12 +87,12 @@ def test_a_family_of_plasmons_without_one_of_its_parts_can_be_solved():
     clean = background.spectrum + 50 * edges[:, 0]
     for columns in (background.columns(energy), np.hstack([background.columns(energy), 0 * edges])):
         solver = PixelSolver.of(edges, columns, clean, 0.0, True)
-        amounts, _, covariance, _, _ = solver.solve(clean[None], edges, None)
-        assert amounts[0, 0] == pytest.approx(50, rel=1e-3)
+        intensities, _, covariance, _, _ = solver.solve(clean[None], edges, None)
+        assert intensities[0, 0] == pytest.approx(50, rel=1e-3)
         assert covariance[0, 0, 0] > 0
 
 
-def test_a_value_that_is_no_number_in_the_core_loss_is_told(sim):
+def test_a_value_that_is_no_number_in_the_core_loss_is_reported(sim):
     counts = np.array(sim.series.core_loss.counts, float)
     counts[0, 3, 4, 5] = np.nan
     series = replace(sim.series, core_loss=replace(sim.series.core_loss, counts=counts))
@@ -101,7 +101,7 @@ def test_a_value_that_is_no_number_in_the_core_loss_is_told(sim):
             run(series)
 
 
-def test_oxides_without_white_lines_are_told():
+def test_oxides_without_white_lines_are_reported():
     with pytest.raises(InputError, match='Cu2O has a full d shell'):
         EELSOxidationMaps(element='Cu', states=('Cu2O', 'CuO'))
     with pytest.raises(InputError, match='no white lines'):

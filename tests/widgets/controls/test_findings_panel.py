@@ -171,13 +171,13 @@ def test_what_no_page_can_apply_has_no_button(dock: TomographyDock, maps: MapSer
 
 
 def test_a_value_that_does_not_do_is_one_sentence_and_changes_nothing(
-    dock: TomographyDock, maps: MapSeries, qtbot: Any, told: list[str]
+    dock: TomographyDock, maps: MapSeries, qtbot: Any, reported: list[str]
 ) -> None:
     bad = replace(DOUBT, remedy=Remedy('Do', 'DIPmTV', {'beyond_field': True, 'iterations': -3}))
     reconstructed(dock, maps, bad)
     press(dock, qtbot, bad)
-    assert len(told) == 1
-    assert 'iterations' in told[0]
+    assert len(reported) == 1
+    assert 'iterations' in reported[0]
     assert dock.reconstruct_page.step().beyond_field is False
 
 

@@ -67,11 +67,11 @@ def test_any_step_comes_back_unchanged(form: StepForm) -> None:
     assert form.value() == step
 
 
-def test_set_value_is_told_once(form: StepForm, qtbot: Any) -> None:
-    told = []
-    form.changed.connect(lambda: told.append(1))
+def test_set_value_is_signalled_once(form: StepForm, qtbot: Any) -> None:
+    emitted = []
+    form.changed.connect(lambda: emitted.append(1))
     form.set_value(Every(iterations=3, joint=False, width=2.0))
-    assert told == [1]
+    assert emitted == [1]
 
 
 def test_a_preset_refills_the_other_fields(form: StepForm) -> None:
@@ -176,13 +176,13 @@ def test_the_wheel_scrolls_the_page_and_changes_no_value_it_passes(form: StepFor
 
 
 def test_a_text_counts_when_it_is_complete(form: StepForm, qtbot: Any) -> None:
-    told: list[int] = []
-    form.changed.connect(lambda: told.append(1))
+    emitted: list[int] = []
+    form.changed.connect(lambda: emitted.append(1))
     line = form.fields['name'].native
     qtbot.keyClicks(line, 'abc')
-    assert told == []
+    assert emitted == []
     qtbot.keyClick(line, Qt.Key.Key_Return)
-    assert told == [1]
+    assert emitted == [1]
     assert form.value().name == 'abc'
 
 

@@ -27,7 +27,7 @@ def test_angles_whose_files_are_known_can_be_corrected(qtbot):
     assert table.angles() == (-12.5, 10.0)
 
 
-def test_angles_that_only_the_metadata_tell_say_how_they_are_corrected(qtbot):
+def test_angles_from_metadata_alone_say_how_they_are_corrected(qtbot):
     table = TiltTable()
     qtbot.addWidget(table)
     table.show_files(FILES, None)

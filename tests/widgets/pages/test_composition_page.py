@@ -80,7 +80,7 @@ def test_closed_until_there_is_a_volume(dock: TomographyDock, viewer: ViewerMode
 
 
 def test_from_a_volume_in_the_viewer_to_percent(
-    dock: TomographyDock, viewer: ViewerModel, volume: Volume, qtbot: Any, settled: Settled, told: list[str]
+    dock: TomographyDock, viewer: ViewerModel, volume: Volume, qtbot: Any, settled: Settled, reported: list[str]
 ) -> None:
     show(viewer, volume)
     page = enter(dock, qtbot)
@@ -97,7 +97,7 @@ def test_from_a_volume_in_the_viewer_to_percent(
     viewer.add_layer(Labels(labels, name='phases'))
     page.regions.setCurrentText('phases')
     compute(dock, settled)
-    assert told == []
+    assert reported == []
 
     made = percent(viewer)
     assert set(made) == {'Ge at.%', 'Sb at.%', 'Te at.%'}
@@ -187,14 +187,14 @@ def test_factors_from_a_file_and_back(
 
 
 def test_what_cannot_be_quantified_is_said(
-    dock: TomographyDock, volume: Volume, viewer: ViewerModel, qtbot: Any, settled: Settled, told: list[str]
+    dock: TomographyDock, volume: Volume, viewer: ViewerModel, qtbot: Any, settled: Settled, reported: list[str]
 ) -> None:
     states = Volume(volume.data[:2], ('core', 'shell'), 2.0)
     dock.session.set_result(states)
     page = enter(dock, qtbot)
     assert 'core' in page.factors_note.text()
     compute(dock, settled)
-    assert len(told) == 1 and 'core' in told[0]
+    assert len(reported) == 1 and 'core' in reported[0]
     assert percent(viewer) == {}
 
     dock.session.set_result(volume)
@@ -206,14 +206,14 @@ def test_what_cannot_be_quantified_is_said(
 
 
 def test_regions_of_another_size_are_refused(
-    dock: TomographyDock, volume: Volume, viewer: ViewerModel, qtbot: Any, told: list[str]
+    dock: TomographyDock, volume: Volume, viewer: ViewerModel, qtbot: Any, reported: list[str]
 ) -> None:
     dock.session.set_result(volume)
     page = enter(dock, qtbot)
     viewer.add_layer(Labels(np.ones((4, 4, 4), np.uint8), name='small'))
     page.regions.setCurrentText('small')
     dock.run_bar.run_button.click()
-    assert len(told) == 1 and 'same size' in told[0]
+    assert len(reported) == 1 and 'same size' in reported[0]
 
 
 def test_a_volume_of_oxides_has_an_oxidation_state_instead(

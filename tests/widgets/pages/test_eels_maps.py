@@ -210,20 +210,20 @@ def test_pure_pixels_of_a_transposed_series_have_its_axes(viewer: ViewerModel, s
 
 
 def test_standards_of_painted_pixels_are_kept_and_used(
-    page: EELSMaps, tmp_path: Path, still: Still, told: list[str], monkeypatch: pytest.MonkeyPatch
+    page: EELSMaps, tmp_path: Path, still: Still, reported: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / 'painted.npz'
     monkeypatch.setattr(QFileDialog, 'getSaveFileName', lambda *_: (str(path), ''))
     before = page.found.standards.shapes
     page.standards.show_pure.click()
     labels = page.standards.regions.layer.data[1, 0]
-    amounts = np.nan_to_num(page.found.standards.phases.atoms[0])
-    shell = (amounts[..., 1] > 0.5 * amounts.sum(axis=-1)) & (amounts.sum(axis=-1) > 0)
+    atoms = np.nan_to_num(page.found.standards.phases.atoms[0])
+    shell = (atoms[..., 1] > 0.5 * atoms.sum(axis=-1)) & (atoms.sum(axis=-1) > 0)
     labels[:] = np.where(labels == 1, 2, 0)
     page.standards.use_painted.click()
     still(page)
     # The pixels of FeO are no Fe3O4.
-    assert len(told) == 1 and 'one phase' in told[0]
+    assert len(reported) == 1 and 'one phase' in reported[0]
     assert 'Regression' in page.standards.note.text()
     labels[:] = np.where(shell, 2, 0)
     page.standards.use_painted.click()
@@ -313,7 +313,7 @@ def test_independent_sums_are_shown_as_the_oxides_that_they_stand_for(series: Sp
 
 
 def test_no_zero_loss_is_one_sentence_and_the_page_lives(
-    dock: TomographyDock, series: SpectralTiltSeries, still: Still, settled: Callable[..., None], told: list[str]
+    dock: TomographyDock, series: SpectralTiltSeries, still: Still, settled: Callable[..., None], reported: list[str]
 ) -> None:
     dock.open_page.done(look_over(replace(series, counts=series.counts[..., 80:], energy=series.energy[80:])))
     dock.stages.go_to(dock.maps_page)
@@ -322,13 +322,13 @@ def test_no_zero_loss_is_one_sentence_and_the_page_lives(
     assert 'zero loss' in page.view.note.text()
     dock.run_page()
     settled(dock)
-    assert len(told) == 1 and 'zero loss' in told[0]
+    assert len(reported) == 1 and 'zero loss' in reported[0]
     dock.open_page.done(look_over(series))
     still(page)
     assert page.view.plot._explained is not None
 
 
-def test_the_open_page_tells_core_loss_and_thickness(
+def test_the_open_page_shows_core_loss_and_thickness(
     dock: TomographyDock, series: SpectralTiltSeries, qtbot: Any
 ) -> None:
     dock.open_page.done(look_over(series))

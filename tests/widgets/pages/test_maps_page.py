@@ -207,7 +207,7 @@ def test_what_may_be_stray_is_dashed_and_says_why(page: MapsPage) -> None:
     assert 'Cu' not in page.picker.elements()
 
 
-def test_elements_that_cannot_be_told_apart_are_named(page: MapsPage, still: Still) -> None:
+def test_elements_that_cannot_be_resolved_are_named(page: MapsPage, still: Still) -> None:
     assert page.warning.isHidden()
     page.picker.set_elements(('S', 'Mo_L'))
     still(page)
@@ -282,7 +282,7 @@ def test_the_gain_is_measured_edited_and_goes_with_the_maps(page: MapsPage, maps
     [
         ('1, 0.9', 'There are 2 gains for 7 tilts; give one for each or none.'),
         ('1, one', 'The gain is not a list of numbers; separate them by commas.'),
-        ('1, 1, 1, 0, 1, 1, 1', 'The gain of a tilt must be a positive number; mend it or leave the gains empty.'),
+        ('1, 1, 1, 0, 1, 1, 1', 'The gain of a tilt must be a positive number; correct it or leave the gains empty.'),
     ],
 )
 def test_a_wrong_gain_is_one_sentence(page: MapsPage, maps: MapSeries, text: str, sentence: str) -> None:
@@ -293,12 +293,12 @@ def test_a_wrong_gain_is_one_sentence(page: MapsPage, maps: MapSeries, text: str
     assert not page.gain.apply.isEnabled()
 
 
-def test_the_gain_is_told_by_the_recipe(page: MapsPage, maps: MapSeries) -> None:
+def test_the_gain_is_recorded_in_the_recipe(page: MapsPage, maps: MapSeries) -> None:
     step = EDXMaps(elements=('Ge', 'Te'), gain_from_totals='slab')
     page.done(replace(maps, recipe=Recipe().then(step), gain=np.ones((2, 7))))
     assert len(page.gain.gains()) == 7
     gains = (1.0, 1.0, 0.5, 0.5, 0.5, 1.0, 1.0)
     page.gain.line.setText(', '.join(map(str, gains)))
     page.gain.apply.click()
-    (told,) = page.session.maps.recipe.steps
-    assert told == step.model_copy(update={'gain': gains, 'gain_from_totals': 'off'})
+    (recorded,) = page.session.maps.recipe.steps
+    assert recorded == step.model_copy(update={'gain': gains, 'gain_from_totals': 'off'})

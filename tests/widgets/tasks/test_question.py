@@ -19,14 +19,14 @@ def question(qtbot: Any) -> Any:
 
 
 def heard(question: Question) -> list[Any]:
-    told: list[Any] = []
-    question.answered.connect(told.append)
-    question.failed.connect(told.append)
-    return told
+    received: list[Any] = []
+    question.answered.connect(received.append)
+    question.failed.connect(received.append)
+    return received
 
 
 def test_an_answer_and_a_failure_are_note(question: Question, qtbot: Any) -> None:
-    told = heard(question)
+    received = heard(question)
     question.ask(lambda observer: 7)
     assert question.busy
     qtbot.waitUntil(lambda: not question.busy)
@@ -36,30 +36,30 @@ def test_an_answer_and_a_failure_are_note(question: Question, qtbot: Any) -> Non
 
     question.ask(fail)
     qtbot.waitUntil(lambda: not question.busy)
-    assert told == [7, 'No such element; choose another.']
+    assert received == [7, 'No such element; choose another.']
 
 
 def test_what_was_asked_before_the_newest_is_not_answered(question: Question, qtbot: Any) -> None:
-    told = heard(question)
-    begun, go_on = threading.Event(), threading.Event()
+    received = heard(question)
+    begun, released = threading.Event(), threading.Event()
 
     def slow(observer: Observer) -> str:
         begun.set()
-        go_on.wait(10)
+        released.wait(10)
         return 'old'
 
     question.ask(slow)
     qtbot.waitUntil(begun.is_set)
     question.ask(lambda observer: 'skipped')
     question.ask(lambda observer: 'new')
-    go_on.set()
+    released.set()
     qtbot.waitUntil(lambda: not question.busy)
-    assert told == ['new']
+    assert received == ['new']
 
 
 def test_a_question_that_is_forgotten_is_not_answered(question: Question, qtbot: Any) -> None:
-    told = heard(question)
+    received = heard(question)
     question.ask(lambda observer: 'answer')
     question.forget()
     qtbot.wait(100)
-    assert told == [] and not question.busy
+    assert received == [] and not question.busy

@@ -35,8 +35,8 @@ class FakeJob:
         self.asked.append('start')
 
     def messages(self) -> list[Any]:
-        told, self.sent = self.sent, []
-        return told
+        received, self.sent = self.sent, []
+        return received
 
     def latest_frame(self) -> tuple[np.ndarray, int] | None:
         newest = self.frames[-1] if self.frames else None
@@ -76,15 +76,15 @@ Make = Callable[[Any], Task]
 
 
 def test_messages_come_in_order_and_before_the_end(task: Make, qtbot: Any) -> None:
-    told: list[Any] = []
+    received: list[Any] = []
     job = FakeJob()
     job.sent, job.made, job.is_active = ['a', 'b'], 'r', False
     running = task(job)
-    running.message.connect(told.append)
-    running.ended.connect(told.append)
+    running.message.connect(received.append)
+    running.ended.connect(received.append)
     running.start()
     qtbot.waitUntil(lambda: running.job is None)
-    assert told == ['a', 'b', Outcome('Job', 'r')]
+    assert received == ['a', 'b', Outcome('Job', 'r')]
 
 
 def test_only_the_newest_preview_is_shown(task: Make, qtbot: Any) -> None:
@@ -139,15 +139,15 @@ def test_a_job_that_cannot_start_ends_at_once(task: Make) -> None:
 
 
 def test_nothing_comes_after_cleanup(task: Make, qtbot: Any) -> None:
-    told: list[Any] = []
+    received: list[Any] = []
     job = FakeJob()
     running = task(job)
-    running.message.connect(told.append)
+    running.message.connect(received.append)
     running.start()
     running.cleanup()
     job.sent = ['late']
     qtbot.wait(150)
-    assert told == []
+    assert received == []
     assert job.asked == ['start', 'kill']
 
 
@@ -178,14 +178,14 @@ def test_pause_and_resume_reach_the_job(task: Make) -> None:
 
 
 def test_lines_for_the_log_are_no_messages(task: Make, qtbot: Any, caplog: pytest.LogCaptureFixture) -> None:
-    told: list[Any] = []
+    received: list[Any] = []
     job = FakeJob()
     job.sent, job.made, job.is_active = [Log('warning', 'the disk is nearly full')], 'r', False
     running = task(job)
-    running.message.connect(told.append)
+    running.message.connect(received.append)
     running.start()
     qtbot.waitUntil(lambda: running.job is None)
-    assert told == []
+    assert received == []
     assert 'the disk is nearly full' in caplog.text
 
 
@@ -196,14 +196,14 @@ def test_a_thread_gives_its_result_and_its_progress(qtbot: Any, task: Make) -> N
             watch.step(i + 1)
         return 42
 
-    told: list[Progress] = []
+    received: list[Progress] = []
     ends: list[Outcome] = []
     running = task(ThreadJob(work))
-    running.message.connect(told.append)
+    running.message.connect(received.append)
     running.ended.connect(ends.append)
     running.start()
     qtbot.waitUntil(lambda: bool(ends))
-    assert [p.iteration for p in told] == [1, 2, 3]
+    assert [p.iteration for p in received] == [1, 2, 3]
     assert ends[0].result == 42
 
 

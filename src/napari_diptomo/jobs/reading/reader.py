@@ -130,7 +130,7 @@ class Reader:
             'kind': lambda asked: saved_kind(asked['path']),
             'pictures': lambda asked: pictures_in(asked['path']),
         }
-        current_file.listen(self._tell)
+        current_file.listen(self._announce)
 
     def serve(self) -> None:
         """Answer until there is nothing to do any more."""
@@ -211,7 +211,7 @@ class Reader:
         folder = next((f for f in self._folders if shutil.disk_usage(f).free > 2 * needed), self._folders[-1])
         return Path(folder) / f'{next(self._numbers)}.arrays'
 
-    def _tell(self, path: Path) -> None:
+    def _announce(self, path: Path) -> None:
         # Later than the parent, which is more patient with a busy machine, in case it is still there.
         self._clock.wind(6 * seconds_for(path))
         self._line.send(FileBegun(str(path)))

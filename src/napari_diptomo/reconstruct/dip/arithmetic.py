@@ -8,7 +8,7 @@ is run once, forward and backward, on random data of the shape that it will have
 compared with float32; a layer that disagrees is computed in float32. Float32 itself is
 compared with torch's own kernels (on a GPU with the CPU), which need no library.
 
-Freed memory is filled with not-a-number before each pass, so that a result that was
+Released memory is filled with not-a-number before each pass, so that a result that was
 read from memory which nobody wrote does not pass by luck.
 
 Large layers are shortened along their longest axes: a block of voxels and the remainder
@@ -267,7 +267,7 @@ def _pass(module: nn.Module, x: torch.Tensor, grad: torch.Tensor) -> list[torch.
 
 
 def _poison(sizes: list[int], like: torch.Tensor) -> None:
-    """Leave freed memory of these sizes, in all types that a pass uses, full of not-a-number."""
+    """Leave released memory of these sizes, in all types that a pass uses, full of not-a-number."""
     filled = [
         torch.full((size,), float('nan'), dtype=kind, device=like.device)
         for kind in {torch.float32, like.dtype}

@@ -25,7 +25,7 @@ _TYPICAL = {_MMAP_MAX: 65536, _MMAP_THRESHOLD: 32 * 2**20, _TRIM_THRESHOLD: 64 *
 
 @contextlib.contextmanager
 def kept_memory(device: torch.device) -> Iterator[None]:
-    """Keep freed memory for the next iteration; on leaving it goes back to the system. CPU and GNU C library only."""
+    """Keep released memory for the next iteration; on leaving it goes back to the system. CPU and GNU C library only."""
     library = _gnu_library() if device.type == 'cpu' else None
     if library is None:
         yield

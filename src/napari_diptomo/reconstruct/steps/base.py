@@ -90,7 +90,7 @@ class Reconstruction(Step):
     support_file: str = param(
         '',
         'File with the support mask (.npy, .tif, .mrc, .hspy; z, y, x): not zero inside, of the shape of the volume, '
-        'e.g. labels drawn in napari and saved.',
+        'e.g. labels painted in napari and saved.',
         advanced=True,
         file=True,
     )

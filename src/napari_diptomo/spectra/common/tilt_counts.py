@@ -165,7 +165,7 @@ def hold_out(spectra: sparse.csr_matrix, share: float, seed: tuple[int, int]) ->
     counts = spectra.data
     if counts.dtype.kind == 'f' and not (counts == np.round(counts)).all():
         raise InputError(
-            'These spectra are not whole counts, so no photons can be held out; set the held-out share to 0.'
+            'These spectra are not whole counts, so no photons can be held out; set the held-out fraction to 0.'
         )
     held = spectra.copy()
     held.data = thin(counts, share, np.random.default_rng(seed)).astype(np.int32)

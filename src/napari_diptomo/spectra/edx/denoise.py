@@ -32,7 +32,7 @@ from napari_diptomo.spectra.edx.fit_range import FitRange
 #: Values in the table whose components are found: 80 MB.
 _TABLE = 10_000_000
 #: Warning in the notes of maps made of a denoised series.
-WARNING = 'made from denoised spectra, for looking only: errors and residuals are not those of counts'
+WARNING = 'made from denoised spectra, for visualisation only: errors and residuals are not those of counts'
 
 
 class Denoise(Step):

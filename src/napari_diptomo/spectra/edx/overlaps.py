@@ -152,7 +152,7 @@ def _all_counts(model: SpectrumModel, given: Sequence[float] | np.ndarray | None
             f'There are {len(given)} expected counts for {model.wanted} wanted families; give one for each.'
         )
     if not (np.isfinite(given).all() and (given >= 0).all()):
-        raise InputError('Expected counts must be numbers of zero or more; mend the negative one.')
+        raise InputError('Expected counts must be numbers of zero or more; correct the negative one.')
     counts[: len(given)] = given
     return counts
 
@@ -178,7 +178,7 @@ def _words(
         unknown = min(alone) > 1 and joint < 0.7 * min(alone)
         if abs(rho) > _CONFUSED or unknown:
             warnings.append(
-                f'{spoken_name(names[a])} and {spoken_name(names[b])} cannot be told apart at these counts '
+                f'{spoken_name(names[a])} and {spoken_name(names[b])} cannot be resolved at these counts '
                 f'(correlation {rho:.2f}); map one of them, choose another line family, or bin the pixels.'
             )
     return tuple(sentences), tuple(warnings)

@@ -42,7 +42,7 @@ _LOW = 0.35
 _OUTER = 2
 #: Beyond this multiple of the common trend a family is stray, if that is significant.
 _RISE, _SIGNIFICANT = 1.5, 5.0
-#: Below this many standard deviations at half of the tilts a family that is not stray is too weak to tell;
+#: Below this many standard deviations at half of the tilts a family that is not stray is too weak to judge;
 #: negative totals are noise down to as many.
 _SEEN = 3.0
 #: What leaks between neighbours may reach this much further up than it is seen to reach below zero.
@@ -74,7 +74,7 @@ class Totals:
     sentence : str
         In words.
     weak : bool
-        Too weak to tell.
+        Too weak to judge.
     """
 
     name: str
@@ -288,7 +288,7 @@ def _judge(
     spoken = spoken_name(name)
     if weak:
         sentence = (
-            f'{spoken} is too weak ({np.median(totals):.3g} ± {np.median(noise):.2g} counts at a tilt) to tell whether '
+            f'{spoken} is too weak ({np.median(totals):.3g} ± {np.median(noise):.2g} counts at a tilt) to judge whether '
             'it belongs to the specimen.'
         )
     elif behaves:
@@ -371,7 +371,7 @@ def with_gain(
         if len(gain) != len(maps.angles):
             raise InputError(f'There are {len(gain)} gains for {len(maps.angles)} tilts; give one for each or none.')
         if not (np.isfinite(gain).all() and (gain > 0).all()):
-            raise InputError('The gain of a tilt must be a positive number; mend it or leave the gains empty.')
+            raise InputError('The gain of a tilt must be a positive number; correct it or leave the gains empty.')
         gain = gain / gain.mean()
     else:
         gain = measure_gain(maps, 'slab' if from_totals == 'slab' else 'isolated')

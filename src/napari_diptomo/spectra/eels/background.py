@@ -174,9 +174,9 @@ def _shapes(
         raise InputError('The plasmon background needs the zero loss in the range; choose another one.')
     multiples = single.multiples(_MULTIPLES)
     losses = single.step * np.arange(multiples.shape[1])
-    drawn = np.stack([np.interp(energy, losses, one) for one in multiples], axis=1)
-    tails = drawn[:, :1] * relative[:, None] ** np.array([-1.0, 0.0, 1.0])
-    return np.hstack([tails, drawn[:, 1:]]), [slice(0, 3), slice(3, 4), slice(4, None)]
+    sampled = np.stack([np.interp(energy, losses, one) for one in multiples], axis=1)
+    tails = sampled[:, :1] * relative[:, None] ** np.array([-1.0, 0.0, 1.0])
+    return np.hstack([tails, sampled[:, 1:]]), [slice(0, 3), slice(3, 4), slice(4, None)]
 
 
 def _variance(model: np.ndarray, read_variance: float) -> np.ndarray:

@@ -46,7 +46,7 @@ def deconvolved(
     ----------
     calibrated : CalibratedSeries
     observer : Observer, optional
-        Asked whether to go on.
+        Asked whether to continue.
     low_loss : bool
         Fourier-log of the low loss; the zero loss is gone afterwards.
     core_background : tuple of float, optional

@@ -334,7 +334,7 @@ def _per_count(
     missing = [name for name in ('beam_energy', 'convergence_angle', 'collection_angle') if not meta.get(name)]
     if missing:
         raise InputError(
-            f'Atoms need the {missing[0].replace("_", " ")}, which the files do not tell; map counts instead.'
+            f'Atoms need the {missing[0].replace("_", " ")}, which the files do not record; map counts instead.'
         )
     if gos_file:
         try:

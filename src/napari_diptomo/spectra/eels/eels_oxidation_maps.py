@@ -108,8 +108,9 @@ class EELSOxidationMaps(Step):
     )
     deliver: Literal['maps', 'independent sums'] = param(
         'independent sums',
-        'Output. maps: of each oxide. independent sums: weighted sums of them whose errors have nothing in common, with '
-        'what mixes them; the volume is still one of each oxide, and better: the spectra know the sum far better than each.',
+        'Output. maps: of each oxide. independent sums: decorrelated combinations of them, whose errors are '
+        'uncorrelated, with the matrix that mixes them; the volume is still one of each oxide, and better: the spectra '
+        'know the sum far better than each.',
         label='Output',
     )
     energy_min: float | None = param(
@@ -170,13 +171,12 @@ class EELSOxidationMaps(Step):
         MapSeries
             One channel for each oxide, (channel, tilt, y, x), without the findings of `run`.
         """
-        fit, told = plan_fit(self.fit_settings(), calibrated, standards)
+        fit, notes = plan_fit(self.fit_settings(), calibrated, standards)
         share = self.holdout if are_whole(fit.spectra(0)) else 0.0
         tilts = fit_tilts(fit, share, self.seed, Watch(observer, self.title, len(calibrated.series.angles)))
         maps = assemble(calibrated.series, tilts, self.atoms(), share, self.deliver == 'independent sums')
-        told |= {'calibration': calibrated.notes, 'standards': {'source': standards.source, **standards.notes}}
-        notes = {**maps.notes, 'eels': {**maps.notes['eels'], **told}}
-        return replace(maps, notes=notes)
+        notes |= {'calibration': calibrated.notes, 'standards': {'source': standards.source, **standards.notes}}
+        return replace(maps, notes={**maps.notes, 'eels': {**maps.notes['eels'], **notes}})
 
     def fit_settings(self) -> OxideFitSettings:
         """Settings of the fit of the edge."""

@@ -253,8 +253,8 @@ def _fitted(
         order=0,
     )
     inside = (energy >= fit_plan.window[0]) & (energy <= fit_plan.window[1])
-    drawn = {background_model: fit.spectra(slice(0, 1)) for background_model, fit in found.fits.items()}
-    background, edges = drawn[found.best]
+    predicted = {background_model: fit.spectra(slice(0, 1)) for background_model, fit in found.fits.items()}
+    background, edges = predicted[found.best]
     curves = {name: whole(inside, edges[0, :, i]) for i, name in enumerate(atoms.states)}
     explained = _range(energy, spectrum, fit_plan, inside, background[0], curves, float(found.fit.chi2[0]), found.best)
     values = {f: fit.intensities[0] / atoms.counts_per_atom for f, fit in found.fits.items()}
@@ -264,7 +264,7 @@ def _fitted(
     spread = sum(
         weights[f] * float(mean_valence(v, 0 * per_atom, atoms.valences)[0] - mean) ** 2 for f, v in values.items()
     )
-    others = {f: whole(inside, back[0]) for f, (back, _) in drawn.items()}
+    others = {f: whole(inside, back[0]) for f, (back, _) in predicted.items()}
     state = None if not mean > 0 else (float(mean), float(std), float(np.sqrt(spread)))
     return replace(explained, backgrounds=others, weights=weights), state
 
@@ -316,7 +316,7 @@ def explained_core_loss(
     nothing = np.full(len(energy), np.nan)
     if phases is None:
         return ExplainedRange(energy, counts, (energy[0], energy[-1]), nothing, {}, nothing, nothing, np.nan)
-    # The phases tell energies that were corrected.
+    # The energies of the phases are corrected ones.
     energy = energy - float(phases.notes.get('energy_offset', 0.0))
     window = (float(phases.energy[0]), float(phases.energy[-1]))
     inside = (energy >= window[0] - 1e-6) & (energy <= window[1] + 1e-6)

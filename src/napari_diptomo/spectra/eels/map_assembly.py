@@ -91,7 +91,7 @@ def assemble(
     errors = np.empty((shape[0], *shape), np.float32)
     held_out = np.empty(shape, np.float32) if share > 0 else None
     residual = np.empty(shape[1:], np.float32)
-    told: list[dict[str, Any]] = []
+    by_tilt: list[dict[str, Any]] = []
     covariance, total = np.zeros((shape[0],) * 2), 0.0
     for t, tilt in enumerate(tilts):
         off = systematic(tilt, best)
@@ -104,7 +104,7 @@ def assemble(
         per_atom = 1 / np.outer(atoms.counts_per_atom, atoms.counts_per_atom)
         in_atoms = tilt.covariance[best] * per_atom
         metal = metal_pixels(tilt.intensities[best] / atoms.counts_per_atom, in_atoms, image)
-        told.append(_told(tilt, best, off, metal, atoms))
+        by_tilt.append(_tilt_notes(tilt, best, off, metal, atoms))
         covariance += in_atoms[metal].sum(axis=0)
         total += float((tilt.intensities[best][metal] / atoms.counts_per_atom).sum())
     known = total > 0 and bool((np.diag(covariance) > 0).all())
@@ -116,11 +116,11 @@ def assemble(
             'unit': atoms.unit,
             'counts_per_atom': atoms.counts_per_atom.tolist(),
             'covariance_per_atom': (covariance / total).tolist() if known else np.eye(shape[0]).tolist(),
-            'systematic_valence': _systematic_valence(told),
+            'systematic_valence': _systematic_valence(by_tilt),
         },
         'eels': {
-            'background': _background_told(tilts, best),
-            'tilts': told,
+            'background': _background_notes(tilts, best),
+            'tilts': by_tilt,
             'held_out': f'{100 * share:g} % of the counts' if share > 0 else 'nothing',
         },
     }
@@ -177,7 +177,9 @@ def _images(values: np.ndarray, image: tuple[int, int]) -> np.ndarray:
     return values.T.reshape(-1, *image)
 
 
-def _told(tilt: TiltFits, best: BackgroundModel, off: np.ndarray, metal: np.ndarray, atoms: Atoms) -> dict[str, Any]:
+def _tilt_notes(
+    tilt: TiltFits, best: BackgroundModel, off: np.ndarray, metal: np.ndarray, atoms: Atoms
+) -> dict[str, Any]:
     """Notes on a tilt."""
     found: dict[str, Any] = {
         'chi2': round(float(tilt.chi2[best]), 3),
@@ -216,12 +218,12 @@ def _by_standards(tilt: TiltFits, best: BackgroundModel, metal: np.ndarray, atom
     return float(mean_valence(counts / atoms.counts_per_atom, covariance, atoms.valences)[1])
 
 
-def _systematic_valence(told: Sequence[dict[str, Any]]) -> float | None:
-    spreads = [tilt['mean_valence'][2] for tilt in told if 'mean_valence' in tilt]
+def _systematic_valence(by_tilt: Sequence[dict[str, Any]]) -> float | None:
+    spreads = [tilt['mean_valence'][2] for tilt in by_tilt if 'mean_valence' in tilt]
     return round(float(np.sqrt(np.mean(np.square(spreads)))), 4) if spreads else None
 
 
-def _background_told(tilts: Sequence[TiltFits], best: BackgroundModel) -> dict[str, Any]:
+def _background_notes(tilts: Sequence[TiltFits], best: BackgroundModel) -> dict[str, Any]:
     return {
         'family': best,
         'chi2': {f: [round(float(tilt.chi2[f]), 3) for tilt in tilts] for f in tilts[0].chi2},

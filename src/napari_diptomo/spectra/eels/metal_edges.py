@@ -106,7 +106,7 @@ class CoreLossEdge:
         found = edge_onsets().get(f'{element}_L3')
         if len(oxides) != 2 or len(metals) > 1 or found is None:
             raise InputError(
-                f'The core loss tells two oxides of one 3d metal apart, not {", ".join(oxides)}; name two, or give a file '
+                f'The core loss distinguishes two oxides of one 3d metal, not {", ".join(oxides)}; name two, or give a file '
                 'with their standards.'
             )
         if found - 60 < _OXYGEN < found + 30:
@@ -157,7 +157,7 @@ class CoreLossEdge:
             )
         if last < self.window[1]:
             raise InputError(
-                f'{self.name} is cut off: the core loss ends at {last:.0f} eV and should go on to '
+                f'{self.name} is cut off: the core loss ends at {last:.0f} eV and should extend to '
                 f'{self.window[1] + 15:.0f} eV; record it further up, or give stored standards.'
             )
         if first > self.onset - 10:

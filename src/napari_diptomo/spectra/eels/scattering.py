@@ -217,7 +217,7 @@ def zero_loss_of_sum(energy: np.ndarray, spectrum: np.ndarray) -> np.ndarray:
     near = np.abs(energy) <= _ZERO
     if not near.any() or energy[0] > -1:
         raise InputError(
-            'The spectra hold no zero loss, which thickness and plasmons are told from; record the low loss from below 0 eV.'
+            'The spectra hold no zero loss, from which thickness and plasmons are determined; record the low loss from below 0 eV.'
         )
     peak = int(np.flatnonzero(near)[np.argmax(spectrum[near])])
     behind = (energy > energy[peak] + 1) & (energy < energy[peak] + _ZERO)

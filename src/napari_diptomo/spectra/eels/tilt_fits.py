@@ -2,7 +2,7 @@
 
 The background model that describes the sums of ALL tilts best gives the maps: were it
 chosen tilt by tilt, tilts would disagree by the difference of two background models,
-and no volume fits that. What the other background models tell is systematic error.
+and no volume fits that. The difference to the other background models is systematic error.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def plan_fit(
     energy = calibrated.series.energy
     window = settings.window(energy)
     shapes, uncertainty = _on_axis(standards, energy, window)
-    single, told = None, 'plural scattering left in, alike in all pixels'
+    single, deconvolution = None, 'plural scattering left in, alike in all pixels'
     reference, thickness = shapes, standards.thickness
     if settings.deconvolve != 'none':
         if not np.isfinite(thickness):
@@ -177,10 +177,10 @@ def plan_fit(
         single = single_loss(calibrated, low_loss_edge(settings.element) + _ONSET)
         # Intensities are then counts as they would be without plural scattering, and go with the path through the oxide.
         reference = single.scattered(shapes, np.array([-thickness]))[0]
-        told = 'standards given the plural scattering of the thickness of each pixel'
+        deconvolution = 'standards given the plural scattering of the thickness of each pixel'
     if settings.deconvolve == 'Fourier-log':
         calibrated = deconvolved(calibrated)
-        shapes, single, told = reference, None, str(calibrated.notes['deconvolved'])
+        shapes, single, deconvolution = reference, None, str(calibrated.notes['deconvolved'])
     norm = reference[in_low_loss_edge(settings.element, energy)].sum(axis=0)
     if not (norm > 0).all():
         raise InputError('A standard has no edge where it should be; look at the standards, or find them anew.')
@@ -198,7 +198,7 @@ def plan_fit(
         settings.fit_shift,
         _impurity(standards),
     )
-    return fit, {'window_eV': [round(w, 2) for w in window], 'deconvolution': told}
+    return fit, {'window_eV': [round(w, 2) for w in window], 'deconvolution': deconvolution}
 
 
 def single_loss(calibrated: CalibratedSeries, onset: float) -> SingleLoss:
@@ -222,7 +222,7 @@ def _middle_tilt(calibrated: CalibratedSeries) -> int:
     known = np.isfinite(calibrated.t_over_lambda).any(axis=(1, 2))
     if not known.any():
         raise InputError(
-            'The zero loss of every tilt is saturated, so how thick the specimen is cannot be told; set deconvolve to none.'
+            'The zero loss of every tilt is saturated, so the thickness of the specimen is unknown; set deconvolve to none.'
         )
     off = np.abs(calibrated.series.angles - np.median(calibrated.series.angles))
     return int(np.where(known, off, np.inf).argmin())
@@ -233,8 +233,8 @@ def _impurity(standards: Standards) -> float:
     if 'share_error' in standards.notes:
         return float(standards.notes['share_error'])
     # Standards that were stored before the notes had it.
-    told = [values for name, values in standards.notes.items() if '_in_the_purest_' in name]
-    return float(told[0][1]) if told else 0.0
+    recorded = [values for name, values in standards.notes.items() if '_in_the_purest_' in name]
+    return float(recorded[0][1]) if recorded else 0.0
 
 
 def _on_axis(
@@ -380,6 +380,6 @@ def _held_out(counts: np.ndarray, share: float, seed: tuple[int, int]) -> np.nda
     if not are_whole(counts):
         raise InputError(
             'The spectra of some tilts are whole counts, those of others are not, so no counts can be held out; set the '
-            'held-out share to 0.'
+            'held-out fraction to 0.'
         )
     return thin(counts, share, np.random.default_rng(seed)).astype(np.float32)

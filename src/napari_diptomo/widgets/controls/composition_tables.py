@@ -95,7 +95,7 @@ class MeanTable(QTableWidget):
                     else f'{found.percent[column]:.1f} ± {found.standard_error[column]:.1f}'
                 )
                 cell = _cell(text, right=True)
-                cell.setToolTip(found if isinstance(found, str) else f'{found.voxels} voxels')
+                cell.setToolTip(found if isinstance(found, str) else f'{found.voxels} voxel{"s" * (found.voxels != 1)}')
                 self.setItem(row, column + 1, cell)
         _fit_height(self)
 

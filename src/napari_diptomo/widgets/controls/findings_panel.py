@@ -172,7 +172,7 @@ class FindingRow(QFrame):
 
 
 class Sign(QWidget):
-    """Circle, triangle or octagon, so that the level does not rest on the colour."""
+    """Circle, triangle or octagon, so that the level is not shown by colour alone."""
 
     def __init__(self, level: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -153,7 +153,7 @@ def counts_layer(series: SpectralTiltSeries, image: np.ndarray) -> LayerTuple:
     source = list(series.recipe.source.paths) if series.recipe is not None else []
     layer = sum_layer(image, series.angles, series.pixel_size, source or ['sample'], series.transposed)
     if series.energy_unit == 'eV':
-        layer[1]['name'] = layer[1]['name'].replace('all counts', 'counts of losses')
+        layer[1]['name'] = layer[1]['name'].replace('all counts', 'energy-loss counts')
     return layer
 
 

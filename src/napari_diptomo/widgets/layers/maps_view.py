@@ -25,8 +25,8 @@ class MapsView:
         self._viewer = viewer
         self._shown: list[Layer] = []
         self._angles = np.zeros(0)
-        viewer.dims.events.current_step.connect(self._tell_angle)
-        viewer.dims.events.ndisplay.connect(self._tell_angle)
+        viewer.dims.events.current_step.connect(self._show_angle)
+        viewer.dims.events.ndisplay.connect(self._show_angle)
 
     def show_series(self, layer: image_layers.LayerTuple, angles: np.ndarray) -> None:
         """Show the counts of a tilt series; nothing when a dropped file shows them already."""
@@ -56,8 +56,8 @@ class MapsView:
 
     def cleanup(self) -> None:
         """Let go of the viewer."""
-        self._viewer.dims.events.current_step.disconnect(self._tell_angle)
-        self._viewer.dims.events.ndisplay.disconnect(self._tell_angle)
+        self._viewer.dims.events.current_step.disconnect(self._show_angle)
+        self._viewer.dims.events.ndisplay.disconnect(self._show_angle)
 
     def _replace(self, parts: list[image_layers.LayerTuple], angles: np.ndarray) -> None:
         for layer in self._shown:
@@ -72,7 +72,7 @@ class MapsView:
         self._move_to_the_middle()
         fit_canvas(self._viewer, self._shown)
         self._viewer.canvas.overlays.scale_bar.visible = True
-        self._tell_angle()
+        self._show_angle()
 
     def _move_to_the_middle(self) -> None:
         """Sliders to the middle tilt and to the plane of the maps, wherever other layers begin and end."""
@@ -93,7 +93,7 @@ class MapsView:
         step, first = float(layer.scale[0]), float(layer.translate[0])
         return int(np.clip(round((self._viewer.dims.point[0] - first) / step), 0, len(self._angles) - 1))
 
-    def _tell_angle(self, event: Any = None) -> None:
+    def _show_angle(self, event: Any = None) -> None:
         text = self._viewer.canvas.overlays.text
         shown = any(layer.visible and layer in self._viewer.layers for layer in self._shown)
         if not (shown and self._viewer.dims.ndim == 4 and self._viewer.dims.ndisplay == 2):

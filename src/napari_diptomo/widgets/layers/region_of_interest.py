@@ -1,4 +1,4 @@
-"""A region of interest drawn by hand on the images of a tilt series."""
+"""A hand-drawn region of interest on the images of a tilt series."""
 
 from __future__ import annotations
 
@@ -105,13 +105,13 @@ class Region(QObject):
         self.changed.emit()
 
     def _look(self) -> None:
-        mask = self._drawn()
+        mask = self._current_mask()
         same = mask is None if self._mask is None else mask is not None and np.array_equal(mask, self._mask)
         if not same:
             self._mask = mask
             self.changed.emit()
 
-    def _drawn(self) -> np.ndarray | None:
+    def _current_mask(self) -> np.ndarray | None:
         if self.layer is None or not len(self.layer.data):
             return None
         shown = self._shape[::-1] if self._transposed else self._shape

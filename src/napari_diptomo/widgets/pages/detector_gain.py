@@ -49,7 +49,7 @@ class GainView(QWidget):
         self.specimen.addItems(list(_OBJECTS))
         self.specimen.setAccessibleName('Specimen')
         self.specimen.setToolTip(
-            '<qt>An isolated object keeps its counts at every tilt; a slab that goes on beyond the images gains '
+            '<qt>An isolated object keeps its counts at every tilt; a slab that extends beyond the images gains '
             'with 1 / cos of the tilt.</qt>'
         )
         self.measure = QPushButton('Measure')
@@ -107,7 +107,7 @@ class GainView(QWidget):
         if found and len(found) != tilts:
             raise InputError(f'There are {len(found)} gains for {tilts} tilts; give one for each or none.')
         if not all(np.isfinite(g) and g > 0 for g in found):
-            raise InputError('The gain of a tilt must be a positive number; mend it or leave the gains empty.')
+            raise InputError('The gain of a tilt must be a positive number; correct it or leave the gains empty.')
         return found
 
     def cleanup(self) -> None:

@@ -156,7 +156,7 @@ class SpectrumView(QWidget):
         self.draw = QPushButton('&Draw a region')
         self.draw.setToolTip(
             '<qt>Draw a rectangle on the image to see the spectrum of its pixels. It can be moved and edited, and '
-            'other shapes drawn, with the tools of the layer "Region".</qt>'
+            'other shapes added, with the tools of the layer "Region".</qt>'
         )
         self.draw.clicked.connect(self._draw_region)
         self.whole = QPushButton('Remove it')

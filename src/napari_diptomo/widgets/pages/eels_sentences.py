@@ -82,7 +82,7 @@ def describe_calibration(calibrated: CalibratedSeries) -> str:
     if known.size:
         parts.append(f't/λ up to {np.percentile(known, 99):.2f}, on average {known.mean():.2f}.')
     zero = calibrated.notes['zero_loss']
-    parts.append(f'Zero loss {zero["fwhm"]:.2g} eV wide, it wanders by {zero["wanders_by"]:.2g} eV.')
+    parts.append(f'Zero loss {zero["fwhm"]:.2g} eV wide, it drifts by {zero["wanders_by"]:.2g} eV.')
     return ' '.join([*parts, *calibrated.notes.get('warnings', ())])
 
 

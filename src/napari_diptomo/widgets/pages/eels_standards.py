@@ -26,7 +26,7 @@ _WAITING = 'The standards are being found in the core loss…'
 
 
 class StandardsBox(Part):
-    """Tells of the standards and lets the user keep, load, and correct them.
+    """Describes the standards and lets the user keep, load, and correct them.
 
     Signals
     -------

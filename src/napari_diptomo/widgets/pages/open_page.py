@@ -1,4 +1,4 @@
-"""Open: files or a folder in, a tilt series with believed angles out."""
+"""Open: files or a folder in, a tilt series with accepted angles out."""
 
 from __future__ import annotations
 

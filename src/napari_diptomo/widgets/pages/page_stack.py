@@ -64,14 +64,14 @@ class Stages(QWidget):
         return self._pages[self._stack.currentIndex()]
 
     @property
-    def can_go_on(self) -> bool:
+    def can_go_forward(self) -> bool:
         """Whether there is a next page and it is open."""
         following = self._stack.currentIndex() + 1
         return following < len(self._pages) and not self._pages[following].closed()
 
-    def go_on(self) -> None:
+    def go_forward(self) -> None:
         """To the next page."""
-        if self.can_go_on:
+        if self.can_go_forward:
             self._show(self._stack.currentIndex() + 1)
 
     def go_to(self, page: Page) -> None:

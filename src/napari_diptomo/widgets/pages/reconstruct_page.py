@@ -375,6 +375,6 @@ def describe_volume(volume: Volume) -> str:
     if isinstance(tilts, list | tuple) and len(tilts) == 2 and tilts[1] - tilts[0] < 180:
         parts.append(
             f'Tilts end at {tilts[0]:.4g}° and {tilts[1]:.4g}°: faces normal to the beam and detail along it '
-            'rest on the prior, not on data.'
+            'are determined by the prior, not by data.'
         )
     return ' '.join(parts)

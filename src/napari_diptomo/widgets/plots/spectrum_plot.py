@@ -18,7 +18,7 @@ from napari_diptomo.widgets.theme import plot_colours
 _HEIGHT = 350
 #: Of a label, as a share of the height and of the width of the plot.
 _TALL, _WIDE = 0.09, 0.11
-#: Fewer counts than these are drawn here where the axis is logarithmic.
+#: Fewer counts than these are plotted here where the axis is logarithmic.
 _LEAST = 0.5
 _SIGMA = 3.0
 _AXIS_WIDTH = 52
@@ -27,7 +27,7 @@ _AXIS_WIDTH = 52
 class SpectrumPlot(ThemedPlot):
     """A spectrum above, the standardised residual of its fit below.
 
-    What belongs to all elements is drawn in the colour of text: counts as an
+    What belongs to all elements has the colour of text: counts as an
     area, the model as a line, the background dashed. What belongs to one
     element has the element's colour. Drag to move along the energies, drag
     with the right button to stretch them, double-click for the whole.

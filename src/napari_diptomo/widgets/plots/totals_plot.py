@@ -35,8 +35,8 @@ class Total(Protocol):
 class TotalsPlot(ThemedPlot):
     """Totals as points, what is expected dashed, both in units of the mean of the latter.
 
-    Families that do not behave like a projection of one specimen are drawn
-    with a line through their points.
+    Families that do not behave like a projection of one specimen have
+    a line through their points.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Calibration of EELS series: known displacements, levels, spikes and thicknesses come back; bad input is told."""
+"""Calibration of EELS series: known displacements, levels, spikes and thicknesses come back; bad input is reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHAPE = (3, 12, 10)
 
 
 def zero_peak(energy: np.ndarray, centre: np.ndarray | float, fwhm: float = FWHM) -> np.ndarray:
-    """What a Gaussian of unit area puts into each channel."""
+    """Counts of a Gaussian of unit area in each channel."""
     half, sigma = (energy[1] - energy[0]) / 2, fwhm / 2.3548
     loss = energy - np.asarray(centre)[..., None]
     return ndtr((loss + half) / sigma) - ndtr((loss - half) / sigma)
@@ -187,7 +187,7 @@ def test_exspy_finds_the_same_positions_and_thickness(made, calibrated):
     axes.append({'name': 'Energy loss', 'size': 400, 'scale': 0.25, 'offset': -8.0, 'units': 'eV'})
     signal = exspy.signals.EELSSpectrum(series.counts[1].compute().astype(float), axes=axes)
     whole = signal.estimate_zero_loss_peak_centre().data
-    assert np.abs(whole - calibrated.zero_loss[1]).max() <= 0.26, 'eXSpy tells whole channels here'
+    assert np.abs(whole - calibrated.zero_loss[1]).max() <= 0.26, 'eXSpy measures whole channels here'
     signal.align_zero_loss_peak(print_stats=False, show_progressbar=False)
     theirs = signal.estimate_thickness(threshold=calibrated.zero_loss_end).data
     np.testing.assert_allclose(theirs, calibrated.t_over_lambda[1], atol=0.01)
@@ -198,7 +198,7 @@ def test_exspy_finds_the_same_positions_and_thickness(made, calibrated):
     assert roughness[0] < 0.85 < roughness[1] < 1.15
 
 
-def test_axes_of_all_tilts_are_one_and_lost_channels_are_told(calibrated, made):
+def test_axes_of_all_tilts_are_one_and_lost_channels_are_reported(calibrated, made):
     assert len(made[0].energy) - len(calibrated.series.energy) == calibrated.notes['channels_cut_off'] == 8
     np.testing.assert_allclose(np.diff(calibrated.series.energy), 0.25)
     assert calibrated.series.metadata['calibration'] == calibrated.notes
@@ -257,7 +257,7 @@ def test_spikes_are_filled_and_edges_are_not():
     assert without_spikes(spoilt, slice(40, 60))[1] == 1
 
 
-def test_spikes_of_the_series_are_told():
+def test_spikes_of_the_series_are_reported():
     series, _, _ = make_series()
     counts = series.counts.compute()
     counts[1, 3, 3, 300] += 4000
@@ -268,7 +268,7 @@ def test_spikes_of_the_series_are_told():
     assert calibrate(spoilt, remove_spikes=False).series.counts[1].compute()[3, 3, 250:].max() >= 4000
 
 
-def test_the_dark_level_is_told_from_the_tail_of_the_zero_loss():
+def test_the_dark_level_is_distinguished_from_the_tail_of_the_zero_loss():
     energy = -10 + 0.25 * np.arange(440)
     rng = np.random.default_rng(2)
     wing = 0.25 * 0.06 * 0.3 / np.pi / (energy**2 + 0.3**2)
@@ -281,7 +281,7 @@ def test_the_dark_level_is_told_from_the_tail_of_the_zero_loss():
 
 
 @pytest.mark.parametrize('dark', [20.0, -5.0])
-def test_a_dark_level_is_taken_off(dark):
+def test_a_dark_level_is_subtracted(dark):
     series, _, _ = make_series(dark=dark)
     counts = series.counts + (dark if dark < 0 else 0)
     found = calibrate(SpectralTiltSeries(counts, series.energy, series.angles, 1.0, 'eV'))
@@ -314,7 +314,7 @@ def test_steps_and_single_channels_of_wrong_gain_are_found_and_edges_are_not():
     assert flat is None
 
 
-def test_the_gain_of_a_series_is_put_right():
+def test_the_gain_of_a_series_is_corrected():
     series, _, _ = make_series(electrons=1e6)
     gain = np.ones(400)
     gain[130:] = 1.05
@@ -391,12 +391,12 @@ def test_an_unsaturated_series_is_not_called_so():
         assert not np.isnan(found.t_over_lambda).any()
 
 
-def test_negative_counts_beyond_mending(made):
+def test_negative_counts_beyond_correction(made):
     series = made[0]
     refused('too large a dark reference', changed(series, counts=series.counts - 200.0))
 
 
-def test_a_zero_loss_that_wanders_too_far():
+def test_a_zero_loss_that_drifts_too_far():
     energy = -2 + 0.05 * np.arange(400)
     places = np.array([0.0, 0.0, -1.5])[:, None, None] + np.zeros(SHAPE)
     counts = np.random.default_rng(0).poisson(1e5 * zero_peak(energy, places, fwhm=0.3) + 20)
@@ -416,7 +416,7 @@ class Stop(Observer):
         return Request.CANCEL if len(self.seen) == 2 else Request.GO
 
 
-def test_progress_is_told_and_cancelling_obeyed(made):
+def test_progress_is_reported_and_cancelling_obeyed(made):
     observer = Stop()
     with pytest.raises(Cancelled):
         calibrate(made[0], observer)

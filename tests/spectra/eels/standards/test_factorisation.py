@@ -19,8 +19,8 @@ def mixed(fraction, counts=4000.0, seed=0):
     """Poisson counts of an image of mixtures, (pixel, energy); ``fraction`` (y, x) of the L3 counts are FeO."""
     shapes = np.array([edge_shape(ENERGY, oxide, 'L') for oxide in OXIDES])
     shapes /= shapes[:, INSIDE].sum(axis=1, keepdims=True)
-    amounts = np.stack([fraction.ravel(), 1 - fraction.ravel()], axis=1) * counts
-    expected = amounts @ shapes + 30 * (ENERGY / 700) ** -3.0
+    intensities = np.stack([fraction.ravel(), 1 - fraction.ravel()], axis=1) * counts
+    expected = intensities @ shapes + 30 * (ENERGY / 700) ** -3.0
     return np.random.default_rng(seed).poisson(expected).astype(float), shapes
 
 
@@ -50,7 +50,7 @@ def test_counts_and_background_are_found(factors):
 
 
 def test_covariance_is_that_of_the_noise(ramp):
-    """The same image with new noise: the amounts scatter as their covariance says."""
+    """The same image with new noise: the intensities scatter as their covariance says."""
     first, second = (factorise(mixed(ramp, seed=seed)[0], ENERGY) for seed in (1, 2))
     # The two bases differ a little; counts do not depend on them.
     expected = np.einsum('s,pst,t->p', first.sums, first.covariance, first.sums).mean()

@@ -21,8 +21,8 @@ def pure(seed):
 
 @pytest.mark.parametrize('seed', range(6))
 @pytest.mark.parametrize('share', [0.0, 0.3, 0.6])
-def test_leading_edge_tells_how_much_of_a_mixture_is_feo(seed, share):
-    """With shifts of one oxide against the other of up to 0.4 eV, which the fit is not told."""
+def test_leading_edge_shows_how_much_of_a_mixture_is_feo(seed, share):
+    """With shifts of one oxide against the other of up to 0.4 eV, which the fit does not know."""
     (feo, fe3o4), _ = pure(seed)
     mixture = share * feo + (1 - share) * fe3o4
     mixture = mixture / mixture[IRON.inside(ENERGY)].sum()

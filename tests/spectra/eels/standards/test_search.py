@@ -46,8 +46,8 @@ def test_shapes_are_those_of_the_truth(made, found):
     true = made.standards_behind(found.thickness)
     edge = (found.energy > 47) & (found.energy < 75)
     for i, oxide in enumerate(OXIDES):
-        drawn = np.interp(found.energy, made.series.energy, true[oxide])
-        assert cosine(found.shapes[edge, i], drawn[edge]) > 0.99
+        expected = np.interp(found.energy, made.series.energy, true[oxide])
+        assert cosine(found.shapes[edge, i], expected[edge]) > 0.99
         window = (found.energy >= 47) & (found.energy < 62)
         assert found.shapes[window, i].sum() == pytest.approx(1)
     assert found.notes['background'] == 'power law'
@@ -55,13 +55,13 @@ def test_shapes_are_those_of_the_truth(made, found):
 
 @pytest.mark.parametrize(('law', 'family'), [('plasmon', 'plasmon tail'), ('exponential', 'exponential')])
 def test_shapes_do_not_depend_on_the_law_of_the_background(law, family):
-    drawn = eels_tilt_series(oxide_nanocube(32), [0.0], seed=0, core_dose=60.0, background=law)
-    found = find_standards(calibrate(drawn.series))
+    simulated = eels_tilt_series(oxide_nanocube(32), [0.0], seed=0, core_dose=60.0, background=law)
+    found = find_standards(calibrate(simulated.series))
     assert found.notes['background'] == family
-    true = drawn.standards_behind(found.thickness)
+    true = simulated.standards_behind(found.thickness)
     edge = (found.energy > 47) & (found.energy < 75)
     for i, oxide in enumerate(OXIDES):
-        assert cosine(found.shapes[edge, i], np.interp(found.energy, drawn.series.energy, true[oxide])[edge]) > 0.99
+        assert cosine(found.shapes[edge, i], np.interp(found.energy, simulated.series.energy, true[oxide])[edge]) > 0.99
 
 
 def test_impure_standards_bias_the_fraction_little(made, found):
@@ -74,12 +74,12 @@ def test_impure_standards_bias_the_fraction_little(made, found):
     spectra = edges[here][:, at] if at.sum() == len(own) else np.stack(
         [np.interp(own, made.series.energy, spectrum) for spectrum in edges[here]]
     )  # fmt: skip
-    amounts = np.linalg.lstsq(found.shapes[inside], spectra[:, inside].T, rcond=None)[0]
+    coefficients = np.linalg.lstsq(found.shapes[inside], spectra[:, inside].T, rcond=None)[0]
     true = made.clean[0, 0][here] / made.clean[:, 0][:, here].sum(axis=0)
-    assert abs((amounts[0] / amounts.sum(axis=0) - true).mean()) < 0.03
+    assert abs((coefficients[0] / coefficients.sum(axis=0) - true).mean()) < 0.03
 
 
-def test_amounts_by_the_core_loss_are_the_true_ones(made, found, fraction):
+def test_coefficients_from_the_core_loss_are_the_true_ones(made, found, fraction):
     phases = found.phases
     both = phases.iron[0] & made.iron[0]
     ours = (phases.atoms[0, ..., 0] / phases.atoms[0].sum(axis=-1))[both]
@@ -88,7 +88,7 @@ def test_amounts_by_the_core_loss_are_the_true_ones(made, found, fraction):
 
 
 def test_the_purest_pixels_are_not_taken_for_magnetite(found, fraction):
-    """The end of the segment holds a third of FeO; the leading edge tells so within its error."""
+    """The end of the segment holds a third of FeO; the leading edge shows it within its error."""
     phases = found.phases
     true = fraction[phases.ends['Fe3O4'][0]].mean()
     assert phases.method == 'stoichiometric'
@@ -137,8 +137,8 @@ def test_references_give_the_fraction(made, fraction, calibrated):
     assert abs((ours - fraction[both]).mean()) < 0.02
 
 
-def test_drawn_regions_are_used(made, calibrated, fraction):
-    """A region of 30 % FeO that is called pure becomes the standard: the user is believed."""
+def test_pure_regions_of_the_user_are_used(made, calibrated, fraction):
+    """A region of 30 % FeO that is called pure becomes the standard: what the user says is accepted."""
     mask = (fraction < 0.35)[None] & made.iron[:1]
     phases = map_phases(calibrated, pure={'Fe3O4': mask})
     assert phases.method == 'pure regions'
@@ -147,7 +147,7 @@ def test_drawn_regions_are_used(made, calibrated, fraction):
     assert ours[0] / ours.sum() == pytest.approx(0, abs=0.02)
 
 
-def test_a_wrong_core_loss_axis_is_put_right(made, found):
+def test_a_wrong_core_loss_axis_is_corrected(made, found):
     core = made.series.core_loss
     moved = replace(made.series, core_loss=replace(core, energy=core.energy + 3.0))
     phases = map_phases(moved)
@@ -164,7 +164,7 @@ def test_a_wrong_core_loss_axis_is_put_right(made, found):
         ({'low': slice(0, 120)}, 'needs a low loss'),
     ],
 )
-def test_ranges_that_do_not_do_are_told(made, change, words):
+def test_ranges_that_do_not_do_are_reported(made, change, words):
     series = made.series
     if 'core_loss' in change:
         series = replace(series, core_loss=None)
@@ -178,7 +178,7 @@ def test_ranges_that_do_not_do_are_told(made, change, words):
         find_standards(series)
 
 
-def test_regions_and_references_that_do_not_fit_are_told(made):
+def test_regions_and_references_that_do_not_fit_are_reported(made):
     with pytest.raises(InputError, match='no phase Fe2O3'):
         map_phases(made.series, pure={'Fe2O3': np.ones((1, 32, 32), bool)})
     with pytest.raises(InputError, match='must be a mask'):

@@ -143,12 +143,12 @@ def calibrate(
     end, thickness = _thickness(looks, series.angles)
     place = series.energy[0] + step * position
     core, core_remainder = None, None
-    core_told: dict[str, Any] = {}
+    core_notes: dict[str, Any] = {}
     fwhm = step * float(np.median([look.zero.fwhm for look in looks]))
     if series.core_loss is not None:
         displacement = place if move_core_loss else np.zeros_like(place)
-        core, core_remainder, core_told = _core_loss(series.core_loss, displacement, fwhm, remove_spikes, correct_gain)
-    features, energy, core = _put_right(edges, energy, _mean_low_loss(looks, moves), core)
+        core, core_remainder, core_notes = _core_loss(series.core_loss, displacement, fwhm, remove_spikes, correct_gain)
+    features, energy, core = _corrected(edges, energy, _mean_low_loss(looks, moves), core)
     counts = Correction(moves, tuple(k.dark for k in looks), tuple(k.spikes for k in looks), gain).lazy(series.counts)
     notes = _notes(looks, series.angles, place, step, energy, features)
     notes |= {
@@ -157,7 +157,7 @@ def calibrate(
         'gain': gain_notes(gain),
     }
     if core is not None:
-        notes['core_loss'] = {'moved_with_the_low_loss': move_core_loss, **core_told}
+        notes['core_loss'] = {'moved_with_the_low_loss': move_core_loss, **core_notes}
     metadata = {**series.metadata, 'calibration': notes}
     return CalibratedSeries(
         series=replace(series, counts=counts, energy=energy, core_loss=core, metadata=metadata),
@@ -239,8 +239,8 @@ def _core_loss(
     gain = gain_of(total, fwhm / step) if correct_gain else None
     skip = tuple(slice(0, 0) if number else None for number in spikes)
     counts = Correction(moves, (0.0,) * len(spikes), skip, gain).lazy(core.counts)
-    told = {'pixels_with_spikes': sum(spikes), 'gain': gain_notes(gain)}
-    return replace(core, counts=counts, energy=core.energy[moves.kept]), step * moves.remainder, told
+    notes = {'pixels_with_spikes': sum(spikes), 'gain': gain_notes(gain)}
+    return replace(core, counts=counts, energy=core.energy[moves.kept]), step * moves.remainder, notes
 
 
 def _mean_low_loss(looks: Sequence[TiltSurvey], moves: WholeChannelMoves) -> np.ndarray:
@@ -252,7 +252,7 @@ def _mean_low_loss(looks: Sequence[TiltSurvey], moves: WholeChannelMoves) -> np.
     return total
 
 
-def _put_right(
+def _corrected(
     edges: Sequence[tuple[str, float]], energy: np.ndarray, low: np.ndarray, core: CoreLoss | None
 ) -> tuple[tuple[Feature, ...], np.ndarray, CoreLoss | None]:
     """Energy axes on which known features lie where they are known to be."""

@@ -79,7 +79,7 @@ def find_feature(
     top = int(near[smooth[near].argmax()]) if near.size else 0
     if near.size < 5 or top in (near[0], near[-1]) or smooth[top] < _CERTAIN * noise:
         raise InputError(
-            f'{name} is not seen within {reach:g} eV of {known + offset:.4g} eV, so the energies cannot be put right by it; leave it '
+            f'{name} is not seen within {reach:g} eV of {known + offset:.4g} eV, so the energies cannot be corrected with it; leave it '
             'out, or give the energy at which the spectra have its maximum.'
         )
     return Feature(name, float(energy[top] + parabola_offset(*smooth[top - 1 : top + 2]) * step), float(known))

@@ -98,7 +98,7 @@ def survey_warnings(looks: Sequence[TiltSurvey], angles: np.ndarray) -> list[str
     if negative:
         found.append(
             f'The dark level is negative at {", ".join(a for _, a in negative)} deg (down to '
-            f'{min(level for level, _ in negative):.3g} counts per channel): it is put right here, take a new dark '
+            f'{min(level for level, _ in negative):.3g} counts per channel): it is corrected here; take a new dark '
             'reference for the next series.'
         )
     return found
@@ -183,5 +183,5 @@ def _check_level(level: float, losses: np.ndarray, name: str) -> None:
     if level < 0 and -level > _WORTHLESS * max(mean, 1e-9):
         raise InputError(
             f'The dark level {name} is {level:.3g} counts per channel, where the losses have {mean:.3g}: too large a dark '
-            'reference was taken off; take the right one off the raw spectra, or leave this tilt out.'
+            'reference was subtracted; subtract the right one from the raw spectra, or leave this tilt out.'
         )

@@ -109,7 +109,7 @@ class Factors:
         variance = np.einsum('s,est,t->e', coefficients, covariance, coefficients)
         return np.sqrt(np.maximum(variance, 0)) / float(coefficients @ self.sums)
 
-    def drawn(self, rng: np.random.Generator) -> Factors:
+    def resampled(self, rng: np.random.Generator) -> Factors:
         """The same with shapes from pixels resampled, fold by fold."""
         times = rng.multinomial(len(self.normal), np.full(len(self.normal), 1 / len(self.normal)))
         return replace(self, normal=times[:, None, None, None] * self.normal, right=times[:, None, None] * self.right)
@@ -135,7 +135,7 @@ def factorise(counts: np.ndarray, energy: np.ndarray, edge: CoreLossEdge = IRON)
     edge.check_range(energy)
     if len(counts) < 2 * FOLDS:
         raise InputError(
-            f'Only {len(counts)} pixels hold {edge.name}; at least {2 * FOLDS} are needed to tell the phases apart. '
+            f'Only {len(counts)} pixels hold {edge.name}; at least {2 * FOLDS} are needed to distinguish the phases. '
             'Give a larger core loss, references of the core-loss edge, or stored standards.'
         )
     law, exponent = power_law(counts.sum(axis=0), energy, edge)

@@ -174,7 +174,7 @@ def _checked(
     core = series.core_loss
     if core is None:
         raise InputError(
-            f'The series has no core loss, so {edge.name} cannot tell the phases apart; load one with it, or give '
+            f'The series has no core loss, so {edge.name} cannot distinguish the phases; load one with it, or give '
             'standards that were stored before.'
         )
     if method == 'references' and references is None:
@@ -185,7 +185,7 @@ def _checked(
             raise InputError(f'There is no phase {unknown.pop()} for a {what}; name it {" or ".join(edge.phases)}.')
     if method == 'stoichiometric' and not edge.has_leading_edge:
         raise InputError(
-            f'What the leading edge of {edge.name} tells is known of iron alone; choose auto, or give references.'
+            f'The meaning of the leading edge of {edge.name} is known of iron alone; choose auto, or give references.'
         )
     if references is not None and set(references) != set(edge.phases):
         raise InputError(f'Give a reference spectrum of {edge.name} for each of {" and ".join(edge.phases)}.')
@@ -243,8 +243,8 @@ def _by_references(
                 f'The reference of {name} must be energies and counts, (2, n), from {edge.window[0]:g} to '
                 f'{edge.window[1]:g} eV at least.'
             )
-        drawn = np.interp(energy, given[0], given[1], left=0.0, right=0.0)
-        shapes.append(drawn / drawn[factors.inside].sum() * counts_per_atom)
+        shape = np.interp(energy, given[0], given[1], left=0.0, right=0.0)
+        shapes.append(shape / shape[factors.inside].sum() * counts_per_atom)
     last = min(float(np.asarray(references[name])[0, -1]) for name in edge.phases)
     columns = np.stack([factors.law, *shapes], axis=1)
     weight = (energy <= last) / (
@@ -314,18 +314,18 @@ def _impurity(factors: Factors, corners: np.ndarray, edge: CoreLossEdge, seed: i
     """Share of the reduced phase in the second corner, and its standard deviation."""
     deviation = factors.deviation(corners[1])
 
-    def share(drawn: Factors) -> float:
-        reduced, mixture = (drawn.spectrum(corner) for corner in corners)
-        return leading_edge(reduced, mixture, deviation, drawn.energy, edge).share
+    def share(sample: Factors) -> float:
+        reduced, mixture = (sample.spectrum(corner) for corner in corners)
+        return leading_edge(reduced, mixture, deviation, sample.energy, edge).share
 
     rng = np.random.default_rng(seed)
-    drawn = [share(factors.drawn(rng)) for _ in range(_BOOTSTRAP)]
+    sampled = [share(factors.resampled(rng)) for _ in range(_BOOTSTRAP)]
     most = _largest_share(factors, corners, deviation, edge)
-    return float(np.clip(share(factors), 0.0, most)), float(np.hypot(np.std(drawn), _RULE_ERROR))
+    return float(np.clip(share(factors), 0.0, most)), float(np.hypot(np.std(sampled), _RULE_ERROR))
 
 
 def _largest_share(factors: Factors, corners: np.ndarray, deviation: np.ndarray, edge: CoreLossEdge) -> float:
-    """What can be taken out before the spectrum that is left is negative by two standard deviations, per eV or so."""
+    """Largest share that can be subtracted before the remaining spectrum is negative by two standard deviations, per eV or so."""
     look = (factors.energy > edge.maxima[0] - 3) & (factors.energy < edge.maxima[1] + 5)
     for share in np.arange(0.02, 0.9, 0.02):
         left = ndimage.uniform_filter1d(_without(corners, share, edge) @ factors.shapes, 4)
@@ -344,8 +344,8 @@ def _without(corners: np.ndarray, share: float, edge: CoreLossEdge) -> np.ndarra
 def _shape_deviation(factors: Factors, corners: np.ndarray, error: float, edge: CoreLossEdge, seed: int) -> np.ndarray:
     """Standard deviation of the shapes per atom, (energy, phase): counting, and FeO in Fe3O4."""
     rng = np.random.default_rng(seed)
-    drawn = [corners @ factors.drawn(rng).free for _ in range(_BOOTSTRAP)]
-    deviation = np.std(drawn, axis=0)
+    sampled = [corners @ factors.resampled(rng).free for _ in range(_BOOTSTRAP)]
+    deviation = np.std(sampled, axis=0)
     first, second = corners @ factors.shapes
     deviation[1] = np.hypot(deviation[1], error * np.abs(second - first))
     return deviation.T

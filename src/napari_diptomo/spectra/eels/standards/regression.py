@@ -11,7 +11,7 @@ in where it goes, and in a group of many it averages out (Wald, Ann. Math. Stat.
 11 (1940) 284).
 
 *Background.* M_s is free above the onset, so a background that were free there
-too could not be told from its smooth continuum. What decides is the pre-edge
+too could not be separated from its smooth continuum. What decides is the pre-edge
 window, where there is no edge: a background model (`background`) is fitted to it, group by
 group, and extrapolated. All background models are tried; the one with the smallest chi2 of
 the pre-edge window and of the regression together is taken, and the spread
@@ -295,10 +295,10 @@ def statistical_deviation(
     columns = _views(len(energy), groups, single, reference)[:, :, behind]
     variance = (np.maximum(groups.counts, 0.5) + read_noise**2) / groups.pixels[:, None]
     above = groups.counts - best.background
-    drawn = [
+    sampled = [
         _solve(columns, groups.atoms, above + np.sqrt(variance) * rng.standard_normal(above.shape), variance)
         for _ in range(_BOOTSTRAP)
     ]
     deviation = np.zeros_like(best.shapes)
-    deviation[behind] = np.std(drawn, axis=0)
+    deviation[behind] = np.std(sampled, axis=0)
     return deviation

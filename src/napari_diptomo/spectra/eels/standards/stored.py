@@ -20,6 +20,8 @@ from napari_diptomo.spectra.eels.metal_edges import low_loss_edge_range
 from napari_diptomo.spectra.eels.standards.phase_maps import PhaseMaps
 
 _FORMAT = 1
+#: Key of the array that holds everything but the spectra, as JSON.
+_DESCRIPTION = 'told'
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,13 +92,13 @@ class Standards:
                 'not hold; take the low loss.'
             )
         ratio = float((energy[1] - energy[0]) / (self.energy[1] - self.energy[0]))
-        drawn = [np.interp(energy, self.energy, shape, left=0.0) for shape in self.shapes.T]
-        return ratio * np.stack(drawn, axis=1)
+        sampled = [np.interp(energy, self.energy, shape, left=0.0) for shape in self.shapes.T]
+        return ratio * np.stack(sampled, axis=1)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write as ``.npz``, an earlier file replaced once the new one is complete; returns the path."""
         path = Path(path).with_suffix('.npz')
-        told = {
+        description = {
             'format': _FORMAT, 'names': self.names, 'thickness': self.thickness, 'source': self.source,
             'tilts': self.tilts, 'notes': self.notes,
         }  # fmt: skip
@@ -106,7 +108,7 @@ class Standards:
             with open(partial, 'wb') as file:
                 np.savez_compressed(
                     file, allow_pickle=False, energy=self.energy, shapes=self.shapes, uncertainty=self.uncertainty,
-                    per_iron=self.per_iron, told=np.array(json.dumps(told)), **masks,
+                    per_iron=self.per_iron, **{_DESCRIPTION: np.array(json.dumps(description))}, **masks,
                 )  # fmt: skip
 
         return replacing(path, write)
@@ -144,8 +146,8 @@ class Standards:
 
 def _parts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """The fields of `Standards` from what a file holds; what is missing or of another kind is an error of Python."""
-    told = json.loads(str(arrays['told']))
-    names = tuple(str(name) for name in told['names'])
+    description = json.loads(str(arrays[_DESCRIPTION]))
+    names = tuple(str(name) for name in description['names'])
     found = {name: np.asarray(arrays[name], float) for name in ('energy', 'shapes', 'uncertainty', 'per_iron')}
     size = (len(found['energy']), len(names))
     if (found['shapes'].shape, found['uncertainty'].shape, found['per_iron'].shape) != (size, size, size[1:]):
@@ -155,11 +157,11 @@ def _parts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
     return {
         **found,
         'names': names,
-        'thickness': float(told['thickness']),
-        'source': str(told['source']),
+        'thickness': float(description['thickness']),
+        'source': str(description['source']),
         'pure': {name: arrays[f'pure_{i}'].astype(bool) for i, name in enumerate(names) if f'pure_{i}' in arrays},
-        'tilts': tuple(int(tilt) for tilt in told['tilts']),
-        'notes': dict(told['notes']),
+        'tilts': tuple(int(tilt) for tilt in description['tilts']),
+        'notes': dict(description['notes']),
     }
 
 
