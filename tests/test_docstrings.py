@@ -84,7 +84,7 @@ def _getter(value: property | cached_property) -> Any:
 
 
 def faults(item: Any) -> list[str]:
-    """What the docstring of a function, class, method or property lacks."""
+    """Parts that the docstring of a function, class, method or property lacks."""
     text = inspect.getdoc(item)
     if not text or (inspect.isclass(item) and not vars(item).get('__doc__')):
         return ['no docstring']

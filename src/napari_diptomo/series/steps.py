@@ -81,6 +81,8 @@ class Parameter:
         Value when nothing is given.
     description : str
         One sentence: what it does, and when to change it.
+    label : str
+        In front of the control; empty: the name in words.
     unit : str
         As printed behind the value; empty where there is none.
     advanced : bool
