@@ -19,6 +19,7 @@ import pytest
 
 from napari_diptomo.jobs.reading import isolated, limits, reader_connection
 from napari_diptomo.jobs.reading.isolated import IsolatedReader, ReadingFailed
+from napari_diptomo.jobs.reading.reader_connection import ReaderProcess
 from napari_diptomo.series import (
     Cancelled,
     Finding,
@@ -183,6 +184,32 @@ def test_a_file_that_breaks_its_reader_is_one_sentence(strange, tmp_path, monkey
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='signals of POSIX')
+@pytest.mark.skipif(sys.platform == 'win32', reason='signals of POSIX')
+def test_a_file_that_has_just_broken_its_reader_does_not_break_another(strange, tmp_path, monkeypatch):
+    paths = spectra(tmp_path, 'segfault')
+    asked = source(paths)
+    sentences = []
+    for _ in range(2):
+        with pytest.raises(ReadingFailed) as failed:
+            strange.open(asked)
+        sentences.append(str(failed.value))
+        assert strange.pid is None
+    assert sentences[0] == sentences[1]
+    started = []
+    monkeypatch.setattr(isolated, 'ReaderProcess', lambda command: started.append(command) or ReaderProcess(command))
+    with pytest.raises(ReadingFailed):
+        strange.open(asked)
+    assert not started
+    # A copy that has come meanwhile, or a later attempt, is another matter.
+    os.utime(paths[0])
+    with pytest.raises(ReadingFailed):
+        strange.open(asked)
+    monkeypatch.setattr(isolated, '_SAME_ATTEMPT', 0.0)
+    with pytest.raises(ReadingFailed):
+        strange.open(asked)
+    assert len(started) == 2
+
+
 def test_a_file_that_is_damaged_after_opening_is_one_sentence(strange, tmp_path):
     paths = spectra(tmp_path)
     series = strange.open(source(paths))

@@ -23,9 +23,11 @@ import contextlib
 import itertools
 import os
 import threading
+import time
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,9 @@ from napari_diptomo.series import (
     Volume,
 )
 from napari_diptomo.series.reading.pictures import Picture
+
+#: Seconds within which a second question about a file that broke the reader belongs to the same attempt.
+_SAME_ATTEMPT = 10.0
 
 __all__ = ['ReadingFailed', 'load_isolated', 'open_isolated', 'pictures_isolated', 'saved_kind_isolated', 'warm_up']
 
@@ -130,6 +135,7 @@ class IsolatedReader:
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._dropped: deque[int] = deque()
+        self._broke: _Failure | None = None
 
     @property
     def pid(self) -> int | None:
@@ -189,13 +195,19 @@ class IsolatedReader:
             self._lock.release()
 
     def _ask(self, asked: dict[str, Any], paths: Any, observer: Observer | None, kept: _Kept | None) -> Any:
+        if self._broke is not None and self._broke.is_of(paths):
+            raise self._broke.error
         memory = memory_for(paths)
         asked = {'cwd': os.getcwd(), **asked, 'memory': memory, 'drop': self._take_dropped()}
         for _ in range(2):
             process = self._living()
             process.say(asked)
             with contextlib.suppress(Gone):
-                path = process.answer(paths, memory, observer)
+                try:
+                    path = process.answer(paths, memory, observer)
+                except ReadingFailed as error:
+                    self._broke = _Failure(error, _states(paths), time.monotonic())
+                    raise
                 made = shared_arrays.read(path, None if kept is None else kept.lazy)
                 if kept is not None:
                     kept.process = process
@@ -220,6 +232,33 @@ class IsolatedReader:
         while self._dropped:
             taken.append(self._dropped.popleft())
         return taken
+
+
+@dataclass(frozen=True, eq=False)
+class _Failure:
+    """Files that have just broken the reader.
+
+    One drop on napari asks twice about a file: what it is, and then what is in it. The second question is answered at
+    once, instead of after another wait; whoever tries again by hand has a new attempt.
+    """
+
+    error: ReadingFailed
+    files: tuple[tuple[str, int, int], ...]
+    when: float
+
+    def is_of(self, paths: Iterable[str | os.PathLike[str]]) -> bool:
+        recent = time.monotonic() - self.when < _SAME_ATTEMPT
+        return bool(self.files) and recent and _states(paths) == self.files
+
+
+def _states(paths: Iterable[str | os.PathLike[str]]) -> tuple[tuple[str, int, int], ...]:
+    """Names, sizes and times of change of the files that are there."""
+    states = []
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError):
+            status = os.stat(path)
+            states.append((os.path.abspath(path), status.st_size, status.st_mtime_ns))
+    return tuple(states)
 
 
 class _Kept:
