@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+import h5py
 import numpy as np
 import pytest
 
 from napari_diptomo.series import InputError, MapSeries, Recipe, Source, Volume, load, save
+from napari_diptomo.series.reading.saved import KEY
 
 RECIPE = Recipe(Source(paths=('a.bcf', 'b.bcf'), angles=(-1.0, 2.0), pixel_size=1.07, binning=2))
 
@@ -191,3 +193,15 @@ def test_channels_are_no_paths(tmp_path):
     written = volume.save(tmp_path / 'v.mrc')
     assert [path.name for path in written] == ['v_Ge-x.mrc', 'v_..-..-gone.mrc']
     assert sorted(tmp_path.iterdir()) == sorted(written)
+
+
+@pytest.mark.parametrize('kind', [np.arange(3), np.zeros((2, 2)), 3, 2.5, 'something'], ids=repr)
+def test_a_kind_that_is_none_is_one_sentence(tmp_path, kind):
+    path = save(full_volume(), tmp_path / 'v.hspy')
+    with h5py.File(path, 'a') as file:
+        holders = []
+        file.visititems(lambda name, item: holders.append(item) if item.name.endswith(KEY) else None)
+        (holder,) = holders
+        holder.attrs['kind'] = kind
+    with pytest.raises(InputError, match='does not say what it holds'):
+        load(path)

@@ -74,7 +74,7 @@ def saved_kind(path: str | os.PathLike[str]) -> str | None:
     if branch is None:
         return None
     form, kind = branch.get('format', 0), branch.get('kind')
-    if not isinstance(form, int | np.integer) or kind not in ('map series', 'volume'):
+    if not isinstance(form, int | np.integer) or not isinstance(kind, str) or kind not in ('map series', 'volume'):
         raise InputError(f'{path.name} does not say what it holds; it was changed after saving, save it anew.')
     if form > FORMAT:
         raise InputError(f'{path.name} was saved by a newer version of napari-diptomo; update this one.')
