@@ -483,7 +483,10 @@ def test_what_is_refused_is_named(tmp_path):
     import h5py
 
     mrc(tmp_path / 'one.mrc', counts(8, 9).astype(np.float32))
-    (tmp_path / 'text.h5').write_text('no HDF5 ' * 200)
+    for name in ('text.h5', 'text.hspy', 'text.emd'):
+        (tmp_path / name).write_text('no HDF5 ' * 200)
+    with h5py.File(tmp_path / 'empty.emd', 'w') as file:
+        file.attrs.update(version_major=0, version_minor=2)
     (tmp_path / 'view.jpg').write_bytes(b'\xff\xd8\xff')
     for name in ('bare.emd', 'bare.hspy'):
         with h5py.File(tmp_path / name, 'w') as file:
@@ -492,7 +495,11 @@ def test_what_is_refused_is_named(tmp_path):
     bare = 'is HDF5 of a layout that is not read here; it holds a0 3 x 1, a1 3 x 2, a2 3 x 3 and 2 more; '
     for name, sentence in {
         'one.mrc': 'one.mrc holds an image (8 x 9); a tilt series of maps is a stack with the axes (tilt, y, x).',
-        'text.h5': 'text.h5 is no HDF5 file, or damaged at its beginning; ',
+        **{
+            f'text{end}': f'text{end} is no HDF5 file, or damaged at its beginning; '
+            for end in ('.h5', '.hspy', '.emd')
+        },
+        'empty.emd': 'empty.emd holds no spectrum image and no stack of maps; ',
         'view.jpg': 'view.jpg is of no format that is read here; ',
         'bare.emd': f'bare.emd {bare}',
         'bare.hspy': f'bare.hspy {bare}',

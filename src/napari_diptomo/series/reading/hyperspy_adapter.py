@@ -242,6 +242,7 @@ def metadata_of(path: str | Path, key: str) -> dict[str, Any] | None:
     path = Path(path)
     reads(path)
     _inspect(path)
+    _check_hdf5(path)
     with reading(path), h5py.File(path) as file:
         experiments = file.get('Experiments')
         for experiment in experiments.values() if isinstance(experiments, h5py.Group) else ():
@@ -298,6 +299,15 @@ def _own_reader(path: Path) -> Any:
         return berkeley_emd
     _check_layout(path)
     return None
+
+
+def _check_hdf5(path: Path) -> None:
+    import h5py
+
+    with reading(path):
+        sound = path.stat().st_size == 0 or h5py.is_hdf5(path)
+    if not sound:
+        raise InputError(f'{path.name} is no HDF5 file, or damaged at its beginning; copy it again or leave it out.')
 
 
 def _check_layout(path: Path) -> None:

@@ -186,9 +186,8 @@ def _maps_or_nothing(
 ) -> MapSeries:
     for path, signals in zip(files, opened, strict=True):
         if not any(not signal.spectral and len(signal.shape) == 3 for signal in signals):
-            raise InputError(
-                f'{path.name} holds {described(signals)}, but no spectrum image and no stack of maps; choose other files.'
-            )
+            what = f'{described(signals)}, but ' if signals else ''
+            raise InputError(f'{path.name} holds {what}no spectrum image and no stack of maps; choose other files.')
     return maps_of_files(files, tables, source)
 
 
