@@ -74,6 +74,25 @@ def tomviz_emd(folder: Path) -> Path:
     return folder / 'tomviz.emd'
 
 
+def edstomo_emd(folder: Path) -> Path:
+    """Spectra and images as edstomo writes them."""
+    import h5py
+
+    axes = [('angle', '[deg]', ANGLES), ('x', '[m]', np.arange(4) * 2e-9), ('y', '[m]', np.arange(5) * 2e-9)]
+    axes.append(('E', '[eV]', np.arange(16) * 100.0))
+    with h5py.File(folder / 'edstomo.emd', 'w') as file:
+        file.attrs.update(version_major=0, version_minor=2)
+        file.create_group('microscope').attrs.update({'BeamVoltage[eV]': 3e5, 'MnKaResolution[eV]': 131.0})
+        for name, data in (('HAADF_TiltStack', _counts(3, 4, 5)), ('EDS_TiltStack', _counts(3, 4, 5, 16))):
+            group = file.create_group(f'data/{name}')
+            group.attrs['emd_group_type'] = 1
+            group.create_dataset('data', data=data, chunks=True, compression='gzip')
+            for number, (axis, unit, positions) in enumerate(axes[: data.ndim], 1):
+                group[f'dim{number}'] = positions
+                group[f'dim{number}'].attrs.update(name=np.bytes_(axis), units=np.bytes_(unit))
+    return folder / 'edstomo.emd'
+
+
 def saved_maps(folder: Path) -> Path:
     from napari_diptomo.series import MapSeries, Recipe, Source
     from napari_diptomo.spectra import EDXMaps
@@ -124,6 +143,22 @@ def stack_mrc(folder: Path) -> Path:
     return folder / 'Fe.mrc'
 
 
+def bytes_mrc(folder: Path) -> Path:
+    """Signed bytes of IMOD, in the order of other machines."""
+    import mrcfile
+
+    table_tlt(folder)
+    path = folder / 'Fe.st'
+    with mrcfile.new(path, (_counts(3, 5, 6).astype(np.int16) - 128).astype(np.int8)) as file:
+        file.voxel_size = 10.0
+        header, data = file.header.byteswap().tobytes(), file.data.tobytes()
+    raw = bytearray(header)
+    raw[152:160] = np.array([1146047817, 1], '>i4').tobytes()
+    raw[208:216] = b'MAP \x11\x11\0\0'
+    path.write_bytes(bytes(raw) + data)
+    return path
+
+
 def spectrum_msa(folder: Path) -> Path:
     import hyperspy.api as hs
 
@@ -133,6 +168,14 @@ def spectrum_msa(folder: Path) -> Path:
 
 def ripple_rpl(folder: Path) -> Path:
     return _spectra(folder, 'r.rpl', 4, 5, 16)
+
+
+def images_rpl(folder: Path) -> Path:
+    """X-rays, one image for each energy."""
+    lines = {'width': 5, 'height': 4, 'depth': 16, 'offset': 0, 'data-length': 1, 'data-type': 'unsigned'}
+    more = {'byte-order': 'dont-care', 'record-by': 'image', 'signal': 'EDS_TEM', 'ev-per-chan': 10}
+    _counts(16, 4, 5).tofile(folder / 'i.raw')
+    return _text(folder / 'i.rpl', 'key\tvalue\n' + ''.join(f'{k}\t{v}\n' for k, v in {**lines, **more}.items()))
 
 
 def table_csv(folder: Path) -> Path:
@@ -242,7 +285,8 @@ def _text(path: Path, text: str) -> Path:
 FILES: dict[str, Callable[[Path], Path]] = {
     'hspy stack': stack_hspy, 'hspy tilt': tilt_hspy, 'hspy maps': saved_maps, 'hspy volume': saved_volume,
     'zspy': stack_zspy, 'emd NCEM': ncem_emd, 'emd tomviz': tomviz_emd, 'tif': imagej_tif, 'tiff': packed_tiff,
-    'mrc': stack_mrc, 'msa': spectrum_msa, 'rpl': ripple_rpl,
+    'mrc': stack_mrc, 'msa': spectrum_msa, 'rpl': ripple_rpl, 'emd edstomo': edstomo_emd, 'mrc bytes': bytes_mrc,
+    'rpl images': images_rpl,
 }  # fmt: skip
 #: As instruments write them.
 INSTRUMENTS = {'bcf': 'test_TEM.bcf', 'dm4': 'EELS_SI.dm4', 'emd Velox': 'EDS-STO.emd', 'mrc FEI': 'HAADFscan.mrc'}

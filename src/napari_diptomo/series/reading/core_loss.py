@@ -11,8 +11,14 @@ import numpy as np
 from napari_diptomo.series.data import CoreLoss, SpectralTiltSeries
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.reading.angles.core_loss import tilts_of_files, tilts_of_stack
-from napari_diptomo.series.reading.hyperspy_adapter import StoredSignal
-from napari_diptomo.series.reading.spectrum_images import OpenedSpectra, Signals, check_alike, instrument, lazy_counts
+from napari_diptomo.series.reading.spectrum_images import (
+    OpenedSpectra,
+    Signals,
+    check_alike,
+    instrument,
+    lazy_counts,
+    noticed,
+)
 from napari_diptomo.series.reading.stored_axes import (
     axis_angles,
     energy_axis,
@@ -21,6 +27,7 @@ from napari_diptomo.series.reading.stored_axes import (
     pixel_size_of,
     tilt_axis_of,
 )
+from napari_diptomo.series.reading.stored_signal import StoredSignal
 from napari_diptomo.series.recipe import Source
 
 #: Pixels are the same when their sizes differ by less than this share.
@@ -70,7 +77,7 @@ def with_core_loss(
 def _dual(low: OpenedSpectra, source: Source) -> SpectralTiltSeries:
     """With the core loss of the same files, on the same pixels; the series as it is where there is none."""
     if not all(holds_zero_loss(signal) for signal in low.tilts):
-        return low.series
+        return _alone(low)
     images, tilts = [], []
     stack = len(low.tilts) == 1 and len(low.tilts[0].shape) == 4
     for tilt, (signal, beside) in enumerate(zip(low.tilts, low.beside, strict=True)):
@@ -84,7 +91,11 @@ def _dual(low: OpenedSpectra, source: Source) -> SpectralTiltSeries:
         else:
             images.append(_Image(core))
             tilts.append(tilt)
-    return _joined(low, images, tilts, 'in the files of the low loss', source) if images else low.series
+    return _joined(low, images, tilts, 'in the files of the low loss', source) if images else _alone(low)
+
+
+def _alone(low: OpenedSpectra) -> SpectralTiltSeries:
+    return replace(low.series, findings=(*low.series.findings, *noticed(low)))
 
 
 def _core_loss_in(signals: Signals, shape: tuple[int, ...] | None = None) -> StoredSignal | None:
@@ -125,7 +136,8 @@ def _joined(
         tilts=tuple(tilts),
         metadata={**instrument([image.signal for image in images]), 'angle_source': words},
     )
-    return replace(low.series, core_loss=core)
+    found = noticed(low, [image.signal for image in images])
+    return replace(low.series, core_loss=core, findings=(*low.series.findings, *found))
 
 
 def _pixels(image: _Image) -> tuple[int, int]:

@@ -20,7 +20,6 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,10 +29,13 @@ import numpy as np
 
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.memory import check_fits
+from napari_diptomo.series.reading import berkeley_emd, mrc_files
 from napari_diptomo.series.reading.current_file import reads
 from napari_diptomo.series.reading.inspection import MOST_CHUNKS, inspect, refuse_expression
 from napari_diptomo.series.reading.library_errors import reading
 from napari_diptomo.series.reading.metadata import of_its_kind
+from napari_diptomo.series.reading.stored_signal import StoredAxis
+from napari_diptomo.series.reading.stored_signal import StoredSignal as StoredSignal
 
 #: Suffix -> reader of RosettaSciIO. Those that evaluate text of a file (netCDF) are not among them.
 _READERS = {
@@ -58,64 +60,22 @@ _READERS = {
     **dict.fromkeys(('.tif', '.tiff'), 'TIFF'),
     **dict.fromkeys(('.mrc', '.ali', '.st', '.rec', '.mrcs', '.preali'), 'MRC'),
 }
+#: Suffixes of HDF5 files that EMD of Berkeley goes by, or HyperSpy's own layout.
+_HDF5 = ('.emd', '.hdf5', '.h5', '.hspy')
+#: Energies: the axis with one of these units is the spectrum, wherever it stands in the file.
+_ENERGIES = {'ev', 'kev', 'mev'}
 #: Kind of number in an MRC file -> bytes; 101 packs two in one.
 _MRC_BYTES = {0: 1, 1: 2, 2: 4, 3: 4, 4: 8, 6: 2, 12: 2, 16: 3, 101: 0.5}
 #: Values along one axis; HyperSpy keeps a record of each.
 _LONGEST = 10_000_000
 #: Keys under which HyperSpy keeps what it builds objects of.
 _OBJECTS = ('_sig_', '_hspy_AxesManager_', '_hspy_Axis_')
+#: Where the kind of signal that a file names stands while HyperSpy has it.
+_KIND = 'stored_signal_type'
 _QUIET = threading.RLock()
 _NO_MEMORY = 'if it was not made by a program gone wrong, close other programs or use a machine with more'
 #: Files that were inspected, and how they looked then: a series of spectra is read tilt by tilt from one file.
 _inspected: dict[Path, tuple[int, int, int]] = {}
-
-
-@dataclass(frozen=True)
-class StoredAxis:
-    """One axis of a stored signal; ``values`` are the calibrated positions."""
-
-    name: str
-    units: str
-    size: int
-    scale: float
-    offset: float
-    values: np.ndarray = field(repr=False)
-    calibrated: bool
-
-
-@dataclass(frozen=True)
-class StoredSignal:
-    """A signal in a file, described without reading its data.
-
-    Attributes
-    ----------
-    path : Path
-    index : int
-        Position among the signals of the file.
-    title : str
-    axes : tuple of StoredAxis
-        In array order.
-    spectral : bool
-        Whether the last axis is a spectrum.
-    dtype : numpy dtype
-    metadata : dict
-        HyperSpy's metadata tree.
-    stacked : tuple of dict
-        Metadata of the single files when the stack was made of several.
-    """
-
-    path: Path
-    index: int
-    title: str
-    axes: tuple[StoredAxis, ...]
-    spectral: bool
-    dtype: np.dtype
-    metadata: dict[str, Any] = field(repr=False)
-    stacked: tuple[dict[str, Any], ...] = field(default=(), repr=False)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(axis.size for axis in self.axes)
 
 
 def prepare() -> None:
@@ -137,6 +97,9 @@ def open_signals(path: str | Path) -> tuple[StoredSignal, ...]:
         package that is not installed.
     """
     path = Path(path)
+    own = _own_reader(path)
+    if own is not None:
+        return own.open_signals(path)
     loaded = _load(path)
     try:
         return tuple(_describe(path, index, signal) for index, signal in enumerate(loaded))
@@ -152,6 +115,18 @@ def read(signal: StoredSignal, position: int | None = None, axis: int = 0) -> np
     InputError
         The file is damaged, half-written, or changed since it was opened.
     """
+    own = _own_reader(signal.path)
+    data = own.read(signal, position, axis) if own is not None else _read_signal(signal, position, axis)
+    if data.dtype.kind not in 'buif':
+        raise InputError(f'{signal.path.name} holds {data.dtype} in place of plain numbers; save it anew as numbers.')
+    if data.dtype.kind == 'f' and not np.isfinite(data).all():
+        raise InputError(
+            f'{signal.path.name} holds values that are not numbers (NaN or infinite); correct the file or leave it out.'
+        )
+    return data
+
+
+def _read_signal(signal: StoredSignal, position: int | None, axis: int) -> np.ndarray:
     path = signal.path
     loaded = _load(path)
     try:
@@ -165,16 +140,9 @@ def read(signal: StoredSignal, position: int | None = None, axis: int = 0) -> np
             if hasattr(data, 'compute'):
                 data = data.compute(scheduler='synchronous')
             # What belongs to the file or to a larger array is copied, what was made for us is not.
-            data = data if type(data) is np.ndarray and data.flags.owndata else np.array(data)
+            return data if type(data) is np.ndarray and data.flags.owndata else np.array(data)
     finally:
         _close(loaded)
-    if data.dtype.kind not in 'buif':
-        raise InputError(f'{path.name} holds {data.dtype} in place of plain numbers; save it anew as numbers.')
-    if data.dtype.kind == 'f' and not np.isfinite(data).all():
-        raise InputError(
-            f'{signal.path.name} holds values that are not numbers (NaN or infinite); correct the file or leave it out.'
-        )
-    return data
 
 
 def write(
@@ -274,6 +242,7 @@ def metadata_of(path: str | Path, key: str) -> dict[str, Any] | None:
     path = Path(path)
     reads(path)
     _inspect(path)
+    _check_hdf5(path)
     with reading(path), h5py.File(path) as file:
         experiments = file.get('Experiments')
         for experiment in experiments.values() if isinstance(experiments, h5py.Group) else ():
@@ -293,10 +262,7 @@ def read_whole(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _load(path: Path, lazy: bool = True) -> list[Any]:
-    reads(path)
-    _check_complete(path)
-    if _inspected.get(path) != _looks(path):
-        _inspect(path)
+    _enter(path)
     with _quiet():
         from hyperspy.io import load_with_reader
 
@@ -311,6 +277,65 @@ def _load(path: Path, lazy: bool = True) -> list[Any]:
             reader.close()
             raise
     return loaded if isinstance(loaded, list) else [loaded]
+
+
+def _enter(path: Path) -> None:
+    reads(path)
+    _check_complete(path)
+    if _inspected.get(path) != _looks(path):
+        _inspect(path)
+
+
+def _own_reader(path: Path) -> Any:
+    """The module that reads a file in place of RosettaSciIO, None for most."""
+    suffix = path.suffix.lower()
+    if _READERS.get(suffix) == 'MRC':
+        _enter(path)
+        return mrc_files
+    if suffix not in _HDF5:
+        return None
+    _enter(path)
+    if berkeley_emd.is_berkeley(path):
+        return berkeley_emd
+    _check_layout(path)
+    return None
+
+
+def _check_hdf5(path: Path) -> None:
+    import h5py
+
+    with reading(path):
+        sound = path.stat().st_size == 0 or h5py.is_hdf5(path)
+    if not sound:
+        raise InputError(f'{path.name} is no HDF5 file, or damaged at its beginning; copy it again or leave it out.')
+
+
+def _check_layout(path: Path) -> None:
+    """Refuse what is no HDF5, and sound HDF5 of a layout that no reader has, by what it holds."""
+    import h5py
+
+    with reading(path):
+        if not h5py.is_hdf5(path):
+            raise InputError(
+                f'{path.name} is no HDF5 file, or damaged at its beginning; copy it again or leave it out.'
+            )
+        with h5py.File(path, 'r') as file:
+            groups = [file, *(item for item in file.values() if isinstance(item, h5py.Group))]
+            # HyperSpy, Velox, and those of Berkeley's descendants.
+            if 'Experiments' in file or 'Version' in file or any('version_major' in group.attrs for group in groups):
+                return
+            arrays: list[str] = []
+
+            def note(name: str, item: Any) -> None:
+                if isinstance(item, h5py.Dataset) and item.shape:
+                    arrays.append(f'{name} {" x ".join(map(str, item.shape))}')
+
+            file.visititems(note)
+    held = ', '.join(arrays[:3]) + (f' and {len(arrays) - 3} more' if len(arrays) > 3 else '')
+    raise InputError(
+        f'{path.name} is HDF5 of a layout that is not read here; it holds {held or "no arrays"}; '
+        'save it as .hspy with HyperSpy, as EMD, or its maps as TIFF or MRC.'
+    )
 
 
 def _inspect(path: Path) -> int:
@@ -343,8 +368,8 @@ class _PlainReader:
         found = next((plugin['api'] for plugin in rsciio.IO_PLUGINS if plugin['name'] == name), None)
         if found is None:
             raise InputError(
-                f'{path.name} is of no format that is read here ({", ".join(_READERS)}); '
-                'convert it with HyperSpy, or choose other files.'
+                f'{path.name} is of no format that is read here; spectra come as .hspy, .emd, .bcf, .dm4, .rpl and the '
+                'like, maps as stacks in .tif or .mrc: convert it, or choose other files.'
             )
         self._api = found
         self._opened: list[Any] = []
@@ -365,8 +390,40 @@ class _PlainReader:
             options['mode'] = 'r'
         found = importlib.import_module(self._api).file_reader(filename, **options)
         found = [signal for signal in found if 'metadata' in signal]
+        if self._api == 'rsciio.ripple':
+            found = [_ripple(signal) for signal in found]
         self._opened = [signal['data'] for signal in found if options.get('lazy')]
         return [_plain(filename, signal) for signal in found]
+
+
+def _ripple(signal: dict[str, Any]) -> dict[str, Any]:
+    """Give the depth of X-rays or energy losses its unit, and put it last where the file is recorded image by image."""
+    header, axes = signal.get('original_metadata', {}), signal.get('axes', [])
+    kind = str(signal['metadata'].get('Signal', {}).get('signal_type', ''))
+    depth = next((i for i, axis in enumerate(axes) if axis.get('name') == header.get('depth-name', 'depth')), None)
+    if depth is None:
+        return signal
+    spectral = kind.upper().startswith(('EDS', 'EELS'))
+    # The one calibration that the format had at first is in eV.
+    if not axes[depth].get('units') and 'ev-per-chan' in header and 'depth-scale' not in header:
+        axes[depth]['units'] = 'eV'
+    return _energy_last(signal, depth) if spectral else signal
+
+
+def _energy_last(signal: dict[str, Any], energy: int | None = None) -> dict[str, Any]:
+    """With the energy as the last axis and the one of the signal: files hold spectra image by image too."""
+    axes = [dict(axis) for axis in signal.get('axes', ())]
+    if energy is None:
+        found = [i for i, axis in enumerate(axes) if str(axis.get('units') or '').casefold() in _ENERGIES]
+        energy = found[0] if len(found) == 1 else None
+    if energy is None or len(axes) < 2 or len(axes) != np.ndim(signal['data']):
+        return signal
+    order = [*(i for i in range(len(axes)) if i != energy), energy]
+    turned = [axes[i] | {'navigate': i != energy} for i in order]
+    if any('index_in_array' in axis for axis in turned):
+        turned = [axis | {'index_in_array': i} for i, axis in enumerate(turned)]
+    data = signal['data'].transpose(order) if order != sorted(order) else signal['data']
+    return {**signal, 'axes': turned, 'data': data}
 
 
 def _plain(filename: str, signal: dict[str, Any]) -> dict[str, Any]:
@@ -386,8 +443,14 @@ def _plain(filename: str, signal: dict[str, Any]) -> dict[str, Any]:
             f'{Path(filename).name} has an axis of {longest} values for data of the shape {shape}; it is damaged, copy it again.'
         )
     kept = ('data', 'axes', 'post_process', 'mapping')
+    if not signal.get('post_process'):
+        # Readers that have a wish of their own turn the axes themselves: DigitalMicrograph.
+        signal = _energy_last(signal)
     attributes = signal.get('attributes', {})
     metadata = of_its_kind(_without_objects(signal['metadata']))
+    # HyperSpy replaces it by the empty one with which signals are opened.
+    metadata['Signal'] = {**metadata.get('Signal', {})}
+    metadata['Signal'][_KIND] = metadata['Signal'].get('signal_type', '')
     return {
         **{key: signal[key] for key in kept if key in signal},
         'original_metadata': _without_objects(signal.get('original_metadata', {})),
@@ -438,8 +501,9 @@ def _size_of_mrc(header: bytes) -> int | None:
     sizes = []
     for order in '<>':
         x, y, z, mode = struct.unpack_from(f'{order}4i', header)
+        (extended,) = struct.unpack_from(f'{order}i', header, 92)
         if min(x, y, z) > 0 and mode in _MRC_BYTES:
-            sizes.append(1024 + int(x * y * z * _MRC_BYTES[mode]))
+            sizes.append(1024 + max(extended, 0) + int(x * y * z * _MRC_BYTES[mode]))
     return min(sizes, default=None)
 
 
@@ -464,6 +528,8 @@ def _describe(path: Path, index: int, signal: Any) -> StoredSignal:
 
 def _metadata(signal: Any) -> dict[str, Any]:
     tree = of_its_kind(signal.metadata.as_dictionary())
+    kind = tree.get('Signal', {}).pop(_KIND, '')
+    tree['Signal'] = {**tree.get('Signal', {}), 'signal_type': kind if isinstance(kind, str) else ''}
     # Bruker's own tilt, which HyperSpy leaves in the vendor's tree; as a rule
     # it says 0 (and eXSpy would put its default, 0 too, in its stead).
     tilt = signal.original_metadata.get_item('DSP_Configuration.TiltAngle', default=None)

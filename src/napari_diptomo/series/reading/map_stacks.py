@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,29 @@ import numpy as np
 from napari_diptomo.series.data import MapSeries
 from napari_diptomo.series.detector_images import with_noise, without_dark_level
 from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.memory import check_fits
 from napari_diptomo.series.reading import hyperspy_adapter
 from napari_diptomo.series.reading.angles.evidence import find_angles
 from napari_diptomo.series.reading.current_file import reads
 from napari_diptomo.series.reading.inspection import check_unpacks
 from napari_diptomo.series.reading.library_errors import reading
-from napari_diptomo.series.reading.stored_axes import axis_angles, length_in_nm, pixel_size_of, tilt_axis_of
+from napari_diptomo.series.reading.stored_axes import (
+    axis_angles,
+    length_in_nm,
+    pixel_size_of,
+    square_pixel,
+    tilt_axis_of,
+)
+from napari_diptomo.series.reading.stored_signal import StoredSignal, beside, described, doubts_of
 from napari_diptomo.series.recipe import Recipe, Source
 
 _TIFF = {'.tif', '.tiff'}
 #: Whole numbers from here on are the intensities of a detector, not X-rays counted in a pixel.
 _MOST_COUNTS = 4096
+_SEPARATORS = re.compile(r'[_\-\s.]+')
+#: The element of OME-XML that has the sizes.
+_OME_PIXELS = re.compile(r'<(?:\w+:)?Pixels\b[^>]*>')
 _PICTURES = {'haadf', 'adf', 'maadf', 'laadf', 'df', 'abf', 'bf'}
 _SYMBOLS = (
     'H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb '
@@ -41,6 +53,7 @@ class _Stack:
     pixel_size: float | None
     angles: tuple[float | None, ...]
     label: str  # the element as the metadata have it, '' where they do not
+    findings: tuple[Finding, ...] = ()
 
 
 def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source) -> MapSeries:
@@ -53,7 +66,7 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
     InputError
         Not stacks, different shapes, NaN, no angles, no pixel size, no dark level to be found.
     """
-    stacks = [_read_stack(path) for path in files]
+    stacks = [stack for path in files for stack in _read_stacks(path)]
     first = stacks[0]
     for stack in stacks[1:]:
         if stack.data.shape != first.data.shape:
@@ -64,13 +77,16 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
     count = len(first.data)
     if count < 2:
         raise InputError(f'{first.path.name} is one tilt only; a tilt series needs at least two.')
-    found = find_angles(count, given=source.angles, tables=tables, metadata=first.angles, noun='images of each stack')
+    _check_not_volume(first, tables, source)
+    found = find_angles(
+        count, given=source.angles, tables=tables, metadata=first.angles, noun=f'images of {first.path.name}'
+    )
     pixel_size = source.pixel_size or first.pixel_size
     if pixel_size is None:
         raise InputError(f'{first.path.name} has no pixel size in a unit of length; give the pixel size in nm.')
     order = np.argsort(found.angles, kind='stable')
     names = _channel_names(stacks)
-    channels = [i for i, name in enumerate(names) if name.casefold() not in _PICTURES]
+    channels = [i for i, name in enumerate(names) if not _is_picture(name)]
     pictures = [i for i in range(len(names)) if i not in channels]
     images = not channels or _are_images([stacks[i] for i in channels], [names[i] for i in channels], source)
     if not channels:
@@ -88,6 +104,7 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
         transposed=source.tilt_axis == 'x',
         notes={'angle_source': found.source},
         recipe=Recipe(source),
+        findings=_unique(finding for stack in stacks for finding in stack.findings),
     )
     if not images:
         return series
@@ -95,9 +112,34 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
     return with_noise(series, [replace(found, dark=dark) for found, dark in zip(levels, binned, strict=True)])
 
 
+def _check_not_volume(stack: _Stack, tables: Sequence[Path], source: Source) -> None:
+    """Refuse what no angle speaks for and what looks like a volume, as one."""
+    count, y, x = stack.data.shape
+    if source.angles is not None or tables or any(angle is not None for angle in stack.angles):
+        return
+    if stack.path.suffix.lower() == '.rec' or count in (y, x):
+        raise InputError(
+            f'{stack.path.name} has {count} x {y} x {x} values and no tilt angles, like a 3-D volume; if it is a tilt '
+            'series, give its angles or put a table angles.csv next to it, else open it as an image in napari.'
+        )
+
+
+def _unique(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    kept: list[Finding] = []
+    for finding in findings:
+        if finding not in kept:
+            kept.append(finding)
+    return tuple(kept)
+
+
+def _is_picture(name: str) -> bool:
+    """Whether a name has the word of a detector of electrons in it, whatever element stands beside it."""
+    return any(part.casefold() in _PICTURES for part in _SEPARATORS.split(name))
+
+
 def _are_images(stacks: Sequence[_Stack], names: Sequence[str], source: Source) -> bool:
     """Whether stacks that are not named like images are: the user gives their dark level, or no counts look so."""
-    if any(_element_in(re.split(r'[_\-\s.]+', name)) for name in names):
+    if any(_element_in(_SEPARATORS.split(name)) in _ELEMENTS for name in names):
         if source.dark_level is not None:
             raise InputError(f'Maps of {names[0]} have no dark level; leave it empty.')
         return False
@@ -112,58 +154,92 @@ def channel_names(stems: Sequence[str]) -> list[str]:
 
     ``GST_Ge_proj, GST_Te_proj`` gives ``Ge, Te``; ``Fe_stack`` alone gives ``Fe``.
     """
-    rows = [[part for part in re.split(r'[_\-\s.]+', stem) if part] for stem in stems]
+    rows = [[part for part in _SEPARATORS.split(stem) if part] for stem in stems]
     if len({len(row) for row in rows}) == 1 and len(rows) > 1:
         varying = [i for i in range(len(rows[0])) if len({row[i] for row in rows}) > 1]
         if varying:
             return ['_'.join(row[i] for i in varying) for row in rows]
+    # A word that all names have distinguishes none.
+    common = set.intersection(*(set(row) for row in rows)) if len(rows) > 1 else set()
+    rows = [[part for part in row if part not in common] or row for row in rows]
     return [_element_in(row) or stem for row, stem in zip(rows, stems, strict=True)]
 
 
 def _channel_names(stacks: Sequence[_Stack]) -> list[str]:
-    labels = [stack.label for stack in stacks]
+    stems = [stack.path.stem for stack in stacks]
+    names = channel_names(stems)
+    # The elements of a specimen stand in the metadata of its pictures too.
+    several = len(set(stems)) < len(stems)
+    labels = [
+        stack.label if several or not _is_picture(name) else name for name, stack in zip(names, stacks, strict=True)
+    ]
     if all(labels) and len(set(labels)) == len(labels):
         return labels
-    names = channel_names([stack.path.stem for stack in stacks])
-    return names if len(set(names)) == len(names) else [stack.path.stem for stack in stacks]
+    return names if len(set(names)) == len(names) else stems
 
 
 def _element_in(parts: Sequence[str]) -> str | None:
-    pictures = [part for part in parts if part.casefold() in _PICTURES]
-    found = [part for part in parts if part in _ELEMENTS] or pictures
+    found = [part for part in parts if part.casefold() in _PICTURES] or [part for part in parts if part in _ELEMENTS]
     return found[-1] if found else None
 
 
-def _read_stack(path: Path) -> _Stack:
-    stack = _read_tiff(path) if path.suffix.lower() in _TIFF else _read_signal(path)
-    if not np.isfinite(stack.data).all():
-        raise InputError(f'{path.name} holds values that are not numbers (NaN or infinite); correct those images.')
-    return stack
+def _read_stacks(path: Path) -> list[_Stack]:
+    stacks = [_read_tiff(path)] if path.suffix.lower() in _TIFF else _read_signals(path)
+    for stack in stacks:
+        if not np.isfinite(stack.data).all():
+            raise InputError(f'{path.name} holds values that are not numbers (NaN or infinite); correct those images.')
+    return stacks
 
 
-def _read_signal(path: Path) -> _Stack:
-    signals = [s for s in hyperspy_adapter.open_signals(path) if not s.spectral and len(s.shape) == 3]
+def _read_signals(path: Path) -> list[_Stack]:
+    """The maps of a file: all that are named after elements, with a picture of their shape; else one stack."""
+    every = hyperspy_adapter.open_signals(path)
+    signals = [s for s in every if not s.spectral and len(s.shape) == 3]
     if not signals:
-        raise InputError(f'{path.name} holds neither spectra nor a stack of maps with the axes (tilt, y, x).')
-    signal = signals[0]
-    tilt = tilt_axis_of(signal, (0, 1, 2))
-    y, x = [axis for axis in range(3) if axis != tilt]
-    return _Stack(
-        path=path,
-        data=np.moveaxis(hyperspy_adapter.read(signal), tilt, 0).astype(np.float32),
-        pixel_size=pixel_size_of(signal, y, x),
-        angles=tuple(axis_angles(signal, tilt)),
-        label=_label(signal.metadata),
-    )
+        raise InputError(
+            f'{path.name} holds {described(every)}; a tilt series of maps is a stack with the axes (tilt, y, x).'
+        )
+    chosen = _maps_among(signals)
+    noticed = (*doubts_of(chosen), *beside(path, every, chosen))
+    stacks = []
+    for signal in chosen:
+        tilt = tilt_axis_of(signal, (0, 1, 2))
+        y, x = [axis for axis in range(3) if axis != tilt]
+        stacks.append(
+            _Stack(
+                path=path,
+                data=np.moveaxis(hyperspy_adapter.read(signal), tilt, 0).astype(np.float32),
+                pixel_size=pixel_size_of(signal, y, x),
+                angles=tuple(axis_angles(signal, tilt)),
+                label=signal.title if len(chosen) > 1 else _label(signal.metadata),
+                findings=noticed,
+            )
+        )
+    return stacks
+
+
+def _maps_among(signals: Sequence[StoredSignal]) -> list[StoredSignal]:
+    named = [(s, _element_in(_SEPARATORS.split(s.title))) for s in signals]
+    maps = [signal for signal, name in named if name in _ELEMENTS]
+    pictures = [signal for signal, name in named if name is not None and name not in _ELEMENTS]
+    pictures.sort(key=lambda signal: 'haadf' not in signal.title.casefold())
+    if not maps:
+        return [*pictures, *signals][:1]
+    alike = [signal for signal in maps if signal.shape == maps[0].shape]
+    beside_them = [signal for signal in pictures if signal.shape == maps[0].shape][:1]
+    chosen = [*alike, *beside_them]
+    return chosen if len({signal.title for signal in chosen}) == len(chosen) else chosen[:1]
 
 
 def _label(metadata: dict[str, Any]) -> str:
     sample = metadata.get('Sample', {})
+    title = str(metadata.get('General', {}).get('title', '') or '')
+    if _is_picture(title):
+        return _element_in(_SEPARATORS.split(title)) or title
     for key in ('xray_lines', 'elements'):
         if len(sample.get(key, ())) == 1:
             return str(sample[key][0])
-    title = str(metadata.get('General', {}).get('title', '') or '')
-    return title if title in _ELEMENTS or title.casefold() in _PICTURES else ''
+    return title if title in _ELEMENTS else ''
 
 
 def _read_tiff(path: Path) -> _Stack:
@@ -179,15 +255,41 @@ def _read_tiff(path: Path) -> _Stack:
             # ImageJ writes large stacks behind a single page.
             data = file.series[0].asarray()
         tags = file.pages.first.tags
-        resolution, unit_tag = tags.valueof('XResolution'), tags.valueof('ResolutionUnit')
-        unit = (file.imagej_metadata or {}).get('unit')
+        pixels = {axis: tags.valueof(f'{axis}Resolution') for axis in 'YX'}
+        unit_tag, imagej = tags.valueof('ResolutionUnit'), file.imagej_metadata or {}
+        ome = _OME_PIXELS.search(str(file.pages.first.description))
     if data.dtype.kind not in 'buif':
         raise InputError(f'{path.name} holds {data.dtype} in place of plain numbers; save it anew as numbers.')
     if data.ndim == 2:
         raise InputError(f'{path.name} is one tilt only; maps are read from one stack (tilt, y, x) per element.')
     if data.ndim != 3:
         raise InputError(f'{path.name} has the shape {data.shape}; a stack of maps has the axes (tilt, y, x).')
-    return _Stack(path, data.astype(np.float32), _tiff_pixel_size(resolution, unit_tag, unit), (None,) * len(data), '')
+    data = _calibrated(path, data.astype(np.float32), imagej)
+    sizes = [
+        _ome_pixel_size(ome[0], axis) if ome else _tiff_pixel_size(pixels[axis], unit_tag, imagej, axis)
+        for axis in 'YX'
+    ]
+    size = square_pixel(path, *sizes)
+    return _Stack(path, data, size, (None,) * len(data), '')
+
+
+def _calibrated(path: Path, data: np.ndarray, imagej: Mapping[str, Any]) -> np.ndarray:
+    """Values as ImageJ shows them: it keeps signed numbers of 16 bit as unsigned ones, and a line that leads back.
+
+    ``cf`` names the function of the stored value (0: a straight line, 20 and above: none), ``c0`` and ``c1`` are offset
+    and slope.
+    """
+    function = imagej.get('cf')
+    if function is None or function in (20, 21):
+        return data
+    offset, slope = imagej.get('c0', 0.0), imagej.get('c1', 1.0)
+    numbers = all(isinstance(value, int | float) and np.isfinite(value) for value in (offset, slope))
+    if function != 0 or not numbers or slope == 0:
+        raise InputError(
+            f'{path.name} has an intensity calibration of ImageJ that is no straight line (cf={function}); '
+            'in ImageJ, choose None in Analyze > Calibrate and save it as 32 bit.'
+        )
+    return np.float32(offset) + np.float32(slope) * data
 
 
 def _check_size(path: Path, file: Any) -> None:
@@ -201,14 +303,24 @@ def _check_size(path: Path, file: Any) -> None:
     check_fits(int(declared * (1 + copied)), f'Reading {path.name}', 'close other programs, or bin the maps before')
 
 
-def _tiff_pixel_size(resolution: Any, unit_tag: Any, unit: Any) -> float | None:
+def _tiff_pixel_size(resolution: Any, unit_tag: Any, imagej: Mapping[str, Any], axis: str) -> float | None:
     """ImageJ's unit, else the resolution per centimetre; per inch is a screen's, not a microscope's."""
     if not isinstance(resolution, tuple) or len(resolution) != 2 or 0 in resolution:
         return None
     pixel = resolution[1] / resolution[0]
+    unit = imagej.get('yunit') if axis == 'Y' and imagej.get('yunit') else imagej.get('unit')
     if isinstance(unit, str) and unit:
         return length_in_nm(pixel, unit.replace('\\u00B5', '\N{MICRO SIGN}'))
     return length_in_nm(pixel, 'cm') if unit_tag == 3 else None
+
+
+def _ome_pixel_size(pixels: str, axis: str) -> float | None:
+    """OME's size of a pixel; without a unit it is micrometres."""
+    size = re.search(rf'\bPhysicalSize{axis}="([0-9.eE+-]{{1,40}})"', pixels)
+    unit = re.search(rf'\bPhysicalSize{axis}Unit="([^"]{{1,20}})"', pixels)
+    with suppress(ValueError):
+        return length_in_nm(float(size[1]), unit[1] if unit else 'um') if size else None
+    return None
 
 
 def _binned(stack: np.ndarray, source: Source, reduce: Any) -> np.ndarray:

@@ -30,7 +30,7 @@ _MICROSCOPE: dict[str, Any] = {
 }
 _KINDS: dict[str, Any] = {
     'General': {'title': str},
-    'Signal': {'quantity': str},
+    'Signal': {'quantity': str, 'signal_type': str},
     'Sample': {'elements': list, 'xray_lines': list},
     'Stage': {},
     'Acquisition_instrument': {'*': _MICROSCOPE},

@@ -12,10 +12,10 @@ import numpy as np
 
 from napari_diptomo.series.data import SpectralTiltSeries
 from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.reading import hyperspy_adapter
 from napari_diptomo.series.reading.angles.evidence import find_angles
 from napari_diptomo.series.reading.angles.metadata import metadata_angle
-from napari_diptomo.series.reading.hyperspy_adapter import StoredSignal
 from napari_diptomo.series.reading.stored_axes import (
     axis_angles,
     energy_axis,
@@ -24,6 +24,7 @@ from napari_diptomo.series.reading.stored_axes import (
     pixel_size_of,
     tilt_axis_of,
 )
+from napari_diptomo.series.reading.stored_signal import StoredSignal, beside, doubts_of
 from napari_diptomo.series.recipe import Recipe, Source
 
 Signals = tuple[StoredSignal, ...]
@@ -43,12 +44,15 @@ class OpenedSpectra:
         All signals of the files of `tilts`.
     order : ndarray (tilt,)
         Where each tilt comes among the files, or in the stack.
+    pictures : tuple of StoredSignal
+        The images that were read with them.
     """
 
     series: SpectralTiltSeries
     tilts: tuple[StoredSignal, ...]
     beside: tuple[Signals, ...]
     order: np.ndarray
+    pictures: tuple[StoredSignal, ...] = ()
 
 
 def spectra_in(signals: Signals, *, eels: bool = False) -> StoredSignal | None:
@@ -74,14 +78,15 @@ def series_of_files(
     metadata = [None if angle is None else float(angle[0]) for angle in recorded]
     found = find_angles(len(files), given=source.angles, tables=tables, metadata=metadata, files=files)
     order = np.argsort(found.angles, kind='stable')
-    images = [_image_with(signals, spectrum) for signals, spectrum in zip(opened, spectra, strict=True)]
+    images = [picture_with(signals, spectrum.shape[:2]) for signals, spectrum in zip(opened, spectra, strict=True)]
     haadf = None
     if all(image is not None for image in images):
         haadf = np.stack([_prepare_image(hyperspy_adapter.read(images[i]), source) for i in order])
     counts = lazy_counts([(spectra[i], None, 0) for i in order], spectra[0].shape[:2], source)
-    spectra, beside = [spectra[i] for i in order], [opened[i] for i in order]
+    spectra, others = [spectra[i] for i in order], [opened[i] for i in order]
     series = _series(counts, found.angles[order], found.source, haadf, spectra, source)
-    return OpenedSpectra(series, tuple(spectra), tuple(beside), order)
+    pictures = tuple(image for image in images if image is not None) if haadf is not None else ()
+    return OpenedSpectra(series, tuple(spectra), tuple(others), order, pictures)
 
 
 def series_of_stack(signal: StoredSignal, signals: Signals, tables: Sequence[Path], source: Source) -> OpenedSpectra:
@@ -100,12 +105,20 @@ def series_of_stack(signal: StoredSignal, signals: Signals, tables: Sequence[Pat
     image_shape = tuple(size for axis, size in enumerate(signal.shape[:3]) if axis != tilt)
     counts = lazy_counts([(signal, int(i), tilt) for i in order], image_shape, source)
     haadf = None
-    images = [s for s in signals if not s.spectral and s.shape == (count, *image_shape)]
-    if images:
-        stack = hyperspy_adapter.read(images[0])
+    image = picture_with(signals, (count, *image_shape))
+    if image is not None:
+        stack = hyperspy_adapter.read(image)
         haadf = np.stack([_prepare_image(stack[i], source) for i in order])
     series = _series(counts, found.angles[order], found.source, haadf, [signal], source, skip=tilt)
-    return OpenedSpectra(series, (signal,), (signals,), order)
+    return OpenedSpectra(series, (signal,), (signals,), order, (image,) if image is not None else ())
+
+
+def noticed(opened: OpenedSpectra, also: Sequence[StoredSignal] = ()) -> tuple[Finding, ...]:
+    """Findings on what the files leave open, and on what they hold beside the signals used and those in ``also``."""
+    used = [*opened.tilts, *opened.pictures, *also]
+    # Files of one series hold alike: the first that holds more speaks for all.
+    left = (beside(tilt.path, signals, used) for tilt, signals in zip(opened.tilts, opened.beside, strict=True))
+    return (*doubts_of(opened.tilts), *next((found for found in left if found), ()))
 
 
 def prepare_counts(image: np.ndarray, binning: int, swap: bool) -> np.ndarray:
@@ -181,7 +194,8 @@ def _series(
     skip: int | None = None,
 ) -> SpectralTiltSeries:
     y, x = [axis for axis in range(len(spectra[0].shape) - 1) if axis != skip]
-    pixel_size = source.pixel_size or pixel_size_of(spectra[0], y, x)
+    stored = pixel_size_of(spectra[0], y, x)
+    pixel_size = source.pixel_size or stored
     if pixel_size is None:
         raise InputError(f'{spectra[0].path.name} has no pixel size in a unit of length; give the pixel size in nm.')
     energy, unit = energy_axis(spectra[0])
@@ -240,9 +254,9 @@ def check_alike(spectra: Sequence[StoredSignal]) -> None:
             )
 
 
-def _image_with(signals: Signals, spectrum: StoredSignal) -> StoredSignal | None:
-    """The picture recorded with the spectra; the annular dark field where there are several."""
-    images = [s for s in signals if not s.spectral and s.shape == spectrum.shape[:2]]
+def picture_with(signals: Signals, shape: tuple[int, ...]) -> StoredSignal | None:
+    """The picture recorded with the spectra, of one shape; the annular dark field where there are several."""
+    images = [s for s in signals if not s.spectral and s.shape == shape]
     for name in ('haadf', 'adf', 'df'):
         for image in images:
             if name in image.title.casefold():

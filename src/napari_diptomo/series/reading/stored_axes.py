@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.reading.angles.metadata import metadata_angle
-from napari_diptomo.series.reading.hyperspy_adapter import StoredAxis, StoredSignal
+from napari_diptomo.series.reading.stored_signal import StoredAxis, StoredSignal
 
 _NM = {
     'm': 1e9,
@@ -32,6 +33,8 @@ _DEGREES = {'deg', 'degree', 'degrees', '\N{DEGREE SIGN}'}
 _RADIANS = {'rad', 'radian', 'radians'}
 #: Pixels that are this much longer than broad are no rounding of square ones.
 _SQUARE = 0.01
+#: eV: spectra of X-rays begin below the first and end beyond the second; a channel is at least the third.
+_X_RAYS_FROM, _X_RAYS_TO, _X_RAYS_STEP = 500.0, 4000.0, 2.5
 
 
 def length_in_nm(value: float, units: str) -> float | None:
@@ -50,15 +53,25 @@ def pixel_size_of(signal: StoredSignal, y: int, x: int) -> float | None:
     InputError
         The pixels are not square.
     """
-    sizes = [length_in_nm(abs(signal.axes[i].scale), signal.axes[i].units) for i in (y, x)]
-    if sizes[0] is None or sizes[1] is None:
+    return square_pixel(signal.path, *(length_in_nm(abs(signal.axes[i].scale), signal.axes[i].units) for i in (y, x)))
+
+
+def square_pixel(path: Path, y: float | None, x: float | None) -> float | None:
+    """The one size in nm of pixels of the sizes ``y`` and ``x``, None when one of them is not known.
+
+    Raises
+    ------
+    InputError
+        The pixels are not square.
+    """
+    if y is None or x is None:
         return None
-    if abs(sizes[0] / sizes[1] - 1) > _SQUARE:
+    if abs(y / x - 1) > _SQUARE:
         raise InputError(
-            f'The pixels of {signal.path.name} are not square ({sizes[1]:.4g} nm along x, {sizes[0]:.4g} nm along y); '
+            f'The pixels of {path.name} are not square ({x:.4g} nm along x, {y:.4g} nm along y); '
             'resample the maps or correct the calibration.'
         )
-    return float(sizes[1])
+    return float(x)
 
 
 def tilt_axis_of(signal: StoredSignal, candidates: Sequence[int]) -> int:
@@ -110,7 +123,10 @@ def energy_axis(signal: StoredSignal) -> tuple[np.ndarray, str]:
 
 
 def is_eels(signal: StoredSignal) -> bool:
-    """Whether the spectra are energy losses: by the detector, else by the unit of the energies."""
+    """Whether the spectra are energy losses: by the type of signal, else the detector, else the energies themselves."""
+    kind = str(signal.metadata.get('Signal', {}).get('signal_type', '')).upper()
+    if kind.startswith(('EDS', 'EDX', 'EELS')):
+        return kind.startswith('EELS')
     detector: Any = signal.metadata.get('Acquisition_instrument', {})
     kinds = {
         key
@@ -118,10 +134,21 @@ def is_eels(signal: StoredSignal) -> bool:
         if isinstance(microscope, dict)
         for key in microscope.get('Detector', {})
     }
-    if 'EELS' in kinds or 'EDS' in kinds:
+    if len(kinds & {'EELS', 'EDS'}) == 1:
         return 'EELS' in kinds
     quantity = str(signal.metadata.get('Signal', {}).get('quantity', ''))
-    return signal.axes[-1].units.casefold() != 'kev' and not quantity.startswith('X-rays')
+    axis = signal.axes[-1]
+    if quantity.startswith('X-rays') or axis.units.casefold() == 'kev':
+        return False
+    return not (axis.units.casefold() == 'ev' and _like_x_rays(axis.values))
+
+
+def _like_x_rays(energy: np.ndarray) -> bool:
+    """Energies in eV that begin about 0, end beyond what is lost, and are too coarse for losses."""
+    if len(energy) < 2:
+        return False
+    step = float(np.ptp(energy)) / (len(energy) - 1)
+    return bool(energy.min() < _X_RAYS_FROM and energy.max() > _X_RAYS_TO and step >= _X_RAYS_STEP)
 
 
 def holds_zero_loss(signal: StoredSignal) -> bool:

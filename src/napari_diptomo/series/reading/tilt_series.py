@@ -18,6 +18,7 @@ from napari_diptomo.series.reading.file_selection import IMAGES, DataFiles, find
 from napari_diptomo.series.reading.map_stacks import maps_of_files
 from napari_diptomo.series.reading.saved import load, saved_kind
 from napari_diptomo.series.reading.spectrum_images import series_of_files, series_of_stack, spectra_in
+from napari_diptomo.series.reading.stored_signal import described
 from napari_diptomo.series.recipe import Source
 
 PathLike = str | os.PathLike[str]
@@ -185,7 +186,8 @@ def _maps_or_nothing(
 ) -> MapSeries:
     for path, signals in zip(files, opened, strict=True):
         if not any(not signal.spectral and len(signal.shape) == 3 for signal in signals):
-            raise InputError(f'{path.name} holds no spectrum image and no stack of maps; choose other files.')
+            what = f'{described(signals)}, but ' if signals else ''
+            raise InputError(f'{path.name} holds {what}no spectrum image and no stack of maps; choose other files.')
     return maps_of_files(files, tables, source)
 
 
