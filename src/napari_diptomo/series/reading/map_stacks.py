@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,23 +14,20 @@ from napari_diptomo.series.detector_images import with_noise, without_dark_level
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.memory import check_fits
 from napari_diptomo.series.reading import hyperspy_adapter
-from napari_diptomo.series.reading.angles.evidence import find_angles
+from napari_diptomo.series.reading.angles.metadata import metadata_angle
 from napari_diptomo.series.reading.current_file import reads
+from napari_diptomo.series.reading.element_names import ELEMENTS, PICTURES, element_in, labelled, parts_of
+from napari_diptomo.series.reading.file_selection import IMAGES
+from napari_diptomo.series.reading.hyperspy_adapter import StoredSignal
 from napari_diptomo.series.reading.inspection import check_unpacks
 from napari_diptomo.series.reading.library_errors import reading
+from napari_diptomo.series.reading.one_tilt import angles_of, findings_of_one
 from napari_diptomo.series.reading.stored_axes import axis_angles, length_in_nm, pixel_size_of, tilt_axis_of
 from napari_diptomo.series.recipe import Recipe, Source
 
 _TIFF = {'.tif', '.tiff'}
 #: Whole numbers from here on are the intensities of a detector, not X-rays counted in a pixel.
 _MOST_COUNTS = 4096
-_PICTURES = {'haadf', 'adf', 'maadf', 'laadf', 'df', 'abf', 'bf'}
-_SYMBOLS = (
-    'H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb '
-    'Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au '
-    'Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm'
-)
-_ELEMENTS = frozenset(_SYMBOLS.split())
 
 
 @dataclass(frozen=True)
@@ -62,15 +58,15 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
                 f'{first.data.shape}; bring the maps to one shape.'
             )
     count = len(first.data)
-    if count < 2:
-        raise InputError(f'{first.path.name} is one tilt only; a tilt series needs at least two.')
-    found = find_angles(count, given=source.angles, tables=tables, metadata=first.angles, noun='images of each stack')
+    if count == 1:
+        _check_one_image_each(files)
+    found = angles_of(count, given=source.angles, tables=tables, metadata=first.angles, noun='images of each stack')
     pixel_size = source.pixel_size or first.pixel_size
     if pixel_size is None:
         raise InputError(f'{first.path.name} has no pixel size in a unit of length; give the pixel size in nm.')
     order = np.argsort(found.angles, kind='stable')
     names = _channel_names(stacks)
-    channels = [i for i, name in enumerate(names) if name.casefold() not in _PICTURES]
+    channels = [i for i, name in enumerate(names) if name.casefold() not in PICTURES]
     pictures = [i for i in range(len(names)) if i not in channels]
     images = not channels or _are_images([stacks[i] for i in channels], [names[i] for i in channels], source)
     if not channels:
@@ -88,6 +84,7 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
         transposed=source.tilt_axis == 'x',
         notes={'angle_source': found.source},
         recipe=Recipe(source),
+        findings=findings_of_one(found.angles, found.source),
     )
     if not images:
         return series
@@ -95,9 +92,19 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
     return with_noise(series, [replace(found, dark=dark) for found, dark in zip(levels, binned, strict=True)])
 
 
+def _check_one_image_each(files: Sequence[Path]) -> None:
+    """Images of one element are its tilts, and belong into one stack."""
+    labels = [one.label for one in labelled([file.stem for file in files])]
+    if len(files) > 1 and (not all(labels) or len(set(labels)) < len(labels)):
+        raise InputError(
+            f'{files[0].name} and {files[1].name} are single images of no two elements; maps are read from one stack '
+            '(tilt, y, x) per element, so stack the tilts of each.'
+        )
+
+
 def _are_images(stacks: Sequence[_Stack], names: Sequence[str], source: Source) -> bool:
     """Whether stacks that are not named like images are: the user gives their dark level, or no counts look so."""
-    if any(_element_in(re.split(r'[_\-\s.]+', name)) for name in names):
+    if any(element_in(parts_of(name)) for name in names):
         if source.dark_level is not None:
             raise InputError(f'Maps of {names[0]} have no dark level; leave it empty.')
         return False
@@ -112,26 +119,23 @@ def channel_names(stems: Sequence[str]) -> list[str]:
 
     ``GST_Ge_proj, GST_Te_proj`` gives ``Ge, Te``; ``Fe_stack`` alone gives ``Fe``.
     """
-    rows = [[part for part in re.split(r'[_\-\s.]+', stem) if part] for stem in stems]
+    rows = [parts_of(stem) for stem in stems]
     if len({len(row) for row in rows}) == 1 and len(rows) > 1:
         varying = [i for i in range(len(rows[0])) if len({row[i] for row in rows}) > 1]
         if varying:
             return ['_'.join(row[i] for i in varying) for row in rows]
-    return [_element_in(row) or stem for row, stem in zip(rows, stems, strict=True)]
+    return [element_in(row) or stem for row, stem in zip(rows, stems, strict=True)]
 
 
 def _channel_names(stacks: Sequence[_Stack]) -> list[str]:
     labels = [stack.label for stack in stacks]
     if all(labels) and len(set(labels)) == len(labels):
         return labels
-    names = channel_names([stack.path.stem for stack in stacks])
-    return names if len(set(names)) == len(names) else [stack.path.stem for stack in stacks]
-
-
-def _element_in(parts: Sequence[str]) -> str | None:
-    pictures = [part for part in parts if part.casefold() in _PICTURES]
-    found = [part for part in parts if part in _ELEMENTS] or pictures
-    return found[-1] if found else None
+    stems = [stack.path.stem for stack in stacks]
+    for names in (channel_names(stems), stems, channel_names([stack.path.parent.name for stack in stacks])):
+        if len(set(names)) == len(names):
+            return names
+    return stems
 
 
 def _read_stack(path: Path) -> _Stack:
@@ -142,10 +146,18 @@ def _read_stack(path: Path) -> _Stack:
 
 
 def _read_signal(path: Path) -> _Stack:
-    signals = [s for s in hyperspy_adapter.open_signals(path) if not s.spectral and len(s.shape) == 3]
+    signals = [s for s in hyperspy_adapter.open_signals(path) if is_map(s)]
     if not signals:
         raise InputError(f'{path.name} holds neither spectra nor a stack of maps with the axes (tilt, y, x).')
-    signal = signals[0]
+    signal = max(signals, key=lambda signal: len(signal.shape))
+    if len(signal.shape) == 2:
+        return _Stack(
+            path=path,
+            data=hyperspy_adapter.read(signal)[None].astype(np.float32),
+            pixel_size=pixel_size_of(signal, 0, 1),
+            angles=(metadata_tilt(signal),),
+            label=_label(signal.metadata),
+        )
     tilt = tilt_axis_of(signal, (0, 1, 2))
     y, x = [axis for axis in range(3) if axis != tilt]
     return _Stack(
@@ -157,13 +169,26 @@ def _read_signal(path: Path) -> _Stack:
     )
 
 
+def is_map(signal: StoredSignal) -> bool:
+    """Whether a signal is a stack of maps, or the map of one tilt: an image by itself, or of an element."""
+    if signal.spectral or len(signal.shape) not in (2, 3):
+        return False
+    return len(signal.shape) == 3 or signal.path.suffix.lower() in IMAGES or bool(_label(signal.metadata))
+
+
+def metadata_tilt(signal: StoredSignal) -> float | None:
+    """The one tilt that the metadata of a signal give."""
+    found = metadata_angle(signal.metadata)
+    return float(found[0]) if found is not None and found.size == 1 else None
+
+
 def _label(metadata: dict[str, Any]) -> str:
     sample = metadata.get('Sample', {})
     for key in ('xray_lines', 'elements'):
         if len(sample.get(key, ())) == 1:
             return str(sample[key][0])
     title = str(metadata.get('General', {}).get('title', '') or '')
-    return title if title in _ELEMENTS or title.casefold() in _PICTURES else ''
+    return title if title in ELEMENTS or title.casefold() in PICTURES else ''
 
 
 def _read_tiff(path: Path) -> _Stack:
@@ -184,7 +209,7 @@ def _read_tiff(path: Path) -> _Stack:
     if data.dtype.kind not in 'buif':
         raise InputError(f'{path.name} holds {data.dtype} in place of plain numbers; save it anew as numbers.')
     if data.ndim == 2:
-        raise InputError(f'{path.name} is one tilt only; maps are read from one stack (tilt, y, x) per element.')
+        data = data[None]
     if data.ndim != 3:
         raise InputError(f'{path.name} has the shape {data.shape}; a stack of maps has the axes (tilt, y, x).')
     return _Stack(path, data.astype(np.float32), _tiff_pixel_size(resolution, unit_tag, unit), (None,) * len(data), '')

@@ -13,9 +13,9 @@ import numpy as np
 from napari_diptomo.series.data import SpectralTiltSeries
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.reading import hyperspy_adapter
-from napari_diptomo.series.reading.angles.evidence import find_angles
 from napari_diptomo.series.reading.angles.metadata import metadata_angle
 from napari_diptomo.series.reading.hyperspy_adapter import StoredSignal
+from napari_diptomo.series.reading.one_tilt import angles_of, findings_of_one
 from napari_diptomo.series.reading.stored_axes import (
     axis_angles,
     energy_axis,
@@ -72,7 +72,7 @@ def series_of_files(
     check_alike(spectra)
     recorded = [metadata_angle(signal.metadata) for signal in spectra]
     metadata = [None if angle is None else float(angle[0]) for angle in recorded]
-    found = find_angles(len(files), given=source.angles, tables=tables, metadata=metadata, files=files)
+    found = angles_of(len(files), given=source.angles, tables=tables, metadata=metadata, files=files)
     order = np.argsort(found.angles, kind='stable')
     images = [_image_with(signals, spectrum) for signals, spectrum in zip(opened, spectra, strict=True)]
     haadf = None
@@ -92,8 +92,7 @@ def series_of_stack(signal: StoredSignal, signals: Signals, tables: Sequence[Pat
         )
     tilt = tilt_axis_of(signal, (0, 1, 2))
     count = signal.shape[tilt]
-    _check_several(count, signal.path)
-    found = find_angles(
+    found = angles_of(
         count, given=source.angles, tables=tables, metadata=axis_angles(signal, tilt), noun='tilts of the stack'
     )
     order = np.argsort(found.angles, kind='stable')
@@ -196,6 +195,7 @@ def _series(
         angle_source=angle_source,
         transposed=source.tilt_axis == 'x',
         recipe=Recipe(source),
+        findings=findings_of_one(angles, angle_source),
     )
 
 
@@ -204,11 +204,6 @@ def _required(path: Path, signals: Signals, source: Source) -> StoredSignal:
     if spectrum is None:
         raise InputError(f'{path.name} holds no spectrum image; leave it out.')
     return spectrum
-
-
-def _check_several(count: int, path: Path) -> None:
-    if count < 2:
-        raise InputError(f'{path.name} is one tilt only; a tilt series needs at least two.')
 
 
 def check_alike(spectra: Sequence[StoredSignal]) -> None:
