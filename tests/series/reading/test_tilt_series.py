@@ -78,6 +78,14 @@ def test_binning_sums_exactly_and_crops(tmp_path):
     assert series.pixel_size == 4.0
 
 
+@pytest.mark.parametrize('order', ['<f4', '>f4', '>f8', '>u2'])
+def test_binning_of_either_byte_order(tmp_path, order):
+    for tilt in (-1, 1):
+        write_spectra(tmp_path / f'{tilt}.hspy', counts(tilt + 1).astype(order))
+    sums = load_tilt_series(tmp_path, binning=2).counts.compute()
+    np.testing.assert_array_equal(sums[1], counts(2).reshape(4, 2, 3, 2, 16).sum((1, 3)))
+
+
 def test_tilt_axis_along_x_is_transposed(folder):
     plain, turned = load_tilt_series(folder), load_tilt_series(folder, tilt_axis='x')
     assert turned.transposed and turned.counts.shape == (3, 6, 8, 16)

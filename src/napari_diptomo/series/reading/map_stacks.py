@@ -49,7 +49,15 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
     InputError
         Not stacks, different shapes, NaN, no angles, no pixel size, no dark level to be found.
     """
-    stacks = [_read_stack(path) for path in files]
+    return _maps_of_stacks([_read_stack(path) for path in files], tables, source)
+
+
+def maps_of_signals(signals: Sequence[StoredSignal], source: Source) -> MapSeries:
+    """As `maps_of_files`, of one signal (tilt, y, x) or (y, x) per element."""
+    return _maps_of_stacks([_finite(_stack_of(signal)) for signal in signals], (), source)
+
+
+def _maps_of_stacks(stacks: Sequence[_Stack], tables: Sequence[Path], source: Source) -> MapSeries:
     first = stacks[0]
     for stack in stacks[1:]:
         if stack.data.shape != first.data.shape:
@@ -59,7 +67,7 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
             )
     count = len(first.data)
     if count == 1:
-        _check_one_image_each(files)
+        _check_one_image_each([stack.path for stack in stacks])
     found = angles_of(count, given=source.angles, tables=tables, metadata=first.angles, noun='images of each stack')
     pixel_size = source.pixel_size or first.pixel_size
     if pixel_size is None:
@@ -140,8 +148,14 @@ def _channel_names(stacks: Sequence[_Stack]) -> list[str]:
 
 def _read_stack(path: Path) -> _Stack:
     stack = _read_tiff(path) if path.suffix.lower() in _TIFF else _read_signal(path)
+    return _finite(stack)
+
+
+def _finite(stack: _Stack) -> _Stack:
     if not np.isfinite(stack.data).all():
-        raise InputError(f'{path.name} holds values that are not numbers (NaN or infinite); correct those images.')
+        raise InputError(
+            f'{stack.path.name} holds values that are not numbers (NaN or infinite); correct those images.'
+        )
     return stack
 
 
@@ -149,7 +163,12 @@ def _read_signal(path: Path) -> _Stack:
     signals = [s for s in hyperspy_adapter.open_signals(path) if is_map(s)]
     if not signals:
         raise InputError(f'{path.name} holds neither spectra nor a stack of maps with the axes (tilt, y, x).')
-    signal = max(signals, key=lambda signal: len(signal.shape))
+    return _stack_of(max(signals, key=lambda signal: len(signal.shape)))
+
+
+def _stack_of(signal: StoredSignal) -> _Stack:
+    """A signal (tilt, y, x), or (y, x) of one tilt."""
+    path = signal.path
     if len(signal.shape) == 2:
         return _Stack(
             path=path,

@@ -126,7 +126,8 @@ def prepare_counts(image: np.ndarray, binning: int, swap: bool) -> np.ndarray:
 
 def binned_dtype(dtype: np.dtype, binning: int) -> np.dtype:
     """A type in which the sum of ``binning`` x ``binning`` values cannot overflow."""
-    dtype = np.dtype(dtype)
+    # Sums take the byte order of the machine only.
+    dtype = np.dtype(dtype).newbyteorder('=')
     if dtype.kind not in 'ui' or binning == 1:
         return dtype
     largest = int(np.iinfo(dtype).max) * binning**2

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from napari_diptomo.series.reading.core_loss import with_core_loss
 from napari_diptomo.series.reading.file_selection import IMAGES, DataFiles, find_files
 from napari_diptomo.series.reading.map_stacks import is_map, maps_of_files
 from napari_diptomo.series.reading.saved import load, saved_kind
+from napari_diptomo.series.reading.signals import series_of_signals, signals_among
 from napari_diptomo.series.reading.specimens import different_names, one_specimen
 from napari_diptomo.series.reading.spectrum_images import series_of_files, series_of_stack, spectra_in
 from napari_diptomo.series.recipe import Source
@@ -30,9 +31,9 @@ PathLike = str | os.PathLike[str]
 
 
 def load_tilt_series(
-    paths: PathLike | Sequence[PathLike],
+    paths: PathLike | Sequence[PathLike] | Any,
     angles: Sequence[float] | PathLike | None = None,
-    core_loss: PathLike | Sequence[PathLike] | None = None,
+    core_loss: PathLike | Sequence[PathLike] | Any | None = None,
     *,
     pixel_size: float | None = None,
     binning: int = 1,
@@ -50,11 +51,13 @@ def load_tilt_series(
 
     Parameters
     ----------
-    paths : path or sequence of paths
+    paths : path, HyperSpy signal, or sequence of them
         A folder, the files, or one file: one spectrum image per tilt in any
         format that HyperSpy reads; one stack of spectrum images; one stack of
         maps (tilt, y, x) per element as TIFF, MRC or ``.hspy``; one stack of
         images named HAADF or the like; a map series saved before. A list may name the table of angles too.
+        HyperSpy signals stand for such files: one with the navigation axes (x, y, tilt), a spectrum image per tilt,
+        or a stack of maps (tilt | x, y) per element; the recipe of the result names no files then.
     angles : sequence of float or path, optional
         Tilt angles in degrees in the order of the files (those of a folder in
         their natural order), or a table of them. Without it they are taken
@@ -110,8 +113,12 @@ def load_tilt_series(
     """
     if isinstance(angles, str | os.PathLike):
         angles = str(Path(angles).absolute())
+    signals = signals_among(paths)
+    core_signals = signals_among(core_loss) if signals and core_loss is not None else []
+    if bool(signals and core_loss is not None) != bool(core_signals):
+        raise InputError('The low loss is given as HyperSpy signals; give the core loss as signals too.')
     source = Source(
-        paths=_absolute(paths),
+        paths=() if signals else _absolute(paths),
         angles=angles if angles is None or isinstance(angles, str) else tuple(float(angle) for angle in angles),
         pixel_size=pixel_size,
         binning=binning,
@@ -119,9 +126,11 @@ def load_tilt_series(
         dark_level=dark_level,
         beam_energy=beam_energy,
         specimen=specimen,
-        core_loss=() if core_loss is None else _absolute(core_loss),
+        core_loss=() if core_loss is None or signals else _absolute(core_loss),
         core_loss_angles=None if core_loss_angles is None else tuple(np.ravel(core_loss_angles).astype(float).tolist()),
     )
+    if signals:
+        return series_of_signals(signals, core_signals, source)
     return open_source(source, observer)
 
 
