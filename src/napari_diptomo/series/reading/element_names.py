@@ -50,7 +50,11 @@ def element_in(parts: Sequence[str]) -> str | None:
 def labelled(stems: Sequence[str]) -> list[Labelled]:
     """Each name taken apart, by the part that is an element or a kind of image in all names built alike."""
     rows = [parts_of(stem) for stem in stems]
-    return [_labelled(row, _columns([other for other in rows if len(other) == len(row)])) for row in rows]
+    alike: dict[int, list[list[str]]] = {}
+    for row in rows:
+        alike.setdefault(len(row), []).append(row)
+    columns = {length: _columns(built) for length, built in alike.items()}
+    return [_labelled(row, columns[len(row)]) for row in rows]
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> set[int]:

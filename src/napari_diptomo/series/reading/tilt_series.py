@@ -219,7 +219,12 @@ def _maps_or_nothing(
 
 
 def _saved_kind(path: Path) -> str | None:
-    return saved_kind(path) if path.suffix.lower() == '.hspy' else None
+    """As `saved_kind`; a file that is empty or gone is none of ours, and is named when it is opened."""
+    try:
+        filled = path.suffix.lower() == '.hspy' and path.stat().st_size > 0
+    except OSError:
+        return None
+    return saved_kind(path) if filled else None
 
 
 def _without_results(files: DataFiles, kinds: Mapping[Path, str], source: Source) -> tuple[DataFiles, Finding | None]:
