@@ -183,6 +183,25 @@ def test_run_prints_findings_of_maps_too(tmp_path):
     assert cli('run', recipe).stdout.splitlines()[-1] == str(FOUND)
 
 
+def test_info_lists_specimens_and_opens_the_one_chosen_with_a_pixel_size(tmp_path):
+    import tifffile
+
+    folder = tmp_path / 'two of them'
+    folder.mkdir()
+    for level, name in enumerate(('SET_Ge', 'SET_Te', 'Virgin_Ge', 'Virgin_Te'), start=1):
+        tifffile.imwrite(folder / f'{name}.tif', np.full((3, 6, 8), level, np.float32))
+    (folder / 'angles.txt').write_text('-40\n0\n40\n')
+    result = cli('info', str(folder))
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.output.splitlines()]
+    assert ['SET', 'Ge,', 'Te', 'SET_Ge.tif'] in lines and ['Virgin', 'Ge,', 'Te', 'Virgin_Ge.tif'] in lines
+    assert "--specimen 'SET'" in result.output
+    assert_one_line(cli('info', str(folder), '--specimen', 'Virgin'), 'give the pixel size')
+    result = cli('info', str(folder), '--specimen', 'Virgin', '--pixel-size', '2.5')
+    assert result.exit_code == 0, result.output
+    assert 'maps of Ge, Te' in result.output and '2.5 nm' in result.output and '7 per pixel' in result.output
+
+
 def test_info_prints_findings(tmp_path):
     MapSeries(np.ones((1, 2, 4, 4)), [-9.0, 9.0], ('Fe',), findings=(FOUND,)).save(tmp_path / 'maps.hspy')
     result = cli('info', 'maps.hspy')

@@ -66,13 +66,19 @@ def info(
     core_loss: Annotated[
         list[Path] | None, typer.Option(help='EELS: core loss of one tilt or more, a file or folder; may be repeated.')
     ] = None,
+    pixel_size: Annotated[
+        float | None, typer.Option(help='Pixel size in nm, where the files are not calibrated.')
+    ] = None,
+    specimen: Annotated[
+        str | None, typer.Option(help='Of several specimens in one folder the one to open; without it they are listed.')
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Say what is in the files of a tilt series."""
     with _one_line_errors(debug):
         from napari_diptomo.jobs.commands import show_info
 
-        show_info(files, angles, core_loss or ())
+        show_info(files, angles, core_loss or (), pixel_size=pixel_size, specimen=specimen)
 
 
 @app.command()

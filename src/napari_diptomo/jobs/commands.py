@@ -30,6 +30,8 @@ from napari_diptomo.series import (
     save,
 )
 from napari_diptomo.series.files import sweep_partials
+from napari_diptomo.series.reading.file_selection import find_files
+from napari_diptomo.series.reading.specimens import Specimen, specimens_in
 
 
 def run_recipe(path: Path, output: str | Path | None = None, *, resume: bool = False) -> Path:
@@ -213,10 +215,21 @@ def _report_volume(result: Volume, console: Console) -> None:
         console.print(table)
 
 
-def show_info(files: Sequence[Path], angles: str | None = None, core_loss: Sequence[Path] = ()) -> None:
-    """Print what a tilt series holds."""
+def show_info(
+    files: Sequence[Path],
+    angles: str | None = None,
+    core_loss: Sequence[Path] = (),
+    *,
+    pixel_size: float | None = None,
+    specimen: str | None = None,
+) -> None:
+    """Print what a tilt series holds; of several specimens, which there are and how one is chosen."""
     paths, core = (tuple(str(file) for file in listed) for listed in (files, core_loss))
-    source = Source(paths=paths, angles=angles, core_loss=core)
+    source = Source(paths=paths, angles=angles, core_loss=core, pixel_size=pixel_size, specimen=specimen)
+    several = specimens_in(find_files(paths).data)
+    if several and specimen is None:
+        _list_specimens(several)
+        return
     with TerminalBar([Planned('Open'), Planned('Sum spectrum')]) as bar:
         bar.begin()
         series = open_isolated(source, bar)
@@ -229,6 +242,20 @@ def show_info(files: Sequence[Path], angles: str | None = None, core_loss: Seque
         table.add_row(name, value)
     console.print(table)
     print_findings(series.findings, console)
+
+
+def _list_specimens(specimens: Sequence[Specimen]) -> None:
+    console = Console(highlight=False)
+    console.print(f'{len(specimens)} specimens, distinguished by the names of their files:')
+    table = Table('specimen', 'holds', 'first file', box=None)
+    for one in specimens:
+        table.add_row(one.name, one.holds, one.files[0].name)
+    console.print(table)
+    console.print(
+        f"Choose one: --specimen '{specimens[0].name}', or in Python specimen='{specimens[0].name}'.",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def facts(series: SpectralTiltSeries | MapSeries, elements: str = '', counts: float = np.nan) -> dict[str, str]:

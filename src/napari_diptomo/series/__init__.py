@@ -4,7 +4,7 @@
 imported when a file is read or written, never before.
 """
 
-from napari_diptomo.series.data import CoreLoss, MapSeries, Saveable, SpectralTiltSeries, Volume
+from napari_diptomo.series.data import CoreLoss, HyperSpyView, MapSeries, Saveable, SpectralTiltSeries, Volume
 from napari_diptomo.series.detector_images import as_images
 from napari_diptomo.series.errors import (
     Cancelled,
@@ -20,8 +20,10 @@ from napari_diptomo.series.reading.tilt_series import load_tilt_series, open_sou
 from napari_diptomo.series.recipe import Recipe, Source
 from napari_diptomo.series.steps import Parameter, Step, UnknownStep, param, step_from_dict
 from napari_diptomo.series.writing.save import save
+from napari_diptomo.series.writing.signals import to_signal
 
 Saveable.writer = save
+HyperSpyView.converter = to_signal
 
 __all__ = [
     'Cancelled',

@@ -44,6 +44,23 @@ class Saveable:
         return Saveable.writer(self, path)
 
 
+class HyperSpyView:
+    """An object that can be had as a signal of HyperSpy; what makes it is registered as that of `Saveable` is."""
+
+    converter: ClassVar[Callable[[Any], Any]]
+
+    def to_hyperspy(self) -> Any:
+        """A HyperSpy signal with calibrated axes; see `napari_diptomo.series.writing.signals`.
+
+        Returns
+        -------
+        hyperspy.signals.BaseSignal
+            Spectra (x, y, tilt | energy), maps (tilt, channel | x, y), or a volume (z, channel | x, y). Arrays are
+            shared, lazy counts stay lazy.
+        """
+        return HyperSpyView.converter(self)
+
+
 @dataclass(frozen=True, eq=False)
 class CoreLoss:
     """The core-loss part of an EELS tilt series, at one tilt or more.
@@ -114,7 +131,7 @@ class CoreLoss:
 
 
 @dataclass(frozen=True, eq=False)
-class SpectralTiltSeries:
+class SpectralTiltSeries(HyperSpyView):
     """A tilt series of spectrum images.
 
     Attributes
@@ -184,7 +201,7 @@ class SpectralTiltSeries:
 
 
 @dataclass(frozen=True, eq=False)
-class MapSeries(Saveable):
+class MapSeries(Saveable, HyperSpyView):
     """A tilt series of maps, one channel per element, line family or state.
 
     Attributes
@@ -407,7 +424,7 @@ class MapSeries(Saveable):
 
 
 @dataclass(frozen=True, eq=False)
-class Volume(Saveable):
+class Volume(Saveable, HyperSpyView):
     """A reconstructed chemical volume.
 
     Attributes

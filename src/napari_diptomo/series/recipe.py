@@ -62,7 +62,10 @@ class Source(BaseModel):
         ge=10.0,
         le=3000.0,
     )
-
+    specimen: str | None = param(
+        None,
+        'Of several specimens in one folder, distinguished by their file names, the one to open; empty: there is one.',
+    )
     core_loss: tuple[str, ...] = param(
         (),
         'EELS: files or folder with the core loss of one, some or all tilts; empty: what the files of the low loss '

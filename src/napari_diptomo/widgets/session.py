@@ -192,6 +192,15 @@ class Session(QObject):
         return None if opened is None else opened.angles
 
     @property
+    def too_few_tilts(self) -> str:
+        """Why what is open can be neither aligned nor reconstructed, one sentence; empty where it can."""
+        if self.angles is None or len(self.angles) > 1:
+            return ''
+        return (
+            'There is one tilt only: its maps can be made, looked at and saved, but a volume needs at least two tilts.'
+        )
+
+    @property
     def recipe(self) -> Recipe:
         """How the latest result was made."""
         for made in (self.volume, self.aligned, self.maps, self.series):

@@ -11,6 +11,7 @@ import numpy as np
 from napari_diptomo.series.data import CoreLoss, SpectralTiltSeries
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.reading.angles.core_loss import tilts_of_files, tilts_of_stack
+from napari_diptomo.series.reading.common_energy import common_energy
 from napari_diptomo.series.reading.spectrum_images import (
     OpenedSpectra,
     Signals,
@@ -91,7 +92,7 @@ def _dual(low: OpenedSpectra, source: Source) -> SpectralTiltSeries:
         else:
             images.append(_Image(core))
             tilts.append(tilt)
-    return _joined(low, images, tilts, 'in the files of the low loss', source) if images else _alone(low)
+    return _joined(low, images, tilts, 'in the files of the low loss', source, dual=True) if images else _alone(low)
 
 
 def _alone(low: OpenedSpectra) -> SpectralTiltSeries:
@@ -112,6 +113,7 @@ def _in_files(
     """Images, the tilt of each, and in words where the tilts are known from."""
     spectra = [_required(path, signals) for path, signals in zip(files, opened, strict=True)]
     check_alike(spectra)
+    common_energy(spectra)
     if len(spectra[0].shape) == 3:
         found = tilts_of_files(files, spectra, tables, low, source.core_loss_angles)
         return [_Image(signal) for signal in spectra], list(found.tilts), found.words
@@ -125,18 +127,20 @@ def _in_files(
 
 
 def _joined(
-    low: OpenedSpectra, images: Sequence[_Image], tilts: Sequence[int], words: str, source: Source
+    low: OpenedSpectra, images: Sequence[_Image], tilts: Sequence[int], words: str, source: Source, dual: bool = False
 ) -> SpectralTiltSeries:
     _check_same_pixels(low, images[0])
-    check_alike([image.signal for image in images])
+    signals = [image.signal for image in images]
+    check_alike(signals)
     first = images[0]
+    common = common_energy(signals, [low.tilts[tilt] for tilt in tilts] if len(low.tilts) > 1 and dual else ())
     core = CoreLoss(
-        counts=lazy_counts([(i.signal, i.position, i.axis) for i in images], _pixels(first), source),
-        energy=energy_axis(first.signal)[0],
+        counts=lazy_counts([(i.signal, i.position, i.axis) for i in images], _pixels(first), source, common.channels),
+        energy=common.energy,
         tilts=tuple(tilts),
-        metadata={**instrument([image.signal for image in images]), 'angle_source': words},
+        metadata={**instrument(signals), 'angle_source': words},
     )
-    found = noticed(low, [image.signal for image in images])
+    found = (*common.findings, *noticed(low, signals))
     return replace(low.series, core_loss=core, findings=(*low.series.findings, *found))
 
 

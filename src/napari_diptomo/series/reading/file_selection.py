@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.reading.angles.names import in_natural_order
 from napari_diptomo.series.reading.angles.tables import SUFFIXES as TABLES
 from napari_diptomo.series.reading.angles.tables import is_angle_name
+from napari_diptomo.series.reading.element_names import element_in, parts_of
 
 #: Formats that hold spectrum images.
 SPECTRA = {
@@ -18,6 +19,14 @@ SPECTRA = {
 }
 #: Formats that hold images or stacks of them.
 IMAGES = {'.tif', '.tiff', '.mrc', '.ali', '.st', '.rec', '.mrcs', '.preali'}
+#: Levels above or below a folder at which its data or its tables are looked for.
+_DEEPEST = 4
+_MOST_FOLDERS = 2000
+_MOST_NAMED = 5
+#: Folders in which published series keep their angles.
+_FOLDERS_OF_TABLES = {'metadata', 'meta', 'angles', 'tilt_angles', 'tilts', 'tables'}
+#: The file that makes a folder a project of this program (`napari_diptomo.jobs.project`).
+_PROJECT = 'project.json'
 #: Headers and the data files that go with them: only the header is opened.
 _HEADERS = {'.emi': '.ser', '.asw': '.pts'}
 
@@ -30,8 +39,19 @@ class DataFiles:
     tables: tuple[Path, ...]
 
 
-def find_files(paths: Sequence[str]) -> DataFiles:
+def find_files(paths: Sequence[str], without: Collection[Path] = ()) -> DataFiles:
     """Sort out a folder, a list of files, or one file.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        What was given.
+    without : collection of Path
+        Files in the folders that are known to be no data.
+
+    Returns
+    -------
+    DataFiles
 
     Raises
     ------
@@ -48,8 +68,8 @@ def find_files(paths: Sequence[str]) -> DataFiles:
     files = [path for path in given if not _is_folder(path)]
     listed = [path for path in files if path.suffix.lower() not in TABLES]
     for folder in folders:
-        inside = [p for p in folder.iterdir() if not p.name.startswith('.') and p.suffix.lower() in SPECTRA | IMAGES]
-        listed += in_natural_order(inside)
+        inside = _data_in(folder)
+        listed += in_natural_order([path for path in inside or _data_below(folder) if path not in without])
     data = _of_one_kind(listed)
     if not data:
         where = folders[0] if folders else given[0]
@@ -59,7 +79,46 @@ def find_files(paths: Sequence[str]) -> DataFiles:
 
 
 def _is_folder(path: Path) -> bool:
-    return path.is_dir() and path.suffix.lower() != '.zspy'
+    return path.suffix.lower() != '.zspy' and path.is_dir()
+
+
+def _data_in(folder: Path) -> list[Path]:
+    return [path for path in _listing(folder) if path.suffix.lower() in SPECTRA | IMAGES]
+
+
+def _listing(folder: Path) -> list[Path]:
+    """The contents of a folder that are not hidden, in the order of the names; nothing where it has gone or is closed."""
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith('.'))
+    except OSError:
+        return []
+
+
+def _data_below(folder: Path) -> list[Path]:
+    """The data of the one folder below that holds some, or of folders that hold one stack each, named by its element.
+
+    Raises
+    ------
+    InputError
+        Several folders hold data of their own, or there are too many to look into.
+    """
+    level, found, looked = [folder], [], 0
+    for _ in range(_DEEPEST):
+        level = [below for above in level for below in _listing(above) if _is_folder(below) and not below.is_symlink()]
+        looked += len(level)
+        if looked > _MOST_FOLDERS:
+            raise InputError(f'{folder.name} holds more than {_MOST_FOLDERS} folders; choose the one with the data.')
+        # A project is what was made of a series.
+        level = [below for below in level if not (below / _PROJECT).is_file()]
+        found = [(below, data) for below in level if (data := _of_one_kind(_data_in(below)))]
+        if found:
+            break
+    if len(found) > 1 and not all(len(data) == 1 and element_in(parts_of(below.name)) for below, data in found):
+        names = ', '.join(below.name for below, _ in found[:_MOST_NAMED]) + (
+            ', ...' if len(found) > _MOST_NAMED else ''
+        )
+        raise InputError(f'{folder.name} holds data in {len(found)} folders ({names}); choose one of them.')
+    return [path for _, data in found for path in data]
 
 
 def _of_one_kind(files: list[Path]) -> list[Path]:
@@ -73,16 +132,33 @@ def _of_one_kind(files: list[Path]) -> list[Path]:
 
 def _tables_near(data: list[Path]) -> list[Path]:
     folders = _unique([path.parent for path in data])
-    # A stack published as folders keeps its angles in metadata/ beside that of the images.
-    folders += [folder.parent / 'metadata' for folder in folders if (folder.parent / 'metadata').is_dir()]
-    found = [
-        path
-        for folder in folders
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in TABLES and path.is_file()
-    ]
+    found = _tables_in(folders)
+    # A series published as folders keeps its angles in one of its own, beside that of the data or above it.
+    above = folders
+    for _ in range(_DEEPEST):
+        above = _unique([folder.parent for folder in above if folder.parent != folder])
+        beside = [
+            path
+            for folder in above
+            for path in _listing(folder)
+            if path.name.casefold() in _FOLDERS_OF_TABLES and path.is_dir()
+        ]
+        of_angles = [
+            path for path in _tables_in(beside) if is_angle_name(path) or path.parent.parent in _parents(folders)
+        ]
+        found += of_angles
+        if any(is_angle_name(path) for path in found):
+            break
     stems = {path.stem for path in data}
     return sorted(found, key=lambda path: (path.stem not in stems, not is_angle_name(path)))
+
+
+def _parents(folders: list[Path]) -> set[Path]:
+    return {folder.parent for folder in folders}
+
+
+def _tables_in(folders: list[Path]) -> list[Path]:
+    return [path for folder in folders for path in _listing(folder) if path.suffix.lower() in TABLES and path.is_file()]
 
 
 def _unique(paths: list[Path]) -> list[Path]:

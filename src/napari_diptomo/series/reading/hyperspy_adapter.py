@@ -20,6 +20,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, fields, replace
 from numbers import Integral
 from pathlib import Path
 from types import SimpleNamespace
@@ -78,6 +79,71 @@ _NO_MEMORY = 'if it was not made by a program gone wrong, close other programs o
 _inspected: dict[Path, tuple[int, int, int]] = {}
 
 
+@dataclass(frozen=True)
+class SignalInMemory(StoredSignal):
+    """A signal that a script has: ``path`` is its name, ``content`` its data, lazy or not."""
+
+    content: Any = field(default=None, repr=False)
+
+
+def is_signal(given: Any) -> bool:
+    """Whether something is a signal of HyperSpy, which need not be imported."""
+    return all(hasattr(given, name) for name in ('axes_manager', 'metadata', 'original_metadata', 'data'))
+
+
+def describe(signal: Any, name: str) -> SignalInMemory:
+    """Describe a signal of HyperSpy as those of files are; ``name`` is for one that has neither title nor file."""
+    names = [signal.metadata.get_item(f'General.{key}', default='') for key in ('original_filename', 'title')]
+    names.insert(0, signal.tmp_parameters.get_item('filename', default=''))
+    # Images of one file have its name together, and titles of their own.
+    names = names if signal.axes_manager.signal_dimension == 1 else names[::-1]
+    found = next((str(text) for text in names if text), name)
+    described = _describe(Path(found.replace('\\', '/').split('/')[-1] or name), 0, signal)
+    return SignalInMemory(**{one.name: getattr(described, one.name) for one in fields(described)}, content=signal.data)
+
+
+def part_of(signal: SignalInMemory, index: int, name: Path) -> SignalInMemory:
+    """One position along the first axis of a signal: the map of one channel, by its name."""
+    metadata = {**signal.metadata, 'Sample': {'xray_lines': [name.name]}}
+    return replace(
+        signal, path=name, title=name.name, metadata=metadata, axes=signal.axes[1:], content=signal.content[index]
+    )
+
+
+def make_signal(
+    data: Any, axes: Sequence[Mapping[str, Any]], title: str, metadata: Mapping[str, Any], signal_type: str
+) -> Any:
+    """A signal of HyperSpy around an array, lazy around one of dask.
+
+    Parameters
+    ----------
+    data : array
+        Shared, not copied.
+    axes : sequence of mapping
+        HyperSpy axis dictionaries in array order.
+    title : str
+    metadata : mapping
+        Put under its top-level keys in HyperSpy's metadata tree.
+    signal_type : str
+        As HyperSpy calls it: ``'EELS'``, ``'EDS_TEM'``; empty for images.
+
+    Returns
+    -------
+    hyperspy.signals.BaseSignal
+    """
+    with _quiet():
+        import hyperspy.api as hs
+
+        lazy = 'Lazy' if hasattr(data, 'compute') else ''
+        kind = getattr(hs.signals, f'{lazy}Signal{1 if signal_type else 2}D')
+        signal = kind(data, axes=[dict(axis) for axis in axes])
+        signal.metadata.General.title = title
+        if signal_type:
+            signal.set_signal_type(signal_type)
+        signal.metadata.add_dictionary(dict(metadata))
+    return signal
+
+
 def prepare() -> None:
     """Import HyperSpy now, so that the first file does not wait for it."""
     with _quiet():
@@ -115,19 +181,38 @@ def read(signal: StoredSignal, position: int | None = None, axis: int = 0) -> np
     InputError
         The file is damaged, half-written, or changed since it was opened.
     """
+    if isinstance(signal, SignalInMemory):
+        return _numbers(signal.path, _content(signal, position, axis))
     own = _own_reader(signal.path)
-    data = own.read(signal, position, axis) if own is not None else _read_signal(signal, position, axis)
+    return _numbers(
+        signal.path, own.read(signal, position, axis) if own is not None else _read_signal(signal, position, axis)
+    )
+
+
+def _content(signal: SignalInMemory, position: int | None, axis: int) -> np.ndarray:
+    content = signal.content if position is None else signal.content[(slice(None),) * axis + (position,)]
+    with reading(signal.path, 'compute the signal before it is given'):
+        return np.asarray(content.compute(scheduler='synchronous') if hasattr(content, 'compute') else content)
+
+
+def _numbers(path: Path, data: np.ndarray) -> np.ndarray:
+    """The data, all of them plain numbers and finite."""
     if data.dtype.kind not in 'buif':
-        raise InputError(f'{signal.path.name} holds {data.dtype} in place of plain numbers; save it anew as numbers.')
+        raise InputError(f'{path.name} holds {data.dtype} in place of plain numbers; save it anew as numbers.')
     if data.dtype.kind == 'f' and not np.isfinite(data).all():
         raise InputError(
-            f'{signal.path.name} holds values that are not numbers (NaN or infinite); correct the file or leave it out.'
+            f'{path.name} holds values that are not numbers (NaN or infinite); correct the file or leave it out.'
         )
     return data
 
 
 def _read_signal(signal: StoredSignal, position: int | None, axis: int) -> np.ndarray:
     path = signal.path
+    if isinstance(signal, SignalInMemory):
+        content = signal.content if position is None else signal.content[(slice(None),) * axis + (position,)]
+        with reading(path, 'compute the signal before it is given'):
+            content = content.compute(scheduler='synchronous') if hasattr(content, 'compute') else content
+        return _numbers(path, np.asarray(content))
     loaded = _load(path)
     try:
         if signal.index >= len(loaded) or np.shape(loaded[signal.index].data) != signal.shape:

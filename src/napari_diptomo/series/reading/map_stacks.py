@@ -17,10 +17,13 @@ from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.memory import check_fits
 from napari_diptomo.series.reading import hyperspy_adapter
-from napari_diptomo.series.reading.angles.evidence import find_angles
+from napari_diptomo.series.reading.angles.metadata import metadata_angle
 from napari_diptomo.series.reading.current_file import reads
+from napari_diptomo.series.reading.element_names import ELEMENTS, PICTURES, element_in, labelled, parts_of
+from napari_diptomo.series.reading.file_selection import IMAGES
 from napari_diptomo.series.reading.inspection import check_unpacks
 from napari_diptomo.series.reading.library_errors import reading
+from napari_diptomo.series.reading.one_tilt import angles_of, findings_of_one
 from napari_diptomo.series.reading.stored_axes import (
     axis_angles,
     length_in_nm,
@@ -34,16 +37,8 @@ from napari_diptomo.series.recipe import Recipe, Source
 _TIFF = {'.tif', '.tiff'}
 #: Whole numbers from here on are the intensities of a detector, not X-rays counted in a pixel.
 _MOST_COUNTS = 4096
-_SEPARATORS = re.compile(r'[_\-\s.]+')
 #: The element of OME-XML that has the sizes.
 _OME_PIXELS = re.compile(r'<(?:\w+:)?Pixels\b[^>]*>')
-_PICTURES = {'haadf', 'adf', 'maadf', 'laadf', 'df', 'abf', 'bf'}
-_SYMBOLS = (
-    'H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb '
-    'Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au '
-    'Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm'
-)
-_ELEMENTS = frozenset(_SYMBOLS.split())
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,15 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
     InputError
         Not stacks, different shapes, NaN, no angles, no pixel size, no dark level to be found.
     """
-    stacks = [stack for path in files for stack in _read_stacks(path)]
+    return _maps_of_stacks([stack for path in files for stack in _read_stacks(path)], tables, source)
+
+
+def maps_of_signals(signals: Sequence[StoredSignal], source: Source) -> MapSeries:
+    """As `maps_of_files`, of one signal (tilt, y, x) or (y, x) per element."""
+    return _maps_of_stacks([_finite(_stack_of(signal)) for signal in signals], (), source)
+
+
+def _maps_of_stacks(stacks: Sequence[_Stack], tables: Sequence[Path], source: Source) -> MapSeries:
     first = stacks[0]
     for stack in stacks[1:]:
         if stack.data.shape != first.data.shape:
@@ -75,10 +78,11 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
                 f'{first.data.shape}; bring the maps to one shape.'
             )
     count = len(first.data)
-    if count < 2:
-        raise InputError(f'{first.path.name} is one tilt only; a tilt series needs at least two.')
-    _check_not_volume(first, tables, source)
-    found = find_angles(
+    if count == 1:
+        _check_one_image_each(stacks)
+    else:
+        _check_not_volume(first, tables, source)
+    found = angles_of(
         count, given=source.angles, tables=tables, metadata=first.angles, noun=f'images of {first.path.name}'
     )
     pixel_size = source.pixel_size or first.pixel_size
@@ -104,7 +108,10 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
         transposed=source.tilt_axis == 'x',
         notes={'angle_source': found.source},
         recipe=Recipe(source),
-        findings=_unique(finding for stack in stacks for finding in stack.findings),
+        findings=(
+            *findings_of_one(found.angles, found.source),
+            *_unique(finding for stack in stacks for finding in stack.findings),
+        ),
     )
     if not images:
         return series
@@ -132,14 +139,26 @@ def _unique(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(kept)
 
 
+def _check_one_image_each(stacks: Sequence[_Stack]) -> None:
+    """Images of one element are its tilts, and belong into one stack."""
+    files = [stack.path for stack in stacks]
+    named = [one.label for one in labelled([file.stem for file in files])]
+    labels = named if all(named) and len(set(named)) == len(named) else [stack.label for stack in stacks]
+    if len(files) > 1 and (not all(labels) or len(set(labels)) < len(labels)):
+        raise InputError(
+            f'{files[0].name} and {files[1].name} are single images of no two elements; maps are read from one stack '
+            '(tilt, y, x) per element, so stack the tilts of each.'
+        )
+
+
 def _is_picture(name: str) -> bool:
     """Whether a name has the word of a detector of electrons in it, whatever element stands beside it."""
-    return any(part.casefold() in _PICTURES for part in _SEPARATORS.split(name))
+    return any(part.casefold() in PICTURES for part in parts_of(name))
 
 
 def _are_images(stacks: Sequence[_Stack], names: Sequence[str], source: Source) -> bool:
     """Whether stacks that are not named like images are: the user gives their dark level, or no counts look so."""
-    if any(_element_in(_SEPARATORS.split(name)) in _ELEMENTS for name in names):
+    if any(element_in(parts_of(name)) in ELEMENTS for name in names):
         if source.dark_level is not None:
             raise InputError(f'Maps of {names[0]} have no dark level; leave it empty.')
         return False
@@ -154,7 +173,7 @@ def channel_names(stems: Sequence[str]) -> list[str]:
 
     ``GST_Ge_proj, GST_Te_proj`` gives ``Ge, Te``; ``Fe_stack`` alone gives ``Fe``.
     """
-    rows = [[part for part in _SEPARATORS.split(stem) if part] for stem in stems]
+    rows = [parts_of(stem) for stem in stems]
     if len({len(row) for row in rows}) == 1 and len(rows) > 1:
         varying = [i for i in range(len(rows[0])) if len({row[i] for row in rows}) > 1]
         if varying:
@@ -162,7 +181,7 @@ def channel_names(stems: Sequence[str]) -> list[str]:
     # A word that all names have distinguishes none.
     common = set.intersection(*(set(row) for row in rows)) if len(rows) > 1 else set()
     rows = [[part for part in row if part not in common] or row for row in rows]
-    return [_element_in(row) or stem for row, stem in zip(rows, stems, strict=True)]
+    return [element_in(row) or stem for row, stem in zip(rows, stems, strict=True)]
 
 
 def _channel_names(stacks: Sequence[_Stack]) -> list[str]:
@@ -175,53 +194,68 @@ def _channel_names(stacks: Sequence[_Stack]) -> list[str]:
     ]
     if all(labels) and len(set(labels)) == len(labels):
         return labels
-    return names if len(set(names)) == len(names) else stems
-
-
-def _element_in(parts: Sequence[str]) -> str | None:
-    found = [part for part in parts if part.casefold() in _PICTURES] or [part for part in parts if part in _ELEMENTS]
-    return found[-1] if found else None
+    for one in (names, stems, channel_names([stack.path.parent.name for stack in stacks])):
+        if len(set(one)) == len(one):
+            return one
+    return stems
 
 
 def _read_stacks(path: Path) -> list[_Stack]:
     stacks = [_read_tiff(path)] if path.suffix.lower() in _TIFF else _read_signals(path)
-    for stack in stacks:
-        if not np.isfinite(stack.data).all():
-            raise InputError(f'{path.name} holds values that are not numbers (NaN or infinite); correct those images.')
-    return stacks
+    return [_finite(stack) for stack in stacks]
+
+
+def _finite(stack: _Stack) -> _Stack:
+    if not np.isfinite(stack.data).all():
+        raise InputError(
+            f'{stack.path.name} holds values that are not numbers (NaN or infinite); correct those images.'
+        )
+    return stack
 
 
 def _read_signals(path: Path) -> list[_Stack]:
     """The maps of a file: all that are named after elements, with a picture of their shape; else one stack."""
     every = hyperspy_adapter.open_signals(path)
-    signals = [s for s in every if not s.spectral and len(s.shape) == 3]
-    if not signals:
+    maps = [signal for signal in every if is_map(signal)]
+    if not maps:
         raise InputError(
             f'{path.name} holds {described(every)}; a tilt series of maps is a stack with the axes (tilt, y, x).'
         )
-    chosen = _maps_among(signals)
+    most = max(len(signal.shape) for signal in maps)
+    chosen = _maps_among([signal for signal in maps if len(signal.shape) == most])
     noticed = (*doubts_of(chosen), *beside(path, every, chosen))
-    stacks = []
-    for signal in chosen:
-        tilt = tilt_axis_of(signal, (0, 1, 2))
-        y, x = [axis for axis in range(3) if axis != tilt]
-        stacks.append(
-            _Stack(
-                path=path,
-                data=np.moveaxis(hyperspy_adapter.read(signal), tilt, 0).astype(np.float32),
-                pixel_size=pixel_size_of(signal, y, x),
-                angles=tuple(axis_angles(signal, tilt)),
-                label=signal.title if len(chosen) > 1 else _label(signal.metadata),
-                findings=noticed,
-            )
+    stacks = [replace(_stack_of(signal), findings=noticed) for signal in chosen]
+    if len(chosen) == 1:
+        return stacks
+    return [replace(stack, label=signal.title) for stack, signal in zip(stacks, chosen, strict=True)]
+
+
+def _stack_of(signal: StoredSignal) -> _Stack:
+    """A signal (tilt, y, x), or (y, x) of one tilt."""
+    label = _label(signal.metadata)
+    if len(signal.shape) == 2:
+        return _Stack(
+            path=signal.path,
+            data=hyperspy_adapter.read(signal)[None].astype(np.float32),
+            pixel_size=pixel_size_of(signal, 0, 1),
+            angles=(metadata_tilt(signal),),
+            label=label,
         )
-    return stacks
+    tilt = tilt_axis_of(signal, (0, 1, 2))
+    y, x = [axis for axis in range(3) if axis != tilt]
+    return _Stack(
+        path=signal.path,
+        data=np.moveaxis(hyperspy_adapter.read(signal), tilt, 0).astype(np.float32),
+        pixel_size=pixel_size_of(signal, y, x),
+        angles=tuple(axis_angles(signal, tilt)),
+        label=label,
+    )
 
 
 def _maps_among(signals: Sequence[StoredSignal]) -> list[StoredSignal]:
-    named = [(s, _element_in(_SEPARATORS.split(s.title))) for s in signals]
-    maps = [signal for signal, name in named if name in _ELEMENTS]
-    pictures = [signal for signal, name in named if name is not None and name not in _ELEMENTS]
+    named = [(signal, element_in(parts_of(signal.title))) for signal in signals]
+    maps = [signal for signal, name in named if name in ELEMENTS]
+    pictures = [signal for signal, name in named if name is not None and name not in ELEMENTS]
     pictures.sort(key=lambda signal: 'haadf' not in signal.title.casefold())
     if not maps:
         return [*pictures, *signals][:1]
@@ -231,15 +265,33 @@ def _maps_among(signals: Sequence[StoredSignal]) -> list[StoredSignal]:
     return chosen if len({signal.title for signal in chosen}) == len(chosen) else chosen[:1]
 
 
+def is_map(signal: StoredSignal) -> bool:
+    """Whether a signal is a stack of maps, or the map of one tilt: an image by itself, or of an element."""
+    if signal.spectral or len(signal.shape) not in (2, 3):
+        return False
+    return (
+        len(signal.shape) == 3
+        or signal.path.suffix.lower() in IMAGES
+        or _is_picture(signal.title)
+        or bool(_label(signal.metadata))
+    )
+
+
+def metadata_tilt(signal: StoredSignal) -> float | None:
+    """The one tilt that the metadata of a signal give."""
+    found = metadata_angle(signal.metadata)
+    return float(found[0]) if found is not None and found.size == 1 else None
+
+
 def _label(metadata: dict[str, Any]) -> str:
     sample = metadata.get('Sample', {})
     title = str(metadata.get('General', {}).get('title', '') or '')
     if _is_picture(title):
-        return _element_in(_SEPARATORS.split(title)) or title
+        return element_in(parts_of(title)) or title
     for key in ('xray_lines', 'elements'):
         if len(sample.get(key, ())) == 1:
             return str(sample[key][0])
-    return title if title in _ELEMENTS else ''
+    return title if title in ELEMENTS else ''
 
 
 def _read_tiff(path: Path) -> _Stack:
@@ -261,7 +313,7 @@ def _read_tiff(path: Path) -> _Stack:
     if data.dtype.kind not in 'buif':
         raise InputError(f'{path.name} holds {data.dtype} in place of plain numbers; save it anew as numbers.')
     if data.ndim == 2:
-        raise InputError(f'{path.name} is one tilt only; maps are read from one stack (tilt, y, x) per element.')
+        data = data[None]
     if data.ndim != 3:
         raise InputError(f'{path.name} has the shape {data.shape}; a stack of maps has the axes (tilt, y, x).')
     data = _calibrated(path, data.astype(np.float32), imagej)

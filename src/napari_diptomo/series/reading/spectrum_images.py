@@ -14,11 +14,11 @@ from napari_diptomo.series.data import SpectralTiltSeries
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.reading import hyperspy_adapter
-from napari_diptomo.series.reading.angles.evidence import find_angles
 from napari_diptomo.series.reading.angles.metadata import metadata_angle
+from napari_diptomo.series.reading.common_energy import CommonEnergy, common_energy
+from napari_diptomo.series.reading.one_tilt import angles_of, findings_of_one
 from napari_diptomo.series.reading.stored_axes import (
     axis_angles,
-    energy_axis,
     holds_zero_loss,
     is_eels,
     pixel_size_of,
@@ -76,15 +76,17 @@ def series_of_files(
     check_alike(spectra)
     recorded = [metadata_angle(signal.metadata) for signal in spectra]
     metadata = [None if angle is None else float(angle[0]) for angle in recorded]
-    found = find_angles(len(files), given=source.angles, tables=tables, metadata=metadata, files=files)
+    found = angles_of(len(files), given=source.angles, tables=tables, metadata=metadata, files=files)
     order = np.argsort(found.angles, kind='stable')
     images = [picture_with(signals, spectrum.shape[:2]) for signals, spectrum in zip(opened, spectra, strict=True)]
     haadf = None
     if all(image is not None for image in images):
         haadf = np.stack([_prepare_image(hyperspy_adapter.read(images[i]), source) for i in order])
-    counts = lazy_counts([(spectra[i], None, 0) for i in order], spectra[0].shape[:2], source)
+    shape = spectra[0].shape[:2]
     spectra, others = [spectra[i] for i in order], [opened[i] for i in order]
-    series = _series(counts, found.angles[order], found.source, haadf, spectra, source)
+    common = common_energy(spectra)
+    counts = lazy_counts([(signal, None, 0) for signal in spectra], shape, source, common.channels)
+    series = _series(counts, found.angles[order], found.source, haadf, spectra, source, common)
     pictures = tuple(image for image in images if image is not None) if haadf is not None else ()
     return OpenedSpectra(series, tuple(spectra), tuple(others), order, pictures)
 
@@ -97,8 +99,7 @@ def series_of_stack(signal: StoredSignal, signals: Signals, tables: Sequence[Pat
         )
     tilt = tilt_axis_of(signal, (0, 1, 2))
     count = signal.shape[tilt]
-    _check_several(count, signal.path)
-    found = find_angles(
+    found = angles_of(
         count, given=source.angles, tables=tables, metadata=axis_angles(signal, tilt), noun='tilts of the stack'
     )
     order = np.argsort(found.angles, kind='stable')
@@ -109,7 +110,9 @@ def series_of_stack(signal: StoredSignal, signals: Signals, tables: Sequence[Pat
     if image is not None:
         stack = hyperspy_adapter.read(image)
         haadf = np.stack([_prepare_image(stack[i], source) for i in order])
-    series = _series(counts, found.angles[order], found.source, haadf, [signal], source, skip=tilt)
+    series = _series(
+        counts, found.angles[order], found.source, haadf, [signal], source, common_energy([signal]), skip=tilt
+    )
     return OpenedSpectra(series, (signal,), (signals,), order, (image,) if image is not None else ())
 
 
@@ -136,7 +139,8 @@ def prepare_counts(image: np.ndarray, binning: int, swap: bool) -> np.ndarray:
 
 def binned_dtype(dtype: np.dtype, binning: int) -> np.dtype:
     """A type in which the sum of ``binning`` x ``binning`` values cannot overflow."""
-    dtype = np.dtype(dtype)
+    # Sums take the byte order of the machine only.
+    dtype = np.dtype(dtype).newbyteorder('=')
     if dtype.kind not in 'ui' or binning == 1:
         return dtype
     largest = int(np.iinfo(dtype).max) * binning**2
@@ -156,8 +160,17 @@ def _blocks(image: np.ndarray, n: int) -> np.ndarray:
     return image[: y * n, : x * n].reshape(y, n, x, n, *image.shape[2:])
 
 
-def lazy_counts(tilts: Sequence[tuple[StoredSignal, int | None, int]], shape: tuple[int, ...], source: Source) -> Any:
-    """Counts (tilt, y, x, energy) of images (y, x) in files; for each its signal, and position and axis in a stack."""
+def lazy_counts(
+    tilts: Sequence[tuple[StoredSignal, int | None, int]],
+    shape: tuple[int, ...],
+    source: Source,
+    channels: Sequence[slice] = (),
+) -> Any:
+    """Counts (tilt, y, x, energy) of images (y, x) in files.
+
+    For each image its signal, its position and axis in a stack, and the channels that are kept, all where none are
+    given.
+    """
     import dask
     import dask.array as da
 
@@ -170,18 +183,30 @@ def lazy_counts(tilts: Sequence[tuple[StoredSignal, int | None, int]], shape: tu
     # The Bruker reader takes the smallest type for each file.
     dtype = binned_dtype(np.result_type(*(tilt[0].dtype for tilt in tilts)), source.binning)
     # Each tilt is one chunk: it is read when it is needed and forgotten after.
-    loads = [partial(_read_tilt, *tilt, source.binning, swap, dtype) for tilt in tilts]
+    channels = channels or (slice(None),) * len(tilts)
+    size = len(range(first.shape[-1])[channels[0]])
+    loads = [
+        partial(_read_tilt, *tilt, kept, source.binning, swap, dtype)
+        for tilt, kept in zip(tilts, channels, strict=True)
+    ]
     blocks = [
-        da.from_delayed(dask.delayed(load, pure=False, traverse=False)(), (y, x, first.shape[-1]), dtype=dtype)
-        for load in loads
+        da.from_delayed(dask.delayed(load, pure=False, traverse=False)(), (y, x, size), dtype=dtype) for load in loads
     ]
     return da.stack(blocks)
 
 
 def _read_tilt(
-    signal: StoredSignal, position: int | None, axis: int, binning: int, swap: bool, dtype: np.dtype
+    signal: StoredSignal,
+    position: int | None,
+    axis: int,
+    channels: slice,
+    binning: int,
+    swap: bool,
+    dtype: np.dtype,
 ) -> np.ndarray:
-    return prepare_counts(hyperspy_adapter.read(signal, position, axis), binning, swap).astype(dtype, copy=False)
+    return prepare_counts(hyperspy_adapter.read(signal, position, axis)[..., channels], binning, swap).astype(
+        dtype, copy=False
+    )
 
 
 def _series(
@@ -191,6 +216,7 @@ def _series(
     haadf: np.ndarray | None,
     spectra: Sequence[StoredSignal],
     source: Source,
+    common: CommonEnergy,
     skip: int | None = None,
 ) -> SpectralTiltSeries:
     y, x = [axis for axis in range(len(spectra[0].shape) - 1) if axis != skip]
@@ -198,18 +224,18 @@ def _series(
     pixel_size = source.pixel_size or stored
     if pixel_size is None:
         raise InputError(f'{spectra[0].path.name} has no pixel size in a unit of length; give the pixel size in nm.')
-    energy, unit = energy_axis(spectra[0])
     return SpectralTiltSeries(
         counts=counts,
-        energy=energy,
+        energy=common.energy,
         angles=angles,
         pixel_size=pixel_size * source.binning,
-        energy_unit=unit,
+        energy_unit=common.unit,
         haadf=haadf,
         metadata=instrument(spectra) | ({'beam_energy': source.beam_energy} if source.beam_energy else {}),
         angle_source=angle_source,
         transposed=source.tilt_axis == 'x',
         recipe=Recipe(source),
+        findings=(*findings_of_one(angles, angle_source), *common.findings),
     )
 
 
@@ -220,31 +246,15 @@ def _required(path: Path, signals: Signals, source: Source) -> StoredSignal:
     return spectrum
 
 
-def _check_several(count: int, path: Path) -> None:
-    if count < 2:
-        raise InputError(f'{path.name} is one tilt only; a tilt series needs at least two.')
-
-
 def check_alike(spectra: Sequence[StoredSignal]) -> None:
-    """Refuse spectrum images of several files that differ in shape, energies or pixel size."""
+    """Refuse spectrum images of several files that differ in shape or pixel size."""
     first = spectra[0]
-    energy, unit = energy_axis(first)
     size = pixel_size_of(first, 0, 1)
     for other in spectra[1:]:
         if other.shape[:2] != first.shape[:2]:
             raise InputError(
                 f'{other.path.name} has the shape {other.shape} (y, x, energy) where {first.path.name} has '
                 f'{first.shape}; leave it out or record it alike.'
-            )
-        its_energy, its_unit = energy_axis(other)
-        if len(its_energy) != len(energy):
-            raise InputError(
-                f'{other.path.name} has {len(its_energy)} energies up to {its_energy[-1]:.4g} {its_unit} where '
-                f'{first.path.name} has {len(energy)} up to {energy[-1]:.4g} {unit}; leave it out or cut them alike.'
-            )
-        if its_unit != unit or np.abs(its_energy - energy).max() > 0.5 * abs(energy[1] - energy[0]):
-            raise InputError(
-                f'{other.path.name} has another energy calibration than {first.path.name}; calibrate them alike.'
             )
         its_size = pixel_size_of(other, 0, 1)
         if size is not None and its_size is not None and abs(its_size / size - 1) > 0.01:

@@ -3,37 +3,45 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from napari_diptomo.series.data import MapSeries, SpectralTiltSeries, Volume
 from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.observe import Observer, Watch
 from napari_diptomo.series.reading import hyperspy_adapter
 from napari_diptomo.series.reading.core_loss import with_core_loss
 from napari_diptomo.series.reading.file_selection import IMAGES, DataFiles, find_files
-from napari_diptomo.series.reading.map_stacks import maps_of_files
+from napari_diptomo.series.reading.map_stacks import is_map, maps_of_files
 from napari_diptomo.series.reading.saved import load, saved_kind
+from napari_diptomo.series.reading.signals import series_of_signals, signals_among
+from napari_diptomo.series.reading.specimens import different_names, one_specimen
 from napari_diptomo.series.reading.spectrum_images import series_of_files, series_of_stack, spectra_in
 from napari_diptomo.series.reading.stored_signal import described
 from napari_diptomo.series.recipe import Source
 
+Series = TypeVar('Series', MapSeries, SpectralTiltSeries)
+#: Names in one sentence.
+_MOST_NAMED = 3
 PathLike = str | os.PathLike[str]
 
 
 def load_tilt_series(
-    paths: PathLike | Sequence[PathLike],
+    paths: PathLike | Sequence[PathLike] | Any,
     angles: Sequence[float] | PathLike | None = None,
-    core_loss: PathLike | Sequence[PathLike] | None = None,
+    core_loss: PathLike | Sequence[PathLike] | Any | None = None,
     *,
     pixel_size: float | None = None,
     binning: int = 1,
     tilt_axis: Literal['y', 'x'] = 'y',
     dark_level: float | None = None,
     beam_energy: float | None = None,
+    specimen: str | None = None,
     core_loss_angles: Sequence[float] | float | None = None,
     observer: Observer | None = None,
 ) -> SpectralTiltSeries | MapSeries:
@@ -44,11 +52,13 @@ def load_tilt_series(
 
     Parameters
     ----------
-    paths : path or sequence of paths
+    paths : path, HyperSpy signal, or sequence of them
         A folder, the files, or one file: one spectrum image per tilt in any
         format that HyperSpy reads; one stack of spectrum images; one stack of
         maps (tilt, y, x) per element as TIFF, MRC or ``.hspy``; one stack of
         images named HAADF or the like; a map series saved before. A list may name the table of angles too.
+        HyperSpy signals stand for such files: one with the navigation axes (x, y, tilt), a spectrum image per tilt,
+        or a stack of maps (tilt | x, y) per element; the recipe of the result names no files then.
     angles : sequence of float or path, optional
         Tilt angles in degrees in the order of the files (those of a folder in
         their natural order), or a table of them. Without it they are taken
@@ -71,6 +81,9 @@ def load_tilt_series(
         of the result what was taken. Given, a stack named otherwise is images too.
     beam_energy : float, optional
         keV, where the files do not record it or record it wrong.
+    specimen : str, optional
+        Which one, where the names of the files distinguish several (``SET_Ge.tif``, ``Virgin_Ge.tif``); the error
+        says which there are.
     core_loss_angles : sequence of float, optional
         Tilt angles of the core loss, in the order of its files; without it from
         a table, the metadata or the names.
@@ -101,17 +114,24 @@ def load_tilt_series(
     """
     if isinstance(angles, str | os.PathLike):
         angles = str(Path(angles).absolute())
+    signals = signals_among(paths)
+    core_signals = signals_among(core_loss) if signals and core_loss is not None else []
+    if bool(signals and core_loss is not None) != bool(core_signals):
+        raise InputError('The low loss is given as HyperSpy signals; give the core loss as signals too.')
     source = Source(
-        paths=_absolute(paths),
+        paths=() if signals else _absolute(paths),
         angles=angles if angles is None or isinstance(angles, str) else tuple(float(angle) for angle in angles),
         pixel_size=pixel_size,
         binning=binning,
         tilt_axis=tilt_axis,
         dark_level=dark_level,
         beam_energy=beam_energy,
-        core_loss=() if core_loss is None else _absolute(core_loss),
+        specimen=specimen,
+        core_loss=() if core_loss is None or signals else _absolute(core_loss),
         core_loss_angles=None if core_loss_angles is None else tuple(np.ravel(core_loss_angles).astype(float).tolist()),
     )
+    if signals:
+        return series_of_signals(signals, core_signals, source)
     return open_source(source, observer)
 
 
@@ -137,10 +157,13 @@ def open_source(source: Source, observer: Observer | None = None) -> SpectralTil
     Cancelled
         When the observer cancels.
     """
-    files = _without_volumes(find_files(source.paths), source)
-    saved = _saved_series(files.data, source)
+    files = find_files(source.paths)
+    kinds = {path: kind for path in files.data if (kind := _saved_kind(path)) is not None}
+    files, passed = _without_results(files, kinds, source)
+    saved = _saved_series(files.data, kinds, source)
     if saved is not None:
-        return saved
+        return _with_findings(saved, passed)
+    files = one_specimen(files, source.specimen)
     core = find_files(source.core_loss) if source.core_loss else DataFiles((), ())
     watch = Watch(observer, 'Open', len(files.data) + len(core.data))
     if all(path.suffix.lower() in IMAGES for path in files.data):
@@ -148,24 +171,30 @@ def open_source(source: Source, observer: Observer | None = None) -> SpectralTil
         watch.step(0, message='reading the maps')
         series = maps_of_files(files.data, files.tables, source)
         watch.step(len(files.data))
-        return series
+        return _with_findings(series, different_names(files.data), passed)
     opened = []
     for number, path in enumerate((*files.data, *core.data), start=1):
         opened.append(hyperspy_adapter.open_signals(path))
         watch.step(number, message=path.name)
     opened, opened_core = opened[: len(files.data)], opened[len(files.data) :]
-    spectra = [found for signals in opened if (found := spectra_in(signals, eels=bool(core.data))) is not None]
+    in_files = [spectra_in(signals, eels=bool(core.data)) for signals in opened]
+    spectra = [signal for signal in in_files if signal is not None]
     if not spectra:
         _check_no_core_loss(source)
-        return _maps_or_nothing(files.data, opened, files.tables, source)
+        series = _maps_or_nothing(files.data, opened, files.tables, source)
+        return _with_findings(series, different_names(files.data), passed)
     first = spectra[0]
-    if len(files.data) > 1:
+    if len(files.data) > 1 or len(first.shape) == 3:
         low = series_of_files(files.data, opened, files.tables, source)
-    elif len(first.shape) == 3:
-        raise InputError(f'{first.path.name} is one tilt only; choose the files of all tilts or their folder.')
     else:
         low = series_of_stack(first, opened[0], files.tables, source)
-    return with_core_loss(low, core.data, opened_core, core.tables, source)
+    return _with_findings(with_core_loss(low, core.data, opened_core, core.tables, source), passed)
+
+
+def _with_findings(series: Series, *findings: Finding | None) -> Series:
+    """A series with what was noticed before it was read."""
+    noticed: list[Finding] = [finding for finding in findings if finding is not None]
+    return replace(series, findings=(*noticed, *series.findings)) if noticed else series
 
 
 def _absolute(paths: PathLike | Sequence[PathLike]) -> tuple[str, ...]:
@@ -185,32 +214,52 @@ def _maps_or_nothing(
     source: Source,
 ) -> MapSeries:
     for path, signals in zip(files, opened, strict=True):
-        if not any(not signal.spectral and len(signal.shape) == 3 for signal in signals):
+        if not any(is_map(signal) for signal in signals):
             what = f'{described(signals)}, but ' if signals else ''
             raise InputError(f'{path.name} holds {what}no spectrum image and no stack of maps; choose other files.')
     return maps_of_files(files, tables, source)
 
 
-def _without_volumes(files: DataFiles, source: Source) -> DataFiles:
-    """Volumes that were saved into the folder of the data are results, no part of the series."""
-    if not any(Path(path).is_dir() for path in source.paths):
-        return files
-    given = {Path(path) for path in source.paths}
-    results = {
-        path
-        for path in files.data
-        if path.suffix.lower() == '.hspy' and path not in given and saved_kind(path) == 'volume'
-    }
-    left = tuple(path for path in files.data if path not in results)
-    return DataFiles(left, files.tables) if left else files
-
-
-def _saved_series(files: Sequence[Path], source: Source) -> MapSeries | None:
-    """A map series that this program saved, as it is and with its own recipe."""
-    kinds = {path: saved_kind(path) for path in files if path.suffix.lower() == '.hspy'}
-    if not any(kinds.values()):
+def _saved_kind(path: Path) -> str | None:
+    """As `saved_kind`; a file that is empty or gone is none of ours, and is named when it is opened."""
+    try:
+        filled = path.suffix.lower() == '.hspy' and path.stat().st_size > 0
+    except OSError:
         return None
-    path = next(path for path, kind in kinds.items() if kind)
+    return saved_kind(path) if filled else None
+
+
+def _without_results(files: DataFiles, kinds: Mapping[Path, str], source: Source) -> tuple[DataFiles, Finding | None]:
+    """Maps and volumes that were saved into the folder of the data are results, no part of the series."""
+    given = {Path(path) for path in source.paths}
+    results = {path: kind for path, kind in kinds.items() if path not in given}
+    if not results:
+        return files, None
+    try:
+        # Images that lie beside files of another kind are not listed, and these may have been ours.
+        left = find_files(source.paths, without=results)
+    except InputError:
+        maps = [path for path, kind in results.items() if kind == 'map series']
+        if len(maps) != 1 or len(results) == 1:
+            return files, None
+        left = DataFiles((maps[0],), files.tables)
+    passed = [path.name for path in results if path not in left.data]
+    names = ', '.join(passed[:_MOST_NAMED]) + (', ...' if len(passed) > _MOST_NAMED else '')
+    one = len(passed) == 1
+    return left, Finding(
+        'note',
+        'files passed over',
+        f'{names} in the folder {"was" if one else "were"} saved by this program and passed over; open '
+        f'{"it by itself" if one else "them by themselves"} to look at {"it" if one else "them"}.',
+        {'files': float(len(passed))},
+    )
+
+
+def _saved_series(files: Sequence[Path], kinds: Mapping[Path, str], source: Source) -> MapSeries | None:
+    """A map series that this program saved, as it is and with its own recipe."""
+    path = next((path for path in files if path in kinds), None)
+    if path is None:
+        return None
     if len(files) > 1:
         raise InputError(f'{path.name} is a saved {kinds[path]} among other files; open it alone.')
     if source != Source(paths=source.paths):

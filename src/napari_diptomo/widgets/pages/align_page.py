@@ -53,6 +53,8 @@ class AlignPage(Page):
         return self.parameters.form
 
     def closed(self) -> str:
+        if self.session.too_few_tilts:
+            return self.session.too_few_tilts
         return '' if self.session.maps is not None else 'Make maps first, or open ready ones.'
 
     def enter(self) -> None:

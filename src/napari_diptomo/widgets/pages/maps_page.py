@@ -92,7 +92,9 @@ class MapsPage(Page):
 
     def obstacle(self) -> str:
         if self.session.series is None:
-            return 'These are ready maps: continue with Align.' if self.session.maps is not None else self.closed()
+            if self.session.maps is None:
+                return self.closed()
+            return self.session.too_few_tilts or 'These are ready maps: continue with Align.'
         if self.eels.wanted:
             return self.eels.obstacle()
         return '' if self.picker.elements() else 'Choose at least one element.'

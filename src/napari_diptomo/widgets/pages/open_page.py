@@ -15,6 +15,7 @@ from napari_diptomo.series import DiptomoError, Finding, MapSeries, Source, Spec
 from napari_diptomo.widgets.controls.core_loss_files import CoreLossFiles
 from napari_diptomo.widgets.controls.form_widgets import add_row, form_rows, source_parameters, widget_for
 from napari_diptomo.widgets.controls.parts import Part, heading, words
+from napari_diptomo.widgets.controls.specimen_choice import SpecimenChoice
 from napari_diptomo.widgets.controls.tilt_table import TiltTable
 from napari_diptomo.widgets.layers import image_layers
 from napari_diptomo.widgets.pages.eels_sentences import describe_calibration
@@ -35,6 +36,7 @@ _LABELS = {
     'tilt_axis': 'Tilt axis along',
     'dark_level': 'Dark level',
     'beam_energy': 'Beam energy',
+    'specimen': 'Specimen',
 }
 #: Suffixes of files that hold images as well as spectra.
 _ANYTHING = {'.hspy', '.zspy', '.hdf5', '.h5'}
@@ -135,6 +137,8 @@ class OpenPage(Page):
     def obstacle(self) -> str:
         if self.table.problem:
             return self.table.problem
+        if len(self.specimen.choices) > 1 and self.specimen.value is None:
+            return 'The files are of several specimens: choose one.'
         return '' if self._paths else 'Add the files of a tilt series first.'
 
     def job(self) -> tuple[ThreadJob, str]:
@@ -268,15 +272,19 @@ class OpenPage(Page):
 
     def _add_fields(self) -> None:
         self._rows = form_rows()
+        self.specimen = SpecimenChoice(
+            name='specimen', tooltip='The names of the files distinguish several specimens; one is opened.'
+        )
         for parameter in source_parameters():
             if parameter.name not in _LABELS:
                 continue
-            field = widget_for(parameter)
+            field = self.specimen if parameter.name == 'specimen' else widget_for(parameter)
             field.label = _LABELS[parameter.name]
             field.value = parameter.default
             field.changed.connect(self._edited)
             add_row(self._rows, field)
             self.fields[parameter.name] = field
+        self.specimen.changed.connect(self._list_files)
         self.core_loss = CoreLossFiles(self.context.last_used)
         self.core_loss.changed.connect(self._edited)
         self._rows.addRow('Core loss', self.core_loss)
@@ -291,6 +299,7 @@ class OpenPage(Page):
         for name, shown in (
             ('dark_level', bool(suffixes & {*IMAGES, *_ANYTHING})),
             ('beam_energy', not files or not suffixes <= set(IMAGES)),
+            ('specimen', bool([choice for choice in self.specimen.choices if choice is not None])),
         ):
             if not shown:
                 self.fields[name].value = Source.model_fields[name].default
@@ -327,8 +336,10 @@ class OpenPage(Page):
         """Fill the table; returns whether the files can be opened together."""
         from napari_diptomo.series.reading.angles.evidence import find_angles
         from napari_diptomo.series.reading.file_selection import find_files
+        from napari_diptomo.series.reading.specimens import listed, one_specimen, specimens_in
 
         if not self._paths:
+            self.specimen.offer(())
             self._show_rows(())
             self.table.show_files((), None)
             self._show_note('')
@@ -343,8 +354,16 @@ class OpenPage(Page):
             self._paths = ()
             self.changed.emit()
             return False
+        specimens = specimens_in(found.data)
+        self.specimen.offer([one.name for one in specimens])
         self._show_rows(found.data)
         warm_up()
+        if specimens and self.specimen.value is None:
+            self.table.show_files(found.data, None)
+            self._show_note(f'{len(specimens)} specimens: {listed(specimens)}. Choose one below.')
+            self.changed.emit()
+            return True
+        found = one_specimen(found, self.specimen.value)
         try:
             angles = find_angles(len(found.data), tables=found.tables, files=found.data)
             self.table.show_files(found.data, angles.angles)

@@ -91,6 +91,8 @@ class ReconstructPage(Page):
         return '' if len(self.session.runs) else self.obstacle()
 
     def obstacle(self) -> str:
+        if self.session.too_few_tilts:
+            return self.session.too_few_tilts
         return '' if self.session.input_maps is not None else 'Make maps first, or open ready ones.'
 
     def enter(self) -> None:

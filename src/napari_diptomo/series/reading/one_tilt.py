@@ -1,0 +1,74 @@
+"""The angle of a single image; where nobody recorded it the image is taken as untilted, which is said."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from napari_diptomo.series.findings import Finding
+from napari_diptomo.series.reading.angles.evidence import FoundAngles, find_angles
+from napari_diptomo.series.reading.angles.names import numbers_in_name
+from napari_diptomo.series.reading.angles.tables import is_angle_name
+
+#: A number that is a tilt beyond doubt: signed, with its unit, or all there is of the name.
+_TILT = re.compile(
+    r'^[+\N{MINUS SIGN}-]?\d+(\.\d+)?$|(^|[\s_])[+\N{MINUS SIGN}-]\d|\d\s?_?(deg|\N{DEGREE SIGN})', re.IGNORECASE
+)
+_ASSUMED = 'assumed: no source gives the tilt of the one image'
+
+
+def angles_of(
+    count: int,
+    *,
+    given: Sequence[float] | str | None,
+    tables: Sequence[Path],
+    metadata: Sequence[float | None],
+    files: Sequence[Path] = (),
+    noun: str = 'files',
+) -> FoundAngles:
+    """As `find_angles`; a single image of which no source says anything is taken at 0 degrees.
+
+    Returns
+    -------
+    FoundAngles
+
+    Raises
+    ------
+    InputError
+        As `find_angles`.
+    """
+    if count == 1 and given is None:
+        name = _from_name(files[0]) if files else None
+        known = metadata[0] if metadata else None
+        if known is None and name is not None:
+            metadata = (name,)
+        elif known is None and not any(is_angle_name(table) for table in tables):
+            return FoundAngles(np.zeros(1), _ASSUMED)
+        found = find_angles(1, tables=tables, metadata=metadata, files=files, noun=noun)
+        at_name = known is None and found.source == 'from the metadata of the files'
+        return FoundAngles(found.angles, 'from the file name') if at_name else found
+    return find_angles(count, given=given, tables=tables, metadata=metadata, files=files, noun=noun)
+
+
+def findings_of_one(angles: np.ndarray, source: str) -> tuple[Finding, ...]:
+    """The note on a series of one tilt, empty for others."""
+    if len(angles) != 1:
+        return ()
+    assumed = f' Its tilt is in no file and was taken as {angles[0]:g} deg; give it where it matters.'
+    return (
+        Finding(
+            'note',
+            'one tilt',
+            'The series is one image: maps, compositions and oxidation states can be made of it, an alignment and a '
+            f'volume cannot.{assumed if source == _ASSUMED else ""}',
+            {'tilts': 1.0},
+        ),
+    )
+
+
+def _from_name(file: Path) -> float | None:
+    numbers = numbers_in_name(file)
+    return numbers.pop() if len(numbers) == 1 and _TILT.search(file.stem) else None

@@ -1,0 +1,200 @@
+"""Layouts in which series are published and recorded: folders, tables elsewhere, several specimens in one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from series_files import counts, write_maps, write_spectra
+
+from napari_diptomo.series import InputError, MapSeries, Recipe, load_tilt_series, open_source
+from napari_diptomo.series.reading.specimens import specimens_in
+
+TILTS = [-60.0, -25.0, 10.0, 55.0]
+
+
+def maps(level: float) -> np.ndarray:
+    return np.full((4, 6, 8), level, np.float32)
+
+
+def write_table(path: Path, angles=TILTS) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('\n'.join(f'{angle:.2f}' for angle in angles))
+    return path
+
+
+def write_stack(path: Path, level: float = 1.0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == '.mrc':
+        import mrcfile
+
+        with mrcfile.new(path) as file:
+            file.set_data(maps(level))
+            file.voxel_size = 10.7
+        return path
+    return write_maps(path, maps(level))
+
+
+# A folder of a publication: stacks deep in it, the table in a folder of its own
+
+
+@pytest.mark.parametrize('suffix', ['.tif', '.mrc'])
+@pytest.mark.parametrize('table', ['metadata/angles_deg.txt', 'derived/edx/angles/series.tlt', 'Metadata/tilt.csv'])
+@pytest.mark.parametrize('chosen', ['.', 'derived/edx/elemental_tilt_series'])
+def test_the_root_and_the_folder_of_the_stacks_open_alike(tmp_path, suffix, table, chosen):
+    for level, element in enumerate(('Ge', 'Sb', 'Te'), start=1):
+        write_stack(tmp_path / f'derived/edx/elemental_tilt_series/{element}_stack{suffix}', level)
+    write_table(tmp_path / table)
+    series = load_tilt_series(tmp_path / chosen)
+    assert series.channels == ('Ge', 'Sb', 'Te')
+    assert series.angles.tolist() == TILTS
+    assert series.data[:, 0, 0, 0].tolist() == [1, 2, 3]
+    assert series.pixel_size == pytest.approx(1.07, rel=1e-5)
+
+
+def test_one_folder_per_element_names_the_channels(tmp_path):
+    for level, element in enumerate(('Fe', 'O'), start=1):
+        write_stack(tmp_path / f'elements/{element}/stack.tif', level)
+    write_table(tmp_path / 'metadata' / 'angles.txt')
+    series = load_tilt_series(tmp_path)
+    assert series.channels == ('Fe', 'O') and series.data[:, 0, 0, 0].tolist() == [1, 2]
+
+
+def test_several_folders_with_data_are_asked_about(tmp_path):
+    for folder in ('lamella 1', 'lamella 2'):
+        write_stack(tmp_path / folder / 'Ge.tif')
+    with pytest.raises(InputError, match=r'holds data in 2 folders \(lamella 1, lamella 2\); choose one of them'):
+        load_tilt_series(tmp_path, TILTS)
+
+
+def test_a_nearer_table_is_taken_and_a_far_one_without_angles_in_its_name_is_not(tmp_path):
+    write_stack(tmp_path / 'a' / 'b' / 'Ge.tif')
+    write_table(tmp_path / 'a' / 'metadata' / 'angles.txt')
+    write_table(tmp_path / 'metadata' / 'angles.txt', [1, 2, 3, 4])
+    assert load_tilt_series(tmp_path / 'a' / 'b').angles.tolist() == TILTS
+    (tmp_path / 'a' / 'metadata' / 'angles.txt').unlink()
+    (tmp_path / 'metadata' / 'angles.txt').rename(tmp_path / 'metadata' / 'doses.txt')
+    with pytest.raises(InputError, match='No tilt angles were found'):
+        load_tilt_series(tmp_path / 'a' / 'b')
+
+
+# Several specimens in one folder
+
+
+def write_two_specimens(folder: Path, suffix: str = '.tif') -> None:
+    for level, element in enumerate(('Ge', 'Sb', 'Te', 'Ti'), start=1):
+        write_stack(folder / f'SET_{element}_proj{suffix}', level)
+        write_stack(folder / f'Virgin_{element}_proj{suffix}', 10 * level)
+    write_table(folder / 'angles.txt')
+
+
+@pytest.mark.parametrize('suffix', ['.tif', '.mrc'])
+def test_two_specimens_are_never_merged(tmp_path, suffix):
+    write_two_specimens(tmp_path, suffix)
+    with pytest.raises(InputError) as caught:
+        load_tilt_series(tmp_path)
+    assert 'holds 2 specimens, SET (Ge, Sb, Te, Ti) and Virgin (Ge, Sb, Te, Ti)' in str(caught.value)
+    assert str(caught.value).endswith("choose one: specimen='SET'.")
+    for name, level in (('SET', 1), ('virgin', 10)):
+        series = load_tilt_series(tmp_path, specimen=name)
+        assert isinstance(series, MapSeries) and series.channels == ('Ge', 'Sb', 'Te', 'Ti')
+        assert (series.data[:, 0, 0, 0] / level).tolist() == [1, 2, 3, 4]
+        assert series.angles.tolist() == TILTS
+    again = open_source(Recipe.from_json(series.recipe.to_json()).source)
+    np.testing.assert_array_equal(again.data, series.data)
+    with pytest.raises(InputError, match='There is no specimen GST; choose among SET'):
+        load_tilt_series(tmp_path, specimen='GST')
+
+
+def test_each_specimen_has_its_own_table(tmp_path):
+    write_two_specimens(tmp_path)
+    (tmp_path / 'angles.txt').unlink()
+    write_table(tmp_path / 'angles_SET.txt')
+    write_table(tmp_path / 'angles_Virgin.txt', [-40, -10, 20, 50])
+    assert load_tilt_series(tmp_path, specimen='SET').angles.tolist() == TILTS
+    assert load_tilt_series(tmp_path, specimen='Virgin').angles.tolist() == [-40, -10, 20, 50]
+
+
+@pytest.mark.parametrize(
+    ('names', 'expected'),
+    [
+        # A specimen behind the element, with images of its own and one of nobody's
+        (['Ge_A', 'Te_A', 'HAADF_A', 'Ge_B', 'Te_B', 'HAADF'], {'A': 'Ge, Te, HAADF', 'B': 'Ge, Te'}),
+        (['1_Ge', '1_Te', '2_Ge', '2_Te'], {'1': 'Ge, Te', '2': 'Ge, Te'}),
+        (['Ge', 'Te', 'annealed_Ge', 'annealed_Te'], {'unnamed': 'Ge, Te', 'annealed': 'Ge, Te'}),
+        # No element twice, and yet two pairs
+        (['SET_Ge', 'SET_Sb', 'Virgin_Te', 'Virgin_Ti'], {'SET': 'Ge, Sb', 'Virgin': 'Te, Ti'}),
+        (['SET_Ge_K', 'SET_Te_L', 'Virgin_Ge_K', 'Virgin_Te_L'], {'SET': 'Ge_K, Te_L', 'Virgin': 'Ge_K, Te_L'}),
+        (['größe 1_Fe', 'größe 1_O', 'größe 2_Fe', 'größe 2_O'], {'1': 'Fe, O', '2': 'Fe, O'}),
+    ],
+)
+def test_specimens_of_stacks(names, expected):
+    found = specimens_in([Path(f'{name}.tif') for name in names])
+    assert {one.name: one.holds for one in found} == expected
+
+
+@pytest.mark.parametrize(
+    'names',
+    [
+        ['GST_Ge_proj', 'GST_Te_proj', 'GST_HAADF_proj'],
+        ['Ge_stack', 'Te_stack', 'HAADF'],
+        ['01_Ge', '02_Te', '03_Sb'],
+        ['Ge_K', 'Te_L', 'Sb_L'],
+        ['K', 'Ca', 'O'],
+        ['GeTe_Ge', 'GeTe_Te'],
+        ['Ge_on_Si_Ge', 'Ge_on_Si_O'],
+    ],
+)
+def test_one_specimen_stays_one(names):
+    assert specimens_in([Path(f'{name}.tif') for name in names]) == ()
+
+
+@pytest.mark.parametrize(
+    ('names', 'expected'),
+    [
+        (['A_-40', 'A_0', 'A_40', 'B_-30', 'B_10'], {'A': '3 files', 'B': '2 files'}),
+        (['Fe_-40', 'Fe_0', 'Co_-40', 'Co_0'], {'Fe': '2 files', 'Co': '2 files'}),
+        (['s1_m40', 's1_p40', 's2_m40', 's2_p35'], {'s1': '2 files', 's2': '2 files'}),
+        (
+            ['as grown +10deg', 'as grown -10deg', 'annealed +10deg', 'annealed -10deg'],
+            {'as_grown': '2 files', 'annealed': '2 files'},
+        ),
+        (['-40', '0', '40', 'tilt-40', 'tilt+40deg', 'tilt_0'], {'unnamed': '3 files', 'tilt': '3 files'}),
+        (['GST_+10deg', 'GST_-20deg', 'overview'], {}),
+        (['-40_a', '0_b', '40_c'], {}),
+        (['img1_-40', 'img2_-35', 'img3_-30'], {}),
+        (['GST_Ge_-40', 'GST_Ge_0', 'GST_Ge_40'], {}),
+        (['x_-40_frame1', 'x_-40_frame2', 'x_0_frame1', 'x_0_frame2'], {}),
+    ],
+)
+def test_specimens_of_spectra(names, expected):
+    found = specimens_in([Path(f'{name}.dm4') for name in names])
+    assert {one.name: one.holds for one in found} == expected
+
+
+def test_spectra_of_two_specimens_are_never_merged(tmp_path):
+    for seed, name in enumerate(('A_-40', 'A_0', 'A_40', 'B_-30', 'B_10')):
+        write_spectra(tmp_path / f'{name}.hspy', counts(seed))
+    with pytest.raises(InputError, match=r'2 specimens, A \(3 files\) and B \(2 files\)'):
+        load_tilt_series(tmp_path)
+    series = load_tilt_series(tmp_path, specimen='B')
+    assert series.angles.tolist() == [-30, 10]
+    np.testing.assert_array_equal(series.counts[1].compute(), counts(4))
+
+
+def test_a_specimen_where_there_is_one_has_to_be_in_the_names(tmp_path):
+    for element in ('Ge', 'Te'):
+        write_stack(tmp_path / f'GST_{element}.tif')
+    assert load_tilt_series(tmp_path, TILTS, specimen='gst').channels == ('Ge', 'Te')
+    with pytest.raises(InputError, match='There is no specimen SET: the names show one specimen only'):
+        load_tilt_series(tmp_path, TILTS, specimen='SET')
+
+
+def test_stacks_that_are_named_differently_are_doubted(tmp_path):
+    for name in ('SET_Ge', 'SET_Sb', 'Virgin_Ti'):
+        write_stack(tmp_path / f'{name}.tif')
+    series = load_tilt_series(tmp_path, TILTS)
+    (doubt,) = series.findings
+    assert (doubt.level, doubt.about) == ('doubt', 'specimens')
+    assert 'SET_Sb.tif and Virgin_Ti.tif' in doubt.sentence
