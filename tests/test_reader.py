@@ -204,9 +204,9 @@ def test_one_real_tilt_is_kept_for_the_dock(shared_data: Path) -> None:
     dropped = [part for part in parts if part[1]['metadata'][KEY].get('dropped')]
     assert len(dropped) == 1
     data, kwargs, _ = dropped[0]
-    assert data.shape == (256, 256)
+    assert data.shape == (1, 1, 256, 256)
     assert 13 < data.mean() < 21
-    assert kwargs['units'] == ('nm', 'nm')
+    assert kwargs['units'][-2:] == ('nm', 'nm')
 
 
 @pytest.mark.parametrize('name', ['antigravity:x', 'unittest.__main__:X', 'lying_around:Step'])

@@ -482,7 +482,6 @@ def test_sound_hdf5_of_another_layout_is_named_by_what_it_holds(tmp_path):
 def test_what_is_refused_is_named(tmp_path):
     import h5py
 
-    mrc(tmp_path / 'one.mrc', counts(8, 9).astype(np.float32))
     for name in ('text.h5', 'text.hspy', 'text.emd'):
         (tmp_path / name).write_text('no HDF5 ' * 200)
     with h5py.File(tmp_path / 'empty.emd', 'w') as file:
@@ -494,7 +493,6 @@ def test_what_is_refused_is_named(tmp_path):
                 file[f'a{number}'] = np.ones((3, number + 1))
     bare = 'is HDF5 of a layout that is not read here; it holds a0 3 x 1, a1 3 x 2, a2 3 x 3 and 2 more; '
     for name, sentence in {
-        'one.mrc': 'one.mrc holds an image (8 x 9); a tilt series of maps is a stack with the axes (tilt, y, x).',
         **{
             f'text{end}': f'text{end} is no HDF5 file, or damaged at its beginning; '
             for end in ('.h5', '.hspy', '.emd')
@@ -507,6 +505,15 @@ def test_what_is_refused_is_named(tmp_path):
         with pytest.raises(InputError) as error:
             load_tilt_series(tmp_path / name)
         assert str(error.value).startswith(sentence)
+
+
+def test_a_single_image_in_mrc_is_one_tilt(tmp_path):
+    image = counts(8, 9).astype(np.float32)
+    mrc(tmp_path / 'Fe.mrc', image)
+    maps = load_tilt_series(tmp_path / 'Fe.mrc', pixel_size=2.0)
+    np.testing.assert_array_equal(maps.data, image[None, None])
+    assert maps.channels == ('Fe',)
+    assert any('0 deg' in finding.sentence for finding in maps.findings)
 
 
 def test_pixels_of_ome(tmp_path):

@@ -77,6 +77,8 @@ _QUIET = threading.RLock()
 _NO_MEMORY = 'if it was not made by a program gone wrong, close other programs or use a machine with more'
 #: Files that were inspected, and how they looked then: a series of spectra is read tilt by tilt from one file.
 _inspected: dict[Path, tuple[int, int, int]] = {}
+#: HDF5 of a layout that RosettaSciIO reads, and how the files looked when that was seen.
+_plain_layouts: dict[Path, tuple[int, int, int]] = {}
 
 
 @dataclass(frozen=True)
@@ -208,11 +210,6 @@ def _numbers(path: Path, data: np.ndarray) -> np.ndarray:
 
 def _read_signal(signal: StoredSignal, position: int | None, axis: int) -> np.ndarray:
     path = signal.path
-    if isinstance(signal, SignalInMemory):
-        content = signal.content if position is None else signal.content[(slice(None),) * axis + (position,)]
-        with reading(path, 'compute the signal before it is given'):
-            content = content.compute(scheduler='synchronous') if hasattr(content, 'compute') else content
-        return _numbers(path, np.asarray(content))
     loaded = _load(path)
     try:
         if signal.index >= len(loaded) or np.shape(loaded[signal.index].data) != signal.shape:
@@ -379,10 +376,14 @@ def _own_reader(path: Path) -> Any:
         return mrc_files
     if suffix not in _HDF5:
         return None
+    with suppress(OSError):
+        if _plain_layouts.get(path) == _looks(path):
+            return None
     _enter(path)
     if berkeley_emd.is_berkeley(path):
         return berkeley_emd
     _check_layout(path)
+    _plain_layouts[path] = _looks(path)
     return None
 
 
