@@ -44,6 +44,7 @@ KINDS = [
     MemoryError(),
     RuntimeError('first\nsecond'),
     OSError(5, 'Input/output error'),
+    OSError('read', 5),
     EOFError(),
 ]
 

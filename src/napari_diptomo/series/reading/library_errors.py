@@ -55,6 +55,6 @@ def _reason(error: Exception) -> str:
         return 'it asks for more memory than there is'
     if isinstance(error, RecursionError):
         return 'it is nested too deeply'
-    text = getattr(error, 'strerror', None) or str(error) or type(error).__name__
+    text = str(getattr(error, 'strerror', None) or error) or type(error).__name__
     printable = ''.join(character if character.isprintable() else ' ' for character in text.splitlines()[0])
     return ' '.join(printable.split())[:120] or type(error).__name__
