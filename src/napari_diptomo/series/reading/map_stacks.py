@@ -19,7 +19,7 @@ from napari_diptomo.series.reading.angles.evidence import find_angles
 from napari_diptomo.series.reading.current_file import reads
 from napari_diptomo.series.reading.inspection import check_unpacks
 from napari_diptomo.series.reading.library_errors import reading
-from napari_diptomo.series.reading.stored_axes import axis_angles, length_in_nm, pixel_size_of, tilt_axis_of
+from napari_diptomo.series.reading.stored_axes import length_in_nm, pixel_size_of, stored_angles, tilt_axis_of
 from napari_diptomo.series.recipe import Recipe, Source
 
 _TIFF = {'.tif', '.tiff'}
@@ -39,7 +39,7 @@ class _Stack:
     path: Path
     data: np.ndarray  # (tilt, y, x)
     pixel_size: float | None
-    angles: tuple[float | None, ...]
+    angles: dict[str, list[float | None]]  # what the file has, by where it stands
     label: str  # the element as the metadata have it, '' where they do not
 
 
@@ -64,7 +64,15 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
     count = len(first.data)
     if count < 2:
         raise InputError(f'{first.path.name} is one tilt only; a tilt series needs at least two.')
-    found = find_angles(count, given=source.angles, tables=tables, metadata=first.angles, noun='images of each stack')
+    found = find_angles(
+        count,
+        given=source.angles,
+        tables=tables,
+        stored=_angles_of(stacks),
+        stacks=files,
+        noun='images of each stack',
+        offset=source.angle_offset,
+    )
     pixel_size = source.pixel_size or first.pixel_size
     if pixel_size is None:
         raise InputError(f'{first.path.name} has no pixel size in a unit of length; give the pixel size in nm.')
@@ -88,11 +96,20 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
         transposed=source.tilt_axis == 'x',
         notes={'angle_source': found.source},
         recipe=Recipe(source),
+        findings=found.findings,
+        evidence=found.evidence_in(order),
     )
     if not images:
         return series
     binned = [None if found.dark is None else _binned(found.dark, source, np.min) for found in levels]
     return with_noise(series, [replace(found, dark=dark) for found, dark in zip(levels, binned, strict=True)])
+
+
+def _angles_of(stacks: Sequence[_Stack]) -> dict[str, list[float | None]]:
+    """Angles stored in the stacks; those of one after the other where they are several."""
+    if len(stacks) == 1:
+        return stacks[0].angles
+    return {f'{words} of {stack.path.name}': found for stack in stacks for words, found in stack.angles.items()}
 
 
 def _are_images(stacks: Sequence[_Stack], names: Sequence[str], source: Source) -> bool:
@@ -152,7 +169,7 @@ def _read_signal(path: Path) -> _Stack:
         path=path,
         data=np.moveaxis(hyperspy_adapter.read(signal), tilt, 0).astype(np.float32),
         pixel_size=pixel_size_of(signal, y, x),
-        angles=tuple(axis_angles(signal, tilt)),
+        angles=stored_angles(signal, tilt),
         label=_label(signal.metadata),
     )
 
@@ -187,7 +204,7 @@ def _read_tiff(path: Path) -> _Stack:
         raise InputError(f'{path.name} is one tilt only; maps are read from one stack (tilt, y, x) per element.')
     if data.ndim != 3:
         raise InputError(f'{path.name} has the shape {data.shape}; a stack of maps has the axes (tilt, y, x).')
-    return _Stack(path, data.astype(np.float32), _tiff_pixel_size(resolution, unit_tag, unit), (None,) * len(data), '')
+    return _Stack(path, data.astype(np.float32), _tiff_pixel_size(resolution, unit_tag, unit), {}, '')
 
 
 def _check_size(path: Path, file: Any) -> None:

@@ -13,15 +13,15 @@ import numpy as np
 from napari_diptomo.series.data import SpectralTiltSeries
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.reading import hyperspy_adapter
-from napari_diptomo.series.reading.angles.evidence import find_angles
+from napari_diptomo.series.reading.angles.evidence import FoundAngles, find_angles
 from napari_diptomo.series.reading.angles.metadata import metadata_angle
 from napari_diptomo.series.reading.hyperspy_adapter import StoredSignal
 from napari_diptomo.series.reading.stored_axes import (
-    axis_angles,
     energy_axis,
     holds_zero_loss,
     is_eels,
     pixel_size_of,
+    stored_angles,
     tilt_axis_of,
 )
 from napari_diptomo.series.recipe import Recipe, Source
@@ -72,7 +72,14 @@ def series_of_files(
     check_alike(spectra)
     recorded = [metadata_angle(signal.metadata) for signal in spectra]
     metadata = [None if angle is None else float(angle[0]) for angle in recorded]
-    found = find_angles(len(files), given=source.angles, tables=tables, metadata=metadata, files=files)
+    found = find_angles(
+        len(files),
+        given=source.angles,
+        tables=tables,
+        metadata=metadata,
+        files=files,
+        offset=source.angle_offset,
+    )
     order = np.argsort(found.angles, kind='stable')
     images = [_image_with(signals, spectrum) for signals, spectrum in zip(opened, spectra, strict=True)]
     haadf = None
@@ -80,7 +87,7 @@ def series_of_files(
         haadf = np.stack([_prepare_image(hyperspy_adapter.read(images[i]), source) for i in order])
     counts = lazy_counts([(spectra[i], None, 0) for i in order], spectra[0].shape[:2], source)
     spectra, beside = [spectra[i] for i in order], [opened[i] for i in order]
-    series = _series(counts, found.angles[order], found.source, haadf, spectra, source)
+    series = _series(counts, found, order, haadf, spectra, source)
     return OpenedSpectra(series, tuple(spectra), tuple(beside), order)
 
 
@@ -94,7 +101,13 @@ def series_of_stack(signal: StoredSignal, signals: Signals, tables: Sequence[Pat
     count = signal.shape[tilt]
     _check_several(count, signal.path)
     found = find_angles(
-        count, given=source.angles, tables=tables, metadata=axis_angles(signal, tilt), noun='tilts of the stack'
+        count,
+        given=source.angles,
+        tables=tables,
+        stored=stored_angles(signal, tilt),
+        stacks=[signal.path],
+        noun='tilts of the stack',
+        offset=source.angle_offset,
     )
     order = np.argsort(found.angles, kind='stable')
     image_shape = tuple(size for axis, size in enumerate(signal.shape[:3]) if axis != tilt)
@@ -104,7 +117,7 @@ def series_of_stack(signal: StoredSignal, signals: Signals, tables: Sequence[Pat
     if images:
         stack = hyperspy_adapter.read(images[0])
         haadf = np.stack([_prepare_image(stack[i], source) for i in order])
-    series = _series(counts, found.angles[order], found.source, haadf, [signal], source, skip=tilt)
+    series = _series(counts, found, order, haadf, [signal], source, skip=tilt)
     return OpenedSpectra(series, (signal,), (signals,), order)
 
 
@@ -173,8 +186,8 @@ def _read_tilt(
 
 def _series(
     counts: Any,
-    angles: np.ndarray,
-    angle_source: str,
+    found: FoundAngles,
+    order: np.ndarray,
     haadf: np.ndarray | None,
     spectra: Sequence[StoredSignal],
     source: Source,
@@ -188,14 +201,16 @@ def _series(
     return SpectralTiltSeries(
         counts=counts,
         energy=energy,
-        angles=angles,
+        angles=found.angles[order],
         pixel_size=pixel_size * source.binning,
         energy_unit=unit,
         haadf=haadf,
         metadata=instrument(spectra) | ({'beam_energy': source.beam_energy} if source.beam_energy else {}),
-        angle_source=angle_source,
+        angle_source=found.source,
         transposed=source.tilt_axis == 'x',
         recipe=Recipe(source),
+        findings=found.findings,
+        evidence=found.evidence_in(order),
     )
 
 
