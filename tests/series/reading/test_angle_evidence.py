@@ -143,6 +143,20 @@ def test_tables_as_they_are_written(tmp_path, text, name, encoding):
     np.testing.assert_allclose(found.angles, MEASURED, atol=1e-4)
 
 
+def test_file_names_beside_other_words(tmp_path):
+    text = '2026-01-01 10:00 b.emd -10\n2026-01-01 10:02 c.emd 0\n2026-01-01 10:03 a.emd 10\n'
+    here = [Path('a.emd'), Path('b.emd'), Path('c.emd')]
+    found = find_angles(3, tables=[table(tmp_path, text, 'angles.txt')], files=here)
+    assert found.angles.tolist() == [10, -10, 0]
+    other = find_angles(3, tables=[tmp_path / 'angles.txt'], files=[Path('x.emd'), Path('y.emd'), Path('z.emd')])
+    assert [finding.level for finding in other.findings] == ['doubt']
+
+
+@pytest.mark.parametrize('text', ['-10.5 0 10', '-10.5, 0, 10\n', '# deg\n-10.5\t0\t10'])
+def test_all_angles_in_one_line(tmp_path, text):
+    assert find_angles(3, tables=[table(tmp_path, text)], noun='images').angles.tolist() == [-10.5, 0, 10]
+
+
 def test_two_columns_of_whole_numbers_are_no_decimals(tmp_path):
     found = read_table(table(tmp_path, '1,-10\n2,5\n3,20\n'))
     assert found is not None and found.angles == (-10, 5, 20)

@@ -295,9 +295,11 @@ def _in_order(heard: _Heard, series: _Series) -> list[Evidence]:
             f'which {series.noun} they are; name the column "image", or give the angles {series.order}.'
         )
     if series.files:
+        # File names that are none of these files speak against the order.
+        strange = any(table.names for table in heard.rows)
         heard.findings.append(
             Finding(
-                'note',
+                'doubt' if strange else 'note',
                 'tilt angles',
                 f'The {series.count} angles of {heard.rows[0].path.name} were given to the files in the order of their '
                 'names, which nothing else confirms; a table with file name and angle leaves no question.',

@@ -83,8 +83,15 @@ class AngleTable:
         InputError
             Rows of one name with different angles.
         """
+        found = self._for_files(files, self.names)
+        if all(angle is None for angle in found) and any(' ' in name for name in self.names):
+            # Before the name, which may hold blanks, stood a date or a remark.
+            found = self._for_files(files, [name.split()[-1] if name.split() else '' for name in self.names])
+        return found
+
+    def _for_files(self, files: Sequence[Path], names: Sequence[str]) -> tuple[float | None, ...]:
         known: dict[tuple[str, ...], set[float]] = {}
-        for name, angle in zip(self.names, self.angles, strict=True):
+        for name, angle in zip(names, self.angles, strict=True):
             for key in _keys(name):
                 known.setdefault(key, set()).add(angle)
         return tuple(self._angle_of(file, known) for file in files)
@@ -189,6 +196,9 @@ def _from_text(path: Path, text: str) -> AngleTable | Problem | str | None:
     heading: list[list[str]] = []
     while len(rows) > 1 and len(heading) < _MOST_HEADINGS and _is_heading(rows):
         heading.append(rows.pop(0))
+    if len(rows) == 1 and len(rows[0]) > 1 and all(_number(cell) is not None for cell in rows[0]):
+        rows = [[cell] for cell in rows[0]]
+        lines = [*lines[:-1], *(cell for (cell,) in rows)]
     first = len(lines) - len(rows) + 1
     widths = [len(row) for row in rows]
     if len(set(widths)) != 1 or sum(_number(cell) is None for cell in rows[0]) > 1:
@@ -351,7 +361,11 @@ def _order_of_rows(
 def _names(cells: list[tuple[str, ...]], titles: list[str], texts: list[int]) -> tuple[str, ...]:
     headed = [i for i in texts if _FILE_WORD.search(titles[i])]
     distinct = [i for i in headed or texts if len(set(cells[i])) > 1 or len(cells[i]) == 1]
-    return tuple(cell.strip('"\'') for cell in cells[distinct[0]]) if distinct else ()
+    if not distinct:
+        return ()
+    # Beside file names stand times and remarks.
+    chosen = max(distinct, key=lambda i: sum(_SUFFIX.search(cell.strip('"\'')) is not None for cell in cells[i]))
+    return tuple(cell.strip('"\'') for cell in cells[chosen])
 
 
 def _to_degrees(title: str, cells: Sequence[str], loose: str) -> float:
