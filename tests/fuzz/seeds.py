@@ -194,6 +194,17 @@ def table_rawtlt(folder: Path) -> Path:
     return _text(folder / 's.rawtlt', '\n'.join(str(a) for a in ANGLES))
 
 
+def table_mdoc(folder: Path) -> Path:
+    return _text(folder / 's.mdoc', ''.join(f'[ZValue = {i}]\nTiltAngle = {a}\n' for i, a in enumerate(ANGLES)))
+
+
+def table_utf16(folder: Path) -> Path:
+    path = folder / 'angles.txt'
+    rows = ''.join(f't_{i}.bcf\t{a:.2f}\r\n'.replace('.', ',') for i, a in enumerate(ANGLES))
+    path.write_bytes(('file\tangle [deg]\r\n' + rows.replace(',bcf', '.bcf')).encode('utf-16'))
+    return path
+
+
 def factors_csv(folder: Path) -> Path:
     return _text(folder / 'factors.csv', 'line;factor\nGe_K;1.32\nTe_L;0.9\nSb_L;1e0\n')
 
@@ -294,6 +305,7 @@ FILES |= {kind: _real(name) for kind, name in INSTRUMENTS.items() if (REAL / nam
 #: Read by this program itself.
 OWN: dict[str, Callable[[Path], Path]] = {
     'table csv': table_csv, 'table txt': table_txt, 'table tlt': table_tlt, 'table rawtlt': table_rawtlt,
+    'table mdoc': table_mdoc, 'table utf-16': table_utf16,
     'factors csv': factors_csv, 'factors json': factors_json, 'recipe': recipe_json, 'standards': standards_npz,
     'checkpoint': run_checkpoint, 'project': project_json,
 }  # fmt: skip

@@ -124,6 +124,16 @@ def test_a_folder_without_data_is_one_sentence(dock: TomographyDock, tmp_path: P
     assert not dock.session.busy
 
 
+def test_sources_of_angles_that_disagree_are_both_shown(dock: TomographyDock, tmp_path: Path) -> None:
+    page = dock.open_page
+    for angle in (-10, 0, 10):
+        (tmp_path / f'{angle}.bcf').touch()
+    (tmp_path / 'angles.txt').write_text('-10\n0\n35\n')
+    page.add_paths([str(tmp_path)])
+    assert 'table angles.txt (-10, 0, 35) and of the file names (-10, 0, 10) disagree' in page.note.text()
+    assert page.table.angles() is None
+
+
 def test_angles_can_be_corrected(dock: TomographyDock, tmp_path: Path) -> None:
     for angle in (-10, 0, 10):
         (tmp_path / f'{angle}.bcf').write_bytes(b'')

@@ -164,7 +164,8 @@ class Checkpoint:
         try:
             saved = _contents(self.path)
             recipe, form = json.loads(saved['recipe']), saved['format']
-            Recipe.from_dict(recipe, embedded=True)
+            # A field that the source has got since then has its default there.
+            recipe['source'] = Recipe.from_dict(recipe, embedded=True).to_dict()['source']
             if 'state' in saved:
                 np.asarray(json.loads(saved['data']).get('totals', []), dtype=float)
                 self._stops = {int(step): int(at) for step, at in saved.get('stops', ())}

@@ -13,10 +13,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from napari_diptomo.series import DiptomoError, InputError, Progress, ReconstructionError, TooLargeError
+from napari_diptomo.series import (
+    Contradiction,
+    DiptomoError,
+    Evidence,
+    InputError,
+    Progress,
+    ReconstructionError,
+    TooLargeError,
+)
 
 #: Kinds of `Failure` that are errors of this program's own: whoever hears of one raises it as it is.
-OUR_ERRORS = {kind.__name__: kind for kind in (InputError, TooLargeError, ReconstructionError, DiptomoError)}
+OUR_ERRORS = {
+    kind.__name__: kind for kind in (Contradiction, InputError, TooLargeError, ReconstructionError, DiptomoError)
+}
 #: The kind of one that says that memory ran out.
 NO_MEMORY = 'MemoryError'
 
@@ -109,11 +119,20 @@ class Failure:
         Class of the exception.
     details : str
         Its traceback, for a log.
+    evidence : tuple of Evidence
+        What each of the sources says that disagree.
     """
 
     text: str
     kind: str = 'ReconstructionError'
     details: str = ''
+    evidence: tuple[Evidence, ...] = ()
+
+    def raised(self) -> Exception:
+        """The error of this program's own as it was raised."""
+        if self.kind == Contradiction.__name__:
+            return Contradiction(self.text, self.evidence)
+        return OUR_ERRORS[self.kind](self.text)
 
 
 @dataclass(frozen=True)
@@ -162,6 +181,8 @@ def parse_message(line: str) -> Message | None:
         if kind is Progress:
             losses = values.get('losses', {}).items()
             values['losses'] = {name: math.nan if loss is None else loss for name, loss in losses}
+        if kind is Failure:
+            values['evidence'] = tuple(Evidence.from_dict(one) for one in values.get('evidence', ()))
         if kind is FrameMemoryNeeded:
             values['shape'] = tuple(int(n) for n in values['shape'])
         return kind(**values)
@@ -174,6 +195,8 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, Evidence):
+        return value.to_dict()
     if hasattr(value, 'item'):  # numpy and torch scalars
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

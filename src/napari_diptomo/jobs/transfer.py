@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_diptomo.series import Finding, InputError, MapSeries, Recipe, SpectralTiltSeries, Volume
+from napari_diptomo.series import Evidence, Finding, InputError, MapSeries, Recipe, SpectralTiltSeries, Volume
 from napari_diptomo.series.files import cannot_be_written
 
 _KINDS = {kind.__name__: kind for kind in (SpectralTiltSeries, MapSeries, Volume)}
@@ -62,6 +62,8 @@ def read(path: str | Path) -> Any:
         values = json.loads(str(arrays.pop('_values')))
         kind = _KINDS[values.pop('kind')]
         findings = tuple(Finding.from_dict(finding) for finding in values.pop('findings'))
+        if 'evidence' in values:
+            values['evidence'] = tuple(Evidence.from_dict(one) for one in values['evidence'])
     except Exception:  # zipfile, numpy and json each have their own errors for broken bytes
         raise InputError(f'The data handed over in {path} cannot be read; run again.') from None
     # An absent recipe means none: the class would put an empty one in its place.
@@ -73,4 +75,4 @@ def read(path: str | Path) -> Any:
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    return value.to_dict() if isinstance(value, Finding) else str(value)
+    return value.to_dict() if isinstance(value, Finding | Evidence) else str(value)

@@ -13,6 +13,7 @@ from napari_diptomo.series.errors import (
     ReconstructionError,
     TooLargeError,
 )
+from napari_diptomo.series.evidence import Contradiction, Evidence
 from napari_diptomo.series.findings import Finding, Remedy, by_weight
 from napari_diptomo.series.observe import Observer, Progress, Request, Watch
 from napari_diptomo.series.reading.saved import load
@@ -27,8 +28,10 @@ HyperSpyView.converter = to_signal
 
 __all__ = [
     'Cancelled',
+    'Contradiction',
     'CoreLoss',
     'DiptomoError',
+    'Evidence',
     'Finding',
     'InputError',
     'MapSeries',

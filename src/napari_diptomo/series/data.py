@@ -26,6 +26,7 @@ from napari_diptomo.series.array_checks import (
     set_values,
 )
 from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.evidence import Evidence
 from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.recipe import Recipe
 
@@ -162,6 +163,8 @@ class SpectralTiltSeries(HyperSpyView):
         being the low loss.
     findings : tuple of Finding
         What loading noticed.
+    evidence : tuple of Evidence
+        What each source says of the angles, in the order of the tilts; they agree, or the caller has decided.
 
     Raises
     ------
@@ -181,6 +184,7 @@ class SpectralTiltSeries(HyperSpyView):
     recipe: Recipe | None = None
     core_loss: CoreLoss | None = None
     findings: tuple[Finding, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
 
     def __post_init__(self) -> None:
         set_values(self, energy=np.asarray(self.energy, float), angles=np.asarray(self.angles, float))
@@ -248,6 +252,8 @@ class MapSeries(Saveable, HyperSpyView):
         How it was made.
     findings : tuple of Finding
         What the steps noticed, in the order in which they ran.
+    evidence : tuple of Evidence
+        Of maps that were opened: what each source says of the angles, in the order of the tilts.
 
     Raises
     ------
@@ -284,6 +290,7 @@ class MapSeries(Saveable, HyperSpyView):
     notes: Mapping[str, Any] = field(default_factory=dict)
     recipe: Recipe | None = field(default_factory=Recipe)
     findings: tuple[Finding, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_missing()

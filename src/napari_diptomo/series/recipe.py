@@ -45,6 +45,15 @@ class Source(BaseModel):
         unit='deg',
         file=True,
     )
+    angle_offset: float = param(
+        0.0,
+        'Added to all tilt angles, for those that are not counted from the untilted specimen (0 to 180, as in computed '
+        'tomography).',
+        unit='deg',
+        ge=-360.0,
+        le=360.0,
+        advanced=True,
+    )
     pixel_size: float | None = param(None, 'Pixel size before binning; empty: as the files say.', unit='nm', gt=0.0)
     binning: int = param(
         1, 'Sum this many pixels in x and in y: fewer, better counted pixels and a faster volume.', ge=1, le=64

@@ -35,7 +35,8 @@ def test_names_give_angles(names, expected):
 
 
 def test_a_hyphen_before_every_number_is_a_separator():
-    assert angles_from_names([Path('GST-40.emd'), Path('GST-20.emd')]) == (40, 20)
+    assert angles_from_names([Path('GST-40.emd'), Path('GST-20.emd')]) is None
+    assert angles_from_names([Path('GST-40deg.emd'), Path('GST-20deg.emd')]) == (40, 20)
     assert angles_from_names([Path('GST--40.emd'), Path('GST-05.emd')]) == (-40, 5)
 
 
@@ -84,14 +85,18 @@ def test_prose_and_other_numbers_are_no_table(tmp_path):
     assert found.angles.tolist() == [-10, -5, 0, 10]
 
 
-def test_order_of_trust(tmp_path):
+def test_sources_are_compared_and_what_is_given_decides(tmp_path):
     table = tmp_path / 'angles.csv'
     table.write_text('1\n2\n3\n4\n')
     metadata = [11.0, 12.0, 13.0, 14.0]
     everything = {'tables': [table], 'metadata': metadata, 'files': BCF}
-    assert find_angles(4, given=[21, 22, 23, 24], **everything).source == 'as given'
-    assert 'table angles.csv' in find_angles(4, **everything).source
-    assert find_angles(4, metadata=metadata, files=BCF).angles.tolist() == metadata
+    found = find_angles(4, given=[21, 22, 23, 24], **everything)
+    assert found.source == 'as given' and found.angles.tolist() == [21, 22, 23, 24]
+    assert 'disagree' in found.findings[0].sentence and found.findings[0].level == 'doubt'
+    with pytest.raises(
+        InputError, match=r'metadata of the files \(11, 12, 13, \.\.\.\) and of the file names \(-10, -5, 0,'
+    ):
+        find_angles(4, metadata=metadata, files=BCF)
     assert find_angles(4, files=BCF).source == 'from the file names'
 
 

@@ -120,10 +120,17 @@ def test_metadata_angles(tmp_path):
 
 def test_a_list_may_name_the_table(folder, tmp_path_factory):
     table = tmp_path_factory.mktemp('elsewhere') / 'angles.csv'
-    table.write_text('GST_+10deg.hspy,1\nGST_-20deg,2\nGST_+0deg,3\n')
+    table.write_text('GST_+10deg.hspy,10.2\nGST_-20deg,-19.7\nGST_+0deg,0.3\n')
     series = load_tilt_series([*sorted(folder.glob('*.hspy')), table])
-    assert series.angles.tolist() == [1, 2, 3]
-    assert load_tilt_series(folder, table).angles.tolist() == [1, 2, 3]
+    assert series.angles.tolist() == [-19.7, 0.3, 10.2]
+    table.write_text('GST_+10deg.hspy,1\nGST_-20deg,2\nGST_+0deg,3\n')
+    with pytest.raises(
+        InputError, match=r'file names \(.*\) and of the table angles.csv, by file name \(.*\) disagree'
+    ):
+        load_tilt_series([*sorted(folder.glob('*.hspy')), table])
+    given = load_tilt_series(folder, table)
+    assert given.angles.tolist() == [1, 2, 3]
+    assert [finding.level for finding in given.findings] == ['doubt']
 
 
 def stack(shape=(3, 8, 6, 16)):
@@ -245,10 +252,18 @@ def test_mrc_and_hspy_stacks(tmp_path):
         signal.metadata.set_item('Sample.xray_lines', [line])
         for axis, name in zip(signal.axes_manager._axes, ('tilt', 'y', 'x'), strict=True):
             axis.name, axis.units = name, 'deg' if name == 'tilt' else 'nm'
+        signal.axes_manager['tilt'].scale, signal.axes_manager['tilt'].offset = 15, -20
         signal.save(str(tmp_path / f'map{seed}.hspy'))
     series = load_tilt_series(sorted(tmp_path.glob('*.hspy')))
     assert series.channels == ('Ge_Ka', 'Te_La')
-    assert series.angles.tolist() == [0, 1, 2, 3]
+    assert series.angles.tolist() == [-20, -5, 10, 25]
+
+
+def test_an_axis_that_nobody_has_set_is_no_evidence(tmp_path):
+    axis = {'name': 'tilt', 'units': 'deg', 'size': 3, 'scale': 1, 'offset': 0}
+    path = write_spectra(tmp_path / 'stack.hspy', stack(), tilt_axis=axis)
+    with pytest.raises(InputError, match='No tilt angles were found'):
+        load_tilt_series(path)
 
 
 def test_a_saved_series_opens_as_it_is(tmp_path):
@@ -297,8 +312,8 @@ def test_missing_and_double_angles(folder, tmp_path_factory):
         write_spectra(other / f'{name}.hspy', counts())
     check_fails('No tilt angles were found', other)
     check_fails('have the same tilt angle 5', other, [5, 5])
-    (folder / 'angles.csv').write_text('GST_+10deg,1\nGST_-20deg,1\nGST_+0deg,3\n')
-    check_fails('have the same tilt angle 1', folder)
+    (other / 'angles.csv').write_text('a,1\nb,1\n')
+    check_fails('have the same tilt angle 1', other)
 
 
 @pytest.mark.parametrize('energy', [{'units': ''}, {'scale': 1.0, 'offset': 0.0, 'units': 'keV'}, {'units': 'nm'}])

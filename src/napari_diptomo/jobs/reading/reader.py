@@ -256,7 +256,7 @@ def _failure(error: Exception) -> Failure:
     kind = next((cls.__name__ for cls in type(error).__mro__ if cls.__name__ in OUR_ERRORS), type(error).__name__)
     if ran_out(error) and kind not in OUR_ERRORS:
         kind = NO_MEMORY
-    return Failure(str(error), kind, traceback.format_exc())
+    return Failure(str(error), kind, traceback.format_exc(), getattr(error, 'evidence', ()))
 
 
 def _limit_memory(allowed: int) -> None:

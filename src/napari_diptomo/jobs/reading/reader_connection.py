@@ -230,7 +230,7 @@ class ReaderProcess:
 
     def _failure(self, message: Failure, request: _Request) -> Exception:
         if message.kind in OUR_ERRORS:
-            return OUR_ERRORS[message.kind](message.text)
+            return message.raised()
         if message.kind == NO_MEMORY:
             return self._failed(_too_much(request))
         said = ' '.join(message.text.split())[:120].rstrip('.')

@@ -21,11 +21,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from napari_diptomo.series import CoreLoss, Finding, InputError, MapSeries, Recipe, SpectralTiltSeries, Volume
+from napari_diptomo.series import CoreLoss, Evidence, Finding, InputError, MapSeries, Recipe, SpectralTiltSeries, Volume
 from napari_diptomo.series.reading.pictures import Picture
 
 _KINDS: dict[str, Any] = {
-    kind.__name__: kind for kind in (SpectralTiltSeries, CoreLoss, MapSeries, Volume, Picture, Recipe, Finding)
+    kind.__name__: kind
+    for kind in (SpectralTiltSeries, CoreLoss, MapSeries, Volume, Picture, Recipe, Finding, Evidence)
 }
 _ALIGNED = 64
 _LENGTH = 8
@@ -110,7 +111,7 @@ def _described(value: Any, file: BinaryIO, lazy: list[Any]) -> Any:
         return {'lazy': len(lazy) - 1, 'shape': value.shape, 'dtype': np.dtype(value.dtype).str}
     if isinstance(value, np.ndarray):
         return _written(value, file)
-    if isinstance(value, Recipe | Finding):
+    if isinstance(value, Recipe | Finding | Evidence):
         return {'kind': type(value).__name__, 'json': value.to_dict()}
     if is_dataclass(value):
         parts = {field.name: _described(getattr(value, field.name), file, lazy) for field in fields(value)}

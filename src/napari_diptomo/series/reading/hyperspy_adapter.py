@@ -79,6 +79,8 @@ _NO_MEMORY = 'if it was not made by a program gone wrong, close other programs o
 _inspected: dict[Path, tuple[int, int, int]] = {}
 #: HDF5 of a layout that RosettaSciIO reads, and how the files looked when that was seen.
 _plain_layouts: dict[Path, tuple[int, int, int]] = {}
+#: Numbers in an array among the metadata that is read with them.
+_LONGEST_METADATA = 100_000
 
 
 @dataclass(frozen=True)
@@ -607,13 +609,13 @@ def _describe(path: Path, index: int, signal: Any) -> StoredSignal:
         axes=axes,
         spectral=signal.axes_manager.signal_dimension == 1 and signal.data.ndim > 1,
         dtype=signal.data.dtype,
-        metadata=_metadata(signal),
+        metadata=_metadata(path, signal),
         stacked=tuple(of_its_kind(tree) if isinstance(tree, Mapping) else {} for tree in of_elements),
     )
 
 
-def _metadata(signal: Any) -> dict[str, Any]:
-    tree = of_its_kind(signal.metadata.as_dictionary())
+def _metadata(path: Path, signal: Any) -> dict[str, Any]:
+    tree = _in_memory(path, of_its_kind(signal.metadata.as_dictionary()))
     kind = tree.get('Signal', {}).pop(_KIND, '')
     tree['Signal'] = {**tree.get('Signal', {}), 'signal_type': kind if isinstance(kind, str) else ''}
     # Bruker's own tilt, which HyperSpy leaves in the vendor's tree; as a rule
@@ -622,6 +624,20 @@ def _metadata(signal: Any) -> dict[str, Any]:
     if tilt is not None:
         tree.setdefault('Stage', {'tilt_alpha': tilt})
     return tree
+
+
+def _in_memory(path: Path, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """With its short arrays read, such as the tilts of ETSpy: what is lazy is lost when the file is closed."""
+    kept: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            kept[key] = _in_memory(path, value)
+        elif hasattr(value, 'compute') and getattr(value, 'size', _LONGEST_METADATA + 1) <= _LONGEST_METADATA:
+            with reading(path):
+                kept[key] = value.compute(scheduler='synchronous')
+        else:
+            kept[key] = value
+    return kept
 
 
 def _describe_axis(path: Path, axis: Any) -> StoredAxis:

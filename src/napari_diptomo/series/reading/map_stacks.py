@@ -25,10 +25,10 @@ from napari_diptomo.series.reading.inspection import check_unpacks
 from napari_diptomo.series.reading.library_errors import reading
 from napari_diptomo.series.reading.one_tilt import angles_of, findings_of_one
 from napari_diptomo.series.reading.stored_axes import (
-    axis_angles,
     length_in_nm,
     pixel_size_of,
     square_pixel,
+    stored_angles,
     tilt_axis_of,
 )
 from napari_diptomo.series.reading.stored_signal import StoredSignal, beside, described, doubts_of
@@ -46,7 +46,7 @@ class _Stack:
     path: Path
     data: np.ndarray  # (tilt, y, x)
     pixel_size: float | None
-    angles: tuple[float | None, ...]
+    angles: dict[str, list[float | None]]  # what the file has, by where it stands
     label: str  # the element as the metadata have it, '' where they do not
     findings: tuple[Finding, ...] = ()
 
@@ -83,7 +83,13 @@ def _maps_of_stacks(stacks: Sequence[_Stack], tables: Sequence[Path], source: So
     else:
         _check_not_volume(first, tables, source)
     found = angles_of(
-        count, given=source.angles, tables=tables, metadata=first.angles, noun=f'images of {first.path.name}'
+        count,
+        given=source.angles,
+        tables=tables,
+        stored=_angles_of(stacks),
+        stacks=[stack.path for stack in stacks],
+        noun=f'images of {first.path.name}',
+        offset=source.angle_offset,
     )
     pixel_size = source.pixel_size or first.pixel_size
     if pixel_size is None:
@@ -109,9 +115,11 @@ def _maps_of_stacks(stacks: Sequence[_Stack], tables: Sequence[Path], source: So
         notes={'angle_source': found.source},
         recipe=Recipe(source),
         findings=(
+            *found.findings,
             *findings_of_one(found.angles, found.source),
             *_unique(finding for stack in stacks for finding in stack.findings),
         ),
+        evidence=found.evidence_in(order),
     )
     if not images:
         return series
@@ -122,7 +130,7 @@ def _maps_of_stacks(stacks: Sequence[_Stack], tables: Sequence[Path], source: So
 def _check_not_volume(stack: _Stack, tables: Sequence[Path], source: Source) -> None:
     """Refuse what no angle speaks for and what looks like a volume, as one."""
     count, y, x = stack.data.shape
-    if source.angles is not None or tables or any(angle is not None for angle in stack.angles):
+    if source.angles is not None or tables or stack.angles:
         return
     if stack.path.suffix.lower() == '.rec' or count in (y, x):
         raise InputError(
@@ -154,6 +162,13 @@ def _check_one_image_each(stacks: Sequence[_Stack]) -> None:
 def _is_picture(name: str) -> bool:
     """Whether a name has the word of a detector of electrons in it, whatever element stands beside it."""
     return any(part.casefold() in PICTURES for part in parts_of(name))
+
+
+def _angles_of(stacks: Sequence[_Stack]) -> dict[str, list[float | None]]:
+    """Angles stored in the stacks; those of one after the other where they are several."""
+    if len(stacks) == 1:
+        return stacks[0].angles
+    return {f'{words} of {stack.path.name}': found for stack in stacks for words, found in stack.angles.items()}
 
 
 def _are_images(stacks: Sequence[_Stack], names: Sequence[str], source: Source) -> bool:
@@ -238,7 +253,7 @@ def _stack_of(signal: StoredSignal) -> _Stack:
             path=signal.path,
             data=hyperspy_adapter.read(signal)[None].astype(np.float32),
             pixel_size=pixel_size_of(signal, 0, 1),
-            angles=(metadata_tilt(signal),),
+            angles=_angle_of_image(signal),
             label=label,
         )
     tilt = tilt_axis_of(signal, (0, 1, 2))
@@ -247,9 +262,14 @@ def _stack_of(signal: StoredSignal) -> _Stack:
         path=signal.path,
         data=np.moveaxis(hyperspy_adapter.read(signal), tilt, 0).astype(np.float32),
         pixel_size=pixel_size_of(signal, y, x),
-        angles=tuple(axis_angles(signal, tilt)),
+        angles=stored_angles(signal, tilt),
         label=label,
     )
+
+
+def _angle_of_image(signal: StoredSignal) -> dict[str, list[float | None]]:
+    angle = metadata_tilt(signal)
+    return {} if angle is None else {'the metadata of the image': [angle]}
 
 
 def _maps_among(signals: Sequence[StoredSignal]) -> list[StoredSignal]:
@@ -322,7 +342,7 @@ def _read_tiff(path: Path) -> _Stack:
         for axis in 'YX'
     ]
     size = square_pixel(path, *sizes)
-    return _Stack(path, data, size, (None,) * len(data), '')
+    return _Stack(path, data, size, {}, '')
 
 
 def _calibrated(path: Path, data: np.ndarray, imagej: Mapping[str, Any]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +25,12 @@ def angles_of(
     *,
     given: Sequence[float] | str | None,
     tables: Sequence[Path],
-    metadata: Sequence[float | None],
+    metadata: Sequence[float | None] = (),
+    stored: Mapping[str, Sequence[float | None]] | None = None,
     files: Sequence[Path] = (),
+    stacks: Sequence[Path] = (),
     noun: str = 'files',
+    offset: float = 0.0,
 ) -> FoundAngles:
     """As `find_angles`; a single image of which no source says anything is taken at 0 degrees.
 
@@ -40,17 +43,26 @@ def angles_of(
     InputError
         As `find_angles`.
     """
-    if count == 1 and given is None:
+    if count == 1 and given is None and not any(is_angle_name(table) for table in tables):
+        recorded = [*metadata, *(angle for angles in (stored or {}).values() for angle in angles)]
+        known = next((angle for angle in recorded if angle is not None), None)
+        if known is not None:
+            return FoundAngles(np.array([known + offset]), 'from the metadata of the files')
         name = _from_name(files[0]) if files else None
-        known = metadata[0] if metadata else None
-        if known is None and name is not None:
-            metadata = (name,)
-        elif known is None and not any(is_angle_name(table) for table in tables):
-            return FoundAngles(np.zeros(1), _ASSUMED)
-        found = find_angles(1, tables=tables, metadata=metadata, files=files, noun=noun)
-        at_name = known is None and found.source == 'from the metadata of the files'
-        return FoundAngles(found.angles, 'from the file name') if at_name else found
-    return find_angles(count, given=given, tables=tables, metadata=metadata, files=files, noun=noun)
+        if name is not None:
+            return FoundAngles(np.array([name + offset]), 'from the file name')
+        return FoundAngles(np.zeros(1), _ASSUMED)
+    return find_angles(
+        count,
+        given=given,
+        tables=tables,
+        metadata=metadata,
+        stored=stored,
+        files=files,
+        stacks=stacks,
+        noun=noun,
+        offset=offset,
+    )
 
 
 def findings_of_one(angles: np.ndarray, source: str) -> tuple[Finding, ...]:

@@ -14,14 +14,15 @@ from napari_diptomo.series.data import SpectralTiltSeries
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.reading import hyperspy_adapter
+from napari_diptomo.series.reading.angles.evidence import FoundAngles
 from napari_diptomo.series.reading.angles.metadata import metadata_angle
 from napari_diptomo.series.reading.common_energy import CommonEnergy, common_energy
 from napari_diptomo.series.reading.one_tilt import angles_of, findings_of_one
 from napari_diptomo.series.reading.stored_axes import (
-    axis_angles,
     holds_zero_loss,
     is_eels,
     pixel_size_of,
+    stored_angles,
     tilt_axis_of,
 )
 from napari_diptomo.series.reading.stored_signal import StoredSignal, beside, doubts_of
@@ -76,7 +77,14 @@ def series_of_files(
     check_alike(spectra)
     recorded = [metadata_angle(signal.metadata) for signal in spectra]
     metadata = [None if angle is None else float(angle[0]) for angle in recorded]
-    found = angles_of(len(files), given=source.angles, tables=tables, metadata=metadata, files=files)
+    found = angles_of(
+        len(files),
+        given=source.angles,
+        tables=tables,
+        metadata=metadata,
+        files=files,
+        offset=source.angle_offset,
+    )
     order = np.argsort(found.angles, kind='stable')
     images = [picture_with(signals, spectrum.shape[:2]) for signals, spectrum in zip(opened, spectra, strict=True)]
     haadf = None
@@ -86,7 +94,7 @@ def series_of_files(
     spectra, others = [spectra[i] for i in order], [opened[i] for i in order]
     common = common_energy(spectra)
     counts = lazy_counts([(signal, None, 0) for signal in spectra], shape, source, common.channels)
-    series = _series(counts, found.angles[order], found.source, haadf, spectra, source, common)
+    series = _series(counts, found, order, haadf, spectra, source, common)
     pictures = tuple(image for image in images if image is not None) if haadf is not None else ()
     return OpenedSpectra(series, tuple(spectra), tuple(others), order, pictures)
 
@@ -100,7 +108,13 @@ def series_of_stack(signal: StoredSignal, signals: Signals, tables: Sequence[Pat
     tilt = tilt_axis_of(signal, (0, 1, 2))
     count = signal.shape[tilt]
     found = angles_of(
-        count, given=source.angles, tables=tables, metadata=axis_angles(signal, tilt), noun='tilts of the stack'
+        count,
+        given=source.angles,
+        tables=tables,
+        stored=stored_angles(signal, tilt),
+        stacks=[signal.path],
+        noun='tilts of the stack',
+        offset=source.angle_offset,
     )
     order = np.argsort(found.angles, kind='stable')
     image_shape = tuple(size for axis, size in enumerate(signal.shape[:3]) if axis != tilt)
@@ -110,9 +124,7 @@ def series_of_stack(signal: StoredSignal, signals: Signals, tables: Sequence[Pat
     if image is not None:
         stack = hyperspy_adapter.read(image)
         haadf = np.stack([_prepare_image(stack[i], source) for i in order])
-    series = _series(
-        counts, found.angles[order], found.source, haadf, [signal], source, common_energy([signal]), skip=tilt
-    )
+    series = _series(counts, found, order, haadf, [signal], source, common_energy([signal]), skip=tilt)
     return OpenedSpectra(series, (signal,), (signals,), order, (image,) if image is not None else ())
 
 
@@ -211,8 +223,8 @@ def _read_tilt(
 
 def _series(
     counts: Any,
-    angles: np.ndarray,
-    angle_source: str,
+    found: FoundAngles,
+    order: np.ndarray,
     haadf: np.ndarray | None,
     spectra: Sequence[StoredSignal],
     source: Source,
@@ -227,15 +239,16 @@ def _series(
     return SpectralTiltSeries(
         counts=counts,
         energy=common.energy,
-        angles=angles,
+        angles=found.angles[order],
         pixel_size=pixel_size * source.binning,
         energy_unit=common.unit,
         haadf=haadf,
         metadata=instrument(spectra) | ({'beam_energy': source.beam_energy} if source.beam_energy else {}),
-        angle_source=angle_source,
+        angle_source=found.source,
         transposed=source.tilt_axis == 'x',
         recipe=Recipe(source),
-        findings=(*findings_of_one(angles, angle_source), *common.findings),
+        findings=(*found.findings, *findings_of_one(found.angles, found.source), *common.findings),
+        evidence=found.evidence_in(order),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series.errors import InputError
-from napari_diptomo.series.reading.angles.metadata import metadata_angle
+from napari_diptomo.series.reading.angles.metadata import all_metadata_angles, metadata_angle
 from napari_diptomo.series.reading.stored_signal import StoredAxis, StoredSignal
 
 _NM = {
@@ -87,19 +87,27 @@ def tilt_axis_of(signal: StoredSignal, candidates: Sequence[int]) -> int:
 
 def axis_angles(signal: StoredSignal, axis: int) -> list[float | None]:
     """The angle of every tilt of a stack as its file gives it, None where it does not."""
+    return next(iter(stored_angles(signal, axis).values()), [None] * signal.axes[axis].size)
+
+
+def stored_angles(signal: StoredSignal, axis: int) -> dict[str, list[float | None]]:
+    """The angle of every tilt of a stack, by each of the places where its file has them."""
     stored: StoredAxis = signal.axes[axis]
     units = stored.units.casefold()
-    if units in _DEGREES | _RADIANS:
+    found: dict[str, list[float | None]] = {}
+    # Steps of 1 from 0 are what readers put where nothing is stored.
+    default = stored.scale == 1 and stored.offset == 0 and np.array_equal(stored.values, np.arange(stored.size))
+    if units in _DEGREES | _RADIANS and not default:
         values = np.degrees(stored.values) if units in _RADIANS else stored.values
-        return [float(value) for value in values]
+        found['the tilt axis of the stack'] = [float(value) for value in values]
     if len(signal.stacked) == stored.size:
-        found = [metadata_angle(metadata) for metadata in signal.stacked]
-        return [None if angle is None else float(angle[0]) for angle in found]
-    angles = metadata_angle(signal.metadata)
-    # FEI's MRC header holds up to 1024 angles; those beyond the images are zeros.
-    if angles is not None and angles.size >= stored.size > 1:
-        return [float(value) for value in angles[: stored.size]]
-    return [None] * stored.size
+        single = [metadata_angle(metadata) for metadata in signal.stacked]
+        found['the metadata of its images'] = [None if angle is None else float(angle[0]) for angle in single]
+    for key, angles in all_metadata_angles(signal.metadata).items():
+        # FEI's MRC header holds up to 1024 angles; those beyond the images are zeros.
+        if angles.size >= stored.size > 1:
+            found[f'the metadata of the stack ({key})'] = [float(value) for value in angles[: stored.size]]
+    return found
 
 
 def energy_axis(signal: StoredSignal) -> tuple[np.ndarray, str]:

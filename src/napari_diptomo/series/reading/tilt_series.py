@@ -36,6 +36,7 @@ def load_tilt_series(
     angles: Sequence[float] | PathLike | None = None,
     core_loss: PathLike | Sequence[PathLike] | Any | None = None,
     *,
+    angle_offset: float = 0.0,
     pixel_size: float | None = None,
     binning: int = 1,
     tilt_axis: Literal['y', 'x'] = 'y',
@@ -62,13 +63,16 @@ def load_tilt_series(
     angles : sequence of float or path, optional
         Tilt angles in degrees in the order of the files (those of a folder in
         their natural order), or a table of them. Without it they are taken
-        from a table next to the data (``.rawtlt``, ``.tlt``, ``.csv``,
-        ``.txt``), from the metadata, or from the file names;
-        ``angle_source`` of the result says from where.
+        from tables next to the data (``.rawtlt``, ``.tlt``, ``.csv``,
+        ``.txt``, ``.mdoc``), the metadata and the file names, which have to
+        agree; ``angle_source`` of the result says from where, ``evidence``
+        what each of them says.
     core_loss : path or sequence of paths, optional
         The core loss of an EELS series, whose ``paths`` are the low loss then: of one, some or all tilts, one file
         per tilt or one stack, on the pixels of the low loss. Without it the core loss is taken from files that hold
         both (dual EELS): of two ranges of energy loss the one with 0 eV is the low loss.
+    angle_offset : float
+        Degrees, added to all angles: of angles that are not counted from the untilted specimen.
     pixel_size : float, optional
         nm, before binning; without it as the files are calibrated.
     binning : int
@@ -97,6 +101,8 @@ def load_tilt_series(
 
     Raises
     ------
+    Contradiction
+        Sources of the angles that disagree, with what each says as ``evidence``.
     InputError
         One sentence on what is missing, damaged or contradictory.
     Cancelled
@@ -121,6 +127,7 @@ def load_tilt_series(
     source = Source(
         paths=() if signals else _absolute(paths),
         angles=angles if angles is None or isinstance(angles, str) else tuple(float(angle) for angle in angles),
+        angle_offset=angle_offset,
         pixel_size=pixel_size,
         binning=binning,
         tilt_axis=tilt_axis,

@@ -11,7 +11,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_diptomo.jobs.reading import warm_up
-from napari_diptomo.series import DiptomoError, Finding, MapSeries, Source, SpectralTiltSeries, Volume
+from napari_diptomo.series import Contradiction, DiptomoError, Finding, MapSeries, Source, SpectralTiltSeries, Volume
 from napari_diptomo.widgets.controls.core_loss_files import CoreLossFiles
 from napari_diptomo.widgets.controls.form_widgets import add_row, form_rows, source_parameters, widget_for
 from napari_diptomo.widgets.controls.parts import Part, heading, words
@@ -368,6 +368,9 @@ class OpenPage(Page):
             angles = find_angles(len(found.data), tables=found.tables, files=found.data)
             self.table.show_files(found.data, angles.angles)
             self._show_note(f'Angles: {angles.source}; change one by a double click.')
+        except Contradiction as error:
+            self.table.show_files(found.data, None)
+            self._show_note(str(error))
         except DiptomoError:
             self.table.show_files(found.data, None)
             self._show_note('Angles: as the files say, read when opened; or type them in.')

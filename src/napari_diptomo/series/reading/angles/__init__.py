@@ -1,1 +1,1 @@
-"""The tilt angles of a series: in names and tables, and which of the sources that speak is taken."""
+"""The tilt angles of a series: in names, tables and metadata, compared with each other."""

@@ -20,6 +20,12 @@ _METADATA_KEYS = (
 
 def metadata_angle(metadata: Mapping[str, Any]) -> np.ndarray | None:
     """The stage tilt in a HyperSpy metadata tree, in degrees: an array of one or of several."""
+    return next(iter(all_metadata_angles(metadata).values()), None)
+
+
+def all_metadata_angles(metadata: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """All that a HyperSpy metadata tree says of the stage tilt, by the place where it stands."""
+    found = {}
     for key in _METADATA_KEYS:
         branch: Any = metadata
         for part in key.split('.'):
@@ -31,5 +37,5 @@ def metadata_angle(metadata: Mapping[str, Any]) -> np.ndarray | None:
         except (TypeError, ValueError):
             continue
         if values.size and np.isfinite(values).all():
-            return values
-    return None
+            found[key] = values
+    return found

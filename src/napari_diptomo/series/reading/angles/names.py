@@ -1,13 +1,15 @@
 """Tilt angles from file names.
 
 The numbers in the names that stay the same from file to file (sample, date,
-magnification) are no angles; the one that varies is. Written as ``-40``,
-``+05deg``, ``m40``, ``p05`` or ``neg40``.
+magnification) are no angles. The one that varies is an angle where something
+says so: a sign, a unit, a word. Written as ``-40``, ``+05deg``, ``m40``,
+``p05``, ``neg40`` or ``tilt_40``, or, in steps of five degrees, alone. Numbers
+without any of these are running numbers, whatever is missing among them.
 """
 
 from __future__ import annotations
 
-import itertools
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +22,11 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _NEGATIVE = {'-', '\N{MINUS SIGN}', 'neg', 'minus', 'm', 'n'}
+_LETTERS = {'m', 'n', 'p'}
 _TILT_WORD = re.compile(r'(tilt|angle|alpha|theta)[ _=-]*$', re.IGNORECASE)
 _LARGEST = 90.0
+#: Files called 0, 10, 20 are called by their angles; with smaller steps they may be numbered, and some deleted.
+_ROUND_STEP = 5
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,10 @@ class _Field:
     value: float
     hyphen: bool  # a '-' that may be a separator as well as a sign
     after_hyphen: bool  # a '-' before the sign: that one can only be a separator
-    marked: bool  # said to be an angle by its unit, its sign or the word before it
+    marked: bool  # said to be an angle by its unit or its sign
+    letter: str  # m, n or p in place of a sign
+    worded: bool  # behind the word tilt, which a running number may be too
+    alone: bool  # all there is of the name
 
 
 def angles_from_names(files: Sequence[Path]) -> tuple[float, ...] | None:
@@ -44,17 +52,15 @@ def angles_from_names(files: Sequence[Path]) -> tuple[float, ...] | None:
     for column in zip(*rows, strict=True):
         values = _signed(column)
         varies = len(set(values)) > 1 and max(map(abs, values)) <= _LARGEST
-        marked = all(field.marked for field in column) or min(values) < 0
-        if varies and (marked or not _counts_up(values)):
-            candidates.append((marked, values))
-    candidates = [c for c in candidates if c[0]] or candidates
-    return candidates[0][1] if len(candidates) == 1 else None
+        if varies and _are_angles(column, values):
+            candidates.append(values)
+    return candidates[0] if len(candidates) == 1 else None
 
 
 def numbers_in_name(file: Path) -> set[float]:
     """Every number in a file name that may be an angle; behind a hyphen with either sign."""
     fields = [field for field in _fields(file.stem) if abs(field.value) <= _LARGEST]
-    marked = [field for field in fields if field.marked] or fields
+    marked = [field for field in fields if field.marked or field.letter or field.worded] or fields
     return {field.value for field in marked} | {-field.value for field in marked if field.hyphen}
 
 
@@ -79,8 +85,11 @@ def _fields(name: str) -> list[_Field]:
         value = float(match['digits']) * (-1 if sign in _NEGATIVE else 1)
         # At the start, or after another separator, a hyphen can only be a sign.
         hyphen = sign == '-' and bool(before) and before[-1].isalnum()
-        marked = bool(match['unit']) or _TILT_WORD.search(before) is not None or (bool(sign) and not hyphen)
-        fields.append(_Field(value, hyphen, before.endswith('-'), marked))
+        letter = sign if sign in _LETTERS else ''
+        marked = bool(match['unit']) or (bool(sign) and not hyphen and not letter)
+        worded = _TILT_WORD.search(before) is not None
+        alone = match.group() == name.strip()
+        fields.append(_Field(value, hyphen, before.endswith('-'), marked, letter, worded, alone))
     return fields
 
 
@@ -90,6 +99,22 @@ def _signed(column: Sequence[_Field]) -> tuple[float, ...]:
     return tuple(field.value for field in column)
 
 
-def _counts_up(values: Sequence[float]) -> bool:
-    ordered = sorted(values)
-    return ordered[0] in (0, 1) and all(b - a == 1 for a, b in itertools.pairwise(ordered))
+def _are_angles(column: Sequence[_Field], values: Sequence[float]) -> bool:
+    """Whether something says that these numbers are angles, and none that they count the files."""
+    letters = {field.letter for field in column}
+    if len(letters) == 1 and letters != {''} and not any(field.marked for field in column):
+        # One letter before every number is a word: map m2, particle p3.
+        return False
+    if all(field.marked or field.letter for field in column) or min(values) < 0:
+        return True
+    # Behind the word tilt stand numbers of tilts as often as angles; those of a stage go by more than one.
+    if all(field.worded or field.marked for field in column):
+        return _step(values) > 1
+    return all(field.alone for field in column) and _step(values) >= _ROUND_STEP
+
+
+def _step(values: Sequence[float]) -> float:
+    """The largest step that all whole numbers are multiples of, above the lowest; 0.1 degrees count as more than 1."""
+    if any(value != round(value) for value in values):
+        return math.inf
+    return math.gcd(*(int(value - min(values)) for value in values))

@@ -1,97 +1,418 @@
-"""Tilt angles from small text tables (.rawtlt, .tlt, .csv, .txt).
+"""Tilt angles from text tables (.rawtlt, .tlt, .csv, .tsv, .txt) and SerialEM's .mdoc.
 
-A row is one angle, a running number and an angle, or a file name and an
-angle; separators are commas, semicolons, tabs or blanks. Comments and one
-heading are passed over. Prose is distinguished from a table by its rows: a text whose
-lines are not rows is no table.
+A row is one angle, a number of the image and an angle, or a file name and an
+angle; separators are semicolons, tabs, commas or blanks, and a comma is a
+decimal point where it cannot be a separator. Comments and headings are passed
+over; a unit in them (deg, rad, mrad) counts. Prose is distinguished from a
+table by its rows: a text whose lines are not rows is no table.
 """
 
 from __future__ import annotations
 
+import csv
+import itertools
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SUFFIXES = {'.rawtlt', '.tlt', '.csv', '.txt'}
-_LARGEST = 1_000_000  # bytes; no table of angles is longer
-_MOST_TEXTS = 2  # columns of text in a table: a file name, a remark; sentences have more words
-_COMMENT = re.compile(r'\s*(#|%|//|;)')
-_ANGLE_WORD = re.compile(r'angle|tilt|alpha|theta', re.IGNORECASE)
+import numpy as np
+
+from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.files import check_is_file
+from napari_diptomo.series.reading.angles.mdoc import parse_mdoc
+from napari_diptomo.series.reading.current_file import reads
+
+SUFFIXES = {'.rawtlt', '.tlt', '.csv', '.tsv', '.txt', '.mdoc'}
+#: Formats that hold tilt angles and nothing else.
+_ALWAYS_ANGLES = {'.rawtlt', '.tlt', '.mdoc'}
+_LARGEST = 16 * 2**20  # bytes; no table of angles is longer, the metadata of frames neither
+_MOST_TEXTS = 3  # columns of text in a table: a file name, remarks; sentences have more words
+_MOST_HEADINGS = 4
+_FULL_TURN = 360.0
+#: Two columns of angles in one table closer than this, degrees, are nominal and measured.
+_SAME = 1.0
+_COMMENT = re.compile(r'\s*(#|%|//|;|!)')
+_ANGLE_WORD = re.compile(r'angle|tilt|alpha|theta|winkel|kipp|angolo|\N{GREEK SMALL LETTER THETA}', re.IGNORECASE)
+#: Angles that are none of the tilt.
+_OTHER_ANGLE = re.compile(r'beta|axis|rotation|azimut', re.IGNORECASE)
+_IMAGE_WORD = re.compile(
+    r'\s*(image|frame|section|slice|projection|view|z|zvalue|index|no\.?|nr\.?|n|#|i)\b', re.IGNORECASE
+)
+_FILE_WORD = re.compile(r'file|name|datei|fichier|path', re.IGNORECASE)
+_MILLIRADIANS = re.compile(r'(?<![a-z])m(illi)?rad(ian)?s?(?![a-z])', re.IGNORECASE)
+_RADIANS = re.compile(r'(?<![a-z])rad(ian)?s?(?![a-z])', re.IGNORECASE)
+_DEGREES = re.compile(
+    r'(?<![a-z])(deg(ree)?s?|grad)(?![a-z])|\N{DEGREE SIGN}|\N{MASCULINE ORDINAL INDICATOR}', re.IGNORECASE
+)
+_UNIT_BEHIND = re.compile(r'(?<=\d)\s*(deg(?:ree)?s?|\N{DEGREE SIGN}|m?rad)(?=$|[\s;,"\'])', re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r'[+-]?\d*,\d+(e[+-]?\d+)?', re.IGNORECASE)
+_NUMBER = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?', re.IGNORECASE)
+_SUFFIX = re.compile(r'\.[A-Za-z][A-Za-z0-9]{0,6}$')
 
 
 @dataclass(frozen=True)
 class AngleTable:
-    """The rows of a table: angles in degrees, and file names where it has them."""
+    """The rows of a table.
+
+    Attributes
+    ----------
+    path : Path
+    angles : tuple of float
+        Degrees, row by row; where the rows number the images in the order of these.
+    names : tuple of str
+        File names where it has them, with the folders that are before them.
+    named : bool
+        Whether a heading or the format says that these are angles.
+    order : {'rows', 'images', 'unknown'}
+        Whether row follows row as image follows image as far as is known, surely, or not at all.
+    """
 
     path: Path
     angles: tuple[float, ...]
     names: tuple[str, ...] = ()
+    named: bool = False
+    order: str = 'rows'
 
     def for_files(self, files: Sequence[Path]) -> tuple[float | None, ...]:
-        """The angle of each file by its name, with or without the suffix; None where it is not listed."""
-        by_name = dict(zip(self.names, self.angles, strict=True))
-        by_stem = {Path(name).stem if Path(name).suffix == files[0].suffix else name: a for name, a in by_name.items()}
-        return tuple(by_name.get(file.name, by_stem.get(file.stem)) for file in files)
+        """The angle of each file by its name, with or without folder and suffix; None where it is not listed.
+
+        Raises
+        ------
+        InputError
+            Rows of one name with different angles.
+        """
+        found = self._for_files(files, self.names)
+        if all(angle is None for angle in found) and any(' ' in name for name in self.names):
+            # Before the name, which may hold blanks, stood a date or a remark.
+            found = self._for_files(files, [name.split()[-1] if name.split() else '' for name in self.names])
+        return found
+
+    def _for_files(self, files: Sequence[Path], names: Sequence[str]) -> tuple[float | None, ...]:
+        known: dict[tuple[str, ...], set[float]] = {}
+        for name, angle in zip(names, self.angles, strict=True):
+            for key in _keys(name):
+                known.setdefault(key, set()).add(angle)
+        return tuple(self._angle_of(file, known) for file in files)
+
+    def _angle_of(self, file: Path, known: dict[tuple[str, ...], set[float]]) -> float | None:
+        for key in _keys(str(file)):
+            angles = known.get(key)
+            if angles is None:
+                continue
+            if len(angles) > 1:
+                low, high = min(angles), max(angles)
+                raise InputError(
+                    f'The table {self.path.name} has the angles {low:g} and {high:g} deg for {file.name}; '
+                    'correct its lines.'
+                )
+            return next(iter(angles))
+        return None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a file is no table of angles, in words that follow its name.
+
+    Attributes
+    ----------
+    words : str
+    named : bool
+        Whether its headings say that it holds angles all the same.
+    """
+
+    words: str
+    named: bool = False
 
 
 def is_angle_name(path: Path) -> bool:
     """Whether the name alone says that the file holds angles."""
-    return path.suffix.lower() in {'.rawtlt', '.tlt'} or _ANGLE_WORD.search(path.stem) is not None
+    return path.suffix.lower() in _ALWAYS_ANGLES or _ANGLE_WORD.search(path.stem) is not None
 
 
 def read_table(path: Path) -> AngleTable | None:
     """Read a table of angles; None when the file is something else."""
+    found = table_or_problem(path)
+    return found if isinstance(found, AngleTable) else None
+
+
+def table_or_problem(path: Path) -> AngleTable | Problem | None:
+    """Read a table of angles; in words why it is none, or None where it is a text about something else."""
+    found = _read(path)
+    return Problem(found) if isinstance(found, str) else found
+
+
+def _read(path: Path) -> AngleTable | Problem | str | None:
     try:
+        check_is_file(path)
+        reads(path)
         if path.stat().st_size > _LARGEST:
-            return None
-        text = path.read_text(encoding='utf-8-sig')
-    except (OSError, UnicodeDecodeError):
-        return None
-    lines = [line for line in text.splitlines() if line.strip() and not _COMMENT.match(line)]
-    rows = [_cells(line) for line in lines]
-    heading: list[str] = []
-    if rows and not any(_number(cell) is not None for cell in rows[0]):
-        heading, rows = rows[0], rows[1:]
-    if len(rows) < 2 or len({len(row) for row in rows}) != 1:
-        return None
-    return _from_rows(path, rows, heading if len(heading) == len(rows[0]) else [])
+            return f'is larger than {_LARGEST / 2**20:.0f} MiB'
+        text = _decoded(path.read_bytes())
+    except InputError:
+        return 'is no file'
+    except OSError as error:
+        return f'cannot be read ({error.strerror})'
+    if text is None:
+        return 'is no text'
+    if path.suffix.lower() == '.mdoc':
+        found = parse_mdoc(text)
+        if isinstance(found, str):
+            return found
+        return _checked(AngleTable(path, found.angles, found.names, True, 'images' if found.numbered else 'rows'))
+    return _from_text(path, text)
 
 
-def _from_rows(path: Path, rows: list[list[str]], heading: list[str]) -> AngleTable | None:
-    columns = [[_number(cell) for cell in column] for column in zip(*rows, strict=True)]
-    numeric = [i for i, column in enumerate(columns) if None not in column]
-    named = [i for i, title in enumerate(heading) if i in numeric and _ANGLE_WORD.search(title)]
-    if not numeric or len(columns) - len(numeric) > _MOST_TEXTS:
+def _decoded(content: bytes) -> str | None:
+    """Text in UTF-8, UTF-16 with or without its mark, or what Windows and old instruments write."""
+    for mark, encoding in ((b'\xef\xbb\xbf', 'utf-8-sig'), (b'\xff\xfe', 'utf-16'), (b'\xfe\xff', 'utf-16')):
+        if content.startswith(mark):
+            return _printable(content, encoding)
+    if b'\0' in content[:200]:
+        even, odd = content[:200:2].count(0), content[1:200:2].count(0)
+        return _printable(content, 'utf-16-le' if odd > even else 'utf-16-be')
+    text = _printable(content, 'utf-8')
+    return _printable(content, 'latin-1') if text is None else text
+
+
+def _printable(content: bytes, encoding: str) -> str | None:
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
         return None
-    # Without a heading a leading 0, 1, 2, ... counts the rows; it is no angle.
-    candidates = named or [i for i in numeric if not (len(numeric) > 1 and _counts_rows(columns[i]))] or numeric
-    angles = tuple(value for value in columns[candidates[0]] if value is not None)
-    if max(map(abs, angles)) > 180:
+    return None if re.search('[\0-\x08\x0e-\x1f]', text) else text
+
+
+def _from_text(path: Path, text: str) -> AngleTable | Problem | str | None:
+    lines = [line.strip('\ufeff') for line in text.splitlines() if line.strip()]
+    comments = list(itertools.takewhile(_COMMENT.match, lines))
+    lines = [re.split(r'\s#', line)[0] for line in lines if not _COMMENT.match(line)]
+    if not lines:
+        return 'has no rows'
+    if _is_prose(lines):
         return None
+    rows = _rows([_UNIT_BEHIND.sub(r'\1', line.replace('\N{MINUS SIGN}', '-')) for line in lines])
+    heading: list[list[str]] = []
+    while len(rows) > 1 and len(heading) < _MOST_HEADINGS and _is_heading(rows):
+        heading.append(rows.pop(0))
+    if len(rows) == 1 and len(rows[0]) > 1 and all(_number(cell) is not None for cell in rows[0]):
+        rows = [[cell] for cell in rows[0]]
+        lines = [*lines[:-1], *(cell for (cell,) in rows)]
+    first = len(lines) - len(rows) + 1
+    widths = [len(row) for row in rows]
+    if len(set(widths)) != 1 or sum(_number(cell) is None for cell in rows[0]) > 1:
+        rows = _with_blanks_in_names(lines[first - 1 :]) or rows
+        widths = [len(row) for row in rows]
+    typical = max(set(widths), key=widths.count)
+    if set(widths) != {typical}:
+        odd = next(i for i, width in enumerate(widths) if width != typical)
+        return f'has {widths[odd]} cells in the row "{_short(lines[first - 1 + odd])}" where others have {typical}'
+    titles = [' '.join(row[i] for row in heading if len(row) == typical) for i in range(typical)]
+    loose = ' '.join([*comments, *(' '.join(row) for row in heading if len(row) != typical or typical == 1)])
+    found = _from_rows(path, rows, titles, loose)
+    return Problem(found, any(map(_ANGLE_WORD.search, titles))) if isinstance(found, str) else found
+
+
+def _is_prose(lines: Sequence[str]) -> bool:
+    """Whether most lines are sentences, or none holds a number."""
+    wordy = sum(len(re.findall(r'[^\W\d_]{2,}', line)) >= 4 for line in lines)
+    numbers = sum(re.search(r'\d', line) is not None for line in lines)
+    return 2 * wordy > len(lines) or 4 * numbers < len(lines)
+
+
+def _rows(lines: list[str]) -> list[list[str]]:
+    for separator in (';', '\t'):
+        if 2 * sum(separator in line for line in lines) > len(lines):
+            return _separated(lines, separator)
+    if 2 * sum(',' in line for line in lines) > len(lines) and not _commas_are_decimal(lines):
+        return _separated(lines, ',')
+    quoted = any('"' in line for line in lines)
+    return _separated(lines, ' ') if quoted else [line.split() for line in lines]
+
+
+def _separated(lines: list[str], separator: str) -> list[list[str]]:
+    try:
+        rows = [
+            [cell.strip() for cell in next(csv.reader([line.strip(' ')], delimiter=separator, skipinitialspace=True))]
+            for line in lines
+        ]
+    except csv.Error:
+        return [line.split(separator) for line in lines]
+    width = max(len(row) for row in rows)
+    empty = {i for i in range(width) if not any(i < len(row) and row[i] for row in rows)}
+    if empty:
+        rows = [[cell for i, cell in enumerate(row) if i not in empty] for row in rows]
+    # A spreadsheet ends short rows, most often headings, with empty cells, or without.
+    return [row[: max((i for i, cell in enumerate(row) if cell), default=-1) + 1] for row in rows]
+
+
+def _commas_are_decimal(lines: list[str]) -> bool:
+    """Whether the commas stand within numbers: beside other columns, or as the only ones of their rows."""
+    rows = [line.split() for line in lines]
+    while len(rows) > 1 and not any(_number(cell) is not None for cell in rows[0]):
+        titles = [title.strip('([ ])') for title in ' '.join(rows[0]).split(',')]
+        # "file,angle" are two columns; "tilt angle, degrees" is one.
+        if len(titles) > 1 and not any(unit.fullmatch(titles[-1]) for unit in (_DEGREES, _RADIANS, _MILLIRADIANS)):
+            return False
+        rows = rows[1:]
+    cells = [cell for row in rows for cell in row if ',' in cell]
+    if not all(_DECIMAL_COMMA.fullmatch(_bare(cell)) for cell in cells):
+        return False
+    if all(len(row) > 1 for row in rows):
+        return True
+    before = [_number(cell.split(',')[0]) for cell in cells]
+    return not (len(cells) == len(lines) and _counts_rows(before))
+
+
+def _with_blanks_in_names(lines: list[str]) -> list[list[str]] | None:
+    """File names with blanks before the angle."""
+    if any(re.search('[;\t]', line) for line in lines):
+        return None
+    rows = [line.strip().rsplit(None, 1) for line in lines]
+    fits = all(len(row) == 2 and _number(row[1]) is not None and _number(row[0]) is None for row in rows)
+    return rows if fits else None
+
+
+def _is_heading(rows: list[list[str]]) -> bool:
+    first, others = rows[0], rows[1:]
+    if not any(_number(cell) is not None for cell in first):
+        # A row among rows of names alone is no heading.
+        return any(_number(cell) is not None for row in others[:_MOST_HEADINGS] for cell in row)
+    typical = {len(row) for row in others}
+    worded = any(re.search(r'[^\W\d_]{3,}', cell) for cell in first)
+    return worded and len(typical) == 1 and len(first) not in typical
+
+
+def _from_rows(path: Path, rows: list[list[str]], titles: list[str], loose: str) -> AngleTable | str:
+    cells = list(zip(*rows, strict=True))
+    columns = [[_number(cell) for cell in column] for column in cells]
+    numeric = [i for i, column in enumerate(columns) if sum(v is not None for v in column) * 2 > len(column)]
+    if not numeric:
+        return 'holds no column of numbers'
+    if len(columns) - len(numeric) > _MOST_TEXTS:
+        return 'has more words than numbers'
+    titled = [i for i in numeric if _ANGLE_WORD.search(titles[i])]
+    titled = [i for i in titled if not _OTHER_ANGLE.search(titles[i])] or titled
+    index = [i for i in numeric if i not in titled and len(numeric) > 1 and _is_index(columns[i])]
+    candidates = titled or [i for i in numeric if i not in index] or numeric
+    for i in candidates:
+        if None in columns[i]:
+            return f'has no angle in the row "{_short(" ".join(rows[columns[i].index(None)]))}"'
+    factors = {i: _to_degrees(titles[i], cells[i], loose) for i in candidates}
+    angles = {i: np.array(columns[i], float) * factors[i] for i in candidates}
+    chosen = _the_angles(candidates, angles, bool(titled))
+    if isinstance(chosen, str):
+        return chosen
+    values = angles[chosen]
+    order, rank = _order_of_rows(columns, titles, index)
     texts = [i for i in range(len(columns)) if i not in numeric]
-    names = tuple(row[texts[0]].strip('"\'') for row in rows) if texts else ()
-    return AngleTable(path, angles, tuple(Path(name.replace('\\', '/')).name for name in names))
+    names = _names(cells, titles, texts)
+    if rank is not None:
+        values = values[rank]
+        names = tuple(names[i] for i in rank) if names else ()
+    named = bool(titled) or path.suffix.lower() in _ALWAYS_ANGLES or _ANGLE_WORD.search(loose) is not None
+    return _checked(AngleTable(path, tuple(values.tolist()), names, named, order))
 
 
-def _cells(line: str) -> list[str]:
-    line = line.split('#')[0].strip()
-    for separator in (';', '\t', ','):
-        if separator in line:
-            return [cell.strip() for cell in line.split(separator) if cell.strip()]
-    return line.split()
+def _checked(table: AngleTable) -> AngleTable | str:
+    values = np.asarray(table.angles, float)
+    if not np.isfinite(values).all() or np.abs(values).max() > _FULL_TURN:
+        return f'has the angle {values[np.abs(values).argmax()]:g} deg'
+    return table
+
+
+def _the_angles(candidates: list[int], angles: dict[int, np.ndarray], titled: bool) -> int | str:
+    """Which of several columns; nominal and measured ones agree, and the finer one is taken."""
+    if len(candidates) > 1 and not titled:
+        # Exposures and doses repeat and have no sign.
+        distinct = [i for i in candidates if len(set(angles[i])) == len(angles[i])] or candidates
+        signed = [i for i in distinct if (angles[i] < 0).any()]
+        if len(signed or distinct) > 1:
+            return 'has several columns of numbers and no heading that says which are the angles'
+        candidates = signed or distinct
+    first = candidates[0]
+    for other in candidates[1:]:
+        if np.abs(angles[other] - angles[first]).max() > _SAME:
+            return 'has two columns of angles that differ'
+    return min(candidates, key=lambda i: resolution(angles[i]))
+
+
+def resolution(values: np.ndarray) -> float:
+    """The step that the values are rounded to: 40, 35.5, 30 have 0.5."""
+    for step in (5.0, 1.0, 0.5, 0.1, 0.05, 0.01, 1e-3):
+        if np.allclose(values / step, np.round(values / step), rtol=0, atol=1e-6 / step):
+            return step
+    return 1e-4
+
+
+def _order_of_rows(
+    columns: list[list[float | None]], titles: list[str], index: list[int]
+) -> tuple[str, np.ndarray | None]:
+    """How rows follow images, and their order where a column numbers the images otherwise."""
+    for i in index:
+        if _IMAGE_WORD.match(titles[i]):
+            return 'images', np.argsort(np.array(columns[i], float))
+    # A number without a word may be that of the image as well as that of the acquisition.
+    counted = [_counts_rows(columns[i]) for i in index]
+    return ('unknown' if index and not any(counted) else 'rows'), None
+
+
+def _names(cells: list[tuple[str, ...]], titles: list[str], texts: list[int]) -> tuple[str, ...]:
+    headed = [i for i in texts if _FILE_WORD.search(titles[i])]
+    distinct = [i for i in headed or texts if len(set(cells[i])) > 1 or len(cells[i]) == 1]
+    if not distinct:
+        return ()
+    # Beside file names stand times and remarks.
+    chosen = max(distinct, key=lambda i: sum(_SUFFIX.search(cell.strip('"\'')) is not None for cell in cells[i]))
+    return tuple(cell.strip('"\'') for cell in cells[chosen])
+
+
+def _to_degrees(title: str, cells: Sequence[str], loose: str) -> float:
+    for text in (title, cells[0], loose):
+        if _MILLIRADIANS.search(text):
+            return float(np.rad2deg(1e-3))
+        if _RADIANS.search(text) and not _DEGREES.search(text):
+            return float(np.rad2deg(1.0))
+        if _DEGREES.search(text):
+            break
+    return 1.0
+
+
+def _bare(cell: str) -> str:
+    """A cell without quotes and unit."""
+    return re.sub(r'\s*(deg(ree)?s?|\N{DEGREE SIGN}|m?rad)$', '', cell.strip('"\''), flags=re.IGNORECASE)
 
 
 def _number(cell: str) -> float | None:
-    text = cell.replace('\N{MINUS SIGN}', '-').strip('"\'')
-    text = re.sub(r'\s*(deg|degrees|\N{DEGREE SIGN})$', '', text, flags=re.IGNORECASE)
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if value == value and abs(value) != float('inf') else None
+    text = _bare(cell)
+    if _DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(',', '.')
+    # float() would take nan, infinity and 1_000 as well.
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def _counts_rows(column: Sequence[float | None]) -> bool:
-    first = column[0]
-    return first in (0, 1) and list(column) == [first + i for i in range(len(column))]
+    return column[0] in (0, 1) and all(value == column[0] + i for i, value in enumerate(column))
+
+
+def _is_index(column: Sequence[float | None]) -> bool:
+    """Whether the numbers are 0 ... n-1 or 1 ... n, in any order."""
+    numbers = sorted(value for value in column if value is not None)
+    return len(numbers) == len(column) and _counts_rows(numbers)
+
+
+def _keys(name: str) -> list[tuple[str, ...]]:
+    """Names by which a file is known, the surest first: folder and name, name, name without suffix."""
+    parts = [part for part in re.split(r'[\\/]', unicodedata.normalize('NFC', name).casefold()) if part]
+    if not parts:
+        return []
+    folder, last = parts[-2:-1], parts[-1]
+    stem = _SUFFIX.sub('', last)
+    # A name without a suffix of its own is that of a file with any.
+    return list(dict.fromkeys([(*folder, last), (*folder, stem), (last,), (stem,)]))
+
+
+def _short(text: str) -> str:
+    shown = ' '.join(''.join(c if c.isprintable() else ' ' for c in text).split())
+    return shown if len(shown) <= 40 else shown[:37] + '...'
