@@ -384,7 +384,7 @@ def test_fewer_than_one_photon_is_as_uncertain_as_one() -> None:
 @pytest.mark.parametrize('scale', [1.0, 1e-6, 1e6])
 def test_the_typical_value_is_weighted_by_itself_in_any_unit(scale: float) -> None:
     """(1 * 1 + 3 * 3) / (1 + 3); what is negative does not count."""
-    assert typical(scale * np.array([1.0, 3.0, -2.0, 0.0])) == pytest.approx(2.5 * scale, rel=1e-12)
+    assert typical(scale * np.array([1.0, 3.0, -2.0, 0.0])) == pytest.approx(2.5 * scale, rel=1e-12, abs=0)
     assert typical(np.array([0.0, -1.0])) == 0
 
 

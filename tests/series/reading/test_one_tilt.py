@@ -11,6 +11,8 @@ from series_files import counts, write_maps, write_spectra
 
 from napari_diptomo import SIRT, Align, DIPmTV, EDXMaps, PoissonEM, TotalVariation, load_tilt_series, simulate
 from napari_diptomo.series import InputError, SpectralTiltSeries, Volume, save
+from napari_diptomo.series.evidence import Contradiction
+from napari_diptomo.series.reading.one_tilt import angles_of, findings_of_one
 
 ASSUMED = 'taken as 0 deg'
 
@@ -166,3 +168,25 @@ def test_saved_maps_beside_the_volume_that_was_made_of_them(tmp_path):
     series = load_tilt_series(tmp_path / 'results')
     np.testing.assert_array_equal(series.data, maps.data)
     assert series.findings[0].sentence.startswith('volume.hspy in the folder was saved')
+
+
+@pytest.mark.parametrize(
+    ('recorded', 'name', 'expected', 'source'),
+    [
+        (0.0, 'GST_-40deg.bcf', -40.0, 'from the file name'),
+        (-40.4, 'GST_-40deg.bcf', -40.4, 'from the metadata of the files'),
+        (12.0, 'spot.bcf', 12.0, 'from the metadata of the files'),
+        (0.0, 'spot.bcf', 0.0, 'from the metadata of the files'),
+    ],
+)
+def test_a_stage_that_was_not_read_out_does_not_overrule_the_name(recorded, name, expected, source):
+    found = angles_of(1, given=None, tables=(), metadata=(recorded,), files=(Path(name),))
+    assert (found.angles.tolist(), found.source) == ([expected], source)
+    (finding,) = findings_of_one(found.angles, found.source)
+    assert ('not read out' in finding.sentence) == (expected == 0)
+
+
+def test_a_tilt_that_name_and_metadata_contradict_is_refused_with_both():
+    with pytest.raises(Contradiction, match=r'\(12 deg\) and of the file name \(-40 deg\) disagree') as refused:
+        angles_of(1, given=None, tables=(), metadata=(12.0,), files=(Path('GST_-40deg.bcf'),))
+    assert [one.values.tolist() for one in refused.value.evidence] == [[12.0], [-40.0]]

@@ -402,23 +402,19 @@ def _check_layout(path: Path) -> None:
     """Refuse what is no HDF5, and sound HDF5 of a layout that no reader has, by what it holds."""
     import h5py
 
-    with reading(path):
-        if not h5py.is_hdf5(path):
-            raise InputError(
-                f'{path.name} is no HDF5 file, or damaged at its beginning; copy it again or leave it out.'
-            )
-        with h5py.File(path, 'r') as file:
-            groups = [file, *(item for item in file.values() if isinstance(item, h5py.Group))]
-            # HyperSpy, Velox, and those of Berkeley's descendants.
-            if 'Experiments' in file or 'Version' in file or any('version_major' in group.attrs for group in groups):
-                return
-            arrays: list[str] = []
+    _check_hdf5(path)
+    with reading(path), h5py.File(path, 'r') as file:
+        groups = [file, *(item for item in file.values() if isinstance(item, h5py.Group))]
+        # HyperSpy, Velox, and those of Berkeley's descendants.
+        if 'Experiments' in file or 'Version' in file or any('version_major' in group.attrs for group in groups):
+            return
+        arrays: list[str] = []
 
-            def note(name: str, item: Any) -> None:
-                if isinstance(item, h5py.Dataset) and item.shape:
-                    arrays.append(f'{name} {" x ".join(map(str, item.shape))}')
+        def note(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Dataset) and item.shape:
+                arrays.append(f'{name} {" x ".join(map(str, item.shape))}')
 
-            file.visititems(note)
+        file.visititems(note)
     held = ', '.join(arrays[:3]) + (f' and {len(arrays) - 3} more' if len(arrays) > 3 else '')
     raise InputError(
         f'{path.name} is HDF5 of a layout that is not read here; it holds {held or "no arrays"}; '

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_diptomo.series.evidence import Contradiction, Evidence
 from napari_diptomo.series.findings import Finding
+from napari_diptomo.series.reading.angles.comparison import STAGE
 from napari_diptomo.series.reading.angles.evidence import FoundAngles, find_angles
 from napari_diptomo.series.reading.angles.names import numbers_in_name
 from napari_diptomo.series.reading.angles.tables import is_angle_name
@@ -17,6 +19,7 @@ from napari_diptomo.series.reading.angles.tables import is_angle_name
 _TILT = re.compile(
     r'^[+\N{MINUS SIGN}-]?\d+(\.\d+)?$|(^|[\s_])[+\N{MINUS SIGN}-]\d|\d\s?_?(deg|\N{DEGREE SIGN})', re.IGNORECASE
 )
+_METADATA, _NAME = 'the metadata of the files', 'the file name'
 _ASSUMED = 'assumed: no source gives the tilt of the one image'
 
 
@@ -45,13 +48,11 @@ def angles_of(
     """
     if count == 1 and given is None and not any(is_angle_name(table) for table in tables):
         recorded = [*metadata, *(angle for angles in (stored or {}).values() for angle in angles)]
-        known = next((angle for angle in recorded if angle is not None), None)
-        if known is not None:
-            return FoundAngles(np.array([known + offset]), 'from the metadata of the files')
-        name = _from_name(files[0]) if files else None
-        if name is not None:
-            return FoundAngles(np.array([name + offset]), 'from the file name')
-        return FoundAngles(np.zeros(1), _ASSUMED)
+        return _of_one(
+            next((angle for angle in recorded if angle is not None), None),
+            _from_name(files[0]) if files else None,
+            offset,
+        )
     return find_angles(
         count,
         given=given,
@@ -65,17 +66,37 @@ def angles_of(
     )
 
 
+def _of_one(recorded: float | None, named: float | None, offset: float) -> FoundAngles:
+    """The angle of one image by its metadata and by its name; a stage that was not read out says 0 degrees."""
+    if recorded and named is not None and abs(recorded - named) > STAGE:
+        raise Contradiction(
+            f'The tilt of {_METADATA} ({recorded:g} deg) and of {_NAME} ({named:g} deg) disagree; give the right one.',
+            (Evidence(_METADATA, np.array([recorded])), Evidence(_NAME, np.array([named]))),
+        )
+    if recorded is None and named is None:
+        return FoundAngles(np.zeros(1), _ASSUMED)
+    if recorded or named is None:
+        return FoundAngles(np.array([recorded or 0.0]) + offset, f'from {_METADATA}')
+    return FoundAngles(np.array([named]) + offset, f'from {_NAME}')
+
+
 def findings_of_one(angles: np.ndarray, source: str) -> tuple[Finding, ...]:
     """The note on a series of one tilt, empty for others."""
     if len(angles) != 1:
         return ()
-    assumed = f' Its tilt is in no file and was taken as {angles[0]:g} deg; give it where it matters.'
+    doubtful = ''
+    if source == _ASSUMED:
+        doubtful = ' Its tilt is in no file and was taken as 0 deg; give it where it matters.'
+    elif source == f'from {_METADATA}' and angles[0] == 0:
+        doubtful = (
+            ' Its metadata say 0 deg, as they also do where the stage was not read out; give it where it matters.'
+        )
     return (
         Finding(
             'note',
             'one tilt',
             'The series is one image: maps, compositions and oxidation states can be made of it, an alignment and a '
-            f'volume cannot.{assumed if source == _ASSUMED else ""}',
+            f'volume cannot.{doubtful}',
             {'tilts': 1.0},
         ),
     )
