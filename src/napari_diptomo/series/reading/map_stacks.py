@@ -21,6 +21,7 @@ from napari_diptomo.series.reading.inspection import check_unpacks
 from napari_diptomo.series.reading.library_errors import reading
 from napari_diptomo.series.reading.stored_axes import axis_angles, length_in_nm, pixel_size_of, tilt_axis_of
 from napari_diptomo.series.recipe import Recipe, Source
+from napari_diptomo.series.tilts import check_unused
 
 _TIFF = {'.tif', '.tiff'}
 #: Whole numbers from here on are the intensities of a detector, not X-rays counted in a pixel.
@@ -64,15 +65,21 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
     count = len(first.data)
     if count < 2:
         raise InputError(f'{first.path.name} is one tilt only; a tilt series needs at least two.')
-    found = find_angles(count, given=source.angles, tables=tables, metadata=first.angles, noun='images of each stack')
+    check_unused(source.unused, count)
+    found = find_angles(
+        count, given=source.angles, tables=tables, metadata=first.angles, noun='images of each stack', repeats=True
+    )
     pixel_size = source.pixel_size or first.pixel_size
     if pixel_size is None:
         raise InputError(f'{first.path.name} has no pixel size in a unit of length; give the pixel size in nm.')
     order = np.argsort(found.angles, kind='stable')
+    # Out of use from the start: what is wrong with an image may be that it is none.
+    order = order[~np.isin(order, source.unused)]
+    _check_finite(stacks, order)
     names = _channel_names(stacks)
     channels = [i for i, name in enumerate(names) if name.casefold() not in _PICTURES]
     pictures = [i for i in range(len(names)) if i not in channels]
-    images = not channels or _are_images([stacks[i] for i in channels], [names[i] for i in channels], source)
+    images = not channels or _are_images([stacks[i] for i in channels], [names[i] for i in channels], order, source)
     if not channels:
         channels, pictures = pictures, []
     data = [stacks[i].data[order] for i in channels]
@@ -88,6 +95,7 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
         transposed=source.tilt_axis == 'x',
         notes={'angle_source': found.source},
         recipe=Recipe(source),
+        positions=tuple(int(number) for number in order),
     )
     if not images:
         return series
@@ -95,15 +103,16 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
     return with_noise(series, [replace(found, dark=dark) for found, dark in zip(levels, binned, strict=True)])
 
 
-def _are_images(stacks: Sequence[_Stack], names: Sequence[str], source: Source) -> bool:
+def _are_images(stacks: Sequence[_Stack], names: Sequence[str], used: np.ndarray, source: Source) -> bool:
     """Whether stacks that are not named like images are: the user gives their dark level, or no counts look so."""
     if any(_element_in(re.split(r'[_\-\s.]+', name)) for name in names):
         if source.dark_level is not None:
             raise InputError(f'Maps of {names[0]} have no dark level; leave it empty.')
         return False
-    whole = all((stack.data == np.round(stack.data)).all() for stack in stacks)
+    data = [stack.data[used] for stack in stacks]
+    whole = all((images == np.round(images)).all() for images in data)
     return source.dark_level is not None or (
-        whole and any(stack.data.min() < 0 or stack.data.max() >= _MOST_COUNTS for stack in stacks)
+        whole and any(images.min() < 0 or images.max() >= _MOST_COUNTS for images in data)
     )
 
 
@@ -135,10 +144,16 @@ def _element_in(parts: Sequence[str]) -> str | None:
 
 
 def _read_stack(path: Path) -> _Stack:
-    stack = _read_tiff(path) if path.suffix.lower() in _TIFF else _read_signal(path)
-    if not np.isfinite(stack.data).all():
-        raise InputError(f'{path.name} holds values that are not numbers (NaN or infinite); correct those images.')
-    return stack
+    return _read_tiff(path) if path.suffix.lower() in _TIFF else _read_signal(path)
+
+
+def _check_finite(stacks: Sequence[_Stack], used: np.ndarray) -> None:
+    for stack in stacks:
+        if not np.isfinite(stack.data[used]).all():
+            raise InputError(
+                f'{stack.path.name} holds values that are not numbers (NaN or infinite); correct those images, or leave '
+                'their tilts out.'
+            )
 
 
 def _read_signal(path: Path) -> _Stack:

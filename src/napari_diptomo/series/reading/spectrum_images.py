@@ -25,6 +25,7 @@ from napari_diptomo.series.reading.stored_axes import (
     tilt_axis_of,
 )
 from napari_diptomo.series.recipe import Recipe, Source
+from napari_diptomo.series.tilts import check_unused
 
 Signals = tuple[StoredSignal, ...]
 
@@ -64,24 +65,51 @@ def spectra_in(signals: Signals, *, eels: bool = False) -> StoredSignal | None:
 def series_of_files(
     files: Sequence[Path], opened: Sequence[Signals], tables: Sequence[Path], source: Source
 ) -> OpenedSpectra:
-    """One file per tilt."""
-    spectra = [_required(path, signals, source) for path, signals in zip(files, opened, strict=True)]
-    for signal in spectra:
+    """One file per tilt; files of tilts out of use may hold anything, or be damaged (an empty tuple in ``opened``)."""
+    used = [number for number in range(len(files)) if number not in source.unused]
+    spectra = {number: _required(files[number], opened[number], source) for number in used}
+    for signal in spectra.values():
         if len(signal.shape) != 3:
             raise InputError(f'{signal.path.name} is a whole stack among single tilts; open it alone.')
-    check_alike(spectra)
-    recorded = [metadata_angle(signal.metadata) for signal in spectra]
-    metadata = [None if angle is None else float(angle[0]) for angle in recorded]
-    found = find_angles(len(files), given=source.angles, tables=tables, metadata=metadata, files=files)
-    order = np.argsort(found.angles, kind='stable')
-    images = [_image_with(signals, spectrum) for signals, spectrum in zip(opened, spectra, strict=True)]
+    check_alike(list(spectra.values()))
+    angles, words = _angles_of_files(files, opened, used, tables, source)
+    order = np.array(used)[np.argsort(angles[used], kind='stable')]
+    images = [_image_with(opened[i], spectra[i]) for i in order]
     haadf = None
     if all(image is not None for image in images):
-        haadf = np.stack([_prepare_image(hyperspy_adapter.read(images[i]), source) for i in order])
-    counts = lazy_counts([(spectra[i], None, 0) for i in order], spectra[0].shape[:2], source)
-    spectra, beside = [spectra[i] for i in order], [opened[i] for i in order]
-    series = _series(counts, found.angles[order], found.source, haadf, spectra, source)
-    return OpenedSpectra(series, tuple(spectra), tuple(beside), order)
+        haadf = np.stack(
+            [_prepare_image(hyperspy_adapter.read(image), source) for image in images if image is not None]
+        )
+    chosen, beside = [spectra[i] for i in order], [opened[i] for i in order]
+    counts = lazy_counts([(spectrum, None, 0) for spectrum in chosen], chosen[0].shape[:2], source)
+    series = _series(counts, angles, order, words, haadf, chosen, source)
+    return OpenedSpectra(series, tuple(chosen), tuple(beside), order)
+
+
+def _angles_of_files(
+    files: Sequence[Path], opened: Sequence[Signals], used: Sequence[int], tables: Sequence[Path], source: Source
+) -> tuple[np.ndarray, str]:
+    """Angles in the order of the files, and where they are from; no number where a tilt out of use has none."""
+    spectra = [spectra_in(signals, eels=bool(source.core_loss)) for signals in opened]
+    recorded = [None if signal is None else metadata_angle(signal.metadata) for signal in spectra]
+    metadata = [None if angle is None else float(angle[0]) for angle in recorded]
+    known, angles = list(range(len(files))), np.full(len(files), np.nan)
+    if None in spectra and all(metadata[number] is not None for number in used):
+        # The others know theirs from their metadata: one that cannot be read must not cast doubt on all.
+        known = [number for number in known if spectra[number] is not None]
+    given = source.angles
+    if isinstance(given, tuple) and len(given) == len(files):
+        given = tuple(given[number] for number in known)
+    found = find_angles(
+        len(known),
+        given=given,
+        tables=tables,
+        metadata=[metadata[number] for number in known],
+        files=[files[number] for number in known],
+        repeats=True,
+    )
+    angles[known] = found.angles
+    return angles, found.source
 
 
 def series_of_stack(signal: StoredSignal, signals: Signals, tables: Sequence[Path], source: Source) -> OpenedSpectra:
@@ -93,8 +121,14 @@ def series_of_stack(signal: StoredSignal, signals: Signals, tables: Sequence[Pat
     tilt = tilt_axis_of(signal, (0, 1, 2))
     count = signal.shape[tilt]
     _check_several(count, signal.path)
+    check_unused(source.unused, count)
     found = find_angles(
-        count, given=source.angles, tables=tables, metadata=axis_angles(signal, tilt), noun='tilts of the stack'
+        count,
+        given=source.angles,
+        tables=tables,
+        metadata=axis_angles(signal, tilt),
+        noun='tilts of the stack',
+        repeats=True,
     )
     order = np.argsort(found.angles, kind='stable')
     image_shape = tuple(size for axis, size in enumerate(signal.shape[:3]) if axis != tilt)
@@ -104,7 +138,7 @@ def series_of_stack(signal: StoredSignal, signals: Signals, tables: Sequence[Pat
     if images:
         stack = hyperspy_adapter.read(images[0])
         haadf = np.stack([_prepare_image(stack[i], source) for i in order])
-    series = _series(counts, found.angles[order], found.source, haadf, [signal], source, skip=tilt)
+    series = _series(counts, found.angles, order, found.source, haadf, [signal], source, skip=tilt)
     return OpenedSpectra(series, (signal,), (signals,), order)
 
 
@@ -174,6 +208,7 @@ def _read_tilt(
 def _series(
     counts: Any,
     angles: np.ndarray,
+    order: np.ndarray,
     angle_source: str,
     haadf: np.ndarray | None,
     spectra: Sequence[StoredSignal],
@@ -188,7 +223,7 @@ def _series(
     return SpectralTiltSeries(
         counts=counts,
         energy=energy,
-        angles=angles,
+        angles=angles[order],
         pixel_size=pixel_size * source.binning,
         energy_unit=unit,
         haadf=haadf,
@@ -196,6 +231,7 @@ def _series(
         angle_source=angle_source,
         transposed=source.tilt_axis == 'x',
         recipe=Recipe(source),
+        positions=tuple(int(number) for number in order),
     )
 
 

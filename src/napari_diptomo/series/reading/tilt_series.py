@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +19,8 @@ from napari_diptomo.series.reading.file_selection import IMAGES, DataFiles, find
 from napari_diptomo.series.reading.map_stacks import maps_of_files
 from napari_diptomo.series.reading.saved import load, saved_kind
 from napari_diptomo.series.reading.spectrum_images import series_of_files, series_of_stack, spectra_in
-from napari_diptomo.series.recipe import Source
+from napari_diptomo.series.recipe import Recipe, Source
+from napari_diptomo.series.tilts import check_unused, in_use
 
 PathLike = str | os.PathLike[str]
 
@@ -34,6 +36,8 @@ def load_tilt_series(
     dark_level: float | None = None,
     beam_energy: float | None = None,
     core_loss_angles: Sequence[float] | float | None = None,
+    unused: Sequence[int] = (),
+    repeated: Literal['keep', 'sum', 'first'] = 'keep',
     observer: Observer | None = None,
 ) -> SpectralTiltSeries | MapSeries:
     """Open a tilt series, in this process.
@@ -73,6 +77,12 @@ def load_tilt_series(
     core_loss_angles : sequence of float, optional
         Tilt angles of the core loss, in the order of its files; without it from
         a table, the metadata or the names.
+    unused : sequence of int
+        Tilts to leave out, by their place among the files or in the stack, counted from 0: ``positions`` of the result.
+        Angles, where given, are those of all tilts. A file that is left out may be damaged.
+    repeated : {'keep', 'sum', 'first'}
+        Tilts recorded more than once at one angle (within 0.05 degrees): keep all, with a finding; sum their counts,
+        their number becoming the gain of the tilt; or take the first.
     observer : Observer, optional
         Notified of every file opened.
 
@@ -110,6 +120,8 @@ def load_tilt_series(
         beam_energy=beam_energy,
         core_loss=() if core_loss is None else _absolute(core_loss),
         core_loss_angles=None if core_loss_angles is None else tuple(np.ravel(core_loss_angles).astype(float).tolist()),
+        unused=tuple(int(tilt) for tilt in unused),
+        repeated=repeated,
     )
     return open_source(source, observer)
 
@@ -140,6 +152,11 @@ def open_source(source: Source, observer: Observer | None = None) -> SpectralTil
     saved = _saved_series(files.data, source)
     if saved is not None:
         return saved
+    return in_use(_all_read(files, source, observer), source.unused, source.repeated)
+
+
+def _all_read(files: DataFiles, source: Source, observer: Observer | None) -> SpectralTiltSeries | MapSeries:
+    """The series as the files have it; some of the tilts out of use may be left out already."""
     core = find_files(source.core_loss) if source.core_loss else DataFiles((), ())
     watch = Watch(observer, 'Open', len(files.data) + len(core.data))
     if all(path.suffix.lower() in IMAGES for path in files.data):
@@ -148,17 +165,30 @@ def open_source(source: Source, observer: Observer | None = None) -> SpectralTil
         series = maps_of_files(files.data, files.tables, source)
         watch.step(len(files.data))
         return series
-    opened = []
+    if core.data:
+        # The files of the core loss are matched with those of all tilts.
+        source = source.model_copy(update={'unused': ()})
+    opened: list[tuple[hyperspy_adapter.StoredSignal, ...]] = []
+    refused: list[InputError] = []
     for number, path in enumerate((*files.data, *core.data), start=1):
-        opened.append(hyperspy_adapter.open_signals(path))
+        try:
+            opened.append(hyperspy_adapter.open_signals(path))
+        except InputError as error:
+            if number - 1 not in source.unused or len(files.data) == 1:
+                raise
+            refused.append(error)
+            opened.append(())
         watch.step(number, message=path.name)
     opened, opened_core = opened[: len(files.data)], opened[len(files.data) :]
     spectra = [found for signals in opened if (found := spectra_in(signals, eels=bool(core.data))) is not None]
     if not spectra:
+        if refused:
+            raise refused[0]
         _check_no_core_loss(source)
         return _maps_or_nothing(files.data, opened, files.tables, source)
     first = spectra[0]
     if len(files.data) > 1:
+        check_unused(source.unused, len(files.data))
         low = series_of_files(files.data, opened, files.tables, source)
     elif len(first.shape) == 3:
         raise InputError(f'{first.path.name} is one tilt only; choose the files of all tilts or their folder.')
@@ -197,23 +227,38 @@ def _without_volumes(files: DataFiles, source: Source) -> DataFiles:
     results = {
         path
         for path in files.data
-        if path.suffix.lower() == '.hspy' and path not in given and saved_kind(path) == 'volume'
+        if path.suffix.lower() == '.hspy' and path not in given and _saved_as(path, source) == 'volume'
     }
     left = tuple(path for path in files.data if path not in results)
     return DataFiles(left, files.tables) if left else files
 
 
+def _saved_as(path: Path, source: Source) -> str | None:
+    """Kind of a file that this program saved; None for others, and for damaged ones where some may be damaged."""
+    try:
+        return saved_kind(path)
+    except InputError:
+        if not source.unused:
+            raise
+        return None
+
+
 def _saved_series(files: Sequence[Path], source: Source) -> MapSeries | None:
     """A map series that this program saved, as it is and with its own recipe."""
-    kinds = {path: saved_kind(path) for path in files if path.suffix.lower() == '.hspy'}
+    kinds = {path: _saved_as(path, source) for path in files if path.suffix.lower() == '.hspy'}
     if not any(kinds.values()):
         return None
     path = next(path for path, kind in kinds.items() if kind)
     if len(files) > 1:
         raise InputError(f'{path.name} is a saved {kinds[path]} among other files; open it alone.')
-    if source != Source(paths=source.paths):
+    plain = Source(paths=source.paths)
+    if source.model_copy(update={'unused': (), 'repeated': 'keep'}) != plain:
         raise InputError(f'{path.name} was saved with its angles and pixels; open it without angles, size or binning.')
     loaded = load(path)
     if isinstance(loaded, Volume):
         raise InputError(f'{path.name} is a reconstructed volume, not a tilt series; open it in the viewer.')
-    return loaded
+    if source == plain:
+        return loaded
+    check_unused(source.unused, len(loaded.angles))
+    # What its own recipe would make anew is another series: maps fitted without these tilts.
+    return in_use(replace(loaded, recipe=Recipe(plain)), source.unused, source.repeated)

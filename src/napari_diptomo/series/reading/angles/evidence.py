@@ -40,6 +40,7 @@ def find_angles(
     metadata: Sequence[float | None] = (),
     files: Sequence[Path] = (),
     noun: str = 'files',
+    repeats: bool = False,
 ) -> FoundAngles:
     """Find one angle for every tilt.
 
@@ -57,6 +58,8 @@ def find_angles(
         One per tilt in the order of the tilts; empty for a stack.
     noun : str
         What there are `count` of, for the messages.
+    repeats : bool
+        Whether several may have one angle: `napari_diptomo.series.tilts` says so to the user then.
 
     Returns
     -------
@@ -65,7 +68,7 @@ def find_angles(
     Raises
     ------
     InputError
-        No angles, a wrong number of them, or one angle twice.
+        No angles, a wrong number of them, or one angle twice without `repeats`.
     """
     found = (
         _from_argument(count, given, files, noun)
@@ -77,7 +80,8 @@ def find_angles(
             f'No tilt angles were found for the {count} {noun}; give them, or put a table angles.csv '
             '(file name, angle) next to the data.'
         )
-    _check_distinct(found.angles, files)
+    if not repeats:
+        _check_distinct(found.angles, files)
     check_degrees(found.angles)
     return found
 
