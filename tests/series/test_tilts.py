@@ -249,3 +249,7 @@ def test_angles_within_a_twentieth_of_a_degree_are_one():
 def test_recipes_of_the_first_edition_use_all_tilts():
     recipe = Recipe.from_dict({'napari-diptomo': 1, 'source': {'paths': ['x'], 'binning': 4}, 'steps': []})
     assert (recipe.source.unused, recipe.source.repeated) == ((), 'keep')
+    assert not {'unused', 'repeated'} & set(recipe.to_dict()['source']), 'their checkpoints know them by their text'
+    other = Recipe(Source(unused=(2,), repeated='sum'))
+    assert other.to_dict()['source']['unused'] == [2]
+    assert Recipe.from_json(other.to_json()) == other

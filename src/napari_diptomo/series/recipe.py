@@ -23,6 +23,8 @@ FORMAT = 1
 Model = TypeVar('Model', bound=BaseModel)
 #: Bytes; a recipe has some hundred, with the paths of all files of a series some thousand.
 _LARGEST = 64 * 2**20
+#: Fields of a source that the first edition did not have.
+_LATER = ('unused', 'repeated')
 
 
 class Source(BaseModel):
@@ -148,9 +150,14 @@ class Recipe:
         dict
             ``napari-diptomo``, the version of the format; ``source``; ``steps``, a list of `Step.to_dict`.
         """
+        source = self.source.model_dump(mode='json')
+        # Left out while they say nothing: checkpoints and unsaved results of the first edition know their recipe by its text.
+        for name in _LATER:
+            if getattr(self.source, name) == Source.model_fields[name].default:
+                del source[name]
         return {
             'napari-diptomo': FORMAT,
-            'source': self.source.model_dump(mode='json'),
+            'source': source,
             'steps': [step.to_dict() for step in self.steps],
         }
 
