@@ -141,10 +141,10 @@ def test_angles_can_be_corrected(dock: TomographyDock, tmp_path: Path) -> None:
     page.add_paths([str(tmp_path)])
     assert 'file names' in page.note.text()
     assert page.source().angles is None
-    page.table.item(0, 1).setText('-11.5')
+    page.table.item(0, 2).setText('-11.5')
     assert page.source().angles == (-11.5, 0.0, 10.0)
     assert [Path(path).name for path in page.source().paths] == ['-10.bcf', '0.bcf', '10.bcf']
-    page.table.item(1, 1).setText('flat')
+    page.table.item(1, 2).setText('flat')
     assert '0.bcf has no tilt angle' in dock.run_bar.status.text()
     assert not dock.run_bar.run_button.isEnabled()
 

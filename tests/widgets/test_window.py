@@ -85,8 +85,8 @@ def test_dropped_files_are_listed_and_opened(
     assert enter.isAccepted()
     dock.dropEvent(QDropEvent(where, Qt.DropAction.CopyAction, mime, buttons, keys))
     table = dock.open_page.table
-    assert [table.item(row, 0).text() for row in range(3)] == ['-10.bcf', '0.bcf', '10.bcf']
-    assert [table.item(row, 1).text() for row in range(3)] == ['-10', '0', '10']
+    assert [table.item(row, 1).text() for row in range(3)] == ['-10.bcf', '0.bcf', '10.bcf']
+    assert [table.item(row, 2).text() for row in range(3)] == ['-10', '0', '10']
     qtbot.waitUntil(lambda: not dock.session.busy, timeout=30_000)
     assert len(reported) == 1, 'they are no real files'
 

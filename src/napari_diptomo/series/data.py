@@ -131,6 +131,14 @@ class CoreLoss:
             )
 
 
+def _set_numbers(series: Any, name: str, tilts: int) -> None:
+    """Whole numbers, one per tilt or none at all."""
+    numbers = tuple(int(number) for number in getattr(series, name))
+    set_values(series, **{name: numbers})
+    if numbers:
+        check_length(name, numbers, 'tilts', tilts)
+
+
 @dataclass(frozen=True, eq=False)
 class SpectralTiltSeries(HyperSpyView):
     """A tilt series of spectrum images.
@@ -165,6 +173,10 @@ class SpectralTiltSeries(HyperSpyView):
         What loading noticed.
     evidence : tuple of Evidence
         What each source says of the angles, in the order of the tilts; they agree, or the caller has decided.
+    positions : tuple of int
+        Where each tilt comes among the files, or in the stack, counted from 0; empty where that is not known.
+    recordings : tuple of int
+        How many recordings each tilt is the sum of; empty where each is one.
 
     Raises
     ------
@@ -185,6 +197,8 @@ class SpectralTiltSeries(HyperSpyView):
     core_loss: CoreLoss | None = None
     findings: tuple[Finding, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    positions: tuple[int, ...] = ()
+    recordings: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         set_values(self, energy=np.asarray(self.energy, float), angles=np.asarray(self.angles, float))
@@ -196,6 +210,8 @@ class SpectralTiltSeries(HyperSpyView):
         check_length('angles', self.angles, 'tilts', self.counts.shape[0])
         check_angles(self.angles)
         check_length('energies', self.energy, 'channels', self.counts.shape[3])
+        for name in ('positions', 'recordings'):
+            _set_numbers(self, name, self.counts.shape[0])
         check_positive('pixel size', self.pixel_size)
         if self.haadf is not None:
             set_values(self, haadf=as_float32(self.haadf, 'HAADF images'))
@@ -254,6 +270,8 @@ class MapSeries(Saveable, HyperSpyView):
         What the steps noticed, in the order in which they ran.
     evidence : tuple of Evidence
         Of maps that were opened: what each source says of the angles, in the order of the tilts.
+    positions : tuple of int
+        Of maps as they were opened: where each tilt comes in the stack, counted from 0.
 
     Raises
     ------
@@ -291,6 +309,7 @@ class MapSeries(Saveable, HyperSpyView):
     recipe: Recipe | None = field(default_factory=Recipe)
     findings: tuple[Finding, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    positions: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         self._check_missing()
@@ -302,6 +321,7 @@ class MapSeries(Saveable, HyperSpyView):
         channels = (self.channels,) if isinstance(self.channels, str) else tuple(self.channels)
         set_values(self, data=data, angles=angles, shifts=shifts, channels=channels)
         check_length('angles', angles, 'tilts', data.shape[1])
+        _set_numbers(self, 'positions', data.shape[1])
         check_angles(angles)
         check_shape('The shifts', shifts.shape, (len(angles), 2))
         check_shifts(shifts, angles)

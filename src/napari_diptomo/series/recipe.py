@@ -75,6 +75,16 @@ class Source(BaseModel):
         None,
         'Of several specimens in one folder, distinguished by their file names, the one to open; empty: there is one.',
     )
+    unused: tuple[int, ...] = param(
+        (),
+        'Tilts to leave out, by their place among the files or in the stack, counted from 0; other angles do not change '
+        'it. Files of these tilts may be damaged.',
+        advanced=True,
+    )
+    repeated: Literal['keep', 'sum', 'first'] = param(
+        'keep',
+        'Tilts recorded more than once at one angle: keep all, sum their counts, or take the first.',
+    )
     core_loss: tuple[str, ...] = param(
         (),
         'EELS: files or folder with the core loss of one, some or all tilts; empty: what the files of the low loss '

@@ -488,7 +488,8 @@ class TomographyDock(QWidget):
             changed.setFocus(Qt.FocusReason.OtherFocusReason)
         self.stages.bring_into_view(changed)
         action = page.action.replace('&', '')
-        self.run_bar.show_note(f'{in_words(remedy)} Press {action} to compute again.')
+        again = '' if page.applies_at_once else f' Press {action} to compute again.'
+        self.run_bar.show_note(f'{in_words(remedy)}{again}')
 
     def resizeEvent(self, event: Any) -> None:
         self.findings.set_limit(self.height() // 4)

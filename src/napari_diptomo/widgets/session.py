@@ -83,6 +83,8 @@ class Session(QObject):
         self.spectrum: np.ndarray | None = None
         self.found: tuple[FoundElement, ...] = ()
         self.doubt = ''
+        #: What was opened, with all tilts; the series or the maps are what of it is in use.
+        self.whole: Opened | None = None
         self.maps: MapSeries | None = None
         self.aligned: MapSeries | None = None
         #: The latest composition or oxidation state.
@@ -209,17 +211,37 @@ class Session(QObject):
         return Recipe(self.source)
 
     def set_series(
-        self, series: SpectralTiltSeries, spectrum: np.ndarray, found: tuple[FoundElement, ...], doubt: str = ''
+        self,
+        series: SpectralTiltSeries,
+        spectrum: np.ndarray,
+        found: tuple[FoundElement, ...],
+        doubt: str = '',
+        whole: Opened | None = None,
     ) -> None:
-        """A tilt series of spectra was opened; ``spectrum`` (energy,) is its sum, ``found`` what they seem to hold."""
+        """A tilt series of spectra was opened, or other of its tilts are used.
+
+        Parameters
+        ----------
+        series : SpectralTiltSeries
+            The tilts in use.
+        spectrum : ndarray (energy,)
+            Its sum.
+        found : tuple of FoundElement
+            What the spectra seem to hold.
+        doubt : str
+            Why nothing can be found in them.
+        whole : Opened, optional
+            With all tilts.
+        """
         self._forget()
         self.series, self.spectrum, self.found, self.doubt = series, spectrum, found, doubt
+        self.whole = whole
         self.drop_volume()
 
-    def set_ready_maps(self, maps: MapSeries) -> None:
-        """Maps were opened, not made from spectra."""
+    def set_ready_maps(self, maps: MapSeries, whole: Opened | None = None) -> None:
+        """Maps were opened, not made from spectra; ``whole`` has all of their tilts."""
         self._forget()
-        self.maps = maps
+        self.maps, self.whole = maps, whole
         self.drop_volume()
 
     def restore(
@@ -231,6 +253,7 @@ class Session(QObject):
         if opened is not None and isinstance(opened.data, SpectralTiltSeries):
             self.series, self.spectrum, self.found = opened.data, opened.spectrum, opened.found
             self.doubt = opened.doubt
+            self.whole = opened.whole or opened
         self.maps, self.aligned = maps, aligned
         self.drop_volume()
 
@@ -285,7 +308,7 @@ class Session(QObject):
         self.waiting.append((task, outcome))
 
     def _forget(self) -> None:
-        self.series = self.spectrum = self.maps = self.aligned = None
+        self.series = self.spectrum = self.maps = self.aligned = self.whole = None
         self.sample = False
         self.found, self.doubt = (), ''
         self.renewed.emit()

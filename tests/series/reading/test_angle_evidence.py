@@ -98,6 +98,14 @@ def test_two_tables_that_disagree(tmp_path):
     assert find_angles(3, tables=paths, noun='tilts').angles.tolist() == [-30.04, 0.11, 30.97]
 
 
+@pytest.mark.parametrize('measured', [[-30.2, 9.7, 10.2, 30.1], [-30.2, 10.2, 9.7, 30.1]])
+def test_tilts_recorded_twice_agree_with_what_the_stage_said(measured):
+    found = find_angles(
+        4, metadata=measured, files=[Path(f'{n}_{a:+d}deg.emd') for n, a in enumerate([-30, 10, 10, 30])]
+    )
+    assert found.angles.tolist() == measured
+
+
 def test_a_list_in_another_order_than_the_files_is_refused_and_another_list_decides(tmp_path):
     with pytest.raises(
         Contradiction, match=r'given \(0, 20, -20, \.\.\.\) are those of the file names .* in another order'
@@ -106,6 +114,8 @@ def test_a_list_in_another_order_than_the_files_is_refused_and_another_list_deci
     found = find_angles(5, given=[-33, -20, 0, 20, 30], files=files())
     assert found.angles[0] == -33 and found.findings[0].level == 'doubt'
     assert found.findings[0].evidence == {'largest difference, deg': 3.0}
+    mirrored = find_angles(5, given=[-angle for angle in NOMINAL], files=files())
+    assert mirrored.angles.tolist() == NOMINAL[::-1] and mirrored.findings[0].level == 'doubt'
     assert not find_angles(5, given=MEASURED, files=files()).findings
     path = table(tmp_path, '\n'.join(map(str, [0, 20, -20, 30, -30])))
     assert find_angles(5, given=str(path), files=files()).angles.tolist() == NOMINAL

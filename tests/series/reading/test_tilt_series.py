@@ -311,9 +311,10 @@ def test_missing_and_double_angles(folder, tmp_path_factory):
     for name in 'ab':
         write_spectra(other / f'{name}.hspy', counts())
     check_fails('No tilt angles were found', other)
-    check_fails('have the same tilt angle 5', other, [5, 5])
+    (finding,) = load_tilt_series(other, angles=[5, 5]).findings
+    assert (finding.level, finding.about) == ('doubt', 'repeated tilts')
     (other / 'angles.csv').write_text('a,1\nb,1\n')
-    check_fails('have the same tilt angle 1', other)
+    assert any('More than one recording at 1°' in finding.sentence for finding in load_tilt_series(other).findings)
 
 
 @pytest.mark.parametrize('energy', [{'units': ''}, {'scale': 1.0, 'offset': 0.0, 'units': 'keV'}, {'units': 'nm'}])

@@ -33,6 +33,7 @@ from napari_diptomo.series.reading.stored_axes import (
 )
 from napari_diptomo.series.reading.stored_signal import StoredSignal, beside, described, doubts_of
 from napari_diptomo.series.recipe import Recipe, Source
+from napari_diptomo.series.tilts import check_unused
 
 _TIFF = {'.tif', '.tiff'}
 #: Whole numbers from here on are the intensities of a detector, not X-rays counted in a pixel.
@@ -66,7 +67,7 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
 
 def maps_of_signals(signals: Sequence[StoredSignal], source: Source) -> MapSeries:
     """As `maps_of_files`, of one signal (tilt, y, x) or (y, x) per element."""
-    return _maps_of_stacks([_finite(_stack_of(signal)) for signal in signals], (), source)
+    return _maps_of_stacks([_stack_of(signal) for signal in signals], (), source)
 
 
 def _maps_of_stacks(stacks: Sequence[_Stack], tables: Sequence[Path], source: Source) -> MapSeries:
@@ -78,6 +79,7 @@ def _maps_of_stacks(stacks: Sequence[_Stack], tables: Sequence[Path], source: So
                 f'{first.data.shape}; bring the maps to one shape.'
             )
     count = len(first.data)
+    check_unused(source.unused, count)
     if count == 1:
         _check_one_image_each(stacks)
     else:
@@ -95,10 +97,13 @@ def _maps_of_stacks(stacks: Sequence[_Stack], tables: Sequence[Path], source: So
     if pixel_size is None:
         raise InputError(f'{first.path.name} has no pixel size in a unit of length; give the pixel size in nm.')
     order = np.argsort(found.angles, kind='stable')
+    # Out of use from the start: what is wrong with an image may be that it is none.
+    order = order[~np.isin(order, source.unused)]
+    _check_finite(stacks, order)
     names = _channel_names(stacks)
     channels = [i for i, name in enumerate(names) if not _is_picture(name)]
     pictures = [i for i in range(len(names)) if i not in channels]
-    images = not channels or _are_images([stacks[i] for i in channels], [names[i] for i in channels], source)
+    images = not channels or _are_images([stacks[i] for i in channels], [names[i] for i in channels], order, source)
     if not channels:
         channels, pictures = pictures, []
     data = [stacks[i].data[order] for i in channels]
@@ -120,6 +125,7 @@ def _maps_of_stacks(stacks: Sequence[_Stack], tables: Sequence[Path], source: So
             *_unique(finding for stack in stacks for finding in stack.findings),
         ),
         evidence=found.evidence_in(order),
+        positions=tuple(int(number) for number in order),
     )
     if not images:
         return series
@@ -171,15 +177,16 @@ def _angles_of(stacks: Sequence[_Stack]) -> dict[str, list[float | None]]:
     return {f'{words} of {stack.path.name}': found for stack in stacks for words, found in stack.angles.items()}
 
 
-def _are_images(stacks: Sequence[_Stack], names: Sequence[str], source: Source) -> bool:
+def _are_images(stacks: Sequence[_Stack], names: Sequence[str], used: np.ndarray, source: Source) -> bool:
     """Whether stacks that are not named like images are: the user gives their dark level, or no counts look so."""
     if any(element_in(parts_of(name)) in ELEMENTS for name in names):
         if source.dark_level is not None:
             raise InputError(f'Maps of {names[0]} have no dark level; leave it empty.')
         return False
-    whole = all((stack.data == np.round(stack.data)).all() for stack in stacks)
+    data = [stack.data[used] for stack in stacks]
+    whole = all((images == np.round(images)).all() for images in data)
     return source.dark_level is not None or (
-        whole and any(stack.data.min() < 0 or stack.data.max() >= _MOST_COUNTS for stack in stacks)
+        whole and any(images.min() < 0 or images.max() >= _MOST_COUNTS for images in data)
     )
 
 
@@ -216,16 +223,16 @@ def _channel_names(stacks: Sequence[_Stack]) -> list[str]:
 
 
 def _read_stacks(path: Path) -> list[_Stack]:
-    stacks = [_read_tiff(path)] if path.suffix.lower() in _TIFF else _read_signals(path)
-    return [_finite(stack) for stack in stacks]
+    return [_read_tiff(path)] if path.suffix.lower() in _TIFF else _read_signals(path)
 
 
-def _finite(stack: _Stack) -> _Stack:
-    if not np.isfinite(stack.data).all():
-        raise InputError(
-            f'{stack.path.name} holds values that are not numbers (NaN or infinite); correct those images.'
-        )
-    return stack
+def _check_finite(stacks: Sequence[_Stack], used: np.ndarray) -> None:
+    for stack in stacks:
+        if not np.isfinite(stack.data[used]).all():
+            raise InputError(
+                f'{stack.path.name} holds values that are not numbers (NaN or infinite); correct those images, or leave '
+                'their tilts out.'
+            )
 
 
 def _read_signals(path: Path) -> list[_Stack]:

@@ -14,6 +14,7 @@ from napari_diptomo.series.reading.hyperspy_adapter import SignalInMemory
 from napari_diptomo.series.reading.map_stacks import is_map, maps_of_signals
 from napari_diptomo.series.reading.spectrum_images import Signals, series_of_files, series_of_stack
 from napari_diptomo.series.recipe import Source
+from napari_diptomo.series.tilts import check_unused, in_use
 
 
 def signals_among(given: Any) -> list[Any]:
@@ -53,11 +54,13 @@ def series_of_signals(
     InputError
         What files of the same contents raise.
     """
+    unused = source.unused
     described = _described(signals)
     if all(is_map(signal) or _are_channels(signal) for signal in described):
         if core_loss:
             raise InputError('Ready maps have no core loss; give the signals of the low loss with it.')
-        return maps_of_signals([part for signal in described for part in _channels(signal)], source)
+        maps = maps_of_signals([part for signal in described for part in _channels(signal)], source)
+        return in_use(maps, source.unused, source.repeated)
     for signal in described:
         if not signal.spectral or len(signal.shape) not in (3, 4):
             raise InputError(
@@ -66,12 +69,17 @@ def series_of_signals(
             )
     names = [signal.path for signal in described]
     alone: list[Signals] = [(signal,) for signal in described]
+    if core_loss:
+        # The signals of the core loss are matched with those of all tilts.
+        source = source.model_copy(update={'unused': ()})
     if len(described) == 1 and len(described[0].shape) == 4:
         low = series_of_stack(described[0], alone[0], (), source)
     else:
+        check_unused(source.unused, len(names))
         low = series_of_files(names, alone, (), source)
     core = _described(core_loss)
-    return with_core_loss(low, [signal.path for signal in core], [(signal,) for signal in core], (), source)
+    series = with_core_loss(low, [signal.path for signal in core], [(signal,) for signal in core], (), source)
+    return in_use(series, unused, source.repeated)
 
 
 def _described(signals: Sequence[Any]) -> list[SignalInMemory]:

@@ -27,6 +27,7 @@ from napari_diptomo.series.reading.stored_axes import (
 )
 from napari_diptomo.series.reading.stored_signal import StoredSignal, beside, doubts_of
 from napari_diptomo.series.recipe import Recipe, Source
+from napari_diptomo.series.tilts import check_unused
 
 Signals = tuple[StoredSignal, ...]
 
@@ -69,34 +70,50 @@ def spectra_in(signals: Signals, *, eels: bool = False) -> StoredSignal | None:
 def series_of_files(
     files: Sequence[Path], opened: Sequence[Signals], tables: Sequence[Path], source: Source
 ) -> OpenedSpectra:
-    """One file per tilt."""
-    spectra = [_required(path, signals, source) for path, signals in zip(files, opened, strict=True)]
-    for signal in spectra:
+    """One file per tilt; files of tilts out of use may hold anything, or be damaged (an empty tuple in ``opened``)."""
+    used = [number for number in range(len(files)) if number not in source.unused]
+    spectra = {number: _required(files[number], opened[number], source) for number in used}
+    for signal in spectra.values():
         if len(signal.shape) != 3:
             raise InputError(f'{signal.path.name} is a whole stack among single tilts; open it alone.')
-    check_alike(spectra)
-    recorded = [metadata_angle(signal.metadata) for signal in spectra]
+    check_alike(list(spectra.values()))
+    found = _angles_of_files(files, opened, used, tables, source)
+    order = np.array(used)[np.argsort(found.angles[used], kind='stable')]
+    chosen, others = [spectra[i] for i in order], [opened[i] for i in order]
+    pictures = [picture_with(signals, one.shape[:2]) for signals, one in zip(others, chosen, strict=True)]
+    images = [image for image in pictures if image is not None]
+    haadf = None
+    if len(images) == len(chosen):
+        haadf = np.stack([_prepare_image(hyperspy_adapter.read(image), source) for image in images])
+    common = common_energy(chosen)
+    counts = lazy_counts([(one, None, 0) for one in chosen], chosen[0].shape[:2], source, common.channels)
+    series = _series(counts, found, order, haadf, chosen, source, common)
+    return OpenedSpectra(series, tuple(chosen), tuple(others), order, tuple(images) if haadf is not None else ())
+
+
+def _angles_of_files(
+    files: Sequence[Path], opened: Sequence[Signals], used: Sequence[int], tables: Sequence[Path], source: Source
+) -> FoundAngles:
+    """Angles in the order of the files; no number where a tilt out of use has none."""
+    spectra = [spectra_in(signals, eels=bool(source.core_loss)) for signals in opened]
+    recorded = [None if signal is None else metadata_angle(signal.metadata) for signal in spectra]
     metadata = [None if angle is None else float(angle[0]) for angle in recorded]
+    known = list(range(len(files)))
+    if None in spectra and all(metadata[number] is not None for number in used):
+        # The others know theirs from their metadata: one that cannot be read must not cast doubt on all.
+        known = [number for number in known if spectra[number] is not None]
+    given = source.angles
+    if isinstance(given, tuple) and len(given) == len(files):
+        given = tuple(given[number] for number in known)
     found = angles_of(
-        len(files),
-        given=source.angles,
+        len(known),
+        given=given,
         tables=tables,
-        metadata=metadata,
-        files=files,
+        metadata=[metadata[number] for number in known],
+        files=[files[number] for number in known],
         offset=source.angle_offset,
     )
-    order = np.argsort(found.angles, kind='stable')
-    images = [picture_with(signals, spectrum.shape[:2]) for signals, spectrum in zip(opened, spectra, strict=True)]
-    haadf = None
-    if all(image is not None for image in images):
-        haadf = np.stack([_prepare_image(hyperspy_adapter.read(images[i]), source) for i in order])
-    shape = spectra[0].shape[:2]
-    spectra, others = [spectra[i] for i in order], [opened[i] for i in order]
-    common = common_energy(spectra)
-    counts = lazy_counts([(signal, None, 0) for signal in spectra], shape, source, common.channels)
-    series = _series(counts, found, order, haadf, spectra, source, common)
-    pictures = tuple(image for image in images if image is not None) if haadf is not None else ()
-    return OpenedSpectra(series, tuple(spectra), tuple(others), order, pictures)
+    return found.among(len(files), known)
 
 
 def series_of_stack(signal: StoredSignal, signals: Signals, tables: Sequence[Path], source: Source) -> OpenedSpectra:
@@ -107,6 +124,7 @@ def series_of_stack(signal: StoredSignal, signals: Signals, tables: Sequence[Pat
         )
     tilt = tilt_axis_of(signal, (0, 1, 2))
     count = signal.shape[tilt]
+    check_unused(source.unused, count)
     found = angles_of(
         count,
         given=source.angles,
@@ -249,6 +267,7 @@ def _series(
         recipe=Recipe(source),
         findings=(*found.findings, *findings_of_one(found.angles, found.source), *common.findings),
         evidence=found.evidence_in(order),
+        positions=tuple(int(number) for number in order),
     )
 
 

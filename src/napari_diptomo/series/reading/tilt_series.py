@@ -23,9 +23,10 @@ from napari_diptomo.series.reading.signals import series_of_signals, signals_amo
 from napari_diptomo.series.reading.specimens import different_names, one_specimen
 from napari_diptomo.series.reading.spectrum_images import series_of_files, series_of_stack, spectra_in
 from napari_diptomo.series.reading.stored_signal import described
-from napari_diptomo.series.recipe import Source
+from napari_diptomo.series.recipe import Recipe, Source
+from napari_diptomo.series.tilts import check_unused, in_use
 
-Series = TypeVar('Series', MapSeries, SpectralTiltSeries)
+Series = TypeVar('Series', bound=MapSeries | SpectralTiltSeries)
 #: Names in one sentence.
 _MOST_NAMED = 3
 PathLike = str | os.PathLike[str]
@@ -44,6 +45,8 @@ def load_tilt_series(
     beam_energy: float | None = None,
     specimen: str | None = None,
     core_loss_angles: Sequence[float] | float | None = None,
+    unused: Sequence[int] = (),
+    repeated: Literal['keep', 'sum', 'first'] = 'keep',
     observer: Observer | None = None,
 ) -> SpectralTiltSeries | MapSeries:
     """Open a tilt series, in this process.
@@ -91,6 +94,12 @@ def load_tilt_series(
     core_loss_angles : sequence of float, optional
         Tilt angles of the core loss, in the order of its files; without it from
         a table, the metadata or the names.
+    unused : sequence of int
+        Tilts to leave out, by their place among the files or in the stack, counted from 0: ``positions`` of the result.
+        Angles, where given, are those of all tilts. A file that is left out may be damaged.
+    repeated : {'keep', 'sum', 'first'}
+        Tilts recorded more than once at one angle (within 0.05 degrees): keep all, with a finding; sum their counts,
+        their number becoming the gain of the tilt; or take the first.
     observer : Observer, optional
         Notified of every file opened.
 
@@ -136,6 +145,8 @@ def load_tilt_series(
         specimen=specimen,
         core_loss=() if core_loss is None or signals else _absolute(core_loss),
         core_loss_angles=None if core_loss_angles is None else tuple(np.ravel(core_loss_angles).astype(float).tolist()),
+        unused=tuple(int(tilt) for tilt in unused),
+        repeated=repeated,
     )
     if signals:
         return series_of_signals(signals, core_signals, source)
@@ -165,12 +176,18 @@ def open_source(source: Source, observer: Observer | None = None) -> SpectralTil
         When the observer cancels.
     """
     files = find_files(source.paths)
-    kinds = {path: kind for path in files.data if (kind := _saved_kind(path)) is not None}
+    kinds = {path: kind for path in files.data if (kind := _saved_kind(path, source)) is not None}
     files, passed = _without_results(files, kinds, source)
     saved = _saved_series(files.data, kinds, source)
     if saved is not None:
-        return _with_findings(saved, passed)
+        return _noticed_before(saved, passed)
     files = one_specimen(files, source.specimen)
+    series = in_use(_all_read(files, source, observer), source.unused, source.repeated)
+    return _noticed_before(series, passed)
+
+
+def _all_read(files: DataFiles, source: Source, observer: Observer | None) -> SpectralTiltSeries | MapSeries:
+    """The series as the files have it; some of the tilts out of use may be left out already."""
     core = find_files(source.core_loss) if source.core_loss else DataFiles((), ())
     watch = Watch(observer, 'Open', len(files.data) + len(core.data))
     if all(path.suffix.lower() in IMAGES for path in files.data):
@@ -178,30 +195,42 @@ def open_source(source: Source, observer: Observer | None = None) -> SpectralTil
         watch.step(0, message='reading the maps')
         series = maps_of_files(files.data, files.tables, source)
         watch.step(len(files.data))
-        return _with_findings(series, different_names(files.data), passed)
-    opened = []
+        return _noticed_before(series, different_names(files.data))
+    if core.data:
+        # The files of the core loss are matched with those of all tilts.
+        source = source.model_copy(update={'unused': ()})
+    opened: list[tuple[hyperspy_adapter.StoredSignal, ...]] = []
+    refused: list[InputError] = []
     for number, path in enumerate((*files.data, *core.data), start=1):
-        opened.append(hyperspy_adapter.open_signals(path))
+        try:
+            opened.append(hyperspy_adapter.open_signals(path))
+        except InputError as error:
+            if number - 1 not in source.unused or len(files.data) == 1:
+                raise
+            refused.append(error)
+            opened.append(())
         watch.step(number, message=path.name)
     opened, opened_core = opened[: len(files.data)], opened[len(files.data) :]
     in_files = [spectra_in(signals, eels=bool(core.data)) for signals in opened]
     spectra = [signal for signal in in_files if signal is not None]
     if not spectra:
+        if refused:
+            raise refused[0]
         _check_no_core_loss(source)
         series = _maps_or_nothing(files.data, opened, files.tables, source)
-        return _with_findings(series, different_names(files.data), passed)
+        return _noticed_before(series, different_names(files.data))
     first = spectra[0]
     if len(files.data) > 1 or len(first.shape) == 3:
+        check_unused(source.unused, len(files.data))
         low = series_of_files(files.data, opened, files.tables, source)
     else:
         low = series_of_stack(first, opened[0], files.tables, source)
-    return _with_findings(with_core_loss(low, core.data, opened_core, core.tables, source), passed)
+    return with_core_loss(low, core.data, opened_core, core.tables, source)
 
 
-def _with_findings(series: Series, *findings: Finding | None) -> Series:
+def _noticed_before(series: Series, finding: Finding | None) -> Series:
     """A series with what was noticed before it was read."""
-    noticed: list[Finding] = [finding for finding in findings if finding is not None]
-    return replace(series, findings=(*noticed, *series.findings)) if noticed else series
+    return series if finding is None else replace(series, findings=(finding, *series.findings))
 
 
 def _absolute(paths: PathLike | Sequence[PathLike]) -> tuple[str, ...]:
@@ -227,13 +256,18 @@ def _maps_or_nothing(
     return maps_of_files(files, tables, source)
 
 
-def _saved_kind(path: Path) -> str | None:
+def _saved_kind(path: Path, source: Source) -> str | None:
     """As `saved_kind`; a file that is empty or gone is none of ours, and is named when it is opened."""
     try:
         filled = path.suffix.lower() == '.hspy' and path.stat().st_size > 0
+        return saved_kind(path) if filled else None
     except OSError:
         return None
-    return saved_kind(path) if filled else None
+    except InputError:
+        # It may be of a tilt that is out of use because it is damaged.
+        if not source.unused:
+            raise
+        return None
 
 
 def _without_results(files: DataFiles, kinds: Mapping[Path, str], source: Source) -> tuple[DataFiles, Finding | None]:
@@ -269,9 +303,14 @@ def _saved_series(files: Sequence[Path], kinds: Mapping[Path, str], source: Sour
         return None
     if len(files) > 1:
         raise InputError(f'{path.name} is a saved {kinds[path]} among other files; open it alone.')
-    if source != Source(paths=source.paths):
+    plain = Source(paths=source.paths)
+    if source.model_copy(update={'unused': (), 'repeated': 'keep'}) != plain:
         raise InputError(f'{path.name} was saved with its angles and pixels; open it without angles, size or binning.')
     loaded = load(path)
     if isinstance(loaded, Volume):
         raise InputError(f'{path.name} is a reconstructed volume, not a tilt series; open it in the viewer.')
-    return loaded
+    if source == plain:
+        return loaded
+    check_unused(source.unused, len(loaded.angles))
+    # What its own recipe would make anew is another series: maps fitted without these tilts.
+    return in_use(replace(loaded, recipe=Recipe(plain)), source.unused, source.repeated)

@@ -13,6 +13,8 @@ the read-out negative ones: they stay arrays.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -90,6 +92,66 @@ class TiltCounts:
             if watch is not None:
                 watch.step(index + 1, message=f'spectra {index + 1} of {n}')
         return self.sums
+
+
+class CountsInUse(TiltCounts):
+    """Spectra of some tilts of a series whose spectra were read; nothing is read again.
+
+    Parameters
+    ----------
+    whole : TiltCounts
+        Of all tilts.
+    groups : sequence of tuple of int
+        The tilts of ``whole`` that make each tilt: one, or several that are summed.
+    """
+
+    def __init__(self, whole: TiltCounts, groups: Sequence[tuple[int, ...]]) -> None:
+        shape = (len(groups), whole.sums.shape[1])
+        self._whole, self._groups = whole, tuple(groups)
+        self.sums = np.zeros(shape)
+        self._summed = set()
+
+    def tilt(self, index: int) -> Any:
+        """The spectra of one tilt, (y * x, energy)."""
+        first, *others = self._groups[index]
+        matrix = self._whole.tilt(first)
+        for other in others:
+            matrix = matrix + self._whole.tilt(other)
+        self.sums[index] = self._whole.sums[list(self._groups[index])].sum(axis=0)
+        self._summed.add(index)
+        return matrix
+
+    @property
+    def spikes(self) -> list[Spike]:
+        """Those of the tilts that were read, by their number among these."""
+        found = self._whole.spikes
+        return [
+            replace(spike, tilt=index)
+            for index, group in enumerate(self._groups)
+            for spike in found
+            if spike.tilt in group
+        ]
+
+
+def share_counts(whole: SpectralTiltSeries, part: SpectralTiltSeries, groups: Sequence[tuple[int, ...]]) -> TiltCounts:
+    """Let a series of fewer tilts use the spectra that were read for all of them.
+
+    Parameters
+    ----------
+    whole, part : SpectralTiltSeries
+        All tilts, and those in use.
+    groups : sequence of tuple of int
+        The tilts of ``whole`` that make each of ``part``.
+
+    Returns
+    -------
+    TiltCounts
+        What `counts_of` gives for ``part`` from now on.
+    """
+    shared = CountsInUse(counts_of(whole), groups)
+    with _LOCK:
+        _KEPT[part] = shared
+    return shared
 
 
 def counts_of(series: SpectralTiltSeries) -> TiltCounts:

@@ -128,6 +128,8 @@ class EDXMaps(Step):
         model = spectrum_model(total, window, wanted, self.calibrate)
         make = fit_maps if self.deliver == 'fitted maps' else window_series
         maps = make(data, model, self.lines or self.elements, self._settings(), watch)
+        if data.recordings:
+            maps = replace(maps, gain=np.broadcast_to(np.asarray(data.recordings, float), maps.data.shape[:2]))
         maps = with_gain(maps, self.gain_from_totals, self.gain)
         return replace(maps, findings=(*maps.findings, *spike_findings(counts_of(data).spikes, data)))
 

@@ -219,8 +219,9 @@ def evidence(finding: Finding) -> str:
 
 def in_words(remedy: Remedy) -> str:
     """The changes of a remedy by the labels of the form: ``'Held-out fraction: 0.1.'``"""
-    kind = getattr(napari_diptomo, remedy.step, None)
-    labels = {} if kind is None else {parameter.name: label_of(parameter) for parameter in kind.parameters()}
+    kind: Any = getattr(napari_diptomo, remedy.step, None)
+    parameters = kind.parameters() if hasattr(kind, 'parameters') else ()
+    labels = {parameter.name: label_of(parameter) for parameter in parameters}
     values = {True: 'on', False: 'off', None: 'auto'}
     parts = []
     for name, value in remedy.changes.items():

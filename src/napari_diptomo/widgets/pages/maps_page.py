@@ -54,6 +54,8 @@ class MapsPage(Page):
         self.parameters = RememberedForm(_edx_maps, context.last_used, hide=('elements', 'lines'))
         self._state: dict[str, Any] = {}
         self._series: Any = None
+        #: What was opened, whose tilts in use the series is.
+        self._whole: Any = None
         self._hint = ''
         self.picker = ElementPicker()
         self.picker.changed.connect(self._elements_changed)
@@ -241,6 +243,7 @@ class MapsPage(Page):
         series = None if losses else self.session.series
         if series is self._series:
             return
+        chosen = self.picker.elements()
         self._series = series
         self.made.setText('')
         self.view.setVisible(series is not None)
@@ -259,7 +262,9 @@ class MapsPage(Page):
             'Suggested by the spectra; press to choose or leave out.' if suggested else 'No element stands out.'
         )
         self.picker.suggest(suggested, doubts_of(found))
-        wanted = self._state.pop('elements', None)
+        # Other tilts of the same data: what was chosen stays chosen.
+        whole, self._whole = self._whole, self.session.whole
+        wanted = self._state.pop('elements', None) or (chosen if whole is not None and whole is self._whole else None)
         if wanted:
             self.picker.set_elements(tuple(wanted))
             return

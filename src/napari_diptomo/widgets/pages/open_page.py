@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,17 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_diptomo.jobs.reading import warm_up
-from napari_diptomo.series import Contradiction, DiptomoError, Finding, MapSeries, Source, SpectralTiltSeries, Volume
+from napari_diptomo.series import DiptomoError, Finding, MapSeries, Remedy, Source, SpectralTiltSeries, Volume
+from napari_diptomo.series.tilts import positions_of
 from napari_diptomo.widgets.controls.core_loss_files import CoreLossFiles
 from napari_diptomo.widgets.controls.form_widgets import add_row, form_rows, source_parameters, widget_for
 from napari_diptomo.widgets.controls.parts import Part, heading, words
 from napari_diptomo.widgets.controls.specimen_choice import SpecimenChoice
 from napari_diptomo.widgets.controls.tilt_table import TiltTable
+from napari_diptomo.widgets.controls.tilt_tools import TiltTools
 from napari_diptomo.widgets.layers import image_layers
+from napari_diptomo.widgets.layers.appearance import apply_looks, apply_view, looks_of, view_of
+from napari_diptomo.widgets.notifications import say_error
 from napari_diptomo.widgets.pages.eels_sentences import describe_calibration
 from napari_diptomo.widgets.pages.page import Context, Page
 from napari_diptomo.widgets.session import summary
@@ -37,7 +42,9 @@ _LABELS = {
     'dark_level': 'Dark level',
     'beam_energy': 'Beam energy',
     'specimen': 'Specimen',
+    'repeated': 'Repeated tilts',
 }
+_CHANGED = 'Changed since it was opened: press Open to read it anew.'
 #: Suffixes of files that hold images as well as spectra.
 _ANYTHING = {'.hspy', '.zspy', '.hdf5', '.h5'}
 
@@ -60,6 +67,7 @@ class OpenPage(Page):
     volumes = Signal(object)
     title = 'Open'
     action = '&Open'
+    applies_at_once = True
     explanation = 'Drop the files of a tilt series here, or their folder: one spectrum image per tilt, or ready maps.'
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
@@ -77,10 +85,17 @@ class OpenPage(Page):
         self._calibrated.failed.connect(self._show_more)
         self._add_offer()
         self._add_buttons()
+        #: Whether angles or fields were changed since the data were opened.
+        self._pending = False
+        self._more = ''
         self.table = TiltTable()
-        self.table.edited.connect(self._edited)
+        self.table.edited.connect(self._angles_edited)
+        self.table.ticked.connect(self._ticked)
+        self.table.refused.connect(say_error)
+        self.tools = TiltTools(self.table)
         self.note = words('')
         self.body.addWidget(self.table)
+        self.body.addWidget(self.tools)
         self.body.addWidget(self.note)
         self._show_note('')
         self._add_fields()
@@ -113,7 +128,7 @@ class OpenPage(Page):
         self._list_files()
         if self.session.angles is not None:
             self._joins = False
-            self.table.show_found(self.session.angles)
+            self._show_tilts()
 
     def failed(self) -> None:
         """They stay listed, for the angles may be all that is missing, but nothing joins them."""
@@ -130,9 +145,9 @@ class OpenPage(Page):
         """The source that the button will open."""
         values = {name: field.value for name, field in self.fields.items()}
         angles = self.table.angles()
-        paths = self.table.files() if angles is not None else self._paths
+        paths = (self.table.files() if angles is not None else ()) or self._paths
         core = {'core_loss': self.core_loss.paths(), 'core_loss_angles': self.core_loss.tilts()}
-        return Source(paths=paths, angles=angles, **core, **values)
+        return Source(paths=paths, angles=angles, unused=self.table.unused(), **core, **values)
 
     def obstacle(self) -> str:
         if self.table.problem:
@@ -151,22 +166,89 @@ class OpenPage(Page):
             self._unlist()
             self.volumes.emit(result)
             return
+        self._joins = self._pending = False
+        self._show_opened(result)
+        self.session.sample = self._sample_wanted and isinstance(result.data, SpectralTiltSeries)
+        self._show_tilts()
+        self.changed.emit()
+
+    def _show_opened(self, result: Opened) -> None:
+        """Its tilts in use to the session, the viewer, and in words."""
         data = result.data
+        whole = result.whole or result
         if isinstance(data, MapSeries):
-            self.session.set_ready_maps(data)
+            self.session.set_ready_maps(data, whole)
             self.context.maps_view.show_maps(data)
         else:
             assert result.spectrum is not None, 'a series has one'
-            self.session.set_series(data, result.spectrum, result.found, result.doubt)
-            self.session.sample = self._sample_wanted
+            self.session.set_series(data, result.spectrum, result.found, result.doubt, whole)
             self.context.maps_view.show_series(image_layers.counts_layer(data, result.image), data.angles)
-        self._joins = False
-        self.table.show_found(data.angles)
-        self.opened.setText(_describe(data))
+        self._more = ''
+        self._describe_opened()
         self._calibrated.forget()
         if isinstance(data, SpectralTiltSeries) and data.energy_unit == 'eV':
             self._calibrated.ask(calibrating(data))
+
+    def _show_tilts(self) -> None:
+        """All tilts of what is open in the table, those out of use unticked."""
+        whole = self.session.whole
+        if whole is None:
+            return
+        self.table.show_found(
+            whole.data.angles,
+            positions_of(whole.data),
+            getattr(whole.data, 'evidence', ()),
+            _angle_source(whole.data),
+            editable=bool(self._paths),
+        )
+        # Of a series the text below says it.
+        source = _angle_source(whole.data) if isinstance(whole.data, MapSeries) else ''
+        self._show_note(f'Angles: {source}.' if source else '')
+        self._show_repeated()
+        self.tools.refresh()
+
+    def _ticked(self) -> None:
+        """Other tilts are used: of what is open at once, of what is not when it is opened."""
+        self._show_repeated()
+        self.tools.refresh()
+        self._use()
         self.changed.emit()
+
+    def _use(self) -> None:
+        """Use the tilts that are ticked of the open data; those that could not be read wait for the button."""
+        whole, unused = self.session.whole, self.table.unused()
+        if whole is None or self.table.problem:
+            return
+        if self.table.places() - set(unused) <= set(positions_of(whole.data)):
+            before, looks = view_of(self.context.viewer), looks_of(self.context.viewer)
+            try:
+                part = whole.in_use(unused, self.fields['repeated'].value)
+            except DiptomoError as error:
+                say_error(str(error))
+                return
+            sample = self.session.sample
+            self._show_opened(part)
+            self.session.sample = sample
+            apply_looks(self.context.viewer, looks)
+            apply_view(self.context.viewer, before)
+        else:
+            self._pending = True
+            self._describe_opened()
+
+    def _show_repeated(self) -> None:
+        """The choice is shown while there is one."""
+        field = self.fields['repeated']
+        self._rows.setRowVisible(field.native, self.table.repeats() or field.value != 'keep')
+
+    def takes(self, remedy: Remedy) -> bool:
+        return remedy.step == 'Source' and set(remedy.changes) <= set(self.fields)
+
+    def apply(self, remedy: Remedy) -> QWidget | None:
+        changed: QWidget | None = None
+        for name, value in remedy.changes.items():
+            self.fields[name].value = value
+            changed = self.fields[name].native
+        return changed
 
     def findings(self) -> tuple[Finding, ...]:
         opened = self.session.series if self.session.series is not None else self.session.maps
@@ -179,9 +261,12 @@ class OpenPage(Page):
             self.clear()
             self.add_paths(list(source.paths))
             self.table.set_angles(source.angles if isinstance(source.angles, tuple) else None)
+            self.table.set_unused(source.unused)
             self.core_loss.add_paths([path for path in source.core_loss if Path(path).exists()])
         for name, field in self.fields.items():
             field.value = getattr(source, name)
+        self._show_repeated()
+        self.tools.refresh()
         return there
 
     def state(self) -> dict[str, Any]:
@@ -189,10 +274,12 @@ class OpenPage(Page):
             tilts = self.core_loss.tilts()
         except DiptomoError:
             tilts = None
-        angles = self.table.angles()
+        angles, whole = self.table.angles(), self.session.whole
         return {
-            'paths': list(self._paths if angles is None else self.table.files()),
+            'paths': list((self.table.files() if angles is not None else ()) or self._paths),
             'angles': None if angles is None else list(angles),
+            'unused': list(self.table.unused()),
+            'positions': [] if whole is None else list(positions_of(whole.data)),
             'fields': {name: field.value for name, field in self.fields.items()},
             'core_loss': list(self.core_loss.paths()),
             'core_loss_angles': None if tilts is None else list(tilts),
@@ -204,6 +291,7 @@ class OpenPage(Page):
             self._paths = tuple(state['paths'])
             self._list_files()
             self.table.set_angles(state.get('angles'))
+        self.table.set_unused(state.get('unused', ()))
         for name, value in state.get('fields', {}).items():
             if name in self.fields:
                 self.fields[name].value = value
@@ -213,10 +301,24 @@ class OpenPage(Page):
         opened = self.session.series if self.session.series is not None else self.session.maps
         if opened is not None:
             self._joins = False
+            self._restore_whole(state.get('positions', ()))
             if not state.get('angles'):
-                self.table.show_found(opened.angles)
+                self._show_tilts()
             self.opened.setText(state.get('opened') or _describe(opened))
+        self._show_repeated()
+        self.tools.refresh()
         self.changed.emit()
+
+    def _restore_whole(self, positions: Sequence[int]) -> None:
+        """Maps of a project are those that were in use: the others are read again when they are wanted."""
+        session = self.session
+        if session.whole is not None or session.maps is None:
+            return
+        left = [place for place in positions if place not in self.table.unused()]
+        maps = session.maps
+        if len(left) == len(maps.angles):
+            maps = replace(maps, positions=tuple(left))
+        session.whole = Opened(maps, maps.data.sum(axis=0))
 
     def cleanup(self) -> None:
         self._calibrated.cleanup()
@@ -250,7 +352,17 @@ class OpenPage(Page):
 
     def _show_more(self, text: str) -> None:
         if self.session.series is not None:
-            self.opened.setText(f'{_describe(self.session.series)} {text}')
+            self._more = text
+            self._describe_opened()
+
+    def _describe_opened(self) -> None:
+        opened = self.session.series if self.session.series is not None else self.session.maps
+        if opened is None:
+            return
+        whole = self.session.whole
+        left = '' if whole is None else _left_out(whole.data, opened)
+        parts = [_describe(opened), left, self._more, _CHANGED if self._pending else '']
+        self.opened.setText(' '.join(filter(None, parts)))
 
     def _add_buttons(self) -> None:
         row = QHBoxLayout()
@@ -281,7 +393,7 @@ class OpenPage(Page):
             field = self.specimen if parameter.name == 'specimen' else widget_for(parameter)
             field.label = _LABELS[parameter.name]
             field.value = parameter.default
-            field.changed.connect(self._edited)
+            field.changed.connect(self._repeated_edited if parameter.name == 'repeated' else self._edited)
             add_row(self._rows, field)
             self.fields[parameter.name] = field
         self.specimen.changed.connect(self._list_files)
@@ -304,10 +416,25 @@ class OpenPage(Page):
             if not shown:
                 self.fields[name].value = Source.model_fields[name].default
             self._rows.setRowVisible(self.fields[name].native, shown)
+        self._show_repeated()
 
     def _edited(self) -> None:
         if self.session.angles is not None and self._paths:
-            self.opened.setText('Changed since it was opened: press Open to read it anew.')
+            self._pending = True
+            self.opened.setText(_CHANGED)
+        self.changed.emit()
+
+    def _angles_edited(self) -> None:
+        self._show_repeated()
+        self.tools.refresh()
+        self._edited()
+
+    def _repeated_edited(self) -> None:
+        if self.session.whole is None:
+            self._edited()
+            return
+        self._show_repeated()
+        self._use()
         self.changed.emit()
 
     def _show_note(self, text: str) -> None:
@@ -335,47 +462,47 @@ class OpenPage(Page):
     def _list_files(self) -> bool:
         """Fill the table; returns whether the files can be opened together."""
         from napari_diptomo.series.reading.angles.evidence import find_angles
-        from napari_diptomo.series.reading.file_selection import find_files
+        from napari_diptomo.series.reading.file_selection import IMAGES, find_files
         from napari_diptomo.series.reading.specimens import listed, one_specimen, specimens_in
 
         if not self._paths:
             self.specimen.offer(())
             self._show_rows(())
-            self.table.show_files((), None)
-            self._show_note('')
-            self.changed.emit()
+            self._list((), None, '')
             return True
         self.context.last_used.remember_value('folder', str(Path(self._paths[0]).parent))
         try:
             found = find_files(self._paths)
         except DiptomoError as error:
-            self.table.show_files((), None)
-            self._show_note(str(error))
             self._paths = ()
-            self.changed.emit()
+            self._list((), None, str(error))
             return False
         specimens = specimens_in(found.data)
         self.specimen.offer([one.name for one in specimens])
         self._show_rows(found.data)
         warm_up()
         if specimens and self.specimen.value is None:
-            self.table.show_files(found.data, None)
-            self._show_note(f'{len(specimens)} specimens: {listed(specimens)}. Choose one below.')
-            self.changed.emit()
+            self._list(found.data, None, f'{len(specimens)} specimens: {listed(specimens)}. Choose one below.', True)
             return True
         found = one_specimen(found, self.specimen.value)
+        stacks = len(found.data) == 1 or all(file.suffix.lower() in IMAGES for file in found.data)
         try:
             angles = find_angles(len(found.data), tables=found.tables, files=found.data)
-            self.table.show_files(found.data, angles.angles)
-            self._show_note(f'Angles: {angles.source}; change one by a double click.')
-        except Contradiction as error:
-            self.table.show_files(found.data, None)
-            self._show_note(str(error))
-        except DiptomoError:
-            self.table.show_files(found.data, None)
-            self._show_note('Angles: as the files say, read when opened; or type them in.')
-        self.changed.emit()
+            self._list(found.data, angles.angles, f'Angles: {angles.source}; change one by a double click.', stacks)
+        except DiptomoError as error:
+            said = getattr(error, 'evidence', ())
+            note = str(error) if said else 'Angles: as the files say, read when opened; or give them under Angles.'
+            self._list(found.data, None, note, stacks)
+            self.table.show_evidence(said)
+            self.tools.refresh()
         return True
+
+    def _list(self, files: Sequence[Path], angles: Any, note: str, stacks: bool = False) -> None:
+        self.table.show_files(files, None if stacks else angles, stacks)
+        self._show_note(note)
+        self._show_repeated()
+        self.tools.refresh()
+        self.changed.emit()
 
 
 def _describe(data: SpectralTiltSeries | MapSeries) -> str:
@@ -393,6 +520,19 @@ def _describe(data: SpectralTiltSeries | MapSeries) -> str:
         parts.append(f'{columns} x {rows} pixels of {data.pixel_size:.4g} nm; maps of {", ".join(data.channels)}.')
         parts.append(f'Images, {data.notes["images"]}.' if 'images' in data.notes else '')
     return ' '.join(part for part in parts if part)
+
+
+def _left_out(whole: SpectralTiltSeries | MapSeries, used: SpectralTiltSeries | MapSeries) -> str:
+    """Which tilts are not used, where some are not."""
+    places = set(positions_of(used)) if len(used.angles) < len(whole.angles) else set(positions_of(whole))
+    out = [f'{a:.4g}°' for a, place in zip(whole.angles, positions_of(whole), strict=True) if place not in places]
+    if not out:
+        return ''
+    return f'Out of use or joined: {", ".join(out[:6])}{", …" if len(out) > 6 else ""}.'
+
+
+def _angle_source(data: SpectralTiltSeries | MapSeries) -> str:
+    return data.angle_source if isinstance(data, SpectralTiltSeries) else str(data.notes.get('angle_source', ''))
 
 
 def _describe_core_loss(series: SpectralTiltSeries) -> str:

@@ -47,6 +47,8 @@ class Page(QWidget):
     explanation = ''
     #: Names of the steps whose parameters this page sets, as in a recipe.
     steps: tuple[str, ...] = ()
+    #: Whether a remedy has taken effect when it was applied, without a press of the button.
+    applies_at_once = False
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -7,13 +7,14 @@ closed while they run.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_diptomo.series import DiptomoError, MapSeries, Observer, Source, SpectralTiltSeries, Volume, Watch
+from napari_diptomo.series import DiptomoError, MapSeries, Observer, Recipe, Source, SpectralTiltSeries, Volume, Watch
+from napari_diptomo.series.tilts import groups_in_use, in_use
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.edx.element_search import FoundElement
@@ -38,6 +39,10 @@ class Opened:
         Elements that the spectra seem to hold, the most significant first.
     doubt : str
         Why none can be found, one sentence.
+    source : Source, optional
+        What it was opened from, tilts out of use among it.
+    whole : Opened, optional
+        With all tilts that could be read, where ``data`` are some of them.
     """
 
     data: SpectralTiltSeries | MapSeries
@@ -45,15 +50,76 @@ class Opened:
     spectrum: np.ndarray | None = None
     found: tuple[FoundElement, ...] = ()
     doubt: str = ''
+    source: Source | None = None
+    whole: Opened | None = None
+
+    def in_use(self, unused: Sequence[int], repeated: str) -> Opened:
+        """The same without some tilts; files are not read again.
+
+        Parameters
+        ----------
+        unused : sequence of int
+            As in `Source.unused`.
+        repeated : {'keep', 'sum', 'first'}
+            As in `Source.repeated`.
+
+        Returns
+        -------
+        Opened
+            ``whole`` is this one. Elements are those that all tilts seem to hold.
+
+        Raises
+        ------
+        InputError
+            No tilt is left, or recordings that cannot be summed.
+        """
+        groups = groups_in_use(self.data, unused, repeated)
+        all_tilts = groups == tuple((tilt,) for tilt in range(len(self.data.angles)))
+        data = in_use(self.data if all_tilts else self._with_its_recipe(), unused, repeated)
+        image = np.stack([self.image[list(group)].sum(axis=0) for group in groups])
+        spectrum = self.spectrum
+        if isinstance(self.data, SpectralTiltSeries) and isinstance(data, SpectralTiltSeries) and data is not self.data:
+            from napari_diptomo.spectra.common.tilt_counts import share_counts
+
+            spectrum = share_counts(self.data, data, groups).read().sum(axis=0)
+        return replace(self, data=data, image=image, spectrum=spectrum, whole=self)
+
+    def _with_its_recipe(self) -> SpectralTiltSeries | MapSeries:
+        """The series with a recipe in whose source tilts can be left out: that of the files that were opened.
+
+        Maps that were saved carry the recipe of how they were made, which says nothing of their own file.
+        """
+        recipe = self.data.recipe
+        if recipe is None or not (recipe.source.paths or recipe.steps):
+            return self.data
+        if self.source is None:
+            return self.data if self.data.positions else replace(self.data, recipe=None)
+        if recipe.steps or recipe.source.paths != self.source.paths:
+            return replace(self.data, recipe=Recipe(self.source))
+        return self.data
 
 
 def opening(source: Source) -> Callable[[Observer], Opened]:
-    """Open the files, count them up, look for elements."""
+    """Open the files, count them up, look for elements.
+
+    All tilts are read where they can be, those out of use too: a tick brings them back then.
+    """
 
     def open_tilt_series(observer: Observer) -> Opened:
         from napari_diptomo.jobs.reading import open_isolated
 
-        return look_over(open_isolated(source, observer), observer)
+        def read(asked: Source) -> Opened:
+            return replace(look_over(open_isolated(asked, observer), observer), source=source)
+
+        every = source.model_copy(update={'unused': (), 'repeated': 'keep'})
+        try:
+            whole = read(every)
+        except DiptomoError:
+            if not source.unused:
+                raise
+            # What is wrong may be with the tilts that are out of use.
+            whole = read(every.model_copy(update={'unused': source.unused}))
+        return whole.in_use(source.unused, source.repeated)
 
     return open_tilt_series
 

@@ -20,7 +20,10 @@ def agree(first: np.ndarray, second: np.ndarray) -> bool:
     largest = float(np.abs(a - b).max())
     if largest > STAGE:
         return False
-    return largest <= _half_step(a, b) or bool((rank(a) == rank(b)).all())
+    if largest <= _half_step(a, b):
+        return True
+    # Tilts that have one angle in one list may stand either way round in the other.
+    return bool((np.diff(b[np.lexsort((b, a))]) >= 0).all() or (np.diff(a[np.lexsort((a, b))]) >= 0).all())
 
 
 def order_in(rows: np.ndarray, known: np.ndarray) -> np.ndarray | None:

@@ -15,7 +15,7 @@ files do so whatever the stage did.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +32,6 @@ from napari_diptomo.series.reading.angles.tilt_range import doubtful_range
 
 #: A stage that is said to move less than this over a whole series has not been read out.
 _STILL = 0.5
-#: Angles closer than this are one angle.
-_SAME = 1e-3
 _NAMES = 'the file names'
 _METADATA = 'the metadata of the files'
 
@@ -61,6 +59,25 @@ class FoundAngles:
     def evidence_in(self, order: np.ndarray) -> tuple[Evidence, ...]:
         """The evidence with the tilts in another order."""
         return tuple(Evidence(one.source, one.values[order], one.kind) for one in self.evidence)
+
+    def among(self, count: int, places: Sequence[int]) -> FoundAngles:
+        """The same with all tilts; no number where an image is not one of those asked about.
+
+        Parameters
+        ----------
+        count : int
+            Of all tilts.
+        places : sequence of int
+            Where each of these is among them.
+        """
+
+        def spread(values: np.ndarray) -> np.ndarray:
+            every = np.full(count, np.nan)
+            every[list(places)] = values
+            return every
+
+        evidence = tuple(Evidence(one.source, spread(one.values), one.kind) for one in self.evidence)
+        return replace(self, angles=spread(self.angles), evidence=evidence)
 
 
 @dataclass(frozen=True)
@@ -133,7 +150,7 @@ def find_angles(
     Contradiction
         Sources that disagree; it has what each says.
     InputError
-        No angles, a wrong number of them, one angle twice, or a table that cannot be read.
+        No angles, a wrong number of them, or a table that cannot be read.
     """
     series = _Series(count, tuple(files), noun)
     heard = _Heard()
@@ -359,8 +376,11 @@ def _decided(answer: Evidence | AngleTable, found: FoundAngles | None, heard: _H
 
 
 def _check_order(answer: Evidence, other: Evidence, series: _Series) -> None:
-    """A list of what the files say, in another order, was most likely made for another order of the files."""
-    if order_in(answer.values, other.values) is None:
+    """A list of what the files say, in another order, was most likely made for another order of the files.
+
+    The opposite sign throughout is what somebody wants whose volume is a mirror image.
+    """
+    if order_in(answer.values, other.values) is None or agree(answer.values, -other.values):
         return
     raise Contradiction(
         f'The angles given ({answer.first()}) are those of {other.source} ({other.first()}) in another order; give them '
@@ -410,7 +430,6 @@ def _unreadable(path: Path, problem: str) -> str:
 
 def _checked(found: FoundAngles, series: _Series, offset: float) -> FoundAngles:
     angles = found.angles + offset
-    _check_distinct(angles, series.files)
     if np.abs(angles).max() > 180:
         worst = angles[np.abs(angles).argmax()]
         raise InputError(
@@ -422,12 +441,3 @@ def _checked(found: FoundAngles, series: _Series, offset: float) -> FoundAngles:
     doubt = doubtful_range(angles)
     source = found.source + (f', with an offset of {offset:g} deg' if offset else '')
     return FoundAngles(angles, source, evidence, (*found.findings, *([doubt] if doubt else [])))
-
-
-def _check_distinct(angles: np.ndarray, files: Sequence[Path]) -> None:
-    order = np.argsort(angles, kind='stable')
-    close = np.flatnonzero(np.diff(angles[order]) < _SAME)
-    if close.size:
-        first, second = sorted((order[close[0]], order[close[0] + 1]))
-        where = f'{files[first].name} and {files[second].name}' if files else f'tilts {first + 1} and {second + 1}'
-        raise InputError(f'{where} have the same tilt angle {angles[first]:g} deg; leave one out or correct it.')
