@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,18 @@ ANGLES = (-30.0, -15.0, 0.0, 15.0, 30.0)
 BAD = 3
 
 
-def write(folder: Path, counts: np.ndarray, energy: np.ndarray) -> None:
-    """A file per tilt, without a word on its angle."""
-    for name, data in zip('abcde', counts, strict=True):
+def write(
+    folder: Path, counts: np.ndarray, energy: np.ndarray, names: Sequence[str] = 'abcde', stage: Any = ()
+) -> None:
+    """A file per tilt; `stage` is what the metadata say of its angle."""
+    for number, (name, data) in enumerate(zip(names, counts, strict=True)):
         axes = [{'name': n, 'size': s, 'scale': 2.0, 'units': 'nm'} for n, s in zip('yx', data.shape[:2], strict=True)]
         axes.append({'name': 'Energy', 'size': len(energy), 'scale': energy[1] - energy[0], 'offset': energy[0]})
         axes[-1]['units'] = 'keV'
         signal = hs.signals.Signal1D(data, axes=axes)
         signal.metadata.set_item('Acquisition_instrument.TEM.beam_energy', 200.0)
+        if stage:
+            signal.metadata.set_item('Acquisition_instrument.TEM.Stage.tilt_alpha', stage[number])
         signal.save(str(folder / f'{name}.hspy'), overwrite=True)
 
 
@@ -312,3 +316,24 @@ def test_the_table_is_there_in_the_next_dock(
     assert dock.open_page.table.rowCount() == 7
     tick(dock, 2, True)
     assert dock.session.maps is maps
+
+
+def test_metadata_that_contradict_the_names_are_shown_beside_them_and_one_is_taken(
+    dock: TomographyDock, tmp_path: Path, spectra: SpectralTiltSeries, settled: Settled
+) -> None:
+    stage = [-30.0, -15.0, 0.0, 15.0, 40.0]
+    names = [f's{number}_{angle:+.0f}deg' for number, angle in enumerate(ANGLES)]
+    write(tmp_path, np.asarray(spectra.counts), spectra.energy, names, stage)
+    dock.open_paths([str(tmp_path)])
+    settled(dock)
+    page = dock.open_page
+    assert dock.session.series is None
+    assert 'The sources of the angles disagree. The columns show' in page.note.text()
+    assert page.table.columnCount() == 5
+    last = [page.table.item(page.table.rowCount() - 1, column).text() for column in (1, 2, 3, 4)]
+    assert last == ['s4_+30deg.hspy', '30', '40', '30']
+    page.table.take_source('the metadata of the files')
+    dock.run_page()
+    settled(dock)
+    assert dock.session.angles.tolist() == stage
+    assert [finding.about for finding in page.findings()] == ['tilt angles']

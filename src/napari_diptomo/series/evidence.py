@@ -42,10 +42,21 @@ class Evidence:
     def __hash__(self) -> int:
         return hash((self.source, self.kind, len(self.values)))
 
-    def first(self, count: int = 3) -> str:
-        """The first values in words: ``'-40, -20, 0, ...'``."""
-        shown = ', '.join('none' if np.isnan(value) else f'{value:g}' for value in self.values[:count])
-        return shown + (', ...' if len(self.values) > count else '')
+    def some(self, near: int = 0, count: int = 3) -> str:
+        """Some of the values in words, those around one of them: ``'..., 20, 30, 44'``.
+
+        Parameters
+        ----------
+        near : int
+            The number of the tilt that is among them.
+        count : int
+            How many.
+        """
+        begin = max(min(near - count // 2, len(self.values) - count), 0)
+        values = self.values[begin : begin + count]
+        shown = ', '.join('none' if np.isnan(value) else f'{value:g}' for value in values)
+        after = ', ...' if begin + count < len(self.values) else ''
+        return ('..., ' if begin else '') + shown + after
 
     def to_dict(self) -> dict[str, Any]:
         """The evidence as values that JSON has; `from_dict` reads it back.

@@ -40,6 +40,21 @@ def positions_of(series: SpectralTiltSeries | MapSeries) -> tuple[int, ...]:
     return series.positions or tuple(range(len(series.angles)))
 
 
+def angle_in_words(angle: float) -> str:
+    """An angle as it is shown: ``'-12.5°'``, a hundredth of a degree exact.
+
+    Parameters
+    ----------
+    angle : float
+        Degrees.
+
+    Returns
+    -------
+    str
+    """
+    return f'{round(float(angle), 2) + 0.0:g}°'
+
+
 def check_unused(unused: Sequence[int], count: int) -> None:
     """Refuse tilts that are not there, and a series without any.
 
@@ -180,7 +195,9 @@ def _repeats(series: SpectralTiltSeries | MapSeries, unused: Sequence[int], repe
     several = [kept[list(group)] for group in repeats_in(series.angles[kept]) if len(group) > 1]
     if not several:
         return []
-    where = ', '.join(f'{series.angles[group[0]]:.4g}°' for group in several[:4]) + (', …' if len(several) > 4 else '')
+    where = ', '.join(angle_in_words(series.angles[group[0]]) for group in several[:4]) + (
+        ', …' if len(several) > 4 else ''
+    )
     evidence = {'angles recorded more than once': len(several), 'tilts at these': sum(map(len, several))}
     if repeated == 'keep':
         sums = isinstance(series, MapSeries) or series.energy_unit == 'keV'
@@ -306,6 +323,6 @@ def _check_one_place(maps: MapSeries, groups: Groups) -> None:
         shifts = maps.shifts[list(group)] if maps.shifts is not None else np.zeros((len(group), 2))
         if np.ptp(shifts, axis=0).max() > 0:
             raise InputError(
-                f'The recordings at {maps.angles[group[0]]:.4g} deg are shifted against each other, so they cannot be '
+                f'The recordings at {angle_in_words(maps.angles[group[0]])} are shifted against each other, so they cannot be '
                 'summed; keep them, or take the first.'
             )

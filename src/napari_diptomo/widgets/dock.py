@@ -352,7 +352,7 @@ class TomographyDock(QWidget):
         self._refresh()
         if outcome.error is not None:
             if page is not None:
-                page.failed()
+                page.failed(outcome)
             self.run_bar.show_note(outcome.error)
             say_error(outcome.error)
         elif outcome.cancelled:

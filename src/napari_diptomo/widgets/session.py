@@ -24,6 +24,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_diptomo.jobs import Stage
 from napari_diptomo.series import MapSeries, Progress, Recipe, Source, SpectralTiltSeries, Volume
+from napari_diptomo.series.tilts import angle_in_words
 from napari_diptomo.widgets.layers.image_layers import method_of
 from napari_diptomo.widgets.layers.maps_view import MapsView
 from napari_diptomo.widgets.notifications import say, say_error
@@ -330,4 +331,4 @@ def summary(angles: np.ndarray) -> str:
     else:
         step = f'steps of {steps.min():.3g}° to {steps.max():.3g}°'
     wedge = 180 - (angles[-1] - angles[0])
-    return f'{len(angles)} tilts from {angles[0]:.4g}° to {angles[-1]:.4g}°, {step}, missing wedge {max(wedge, 0):.3g}°'
+    return f'{len(angles)} tilts from {angle_in_words(angles[0])} to {angle_in_words(angles[-1])}, {step}, missing wedge {max(wedge, 0):.3g}°'

@@ -84,13 +84,6 @@ def test_one_map_per_element_from_three_writers(tmp_path):
         assert series.pixel_size == pytest.approx(2)
 
 
-def test_single_images_of_the_tilts_of_an_element_are_no_elements(tmp_path):
-    for tilt in (-40, 0, 40):
-        write_maps(tmp_path / f'Fe_{tilt}.tif', np.ones((1, 6, 8), np.float32))
-    with pytest.raises(InputError, match='are single images of no two elements'):
-        load_tilt_series(tmp_path)
-
-
 def test_a_stack_of_one_and_saved_maps_of_one(tmp_path):
     path = write_spectra(tmp_path / 'stack.hspy', counts(3, (1, 8, 6, 16)), tilt_axis={'name': 'tilt', 'size': 1})
     stack = load_tilt_series(path)

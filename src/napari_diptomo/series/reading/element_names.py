@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 #: Names of images that are no maps.
 PICTURES = frozenset({'haadf', 'adf', 'maadf', 'laadf', 'df', 'abf', 'bf'})
+#: Those that are darkest where the specimen is thickest.
+BRIGHT_FIELD = frozenset({'abf', 'bf'})
 _SYMBOLS = (
     'H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y Zr Nb '
     'Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au '

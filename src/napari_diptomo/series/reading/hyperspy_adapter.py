@@ -12,18 +12,13 @@ HyperSpy as numbers and text, without what HyperSpy would build objects of.
 
 from __future__ import annotations
 
-import importlib
 import logging
-import math
-import struct
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
-from numbers import Integral
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,48 +26,17 @@ import numpy as np
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.memory import check_fits
 from napari_diptomo.series.reading import berkeley_emd, mrc_files
+from napari_diptomo.series.reading.complete_files import check_complete
 from napari_diptomo.series.reading.current_file import reads
-from napari_diptomo.series.reading.inspection import MOST_CHUNKS, inspect, refuse_expression
+from napari_diptomo.series.reading.inspection import inspect
 from napari_diptomo.series.reading.library_errors import reading
-from napari_diptomo.series.reading.metadata import of_its_kind
+from napari_diptomo.series.reading.metadata import of_its_kind, with_signals_as_numbers
+from napari_diptomo.series.reading.plain_reader import KIND, READERS, PlainReader
 from napari_diptomo.series.reading.stored_signal import StoredAxis
 from napari_diptomo.series.reading.stored_signal import StoredSignal as StoredSignal
 
-#: Suffix -> reader of RosettaSciIO. Those that evaluate text of a file (netCDF) are not among them.
-_READERS = {
-    **dict.fromkeys(('.bcf', '.spx'), 'Bruker'),
-    **dict.fromkeys(('.hspy', '.hdf5', '.h5'), 'HSPY'),
-    '.zspy': 'ZSPY',
-    **dict.fromkeys(('.emd', '.de5'), 'EMD'),
-    '.nxs': 'NeXus',
-    **dict.fromkeys(('.dm3', '.dm4'), 'DigitalMicrograph'),
-    **dict.fromkeys(('.emi', '.ser'), 'TIA'),
-    **dict.fromkeys(('.pts', '.asw', '.eds'), 'JEOL'),
-    **dict.fromkeys(('.spd', '.spc'), 'EDAX'),
-    '.rpl': 'Ripple',
-    '.prz': 'PantaRhei',
-    '.elid': 'Phenom',
-    **dict.fromkeys(('.msa', '.emsa'), 'MSA'),
-    '.npy': 'numpy',
-    '.unf': 'Semper',
-    '.wdf': 'Renishaw',
-    '.sur': 'DigitalSurf',
-    '.blo': 'Blockfile',
-    **dict.fromkeys(('.tif', '.tiff'), 'TIFF'),
-    **dict.fromkeys(('.mrc', '.ali', '.st', '.rec', '.mrcs', '.preali'), 'MRC'),
-}
 #: Suffixes of HDF5 files that EMD of Berkeley goes by, or HyperSpy's own layout.
 _HDF5 = ('.emd', '.hdf5', '.h5', '.hspy')
-#: Energies: the axis with one of these units is the spectrum, wherever it stands in the file.
-_ENERGIES = {'ev', 'kev', 'mev'}
-#: Kind of number in an MRC file -> bytes; 101 packs two in one.
-_MRC_BYTES = {0: 1, 1: 2, 2: 4, 3: 4, 4: 8, 6: 2, 12: 2, 16: 3, 101: 0.5}
-#: Values along one axis; HyperSpy keeps a record of each.
-_LONGEST = 10_000_000
-#: Keys under which HyperSpy keeps what it builds objects of.
-_OBJECTS = ('_sig_', '_hspy_AxesManager_', '_hspy_Axis_')
-#: Where the kind of signal that a file names stands while HyperSpy has it.
-_KIND = 'stored_signal_type'
 _QUIET = threading.RLock()
 _NO_MEMORY = 'if it was not made by a program gone wrong, close other programs or use a machine with more'
 #: Files that were inspected, and how they looked then: a series of spectra is read tilt by tilt from one file.
@@ -339,7 +303,7 @@ def metadata_of(path: str | Path, key: str) -> dict[str, Any] | None:
 def read_whole(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
     """Data and metadata tree of the first signal of a file."""
     path = Path(path)
-    _check_complete(path)
+    check_complete(path)
     check_fits(_inspect(path), f'Reading {path.name}', _NO_MEMORY)
     (first, *_) = _load(path, lazy=False)
     return np.asarray(first.data), first.metadata.as_dictionary()
@@ -350,7 +314,7 @@ def _load(path: Path, lazy: bool = True) -> list[Any]:
     with _quiet():
         from hyperspy.io import load_with_reader
 
-        reader = _PlainReader(path)
+        reader = PlainReader(path)
         try:
             with reading(path):
                 try:
@@ -365,7 +329,7 @@ def _load(path: Path, lazy: bool = True) -> list[Any]:
 
 def _enter(path: Path) -> None:
     reads(path)
-    _check_complete(path)
+    check_complete(path)
     if _inspected.get(path) != _looks(path):
         _inspect(path)
 
@@ -373,7 +337,7 @@ def _enter(path: Path) -> None:
 def _own_reader(path: Path) -> Any:
     """The module that reads a file in place of RosettaSciIO, None for most."""
     suffix = path.suffix.lower()
-    if _READERS.get(suffix) == 'MRC':
+    if READERS.get(suffix) == 'MRC':
         _enter(path)
         return mrc_files
     if suffix not in _HDF5:
@@ -433,164 +397,6 @@ def _looks(path: Path) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-class _PlainReader:
-    """A reader of RosettaSciIO that hands on numbers and text alone.
-
-    HyperSpy imports the package that a file names, builds axes from expressions, signals and markers from metadata,
-    and sets attributes of the signal as the file says. None of it is needed here, and a file must not decide on it.
-
-    Raises
-    ------
-    InputError
-        The suffix is none that is read here.
-    """
-
-    def __init__(self, path: Path) -> None:
-        import rsciio
-
-        name = _READERS.get(path.suffix.lower())
-        found = next((plugin['api'] for plugin in rsciio.IO_PLUGINS if plugin['name'] == name), None)
-        if found is None:
-            raise InputError(
-                f'{path.name} is of no format that is read here; spectra come as .hspy, .emd, .bcf, .dm4, .rpl and the '
-                'like, maps as stacks in .tif or .mrc: convert it, or choose other files.'
-            )
-        self._api = found
-        self._opened: list[Any] = []
-        # HyperSpy notes it in the metadata.
-        self.__loader__ = SimpleNamespace(name=found)
-
-    def close(self) -> None:
-        """Close the file behind data that HyperSpy could not make a signal of; nobody else holds it."""
-        from rsciio.utils.file import get_file_handle
-
-        for data in self._opened:
-            with suppress(Exception):
-                get_file_handle(data, warn=False).close()
-
-    def file_reader(self, filename: str, **options: Any) -> list[dict[str, Any]]:
-        if self._api == 'rsciio.zspy':
-            # Otherwise it is opened for writing.
-            options['mode'] = 'r'
-        found = importlib.import_module(self._api).file_reader(filename, **options)
-        found = [signal for signal in found if 'metadata' in signal]
-        if self._api == 'rsciio.ripple':
-            found = [_ripple(signal) for signal in found]
-        self._opened = [signal['data'] for signal in found if options.get('lazy')]
-        return [_plain(filename, signal) for signal in found]
-
-
-def _ripple(signal: dict[str, Any]) -> dict[str, Any]:
-    """Give the depth of X-rays or energy losses its unit, and put it last where the file is recorded image by image."""
-    header, axes = signal.get('original_metadata', {}), signal.get('axes', [])
-    kind = str(signal['metadata'].get('Signal', {}).get('signal_type', ''))
-    depth = next((i for i, axis in enumerate(axes) if axis.get('name') == header.get('depth-name', 'depth')), None)
-    if depth is None:
-        return signal
-    spectral = kind.upper().startswith(('EDS', 'EELS'))
-    # The one calibration that the format had at first is in eV.
-    if not axes[depth].get('units') and 'ev-per-chan' in header and 'depth-scale' not in header:
-        axes[depth]['units'] = 'eV'
-    return _energy_last(signal, depth) if spectral else signal
-
-
-def _energy_last(signal: dict[str, Any], energy: int | None = None) -> dict[str, Any]:
-    """With the energy as the last axis and the one of the signal: files hold spectra image by image too."""
-    axes = [dict(axis) for axis in signal.get('axes', ())]
-    if energy is None:
-        found = [i for i, axis in enumerate(axes) if str(axis.get('units') or '').casefold() in _ENERGIES]
-        energy = found[0] if len(found) == 1 else None
-    if energy is None or len(axes) < 2 or len(axes) != np.ndim(signal['data']):
-        return signal
-    order = [*(i for i in range(len(axes)) if i != energy), energy]
-    turned = [axes[i] | {'navigate': i != energy} for i in order]
-    if any('index_in_array' in axis for axis in turned):
-        turned = [axis | {'index_in_array': i} for i, axis in enumerate(turned)]
-    data = signal['data'].transpose(order) if order != sorted(order) else signal['data']
-    return {**signal, 'axes': turned, 'data': data}
-
-
-def _plain(filename: str, signal: dict[str, Any]) -> dict[str, Any]:
-    for axis in signal.get('axes', ()):
-        if 'expression' in axis or axis.get('_type') == 'FunctionalDataAxis':
-            refuse_expression(Path(filename))
-    shape, blocks = np.shape(signal['data']), getattr(signal['data'], 'numblocks', ())
-    if max(shape, default=0) > _LONGEST or math.prod(blocks) > MOST_CHUNKS:
-        raise InputError(
-            f'{Path(filename).name} says that its data have the shape {shape}, as no measurement has; copy it again.'
-        )
-    longest = max(
-        (axis['size'] for axis in signal.get('axes', ()) if isinstance(axis.get('size'), Integral)), default=0
-    )
-    if longest > max(shape, default=0):
-        raise InputError(
-            f'{Path(filename).name} has an axis of {longest} values for data of the shape {shape}; it is damaged, copy it again.'
-        )
-    kept = ('data', 'axes', 'post_process', 'mapping')
-    if not signal.get('post_process'):
-        # Readers that have a wish of their own turn the axes themselves: DigitalMicrograph.
-        signal = _energy_last(signal)
-    attributes = signal.get('attributes', {})
-    metadata = of_its_kind(_without_objects(signal['metadata']))
-    # HyperSpy replaces it by the empty one with which signals are opened.
-    metadata['Signal'] = {**metadata.get('Signal', {})}
-    metadata['Signal'][_KIND] = metadata['Signal'].get('signal_type', '')
-    return {
-        **{key: signal[key] for key in kept if key in signal},
-        'original_metadata': _without_objects(signal.get('original_metadata', {})),
-        'metadata': {key: value for key, value in metadata.items() if key != 'Markers'},
-        'attributes': {key: bool(attributes[key]) for key in ('_lazy', 'ragged') if key in attributes},
-    }
-
-
-def _without_objects(tree: Any) -> Any:
-    if isinstance(tree, Mapping):
-        return {key: _without_objects(value) for key, value in tree.items() if not str(key).startswith(_OBJECTS)}
-    if type(tree) in (list, tuple):
-        return type(tree)(_without_objects(item) for item in tree)
-    return tree
-
-
-def _check_complete(path: Path) -> None:
-    """Refuse files that are cut off, or say that they are larger, where their readers do not.
-
-    The compiled reader of Bruker files would end the whole process; that of MRC plans an image for every one named.
-    """
-    if not path.exists():
-        raise InputError(f'There is no file {path}; check the path.')
-    if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f'{path.name} is empty; copy it again or leave it out.')
-    expected_size = {'Bruker': _size_of_bcf, 'MRC': _size_of_mrc}.get(_READERS.get(path.suffix.lower(), ''))
-    if expected_size is None or path.suffix.lower() == '.spx' or not path.is_file():
-        return
-    with reading(path), path.open('rb') as file:
-        expected = expected_size(file.read(1024))
-    if expected is None or path.stat().st_size < expected:
-        raise InputError(f'{path.name} is cut off or damaged; copy it again or leave it out.')
-
-
-def _size_of_bcf(header: bytes) -> int | None:
-    """Bytes of a .bcf, a container of equal chunks: their size is at byte 0x128, their number at 0x148."""
-    if header[:8] != b'AAMVHFSS' or len(header) < 0x150:
-        return None
-    (chunk_size,) = struct.unpack_from('<I', header, 0x128)
-    (chunks,) = struct.unpack_from('<I', header, 0x148)
-    return 0x118 + chunk_size * chunks
-
-
-def _size_of_mrc(header: bytes) -> int | None:
-    """Bytes of an MRC file at least: columns, rows, sections and the kind of number come first, in either byte order."""
-    if len(header) < 1024:
-        return None
-    sizes = []
-    for order in '<>':
-        x, y, z, mode = struct.unpack_from(f'{order}4i', header)
-        (extended,) = struct.unpack_from(f'{order}i', header, 92)
-        if min(x, y, z) > 0 and mode in _MRC_BYTES:
-            sizes.append(1024 + max(extended, 0) + int(x * y * z * _MRC_BYTES[mode]))
-    return min(sizes, default=None)
-
-
 def _describe(path: Path, index: int, signal: Any) -> StoredSignal:
     axes = tuple(_describe_axis(path, axis) for axis in signal.axes_manager._axes)
     if tuple(axis.size for axis in axes) != np.shape(signal.data):
@@ -611,8 +417,8 @@ def _describe(path: Path, index: int, signal: Any) -> StoredSignal:
 
 
 def _metadata(path: Path, signal: Any) -> dict[str, Any]:
-    tree = _in_memory(path, of_its_kind(signal.metadata.as_dictionary()))
-    kind = tree.get('Signal', {}).pop(_KIND, '')
+    tree = _in_memory(path, of_its_kind(with_signals_as_numbers(signal.metadata.as_dictionary())))
+    kind = tree.get('Signal', {}).pop(KIND, '')
     tree['Signal'] = {**tree.get('Signal', {}), 'signal_type': kind if isinstance(kind, str) else ''}
     # Bruker's own tilt, which HyperSpy leaves in the vendor's tree; as a rule
     # it says 0 (and eXSpy would put its default, 0 too, in its stead).

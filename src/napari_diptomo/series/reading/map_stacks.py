@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,41 +13,32 @@ from napari_diptomo.series.data import MapSeries
 from napari_diptomo.series.detector_images import with_noise, without_dark_level
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
-from napari_diptomo.series.memory import check_fits
 from napari_diptomo.series.reading import hyperspy_adapter
 from napari_diptomo.series.reading.angles.metadata import metadata_angle
-from napari_diptomo.series.reading.current_file import reads
-from napari_diptomo.series.reading.element_names import ELEMENTS, PICTURES, element_in, labelled, parts_of
+from napari_diptomo.series.reading.element_names import BRIGHT_FIELD, ELEMENTS, PICTURES, element_in, parts_of
 from napari_diptomo.series.reading.file_selection import IMAGES
-from napari_diptomo.series.reading.inspection import check_unpacks
-from napari_diptomo.series.reading.library_errors import reading
+from napari_diptomo.series.reading.image_stack import ImageStack
 from napari_diptomo.series.reading.one_tilt import angles_of, findings_of_one
 from napari_diptomo.series.reading.stored_axes import (
-    length_in_nm,
     pixel_size_of,
-    square_pixel,
     stored_angles,
     tilt_axis_of,
 )
 from napari_diptomo.series.reading.stored_signal import StoredSignal, beside, described, doubts_of
+from napari_diptomo.series.reading.tiff_stacks import read_tiff
+from napari_diptomo.series.reading.tilts_in_files import images_of_tilts
 from napari_diptomo.series.recipe import Recipe, Source
 from napari_diptomo.series.tilts import check_unused
 
 _TIFF = {'.tif', '.tiff'}
+_BRIGHT_FIELD = Finding(
+    'doubt',
+    'bright field',
+    'Bright-field images are darkest where the specimen is thickest; alignment and reconstruction take what is bright as '
+    'more matter. Use a dark-field detector, or convert them to absorbance (the negative logarithm) first.',
+)
 #: Whole numbers from here on are the intensities of a detector, not X-rays counted in a pixel.
 _MOST_COUNTS = 4096
-#: The element of OME-XML that has the sizes.
-_OME_PIXELS = re.compile(r'<(?:\w+:)?Pixels\b[^>]*>')
-
-
-@dataclass(frozen=True)
-class _Stack:
-    path: Path
-    data: np.ndarray  # (tilt, y, x)
-    pixel_size: float | None
-    angles: dict[str, list[float | None]]  # what the file has, by where it stands
-    label: str  # the element as the metadata have it, '' where they do not
-    findings: tuple[Finding, ...] = ()
 
 
 def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source) -> MapSeries:
@@ -70,7 +59,9 @@ def maps_of_signals(signals: Sequence[StoredSignal], source: Source) -> MapSerie
     return _maps_of_stacks([_stack_of(signal) for signal in signals], (), source)
 
 
-def _maps_of_stacks(stacks: Sequence[_Stack], tables: Sequence[Path], source: Source) -> MapSeries:
+def _maps_of_stacks(read: Sequence[ImageStack], tables: Sequence[Path], source: Source) -> MapSeries:
+    found_in = images_of_tilts(read, tables)
+    stacks, tables, files = found_in.stacks, found_in.tables, found_in.files
     first = stacks[0]
     for stack in stacks[1:]:
         if stack.data.shape != first.data.shape:
@@ -80,17 +71,16 @@ def _maps_of_stacks(stacks: Sequence[_Stack], tables: Sequence[Path], source: So
             )
     count = len(first.data)
     check_unused(source.unused, count)
-    if count == 1:
-        _check_one_image_each(stacks)
-    else:
+    if count > 1 and not files:
         _check_not_volume(first, tables, source)
     found = angles_of(
         count,
         given=source.angles,
         tables=tables,
         stored=_angles_of(stacks),
-        stacks=[stack.path for stack in stacks],
-        noun=f'images of {first.path.name}',
+        files=files,
+        stacks=[] if files else [stack.path for stack in stacks],
+        noun='files' if files else f'images of {first.path.name}',
         offset=source.angle_offset,
     )
     pixel_size = source.pixel_size or first.pixel_size
@@ -123,6 +113,7 @@ def _maps_of_stacks(stacks: Sequence[_Stack], tables: Sequence[Path], source: So
             *found.findings,
             *findings_of_one(found.angles, found.source),
             *_unique(finding for stack in stacks for finding in stack.findings),
+            *([_BRIGHT_FIELD] if any(names[i].casefold() in BRIGHT_FIELD for i in channels) else []),
         ),
         evidence=found.evidence_in(order),
         positions=tuple(int(number) for number in order),
@@ -133,7 +124,7 @@ def _maps_of_stacks(stacks: Sequence[_Stack], tables: Sequence[Path], source: So
     return with_noise(series, [replace(found, dark=dark) for found, dark in zip(levels, binned, strict=True)])
 
 
-def _check_not_volume(stack: _Stack, tables: Sequence[Path], source: Source) -> None:
+def _check_not_volume(stack: ImageStack, tables: Sequence[Path], source: Source) -> None:
     """Refuse what no angle speaks for and what looks like a volume, as one."""
     count, y, x = stack.data.shape
     if source.angles is not None or tables or stack.angles:
@@ -153,31 +144,19 @@ def _unique(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(kept)
 
 
-def _check_one_image_each(stacks: Sequence[_Stack]) -> None:
-    """Images of one element are its tilts, and belong into one stack."""
-    files = [stack.path for stack in stacks]
-    named = [one.label for one in labelled([file.stem for file in files])]
-    labels = named if all(named) and len(set(named)) == len(named) else [stack.label for stack in stacks]
-    if len(files) > 1 and (not all(labels) or len(set(labels)) < len(labels)):
-        raise InputError(
-            f'{files[0].name} and {files[1].name} are single images of no two elements; maps are read from one stack '
-            '(tilt, y, x) per element, so stack the tilts of each.'
-        )
-
-
 def _is_picture(name: str) -> bool:
     """Whether a name has the word of a detector of electrons in it, whatever element stands beside it."""
     return any(part.casefold() in PICTURES for part in parts_of(name))
 
 
-def _angles_of(stacks: Sequence[_Stack]) -> dict[str, list[float | None]]:
+def _angles_of(stacks: Sequence[ImageStack]) -> dict[str, list[float | None]]:
     """Angles stored in the stacks; those of one after the other where they are several."""
     if len(stacks) == 1:
         return stacks[0].angles
     return {f'{words} of {stack.path.name}': found for stack in stacks for words, found in stack.angles.items()}
 
 
-def _are_images(stacks: Sequence[_Stack], names: Sequence[str], used: np.ndarray, source: Source) -> bool:
+def _are_images(stacks: Sequence[ImageStack], names: Sequence[str], used: np.ndarray, source: Source) -> bool:
     """Whether stacks that are not named like images are: the user gives their dark level, or no counts look so."""
     if any(element_in(parts_of(name)) in ELEMENTS for name in names):
         if source.dark_level is not None:
@@ -206,7 +185,7 @@ def channel_names(stems: Sequence[str]) -> list[str]:
     return [element_in(row) or stem for row, stem in zip(rows, stems, strict=True)]
 
 
-def _channel_names(stacks: Sequence[_Stack]) -> list[str]:
+def _channel_names(stacks: Sequence[ImageStack]) -> list[str]:
     stems = [stack.path.stem for stack in stacks]
     names = channel_names(stems)
     # The elements of a specimen stand in the metadata of its pictures too.
@@ -222,11 +201,11 @@ def _channel_names(stacks: Sequence[_Stack]) -> list[str]:
     return stems
 
 
-def _read_stacks(path: Path) -> list[_Stack]:
-    return [_read_tiff(path)] if path.suffix.lower() in _TIFF else _read_signals(path)
+def _read_stacks(path: Path) -> list[ImageStack]:
+    return [read_tiff(path)] if path.suffix.lower() in _TIFF else _read_signals(path)
 
 
-def _check_finite(stacks: Sequence[_Stack], used: np.ndarray) -> None:
+def _check_finite(stacks: Sequence[ImageStack], used: np.ndarray) -> None:
     for stack in stacks:
         if not np.isfinite(stack.data[used]).all():
             raise InputError(
@@ -235,7 +214,7 @@ def _check_finite(stacks: Sequence[_Stack], used: np.ndarray) -> None:
             )
 
 
-def _read_signals(path: Path) -> list[_Stack]:
+def _read_signals(path: Path) -> list[ImageStack]:
     """The maps of a file: all that are named after elements, with a picture of their shape; else one stack."""
     every = hyperspy_adapter.open_signals(path)
     maps = [signal for signal in every if is_map(signal)]
@@ -252,11 +231,11 @@ def _read_signals(path: Path) -> list[_Stack]:
     return [replace(stack, label=signal.title) for stack, signal in zip(stacks, chosen, strict=True)]
 
 
-def _stack_of(signal: StoredSignal) -> _Stack:
+def _stack_of(signal: StoredSignal) -> ImageStack:
     """A signal (tilt, y, x), or (y, x) of one tilt."""
     label = _label(signal.metadata)
     if len(signal.shape) == 2:
-        return _Stack(
+        return ImageStack(
             path=signal.path,
             data=hyperspy_adapter.read(signal)[None].astype(np.float32),
             pixel_size=pixel_size_of(signal, 0, 1),
@@ -265,7 +244,7 @@ def _stack_of(signal: StoredSignal) -> _Stack:
         )
     tilt = tilt_axis_of(signal, (0, 1, 2))
     y, x = [axis for axis in range(3) if axis != tilt]
-    return _Stack(
+    return ImageStack(
         path=signal.path,
         data=np.moveaxis(hyperspy_adapter.read(signal), tilt, 0).astype(np.float32),
         pixel_size=pixel_size_of(signal, y, x),
@@ -300,6 +279,7 @@ def is_map(signal: StoredSignal) -> bool:
         len(signal.shape) == 3
         or signal.path.suffix.lower() in IMAGES
         or _is_picture(signal.title)
+        or element_in(parts_of(signal.path.stem)) is not None
         or bool(_label(signal.metadata))
     )
 
@@ -319,87 +299,6 @@ def _label(metadata: dict[str, Any]) -> str:
         if len(sample.get(key, ())) == 1:
             return str(sample[key][0])
     return title if title in ELEMENTS else ''
-
-
-def _read_tiff(path: Path) -> _Stack:
-    """All pages in their order, whatever the writer grouped them to."""
-    import tifffile
-
-    reads(path)
-    # As OME-TIFF it could name other files, whose pages would be read in place of its own.
-    with reading(path), tifffile.TiffFile(path, is_ome=False) as file:
-        _check_size(path, file)
-        data = file.asarray(key=slice(None))
-        if data.ndim == 2:
-            # ImageJ writes large stacks behind a single page.
-            data = file.series[0].asarray()
-        tags = file.pages.first.tags
-        pixels = {axis: tags.valueof(f'{axis}Resolution') for axis in 'YX'}
-        unit_tag, imagej = tags.valueof('ResolutionUnit'), file.imagej_metadata or {}
-        ome = _OME_PIXELS.search(str(file.pages.first.description))
-    if data.dtype.kind not in 'buif':
-        raise InputError(f'{path.name} holds {data.dtype} in place of plain numbers; save it anew as numbers.')
-    if data.ndim == 2:
-        data = data[None]
-    if data.ndim != 3:
-        raise InputError(f'{path.name} has the shape {data.shape}; a stack of maps has the axes (tilt, y, x).')
-    data = _calibrated(path, data.astype(np.float32), imagej)
-    sizes = [
-        _ome_pixel_size(ome[0], axis) if ome else _tiff_pixel_size(pixels[axis], unit_tag, imagej, axis)
-        for axis in 'YX'
-    ]
-    size = square_pixel(path, *sizes)
-    return _Stack(path, data, size, {}, '')
-
-
-def _calibrated(path: Path, data: np.ndarray, imagej: Mapping[str, Any]) -> np.ndarray:
-    """Values as ImageJ shows them: it keeps signed numbers of 16 bit as unsigned ones, and a line that leads back.
-
-    ``cf`` names the function of the stored value (0: a straight line, 20 and above: none), ``c0`` and ``c1`` are offset
-    and slope.
-    """
-    function = imagej.get('cf')
-    if function is None or function in (20, 21):
-        return data
-    offset, slope = imagej.get('c0', 0.0), imagej.get('c1', 1.0)
-    numbers = all(isinstance(value, int | float) and np.isfinite(value) for value in (offset, slope))
-    if function != 0 or not numbers or slope == 0:
-        raise InputError(
-            f'{path.name} has an intensity calibration of ImageJ that is no straight line (cf={function}); '
-            'in ImageJ, choose None in Analyze > Calibrate and save it as 32 bit.'
-        )
-    return np.float32(offset) + np.float32(slope) * data
-
-
-def _check_size(path: Path, file: Any) -> None:
-    """Refuse what unpacks to more than a measurement, or than there is memory for it and for its copy as float32."""
-    # By number: an iteration over the pages of a damaged file may not end.
-    pages = [file.pages[number] for number in range(len(file.pages))]
-    declared = max(sum(page.nbytes for page in pages), *(series.nbytes for series in file.series))
-    check_unpacks(path.name, declared, path.stat().st_size)
-    kind = file.pages.first.dtype
-    copied = 4 / kind.itemsize if kind is not None else 0
-    check_fits(int(declared * (1 + copied)), f'Reading {path.name}', 'close other programs, or bin the maps before')
-
-
-def _tiff_pixel_size(resolution: Any, unit_tag: Any, imagej: Mapping[str, Any], axis: str) -> float | None:
-    """ImageJ's unit, else the resolution per centimetre; per inch is a screen's, not a microscope's."""
-    if not isinstance(resolution, tuple) or len(resolution) != 2 or 0 in resolution:
-        return None
-    pixel = resolution[1] / resolution[0]
-    unit = imagej.get('yunit') if axis == 'Y' and imagej.get('yunit') else imagej.get('unit')
-    if isinstance(unit, str) and unit:
-        return length_in_nm(pixel, unit.replace('\\u00B5', '\N{MICRO SIGN}'))
-    return length_in_nm(pixel, 'cm') if unit_tag == 3 else None
-
-
-def _ome_pixel_size(pixels: str, axis: str) -> float | None:
-    """OME's size of a pixel; without a unit it is micrometres."""
-    size = re.search(rf'\bPhysicalSize{axis}="([0-9.eE+-]{{1,40}})"', pixels)
-    unit = re.search(rf'\bPhysicalSize{axis}Unit="([^"]{{1,20}})"', pixels)
-    with suppress(ValueError):
-        return length_in_nm(float(size[1]), unit[1] if unit else 'um') if size else None
-    return None
 
 
 def _binned(stack: np.ndarray, source: Source, reduce: Any) -> np.ndarray:

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+#: Before the name of a branch: it is a signal.
+_SIGNAL = '_sig_'
 _MICROSCOPE: dict[str, Any] = {
     'beam_energy': float,
     'convergence_angle': float,
@@ -47,6 +49,22 @@ def of_its_kind(tree: Mapping[str, Any], kinds: Mapping[str, Any] = _KINDS) -> d
                 kept[key] = of_its_kind(value, kind)
         elif kind is None or _is(value, kind):
             kept[key] = value
+    return kept
+
+
+def with_signals_as_numbers(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree with the numbers of signals that stand in it, as the tilts of ETSpy do, in place of these signals.
+
+    HyperSpy writes a signal with the key ``tilts`` as a branch ``_sig_tilts`` that has its data, axes and metadata.
+    """
+    kept: dict[str, Any] = {}
+    for key, value in tree.items():
+        if str(key).startswith(_SIGNAL):
+            data = value.get('data') if isinstance(value, Mapping) else None
+            if getattr(getattr(data, 'dtype', None), 'kind', '') in 'iuf':
+                kept.setdefault(str(key).removeprefix(_SIGNAL), data)
+        else:
+            kept[key] = with_signals_as_numbers(value) if isinstance(value, Mapping) else value
     return kept
 
 

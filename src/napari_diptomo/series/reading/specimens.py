@@ -14,6 +14,7 @@ from pathlib import Path
 
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
+from napari_diptomo.series.reading.angles.names import angles_from_names
 from napari_diptomo.series.reading.element_names import PICTURES, Labelled, labelled
 from napari_diptomo.series.reading.file_selection import IMAGES, DataFiles
 
@@ -155,6 +156,9 @@ def _by_elements(files: Sequence[Path]) -> tuple[Specimen, ...]:
         return ()
     if not stacks and any(len(set(group)) < len(group) for group in several):
         # One element in many files is a series of tilts, in whose names it stands.
+        return ()
+    if angles_from_names([group[0][0] for group in groups.values()]) is not None:
+        # An image of every element, tilt by tilt.
         return ()
     names = _names_of(list(groups))
     return tuple(

@@ -169,6 +169,9 @@ class TiltTable(QTableWidget):
             if len(one.values) == len(self._rows)
         )
         self._fill()
+        contested = next((number for number, row in enumerate(self._rows) if self._contested(row, 1.0)), None)
+        if contested is not None:
+            self.setCurrentCell(contested, _FILE)
 
     def set_angles(self, angles: Sequence[float | None] | None) -> None:
         """Angles in degrees as the user had typed them, in the order of the files; None for none typed."""
@@ -324,16 +327,13 @@ class TiltTable(QTableWidget):
 
     def _differ(self) -> bool:
         """Whether the sources contradict each other or the angles that are used."""
-        if len(self._sources) < 1:
-            return False
-        for row in self._rows:
-            said = [one.values.get(row.position, np.nan) for one in self._sources]
-            if row.angle is not None:
-                said.append(row.angle)
-            said = [value for value in said if np.isfinite(value)]
-            if said and max(said) - min(said) >= SAME_ANGLE:
-                return True
-        return False
+        return bool(self._sources) and any(self._contested(row) for row in self._rows)
+
+    def _contested(self, row: _Row, within: float = SAME_ANGLE) -> bool:
+        """Whether two angles of a tilt lie farther apart than so many degrees."""
+        said = [one.values.get(row.position, np.nan) for one in self._sources]
+        said = [value for value in (*said, np.nan if row.angle is None else row.angle) if np.isfinite(value)]
+        return bool(said) and max(said) - min(said) >= within
 
     def _fill(self) -> None:
         current = (self.currentRow(), self.currentColumn())
@@ -402,7 +402,7 @@ class TiltTable(QTableWidget):
 
     def _heading(self, one: _Source) -> str:
         name = next((word.strip(',;:') for word in one.words.split() if '.' in word.strip(',;:.')), '')
-        short = name or one.words.removeprefix('the ').capitalize()
+        short = name or one.words.removeprefix('the ').removesuffix(' of the files').capitalize()
         return f'✓ {short}' if self._is_chosen(one) else short
 
     def _is_chosen(self, one: _Source) -> bool:

@@ -9,6 +9,7 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 
 from napari_diptomo.series import MapSeries
+from napari_diptomo.series.tilts import angle_in_words
 from napari_diptomo.widgets.layers import image_layers
 from napari_diptomo.widgets.layers.canvas_view import fit_canvas, hide_ours
 from napari_diptomo.widgets.layers.error_layers import deviation_layers, residual_layers
@@ -99,6 +100,6 @@ class MapsView:
         if not (shown and self._viewer.dims.ndim == 4 and self._viewer.dims.ndisplay == 2):
             text.visible = False
             return
-        text.text = f'tilt {self._angles[self._tilt_index()]:.4g}°'
+        text.text = f'tilt {angle_in_words(self._angles[self._tilt_index()])}'
         text.position = 'top_left'
         text.visible = True

@@ -12,8 +12,18 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_diptomo.jobs.reading import warm_up
-from napari_diptomo.series import DiptomoError, Finding, MapSeries, Remedy, Source, SpectralTiltSeries, Volume
-from napari_diptomo.series.tilts import positions_of
+from napari_diptomo.series import (
+    Contradiction,
+    DiptomoError,
+    Evidence,
+    Finding,
+    MapSeries,
+    Remedy,
+    Source,
+    SpectralTiltSeries,
+    Volume,
+)
+from napari_diptomo.series.tilts import angle_in_words, positions_of
 from napari_diptomo.widgets.controls.core_loss_files import CoreLossFiles
 from napari_diptomo.widgets.controls.form_widgets import add_row, form_rows, source_parameters, widget_for
 from napari_diptomo.widgets.controls.parts import Part, heading, words
@@ -30,6 +40,7 @@ from napari_diptomo.widgets.tasks.eels_spectra import calibrating
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.opening import Opened, opening_files, sample
 from napari_diptomo.widgets.tasks.question import Question
+from napari_diptomo.widgets.tasks.task import Outcome
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.eels.calibration import CalibratedSeries
@@ -130,9 +141,14 @@ class OpenPage(Page):
             self._joins = False
             self._show_tilts()
 
-    def failed(self) -> None:
-        """They stay listed, for the angles may be all that is missing, but nothing joins them."""
+    def failed(self, outcome: Outcome) -> None:
+        """They stay listed, for the angles may be all that is missing, but nothing joins them.
+
+        Angles of sources that contradict each other are listed side by side.
+        """
         self._joins = False
+        if outcome.evidence:
+            self._ask_which('The sources of the angles disagree.', outcome.evidence)
 
     def clear(self) -> None:
         """Forget the files."""
@@ -490,12 +506,17 @@ class OpenPage(Page):
             angles = find_angles(len(found.data), tables=found.tables, files=found.data)
             self._list(found.data, angles.angles, f'Angles: {angles.source}; change one by a double click.', stacks)
         except DiptomoError as error:
-            said = getattr(error, 'evidence', ())
-            note = str(error) if said else 'Angles: as the files say, read when opened; or give them under Angles.'
+            note = 'Angles: as the files say, read when opened; or give them under Angles.'
             self._list(found.data, None, note, stacks)
-            self.table.show_evidence(said)
-            self.tools.refresh()
+            if isinstance(error, Contradiction):
+                self._ask_which(str(error), error.evidence)
         return True
+
+    def _ask_which(self, sentence: str, evidence: Sequence[Evidence]) -> None:
+        """What each of the sources says in a column of its own; the menu of the angles takes one of them."""
+        self.table.show_evidence(evidence)
+        self._show_note(f'{sentence} The columns show what each says; the menu Angles takes those of one.')
+        self.tools.refresh()
 
     def _list(self, files: Sequence[Path], angles: Any, note: str, stacks: bool = False) -> None:
         self.table.show_files(files, None if stacks else angles, stacks)
@@ -525,7 +546,7 @@ def _describe(data: SpectralTiltSeries | MapSeries) -> str:
 def _left_out(whole: SpectralTiltSeries | MapSeries, used: SpectralTiltSeries | MapSeries) -> str:
     """Which tilts are not used, where some are not."""
     places = set(positions_of(used)) if len(used.angles) < len(whole.angles) else set(positions_of(whole))
-    out = [f'{a:.4g}°' for a, place in zip(whole.angles, positions_of(whole), strict=True) if place not in places]
+    out = [angle_in_words(a) for a, place in zip(whole.angles, positions_of(whole), strict=True) if place not in places]
     if not out:
         return ''
     return f'Out of use or joined: {", ".join(out[:6])}{", …" if len(out) > 6 else ""}.'

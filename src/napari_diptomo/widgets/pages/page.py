@@ -17,6 +17,7 @@ from napari_diptomo.widgets.layers.maps_view import MapsView
 from napari_diptomo.widgets.preferences import LastUsed
 from napari_diptomo.widgets.session import Session
 from napari_diptomo.widgets.tasks.job import Job
+from napari_diptomo.widgets.tasks.task import Outcome
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ class Page(QWidget):
     def done(self, result: Any) -> None:
         """The job ended well."""
 
-    def failed(self) -> None:
-        """The job broke down; the reason is shown elsewhere."""
+    def failed(self, outcome: Outcome) -> None:
+        """The job broke down; the sentence is shown elsewhere."""
 
     def findings(self) -> tuple[Finding, ...]:
         """Findings about the latest result of this page."""

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabe
 
 from napari_diptomo.jobs import Stage
 from napari_diptomo.series import DiptomoError, Finding, InputError, Progress, Recipe, Remedy, Step, Volume
+from napari_diptomo.series.tilts import angle_in_words
 from napari_diptomo.widgets.controls.form_widgets import AutoEdit
 from napari_diptomo.widgets.controls.parts import Part, heading, words
 from napari_diptomo.widgets.controls.runs_list import RunsList
@@ -376,7 +377,7 @@ def describe_volume(volume: Volume) -> str:
     tilts = volume.notes.get('max_tilt')
     if isinstance(tilts, list | tuple) and len(tilts) == 2 and tilts[1] - tilts[0] < 180:
         parts.append(
-            f'Tilts end at {tilts[0]:.4g}° and {tilts[1]:.4g}°: faces normal to the beam and detail along it '
+            f'Tilts end at {angle_in_words(tilts[0])} and {angle_in_words(tilts[1])}: faces normal to the beam and detail along it '
             'are determined by the prior, not by data.'
         )
     return ' '.join(parts)

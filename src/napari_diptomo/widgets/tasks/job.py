@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from napari_diptomo.jobs.error_sentences import explain
-from napari_diptomo.series import Cancelled, DiptomoError, Observer, Progress, Request
+from napari_diptomo.series import Cancelled, Contradiction, DiptomoError, Evidence, Observer, Progress, Request
 
 _log = logging.getLogger('napari_diptomo')
 
@@ -87,6 +87,8 @@ class ThreadJob:
         self._result: Any = None
         self._cancelled = False
         self.error: str | None = None
+        #: What each source said, where they contradict each other.
+        self.evidence: tuple[Evidence, ...] = ()
 
     @property
     def is_active(self) -> bool:
@@ -108,6 +110,7 @@ class ThreadJob:
             if not isinstance(error, DiptomoError):
                 _log.exception('unexpected error')
             self.error = explain(error)
+            self.evidence = error.evidence if isinstance(error, Contradiction) else ()
         finally:
             self._over.set()
 

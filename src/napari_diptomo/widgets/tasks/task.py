@@ -23,7 +23,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QApplication
 
 from napari_diptomo.jobs import Log
-from napari_diptomo.series import Cancelled, DiptomoError, Progress
+from napari_diptomo.series import Cancelled, DiptomoError, Evidence, Progress
 from napari_diptomo.widgets.run import Run
 from napari_diptomo.widgets.tasks.job import Job
 
@@ -35,11 +35,15 @@ _FRACTION = 0.2
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: a result, one sentence of error, or neither when it was cancelled."""
+    """How a job ended: a result, one sentence of error, or neither when it was cancelled.
+
+    Sources that contradict each other are in `evidence`.
+    """
 
     title: str
     result: Any = None
     error: str | None = None
+    evidence: tuple[Evidence, ...] = ()
 
     @property
     def cancelled(self) -> bool:
@@ -245,7 +249,7 @@ class Task(QObject):
         if job.error is not None:
             if job.details:
                 _log.info('The computing process said:\n%s', job.details)
-            return Outcome(self.title, error=job.error)
+            return Outcome(self.title, error=job.error, evidence=getattr(job, 'evidence', ()))
         try:
             return Outcome(self.title, job.result())
         except Cancelled:

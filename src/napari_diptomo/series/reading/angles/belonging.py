@@ -30,7 +30,11 @@ def own_tables(tables: Sequence[Path], data: Sequence[Path]) -> tuple[Path, ...]
     kept = []
     for table in tables:
         own = _words(table)
-        if not own or any(own <= words for words in mine) or not any(own <= words for words in _others(table, data)):
+        if (
+            not own
+            or any(own <= words for words in mine)
+            or not any(own <= _words(other) for other in _others(table, data))
+        ):
             kept.append(table)
     return tuple(kept)
 
@@ -40,14 +44,19 @@ def shares_name(table: Path, data: Sequence[Path]) -> bool:
     return any(_stem(table) == _stem(path) for path in data)
 
 
-def _others(table: Path, data: Sequence[Path]) -> list[set[str]]:
-    """The words of the names of all data beside the table that are not opened."""
+def is_shared(table: Path, data: Sequence[Path]) -> bool:
+    """Whether a table has the name of a file with data that is not opened, as well as of one that is."""
+    return shares_name(table, _others(table, data))
+
+
+def _others(table: Path, data: Sequence[Path]) -> list[Path]:
+    """All data beside the table that are not opened."""
     opened = {path.absolute() for path in data}
     try:
         beside = list(table.parent.iterdir())
     except OSError:  # the folder has vanished since it was listed
         return []
-    return [_words(p) for p in beside if p.suffix.lower() in SPECTRA | IMAGES and p.absolute() not in opened]
+    return [path for path in beside if path.suffix.lower() in SPECTRA | IMAGES and path.absolute() not in opened]
 
 
 def _stem(path: Path) -> str:

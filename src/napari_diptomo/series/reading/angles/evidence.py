@@ -24,7 +24,7 @@ from napari_diptomo.series.array_checks import check_degrees
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.evidence import Contradiction, Evidence
 from napari_diptomo.series.findings import Finding
-from napari_diptomo.series.reading.angles.belonging import own_tables, shares_name
+from napari_diptomo.series.reading.angles.belonging import is_shared, own_tables, shares_name
 from napari_diptomo.series.reading.angles.comparison import STAGE, agree, constant_offset, order_in
 from napari_diptomo.series.reading.angles.names import angles_from_names
 from napari_diptomo.series.reading.angles.tables import AngleTable, is_angle_name, resolution, table_or_problem
@@ -217,9 +217,10 @@ def _hear_tables(heard: _Heard, series: _Series, paths: Sequence[Path], data: Se
                 continue
             _check_rows(table, series)
         except InputError as error:
-            if path in own or not own:
+            theirs = _speaks(heard) and is_shared(path, data)
+            if not theirs and (path in own or not own):
                 raise
-            # The stack has a table of its own; whose this one is nobody says.
+            # It is of another file of this name, or the stack has a table of its own and whose this is nobody says.
             heard.findings.append(_passed_over(str(error)))
             continue
         if table.order == 'images' and not series.files:
@@ -378,12 +379,14 @@ def _decided(answer: Evidence | AngleTable, found: FoundAngles | None, heard: _H
 def _check_order(answer: Evidence, other: Evidence, series: _Series) -> None:
     """A list of what the files say, in another order, was most likely made for another order of the files.
 
-    The opposite sign throughout is what somebody wants whose volume is a mirror image.
+    The opposite sign throughout is what somebody wants whose volume is a mirror image, and where most tilts keep
+    their angle the others were exchanged on purpose.
     """
-    if order_in(answer.values, other.values) is None or agree(answer.values, -other.values):
+    kept = np.abs(answer.values - other.values) <= STAGE
+    if order_in(answer.values, other.values) is None or agree(answer.values, -other.values) or kept.mean() > 0.5:
         return
     raise Contradiction(
-        f'The angles given ({answer.first()}) are those of {other.source} ({other.first()}) in another order; give them '
+        f'The angles given ({answer.some()}) are those of {other.source} ({other.some()}) in another order; give them '
         f'in the order of the files ({", ".join(path.name for path in series.files[:3])}, ...), or, if {other.source} '
         'are wrong, a table with file name and angle.',
         (answer, other),
@@ -391,10 +394,12 @@ def _check_order(answer: Evidence, other: Evidence, series: _Series) -> None:
 
 
 def _contradiction(one: Evidence, other: Evidence, series: _Series) -> Contradiction:
-    offset = constant_offset(one.values, other.values) if len(one.values) == len(other.values) else None
+    alike = len(one.values) == len(other.values)
+    offset = constant_offset(one.values, other.values) if alike else None
+    worst = int(np.nanargmax(np.abs(one.values - other.values))) if alike else 0
     by = '' if offset is None or abs(offset) <= STAGE else f', {abs(offset):.4g} deg apart throughout'
     return Contradiction(
-        f'The tilt angles of {one.source} ({one.first()}) and of {other.source} ({other.first()}) disagree{by}; '
+        f'The tilt angles of {one.source} ({one.some(worst)}) and of {other.source} ({other.some(worst)}) disagree{by}; '
         f'give the right ones {series.order}, or as a table with {"file name and " if series.files else ""}angle.',
         (one, other),
     )
