@@ -173,3 +173,19 @@ def test_a_package_that_only_lies_in_the_working_directory_counts_as_not_install
 def test_what_is_no_recipe_is_a_sentence(values):
     with pytest.raises(InputError):
         Recipe.from_dict(values)
+
+
+def test_a_step_says_which_stage_is_missing():
+    from napari_diptomo import Align, Composition, EDXMaps
+
+    maps = MapSeries(np.ones((1, 2, 4, 4)), [5, 7], ('Ge',))
+    with pytest.raises(
+        InputError, match=r'^Composition needs a volume but is handed maps; put SIRT or DIPmTV before it'
+    ):
+        Composition().run(maps)
+    with pytest.raises(
+        InputError, match=r'^EDXMaps needs a tilt series of spectra but is handed maps; make it the first'
+    ):
+        EDXMaps(elements=('Ge',)).run(maps)
+    with pytest.raises(InputError, match=r'^Align needs maps but is handed str; put EDXMaps before it'):
+        Align().run('maps.hspy')

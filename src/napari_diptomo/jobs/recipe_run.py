@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from inspect import signature
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from napari_diptomo.jobs.checkpoint import Checkpoint
 from napari_diptomo.jobs.volume_against_maps import compared_with_maps
@@ -22,8 +21,6 @@ from napari_diptomo.series import (
     Volume,
     open_source,
 )
-
-_NAMES = {SpectralTiltSeries: 'a tilt series of spectra', MapSeries: 'maps', Volume: 'a volume'}
 
 
 def run(
@@ -96,7 +93,7 @@ def run(
     for index, step in enumerate(steps):
         if checkpoint is not None and checkpoint.stopped_at(index) is not None:
             step = step.stopping_at(checkpoint.stopped_at(index))
-        _check_input(step, current)
+        step.check_input(current)
         if on_step is not None:
             on_step(index, len(steps), step)
         before, current = current, step.run(current, _StepObserver(observer, checkpoint, index, current))
@@ -126,21 +123,6 @@ def _open(recipe: Recipe, observer: Observer, opener: Callable[[Source, Observer
     if not recipe.source.paths:
         raise InputError('The recipe names no source files; add their paths, or hand over the data.')
     return opener(recipe.source, observer)
-
-
-def _check_input(step: Step, data: Any) -> None:
-    """Say which stage is missing, instead of an AttributeError from inside a step."""
-    try:
-        hints = get_type_hints(type(step)._run)
-    except NameError:  # annotations that only a type checker can resolve
-        return
-    wanted = hints.get(list(signature(type(step)._run).parameters)[1])
-    if wanted not in _NAMES or isinstance(data, wanted):
-        return
-    given = _NAMES.get(type(data), type(data).__name__)
-    needed = {MapSeries: 'EDXMaps', Volume: 'SIRT or DIPmTV'}.get(wanted)
-    advice = f'put {needed} before it' if needed else 'make it the first step'
-    raise InputError(f'{type(step).__name__} needs {_NAMES[wanted]} but is handed {given}; {advice}.')
 
 
 class _StepObserver(Observer):

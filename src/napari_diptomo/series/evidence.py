@@ -51,6 +51,10 @@ class Evidence:
             The number of the tilt that is among them.
         count : int
             How many.
+
+        Returns
+        -------
+        str
         """
         begin = max(min(near - count // 2, len(self.values) - count), 0)
         values = self.values[begin : begin + count]

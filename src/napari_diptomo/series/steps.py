@@ -19,7 +19,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Self, get_args, get_origin
+from inspect import signature
+from typing import Any, ClassVar, Literal, Self, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
@@ -27,6 +28,9 @@ from napari_diptomo.series import step_names
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.observe import Observer, StopAt
+
+#: What goes from step to step, in words.
+_FLOW = {'SpectralTiltSeries': 'a tilt series of spectra', 'MapSeries': 'maps', 'Volume': 'a volume'}
 
 
 def param(
@@ -175,6 +179,7 @@ class Step(BaseModel):
         Cancelled
             When the observer cancels.
         """
+        self.check_input(data)
         talk = StopAt(observer, self.stopped_at)
         result = self._run(data, talk)
         if hasattr(result, 'findings'):
@@ -182,6 +187,32 @@ class Step(BaseModel):
         if data.recipe is not None:
             result = replace(result, recipe=data.recipe.then(self.stopping_at(talk.stopped_early)))
         return result
+
+    def check_input(self, data: Any) -> None:
+        """Say which stage is missing before this one.
+
+        Parameters
+        ----------
+        data : SpectralTiltSeries, MapSeries or Volume
+            What would be handed to `run`.
+
+        Raises
+        ------
+        InputError
+            The step works on something else.
+        """
+        try:
+            hints = get_type_hints(type(self)._run)
+        except NameError:  # annotations that only a type checker can resolve
+            return
+        wanted = hints.get(list(signature(type(self)._run).parameters)[1])
+        name = getattr(wanted, '__name__', '')
+        if not isinstance(wanted, type) or name not in _FLOW or isinstance(data, wanted):
+            return
+        given = _FLOW.get(type(data).__name__, type(data).__name__)
+        needed = {'MapSeries': 'EDXMaps', 'Volume': 'SIRT or DIPmTV'}.get(name)
+        advice = f'put {needed} before it' if needed else 'make it the first step'
+        raise InputError(f'{type(self).__name__} needs {_FLOW[name]} but is handed {given}; {advice}.')
 
     def _run(self, data: Any, observer: Observer | None) -> Any:
         raise TypeError(f'{type(self).__name__} does not say how it runs')

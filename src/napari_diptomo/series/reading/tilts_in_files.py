@@ -1,4 +1,4 @@
-"""Images that are stored tilt by tilt, a file each or a file of frames each, to one stack per element or detector."""
+"""Images that are stored tilt by tilt, as a file or as a file of frames, to one stack per element."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Images:
 
 
 def images_of_tilts(read: Sequence[ImageStack], tables: Sequence[Path]) -> Images:
-    """What was read from the files, put together where each file is of one tilt.
+    """The images of the files, put together where each file is of one tilt.
 
     Parameters
     ----------

@@ -513,7 +513,7 @@ class OpenPage(Page):
         return True
 
     def _ask_which(self, sentence: str, evidence: Sequence[Evidence]) -> None:
-        """What each of the sources says in a column of its own; the menu of the angles takes one of them."""
+        """The angles of each source in a column of its own; the menu of the angles takes those of one."""
         self.table.show_evidence(evidence)
         self._show_note(f'{sentence} The columns show what each says; the menu Angles takes those of one.')
         self.tools.refresh()
