@@ -265,6 +265,8 @@ def facts(series: SpectralTiltSeries | MapSeries, elements: str = '', counts: fl
     if isinstance(series, MapSeries):
         kind = 'images' if 'images' in series.notes else 'maps'
         found = {'kind': f'{kind} of {", ".join(series.channels)}', **found}
+        if 'angle_source' in series.notes:
+            found['angles'] = str(series.notes['angle_source'])
         if 'images' in series.notes:
             found['intensities'] = str(series.notes['images'])
         shape, counts = series.data.shape[2:], float(series.data.sum(axis=0).mean())
@@ -278,7 +280,8 @@ def facts(series: SpectralTiltSeries | MapSeries, elements: str = '', counts: fl
     ny, nx = shape
     size = series.pixel_size
     found['images'] = f'{nx} x {ny} pixels (x, y) of {size:.4g} nm: {nx * size:.4g} x {ny * size:.4g} nm'
-    found['HAADF'] = 'yes' if series.haadf is not None else 'no'
+    if not (isinstance(series, MapSeries) and 'images' in series.notes):
+        found['HAADF'] = 'yes' if series.haadf is not None else 'no'
     if np.isfinite(counts):
         found['counts'] = f'{counts:.3g} per pixel and tilt'
     if elements:

@@ -198,3 +198,12 @@ def test_stacks_that_are_named_differently_are_doubted(tmp_path):
     (doubt,) = series.findings
     assert (doubt.level, doubt.about) == ('doubt', 'specimens')
     assert 'SET_Sb.tif and Virgin_Ti.tif' in doubt.sentence
+
+
+def test_images_beside_spectra_are_named(tmp_path):
+    for tilt in (-10, 0, 10):
+        write_spectra(tmp_path / f'si_{tilt:+d}deg.hspy', counts(tilt + 10))
+    for name in 'ABCDE':
+        write_maps(tmp_path / f'{name}_survey.tif', np.ones((3, 6, 8), np.float32))
+    (finding,) = [one for one in load_tilt_series(tmp_path).findings if one.about == 'files passed over']
+    assert finding.sentence.startswith('A_survey.tif, B_survey.tif, C_survey.tif and 2 more beside the spectra were not')

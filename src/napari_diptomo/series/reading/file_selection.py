@@ -33,10 +33,20 @@ _HEADERS = {'.emi': '.ser', '.asw': '.pts'}
 
 @dataclass(frozen=True)
 class DataFiles:
-    """Files with data in their order, and text files that may hold the angles, likeliest first."""
+    """Files with data in their order, and what lies beside them.
+
+    Attributes
+    ----------
+    data : tuple of Path
+    tables : tuple of Path
+        Text files that may hold the angles, likeliest first.
+    images : tuple of Path
+        Images that are not opened, since there are spectra.
+    """
 
     data: tuple[Path, ...]
     tables: tuple[Path, ...]
+    images: tuple[Path, ...] = ()
 
 
 def find_files(paths: Sequence[str], without: Collection[Path] = ()) -> DataFiles:
@@ -75,7 +85,8 @@ def find_files(paths: Sequence[str], without: Collection[Path] = ()) -> DataFile
         where = folders[0] if folders else given[0]
         raise InputError(f'No spectra and no maps were found in {where.name}; choose the folder that holds the files.')
     own_tables = [path for path in files if path.suffix.lower() in TABLES]
-    return DataFiles(tuple(data), tuple(_unique(own_tables + _tables_near(data))))
+    left = [path for path in _unique(listed) if path.suffix.lower() in IMAGES and path not in data]
+    return DataFiles(tuple(data), tuple(_unique(own_tables + _tables_near(data))), tuple(left))
 
 
 def _is_folder(path: Path) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_diptomo.series.errors import InputError
@@ -109,7 +109,7 @@ def one_specimen(files: DataFiles, chosen: str | None) -> DataFiles:
         raise InputError(f'There is no specimen {chosen}; choose among {listed(found)}.')
     others = [one.name for one in found if one is not mine and one.name != _UNNAMED]
     tables = [table for table in files.tables if not any(_names(table, name) for name in others)]
-    return DataFiles(mine.files, tuple(sorted(tables, key=lambda table: not _names(table, mine.name))))
+    return replace(files, data=mine.files, tables=tuple(sorted(tables, key=lambda table: not _names(table, mine.name))))
 
 
 def listed(specimens: Sequence[Specimen]) -> str:

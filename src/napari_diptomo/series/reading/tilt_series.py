@@ -225,7 +225,26 @@ def _all_read(files: DataFiles, source: Source, observer: Observer | None) -> Sp
         low = series_of_files(files.data, opened, files.tables, source)
     else:
         low = series_of_stack(first, opened[0], files.tables, source)
-    return with_core_loss(low, core.data, opened_core, core.tables, source)
+    spectral = with_core_loss(low, core.data, opened_core, core.tables, source)
+    return _noticed_before(spectral, _images_beside(files))
+
+
+def _images_beside(files: DataFiles) -> Finding | None:
+    if not files.images:
+        return None
+    one = len(files.images) == 1
+    return Finding(
+        'note',
+        'files passed over',
+        f'{_some_names(files.images)} beside the spectra {"was" if one else "were"} not opened; open '
+        f'{"it by itself where it is a tilt series" if one else "them by themselves where they are a tilt series"}.',
+        {'files': float(len(files.images))},
+    )
+
+
+def _some_names(paths: Sequence[Path]) -> str:
+    names = ', '.join(path.name for path in paths[:_MOST_NAMED])
+    return names + (f' and {len(paths) - _MOST_NAMED} more' if len(paths) > _MOST_NAMED else '')
 
 
 def _noticed_before(series: Series, finding: Finding | None) -> Series:
@@ -284,13 +303,12 @@ def _without_results(files: DataFiles, kinds: Mapping[Path, str], source: Source
         if len(maps) != 1 or len(results) == 1:
             return files, None
         left = DataFiles((maps[0],), files.tables)
-    passed = [path.name for path in results if path not in left.data]
-    names = ', '.join(passed[:_MOST_NAMED]) + (', ...' if len(passed) > _MOST_NAMED else '')
+    passed = [path for path in results if path not in left.data]
     one = len(passed) == 1
     return left, Finding(
         'note',
         'files passed over',
-        f'{names} in the folder {"was" if one else "were"} saved by this program and passed over; open '
+        f'{_some_names(passed)} in the folder {"was" if one else "were"} saved by this program and passed over; open '
         f'{"it by itself" if one else "them by themselves"} to look at {"it" if one else "them"}.',
         {'files': float(len(passed))},
     )

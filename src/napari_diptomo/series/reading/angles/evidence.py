@@ -92,6 +92,11 @@ class _Series:
         return self.files[i].name if self.files else f'tilt {i + 1}'
 
     @property
+    def those(self) -> str:
+        """How many there are, in words."""
+        return self.files[0].name if self.count == 1 and self.files else f'{self.count} {self.noun}'
+
+    @property
     def order(self) -> str:
         return 'in the order of the files' if self.files else 'in the order of the images'
 
@@ -258,8 +263,7 @@ def _fits(table: AngleTable, series: _Series) -> bool:
 def _check_rows(table: AngleTable, series: _Series) -> None:
     if len(table.angles) != series.count:
         raise InputError(
-            f'The table {table.path.name} has {len(table.angles)} angles for {series.count} {series.noun}; '
-            'give one for each.'
+            f'The table {table.path.name} has {len(table.angles)} angles for {series.those}; give one for each.'
         )
 
 
@@ -332,7 +336,7 @@ def _answer(given: Sequence[float] | str, series: _Series) -> Evidence | AngleTa
     if not isinstance(given, str):
         angles = np.asarray(given, float).ravel()
         if len(angles) != series.count:
-            raise InputError(f'There are {len(angles)} angles for {series.count} {series.noun}; give one for each.')
+            raise InputError(f'There are {len(angles)} angles for {series.those}; give one for each.')
         if not np.isfinite(angles).all() or np.abs(angles).max() > 180:
             raise InputError('A tilt angle is not a number between -180 and 180; correct the list of angles.')
         return Evidence('the angles given', angles)
