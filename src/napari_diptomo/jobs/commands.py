@@ -274,6 +274,8 @@ def facts(series: SpectralTiltSeries | MapSeries, elements: str = '', counts: fl
         low, high = series.energy[0], series.energy[-1]
         spectra = f'{len(series.energy)} channels, {low:.4g} to {high:.4g} {series.energy_unit}'
         found = {'kind': f'spectra ({spectra})', **found, 'angles': series.angle_source}
+        if series.metadata.get('frames', 1) > 1:
+            found['frames'] = f'{series.metadata["frames"]:.0f} in each file'
         if series.core_loss is not None:
             found['core loss'] = _core_loss_facts(series.core_loss, series.angles)
         shape = series.counts.shape[1:3]

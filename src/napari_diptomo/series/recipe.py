@@ -75,6 +75,15 @@ class Source(BaseModel):
         None,
         'Of several specimens in one folder, distinguished by their file names, the one to open; empty: there is one.',
     )
+    first_frame: int = param(
+        0,
+        'Files of Velox keep the frames of a scan: the first one to sum, counted from 0. The first and the second half of '
+        'the dose, opened one after the other, show what the beam has damaged.',
+        ge=0,
+    )
+    last_frame: int | None = param(
+        None, 'Files of Velox: the frame before which the sum ends; empty: all frames.', ge=1
+    )
     unused: tuple[int, ...] = param(
         (),
         'Tilts to leave out, by their place among the files or in the stack, counted from 0; other angles do not change '

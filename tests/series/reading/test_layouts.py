@@ -206,4 +206,6 @@ def test_images_beside_spectra_are_named(tmp_path):
     for name in 'ABCDE':
         write_maps(tmp_path / f'{name}_survey.tif', np.ones((3, 6, 8), np.float32))
     (finding,) = [one for one in load_tilt_series(tmp_path).findings if one.about == 'files passed over']
-    assert finding.sentence.startswith('A_survey.tif, B_survey.tif, C_survey.tif and 2 more beside the spectra were not')
+    assert finding.sentence.startswith(
+        'A_survey.tif, B_survey.tif, C_survey.tif and 2 more beside the spectra were not'
+    )

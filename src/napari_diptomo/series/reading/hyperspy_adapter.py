@@ -32,8 +32,9 @@ from napari_diptomo.series.reading.inspection import inspect
 from napari_diptomo.series.reading.library_errors import reading
 from napari_diptomo.series.reading.metadata import of_its_kind, with_signals_as_numbers
 from napari_diptomo.series.reading.plain_reader import KIND, READERS, PlainReader
-from napari_diptomo.series.reading.stored_signal import StoredAxis
+from napari_diptomo.series.reading.stored_signal import Frames, StoredAxis
 from napari_diptomo.series.reading.stored_signal import StoredSignal as StoredSignal
+from napari_diptomo.series.reading.velox_streams import unfinished
 
 #: Suffixes of HDF5 files that EMD of Berkeley goes by, or HyperSpy's own layout.
 _HDF5 = ('.emd', '.hdf5', '.h5', '.hspy')
@@ -121,8 +122,18 @@ def prepare() -> None:
         assert hs.load and hs.signals.Signal1D
 
 
-def open_signals(path: str | Path) -> tuple[StoredSignal, ...]:
+def open_signals(path: str | Path, frames: Frames | None = None) -> tuple[StoredSignal, ...]:
     """Describe what a file holds.
+
+    Parameters
+    ----------
+    path : str or Path
+    frames : tuple of (int, int or None), optional
+        Those to sum, from the first to before the last, of a file that keeps frames.
+
+    Returns
+    -------
+    tuple of StoredSignal
 
     Raises
     ------
@@ -132,11 +143,11 @@ def open_signals(path: str | Path) -> tuple[StoredSignal, ...]:
     """
     path = Path(path)
     own = _own_reader(path)
-    if own is not None:
+    if own is not None and frames is None:
         return own.open_signals(path)
-    loaded = _load(path)
+    loaded = _load(path, frames=frames)
     try:
-        return tuple(_describe(path, index, signal) for index, signal in enumerate(loaded))
+        return tuple(_describe(path, index, signal, frames) for index, signal in enumerate(loaded))
     finally:
         _close(loaded)
 
@@ -176,7 +187,7 @@ def _numbers(path: Path, data: np.ndarray) -> np.ndarray:
 
 def _read_signal(signal: StoredSignal, position: int | None, axis: int) -> np.ndarray:
     path = signal.path
-    loaded = _load(path)
+    loaded = _load(path, frames=signal.frames)
     try:
         if signal.index >= len(loaded) or np.shape(loaded[signal.index].data) != signal.shape:
             raise InputError(f'{path.name} has changed since it was opened; open the tilt series again.')
@@ -309,12 +320,12 @@ def read_whole(path: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
     return np.asarray(first.data), first.metadata.as_dictionary()
 
 
-def _load(path: Path, lazy: bool = True) -> list[Any]:
+def _load(path: Path, lazy: bool = True, frames: Frames | None = None) -> list[Any]:
     _enter(path)
     with _quiet():
         from hyperspy.io import load_with_reader
 
-        reader = PlainReader(path)
+        reader = PlainReader(path, frames)
         try:
             with reading(path):
                 try:
@@ -397,22 +408,26 @@ def _looks(path: Path) -> tuple[int, int, int]:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _describe(path: Path, index: int, signal: Any) -> StoredSignal:
+def _describe(path: Path, index: int, signal: Any, frames: Frames | None = None) -> StoredSignal:
     axes = tuple(_describe_axis(path, axis) for axis in signal.axes_manager._axes)
     if tuple(axis.size for axis in axes) != np.shape(signal.data):
         raise InputError(f'{path.name} has axes of another size than its data; it is damaged, copy it again.')
     stacked = signal.original_metadata.get_item('stack_elements', default=None)
     elements = list(stacked.as_dictionary().values()) if hasattr(stacked, 'as_dictionary') else []
     of_elements = [element.get('metadata') for element in elements if isinstance(element, Mapping)]
+    spectral = signal.axes_manager.signal_dimension == 1 and signal.data.ndim > 1
+    doubt = unfinished(path, np.shape(signal.data)[:-1]) if spectral and axes[-1].units.casefold() == 'kev' else ''
     return StoredSignal(
         path=path,
         index=index,
         title=str(signal.metadata.get_item('General.title', default='') or ''),
         axes=axes,
-        spectral=signal.axes_manager.signal_dimension == 1 and signal.data.ndim > 1,
+        spectral=spectral,
         dtype=signal.data.dtype,
         metadata=_metadata(path, signal),
         stacked=tuple(of_its_kind(tree) if isinstance(tree, Mapping) else {} for tree in of_elements),
+        doubts=(doubt,) if doubt else (),
+        frames=frames,
     )
 
 

@@ -26,6 +26,7 @@ _MICROSCOPE: dict[str, Any] = {
             'azimuth_angle': float,
             'live_time': float,
             'real_time': float,
+            'number_of_frames': float,
         },
         'EELS': {'spectrometer': str, 'collection_angle': float},
     },

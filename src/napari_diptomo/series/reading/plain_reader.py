@@ -16,6 +16,8 @@ import numpy as np
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.reading.inspection import MOST_CHUNKS, refuse_expression
 from napari_diptomo.series.reading.metadata import of_its_kind, with_signals_as_numbers
+from napari_diptomo.series.reading.stored_signal import Frames
+from napari_diptomo.series.reading.velox_streams import frame_options
 
 #: Suffix -> reader of RosettaSciIO. Those that evaluate text of a file (netCDF) are not among them.
 READERS = {
@@ -62,7 +64,7 @@ class PlainReader:
         The suffix is none that is read here.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, frames: Frames | None = None) -> None:
         import rsciio
 
         name = READERS.get(path.suffix.lower())
@@ -73,6 +75,7 @@ class PlainReader:
                 'like, maps as stacks in .tif or .mrc: convert it, or choose other files.'
             )
         self._api = found
+        self._options = {} if frames is None else frame_options(path, frames)
         self._opened: list[Any] = []
         # HyperSpy notes it in the metadata.
         self.__loader__ = SimpleNamespace(name=found)
@@ -89,7 +92,7 @@ class PlainReader:
         if self._api == 'rsciio.zspy':
             # Otherwise it is opened for writing.
             options['mode'] = 'r'
-        found = importlib.import_module(self._api).file_reader(filename, **options)
+        found = importlib.import_module(self._api).file_reader(filename, **options, **self._options)
         found = [signal for signal in found if 'metadata' in signal]
         if self._api == 'rsciio.ripple':
             found = [_ripple(signal) for signal in found]

@@ -322,6 +322,7 @@ def instrument(spectra: Sequence[StoredSignal]) -> dict[str, Any]:
         'azimuth': eds.get('azimuth_angle'),
         'live_time': eds.get('live_time'),
         'real_time': eds.get('real_time'),
+        'frames': eds.get('number_of_frames'),
         'convergence_angle': microscope.get('convergence_angle'),
         'collection_angle': eels.get('collection_angle'),
         'elements': [str(element) for element in middle.get('Sample', {}).get('elements', ())] or None,

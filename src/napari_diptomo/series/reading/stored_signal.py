@@ -15,6 +15,10 @@ from napari_diptomo.series.findings import Finding
 _MOST_NAMED = 4
 
 
+#: From the first to before the last, None for all that there are.
+Frames = tuple[int, int | None]
+
+
 @dataclass(frozen=True)
 class StoredAxis:
     """One axis of a stored signal; ``values`` are the calibrated positions."""
@@ -49,6 +53,8 @@ class StoredSignal:
         Metadata of the single files when the stack was made of several.
     doubts : tuple of str
         What the file leaves open, each a sentence on what was assumed, and what to do.
+    frames : tuple of (int, int or None), optional
+        The frames that are summed, from the first to before the last; without it all.
     """
 
     path: Path
@@ -60,6 +66,7 @@ class StoredSignal:
     metadata: dict[str, Any] = field(repr=False)
     stacked: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     doubts: tuple[str, ...] = field(default=(), repr=False)
+    frames: Frames | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:

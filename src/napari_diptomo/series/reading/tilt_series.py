@@ -23,6 +23,7 @@ from napari_diptomo.series.reading.signals import series_of_signals, signals_amo
 from napari_diptomo.series.reading.specimens import different_names, one_specimen
 from napari_diptomo.series.reading.spectrum_images import series_of_files, series_of_stack, spectra_in
 from napari_diptomo.series.reading.stored_signal import described
+from napari_diptomo.series.reading.velox_streams import frames_in
 from napari_diptomo.series.recipe import Recipe, Source
 from napari_diptomo.series.tilts import check_unused, in_use
 
@@ -45,6 +46,8 @@ def load_tilt_series(
     beam_energy: float | None = None,
     specimen: str | None = None,
     core_loss_angles: Sequence[float] | float | None = None,
+    first_frame: int = 0,
+    last_frame: int | None = None,
     unused: Sequence[int] = (),
     repeated: Literal['keep', 'sum', 'first'] = 'keep',
     observer: Observer | None = None,
@@ -94,6 +97,8 @@ def load_tilt_series(
     core_loss_angles : sequence of float, optional
         Tilt angles of the core loss, in the order of its files; without it from
         a table, the metadata or the names.
+    first_frame, last_frame : int, optional
+        Of files of Velox: the frames to sum, from the first, counted from 0, to before the last; without them all.
     unused : sequence of int
         Tilts to leave out, by their place among the files or in the stack, counted from 0: ``positions`` of the result.
         Angles, where given, are those of all tilts. A file that is left out may be damaged.
@@ -145,6 +150,8 @@ def load_tilt_series(
         specimen=specimen,
         core_loss=() if core_loss is None or signals else _absolute(core_loss),
         core_loss_angles=None if core_loss_angles is None else tuple(np.ravel(core_loss_angles).astype(float).tolist()),
+        first_frame=first_frame,
+        last_frame=last_frame,
         unused=tuple(int(tilt) for tilt in unused),
         repeated=repeated,
     )
@@ -199,11 +206,12 @@ def _all_read(files: DataFiles, source: Source, observer: Observer | None) -> Sp
     if core.data:
         # The files of the core loss are matched with those of all tilts.
         source = source.model_copy(update={'unused': ()})
+    frames = (source.first_frame, source.last_frame) if source.first_frame or source.last_frame else None
     opened: list[tuple[hyperspy_adapter.StoredSignal, ...]] = []
     refused: list[InputError] = []
     for number, path in enumerate((*files.data, *core.data), start=1):
         try:
-            opened.append(hyperspy_adapter.open_signals(path))
+            opened.append(hyperspy_adapter.open_signals(path, frames))
         except InputError as error:
             if number - 1 not in source.unused or len(files.data) == 1:
                 raise
@@ -226,7 +234,23 @@ def _all_read(files: DataFiles, source: Source, observer: Observer | None) -> Sp
     else:
         low = series_of_stack(first, opened[0], files.tables, source)
     spectral = with_core_loss(low, core.data, opened_core, core.tables, source)
-    return _noticed_before(spectral, _images_beside(files))
+    return _noticed_before(_noticed_before(spectral, _images_beside(files)), _of_frames(files.data, source))
+
+
+def _of_frames(files: Sequence[Path], source: Source) -> Finding | None:
+    """A note that not all frames are summed."""
+    if not source.first_frame and source.last_frame is None:
+        return None
+    number = frames_in(files[0])
+    last = number if source.last_frame is None else source.last_frame
+    if not source.first_frame and last == number:
+        return None
+    return Finding(
+        'note',
+        'frames',
+        f'Of the {number} frames of {files[0].name} those from {source.first_frame} to before {last} are summed, and as '
+        'many of the other files.',
+    )
 
 
 def _images_beside(files: DataFiles) -> Finding | None:

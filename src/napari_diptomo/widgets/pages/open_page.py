@@ -54,6 +54,8 @@ _LABELS = {
     'beam_energy': 'Beam energy',
     'specimen': 'Specimen',
     'repeated': 'Repeated tilts',
+    'first_frame': 'First frame',
+    'last_frame': 'Frames up to',
 }
 _CHANGED = 'Changed since it was opened: press Open to read it anew.'
 #: Suffixes of files that hold images as well as spectra.
@@ -427,6 +429,8 @@ class OpenPage(Page):
         for name, shown in (
             ('dark_level', bool(suffixes & {*IMAGES, *_ANYTHING})),
             ('beam_energy', not files or not suffixes <= set(IMAGES)),
+            ('first_frame', '.emd' in suffixes),
+            ('last_frame', '.emd' in suffixes),
             ('specimen', bool([choice for choice in self.specimen.choices if choice is not None])),
         ):
             if not shown:
