@@ -9,31 +9,16 @@ is the variance of the signal in the whole (each part carries its fraction of th
 signal, and noise of its own), so the noiseless truth itself would correlate by
 sqrt(S / var(maps)). Whole counts without a held-out part are halved by
 `napari_diptomo.assess.count_ceiling`.
-
-A specimen larger than the images puts matter into the tilted images that is
-cut off the volume in the end. Only pixels whose ray runs inside the volume
-that was kept are compared, and the ceiling is that of the same pixels.
-
-Window counts are compared as the element maps that they stand for. Those are no
-whole counts: where no part of them is held out, half of the photons is, for the
-ceiling alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_diptomo.series import Finding, MapSeries, Volume
-from napari_diptomo.series.counts import thin
+from napari_diptomo.series import Finding, InputError, MapSeries, Volume
 
-if TYPE_CHECKING:
-    from napari_diptomo.geometry import ParallelBeam
-
-#: Share of a ray's length that must lie in the volume for its pixel to be compared.
-_INSIDE = 0.999
 #: Standard errors, and fraction of the noise from which on it was fitted (any fit takes up some); tilts that the error needs.
 _SIGMAS, _LEAST_SHARE, _LEAST_TILTS = 3.0, 0.2, 5
 
@@ -57,31 +42,17 @@ def compared_with_maps(volume: Volume, maps: MapSeries) -> Volume:
     Volume
         With a finding where noise was fitted.
     """
-    columns = maps.data.shape[2:]
-    if volume.channels != maps.channels or volume.data.shape[2:] != columns:
+    if volume.channels != maps.channels or volume.data.shape[2:] != maps.data.shape[2:]:
         return volume
-    from napari_diptomo.reconstruct.counting_unit import in_counts
-    from napari_diptomo.series.outliers import without_outliers
-
-    # The reconstruction left them out as well.
-    maps, _ = without_outliers(maps)
-    # The ceiling is that of quanta: multiples of them, halved one by one, would be too good.
-    counted = _by_element(in_counts(maps).maps)
-    maps = _by_element(maps)
     from napari_diptomo.assess import projection_correlation
-    from napari_diptomo.geometry import ParallelBeam
+    from napari_diptomo.assess.reprojection import reprojection
 
-    beam = ParallelBeam(maps.angles, volume.data.shape[1:], maps.shifts, maps.axis_shift, columns=columns[1])
-    seen = _accounted_for(beam, volume, maps)
-    if maps.missing is not None:
-        seen &= ~maps.missing.any(axis=0)
-    if not seen.any():
+    try:
+        compared = reprojection(volume, maps)
+    except InputError:
         return volume
-    expected = beam.project(volume.data)
-    if maps.gain is not None:
-        expected = expected * maps.gain[:, :, None, None]
-    if maps.background is not None:
-        expected = expected + maps.background
+    # The ceiling is that of quanta: multiples of them, halved one by one, would be too good.
+    maps, counted, expected, seen = compared.maps, compared.counted, compared.expected, compared.seen
     found = projection_correlation(maps.data[:, seen], expected[:, seen])
     notes = {
         **volume.notes,
@@ -146,8 +117,9 @@ def correlation_ceiling(maps: MapSeries, seen: np.ndarray | None = None) -> np.n
         The pixels that are compared; default: all.
     """
     from napari_diptomo.assess import count_ceiling
+    from napari_diptomo.assess.reprojection import by_element
 
-    maps = _by_element(maps)
+    maps = by_element(maps)
     seen = np.ones(maps.data.shape[1:], bool) if seen is None else seen
     data = maps.data[:, seen]
     if maps.are_counts:
@@ -161,45 +133,6 @@ def correlation_ceiling(maps: MapSeries, seen: np.ndarray | None = None) -> np.n
     fitted = fitted - fitted.mean(axis=1, keepdims=True)
     signal = (fitted * held).mean(axis=1) / (share * (1 - share))
     return np.sqrt(np.clip(signal / np.maximum(data.var(axis=1), np.finfo(np.float32).tiny), 0, 1))
-
-
-def _by_element(maps: MapSeries) -> MapSeries:
-    """Element maps of window counts with a held-out part."""
-    if maps.mixing is not None and maps.held_out is None and maps.are_counts:
-        half = thin(maps.data, 0.5, np.random.default_rng(0))
-        maps = replace(maps, held_out=half, held_out_share=0.5)
-    return maps.unmixed()
-
-
-def _accounted_for(beam: ParallelBeam, volume: Volume, maps: MapSeries) -> np.ndarray:
-    """Pixels that show the volume and nothing beside it, bool (tilt, y, x)."""
-    # Rows that were shifted in from outside are not of this volume.
-    rows = np.broadcast_to(beam.covered[:, :, None], beam.sinogram_shape)
-    solved = _solved_shape(volume, maps)
-    if solved == beam.shape:
-        return rows.copy()
-    from napari_diptomo.geometry import ParallelBeam
-
-    whole = ParallelBeam(maps.angles, solved, maps.shifts, maps.axis_shift, columns=beam.columns)
-    length, kept = _ray_lengths(whole), _ray_lengths(beam)
-    return rows & ((length > 0) & (kept >= _INSIDE * length))[:, None, :]
-
-
-def _solved_shape(volume: Volume, maps: MapSeries) -> tuple[int, int, int]:
-    """Shape (z, y, x) before the volume was cut to the field of view."""
-    from napari_diptomo.reconstruct import Reconstruction
-    from napari_diptomo.reconstruct.grid import volume_shape
-
-    step = volume.recipe.steps[-1] if volume.recipe is not None and volume.recipe.steps else None
-    if not isinstance(step, Reconstruction):
-        nz, ny, nx = volume.data.shape[1:]
-        return nz, ny, nx
-    return volume_shape(maps, step.thickness, step.beyond_field)
-
-
-def _ray_lengths(beam: ParallelBeam) -> np.ndarray:
-    """Length of each ray inside the volume, pixels, (tilt, u)."""
-    return np.asarray(beam.matrix.sum(axis=1)).reshape(len(beam.angles), beam.columns)
 
 
 def _by_name(maps: MapSeries, values: np.ndarray) -> dict[str, float]:
