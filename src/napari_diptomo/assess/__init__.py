@@ -1,9 +1,21 @@
 """Composition, oxidation state and quality of a volume, by the data alone or by a known truth."""
 
 from napari_diptomo.assess.composition import Composition
+from napari_diptomo.assess.consistency import Consistency, consistency
 from napari_diptomo.assess.data_correlation import ceiling_excess, count_ceiling, half_ceiling, projection_correlation
 from napari_diptomo.assess.error_bar_quality import SpreadQuality, away_from_edges, band, judge_spread, reliability
+from napari_diptomo.assess.half_volumes import HalfResolution, correlate_halves, half_bit, half_resolution
 from napari_diptomo.assess.oxidation_state import FractionMaps, OxidationState, fraction_maps
+from napari_diptomo.assess.phases import (
+    Phases,
+    Region,
+    measure,
+    particles_of,
+    phase_by_threshold,
+    phases_by_clustering,
+    write_regions,
+)
+from napari_diptomo.assess.profiles import Profile, line_profile
 from napari_diptomo.assess.regions import RegionComposition, region_composition, region_compositions
 from napari_diptomo.assess.resolution import (
     FSC,
@@ -22,8 +34,13 @@ __all__ = [
     'FSC',
     'Composition',
     'CompositionError',
+    'Consistency',
     'FractionMaps',
+    'HalfResolution',
     'OxidationState',
+    'Phases',
+    'Profile',
+    'Region',
     'RegionComposition',
     'SpreadQuality',
     'WedgeFSC',
@@ -32,15 +49,24 @@ __all__ = [
     'ceiling_excess',
     'compare',
     'composition_error',
+    'consistency',
+    'correlate_halves',
     'count_ceiling',
     'elongation',
     'fraction_maps',
     'fsc',
     'fsc_wedge',
+    'half_bit',
     'half_ceiling',
+    'half_resolution',
     'judge_spread',
+    'line_profile',
+    'measure',
     'measured_frequencies',
     'mix_colours',
+    'particles_of',
+    'phase_by_threshold',
+    'phases_by_clustering',
     'projection_correlation',
     'psnr',
     'region_composition',
@@ -50,4 +76,5 @@ __all__ = [
     'triangle',
     'voxel_classes',
     'wedge_elongation',
+    'write_regions',
 ]
