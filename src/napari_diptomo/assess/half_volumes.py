@@ -76,7 +76,7 @@ class HalfResolution:
 
     @property
     def note(self) -> str:
-        """What the halves cannot see, one sentence or two."""
+        """The limits of two halves, in two sentences."""
         return _NOTE
 
     def periods(self, threshold: float = 0.143) -> np.ndarray:

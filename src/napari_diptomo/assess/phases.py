@@ -8,7 +8,7 @@ The surface of a region is that of the triangles at half its smoothed indicator 
 Tools 8 (2003) 1), which stairs of voxels would make half as large again. A layer of the volume V and the surface S of both
 its faces is 2 V / S thick.
 
-Formulas: thickness of a layer by volume and surface (`Region.thickness`).
+Formulas: volume, surface and thickness of a region (`measure`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,12 @@ class Phases:
         return len(self.fractions)
 
     def names(self) -> tuple[str, ...]:
-        """Each phase by its channels of more than a twentieth, the strongest first: ``'Ge Te'``."""
+        """Each phase by its channels of more than a twentieth, the strongest first: ``'Ge Te'``.
+
+        Returns
+        -------
+        tuple of str
+        """
         found = []
         for fractions in self.fractions:
             order = [c for c in np.argsort(-fractions) if fractions[c] > 0.05]
