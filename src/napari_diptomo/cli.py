@@ -1,4 +1,4 @@
-"""The command line: ``diptomo run``, ``diptomo info``, ``diptomo demo``.
+"""The command line: ``diptomo run``, ``diptomo info``, ``diptomo assess``, ``diptomo demo``.
 
 What a command needs is imported when it runs, so that ``diptomo --help``
 answers at once. Whatever goes wrong is one line on standard error and exit
@@ -79,6 +79,31 @@ def info(
         from napari_diptomo.jobs.commands import show_info
 
         show_info(files, angles, core_loss or (), pixel_size=pixel_size, specimen=specimen)
+
+
+@app.command()
+def assess(
+    volume: Annotated[Path, typer.Argument(help='A saved volume (.hspy), as a reconstruction made it.')],
+    maps: Annotated[
+        Path | None, typer.Option(help='The maps that it was made from; default: made anew from its recipe.')
+    ] = None,
+    halves: Annotated[
+        str,
+        typer.Option(
+            help='Resolution by two halves of the counts: "fast" (SIRT), "own" (the settings of the volume), "none".'
+        ),
+    ] = 'fast',
+    phases: Annotated[
+        int | None, typer.Option(help='Divide it into so many phases; 0: as many as the data show.', min=0)
+    ] = None,
+    output: Annotated[Path | None, typer.Option('--output', '-o', help='Folder for tables and labels.')] = None,
+    debug: Debug = False,
+) -> None:
+    """Say how far a volume can be trusted: residuals, resolution, phases."""
+    with _one_line_errors(debug):
+        from napari_diptomo.jobs.assess_volume import assess_file
+
+        assess_file(volume, maps, halves=halves, phases=phases, output=output)
 
 
 @app.command()

@@ -27,6 +27,8 @@ from napari_diptomo.series import Finding, MapSeries, Volume
 _SIGMAS, _LEAST_EXCESS = 5.0, 0.1
 #: Misfit of a channel from which on the volume does not explain its maps.
 _UNEXPLAINED = 1.2
+#: And below which it follows their noise: what is left of it when a fit has taken up half.
+_FOLLOWED = 0.5
 #: Tilts that a comparison with the others needs, and tilts that are named.
 _LEAST_TILTS, _MOST_NAMED = 5, 4
 
@@ -124,7 +126,7 @@ def consistency(volume: Volume, maps: MapSeries) -> Consistency:
         ceiling_error=above_error,
         residual=found.residual,
         compared=float(found.seen.mean()),
-        findings=(*_channels(found, misfit, error), *_tilts(found, misfit, error)),
+        findings=(*_channels(found, misfit, error), *_followed(found, misfit), *_tilts(found, misfit, error)),
     )
 
 
@@ -154,6 +156,25 @@ def _channels(found: Reprojection, misfit: np.ndarray, error: np.ndarray) -> lis
             f'({found.maps.channels[worst]}: {mean[worst]:.2f} times the noise): the fit was ended too early, the weight of '
             'the prior is too large, or something in the maps is no projection of one volume.',
             {'misfit': float(mean[worst])},
+        )
+    ]
+
+
+def _followed(found: Reprojection, misfit: np.ndarray) -> list[Finding]:
+    """Channels whose projections lie nearer to the maps than their noise lets the truth."""
+    mean = np.median(misfit, axis=1)
+    low = [c for c in range(len(mean)) if mean[c] < _FOLLOWED]
+    if not low:
+        return []
+    least = min(low, key=lambda c: mean[c])
+    return [
+        Finding(
+            'doubt',
+            'fitted noise',
+            f'The projections of {", ".join(found.maps.channels[c] for c in low)} follow the noise of the maps '
+            f'({found.maps.channels[least]}: {mean[least]:.2f} of it is left, where the true specimen leaves all): fine detail '
+            'is partly noise. Take fewer iterations or a larger weight, or hold out counts to choose them.',
+            {'misfit': float(mean[least])},
         )
     ]
 

@@ -1,0 +1,318 @@
+"""The command ``diptomo assess``: a saved volume against the maps that it was made from, and by halves of its counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from napari_diptomo.jobs.reading.isolated import load_isolated, open_isolated
+from napari_diptomo.jobs.recipe_run import run
+from napari_diptomo.jobs.terminal import Planned, TerminalBar, print_findings
+from napari_diptomo.series import InputError, MapSeries, Observer, Recipe, Source, Volume
+
+if TYPE_CHECKING:
+    from napari_diptomo.assess import Consistency, HalfResolution, Phases, Region
+    from napari_diptomo.reconstruct import Reconstruction
+
+#: Iterations of SIRT for halves that shall not take long.
+_FAST_ITERATIONS = 30
+
+
+@dataclass(frozen=True, eq=False)
+class Assessment:
+    """What is known of a volume.
+
+    Attributes
+    ----------
+    consistency : Consistency
+        Its projections against its maps.
+    resolution : HalfResolution, optional
+        By halves of the counts.
+    phases : Phases, optional
+    regions : tuple of Region
+        The phases, or the particles of one.
+    """
+
+    consistency: Consistency
+    resolution: HalfResolution | None = None
+    phases: Phases | None = None
+    regions: tuple[Region, ...] = ()
+
+
+def reconstruction_of(volume: Volume) -> tuple[tuple, Reconstruction]:
+    """The steps before the reconstruction of a volume, and the reconstruction.
+
+    Parameters
+    ----------
+    volume : Volume
+        As a reconstruction made it.
+
+    Returns
+    -------
+    tuple of Step, Reconstruction
+
+    Raises
+    ------
+    InputError
+        It does not say how it was made, or more was done to it.
+    """
+    from napari_diptomo.reconstruct import Reconstruction
+
+    steps = () if volume.recipe is None else volume.recipe.steps
+    if not steps or not isinstance(steps[-1], Reconstruction):
+        done = f'made by {type(steps[-1]).__name__}' if steps else 'saved without its recipe'
+        raise InputError(f'The volume was {done}; assess the one that the reconstruction made, with its maps.')
+    return tuple(steps[:-1]), steps[-1]
+
+
+def maps_of(volume: Volume, observer: Observer) -> MapSeries:
+    """The maps that a volume was made from, made anew from its recipe.
+
+    Parameters
+    ----------
+    volume : Volume
+        With a recipe.
+    observer : Observer
+        Of opening and of the steps.
+
+    Returns
+    -------
+    MapSeries
+
+    Raises
+    ------
+    InputError
+        The recipe names no files, or files that are gone.
+    """
+    before, _ = reconstruction_of(volume)
+    assert volume.recipe is not None
+    source = volume.recipe.source
+    gone = [path for path in source.paths if not Path(path).exists()]
+    if not source.paths or gone:
+        what = f'{gone[0]} is not there any more' if gone else 'its recipe names no files'
+        raise InputError(f'The maps of this volume cannot be made anew: {what}; give saved maps with --maps.')
+    if not before:
+        opened = open_isolated(source, observer)
+        if isinstance(opened, MapSeries):
+            return opened
+        raise InputError('The recipe of this volume makes no maps; give saved maps with --maps.')
+    made = run(Recipe(source, before), observer=observer, opener=open_isolated)
+    if not isinstance(made, MapSeries):
+        raise InputError('The recipe of this volume makes no maps; give saved maps with --maps.')
+    return made
+
+
+def halving_step(step: Reconstruction, halves: str) -> Reconstruction:
+    """The reconstruction of each half.
+
+    Parameters
+    ----------
+    step : Reconstruction
+        Of the volume.
+    halves : {'fast', 'own'}
+        SIRT on the same grid, or the settings of the volume.
+
+    Returns
+    -------
+    Reconstruction
+    """
+    from napari_diptomo.reconstruct import SIRT, Reconstruction
+
+    if halves == 'own':
+        return step
+    shared = {name: getattr(step, name) for name in Reconstruction.model_fields if name in SIRT.model_fields}
+    return SIRT(**{**shared, 'iterations': _FAST_ITERATIONS})
+
+
+def assess(
+    volume: Volume,
+    maps: MapSeries,
+    *,
+    halves: str = 'fast',
+    phases: int | None = None,
+    observer: Observer | None = None,
+) -> Assessment:
+    """Compare a volume with its maps; resolution and phases where asked for.
+
+    Parameters
+    ----------
+    volume : Volume
+        As a reconstruction made it.
+    maps : MapSeries
+        What it was made from.
+    halves : {'fast', 'own', 'none'}
+        How two halves of the counts are reconstructed, see `halving_step`.
+    phases : int, optional
+        How many phases to divide it into, 0 for as many as the data show; default: none.
+    observer : Observer, optional
+        Of the reconstructions.
+
+    Returns
+    -------
+    Assessment
+
+    Raises
+    ------
+    InputError
+        The maps are not those of the volume.
+    """
+    from napari_diptomo.assess import consistency, half_resolution, measure, phases_by_clustering
+    from napari_diptomo.reconstruct import SIRT
+
+    found = consistency(volume, maps)
+    resolution = None
+    if halves != 'none':
+        _, step = reconstruction_of(volume) if halves == 'own' or volume.recipe else ((), SIRT())
+        resolution = half_resolution(maps, halving_step(step, halves), observer=observer)
+    divided: Phases | None = None
+    regions: tuple[Region, ...] = ()
+    if phases is not None:
+        divided = phases_by_clustering(volume, phases or None)
+        regions = measure(divided.labels, volume, divided)
+    return Assessment(found, resolution, divided, regions)
+
+
+def assess_file(
+    path: Path,
+    maps_path: Path | None = None,
+    *,
+    halves: str = 'fast',
+    phases: int | None = None,
+    output: Path | None = None,
+) -> Assessment:
+    """Assess a saved volume, print what was found, and write tables where asked for.
+
+    Parameters
+    ----------
+    path : Path
+        The volume, ``.hspy``.
+    maps_path : Path, optional
+        Saved maps; default: made anew from the recipe of the volume.
+    halves, phases
+        As in `assess`.
+    output : Path, optional
+        Folder for the tables and labels.
+
+    Returns
+    -------
+    Assessment
+
+    Raises
+    ------
+    InputError
+        It is no volume, or its maps are not to be had.
+    """
+    if halves not in ('fast', 'own', 'none'):
+        raise InputError(
+            f'Halves are reconstructed "fast", with the volume\'s "own" settings, or "none", not "{halves}".'
+        )
+    volume = load_isolated(path)
+    if not isinstance(volume, Volume):
+        raise InputError(f'{path.name} is no volume; choose the .hspy that a reconstruction saved.')
+    with TerminalBar([Planned('Maps'), Planned('Assess')]) as bar:
+        bar.begin()
+        maps = maps_of(volume, bar) if maps_path is None else _saved_maps(maps_path, bar)
+        bar.begin()
+        found = assess(volume, maps, halves=halves, phases=phases, observer=bar)
+    _print(found, Console(highlight=False))
+    if output is not None:
+        for written in write_tables(found, output):
+            Console(highlight=False).print(f'wrote {written}', soft_wrap=True)
+    return found
+
+
+def write_tables(found: Assessment, folder: Path) -> tuple[Path, ...]:
+    """Write an assessment as tables, and the phases as labels.
+
+    Parameters
+    ----------
+    found : Assessment
+    folder : Path
+        Made where it is not there.
+
+    Returns
+    -------
+    tuple of Path
+        ``misfit.csv``, ``fsc.csv``, ``phases.csv``, ``phases.tif``.
+    """
+    from napari_diptomo.assess import write_regions
+
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [found.consistency.write_csv(folder / 'misfit.csv')]
+    if found.resolution is not None:
+        written.append(found.resolution.write_csv(folder / 'fsc.csv'))
+    if found.phases is not None:
+        import tifffile
+
+        written.append(write_regions(found.regions, found.phases.channels, folder / 'phases.csv'))
+        tifffile.imwrite(folder / 'phases.tif', found.phases.labels.astype(np.uint8), metadata={'axes': 'ZYX'})
+        written.append(folder / 'phases.tif')
+    return tuple(written)
+
+
+def _saved_maps(path: Path, observer: Observer) -> MapSeries:
+    opened = open_isolated(Source(paths=(str(path),)), observer)
+    if not isinstance(opened, MapSeries):
+        raise InputError(f'{path.name} holds spectra; give the maps that the volume was made from.')
+    return opened
+
+
+def _print(found: Assessment, console: Console) -> None:
+    console.print(_consistency_table(found.consistency))
+    print_findings(found.consistency.findings, console)
+    if found.resolution is not None:
+        console.print(_resolution_table(found.resolution))
+        console.print(f'{found.resolution.method}. {found.resolution.note}', soft_wrap=True)
+    if found.phases is not None:
+        console.print(_phase_table(found.phases, found.regions))
+
+
+def _consistency_table(found: Consistency) -> Table:
+    table = Table('element', 'misfit / noise', 'worst tilt', 'correlation', 'above the ceiling', box=None)
+    for c, name in enumerate(found.channels):
+        worst = int(np.argmax(found.misfit[c]))
+        above = ''
+        if found.above_ceiling is not None and found.ceiling_error is not None:
+            above = f'{found.above_ceiling[c]:+.3f} ± {found.ceiling_error[c]:.3f}'
+        table.add_row(
+            name,
+            f'{found.misfit[c].mean():.2f}',
+            f'{found.misfit[c, worst]:.2f} at {found.angles[worst]:g} deg',
+            f'{found.correlation[c]:.3f}',
+            above,
+        )
+    return table
+
+
+def _resolution_table(found: HalfResolution) -> Table:
+    table = Table('element', 'FSC 0.143', 'FSC 0.5', 'across the beam', 'along the beam', box=None)
+    sevenths, halves, directed = found.periods(0.143), found.periods(0.5), found.periods_by_direction()
+    across, along = found.directions.index(0.0), found.directions.index(-90.0)
+    for c, name in enumerate(found.channels):
+        values = (sevenths[c], halves[c], directed[c, across], directed[c, along])
+        table.add_row(name, *(f'{value:.3g} nm' for value in values))
+    return table
+
+
+def _phase_table(phases: Phases, regions: Sequence[Region]) -> Table:
+    table = Table('phase', 'of', 'volume / nm^3', 'surface / nm^2', 'as a layer', box=None)
+    names = phases.names()
+    for one in regions:
+        fractions = ', '.join(
+            f'{name} {100 * value:.0f} %'
+            for name, value in zip(phases.channels, phases.fractions[one.phase - 1], strict=True)
+        )
+        table.add_row(
+            f'{one.label} {names[one.phase - 1]}',
+            f'{fractions} of the counts',
+            f'{one.volume:.4g}',
+            f'{one.surface:.4g}',
+            f'{one.thickness:.3g} nm thick',
+        )
+    return table
