@@ -26,7 +26,7 @@ _FAST_ITERATIONS = 30
 
 @dataclass(frozen=True, eq=False)
 class Assessment:
-    """What is known of a volume.
+    """The findings, resolution and phases of a volume.
 
     Attributes
     ----------
