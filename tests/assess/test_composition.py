@@ -274,7 +274,7 @@ def test_cancel_is_obeyed_within_the_absorption() -> None:
         ({'lines': ('Ge_K', 'Sb_L', 'Qq_L'), 'k_factors': K}, {}, 'Te is no element'),
         ({'method': 'zeta', 'zeta_factors': K, 'with_density': True}, {}, 'needs the dose'),
         ({'method': 'zeta', 'electrons': 1e6}, {}, 'no zeta-factors'),
-        ({'k_factors': K, 'absorption': True}, {}, 'needs the density'),
+        ({'method': 'zeta', 'zeta_factors': K, 'absorption': True}, {}, 'needs the dose'),
         ({'k_factors': K, 'absorption': True, 'density': 5.0}, {'notes': {}}, 'needs the line families'),
         ({'k_factors': K, 'least_counts': 1e6}, {}, 'No voxel has the counts'),
     ],
@@ -548,6 +548,9 @@ def test_a_script_that_names_no_numbers_means_these() -> None:
     """Other defaults would change the results of scripts that rely on them."""
     step = Composition()
     assert (step.smooth, step.largest_error, step.least_share, step.least_counts) == (1.0, 0.1, 0.1, None)
-    assert (step.elevation, step.azimuths) == (18.0, (45.0, 135.0, 225.0, 315.0))
+    # Of the files where they say it, else these.
+    assert (step.elevation, step.azimuths) == (None, None)
+    position = step.position({})
+    assert (position.elevation, position.azimuths) == (18.0, (45.0, 135.0, 225.0, 315.0))
     assert (step.method, step.unit, step.window) == ('Cliff-Lorimer', 'at.%', 'windowless')
     assert not step.absorption and not step.with_density

@@ -27,6 +27,8 @@ import numpy as np
 from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries, Step, Watch, param
 from napari_diptomo.spectra.common.spikes import spike_findings
 from napari_diptomo.spectra.common.tilt_counts import counts_of
+from napari_diptomo.spectra.edx.detector_position import NOTE as DETECTOR_NOTE
+from napari_diptomo.spectra.edx.detector_position import recorded_position
 from napari_diptomo.spectra.edx.element_search import survey
 from napari_diptomo.spectra.edx.energy_windows import window_series
 from napari_diptomo.spectra.edx.fit_range import FitRange, check_counts
@@ -129,7 +131,9 @@ class EDXMaps(Step):
         make = fit_maps if self.deliver == 'fitted maps' else window_series
         maps = make(data, model, self.lines or self.elements, self._settings(), watch)
         maps = with_gain(maps, self.gain_from_totals, self.gain)
-        return replace(maps, findings=(*maps.findings, *spike_findings(counts_of(data).spikes, data)))
+        position = recorded_position(data.metadata)
+        notes = {**maps.notes, DETECTOR_NOTE: position} if position else maps.notes
+        return replace(maps, notes=notes, findings=(*maps.findings, *spike_findings(counts_of(data).spikes, data)))
 
     def _settings(self) -> MapSettings:
         return MapSettings(self.fit, self.holdout, self.seed, self.background_order, self.calibrate)
