@@ -43,7 +43,7 @@ _BEAM_ENERGY = 200.0
 #: keV by which the beam of a table and that of the maps may differ.
 _SAME_BEAM = 1.0
 #: zeta in kg/m^2 of a cross section in barn, times A in g/mol: 1 barn is 1e-28 m^2, 1 g is 1e-3 kg.
-_ZETA_BARN = 1e25 / AVOGADRO
+ZETA_BARN = 1e25 / AVOGADRO
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def channel_factors(channels: Sequence[str], notes: Mapping[str, Any], settings:
     if counted:
         values = values * np.array([_factor_of_counts(c, n, quantity) for c, n in zip(counted, found.names, strict=True)])
     if settings.method == 'cross section':
-        values = _ZETA_BARN * weights / values
+        values = ZETA_BARN * weights / values
     findings = (*found.findings, *_converted(counted, found, quantity))
     return Factors(
         values,
@@ -270,7 +270,7 @@ def _in_the_unit_of(
     if table.quantity == 'zeta-factors' and settings.method == 'Cliff-Lorimer':
         return values
     # One is the other's inverse, but for the atomic weight.
-    return _ZETA_BARN * weights / values
+    return ZETA_BARN * weights / values
 
 
 def _calculated(
@@ -289,7 +289,7 @@ def _calculated(
     else:
         values = np.array(zeta_factors(families, settings.solid_angle, energy, settings.window))
     if settings.method == 'cross section':
-        values = _ZETA_BARN * weights / values
+        values = ZETA_BARN * weights / values
     quantity = QUANTITY[settings.method]
     shares = [c.share(_line_of(settings.of, c, '')) for c in counted]
     named = [v / of_family(1.0, share, quantity) for v, share in zip(values, shares, strict=True)]
