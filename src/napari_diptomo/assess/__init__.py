@@ -3,6 +3,8 @@
 from napari_diptomo.assess.composition import Composition
 from napari_diptomo.assess.data_correlation import ceiling_excess, count_ceiling, half_ceiling, projection_correlation
 from napari_diptomo.assess.error_bar_quality import SpreadQuality, away_from_edges, band, judge_spread, reliability
+from napari_diptomo.assess.factor_calibration import CalibratedFactors, StandardSettings, calibrate_factors
+from napari_diptomo.assess.mass_density import Dose
 from napari_diptomo.assess.oxidation_state import FractionMaps, OxidationState, fraction_maps
 from napari_diptomo.assess.regions import RegionComposition, region_composition, region_compositions
 from napari_diptomo.assess.resolution import (
@@ -20,15 +22,19 @@ from napari_diptomo.assess.voxel_classes import voxel_classes
 
 __all__ = [
     'FSC',
+    'CalibratedFactors',
     'Composition',
     'CompositionError',
+    'Dose',
     'FractionMaps',
     'OxidationState',
     'RegionComposition',
     'SpreadQuality',
+    'StandardSettings',
     'WedgeFSC',
     'away_from_edges',
     'band',
+    'calibrate_factors',
     'ceiling_excess',
     'compare',
     'composition_error',

@@ -211,8 +211,9 @@ class _Standard:
         Counts as emitted, sums over parts of the images.
     counting : ndarray (family,)
         Relative errors of all counts.
-    exposure : float
-        Mass thickness in the direction of the beam times electrons, summed over pixels and tilts, kg/m^2; 0: not known.
+    exposures : ndarray (part,)
+        Mass thickness in the direction of the beam times electrons, summed over the pixels of a part, kg/m^2; only their
+        ratios are right for k-factors.
     known : KnownComposition
     maps : MapSeries
     settings : StandardSettings
@@ -223,7 +224,7 @@ class _Standard:
     weights: np.ndarray
     parts: np.ndarray
     counting: np.ndarray
-    exposure: float
+    exposures: np.ndarray
     known: KnownComposition
     maps: MapSeries
     settings: StandardSettings
@@ -249,17 +250,15 @@ class _Standard:
         counting = np.sqrt(np.maximum(variance.sum(axis=(1, 2, 3), dtype=float), 1.0)) / counts
         gain = 1.0 if maps.gain is None else maps.gain[channels][:, :, None, None]
         emitted = data / let_out[:, :, None, None] / gain
-        exposure = 0.0
+        exposure = seen / np.cos(np.radians(maps.angles))[:, None, None]
         if settings.method != 'Cliff-Lorimer':
-            areal = _mass_thickness(settings) / np.cos(np.radians(maps.angles))
-            exposure = float(settings.dose.per_pixel() * (areal * seen.sum(axis=(1, 2))).sum())
+            exposure *= _mass_thickness(settings) * settings.dose.per_pixel()
         left_out = [name for i, name in enumerate(maps.channels) if i not in channels]
         if left_out:
             sentence = f'Of the maps of the standard {", ".join(left_out)} were left out: its composition does not name them.'
             findings = (*findings, Finding('note', 'standard', sentence, {'channels left out': len(left_out)}))
-        return cls(
-            families, weights, _sums_of_parts(emitted), counting, exposure, known, maps, settings, findings
-        )
+        parts, exposures = _sums_of_parts(emitted), _sums_of_parts(exposure[None])[:, 0]
+        return cls(families, weights, parts, counting, exposures, known, maps, settings, findings)
 
     def factors(self, quantity: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Factors, their relative errors, and the part of these that counting makes."""
@@ -271,9 +270,10 @@ class _Standard:
             counting[reference] = 0.0
             left_out = np.array([self._relative(total - part, reference) for part in self.parts])
         else:
-            values, counting = self.weights * self.exposure / total, self.counting
-            share = 1 - 1 / len(self.parts)
-            left_out = self.weights * self.exposure * share / (total - self.parts)
+            exposure = self.exposures.sum()
+            values, counting = self.weights * exposure / total, self.counting
+            rest = np.maximum(total - self.parts, 1e-300)
+            left_out = self.weights * (exposure - self.exposures)[:, None] / rest if len(self.parts) > 1 else values[None]
         scatter = _jackknife(np.log(np.maximum(left_out, 1e-300)))
         if quantity == 'cross sections':
             known = atomic_weights()
