@@ -87,11 +87,13 @@ def calibrate(
     composition: Annotated[
         str, typer.Option('--composition', '-c', help='Of the standard: "Ge2Sb2Te5", or "Fe 70, Pt 30 wt.%".')
     ],
-    output: Annotated[Path, typer.Option('--output', '-o', help='File for the table of factors.')] = Path('factors.csv'),
-    method: Annotated[
-        str, typer.Option(help='What is calibrated: k (Cliff-Lorimer), zeta, or cross-section.')
-    ] = 'k',
-    lines: Annotated[str | None, typer.Option(help='Line families, e.g. "Ge_K Sb_L Te_L"; default: the usual.')] = None,
+    output: Annotated[Path, typer.Option('--output', '-o', help='File for the table of factors.')] = Path(
+        'factors.csv'
+    ),
+    method: Annotated[str, typer.Option(help='What is calibrated: k (Cliff-Lorimer), zeta, or cross-section.')] = 'k',
+    lines: Annotated[
+        str | None, typer.Option(help='Line families, e.g. "Ge_K Sb_L Te_L"; default: as for maps.')
+    ] = None,
     thickness: Annotated[
         float | None, typer.Option(help='Of the standard, a film, in nm; corrects for absorption.')
     ] = None,

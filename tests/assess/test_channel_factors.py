@@ -75,7 +75,7 @@ def test_factors_of_families_stay_what_they_were(tmp_path: Path) -> None:
         np.testing.assert_allclose(found.data[0], OF_FAMILIES, rtol=1e-5)
         (note,) = [finding for finding in found.findings if finding.about == 'factors of families']
         assert note.level == 'note' and note.remedy.changes == {'factors_of': 'alpha line'}
-        assert note.evidence['share Pt-Lα'] == pytest.approx(0.5024, abs=1e-3)
+        assert note.evidence['share Pt-La'] == pytest.approx(0.5024, abs=1e-3)
     sure = Composition(k_factors=(FE, PT), factors_of='family', **EXACT).run(volume())
     np.testing.assert_array_equal(sure.data, typed.data)
     assert sure.findings == ()
@@ -86,7 +86,7 @@ def test_what_was_converted_is_said_and_saved(tmp_path: Path) -> None:
     step.run(volume()).save(tmp_path / 'made.hspy')
     found = load(tmp_path / 'made.hspy')
     (note,) = found.findings
-    assert note.about == 'factors of lines' and 'Fe-Kα 0.89, Pt-Lα 0.50' in note.sentence
+    assert note.about == 'factors of lines' and 'Fe-Ka 0.89, Pt-La 0.50' in note.sentence
     assert found.notes['composition']['factors_as_given'] == {'Fe_Ka': FE, 'Pt_La': PT}
     np.testing.assert_allclose(list(found.notes['composition']['factors'].values()), SHARES * [FE, PT], rtol=1e-4)
     assert found.recipe.steps[-1].factors_of == 'as named'

@@ -20,7 +20,9 @@ WEIGHT = np.array([0.14149, 0.23716, 0.62135])
 K = np.array([1.3, 1.0, 1.2])
 
 
-def maps_of(counts: np.ndarray, channels=tuple(FAMILIES), notes=None, size=24, angles=(0.0,), seed=0, **parts) -> MapSeries:
+def maps_of(
+    counts: np.ndarray, channels=tuple(FAMILIES), notes=None, size=24, angles=(0.0,), seed=0, **parts
+) -> MapSeries:
     """Poisson maps of the same expected counts everywhere; (channel,) or (channel, tilt)."""
     mean = np.asarray(counts, float).reshape(len(channels), -1, 1, 1)
     data = np.random.default_rng(seed).poisson(mean, (len(channels), len(angles), size, size))
@@ -89,7 +91,9 @@ def flat_standard(seed: int, size: int = 40) -> SpectralTiltSeries:
         mean = mean + level * line_shape(energy, LINES[name])
     counts = np.random.default_rng(seed).poisson(mean, (1, size, size, 1280)).astype(np.uint8)
     metadata = {'beam_energy': 200.0, 'elevation': 18.0}
-    return SpectralTiltSeries(counts, energy, np.zeros(1), 1.0, metadata=metadata, recipe=Recipe(Source(paths=('film.hspy',))))
+    return SpectralTiltSeries(
+        counts, energy, np.zeros(1), 1.0, metadata=metadata, recipe=Recipe(Source(paths=('film.hspy',)))
+    )
 
 
 def test_one_half_of_a_simulated_standard_gives_the_composition_of_the_other(tmp_path: Path) -> None:
@@ -108,7 +112,9 @@ def test_one_half_of_a_simulated_standard_gives_the_composition_of_the_other(tmp
 
 
 def test_spectra_are_fitted_first_and_the_table_names_its_origin(tmp_path: Path) -> None:
-    factors = calibrate_factors(flat_standard(3, 24), 'Ge 22.2, Sb 22.2, Te 55.6', StandardSettings(lines=('Ge_K', 'Sb_L', 'Te_L')))
+    factors = calibrate_factors(
+        flat_standard(3, 24), 'Ge 22.2, Sb 22.2, Te 55.6', StandardSettings(lines=('Ge_K', 'Sb_L', 'Te_L'))
+    )
     path = factors.save(tmp_path / 'factors')
     assert path.name == 'factors.csv'
     table = read_factors(path)
@@ -130,7 +136,9 @@ def test_pixels_that_were_not_measured_and_the_gain_of_tilts_do_not_count() -> N
     shaded = MapSeries(maps.data, maps.angles, maps.channels, notes=maps.notes, gain=np.array([[1.0, 0.5]] * 2))
     settings = StandardSettings('zeta', thickness=10.0, density=6.0, dose=Dose(1e8))
     zeta = calibrate_factors(shaded, 'GeTe', settings)
-    assert zeta.values[0] == pytest.approx(zeta_of(90.0, 72.63 / 200.23, 6.0 * 10e-6 / np.cos(np.radians(10)), 1e8), rel=0.02)
+    assert zeta.values[0] == pytest.approx(
+        zeta_of(90.0, 72.63 / 200.23, 6.0 * 10e-6 / np.cos(np.radians(10)), 1e8), rel=0.02
+    )
 
 
 def zeta_of(counts: float, fraction: float, areal: float, electrons: float) -> float:

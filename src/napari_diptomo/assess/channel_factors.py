@@ -123,7 +123,7 @@ class Factors:
 
 @dataclass(frozen=True)
 class _Counted:
-    """What the counts of a channel are of.
+    """The family or line that the counts of a channel are of.
 
     Attributes
     ----------
@@ -195,7 +195,9 @@ def channel_factors(channels: Sequence[str], notes: Mapping[str, Any], settings:
     errors = found.errors if settings.error is None else np.full(len(channels), settings.error)
     values = np.array(found.named, float)
     if counted:
-        values = values * np.array([_factor_of_counts(c, n, quantity) for c, n in zip(counted, found.names, strict=True)])
+        values = values * np.array(
+            [_factor_of_counts(c, n, quantity) for c, n in zip(counted, found.names, strict=True)]
+        )
     if settings.method == 'cross section':
         values = ZETA_BARN * weights / values
     findings = (*found.findings, *_converted(counted, found, quantity))
@@ -239,7 +241,9 @@ def _given(
     own = [line for _, line in spoken]
     names = tuple(_name(c, _line_of(settings.of, c, line)) for c, line in zip(counted, own, strict=True))
     plain = settings.of == 'as named' and not any(own)
-    return _Found(settings.given, names, 'given', errors, findings=_taken_for_families(counted, settings) if plain else ())
+    return _Found(
+        settings.given, names, 'given', errors, findings=_taken_for_families(counted, settings) if plain else ()
+    )
 
 
 def _of_table(
@@ -266,7 +270,9 @@ def _in_the_unit_of(
     if table.quantity in ('', wanted):
         return values
     if table.quantity == 'k-factors':
-        raise InputError(f'{name} holds k-factors, and the method {settings.method} needs {wanted}; give a table of them.')
+        raise InputError(
+            f'{name} holds k-factors, and the method {settings.method} needs {wanted}; give a table of them.'
+        )
     if table.quantity == 'zeta-factors' and settings.method == 'Cliff-Lorimer':
         return values
     # One is the other's inverse, but for the atomic weight.
@@ -373,7 +379,7 @@ def _lines(channels: Sequence[str], notes: Mapping[str, Any], lines: tuple[str, 
 def _counted(
     channels: Sequence[str], notes: Mapping[str, Any], lines: tuple[str, ...], settings: FactorSettings
 ) -> tuple[_Counted, ...]:
-    """What each channel counts: the family that the maps record where it is the one named, else what is named.
+    """The family or line of each channel: the family that the maps record where it is the one named, else what is named.
 
     None where channels have no X-ray lines and the factors are given, to be applied as they are.
     """

@@ -33,10 +33,10 @@ from napari_diptomo.assess.known_composition import KnownComposition
 from napari_diptomo.assess.mass_density import Dose, estimated_density
 from napari_diptomo.series import Finding, InputError, MapSeries, Observer, SpectralTiltSeries
 from napari_diptomo.series.files import replacing_text
-from napari_diptomo.spectra import EDXMaps
 from napari_diptomo.spectra.common.exspy_adapter import atomic_weights
 from napari_diptomo.spectra.edx.absorption import absorption_coefficients, directions, film_transmission
 from napari_diptomo.spectra.edx.detector_position import NOTE, detector_position, position_findings
+from napari_diptomo.spectra.edx.edx_maps import EDXMaps
 
 _PARTS = 32
 #: nm of a film whose absorption is said where none is corrected.
@@ -182,9 +182,11 @@ def calibrate_factors(
             'compound, or calibrate zeta-factors.'
         )
     if isinstance(data, SpectralTiltSeries):
-        chosen = {'lines': settings.lines} if settings.lines else {'elements': tuple(known.masses)}
-        data = EDXMaps(holdout=0.0, **chosen).run(data, observer)
-    standard = _Standard.of(data, known, settings)
+        elements = () if settings.lines else tuple(known.masses)
+        maps = EDXMaps(elements=elements, lines=settings.lines, holdout=0.0).run(data, observer)
+    else:
+        maps = data
+    standard = _Standard.of(maps, known, settings)
     factors, errors, counting = standard.factors(quantity)
     findings = (*standard.findings, *_unevenness(errors, counting))
     return CalibratedFactors(
@@ -193,7 +195,7 @@ def calibrate_factors(
         errors * factors,
         quantity,
         standard.origin(quantity),
-        (*data.findings, *findings),
+        (*maps.findings, *findings),
     )
 
 
@@ -255,7 +257,9 @@ class _Standard:
             exposure *= _mass_thickness(settings) * settings.dose.per_pixel()
         left_out = [name for i, name in enumerate(maps.channels) if i not in channels]
         if left_out:
-            sentence = f'Of the maps of the standard {", ".join(left_out)} were left out: its composition does not name them.'
+            sentence = (
+                f'Of the maps of the standard {", ".join(left_out)} were left out: its composition does not name them.'
+            )
             findings = (*findings, Finding('note', 'standard', sentence, {'channels left out': len(left_out)}))
         parts, exposures = _sums_of_parts(emitted), _sums_of_parts(exposure[None])[:, 0]
         return cls(families, weights, parts, counting, exposures, known, maps, settings, findings)
@@ -273,7 +277,9 @@ class _Standard:
             exposure = self.exposures.sum()
             values, counting = self.weights * exposure / total, self.counting
             rest = np.maximum(total - self.parts, 1e-300)
-            left_out = self.weights * (exposure - self.exposures)[:, None] / rest if len(self.parts) > 1 else values[None]
+            left_out = (
+                self.weights * (exposure - self.exposures)[:, None] / rest if len(self.parts) > 1 else values[None]
+            )
         scatter = _jackknife(np.log(np.maximum(left_out, 1e-300)))
         if quantity == 'cross sections':
             known = atomic_weights()
@@ -285,7 +291,7 @@ class _Standard:
         return masses / masses[reference]
 
     def origin(self, quantity: str) -> dict[str, str]:
-        """What the saved table says of itself."""
+        """The comments of the saved table."""
         maps, settings = self.maps, self.settings
         files = () if maps.recipe is None else maps.recipe.source.paths
         film = 'not corrected'
@@ -309,7 +315,9 @@ class _Standard:
 def _channels_of(maps: MapSeries, known: KnownComposition, lines: Sequence[str]) -> tuple[list[int], tuple[str, ...]]:
     """Channel and line family of each element of a composition."""
     if maps.mixing is not None:
-        raise InputError('Factors are calibrated on fitted maps, these are counts of energy windows; fit maps of the standard.')
+        raise InputError(
+            'Factors are calibrated on fitted maps, these are counts of energy windows; fit maps of the standard.'
+        )
     recorded = maps.notes.get('lines', {})
     families = [str(recorded.get(name, name)) for name in maps.channels]
     if lines and len(lines) == len(maps.channels) and not recorded:

@@ -59,7 +59,9 @@ class KnownComposition:
         known = atomic_weights()
         for name in parts:
             if name not in known:
-                raise InputError(f'There is no element {name!r} (in the composition "{words[:60]}"); write its symbol, e.g. Ge.')
+                raise InputError(
+                    f'There is no element {name!r} (in the composition "{words[:60]}"); write its symbol, e.g. Ge.'
+                )
         masses = {name: value * (1.0 if by_mass else known[name]) for name, value in parts.items() if value > 0}
         if not masses or any(not 0 <= value < float('inf') for value in parts.values()):
             raise _no_composition(words)

@@ -106,7 +106,7 @@ def emission_gain(
             each_round(turn + 1)
     lost = 1 - volume.data.sum(axis=(1, 2, 3)) / np.maximum((volume.data * gain).sum(axis=(1, 2, 3)), 1e-300)
     each = ', '.join(f'{name} {100 * part:.1f} %' for name, part in zip(volume.channels, lost, strict=True))
-    findings = ()
+    findings: tuple[Finding, ...] = ()
     if absorber.density is None and absorber.dose is None:
         findings = (_assumed_density(_density_of_elements(pooled(volume.data * gain, absorber.smooth), factors), lost),)
     return Absorbed(gain, f'corrected; of the counts emitted, absorbed: {each}', findings)

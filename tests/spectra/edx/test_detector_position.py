@@ -36,7 +36,9 @@ def test_what_a_file_records_is_used_before_what_is_assumed() -> None:
     assert position_findings(recorded, position, (-40.0, 35.0)) == ()
 
 
-@pytest.mark.parametrize('metadata', [{}, {'elevation': None}, {'elevation': 'high'}, {'elevation': -10.0}, {'elevation': 0}])
+@pytest.mark.parametrize(
+    'metadata', [{}, {'elevation': None}, {'elevation': 'high'}, {'elevation': -10.0}, {'elevation': 0}]
+)
 def test_what_no_file_records_is_assumed_and_said(metadata: dict) -> None:
     recorded = recorded_position(metadata)
     position = detector_position(recorded)

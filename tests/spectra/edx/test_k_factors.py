@@ -234,7 +234,7 @@ def test_a_factor_of_a_line_becomes_that_of_its_family(tmp_path) -> None:
     assert (table.rows['Pt_L'].name, table.rows['Pt_L'].value) == ('Pt_La', 5.075602)
 
 
-@pytest.mark.parametrize('name', ['Fe_Ka1', 'Fe-KA', 'Fe Kα', 'Fe_Kα1', 'Fe_Ka1,2'])
+@pytest.mark.parametrize('name', ['Fe_Ka1', 'Fe-KA', 'Fe K\N{GREEK SMALL LETTER ALPHA}', 'Fe_Ka1,2'])
 def test_spellings_of_the_alpha_line(tmp_path, name: str) -> None:
     path = tmp_path / 'k.tsv'
     path.write_text(f'{name}\t1.0\n', encoding='utf-8')
@@ -265,7 +265,11 @@ def test_what_a_table_says_of_itself(tmp_path) -> None:
         ('k.csv', 'Ge_K, 1.32\nSb_L, about one\n', 'about one'),
         ('k.csv', 'Ge_K, 1.32\nGe_Ka, 1.3\n', 'two factors for Ge_K'),
         ('k.csv', 'line, k\n', 'holds no factors'),
-        ('k.csv', 'Ge_K, 1.32\nSb_Lq, 1\n', 'k.csv cannot be used as it is: There is no line Sb_Lq; the family Sb_L has'),
+        (
+            'k.csv',
+            'Ge_K, 1.32\nSb_Lq, 1\n',
+            'k.csv cannot be used as it is: There is no line Sb_Lq; the family Sb_L has',
+        ),
         ('k.csv', 'Ge_K, 1.32\nQq_K, 1\n', 'names Qq_K, and there is no such element'),
         ('k.csv', 'Ge_K, 1.32, 1.5\n', 'The error of Ge_K in k.csv is 1.5'),
         ('k.json', '[1, 2]', 'not a JSON table'),

@@ -45,7 +45,9 @@ def test_shares_of_lines_are_those_of_the_tables_with_doublets_as_one():
 
 @pytest.mark.parametrize(('family', 'line'), [('Fe_K', 'Kq'), ('Fe_N', ''), ('Qq_K', 'Ka')])
 def test_a_line_that_there_is_not_is_reported(family, line):
-    with pytest.raises(InputError, match=r'There is no (line Fe_Kq; the family Fe_K has Fe_Kb, Fe_Ka|element)|not the name'):
+    with pytest.raises(
+        InputError, match=r'There is no (line Fe_Kq; the family Fe_K has Fe_Kb, Fe_Ka|element)|not the name'
+    ):
         line_share(family, line)
 
 

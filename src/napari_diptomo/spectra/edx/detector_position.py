@@ -109,7 +109,7 @@ def detector_position(
 def position_findings(
     recorded: Mapping[str, Any], position: DetectorPosition, tilts: tuple[float, float] = (0.0, 0.0)
 ) -> tuple[Finding, ...]:
-    """What is doubtful about a position: assumed, at odds with the files, or on an unknown side of the specimen.
+    """Doubts about a position: assumed, at odds with the files, or on an unknown side of the specimen.
 
     Parameters
     ----------

@@ -354,8 +354,8 @@ def _row(name: str, numbers: Sequence[float], cells: Sequence[str], path: Path) 
     if line:
         try:
             line_share(family, line)
-        except InputError as error:
-            raise InputError(f'{path.name} cannot be used as it is: {error}') from None
+        except InputError as reason:
+            raise InputError(f'{path.name} cannot be used as it is: {reason}') from None
     error = numbers[1] / numbers[0] if len(numbers) > 1 else 0.0
     if not 0 <= error < 1:
         raise InputError(
@@ -393,7 +393,7 @@ def _origin(text: str) -> dict[str, str]:
 
 def _quantity(text: str) -> str:
     text = text.casefold()
-    for word, quantity in (('zeta', 'zeta-factors'), ('ζ', 'zeta-factors'), ('cross', 'cross sections')):
+    for word, quantity in (('zeta', 'zeta-factors'), ('cross', 'cross sections')):
         if word in text:
             return quantity
     return 'k-factors' if 'k-factor' in text or 'k factor' in text else ''

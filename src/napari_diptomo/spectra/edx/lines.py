@@ -36,8 +36,7 @@ _Lines = dict[str, tuple[float, float]]
 _RYDBERG, _ALPHA = 13.6057e-3, 1 / 137.036
 
 _SHELLS = ('K', 'L', 'M')
-_GREEK = {'a': 'α', 'b': 'β', 'g': 'γ'}
-_LATIN = {greek: latin for latin, greek in _GREEK.items()}
+_LATIN = {'\N{GREEK SMALL LETTER ALPHA}': 'a', '\N{GREEK SMALL LETTER BETA}': 'b', '\N{GREEK SMALL LETTER GAMMA}': 'g'}
 #: Lines that the tables of eXSpy hold as one, and the weaker part of each.
 _DOUBLETS = {'Ka': ('Ka', 'Ka2'), 'La': ('La', 'La2'), 'Lg3': ('Lg3', 'Lg2')}
 _HIDDEN = ('Ka2', 'La2', 'Lg2')
@@ -98,9 +97,8 @@ class LineFamily:
 
 
 def spoken_name(name: str) -> str:
-    """The name of a family or line as sentences have it: ``'Ge-K'`` of ``'Ge_K'``, ``'Ge-Kα'`` of ``'Ge_Ka'``."""
-    element, _, line = name.partition('_')
-    return f'{element}-{line[:1]}{_GREEK.get(line[1:2], line[1:2])}{line[2:]}' if line else name
+    """The name of a family or line as sentences have it: ``'Ge-K'`` of ``'Ge_K'``, ``'Ge-Ka'`` of ``'Ge_Ka'``."""
+    return name.replace('_', '-')
 
 
 def split_name(name: str) -> tuple[str, str] | None:
@@ -109,7 +107,7 @@ def split_name(name: str) -> tuple[str, str] | None:
     Parameters
     ----------
     name : str
-        A family (``'Ge_K'``, ``'Ge K'``) or a line after Siegbahn (``'Ge_Ka'``, ``'Ge-KA1'``, ``'Sb Lβ1'``). Alpha 1 and
+        A family (``'Ge_K'``, ``'Ge K'``) or a line after Siegbahn (``'Ge_Ka'``, ``'Ge-KA1'``, or with Greek letters). Alpha 1 and
         alpha 1,2 are the alpha line, which is not resolved, and so is beta 1 of a K family the beta line.
 
     Returns
@@ -119,10 +117,10 @@ def split_name(name: str) -> tuple[str, str] | None:
 
     Examples
     --------
-    >>> split_name('Ge_K'), split_name('Ge_Ka'), split_name('Pt-LA1'), split_name('Sb Lβ2')
+    >>> split_name('Ge_K'), split_name('Ge_Ka'), split_name('Pt-LA1'), split_name('Sb Lb2')
     (('Ge_K', ''), ('Ge_K', 'Ka'), ('Pt_L', 'La'), ('Sb_L', 'Lb2'))
     """
-    found = re.fullmatch(r'([A-Z][a-z]?)[_\s-]+([KLM])[\s-]*([A-Za-zαβγ]?[\d,]*)', name.strip())
+    found = re.fullmatch(r'([A-Z][a-z]?)[_\s-]+([KLM])[\s-]*(\w?[\d,]*)', name.strip())
     if not found:
         return None
     element, shell, rest = found[1], found[2], found[3].lower()
