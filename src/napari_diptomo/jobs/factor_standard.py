@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -45,6 +46,8 @@ def calibrate_standard(
     if output.exists():
         raise InputError(f'{output.name} is there already; choose another name for the table of factors.')
     factors = calibrate_factors(open_isolated(source, observer), composition, settings, observer)
+    names = ', '.join(Path(path).name for path in source.paths)
+    factors = replace(factors, origin={**factors.origin, 'files': names})
     factors.save(output)
     return factors
 
