@@ -22,7 +22,7 @@ from scipy import sparse
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
 from napari_diptomo.series.counts import thin
 from napari_diptomo.series.filled_channels import dense_spectra, filled_channels
-from napari_diptomo.spectra.common.spikes import WIDEST, Spike, without_spikes
+from napari_diptomo.spectra.common.spikes import WIDEST, Spike, without_impossible, without_spikes
 
 #: Bytes of sparse spectra that one series may keep in memory.
 _BUDGET = 2 * 1024**3
@@ -47,6 +47,7 @@ class TiltCounts:
         self._counts = counts
         self._dense, self._narrow = dense, narrow
         self._spikes: dict[int, list[Spike]] = {}
+        self._impossible: dict[int, list[Spike]] = {}
         self._kept: dict[int, Any] = {}
         self._bytes = 0
         self.sums = np.zeros((counts.shape[0], counts.shape[3]))
@@ -72,6 +73,7 @@ class TiltCounts:
         elsewhere = getattr(self._counts, 'sparse_tilt', None)
         parts = filled_channels(self._counts[index], index) if elsewhere is None else elsewhere(index)
         spectra = sparse.csr_matrix(parts, shape=(int(np.prod(image)), width))
+        spectra, self._impossible[index] = without_impossible(spectra, (image[0], image[1]), index)
         if self._narrow:
             spectra, self._spikes[index] = without_spikes(spectra, (image[0], image[1]), index)
         return spectra
@@ -80,6 +82,11 @@ class TiltCounts:
     def spikes(self) -> list[Spike]:
         """Those of the tilts that were read."""
         return [spike for index in sorted(self._spikes) for spike in self._spikes[index]]
+
+    @property
+    def impossible(self) -> list[Spike]:
+        """Values of the tilts that were read which are no counts, and were left out."""
+        return [value for index in sorted(self._impossible) for value in self._impossible[index]]
 
     def read(self, watch: Watch | None = None) -> np.ndarray:
         """Read whatever is not read yet; returns the sum spectrum of every tilt, (tilt, energy)."""

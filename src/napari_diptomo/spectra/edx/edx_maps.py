@@ -25,7 +25,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries, Step, Watch, param
-from napari_diptomo.spectra.common.spikes import spike_findings
+from napari_diptomo.spectra.common.spikes import impossible_findings, spike_findings
 from napari_diptomo.spectra.common.tilt_counts import counts_of
 from napari_diptomo.spectra.edx.detector_position import NOTE as DETECTOR_NOTE
 from napari_diptomo.spectra.edx.detector_position import recorded_position
@@ -133,7 +133,9 @@ class EDXMaps(Step):
         maps = with_gain(maps, self.gain_from_totals, self.gain)
         position = recorded_position(data.metadata)
         notes = {**maps.notes, DETECTOR_NOTE: position} if position else maps.notes
-        return replace(maps, notes=notes, findings=(*maps.findings, *spike_findings(counts_of(data).spikes, data)))
+        counts = counts_of(data)
+        faults = (*impossible_findings(counts.impossible, data), *spike_findings(counts.spikes, data))
+        return replace(maps, notes=notes, findings=(*maps.findings, *faults))
 
     def _settings(self) -> MapSettings:
         return MapSettings(self.fit, self.holdout, self.seed, self.background_order, self.calibrate)
