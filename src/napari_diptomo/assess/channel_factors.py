@@ -200,7 +200,7 @@ def channel_factors(channels: Sequence[str], notes: Mapping[str, Any], settings:
         )
     if settings.method == 'cross section':
         values = ZETA_BARN * weights / values
-    findings = (*found.findings, *_converted(counted, found, quantity))
+    findings = (*found.findings, *_converted(counted, found, quantity, settings.of))
     return Factors(
         values,
         weights,
@@ -317,7 +317,7 @@ def _factor_of_counts(counted: _Counted, name: str, quantity: str) -> float:
     return of_family(1.0, counted.share(line) / counted.share(counted.line), quantity)
 
 
-def _converted(counted: tuple[_Counted, ...], found: _Found, quantity: str) -> tuple[Finding, ...]:
+def _converted(counted: tuple[_Counted, ...], found: _Found, quantity: str, of: FactorsOf) -> tuple[Finding, ...]:
     """A note on factors of lines that met counts of families."""
     pairs = [(c, n) for c, n in zip(counted, found.names, strict=False) if n != _name(c, c.line)]
     if not pairs or found.origin == 'calculated':
@@ -326,8 +326,10 @@ def _converted(counted: tuple[_Counted, ...], found: _Found, quantity: str) -> t
     each = ', '.join(f'{name} {share:.2f}' for name, share in shares.items())
     sentence = (
         f'These {quantity} are of single lines, and the maps count whole families: they were converted by the share of the '
-        f'line in its family ({each}). First versions applied the factors of lines to families as they were.'
+        f'line in its family ({each}).'
     )
+    if found.origin == 'table' and of == 'as named':
+        sentence += ' Earlier versions applied such a table to families as it stands.'
     return (Finding('note', 'factors of lines', sentence, {f'share {n}': s for n, s in shares.items()}),)
 
 

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
+    QLabel,
     QLineEdit,
     QPushButton,
     QWidget,
@@ -85,7 +86,9 @@ class StandardDialog(QDialog):
             ('&Save as', self.output, self._choose_output),
         ):
             line.setAccessibleName(label.replace('&', ''))
-            form.addRow(label, line if slot is None else _with_button(line, slot))
+            name = QLabel(label)
+            name.setBuddy(line)
+            form.addRow(name, line if slot is None else _with_button(line, slot))
         form.addRow(self.complaint)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
         buttons.accepted.connect(self.accept)
