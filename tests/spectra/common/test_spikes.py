@@ -52,8 +52,10 @@ def with_spikes(simulated, counts, spikes: dict):
         {(2, 5, 5, 360): 60000},
         {(0, 0, 0, 400): 5000, (4, 15, 15, 300): 800, (1, 0, 7, 120): 65535},
         {(3, 6, 2, 370): 30000, (3, 6, 2, 371): 20000},
+        {(2, 8, 8, 400 + k): 3000 for k in range(3)},
+        {(2, 8, 8, 350 + k): value for k, value in enumerate((400, 5000, 5000, 900))},
     ],
-    ids=['beside the lines', 'in a line of Sb', 'borders', 'two channels wide'],
+    ids=['beside the lines', 'in a line of Sb', 'borders', 'two channels wide', 'three channels wide', 'four'],
 )
 def test_totals_are_those_without_the_spike(simulated, counts, spikes, deliver):
     step = EDXMaps(elements=ELEMENTS, deliver=deliver)

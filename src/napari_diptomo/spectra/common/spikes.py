@@ -3,8 +3,10 @@
 A line is as wide as the resolution of the detector, several channels, and a
 strobe peak is in every pixel. A channel is a spike when it stands out, four
 times and by nine standard deviations of counting, both of the six channels
-beside it (the largest left out: a spike may be two channels wide) and of the
-same channel in the eight pixels around it (two left out). It is given the
+beside it and of the same channel in the eight pixels around it (two left out).
+Of the channels beside it the largest is left out, for a spike may be two
+channels wide; where lines are five channels wide or more, three are, for no line
+falls to a quarter within three channels there. It is given the
 median of these pixels, nothing in most spectra: a weight of zero for one
 channel of one pixel. So is a channel that holds no count at all, negative or
 not a number. What the spectra of energy losses hold of the kind is
@@ -26,8 +28,10 @@ _RATIO, _SIGMAS, _FEWEST = 4.0, 9.0, 20
 #: Channels beside a spike that it is compared with.
 _BESIDE = (-3, -2, -1, 1, 2, 3)
 _AROUND = (-1, 0, 1)
-#: Wider channels, keV, can hold a line each.
-WIDEST = 0.04
+#: Wider channels, keV, can hold a line each; in channels as fine as this a line is five wide or more.
+WIDEST, FINE = 0.04, 0.0125
+#: Channels beside a spike that may belong to it: in fine channels, in others.
+_OWN = (3, 1)
 #: Spikes per pixel of the images from which on they are a doubt.
 _MANY = 1e-3
 
@@ -44,7 +48,7 @@ class Spike:
 
 
 def without_spikes(
-    spectra: sparse.csr_matrix, image: tuple[int, int], tilt: int
+    spectra: sparse.csr_matrix, image: tuple[int, int], tilt: int, channel: float = WIDEST
 ) -> tuple[sparse.csr_matrix, list[Spike]]:
     """Spectra of one tilt without their spikes.
 
@@ -56,6 +60,8 @@ def without_spikes(
         Pixels along y and x.
     tilt : int
         Recorded with each spike.
+    channel : float
+        Width of a channel, keV.
 
     Returns
     -------
@@ -73,7 +79,7 @@ def without_spikes(
     large = np.flatnonzero((spectra.data >= _FEWEST) & (spectra.data < np.inf))
     k = spectra.indices[large]
     y, x = np.divmod(np.searchsorted(spectra.indptr, large, side='right') - 1, nx)
-    beside = np.sort([at(y, x, _mirrored(k + d, n)) for d in _BESIDE], axis=0)[-2]
+    beside = np.sort([at(y, x, _mirrored(k + d, n)) for d in _BESIDE], axis=0)[-1 - _OWN[channel > FINE]]
     high = _stands_out(spectra.data[large], beside)
     large, y, x, k = large[high], y[high], x[high], k[high]
     around = np.sort(

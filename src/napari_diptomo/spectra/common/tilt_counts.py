@@ -39,13 +39,14 @@ class TiltCounts:
         The spectra.
     dense : bool
         Whether they are of energy losses: arrays, negative where the read-out noise makes them so.
-    narrow : bool
-        Whether lines are several channels wide, so that spikes can be distinguished from them; they are left out then.
+    channel : float
+        Width of the widest channel, keV. Where lines are several channels wide spikes can be distinguished from them, and
+        are left out.
     """
 
-    def __init__(self, counts: Any, dense: bool = False, narrow: bool = False) -> None:
+    def __init__(self, counts: Any, dense: bool = False, channel: float = np.inf) -> None:
         self._counts = counts
-        self._dense, self._narrow = dense, narrow
+        self._dense, self._channel = dense, channel
         self._spikes: dict[int, list[Spike]] = {}
         self._impossible: dict[int, list[Spike]] = {}
         self._kept: dict[int, Any] = {}
@@ -74,8 +75,8 @@ class TiltCounts:
         parts = filled_channels(self._counts[index], index) if elsewhere is None else elsewhere(index)
         spectra = sparse.csr_matrix(parts, shape=(int(np.prod(image)), width))
         spectra, self._impossible[index] = without_impossible(spectra, (image[0], image[1]), index)
-        if self._narrow:
-            spectra, self._spikes[index] = without_spikes(spectra, (image[0], image[1]), index)
+        if self._channel <= WIDEST:
+            spectra, self._spikes[index] = without_spikes(spectra, (image[0], image[1]), index, self._channel)
         return spectra
 
     @property
@@ -105,8 +106,8 @@ def counts_of(series: SpectralTiltSeries) -> TiltCounts:
         if series not in _KEPT:
             dense = series.energy_unit == 'eV'
             widths = np.diff(series.energy)
-            narrow = not dense and widths.size > 0 and float(widths.max()) <= WIDEST
-            _KEPT[series] = TiltCounts(series.counts, dense, narrow)
+            channel = np.inf if dense or not widths.size else float(widths.max())
+            _KEPT[series] = TiltCounts(series.counts, dense, channel)
         return _KEPT[series]
 
 
