@@ -235,3 +235,21 @@ def test_help_loads_nothing_heavy():
 def test_recipes_round_trip_through_the_file(tmp_path):
     path = write_recipe(tmp_path / 'r.json', {'step': 'SIRT', 'iterations': 7})
     assert Recipe.load(path).steps[0].iterations == 7
+
+
+def test_calibrate_measures_factors_on_a_standard(tmp_path):
+    rng = np.random.default_rng(1)
+    data = rng.poisson(np.array([90.0, 60.0])[:, None, None, None], (2, 1, 24, 24))
+    notes = {'lines': {'Ge': 'Ge_K', 'Te': 'Te_L'}, 'beam_energy_keV': 200.0}
+    MapSeries(data, [0.0], ('Ge', 'Te'), notes=notes).save(tmp_path / 'standard.hspy')
+    result = cli('calibrate', 'standard.hspy', '--composition', 'Ge 40, Te 60 wt.%', '-o', 'k.csv')
+    assert result.exit_code == 0, result.output
+    assert 'note (absorption in the standard)' in result.stdout
+    from napari_diptomo.spectra.edx.k_factors import read_factors
+
+    table = read_factors(tmp_path / 'k.csv')
+    assert table['Te_L'] / table['Ge_K'] == pytest.approx(0.6 / 60 / (0.4 / 90), rel=0.03)
+    assert table.origin['files'] == 'standard.hspy'
+    assert_one_line(cli('calibrate', 'standard.hspy', '-c', 'GeTe', '-o', 'k.csv'), 'k.csv is there already')
+    assert_one_line(cli('calibrate', 'standard.hspy', '-c', 'Ge', '-o', 'other.csv'), 'ratios of two elements')
+    assert_one_line(cli('calibrate', 'standard.hspy', '-c', 'GeTe', '--method', 'magic'), 'magic is no method')

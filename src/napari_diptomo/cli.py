@@ -1,4 +1,4 @@
-"""The command line: ``diptomo run``, ``diptomo info``, ``diptomo assess``, ``diptomo demo``.
+"""The command line: ``diptomo run``, ``info``, ``assess``, ``calibrate``, ``demo``.
 
 What a command needs is imported when it runs, so that ``diptomo --help``
 answers at once. Whatever goes wrong is one line on standard error and exit
@@ -104,6 +104,54 @@ def assess(
         from napari_diptomo.jobs.assess_volume import assess_file
 
         assess_file(volume, maps, halves=halves, phases=phases, output=output)
+
+
+@app.command()
+def calibrate(
+    files: Annotated[list[Path], typer.Argument(help='EDX spectra of the standard, one image or more, or saved maps.')],
+    composition: Annotated[
+        str, typer.Option('--composition', '-c', help='Of the standard: "Ge2Sb2Te5", or "Fe 70, Pt 30 wt.%".')
+    ],
+    output: Annotated[Path, typer.Option('--output', '-o', help='File for the table of factors.')] = Path(
+        'factors.csv'
+    ),
+    method: Annotated[str, typer.Option(help='What is calibrated: k (Cliff-Lorimer), zeta, or cross-section.')] = 'k',
+    lines: Annotated[
+        str | None, typer.Option(help='Line families, e.g. "Ge_K Sb_L Te_L"; default: as for maps.')
+    ] = None,
+    thickness: Annotated[
+        float | None, typer.Option(help='Of the standard, a film, in nm; corrects for absorption.')
+    ] = None,
+    density: Annotated[float | None, typer.Option(help='Of the standard in g/cm^3.')] = None,
+    electrons: Annotated[float | None, typer.Option(help='Electrons per pixel and image, for zeta.')] = None,
+    angles: Annotated[str | None, typer.Option(help='Tilt of each image in degrees, or a table file of them.')] = None,
+    pixel_size: Annotated[
+        float | None, typer.Option(help='Pixel size in nm, where the files are not calibrated.')
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Measure k- or zeta-factors on a standard of known composition, and save them as a table."""
+    with _one_line_errors(debug):
+        from napari_diptomo.assess.factor_calibration import StandardSettings
+        from napari_diptomo.assess.mass_density import Dose
+        from napari_diptomo.jobs.factor_standard import run_calibration
+        from napari_diptomo.series import InputError, Source
+
+        methods = {'k': 'Cliff-Lorimer', 'zeta': 'zeta', 'cross-section': 'cross section'}
+        if method not in methods:
+            raise InputError(f'{method} is no method; take {", ".join(methods)}.')
+        source = Source(paths=tuple(map(str, files)), angles=_angles(angles), pixel_size=pixel_size)
+        names = tuple((lines or '').replace(';', ' ').replace(',', ' ').split())
+        settings = StandardSettings(methods[method], names, thickness, density, Dose(electrons))
+        run_calibration(source, composition, output, settings)
+
+
+def _angles(text: str | None) -> str | tuple[float, ...] | None:
+    """Numbers where the text is a list of them, else the name of a file."""
+    try:
+        return None if text is None else tuple(float(part) for part in text.replace(',', ' ').split())
+    except ValueError:
+        return text
 
 
 @app.command()

@@ -212,6 +212,63 @@ def test_absorption_of_a_film_is_undone() -> None:
     assert raw.notes['composition']['absorption'] == 'not corrected'
 
 
+def exspy_percent(intensities: np.ndarray, k: tuple[float, ...], elevation: float, thickness: float) -> np.ndarray:
+    """at.% of Al and Ni by eXSpy's own Cliff-Lorimer with its correction for absorption."""
+    import exspy
+
+    signal = exspy.signals.EDSTEMSpectrum(np.ones(1024))
+    signal.axes_manager[-1].scale, signal.axes_manager[-1].units = 0.01, 'keV'
+    signal.set_microscope_parameters(beam_energy=200)
+    signal.set_elements(['Al', 'Ni'])
+    signal.set_lines(['Al_Ka', 'Ni_Ka'])
+    parts = signal.get_lines_intensity()
+    for part, value in zip(parts, intensities, strict=True):
+        part.data = np.array([value])
+    found = signal.quantification(
+        parts, 'CL', list(k), absorption_correction=True, take_off_angle=elevation, thickness=thickness,
+        convergence_criterion=0.01, show_progressbar=False,
+    )  # fmt: skip
+    return np.array([float(part.data.squeeze()) for part in found[0]])
+
+
+@pytest.mark.parametrize('elevation', [18.0, 35.0, 40.0])
+def test_absorption_in_200_nm_of_al_ni_is_corrected_as_exspy_does(elevation: float) -> None:
+    """The elevation is that of the files; the density the mean by mass, which eXSpy takes. True are 50 at.% of Al."""
+    k, size, layers = (1.0, 1.5), 10.0, 20
+    weight = np.array([26.98, 58.69]) / 85.67
+    density = float((weight * [2.7, 8.908]).sum())
+    macs = absorption_coefficients(('Al_K', 'Ni_K'), ('Al', 'Ni')) @ weight
+    depth = macs[:, None] * density * size * 1e-7 / np.sin(np.radians(elevation))
+    share = np.exp(-depth * np.arange(layers)) * -np.expm1(-depth) / depth
+    counts = (100 * weight / k)[:, None] * share
+    notes = {'lines': {'Al': 'Al_K', 'Ni': 'Ni_K'}, 'tilts': 1, 'detector_position': {'elevation_deg': elevation}}
+    volume = Volume(counts[:, :, None, None] * np.ones((1, 1, 4, 4)), ('Al', 'Ni'), size, notes=notes)
+    step = Composition(k_factors=k, factors_of='family', absorption=True, density=density, **EXACT)
+    found = step.run(volume)
+    mean = found.data.mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(mean, 50.0, atol=0.4)
+    # eXSpy knows the thickness and one absorption coefficient per line.
+    np.testing.assert_allclose(mean, exspy_percent(counts.sum(axis=1), k, elevation, 200.0), atol=0.6)
+    assert f'elevation {elevation:g}° (file)' in found.notes['composition']['absorption']
+    assert found.findings == ()
+    if elevation == 35.0:
+        wrong = step.model_copy(update={'elevation': 18.0}).run(volume)
+        assert wrong.data[0].mean() > 54
+        assert [finding.about for finding in wrong.findings] == ['detector elevation']
+
+
+def test_a_density_that_nobody_gives_is_estimated_and_said() -> None:
+    """Of Al50Ni50 as a mixture: 1 / (w_Al / 2.70 + w_Ni / 8.91) = 5.17 g/cm^3."""
+    counts = np.array([26.98, 58.69]) / 10
+    volume = Volume(np.broadcast_to(counts[:, None, None, None], (2, 6, 4, 4)), ('Al', 'Ni'), 5.0)
+    fields = {'lines': ('Al_K', 'Ni_K'), 'k_factors': (1.0, 1.0), 'factors_of': 'family', 'elevation': 35.0, **EXACT}
+    found = Composition(absorption=True, **fields).run(volume)
+    (note,) = found.findings
+    assert note.about == 'density' and note.evidence['density assumed, g/cm3'] == pytest.approx(5.17, rel=0.03)
+    given = Composition(absorption=True, density=note.evidence['density assumed, g/cm3'], **fields).run(volume)
+    np.testing.assert_allclose(given.data, found.data, atol=0.1)
+
+
 def test_absorption_by_densities_that_zeta_factors_give() -> None:
     """The film again, its density not given: it and the composition come from counts that the definition of zeta makes."""
     lines, zeta, electrons = ('Ge_L', 'Sb_L', 'Te_L'), np.array([900.0, 700.0, 820.0]), 2e6
@@ -274,7 +331,7 @@ def test_cancel_is_obeyed_within_the_absorption() -> None:
         ({'lines': ('Ge_K', 'Sb_L', 'Qq_L'), 'k_factors': K}, {}, 'Te is no element'),
         ({'method': 'zeta', 'zeta_factors': K, 'with_density': True}, {}, 'needs the dose'),
         ({'method': 'zeta', 'electrons': 1e6}, {}, 'no zeta-factors'),
-        ({'k_factors': K, 'absorption': True}, {}, 'needs the density'),
+        ({'method': 'zeta', 'zeta_factors': K, 'absorption': True}, {}, 'needs the dose'),
         ({'k_factors': K, 'absorption': True, 'density': 5.0}, {'notes': {}}, 'needs the line families'),
         ({'k_factors': K, 'least_counts': 1e6}, {}, 'No voxel has the counts'),
     ],
@@ -548,6 +605,9 @@ def test_a_script_that_names_no_numbers_means_these() -> None:
     """Other defaults would change the results of scripts that rely on them."""
     step = Composition()
     assert (step.smooth, step.largest_error, step.least_share, step.least_counts) == (1.0, 0.1, 0.1, None)
-    assert (step.elevation, step.azimuths) == (18.0, (45.0, 135.0, 225.0, 315.0))
+    # Of the files where they say it, else these.
+    assert (step.elevation, step.azimuths) == (None, None)
+    position = step.position({})
+    assert (position.elevation, position.azimuths) == (18.0, (45.0, 135.0, 225.0, 315.0))
     assert (step.method, step.unit, step.window) == ('Cliff-Lorimer', 'at.%', 'windowless')
     assert not step.absorption and not step.with_density

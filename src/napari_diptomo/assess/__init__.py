@@ -4,7 +4,9 @@ from napari_diptomo.assess.composition import Composition
 from napari_diptomo.assess.consistency import Consistency, consistency
 from napari_diptomo.assess.data_correlation import ceiling_excess, count_ceiling, half_ceiling, projection_correlation
 from napari_diptomo.assess.error_bar_quality import SpreadQuality, away_from_edges, band, judge_spread, reliability
+from napari_diptomo.assess.factor_calibration import CalibratedFactors, StandardSettings, calibrate_factors
 from napari_diptomo.assess.half_volumes import HalfResolution, correlate_halves, half_bit, half_resolution
+from napari_diptomo.assess.mass_density import Dose
 from napari_diptomo.assess.oxidation_state import FractionMaps, OxidationState, fraction_maps
 from napari_diptomo.assess.phases import (
     Phases,
@@ -32,9 +34,11 @@ from napari_diptomo.assess.voxel_classes import voxel_classes
 
 __all__ = [
     'FSC',
+    'CalibratedFactors',
     'Composition',
     'CompositionError',
     'Consistency',
+    'Dose',
     'FractionMaps',
     'HalfResolution',
     'OxidationState',
@@ -43,9 +47,11 @@ __all__ = [
     'Region',
     'RegionComposition',
     'SpreadQuality',
+    'StandardSettings',
     'WedgeFSC',
     'away_from_edges',
     'band',
+    'calibrate_factors',
     'ceiling_excess',
     'compare',
     'composition_error',

@@ -8,7 +8,8 @@ A voxel emits I_c counts in the line family of element c. Cliff and Lorimer
 with k-factors relative to whatever element. Watanabe and Williams (J. Microsc.
 221 (2006) 89) take zeta-factors for them, which are absolute: with D electrons
 per pixel S / D is the mass thickness of the voxel, and over its size the
-density. Atomic percent divide k_c I_c by the atomic weights.
+density. Cross sections (MacArthur et al., Microsc. Microanal. 22 (2016) 71) are
+zeta-factors in another unit. Atomic percent divide k_c I_c by the atomic weights.
 
 The errors sigma_c of the I_c are propagated to first order: a fraction
 f_c = a_c I_c / S has
@@ -18,20 +19,29 @@ f_c = a_c I_c / S has
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import model_validator
 
-from napari_diptomo.assess.channel_factors import Factors, FactorSettings, channel_factors
+from napari_diptomo.assess.channel_factors import QUANTITY, Factors, FactorSettings, Method, channel_factors
 from napari_diptomo.assess.fractions import FWHM, fractions, pooled, pooled_count_errors, typical
 from napari_diptomo.assess.mass_density import Dose, columns, densities
-from napari_diptomo.assess.self_absorption import ROUNDS, Absorber, emission_gain
+from napari_diptomo.assess.self_absorption import ROUNDS, Absorbed, Absorber, emission_gain
 from napari_diptomo.series import InputError, Observer, Step, Volume, Watch, param
+from napari_diptomo.spectra.edx.detector_position import (
+    NOTE,
+    DetectorPosition,
+    detector_position,
+    position_findings,
+)
 
 #: Name of the channel that holds the density.
 DENSITY = 'density'
+#: Field of the factors of each method.
+FACTOR_FIELDS = {'Cliff-Lorimer': 'k_factors', 'zeta': 'zeta_factors', 'cross section': 'cross_sections'}
 
 
 class Composition(Step):
@@ -60,34 +70,47 @@ class Composition(Step):
     """
 
     title: ClassVar[str] = 'Composition'
-    leading: ClassVar[tuple[str, ...]] = ('method', 'unit', 'k_factors', 'zeta_factors')
+    leading: ClassVar[tuple[str, ...]] = ('method', 'unit', 'factors_of', *FACTOR_FIELDS.values())
 
-    method: Literal['Cliff-Lorimer', 'zeta'] = param(
+    method: Method = param(
         'Cliff-Lorimer',
-        'Cliff-Lorimer needs ratios of k-factors only; zeta needs zeta-factors and the dose, and gives the density as well.',
+        'Cliff-Lorimer needs ratios of k-factors only; zeta and cross section need factors of theirs and the dose, and '
+        'give the density as well.',
     )
     unit: Literal['at.%', 'wt.%'] = param('at.%', 'Percent of the atoms or of the mass.')
+    factors_of: Literal['as named', 'family', 'alpha line'] = param(
+        'as named',
+        'Your own factors are of whole line families, or of the alpha line, as those of vendors and of eXSpy are. '
+        'as named: a table says it (Ge_K all K lines, Ge_Ka the alpha line); typed ones are of families.',
+    )
     k_factors: tuple[float, ...] = param(
         (),
-        'k-factors by mass of the whole line families, one per channel in the order of the channels; only their ratios '
-        'count. Empty: from the table, else calculated, to 10-20 %.',
+        'k-factors by mass, one per channel in the order of the channels; only their ratios count. Empty: from the '
+        'table, else calculated, to 10-20 %.',
     )
     zeta_factors: tuple[float, ...] = param(
         (),
-        'Zeta-factors of the whole line families, one per channel in the order of the channels. Empty: from the table, '
-        'else calculated from the solid angle.',
+        'Zeta-factors, one per channel in the order of the channels. Empty: from the table, else calculated from the '
+        'solid angle.',
         unit='kg/m^2',
+    )
+    cross_sections: tuple[float, ...] = param(
+        (),
+        'Partial cross sections, solid angle and detector included, one per channel in the order of the channels. Empty: '
+        'from the table, else calculated from the solid angle.',
+        unit='barn',
     )
     factor_table: str = param(
         '',
-        'File with your own factors (.csv or .json): line family, factor; for example Ge_K, 1.32. Used where no factors '
-        'are typed.',
+        'File with your own factors (.csv or .json): line family or line, factor; for example Ge_K, 1.32 or Ge_Ka, 1.49. '
+        'Used where no factors are typed.',
         advanced=True,
         file=True,
     )
     factor_error: float | None = param(
         None,
-        'Relative error of the factors, reported with the result; auto: 0.1 for calculated ones of K lines, 0.15 of L, 0.3 of M, 0 for your own.',
+        'Relative error of the factors, reported with the result; auto: 0.1 for calculated ones of K lines, 0.15 of L, '
+        '0.3 of M, that of the table for your own.',
         ge=0.0,
         lt=1.0,
         advanced=True,
@@ -95,7 +118,8 @@ class Composition(Step):
     )
     lines: tuple[str, ...] = param(
         (),
-        'Line families of the channels, e.g. Ge_K, Sb_L, Te_L; empty: as recorded with the maps.',
+        'Line families of the channels, e.g. Ge_K, Sb_L, Te_L, or lines whose counts they are; empty: as recorded with '
+        'the maps.',
         advanced=True,
     )
     beam_energy: float | None = param(
@@ -165,40 +189,43 @@ class Composition(Step):
     )
     absorption: bool = param(
         False,
-        'Correct for the absorption of soft lines on their way through the volume to the detectors; needs the density.',
+        'Correct for the absorption of soft lines on their way through the volume to the detectors.',
         advanced=True,
     )
     density: float | None = param(
         None,
-        'Density of the specimen, for the absorption; auto: from the zeta-factors.',
+        'Density of the specimen, for the absorption; auto: from the zeta-factors or cross sections, else estimated '
+        'from the elements.',
         unit='g/cm^3',
         gt=0.0,
         lt=25.0,
         advanced=True,
     )
-    elevation: float = param(
-        18.0,
-        'Angle of the detectors above the plane of the untilted specimen, for the absorption.',
+    elevation: float | None = param(
+        None,
+        'Angle of the detectors above the plane of the untilted specimen, for the absorption; auto: as the files say, '
+        'else 18.',
         unit='deg',
         gt=0.0,
         le=90.0,
         advanced=True,
     )
-    azimuths: tuple[float, ...] = param(
-        (45.0, 135.0, 225.0, 315.0),
-        'Directions of the detectors about the beam, from the x axis towards y (the tilt axis), for the absorption.',
+    azimuths: tuple[float, ...] | None = param(
+        None,
+        'Directions of the detectors about the beam, from the x axis towards y (the tilt axis), for the absorption; '
+        'auto: as the files say, else 45, 135, 225 and 315.',
         unit='deg',
         advanced=True,
     )
 
     @model_validator(mode='after')
     def _factors_are_sound(self) -> Self:
-        for name in ('k_factors', 'zeta_factors'):
+        for method, name in FACTOR_FIELDS.items():
             if any(not 0 < factor < float('inf') for factor in getattr(self, name)):
-                raise ValueError(f'{name.replace("_f", "-f")} must be positive numbers')
-        if self.with_density and self.method != 'zeta':
-            raise ValueError('the density needs the method zeta')
-        if self.absorption and not self.azimuths:
+                raise ValueError(f'{QUANTITY[method]} must be positive numbers')
+        if self.with_density and not self.absolute:
+            raise ValueError('the density needs the method zeta or cross section')
+        if self.absorption and self.azimuths is not None and not self.azimuths:
             raise ValueError('the absorption needs the direction of at least one detector')
         return self
 
@@ -206,7 +233,8 @@ class Composition(Step):
         watch = Watch(observer, self.title, 2 + self.absorption * ROUNDS)
         factors = factors_of(self, data)
         watch.step(1, message='factors of the channels')
-        gain, absorbed = gain_of_absorption(self, data, factors, watch)
+        absorbed = gain_of_absorption(self, data, factors, watch)
+        gain = absorbed.gain
         errors, errors_from = pooled_count_errors(
             data.data, data.std, gain, int(data.notes.get('tilts', 1)), self.smooth
         )
@@ -220,7 +248,7 @@ class Composition(Step):
         notes = {
             **self._summary(data, factors, scale, counts[:, carried].mean(axis=1), carried),
             'errors': errors_from,
-            'absorption': absorbed,
+            'absorption': absorbed.words,
         }
         channels = data.channels
         if self.with_density:
@@ -230,23 +258,40 @@ class Composition(Step):
             channels = (*channels, DENSITY)
             notes['density_g_cm3'] = float(density[carried].mean())
         notes['units'] = {name: 'g/cm^3' if name == DENSITY else self.unit for name in channels}
-        return replace(data, data=layers, std=stds, channels=channels, notes={**data.notes, 'composition': notes})
+        return replace(
+            data,
+            data=layers,
+            std=stds,
+            channels=channels,
+            notes={**data.notes, 'composition': notes},
+            findings=(*data.findings, *factors.findings, *absorbed.findings),
+        )
 
     def factor_settings(self) -> FactorSettings:
         """Where the factors of the channels come from."""
         return FactorSettings(
             method=self.method,
-            given=self.zeta_factors if self.method == 'zeta' else self.k_factors,
+            given=getattr(self, FACTOR_FIELDS[self.method]),
             table=self.factor_table,
             error=self.factor_error,
             lines=self.lines,
             beam_energy=self.beam_energy,
             window=self.window,
             solid_angle=self.solid_angle,
+            of=self.factors_of,
         )
 
+    @property
+    def absolute(self) -> bool:
+        """Whether the factors give masses, not only their ratios."""
+        return self.method != 'Cliff-Lorimer'
+
+    def position(self, notes: Mapping[str, Any]) -> DetectorPosition:
+        """The detectors: given, else as the notes of a volume have them, else assumed."""
+        return detector_position(notes.get(NOTE, {}), self.elevation, self.azimuths)
+
     def dose(self) -> Dose:
-        """Electrons that the counts were made with, for the method zeta."""
+        """Electrons that the counts were made with, for the methods zeta and cross section."""
         return Dose(self.electrons, self.beam_current, self.live_time)
 
     def _carried(self, counts: np.ndarray, errors: np.ndarray) -> np.ndarray:
@@ -280,8 +325,10 @@ class Composition(Step):
         return {
             'method': self.method,
             'factors': dict(zip(names, factors.values.tolist(), strict=True)),
+            'factors_as_given': dict(zip(factors.names, factors.named.tolist(), strict=False)),
             'factors_from': factors.origin,
             'factor_errors': dict(zip(names, factors.errors.tolist(), strict=True)),
+            'factor_table': dict(factors.table_origin),
             'lines': dict(zip(names, factors.families, strict=False)),
             'mean': dict(zip(names, (100 * mean).tolist(), strict=True)),
             'error_of_mean_from_factors': dict(zip(names, (100 * systematic).tolist(), strict=True)),
@@ -296,19 +343,21 @@ def factors_of(step: Composition, volume: Volume) -> Factors:
     return channel_factors(volume.channels, volume.notes, step.factor_settings())
 
 
-def gain_of_absorption(
-    step: Composition, volume: Volume, factors: Factors, watch: Watch | None = None
-) -> tuple[np.ndarray, str]:
-    """Counts emitted over counts that arrived as a step takes it, and in words what was done; see `emission_gain`."""
+def gain_of_absorption(step: Composition, volume: Volume, factors: Factors, watch: Watch | None = None) -> Absorbed:
+    """Counts emitted over counts that arrived as a step takes it; see `emission_gain`."""
     if not step.absorption:
-        return np.ones((len(volume.channels), 1, 1, 1)), 'not corrected'
-    if factors.families and step.density is None and step.method != 'zeta':
-        raise InputError('The absorption needs the density of the specimen; give it, or use the method zeta.')
-    absorber = Absorber(step.density, step.dose(), step.elevation, step.azimuths, step.smooth)
+        return Absorbed(np.ones((len(volume.channels), 1, 1, 1)), 'not corrected')
+    position = step.position(volume.notes)
+    dose = step.dose() if step.absolute else None
+    absorber = Absorber(step.density, dose, position.elevation, position.azimuths, step.smooth)
     if watch is None:
-        return emission_gain(volume, factors, absorber)
+        found = emission_gain(volume, factors, absorber)
+    else:
 
-    def each_round(number: int) -> None:
-        watch.step(number + 1, message=f'absorption, round {number} of {ROUNDS}')
+        def each_round(number: int) -> None:
+            watch.step(number + 1, message=f'absorption, round {number} of {ROUNDS}')
 
-    return emission_gain(volume, factors, absorber, each_round=each_round, each_ray=watch.obey)
+        found = emission_gain(volume, factors, absorber, each_round=each_round, each_ray=watch.obey)
+    low, high = volume.notes.get('max_tilt', (0.0, 0.0))
+    findings = position_findings(volume.notes.get(NOTE, {}), position, (float(low), float(high)))
+    return replace(found, words=f'{found.words}; detectors: {position}', findings=(*findings, *found.findings))

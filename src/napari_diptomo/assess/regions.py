@@ -125,8 +125,7 @@ def region_compositions(
 
 def _prepared(volume: Volume, step: Composition) -> tuple[Factors, np.ndarray]:
     factors = factors_of(step, volume)
-    gain, _ = gain_of_absorption(step, volume, factors)
-    return factors, volume.data * gain
+    return factors, volume.data * gain_of_absorption(step, volume, factors).gain
 
 
 def _composition(
@@ -144,7 +143,7 @@ def _composition(
     _, systematic = fractions(scale * sums, factors.errors * scale * sums)
     error = np.maximum(counting, _scatter(counts, region, scale))
     density = None
-    if step.method == 'zeta':
+    if step.absolute:
         mean = (sums / region.sum())[:, None, None, None]
         density = float(densities(factors.values, step.dose(), volume.voxel_size, mean, 0 * mean)[0].item())
     return RegionComposition(

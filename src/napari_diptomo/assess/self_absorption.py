@@ -13,8 +13,8 @@ import numpy as np
 
 from napari_diptomo.assess.channel_factors import Factors
 from napari_diptomo.assess.fractions import pooled, typical
-from napari_diptomo.assess.mass_density import Dose, columns
-from napari_diptomo.series import InputError, Volume
+from napari_diptomo.assess.mass_density import Dose, columns, estimated_density
+from napari_diptomo.series import Finding, InputError, Volume
 from napari_diptomo.spectra.edx.absorption import absorption_coefficients, directions, mean_transmission
 
 #: Rounds that settle composition and absorption.
@@ -28,8 +28,9 @@ class Absorber:
     Attributes
     ----------
     density : float, optional
-        g/cm^3 of the typical voxel; None: by zeta-factors and ``dose``.
-    dose : Dose
+        g/cm^3 of the typical voxel; None: by absolute factors and ``dose``.
+    dose : Dose, optional
+        None where factors are relative: without a density it is estimated from the elements.
     elevation : float
         Of the detectors above the plane of the untilted specimen, degrees.
     azimuths : tuple of float
@@ -39,10 +40,29 @@ class Absorber:
     """
 
     density: float | None
-    dose: Dose
+    dose: Dose | None
     elevation: float
     azimuths: tuple[float, ...]
     smooth: float
+
+
+@dataclass(frozen=True, eq=False)
+class Absorbed:
+    """A correction for absorption.
+
+    Attributes
+    ----------
+    gain : ndarray (channel, z, y, x)
+        Counts emitted over counts that arrived.
+    words : str
+        Fraction of the counts absorbed, by channel.
+    findings : tuple of Finding
+        What it assumes.
+    """
+
+    gain: np.ndarray
+    words: str
+    findings: tuple[Finding, ...] = ()
 
 
 def emission_gain(
@@ -52,7 +72,7 @@ def emission_gain(
     *,
     each_round: Callable[[int], object] | None = None,
     each_ray: Callable[[], object] | None = None,
-) -> tuple[np.ndarray, str]:
+) -> Absorbed:
     """Counts emitted over counts that arrived.
 
     Parameters
@@ -69,9 +89,7 @@ def emission_gain(
 
     Returns
     -------
-    gain : ndarray (channel, z, y, x)
-    words : str
-        Fraction of the counts absorbed, by channel.
+    Absorbed
 
     Raises
     ------
@@ -88,16 +106,36 @@ def emission_gain(
             each_round(turn + 1)
     lost = 1 - volume.data.sum(axis=(1, 2, 3)) / np.maximum((volume.data * gain).sum(axis=(1, 2, 3)), 1e-300)
     each = ', '.join(f'{name} {100 * part:.1f} %' for name, part in zip(volume.channels, lost, strict=True))
-    return gain, f'corrected; of the counts emitted, absorbed: {each}'
+    findings: tuple[Finding, ...] = ()
+    if absorber.density is None and absorber.dose is None:
+        findings = (_assumed_density(_density_of_elements(pooled(volume.data * gain, absorber.smooth), factors), lost),)
+    return Absorbed(gain, f'corrected; of the counts emitted, absorbed: {each}', findings)
 
 
 def _element_densities(counts: np.ndarray, factors: Factors, absorber: Absorber, voxel_size: float) -> np.ndarray:
     """(channel, z, y, x), g/cm^3."""
     masses = columns(factors.values) * counts
-    if absorber.density is None:
+    if absorber.density is None and absorber.dose is not None:
         return masses / (absorber.dose.per_pixel() * voxel_size * 1e-9) * 1e-3
+    density = absorber.density or _density_of_elements(counts, factors)
     # A given density is that of the typical voxel; a brighter one holds more mass.
-    return masses * (absorber.density / max(typical(masses.sum(axis=0)), 1e-300))
+    return masses * (density / max(typical(masses.sum(axis=0)), 1e-300))
+
+
+def _density_of_elements(counts: np.ndarray, factors: Factors) -> float:
+    """Estimated from the mean composition, g/cm^3."""
+    masses = np.maximum(factors.values * counts.sum(axis=(1, 2, 3)), 0.0)
+    return estimated_density(dict(zip((name.partition('_')[0] for name in factors.families), masses, strict=True)))
+
+
+def _assumed_density(density: float, lost: np.ndarray) -> Finding:
+    sentence = (
+        f'No density is given: {density:.2g} g/cm³ was estimated from the elements, good to some 20 % for alloys and '
+        f'compounds without pores. The absorption (up to {100 * lost.max():.0f} % of a channel) is as uncertain; give the '
+        'density where it matters.'
+    )
+    evidence = {'density assumed, g/cm3': density, 'largest absorption, %': 100 * float(lost.max())}
+    return Finding('note', 'density', sentence, evidence)
 
 
 def _transmissions(

@@ -15,7 +15,7 @@ from napari_diptomo.reconstruct.settings import ProblemSettings
 from napari_diptomo.series import Finding, MapSeries, Volume
 
 #: Notes of the maps that the volume keeps: later stages need to know which lines or oxides the counts are of.
-_KEPT = ('lines', 'beam_energy_keV', 'denoised', 'oxidation')
+_KEPT = ('lines', 'beam_energy_keV', 'detector_position', 'denoised', 'oxidation')
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,7 @@ from napari_diptomo.widgets.preferences import LastUsed
 from napari_diptomo.widgets.projects import OpenedProject, opening_project, restore_view, take_up
 from napari_diptomo.widgets.run import Run
 from napari_diptomo.widgets.session import session_of
+from napari_diptomo.widgets.tasks.composition import CALIBRATION
 from napari_diptomo.widgets.tasks.job import Job, ThreadJob
 from napari_diptomo.widgets.tasks.opening import look_over
 from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
@@ -327,7 +328,8 @@ class TomographyDock(QWidget):
 
     def _start_extra(self, job: Job, title: str) -> None:
         if not self.session.busy:
-            self._start(job, title, self.open_page if title == 'Sample' else None)
+            pages: dict[str, Page] = {'Sample': self.open_page, CALIBRATION: self.composition_page}
+            self._start(job, title, pages.get(title))
 
     def _resume_run(self, run: Run) -> None:
         """Take up a run that ended before its time."""

@@ -10,6 +10,7 @@ import pytest
 from scipy import sparse
 
 from napari_diptomo import EDXMaps
+from napari_diptomo.series import InputError
 from napari_diptomo.simulate import edx_tilt_series, lamella
 from napari_diptomo.spectra.common import spikes
 from napari_diptomo.spectra.common.spikes import Spike
@@ -51,8 +52,10 @@ def with_spikes(simulated, counts, spikes: dict):
         {(2, 5, 5, 360): 60000},
         {(0, 0, 0, 400): 5000, (4, 15, 15, 300): 800, (1, 0, 7, 120): 65535},
         {(3, 6, 2, 370): 30000, (3, 6, 2, 371): 20000},
+        {(2, 8, 8, 400 + k): 3000 for k in range(3)},
+        {(2, 8, 8, 350 + k): value for k, value in enumerate((400, 5000, 5000, 900))},
     ],
-    ids=['beside the lines', 'in a line of Sb', 'borders', 'two channels wide'],
+    ids=['beside the lines', 'in a line of Sb', 'borders', 'two channels wide', 'three channels wide', 'four'],
 )
 def test_totals_are_those_without_the_spike(simulated, counts, spikes, deliver):
     step = EDXMaps(elements=ELEMENTS, deliver=deliver)
@@ -97,3 +100,21 @@ def test_counts_of_wide_channels_are_left_alone(simulated, counts):
     assert counts_of(wide).spikes == []
     counts_of(series).read()
     assert len(counts_of(series).spikes) == 1
+
+
+@pytest.mark.parametrize('value', [np.nan, np.inf, -1.0, -60000.0])
+@pytest.mark.parametrize('deliver', ['fitted maps', 'window counts'])
+def test_one_value_that_is_no_count_costs_one_channel_of_one_pixel(simulated, counts, value, deliver):
+    step = EDXMaps(elements=ELEMENTS, deliver=deliver)
+    clean = step.run(with_spikes(simulated, counts, {}))
+    found = step.run(with_spikes(simulated, counts.astype(float), {(2, 5, 6, 370): value}))
+    np.testing.assert_allclose(found.data.sum(axis=(1, 2, 3)), clean.data.sum(axis=(1, 2, 3)), rtol=2e-3)
+    (note,) = [finding for finding in found.findings if finding.about == 'values that are no counts']
+    assert '1 value of the spectra is no count (0 deg, pixel y 5, x 6, 3.460 keV' in note.sentence
+
+
+def test_more_than_a_few_negative_values_are_a_fault_of_the_file(simulated, counts):
+    spoilt = counts.astype(float)
+    spoilt[1, :2, :, 200] = -3.0
+    with pytest.raises(InputError, match='Image 2 holds negative counts'):
+        EDXMaps(elements=ELEMENTS).run(replace(simulated.series, counts=spoilt))

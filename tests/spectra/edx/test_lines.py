@@ -15,6 +15,7 @@ from napari_diptomo.spectra import Detector, LineFamily, families_for, families_
 from napari_diptomo.spectra.common import exspy_adapter
 from napari_diptomo.spectra.edx.detector import escape_share
 from napari_diptomo.spectra.edx.detector_calibration import refine_weights
+from napari_diptomo.spectra.edx.lines import line_share
 from napari_diptomo.spectra.edx.sum_fit import background_shapes, line_shapes
 
 ENERGY = np.arange(0.2, 20, 0.01)
@@ -31,6 +32,23 @@ def test_k_is_preferred_where_it_is_in_range():
 def test_a_shell_that_the_beam_or_the_range_leaves_out_is_not_mapped():
     assert names(('Ge', 'Pt'), high=8.0) == ['Ge_L', 'Pt_M']
     assert names(('Fe', 'Ge'), beam_energy=12.0) == ['Fe_K', 'Ge_L']
+
+
+def test_shares_of_lines_are_those_of_the_tables_with_doublets_as_one():
+    """eXSpy: Fe Kb 0.1272 of Ka, and Ka stands for Ka1 and Ka2."""
+    (iron,) = families_for(('Fe',), 0.2, 20.0)
+    assert iron.share('Ka') == pytest.approx(1 / 1.1272, rel=1e-4)
+    assert iron.share('Kb') == pytest.approx(0.1272 / 1.1272, rel=1e-4)
+    assert iron.share('La') == 0.0
+    assert line_share('Fe_K', '') == 1.0
+
+
+@pytest.mark.parametrize(('family', 'line'), [('Fe_K', 'Kq'), ('Fe_N', ''), ('Qq_K', 'Ka')])
+def test_a_line_that_there_is_not_is_reported(family, line):
+    with pytest.raises(
+        InputError, match=r'There is no (line Fe_Kq; the family Fe_K has Fe_Kb, Fe_Ka|element)|not the name'
+    ):
+        line_share(family, line)
 
 
 def test_families_are_taken_as_named():

@@ -12,7 +12,8 @@ from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 from qtpy.QtWidgets import QFileDialog
 
-from napari_diptomo.series import Recipe, Volume, load
+from napari_diptomo.series import MapSeries, Recipe, Volume, load
+from napari_diptomo.widgets.controls.standard_dialog import StandardDialog
 from napari_diptomo.widgets.dock import TomographyDock
 from napari_diptomo.widgets.layers.composition_layers import shown_volumes
 from napari_diptomo.widgets.layers.error_layers import spread_layers
@@ -243,3 +244,75 @@ def test_a_volume_of_oxides_has_an_oxidation_state_instead(
     assert page.percent.isVisibleTo(dock)
     assert not page.oxidation.isVisibleTo(dock)
     qtbot.waitUntil(lambda: not page._asker.busy, timeout=60_000)
+
+
+def test_factors_of_alpha_lines_typed_and_from_a_table(
+    dock: TomographyDock, viewer: ViewerModel, volume: Volume, qtbot: Any, settled: Settled, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, reported: list[str],
+) -> None:  # fmt: skip
+    """The same specimen, its factors typed for the alpha lines: shares by eXSpy's tables, Ge .883, Sb .506, Te .504."""
+    dock.session.set_result(volume)
+    page = enter(dock, qtbot)
+    families = page.factors.values()
+    page.form.fields['factors_of'].value = 'alpha line'
+    qtbot.waitUntil(lambda: page.factors.item(0, 1).text() == 'Ge-Ka', timeout=20_000)
+    shares = (0.88324, 0.50568, 0.50412)
+    of_lines = page.factors.values()
+    ratios = [line * share / family for line, share, family in zip(of_lines, shares, families, strict=True)]
+    assert ratios == pytest.approx([ratios[0]] * 3, rel=2e-3)
+    for row, (value, share) in enumerate(zip(K.values(), shares, strict=True)):
+        page.factors.item(row, 2).setText(str(value / share))
+    compute(dock, settled)
+    assert reported == []
+    assert percent(viewer)['Te at.%'].data[4, 5, 4] == pytest.approx(500 / 9, abs=0.03)
+    assert [finding.about for finding in page.findings()] == ['factors of lines']
+    page.form.fields['factors_of'].value = 'family'
+    qtbot.waitUntil(lambda: page.factors.item(0, 1).text() == 'Ge-K', timeout=20_000)
+    assert page.factors.values()[0] == pytest.approx(K['Ge'] / shares[0], rel=1e-4)
+    page.form.fields['factors_of'].value = 'as named'
+    table = tmp_path / 'factors.csv'
+    table.write_text(
+        ''.join(f'{n}a, {k / s}\n' for n, k, s in zip(('Ge_K', 'Sb_L', 'Te_L'), K.values(), shares, strict=True))
+    )
+    monkeypatch.setattr(QFileDialog, 'getOpenFileName', lambda *_: (str(table), ''))
+    page._factors_from_file()
+    qtbot.waitUntil(lambda: page.factors.item(2, 1).text() == 'Te-La', timeout=20_000)
+    compute(dock, settled)
+    assert percent(viewer)['Te at.%'].data[4, 5, 4] == pytest.approx(500 / 9, abs=0.03)
+
+
+def test_factors_from_a_standard(
+    dock: TomographyDock, volume: Volume, qtbot: Any, settled: Settled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    reported: list[str],
+) -> None:  # fmt: skip
+    counts = np.array([counted({'Ge': 2, 'Sb': 2, 'Te': 5}, name) for name in WEIGHTS])
+    data = np.random.default_rng(0).poisson(20 * counts[:, None, None, None], (3, 1, 24, 24))
+    standard = MapSeries(data, [0.0], tuple(WEIGHTS), notes={'lines': volume.notes['lines'], 'beam_energy_keV': 200.0})
+    path = standard.save(tmp_path / 'standard.hspy')
+    dock.session.set_result(volume)
+    page = enter(dock, qtbot)
+
+    def answered(dialog: StandardDialog) -> bool:
+        dialog.accept()
+        assert 'Choose the files' in dialog.complaint.text()
+        dialog.take_files((str(path),))
+        dialog.composition.setText('Ge2Sb2Te5')
+        dialog.thickness.setText('thin')
+        dialog.accept()
+        assert 'Thickness, nm: thin is no positive number' in dialog.complaint.text()
+        dialog.thickness.clear()
+        dialog.accept()
+        return True
+
+    monkeypatch.setattr(StandardDialog, 'exec', answered)
+    page._factors_from_standard()
+    settled(dock)
+    assert reported == []
+    assert 'Ge_K' in (tmp_path / 'factors.csv').read_text()
+    qtbot.waitUntil(lambda: 'From the table' in page.factors_note.text(), timeout=20_000)
+    values = page.factors.values()
+    assert values[0] / values[1] == pytest.approx(1.32, rel=0.05)
+    assert [finding.about for finding in page.findings()] == ['absorption in the standard']
+    page._factors_from_standard()
+    settled(dock)
+    assert len(reported) == 1 and 'factors.csv is there already' in reported[0]

@@ -76,6 +76,17 @@ def atomic_weights() -> dict[str, float]:
     return {symbol: float(element['General_properties']['atomic_weight']) for symbol, element in _elements().items()}
 
 
+@cache
+def element_densities() -> dict[str, float]:
+    """Density of the pure element at room temperature, g/cm^3, where eXSpy has one; gases are far below 0.1."""
+    found = {}
+    for symbol, element in _elements().items():
+        density = element.get('Physical_properties', {}).get('density (g/cm^3)')
+        if density is not None and float(density) > 0:
+            found[symbol] = float(density)
+    return found
+
+
 def mass_absorption(element: str, energy: np.ndarray) -> np.ndarray:
     """Mass absorption coefficient in cm^2/g, the tables of Chantler (NIST FFAST); ``energy`` in keV."""
     _elements()

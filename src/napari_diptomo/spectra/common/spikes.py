@@ -1,12 +1,15 @@
-"""Spikes in EDX spectra: single channels with counts that no X-ray line can put there.
+"""Spikes in EDX spectra: single channels with counts that no X-ray line can put there, or with none that can be.
 
 A line is as wide as the resolution of the detector, several channels, and a
 strobe peak is in every pixel. A channel is a spike when it stands out, four
 times and by nine standard deviations of counting, both of the six channels
-beside it (the largest left out: a spike may be two channels wide) and of the
-same channel in the eight pixels around it (two left out). It is given the
+beside it and of the same channel in the eight pixels around it (two left out).
+Of the channels beside it the largest is left out, for a spike may be two
+channels wide; where lines are five channels wide or more, three are, for no line
+falls to a quarter within three channels there. It is given the
 median of these pixels, nothing in most spectra: a weight of zero for one
-channel of one pixel. What the spectra of energy losses hold of the kind is
+channel of one pixel. So is a channel that holds no count at all, negative or
+not a number. What the spectra of energy losses hold of the kind is
 found by `napari_diptomo.spectra.eels.calibration.camera_artefacts`.
 """
 
@@ -25,8 +28,10 @@ _RATIO, _SIGMAS, _FEWEST = 4.0, 9.0, 20
 #: Channels beside a spike that it is compared with.
 _BESIDE = (-3, -2, -1, 1, 2, 3)
 _AROUND = (-1, 0, 1)
-#: Wider channels, keV, can hold a line each.
-WIDEST = 0.04
+#: Wider channels, keV, can hold a line each; in channels as fine as this a line is five wide or more.
+WIDEST, FINE = 0.04, 0.0125
+#: Channels beside a spike that may belong to it: in fine channels, in others.
+_OWN = (3, 1)
 #: Spikes per pixel of the images from which on they are a doubt.
 _MANY = 1e-3
 
@@ -43,7 +48,7 @@ class Spike:
 
 
 def without_spikes(
-    spectra: sparse.csr_matrix, image: tuple[int, int], tilt: int
+    spectra: sparse.csr_matrix, image: tuple[int, int], tilt: int, channel: float = WIDEST
 ) -> tuple[sparse.csr_matrix, list[Spike]]:
     """Spectra of one tilt without their spikes.
 
@@ -55,6 +60,8 @@ def without_spikes(
         Pixels along y and x.
     tilt : int
         Recorded with each spike.
+    channel : float
+        Width of a channel, keV.
 
     Returns
     -------
@@ -72,7 +79,7 @@ def without_spikes(
     large = np.flatnonzero((spectra.data >= _FEWEST) & (spectra.data < np.inf))
     k = spectra.indices[large]
     y, x = np.divmod(np.searchsorted(spectra.indptr, large, side='right') - 1, nx)
-    beside = np.sort([at(y, x, _mirrored(k + d, n)) for d in _BESIDE], axis=0)[-2]
+    beside = np.sort([at(y, x, _mirrored(k + d, n)) for d in _BESIDE], axis=0)[-1 - _OWN[channel > FINE]]
     high = _stands_out(spectra.data[large], beside)
     large, y, x, k = large[high], y[high], x[high], k[high]
     around = np.sort(
@@ -89,6 +96,63 @@ def without_spikes(
     corrected.data[large[lone]] = around[3, lone]
     corrected.eliminate_zeros()
     return corrected, found
+
+
+def without_impossible(
+    spectra: sparse.csr_matrix, image: tuple[int, int], tilt: int
+) -> tuple[sparse.csr_matrix, list[Spike]]:
+    """Spectra of one tilt without values that are no counts: negative, infinite or not a number.
+
+    Parameters
+    ----------
+    spectra : csr_matrix (y * x, energy)
+        Counts, without duplicates; few of them impossible, see `filled_channels`.
+    image : tuple of int
+        Pixels along y and x.
+    tilt : int
+        Recorded with each.
+
+    Returns
+    -------
+    csr_matrix (y * x, energy), list of Spike
+        With the median of the pixels around in their place; the matrix given where there are none.
+    """
+    wrong = np.flatnonzero(~((spectra.data >= 0) & (spectra.data < np.inf)))
+    if not len(wrong):
+        return spectra, []
+    (ny, nx), channels = image, spectra.indices[wrong]
+    rows = np.searchsorted(spectra.indptr, wrong, side='right') - 1
+    corrected, found = spectra.copy(), []
+    for index, row, channel in zip(wrong, rows, channels, strict=True):
+        y, x = divmod(int(row), nx)
+        found.append(Spike(tilt, y, x, int(channel), float(spectra.data[index])))
+        beside = [
+            float(spectra[v * nx + u, channel])
+            for v in range(max(y - 1, 0), min(y + 2, ny))
+            for u in range(max(x - 1, 0), min(x + 2, nx))
+            if (v, u) != (y, x)
+        ]
+        sound = [value for value in beside if 0 <= value < np.inf]
+        corrected.data[index] = np.floor(np.median(sound)) if sound else 0
+    corrected.eliminate_zeros()
+    return corrected, found
+
+
+def impossible_findings(impossible: Sequence[Spike], series: SpectralTiltSeries) -> tuple[Finding, ...]:
+    """A finding that names the values of a series that are no counts, where there are any."""
+    if not impossible:
+        return ()
+    first = impossible[0]
+    y, x = (first.x, first.y) if series.transposed else (first.y, first.x)
+    energy, angle = float(series.energy[first.channel]), float(series.angles[first.tilt])
+    number = len(impossible)
+    values = f'{number} values of the spectra are no counts' if number > 1 else '1 value of the spectra is no count'
+    sentence = (
+        f'{values} ({angle:g} deg, pixel y {y}, x {x}, {energy:.3f} keV: {first.counts:g}): '
+        f'{"they were" if number > 1 else "it was"} left out of the fit.'
+    )
+    evidence = {'values': number, 'tilt of the first, deg': angle, 'energy of the first, keV': energy}
+    return (Finding('note', 'values that are no counts', sentence, evidence),)
 
 
 def spike_findings(spikes: Sequence[Spike], series: SpectralTiltSeries) -> tuple[Finding, ...]:

@@ -24,7 +24,7 @@ from scipy import sparse
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
 from napari_diptomo.series.counts import thin
 from napari_diptomo.series.filled_channels import dense_spectra, filled_channels
-from napari_diptomo.spectra.common.spikes import WIDEST, Spike, without_spikes
+from napari_diptomo.spectra.common.spikes import WIDEST, Spike, without_impossible, without_spikes
 
 #: Bytes of sparse spectra that one series may keep in memory.
 _BUDGET = 2 * 1024**3
@@ -41,14 +41,16 @@ class TiltCounts:
         The spectra.
     dense : bool
         Whether they are of energy losses: arrays, negative where the read-out noise makes them so.
-    narrow : bool
-        Whether lines are several channels wide, so that spikes can be distinguished from them; they are left out then.
+    channel : float
+        Width of the widest channel, keV. Where lines are several channels wide spikes can be distinguished from them, and
+        are left out.
     """
 
-    def __init__(self, counts: Any, dense: bool = False, narrow: bool = False) -> None:
+    def __init__(self, counts: Any, dense: bool = False, channel: float = np.inf) -> None:
         self._counts = counts
-        self._dense, self._narrow = dense, narrow
+        self._dense, self._channel = dense, channel
         self._spikes: dict[int, list[Spike]] = {}
+        self._impossible: dict[int, list[Spike]] = {}
         self._kept: dict[int, Any] = {}
         self._bytes = 0
         self.sums = np.zeros((counts.shape[0], counts.shape[3]))
@@ -74,14 +76,20 @@ class TiltCounts:
         elsewhere = getattr(self._counts, 'sparse_tilt', None)
         parts = filled_channels(self._counts[index], index) if elsewhere is None else elsewhere(index)
         spectra = sparse.csr_matrix(parts, shape=(int(np.prod(image)), width))
-        if self._narrow:
-            spectra, self._spikes[index] = without_spikes(spectra, (image[0], image[1]), index)
+        spectra, self._impossible[index] = without_impossible(spectra, (image[0], image[1]), index)
+        if self._channel <= WIDEST:
+            spectra, self._spikes[index] = without_spikes(spectra, (image[0], image[1]), index, self._channel)
         return spectra
 
     @property
     def spikes(self) -> list[Spike]:
         """Those of the tilts that were read."""
         return [spike for index in sorted(self._spikes) for spike in self._spikes[index]]
+
+    @property
+    def impossible(self) -> list[Spike]:
+        """Values of the tilts that were read which are no counts, and were left out."""
+        return [value for index in sorted(self._impossible) for value in self._impossible[index]]
 
     def read(self, watch: Watch | None = None) -> np.ndarray:
         """Read whatever is not read yet; returns the sum spectrum of every tilt, (tilt, energy)."""
@@ -160,8 +168,8 @@ def counts_of(series: SpectralTiltSeries) -> TiltCounts:
         if series not in _KEPT:
             dense = series.energy_unit == 'eV'
             widths = np.diff(series.energy)
-            narrow = not dense and widths.size > 0 and float(widths.max()) <= WIDEST
-            _KEPT[series] = TiltCounts(series.counts, dense, narrow)
+            channel = np.inf if dense or not widths.size else float(widths.max())
+            _KEPT[series] = TiltCounts(series.counts, dense, channel)
         return _KEPT[series]
 
 

@@ -115,6 +115,25 @@ def transmission(linear: np.ndarray, direction: np.ndarray, voxel_size: float) -
     return out[::-1] if uz > 0 else out
 
 
+def film_transmission(depths: np.ndarray, rays: np.ndarray) -> np.ndarray:
+    """Share of the photons that leave an even film, the mean over its depth and the detectors.
+
+    Parameters
+    ----------
+    depths : ndarray (family,)
+        Absorption coefficient times mass per area along the normal, for each family.
+    rays : ndarray (tilt, detector, 3)
+        From `directions`; z is the normal of the film.
+
+    Returns
+    -------
+    ndarray (family, tilt)
+        0 to 1.
+    """
+    steep = np.maximum(np.abs(rays[..., 2]), _FLATTEST)
+    return _mean_decay(np.asarray(depths, float)[:, None, None] / steep).mean(axis=2)
+
+
 def mean_transmission(
     densities: np.ndarray,
     coefficients: np.ndarray,

@@ -25,8 +25,10 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries, Step, Watch, param
-from napari_diptomo.spectra.common.spikes import spike_findings
+from napari_diptomo.spectra.common.spikes import impossible_findings, spike_findings
 from napari_diptomo.spectra.common.tilt_counts import counts_of
+from napari_diptomo.spectra.edx.detector_position import NOTE as DETECTOR_NOTE
+from napari_diptomo.spectra.edx.detector_position import recorded_position
 from napari_diptomo.spectra.edx.element_search import survey
 from napari_diptomo.spectra.edx.energy_windows import window_series
 from napari_diptomo.spectra.edx.fit_range import FitRange, check_counts
@@ -131,7 +133,11 @@ class EDXMaps(Step):
         if data.recordings:
             maps = replace(maps, gain=np.broadcast_to(np.asarray(data.recordings, float), maps.data.shape[:2]))
         maps = with_gain(maps, self.gain_from_totals, self.gain)
-        return replace(maps, findings=(*maps.findings, *spike_findings(counts_of(data).spikes, data)))
+        position = recorded_position(data.metadata)
+        notes = {**maps.notes, DETECTOR_NOTE: position} if position else maps.notes
+        counts = counts_of(data)
+        faults = (*impossible_findings(counts.impossible, data), *spike_findings(counts.spikes, data))
+        return replace(maps, notes=notes, findings=(*maps.findings, *faults))
 
     def _settings(self) -> MapSettings:
         return MapSettings(self.fit, self.holdout, self.seed, self.background_order, self.calibrate)

@@ -36,6 +36,10 @@ _Lines = dict[str, tuple[float, float]]
 _RYDBERG, _ALPHA = 13.6057e-3, 1 / 137.036
 
 _SHELLS = ('K', 'L', 'M')
+_LATIN = {'\N{GREEK SMALL LETTER ALPHA}': 'a', '\N{GREEK SMALL LETTER BETA}': 'b', '\N{GREEK SMALL LETTER GAMMA}': 'g'}
+#: Lines that the tables of eXSpy hold as one, and the weaker part of each.
+_DOUBLETS = {'Ka': ('Ka', 'Ka2'), 'La': ('La', 'La2'), 'Lg3': ('Lg3', 'Lg2')}
+_HIDDEN = ('Ka2', 'La2', 'Lg2')
 #: A shell is excited well when the beam has this many times its energy.
 _OVERVOLTAGE = 1.5
 
@@ -54,12 +58,15 @@ class LineFamily:
         keV.
     weights : tuple of float
         Share of each line in the photons of the family; they sum to one.
+    lines : tuple of str
+        Name of each line within the element, e.g. ``'Ka'``; empty where they have none.
     """
 
     element: str
     shell: str
     energies: tuple[float, ...]
     weights: tuple[float, ...]
+    lines: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -71,10 +78,105 @@ class LineFamily:
         """Energy of the strongest line, keV."""
         return self.energies[int(np.argmax(self.weights))]
 
+    def share(self, line: str) -> float:
+        """Share of a line in the photons of the family, unresolved doublets as one line.
+
+        Parameters
+        ----------
+        line : str
+            Within the element, e.g. ``'Ka'``, ``'Lb1'``. The alpha line is the doublet of alpha 1 and alpha 2, which
+            no EDX detector resolves, as in the tables of eXSpy and of vendors.
+
+        Returns
+        -------
+        float
+            0 to 1; 0 where the family has no such line.
+        """
+        parts = _DOUBLETS.get(line, (line,))
+        return float(sum(w for name, w in zip(self.lines, self.weights, strict=False) if name in parts))
+
 
 def spoken_name(name: str) -> str:
-    """The name of a family as sentences have it: ``'Ge-K'`` of ``'Ge_K'``."""
+    """The name of a family or line as sentences have it: ``'Ge-K'`` of ``'Ge_K'``, ``'Ge-Ka'`` of ``'Ge_Ka'``."""
     return name.replace('_', '-')
+
+
+def split_name(name: str) -> tuple[str, str] | None:
+    """Family and line that a name stands for.
+
+    Parameters
+    ----------
+    name : str
+        A family (``'Ge_K'``, ``'Ge K'``) or a line after Siegbahn (``'Ge_Ka'``, ``'Ge-KA1'``, or with Greek letters). Alpha 1 and
+        alpha 1,2 are the alpha line, which is not resolved, and so is beta 1 of a K family the beta line.
+
+    Returns
+    -------
+    family, line : str
+        ``('Ge_K', 'Ka')``; the line is empty for a family. None where it is no such name.
+
+    Examples
+    --------
+    >>> split_name('Ge_K'), split_name('Ge_Ka'), split_name('Pt-LA1'), split_name('Sb Lb2')
+    (('Ge_K', ''), ('Ge_K', 'Ka'), ('Pt_L', 'La'), ('Sb_L', 'Lb2'))
+    """
+    found = re.fullmatch(r'([A-Z][a-z]?)[_\s-]+([KLM])[\s-]*(\w?[\d,]*)', name.strip())
+    if not found:
+        return None
+    element, shell, rest = found[1], found[2], found[3].lower()
+    rest = _LATIN.get(rest[:1], rest[:1]) + rest[1:]
+    if rest in ('a1', 'a1,2', 'a12', 'a1,'):
+        rest = 'a'
+    if shell == 'K' and rest in ('b1', 'b1,3', 'b13'):
+        rest = 'b'
+    return f'{element}_{shell}', f'{shell}{rest}' if rest else ''
+
+
+def table_family(name: str) -> LineFamily:
+    """A family as the tables have it, wherever its lines are.
+
+    Parameters
+    ----------
+    name : str
+        For example ``'Ge_K'``.
+
+    Raises
+    ------
+    InputError
+        No such element, or it has no such family.
+    """
+    element, _, shell = name.partition('_')
+    family = _family(element, shell) if shell in _SHELLS else None
+    if family is None:
+        raise InputError(f'{name} is not the name of a line family; write it as Ge_K, Sb_L or Pt_M.')
+    return family
+
+
+def line_share(family: str, line: str) -> float:
+    """Share of a line in its family by the tables.
+
+    Parameters
+    ----------
+    family, line : str
+        As `split_name` returns them; an empty line stands for the whole family.
+
+    Returns
+    -------
+    float
+        1 for the whole family.
+
+    Raises
+    ------
+    InputError
+        No such family, or it has no such line.
+    """
+    known = table_family(family)
+    share = known.share(line) if line else 1.0
+    if not share > 0:
+        element = known.element
+        names = ', '.join(f'{element}_{name}' for name in known.lines if name not in _HIDDEN)
+        raise InputError(f'There is no line {element}_{line}; the family {family} has {names}.')
+    return share
 
 
 def families_of(element: str, low: float, high: float, beam_energy: float = 200.0) -> tuple[LineFamily, ...]:
@@ -163,6 +265,7 @@ def _family(element: str, shell: str) -> LineFamily | None:
         shell,
         tuple(float(energy) for energy, _ in lines.values()),
         tuple(float(weight / total) for _, weight in lines.values()),
+        tuple(lines),
     )
 
 

@@ -270,11 +270,18 @@ def _objective(x: np.ndarray, model: np.ndarray, counts: np.ndarray, total: np.n
 
 
 def _residual(counts: np.ndarray, coefficients: np.ndarray, columns: Columns) -> np.ndarray:
-    model = np.maximum(coefficients @ columns.values.T, _MEANS[0])
-    ratio = np.maximum(counts, _TINY) / model
-    deviance = 2 * (model - counts + counts * np.log(ratio)).sum(axis=1)
-    place = np.log(model / _MEANS[0]) / np.log(_MEANS[1] / _MEANS[0])
-    expected = _expected_deviance()[np.minimum(place.astype(np.intp), len(_MEANS) - 1)].sum(axis=1)
+    # In single precision throughout, with the logarithm of the model taken once: the step spends a third of its time here.
+    lowest, step = np.float32(_MEANS[0]), np.float32(np.log(_MEANS[1] / _MEANS[0]))
+    model = np.maximum(coefficients @ columns.values.T, lowest, dtype=np.float32)
+    logs = np.log(model)
+    filled = np.nonzero(counts)
+    seen = counts[filled]
+    terms = np.bincount(filled[0], seen * (np.log(seen) - logs[filled]), minlength=len(counts))
+    deviance = 2 * (model.sum(axis=1) - counts.sum(axis=1) + terms)
+    logs -= np.log(lowest)
+    logs /= step
+    place = np.minimum(logs, np.float32(len(_MEANS) - 1), out=logs).astype(np.int32)
+    expected = _expected_deviance()[place].sum(axis=1)
     # As many degrees of freedom as coefficients are at work are used up.
     degrees = 1 - np.minimum((coefficients > 0).sum(axis=1) / len(columns.values), 0.5)
     return deviance / (np.maximum(expected, _TINY) * degrees)

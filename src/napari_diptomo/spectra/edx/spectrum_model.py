@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import comb
 
 from napari_diptomo.spectra.edx.detector import Detector
-from napari_diptomo.spectra.edx.detector_calibration import refine_weights
+from napari_diptomo.spectra.edx.detector_calibration import SIGNIFICANT_GAIN, refine_weights
 from napari_diptomo.spectra.edx.element_search import FoundElement, find_elements, survey
 from napari_diptomo.spectra.edx.fit_range import FitRange
 from napari_diptomo.spectra.edx.lines import LineFamily, families_of
@@ -133,7 +133,8 @@ class SpectrumModel:
         """The model with offset, gain and resolution refined on another spectrum, such as that of one tilt.
 
         Two Gauss-Newton steps with a prior of 5 eV, 0.1 % and 2 % about the
-        calibration of the series: that is what few counts leave.
+        calibration of the series, which stands where counts are too few to
+        improve on it (see `detector_calibration`).
 
         Parameters
         ----------
@@ -146,14 +147,16 @@ class SpectrumModel:
             With the refined detector.
         """
         model, fit, place = self, self.fit(spectrum), np.zeros(3)
+        before, accepted = fit.misfit(spectrum), place
         for _ in range(2):
             place = place + self._towards(place, model, fit, spectrum)
             trial = self._moved(place)
             refined = trial.fit(spectrum)
             if refined.chi2 >= fit.chi2:
                 break
-            model, fit = trial, refined
-        return model
+            model, fit, accepted = trial, refined, place
+        gained = before - fit.misfit(spectrum) - accepted @ accepted
+        return model if gained > SIGNIFICANT_GAIN * len(accepted) else self
 
     def _moved(self, place: np.ndarray) -> SpectrumModel:
         """The model with offset, gain and resolution elsewhere, in units of their priors."""

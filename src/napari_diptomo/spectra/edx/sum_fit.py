@@ -48,7 +48,13 @@ class SumFit:
 
     @property
     def model(self) -> np.ndarray:
+        """Expected counts of everything, (energy,)."""
         return self.lines + self.background
+
+    def misfit(self, counts: np.ndarray) -> float:
+        """Pearson's chi-square of the spectrum that was fitted, (energy,), not reduced."""
+        expected = np.maximum(self.model, _floor(counts))
+        return float(((counts - self.model) ** 2 / expected).sum())
 
 
 def background_shapes(energy: np.ndarray, detector: Detector, beam_energy: float) -> np.ndarray:
@@ -110,8 +116,7 @@ def solve(
     columns = np.hstack([shapes, smooth])
     if expected is None:
         expected = gaussian_filter1d(counts.astype(float), 2.0)
-    # A channel expected to hold next to nothing must not outweigh the rest of the spectrum.
-    floor = max(1e-3 * counts.mean(), 1e-12)
+    floor = _floor(counts)
     for _ in range(iterations):
         root = 1 / np.sqrt(np.maximum(expected, floor))
         solution = non_negative(columns * root[:, None], counts * root)
@@ -121,3 +126,8 @@ def solve(
     degrees = max(len(counts) - int((solution > 0).sum()), 1)
     chi2 = float((((counts - lines - background) ** 2) / np.maximum(lines + background, floor)).sum() / degrees)
     return SumFit(solution[:n], lines, background, chi2)
+
+
+def _floor(counts: np.ndarray) -> float:
+    """A channel expected to hold next to nothing must not outweigh the rest of the spectrum."""
+    return max(1e-3 * float(counts.mean()), 1e-12)

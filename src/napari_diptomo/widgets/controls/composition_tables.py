@@ -26,22 +26,22 @@ class FactorTable(QTableWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(0, 3, parent)
-        self.setToolTip('<qt>Factors by mass of the whole line families. Double-click one to give your own.</qt>')
+        self.setToolTip(
+            '<qt>Each factor is of the lines beside it: a whole family, or its alpha line where "Factors of" says so. '
+            'Double-click one to give your own.</qt>'
+        )
         self.setAccessibleName('Factors')
         _plain(self)
         self.touched = False
         self.itemChanged.connect(self._item_changed)
 
-    def show_factors(
-        self, name: str, channels: Sequence[str], families: Sequence[str], values: Sequence[float]
-    ) -> None:
-        """Show what will be used; ``families`` and ``values`` may be empty."""
+    def show_factors(self, name: str, channels: Sequence[str], lines: Sequence[str], values: Sequence[float]) -> None:
+        """Show what will be used; ``lines``, the family or line of each factor, and ``values`` may be empty."""
         self.blockSignals(True)
         self.setHorizontalHeaderLabels(['Element', 'Lines', name])
         self.setRowCount(len(channels))
         for row, channel in enumerate(channels):
-            family = families[row].replace('_', '-') if families else ''
-            for column, text in enumerate((channel, family)):
+            for column, text in enumerate((channel, lines[row] if lines else '')):
                 self.setItem(row, column, _cell(text))
             item = QTableWidgetItem(f'{values[row]:.4g}' if len(values) else '')
             item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
@@ -49,6 +49,14 @@ class FactorTable(QTableWidget):
         self.blockSignals(False)
         self.touched = False
         _fit_height(self)
+
+    def show_lines(self, name: str, lines: Sequence[str]) -> None:
+        """Say of which lines the typed factors are, without a change to them."""
+        self.blockSignals(True)
+        self.setHorizontalHeaderLabels(['Element', 'Lines', name])
+        for row, line in enumerate(lines):
+            self.setItem(row, 1, _cell(line))
+        self.blockSignals(False)
 
     def values(self) -> tuple[float | None, ...]:
         """Factors in the order of the rows, None where there is no number."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari.layers import Labels
 from qtpy.QtCore import Signal
@@ -14,6 +14,7 @@ from napari_diptomo.widgets.controls.combo_boxes import compact_box, labelled, r
 from napari_diptomo.widgets.controls.composition_tables import FactorTable, MeanTable
 from napari_diptomo.widgets.controls.parts import Part, heading, words
 from napari_diptomo.widgets.controls.remembered_form import RememberedForm
+from napari_diptomo.widgets.controls.standard_dialog import StandardDialog
 from napari_diptomo.widgets.controls.step_form import StepForm
 from napari_diptomo.widgets.layers.composition_layers import (
     PALETTES,
@@ -25,7 +26,15 @@ from napari_diptomo.widgets.layers.composition_layers import (
 )
 from napari_diptomo.widgets.pages.oxidation_state import OxidationPart, are_oxides
 from napari_diptomo.widgets.pages.page import Context, Page
-from napari_diptomo.widgets.tasks.composition import Composed, asking_factors, composing, describe_composition
+from napari_diptomo.widgets.tasks.composition import (
+    CALIBRATION,
+    CalibratedTable,
+    Composed,
+    asking_factors,
+    calibrating,
+    composing,
+    describe_composition,
+)
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.question import Question
 from napari_diptomo.widgets.tasks.steps import saving
@@ -33,6 +42,20 @@ from napari_diptomo.widgets.tasks.steps import saving
 if TYPE_CHECKING:
     from napari_diptomo.assess import Composition
 
+
+class _Kind(NamedTuple):
+    """The factors of a method: their field of the step, their name over the table and in a sentence."""
+
+    field: str
+    heading: str
+    quantity: str
+
+
+_KINDS = {
+    'Cliff-Lorimer': _Kind('k_factors', 'k by mass', 'k-factors'),
+    'zeta': _Kind('zeta_factors', 'zeta, kg/m²', 'zeta-factors'),
+    'cross section': _Kind('cross_sections', 'barn', 'cross sections'),
+}
 _CLOSED = 'Reconstruct a volume first, or drop a saved one on napari.'
 _NO_REGIONS = 'none'
 
@@ -54,10 +77,13 @@ class CompositionPage(Page):
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(context, parent)
-        self.parameters = RememberedForm(_composition, context.last_used, hide=('k_factors', 'zeta_factors'))
+        self.parameters = RememberedForm(
+            _composition, context.last_used, hide=tuple(kind.field for kind in _KINDS.values())
+        )
         self.parameters.changed.connect(self._ask_factors)
         self.result: Volume | None = None
         self._latest: Volume | None = None
+        self._table_findings: tuple[Finding, ...] = ()
         self._choices: list[ShownVolume | None] = []
         self._view = CompositionView(context.viewer)
         self._asker = Question(self)
@@ -109,8 +135,7 @@ class CompositionPage(Page):
         step = self.parameters.step()
         if not self.factors.touched:
             return step
-        name = 'zeta_factors' if step.method == 'zeta' else 'k_factors'
-        return type(step)(**{**step.model_dump(), name: self.factors.values()})
+        return type(step)(**{**step.model_dump(), _KINDS[step.method].field: self.factors.values()})
 
     def job(self) -> tuple[ThreadJob, str]:
         if self.form is None:
@@ -122,12 +147,16 @@ class CompositionPage(Page):
             return self.oxidation.job(volume), 'Oxidation state'
         step = self.step()
         # Factors belong to these elements, not to the next volume's.
-        self.context.last_used.remember(step.model_copy(update={'k_factors': (), 'zeta_factors': (), 'lines': ()}))
+        own = dict.fromkeys((*(kind.field for kind in _KINDS.values()), 'lines'), ())
+        self.context.last_used.remember(step.model_copy(update=own))
         name = self.regions.currentText()
         labels = None if name in ('', _NO_REGIONS) else labels_on(volume, self.context.viewer.layers[name])
         return ThreadJob(composing(step, volume, labels)), 'Composition'
 
-    def done(self, composed: Composed | Volume) -> None:
+    def done(self, composed: Composed | CalibratedTable | Volume) -> None:
+        if isinstance(composed, CalibratedTable):
+            self._calibrated(composed)
+            return
         self.session.composition = composed
         if isinstance(composed, Volume):
             self.oxidation.done(composed)
@@ -180,7 +209,7 @@ class CompositionPage(Page):
 
     def findings(self) -> tuple[Finding, ...]:
         result = self.oxidation.result if self._of_oxides() else self.result
-        return () if result is None else result.findings
+        return (*self._table_findings, *(() if result is None else result.findings))
 
     def form_of(self, step: str) -> StepForm | None:
         return self.oxidation.form if self._of_oxides() else self.form
@@ -221,6 +250,11 @@ class CompositionPage(Page):
                 'From fi&le…',
                 'Take the factors of a table (.csv or .json): line family, factor.',
                 self._factors_from_file,
+            ),
+            (
+                'From a stan&dard…',
+                'Measure factors on a specimen of known composition, save them as a table, and use it.',
+                self._factors_from_standard,
             ),
             ('Calc&ulated', 'Go back to calculated factors.', self._factors_calculated),
         ):
@@ -282,10 +316,10 @@ class CompositionPage(Page):
     def _ask_factors(self) -> None:
         volume = self.counts
         self._show_part()
-        if volume is None or self.form is None or self.factors.touched or self._of_oxides():
+        if volume is None or self.form is None or self._of_oxides() or self.factors.problem():
             return
         try:
-            step = self.form.value()
+            step = self.step()
         except InputError as error:
             self._no_factors(str(error))
             return
@@ -307,7 +341,14 @@ class CompositionPage(Page):
         volume = self.counts
         if volume is None or len(volume.channels) != len(factors.values):
             return
-        self.factors.show_factors(self._factor_name(), volume.channels, factors.families, factors.values)
+        # The tables of lines are there by now; to open the dock does not take them.
+        from napari_diptomo.spectra.edx.lines import spoken_name
+
+        lines = [spoken_name(name) for name in factors.names]
+        if self.factors.touched:
+            self.factors.show_lines(self._factor_name(), lines)
+            return
+        self.factors.show_factors(self._factor_name(), volume.channels, lines, factors.named)
         origin = {'table': 'From the table', 'given': 'As given'}.get(factors.origin, 'Calculated')
         error = f', good to {100 * factors.errors.max():.0f} %' if factors.errors.any() else ''
         self.factors_note.setText(f'{origin}{error}. Double-click one to give your own.')
@@ -315,13 +356,16 @@ class CompositionPage(Page):
 
     def _no_factors(self, why: str) -> None:
         volume = self.counts
-        if volume is not None:
+        if volume is not None and not self.factors.touched:
             self.factors.show_factors(self._factor_name(), volume.channels, (), ())
         self.factors_note.setText(why)
         self.changed.emit()
 
     def _factor_name(self) -> str:
-        return 'zeta, kg/m²' if self.form is not None and self.form.fields['method'].value == 'zeta' else 'k by mass'
+        return _KINDS[self._method()].heading
+
+    def _method(self) -> Any:
+        return 'Cliff-Lorimer' if self.form is None else self.form.fields['method'].value
 
     def _factors_edited(self) -> None:
         self.factors_note.setText('Your own.')
@@ -333,6 +377,15 @@ class CompositionPage(Page):
         )
         if path:
             self._use_table(path)
+
+    def _factors_from_standard(self) -> None:
+        dialog = StandardDialog(_KINDS[self._method()].quantity, self._folder(), self)
+        if dialog.exec():
+            self.start.emit(ThreadJob(calibrating(dialog.request(), self._method())), CALIBRATION)
+
+    def _calibrated(self, table: CalibratedTable) -> None:
+        self._table_findings = table.factors.findings
+        self._use_table(str(table.path))
 
     def _factors_calculated(self) -> None:
         self._use_table('')

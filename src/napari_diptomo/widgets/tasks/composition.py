@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_diptomo.series import InputError, Observer, Volume
+from napari_diptomo.series import InputError, Observer, Source, Volume
 
 if TYPE_CHECKING:
-    from napari_diptomo.assess import Composition, RegionComposition
-    from napari_diptomo.assess.channel_factors import Factors
+    from napari_diptomo.assess import CalibratedFactors, Composition, RegionComposition
+    from napari_diptomo.assess.channel_factors import Factors, Method
+    from napari_diptomo.widgets.controls.standard_dialog import StandardRequest
 
 #: Name of the region of all voxels that have a composition.
 WHOLE = 'Specimen'
+#: Title of the task that calibrates factors.
+CALIBRATION = 'Calibrate factors'
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +67,37 @@ def asking_factors(step: Composition, volume: Volume) -> Callable[[Observer], Fa
         return factors_of(step, volume)
 
     return ask_factors
+
+
+@dataclass(frozen=True, eq=False)
+class CalibratedTable:
+    """Factors of a standard, and the file that holds them.
+
+    Attributes
+    ----------
+    path : Path
+        The table.
+    factors : CalibratedFactors
+    """
+
+    path: Path
+    factors: CalibratedFactors
+
+
+def calibrating(request: StandardRequest, method: Method) -> Callable[[Observer], CalibratedTable]:
+    """Open a standard, measure its factors for a method, save them."""
+
+    def calibrate(observer: Observer) -> CalibratedTable:
+        from napari_diptomo.assess import Dose, StandardSettings
+        from napari_diptomo.jobs.factor_standard import calibrate_standard
+
+        film = (request.thickness, request.density, Dose(request.electrons))
+        settings = StandardSettings(method, request.lines, *film)
+        source = Source(paths=request.paths)
+        factors = calibrate_standard(source, request.composition, request.output, settings, observer)
+        return CalibratedTable(request.output, factors)
+
+    return calibrate
 
 
 def describe_composition(result: Volume) -> str:
