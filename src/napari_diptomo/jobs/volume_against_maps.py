@@ -71,7 +71,9 @@ def compared_with_maps(volume: Volume, maps: MapSeries) -> Volume:
     from napari_diptomo.assess import projection_correlation
     from napari_diptomo.geometry import ParallelBeam
 
-    beam = ParallelBeam(maps.angles, volume.data.shape[1:], maps.shifts, maps.axis_shift, columns=columns[1])
+    beam = ParallelBeam(
+        maps.angles, volume.data.shape[1:], maps.shifts, maps.axis_shift, columns[1], axis_rotation=maps.axis_rotation
+    )
     seen = _accounted_for(beam, volume, maps)
     if maps.missing is not None:
         seen &= ~maps.missing.any(axis=0)
@@ -174,15 +176,17 @@ def _by_element(maps: MapSeries) -> MapSeries:
 def _accounted_for(beam: ParallelBeam, volume: Volume, maps: MapSeries) -> np.ndarray:
     """Pixels that show the volume and nothing beside it, bool (tilt, y, x)."""
     # Rows that were shifted in from outside are not of this volume.
-    rows = np.broadcast_to(beam.covered[:, :, None], beam.sinogram_shape)
+    rows = np.broadcast_to(beam.covered_pixels, beam.sinogram_shape)
     solved = _solved_shape(volume, maps)
     if solved == beam.shape:
         return rows.copy()
     from napari_diptomo.geometry import ParallelBeam
 
-    whole = ParallelBeam(maps.angles, solved, maps.shifts, maps.axis_shift, columns=beam.columns)
+    whole = ParallelBeam(
+        maps.angles, solved, maps.shifts, maps.axis_shift, beam.columns, axis_rotation=beam.axis_rotation
+    )
     length, kept = _ray_lengths(whole), _ray_lengths(beam)
-    return rows & ((length > 0) & (kept >= _INSIDE * length))[:, None, :]
+    return rows & (length > 0) & (kept >= _INSIDE * length)
 
 
 def _solved_shape(volume: Volume, maps: MapSeries) -> tuple[int, int, int]:
@@ -198,8 +202,10 @@ def _solved_shape(volume: Volume, maps: MapSeries) -> tuple[int, int, int]:
 
 
 def _ray_lengths(beam: ParallelBeam) -> np.ndarray:
-    """Length of each ray inside the volume, pixels, (tilt, u)."""
-    return np.asarray(beam.matrix.sum(axis=1)).reshape(len(beam.angles), beam.columns)
+    """Length of each ray inside the volume, pixels, (tilt, 1, u), with a turned axis (tilt, y, u)."""
+    if beam.turn_matrix is not None:
+        return np.asarray(beam.project(np.ones((1, *beam.shape), np.float32))[0])
+    return np.asarray(beam.matrix.sum(axis=1)).reshape(len(beam.angles), 1, beam.columns)
 
 
 def _by_name(maps: MapSeries, values: np.ndarray) -> dict[str, float]:
