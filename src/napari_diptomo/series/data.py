@@ -252,11 +252,11 @@ class MapSeries(Saveable, HyperSpyView):
         How it was made.
     findings : tuple of Finding
         What the steps noticed, in the order in which they ran.
+    evidence : tuple of Evidence
+        Of maps that were opened: what each source says of the angles, in the order of the tilts.
     axis_rotation : float
         Angle in the image plane from the y axis to the tilt axis, degrees, positive clockwise in images whose rows run
         downwards. The volume has its y along the tilt axis; `axis_shift` is the distance of the axis from the middle.
-    evidence : tuple of Evidence
-        Of maps that were opened: what each source says of the angles, in the order of the tilts.
 
     Raises
     ------
