@@ -222,3 +222,58 @@ def test_without_shifts_along_the_axis_every_row_is_covered():
 def test_a_volume_has_three_lengths_of_a_voxel_at_least(shape):
     with pytest.raises(InputError, match='three lengths'):
         ParallelBeam([0.0], shape)
+
+
+# A tilt axis that is turned in the image plane
+
+
+@pytest.mark.parametrize('turn', [3.0, -20.0])
+def test_a_turned_axis_keeps_the_projector_and_its_adjoint_together(turn):
+    beam = _beam(axis_rotation=turn)
+    rng = np.random.default_rng(1)
+    x = rng.random((2, *beam.shape)).astype(np.float32)
+    y = rng.random((2, *beam.sinogram_shape)).astype(np.float32)
+    left = np.vdot(beam.project(x).astype(float), y)
+    assert left == pytest.approx(np.vdot(x.astype(float), beam.backproject(y)), rel=1e-5)
+    torch_beam = TorchProjector(beam)
+    tensor = torch.tensor(x, requires_grad=True)
+    projected = torch_beam.project(tensor)
+    np.testing.assert_allclose(projected.detach().numpy(), beam.project(x), rtol=1e-4, atol=1e-4)
+    (projected * torch.tensor(y)).sum().backward()
+    np.testing.assert_allclose(tensor.grad.numpy(), beam.backproject(y), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        torch_beam.backproject(torch.tensor(y)).numpy(), beam.backproject(y), rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize('turn', [10.0, -25.0])
+def test_an_off_centre_point_shows_which_way_the_axis_is_turned(turn):
+    """p = a + (x - a) cos t + z sin t across the axis, q = y along it; column p cos r - q sin r, row p sin r + q cos r."""
+    shape = (31, 41, 41)
+    volume = _blob(shape, 5, 7, -6)
+    angles = np.array([-40.0, 0.0, 25.0])
+    shifts = np.array([[2.0, -1.0], [0.0, 0.5], [-1.5, 2.25]])
+    projected = ParallelBeam(angles, shape, shifts, axis_shift=2.0, axis_rotation=turn).project(volume)[0]
+    total = projected.sum((1, 2))
+    columns = (projected.sum(1) * (np.arange(41) - 20)).sum(1) / total
+    rows = (projected.sum(2) * (np.arange(41) - 20)).sum(1) / total
+    t, r = np.deg2rad(angles), np.deg2rad(turn)
+    across = 2 + (-6 - 2) * np.cos(t) + 5 * np.sin(t)
+    np.testing.assert_allclose(columns, across * np.cos(r) - 7 * np.sin(r) + shifts[:, 1], atol=0.02)
+    np.testing.assert_allclose(rows, across * np.sin(r) + 7 * np.cos(r) + shifts[:, 0], atol=0.02)
+
+
+def test_pixels_beyond_the_ends_of_a_turned_volume_are_not_covered():
+    beam = ParallelBeam([0.0, 10.0], (4, 40, 40), axis_rotation=5.0)
+    covered = beam.covered_pixels
+    assert covered.shape == (2, 40, 40) and covered[:, 4:-4].all()
+    # Column -19.5 is 1.7 rows beyond the end that the axis leans away from.
+    assert not covered[0, -1, 0] and covered[0, -1, -1] and not covered[0, 0, -1] and covered[0, 0, 0]
+
+
+def test_an_axis_along_the_rows_costs_nothing():
+    beam = _beam(axis_rotation=0.0)
+    assert beam.turn_matrix is None and beam.slice_columns == beam.columns
+    x = np.random.default_rng(1).random((2, *beam.shape)).astype(np.float32)
+    np.testing.assert_array_equal(beam.project(x), _beam().project(x))
+    assert beam.covered_pixels.shape == (len(ANGLES), 9, 1)

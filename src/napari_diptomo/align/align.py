@@ -7,31 +7,40 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from napari_diptomo.align.neighbour_shifts import chained_shifts
-from napari_diptomo.align.projection_matching import Match, matched_shifts
+from napari_diptomo.align.alignment_findings import alignment_findings, doubtful_tilts
+from napari_diptomo.align.axis_rotation import Rotation, rotation_in
+from napari_diptomo.align.held_out_tilts import Comparison, compared, predicted
+from napari_diptomo.align.image_correlation import FINE
+from napari_diptomo.align.neighbour_votes import voted_shifts
+from napari_diptomo.align.refinement import Refined, best_start, refined
+from napari_diptomo.align.shift_files import read_shifts
 from napari_diptomo.align.specimen_motion import Axis, smallest_shifts, tilt_axis_in
+from napari_diptomo.align.tilt_shifts import ShiftSource, TiltShift, corrections
 from napari_diptomo.series import InputError, MapSeries, Observer, Step, Watch, param
 from napari_diptomo.series.outliers import without_outliers
 
-#: Images are binned to at most this many pixels for the projection matching.
+#: Images are binned to at most this many pixels.
 _MATCHING_SIZE = 96
 _SMALLEST = 8
 #: Displacement of the images, as a fraction of their width, at which a point of the specimen is still distinguished from an outlier.
 _MAY_BE_OFF = 0.2
+#: Structures that neighbours are compared by, pixels (see `voted_shifts`): fine ones place best, coarse ones survive few counts.
+_BANDS = ((1.5, 6.0), (2.5, 8.0), (4.0, 12.0))
 
 
 class Align(Step):
     """Find where the specimen sits in each image.
 
-    Neighbouring tilts are correlated from the lowest tilt outward, then all
-    images are matched to the projections of one quick reconstruction. One set
-    of shifts serves all channels. The counts stay as they are: shifts and axis
-    go into the geometry.
+    Neighbouring tilts are correlated and vote on their displacements; then
+    every image is compared with what the other tilts predict for it, and moved
+    while that improves. One set of shifts serves all channels. The counts stay
+    as they are: shifts and axis go into the geometry.
 
     Notes
     -----
-    Neighbours are correlated as by Guizar-Sicairos, Thurman and Fienup (2008, Opt. Lett. 33, 156), images matched to
-    projections as by Dengler (1989, Ultramicroscopy 30, 337). ``Align.parameters()`` and docs/parameters.md explain the parameters.
+    Images are matched to projections as by Dengler (1989, Ultramicroscopy 30, 337), but to those of a volume that they are no
+    part of. ``Align.parameters()`` and docs/parameters.md explain the parameters, docs/alignment.md has measurements.
+    Shifts from a file with ``rounds=0`` are taken as they are.
 
     Examples
     --------
@@ -53,46 +62,130 @@ class Align(Step):
     find_axis: bool = param(
         True, 'Separate the position of the tilt axis from the shifts; the volume is the same either way.'
     )
+    axis_rotation: float | None = param(
+        None,
+        'Angle of the tilt axis to the y axis of the images, positive clockwise; empty: found, and 0 unless it shows clearly.',
+        unit='deg',
+        ge=-45.0,
+        le=45.0,
+    )
     rounds: int = param(
-        8, 'Rounds of matching all images to one quick reconstruction; 0 compares neighbours only.', ge=0, le=100
+        8,
+        'Rounds of matching each image to what the other tilts predict, at most; 0 compares neighbours only.',
+        ge=0,
+        le=100,
     )
     max_shift: float = param(
-        0.35,
-        'Largest displacement between neighbouring tilts, as a share of the image; a larger one is not accepted.',
+        0.5,
+        'Largest displacement between neighbouring tilts, as a share of the image; larger ones are not considered.',
         gt=0.0,
         le=1.0,
         advanced=True,
         label='Maximum shift',
     )
     upsampling: int = param(20, 'Displacements are found to this fraction of a pixel.', ge=1, le=200, advanced=True)
+    shifts_file: str = param(
+        '',
+        'Shifts to start from, instead of comparing neighbours: an .xf of IMOD or a .csv with angle, dx and dy.',
+        advanced=True,
+        file=True,
+    )
+    by_hand: tuple[float, ...] = param(
+        (),
+        'Corrections by hand, added to what was found: tilt angle, dx and dy in pixels, for each tilt one after the other.',
+        advanced=True,
+    )
 
     def _run(self, maps: MapSeries, observer: Observer | None) -> MapSeries:
         images, name = self._reference_images(maps)
         order = np.argsort(maps.angles, kind='stable')
         images, angles = images[order], maps.angles[order]
+        by_hand = corrections(self.by_hand, maps.angles)[order]
         watch = Watch(observer, self.title, len(angles) - 1 + self.rounds)
-        chain = chained_shifts(images, angles, self.upsampling, self.max_shift * max(images.shape[1:]), watch)
-        match = self._match(images, angles, chain.shifts, watch)
-        shifts = smallest_shifts(match.shifts, angles, match.height)
-        axis = tilt_axis_in(shifts, angles, images.shape[2] / 2) if self.find_axis else Axis(0.0, float('inf'))
-        shifts[:, 1] -= axis.shift * (1 - np.cos(np.deg2rad(angles)))
-        in_place = np.empty_like(shifts)
-        in_place[order] = shifts
-        found = {
+        n = -(-max(images.shape[1:]) // _MATCHING_SIZE)
+        # Fitted maps may be negative; clipped before binning their noise would turn into mass.
+        small = np.maximum(_binned(images, n), 0)
+        starts, turned, unlike = self._starts(maps, order, small, n, watch)
+        start_name, start = best_start(small, angles, starts, turned, self.upsampling)
+        found, rotation = self._refined(small, start, watch, len(angles) - 1)
+        geometry = found.geometry
+        if self.shifts_file and self.rounds == 0:
+            shifts, axis = starts['file'] * n, Axis(0.0, float('inf'))
+        else:
+            shifts = smallest_shifts(geometry.shifts * n, angles)
+            axis = tilt_axis_in(shifts, angles, images.shape[2] / 2) if self.find_axis else Axis(0.0, float('inf'))
+            shifts[:, 1] -= axis.shift * (1 - np.cos(np.deg2rad(angles)))
+        shifts = shifts + by_hand
+        comparison = found.comparison
+        if by_hand.any():
+            placed = replace(geometry, shifts=geometry.shifts + by_hand / n)
+            comparison = compared(small, predicted(small, placed), self.upsampling, FINE)
+        doubtful = doubtful_tilts(comparison) | np.isin(np.arange(len(angles)), unlike)
+        in_pixels = Comparison(comparison.scores, comparison.moves * n, comparison.errors * n)
+        used = rotation if rotation is not None and geometry.rotation else None
+        source: ShiftSource = (
+            'import' if start_name == 'file' and np.array_equal(geometry.shifts, start.geometry.shifts) else 'found'
+        )
+        tilts = _table(angles, shifts, in_pixels, by_hand, source)
+        back = np.argsort(order, kind='stable')
+        notes = {
             'reference': name,
-            'method': 'neighbours correlated from the lowest tilt outward'
-            + (', then matched to the projections of a reconstruction' if self.rounds else ''),
+            'method': f'{start_name}, then matched to what the other tilts predict' if self.rounds else start_name,
             'largest_shift': float(np.abs(shifts).max()),
             'rms_shift': float(np.sqrt((shifts**2).mean())),
-            'rounds': match.rounds,
-            'correlation_before': match.before,
-            'correlation_after': match.after,
+            'rounds': found.rounds,
+            'correlation_before': _score(small, start, self.upsampling),
+            'correlation_after': comparison.score,
+            'standard_error': float(np.sqrt((in_pixels.errors**2).sum(axis=1).mean())),
+            'depth': geometry.depth * n,
             'axis_shift': axis.shift,
-            'axis_uncertainty': axis.uncertainty if np.isfinite(axis.uncertainty) else None,
-            'doubtful_angles': [float(angles[i]) for i in chain.doubtful],
+            'axis_uncertainty': _finite(axis.uncertainty),
+            'axis_rotation': geometry.rotation,
+            'rotation_found': None if rotation is None else rotation.angle,
+            'rotation_uncertainty': None if rotation is None else _finite(rotation.uncertainty),
+            'doubtful_angles': [float(angle) for angle in angles[doubtful]],
+            'tilts': [tilts[i].to_dict() for i in back],
             'seconds': watch.seconds,
         }
-        return replace(maps, shifts=in_place, axis_shift=axis.shift, notes={**maps.notes, 'align': found})
+        return replace(
+            maps,
+            shifts=shifts[back],
+            axis_shift=axis.shift,
+            axis_rotation=geometry.rotation,
+            notes={**maps.notes, 'align': notes},
+            findings=(*maps.findings, *alignment_findings(angles, in_pixels, doubtful, used)),
+        )
+
+    def _starts(
+        self, maps: MapSeries, order: np.ndarray, small: np.ndarray, n: int, watch: Watch
+    ) -> tuple[dict[str, np.ndarray], float, tuple[int, ...]]:
+        """Shifts to start from by name, in pixels of the small images; the rotation; tilts that are like no neighbour."""
+        angles = maps.angles[order]
+        turned = self.axis_rotation or 0.0
+        if self.shifts_file:
+            read = read_shifts(self.shifts_file, maps.angles)
+            return {'file': read.shifts[order] / n}, turned if self.axis_rotation is not None else read.rotation, ()
+        starts = {}
+        if maps.shifts is not None and np.any(maps.shifts):
+            offsets = np.array(maps.shifts, float)
+            offsets[:, 1] += maps.axis_shift * (1 - np.cos(np.deg2rad(maps.angles)))
+            starts['shifts as they were'] = offsets[order] / n
+        largest = self.max_shift * np.array(small.shape[1:])
+        votes = voted_shifts(small, angles, largest, _BANDS, watch)
+        for (fine, _), voted in zip(_BANDS, votes, strict=True):
+            starts[f'neighbours compared from {fine:g} pixels on'] = voted.shifts
+        return starts, turned, votes[0].doubtful
+
+    def _refined(self, small: np.ndarray, start: Refined, watch: Watch, done: int) -> tuple[Refined, Rotation | None]:
+        found = refined(small, start.geometry, self.upsampling, self.rounds, watch, done)
+        if self.axis_rotation is not None or self.shifts_file or self.rounds == 0:
+            return found, None
+        rotation = rotation_in(small, found.geometry)
+        if not rotation.is_clear:
+            return found, rotation
+        turned = replace(found.geometry, rotation=rotation.angle)
+        again = refined(small, turned, self.upsampling, self.rounds - found.rounds, watch, done + found.rounds)
+        return replace(again, rounds=found.rounds + again.rounds), rotation
 
     def _reference_images(self, maps: MapSeries) -> tuple[np.ndarray, str]:
         if self.reference == 'haadf' and maps.haadf is None:
@@ -116,14 +209,27 @@ class Align(Step):
         # A detector's dark level is no mass.
         return images - (np.percentile(images, 1) if use_haadf else 0.0), what
 
-    def _match(self, images: np.ndarray, angles: np.ndarray, shifts: np.ndarray, watch: Watch) -> Match:
-        if self.rounds == 0:
-            return Match(shifts, 0.0, 0.0, 0, 0.0)
-        n = -(-max(images.shape[1:]) // _MATCHING_SIZE)
-        # Fitted maps may be negative; clipped before binning their noise would turn into mass.
-        small = np.maximum(_binned(images, n), 0)
-        found = matched_shifts(small, angles, shifts / n, self.upsampling, self.rounds, watch, len(angles) - 1)
-        return replace(found, shifts=found.shifts * n, height=found.height * n)
+
+def _score(small: np.ndarray, here: Refined, upsampling: int) -> float:
+    return compared(small, predicted(small, here.geometry), upsampling, FINE).score
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _table(
+    angles: np.ndarray, shifts: np.ndarray, comparison: Comparison, by_hand: np.ndarray, source: ShiftSource
+) -> list[TiltShift]:
+    rows = zip(
+        angles, shifts, comparison.scores, np.hypot(*comparison.errors.T), np.asarray(by_hand.any(axis=1)), strict=True
+    )
+    return [
+        TiltShift(
+            float(angle), float(dx), float(dy), float(score), _finite(float(error)), 'by hand' if corrected else source
+        )
+        for angle, (dy, dx), score, error, corrected in rows
+    ]
 
 
 def _without_outliers(maps: MapSeries, data: np.ndarray) -> np.ndarray:

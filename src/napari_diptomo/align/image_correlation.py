@@ -13,6 +13,8 @@ Formulas: displacement by phase correlation (`displacement`).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy import ndimage
 
@@ -22,13 +24,18 @@ FINE, COARSE = 1.0, 12.0
 TAPER = 0.3
 
 
-def prepared(image: np.ndarray) -> np.ndarray:
-    """Band-passed and faded out to the edges, (y, x)."""
+def prepared(image: np.ndarray, fine: float = FINE) -> np.ndarray:
+    """Band-passed and faded out to the edges, (y, x); details below ``fine`` pixels are smoothed away."""
+    coarse = min(COARSE, min(image.shape) / 4)
+    band = ndimage.gaussian_filter(image, fine) - ndimage.gaussian_filter(image, coarse)
+    return band * _window(image.shape)
+
+
+@lru_cache(maxsize=8)
+def _window(shape: tuple[int, int]) -> np.ndarray:
     from skimage.filters import window
 
-    coarse = min(COARSE, min(image.shape) / 4)
-    band = ndimage.gaussian_filter(image, FINE) - ndimage.gaussian_filter(image, coarse)
-    return band * window(('tukey', TAPER), image.shape)
+    return np.asarray(window(('tukey', TAPER), shape))
 
 
 def displacement(image: np.ndarray, reference: np.ndarray, upsampling: int) -> np.ndarray:
@@ -43,15 +50,3 @@ def normalised_correlation(image: np.ndarray, reference: np.ndarray) -> float:
     """Normalised correlation of two `prepared` images, 1 where they are alike."""
     norm = np.linalg.norm(image) * np.linalg.norm(reference)
     return float((image * reference).sum() / norm) if norm > 0 else 0.0
-
-
-def at_zero_tilt(image: np.ndarray, angle: float, shift: np.ndarray) -> np.ndarray:
-    """Image of a flat specimen at zero tilt, without the shift, (y, x).
-
-    A point x of it is at x cos t in the image: the image is stretched by 1 / cos t along x.
-    """
-    ny, nx = image.shape
-    rows = np.arange(ny) + shift[0]
-    middle = (nx - 1) / 2
-    columns = middle + (np.arange(nx) - middle) * np.cos(np.deg2rad(angle)) + shift[1]
-    return ndimage.map_coordinates(image, np.meshgrid(rows, columns, indexing='ij'), order=1, mode='nearest')

@@ -99,7 +99,14 @@ def reprojection(volume: Volume, maps: MapSeries) -> Reprojection:
     maps, _ = without_outliers(maps)
     counted = by_element(in_counts(maps).maps)
     maps = by_element(maps)
-    beam = ParallelBeam(maps.angles, volume.data.shape[1:], maps.shifts, maps.axis_shift, columns=maps.data.shape[3])
+    beam = ParallelBeam(
+        maps.angles,
+        volume.data.shape[1:],
+        maps.shifts,
+        maps.axis_shift,
+        maps.data.shape[3],
+        axis_rotation=maps.axis_rotation,
+    )
     seen = _accounted_for(beam, volume, maps)
     if maps.missing is not None:
         seen &= ~maps.missing.any(axis=0)
@@ -142,13 +149,15 @@ def _unit(maps: MapSeries, counted: MapSeries) -> np.ndarray:
 
 def _accounted_for(beam: ParallelBeam, volume: Volume, maps: MapSeries) -> np.ndarray:
     # Rows that were shifted in from outside are not of this volume.
-    rows = np.broadcast_to(beam.covered[:, :, None], beam.sinogram_shape)
+    rows = np.broadcast_to(beam.covered_pixels, beam.sinogram_shape)
     solved = _solved_shape(volume, maps)
     if solved == beam.shape:
         return rows.copy()
-    whole = ParallelBeam(maps.angles, solved, maps.shifts, maps.axis_shift, columns=beam.columns)
+    whole = ParallelBeam(
+        maps.angles, solved, maps.shifts, maps.axis_shift, beam.columns, axis_rotation=beam.axis_rotation
+    )
     length, kept = _ray_lengths(whole), _ray_lengths(beam)
-    return rows & ((length > 0) & (kept >= _INSIDE * length))[:, None, :]
+    return rows & (length > 0) & (kept >= _INSIDE * length)
 
 
 def _solved_shape(volume: Volume, maps: MapSeries) -> tuple[int, int, int]:
@@ -161,5 +170,7 @@ def _solved_shape(volume: Volume, maps: MapSeries) -> tuple[int, int, int]:
 
 
 def _ray_lengths(beam: ParallelBeam) -> np.ndarray:
-    """Length of each ray inside the volume, pixels, (tilt, u)."""
-    return np.asarray(beam.matrix.sum(axis=1)).reshape(len(beam.angles), beam.columns)
+    """Length of each ray inside the volume, pixels, (tilt, 1, u), with a turned axis (tilt, y, u)."""
+    if beam.turn_matrix is not None:
+        return np.asarray(beam.project(np.ones((1, *beam.shape), np.float32))[0])
+    return np.asarray(beam.matrix.sum(axis=1)).reshape(len(beam.angles), 1, beam.columns)

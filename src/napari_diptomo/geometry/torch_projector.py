@@ -60,16 +60,23 @@ class TorchProjector:
         self.beam = beam
         self._matrix = _to_torch(beam.matrix, device)
         self._adjoint = _to_torch(beam.adjoint_matrix, device)
+        turn = beam.turn_matrix
+        self._turn = None if turn is None else (_to_torch(turn, device), _to_torch(sparse.csr_matrix(turn.T), device))
         rows = beam.row_matrices
         self._rows = None if rows is None else torch.as_tensor(rows, device=device)
 
     def project(self, volume: torch.Tensor) -> torch.Tensor:
         """(channel, z, y, x) to (channel, tilt, y, u), float32."""
         nc, nz, ny, nx = volume.shape
-        nt, _, nu = self.beam.sinogram_shape
+        nt, nu = len(self.beam.angles), self.beam.slice_columns
         flat = volume.float().permute(1, 3, 0, 2).reshape(nz * nx, nc * ny)
         found = _SparseProduct.apply(flat, self._matrix, self._adjoint)
-        found = found.reshape(nt, nu, nc, ny).permute(2, 0, 3, 1)
+        found = found.reshape(nt, nu, nc, ny)
+        if self._turn is not None:
+            matrix, adjoint = self._turn
+            turned = _SparseProduct.apply(found.permute(0, 3, 1, 2).reshape(nt * ny * nu, nc), matrix, adjoint)
+            return turned.T.reshape(nc, *self.beam.sinogram_shape)
+        found = found.permute(2, 0, 3, 1)
         if self._rows is not None:
             found = torch.matmul(self._rows, found)
         return found
@@ -78,6 +85,11 @@ class TorchProjector:
         """(channel, tilt, y, u) to (channel, z, y, x), the adjoint of `project`."""
         nc, nt, ny, nu = sinograms.shape
         nz, _, nx = self.beam.shape
+        if self._turn is not None:
+            matrix, adjoint = self._turn
+            turned = _SparseProduct.apply(sinograms.float().reshape(nc, -1).T.contiguous(), adjoint, matrix)
+            nu = self.beam.slice_columns
+            sinograms = turned.T.reshape(nc, nt, ny, nu)
         if self._rows is not None:
             sinograms = torch.matmul(self._rows.transpose(1, 2), sinograms)
         flat = sinograms.float().permute(1, 3, 0, 2).reshape(nt * nu, nc * ny)

@@ -83,7 +83,9 @@ class Problem:
         if support is not None:
             inside = support.cropped()
             self.support, shape = self._tensor(inside), inside.shape
-        self.beam = ParallelBeam(maps.angles, shape, maps.shifts, maps.axis_shift, columns=maps.data.shape[3])
+        self.beam = ParallelBeam(
+            maps.angles, shape, maps.shifts, maps.axis_shift, maps.data.shape[3], axis_rotation=maps.axis_rotation
+        )
         self.projector = TorchProjector(self.beam, self.device)
         self.unit = torch.ones(len(maps.channels), device=self.device) if unit is None else self._tensor(unit)
         split = split_counts(maps, holdout, seed, quasi)
@@ -96,8 +98,8 @@ class Problem:
         self.mixing = None if maps.mixing is None else self._tensor(maps.mixing)
         self.gain = None if maps.gain is None else self._tensor(maps.gain)[:, :, None, None]
         self.background = None if maps.background is None else self._tensor(maps.background)
-        #: Weight of the data: (1, tilt, y, 1), or (window, tilt, y, u) where some are missing.
-        self.mask = self._tensor(self.beam.covered[None, :, :, None])
+        #: Weight of the data: (1, tilt, y, 1 or u), or (window, tilt, y, u) where some are missing.
+        self.mask = self._tensor(self.beam.covered_pixels[None])
         if maps.missing is not None:
             self.mask = self.mask * self._tensor(~maps.missing)
         if support is not None:

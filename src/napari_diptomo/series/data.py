@@ -272,6 +272,9 @@ class MapSeries(Saveable, HyperSpyView):
         Of maps that were opened: what each source says of the angles, in the order of the tilts.
     positions : tuple of int
         Of maps as they were opened: where each tilt comes in the stack, counted from 0.
+    axis_rotation : float
+        Angle in the image plane from the y axis to the tilt axis, degrees, positive clockwise in images whose rows run
+        downwards. The volume has its y along the tilt axis; `axis_shift` is the distance of the axis from the middle.
 
     Raises
     ------
@@ -310,6 +313,7 @@ class MapSeries(Saveable, HyperSpyView):
     findings: tuple[Finding, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     positions: tuple[int, ...] = ()
+    axis_rotation: float = 0.0
 
     def __post_init__(self) -> None:
         self._check_missing()
@@ -327,6 +331,11 @@ class MapSeries(Saveable, HyperSpyView):
         check_shifts(shifts, angles)
         if not np.isfinite(self.axis_shift):
             raise InputError('The position of the tilt axis is not a number; give it in pixels, or run Align.')
+        if not abs(self.axis_rotation) <= 45:
+            raise InputError(
+                f'The tilt axis cannot be turned by {self.axis_rotation:g} degrees; give an angle within 45 degrees of the y '
+                'axis of the images, or swap their axes.'
+            )
         check_positive('pixel size', self.pixel_size)
         if len(set(self.channels)) != len(self.channels):
             raise InputError(f'Channel names must differ, not {", ".join(self.channels)}; rename the double one.')

@@ -31,7 +31,15 @@ _MAP_ARRAYS: tuple[str, ...] = (
     'haadf',
     'missing',
 )
-_MAP_VALUES: tuple[str, ...] = ('channels', 'pixel_size', 'axis_shift', 'held_out_share', 'transposed', 'notes')
+_MAP_VALUES: tuple[str, ...] = (
+    'channels',
+    'pixel_size',
+    'axis_shift',
+    'axis_rotation',
+    'held_out_share',
+    'transposed',
+    'notes',
+)
 _VOLUME_ARRAYS: tuple[str, ...] = ('std',)
 _VOLUME_VALUES: tuple[str, ...] = ('channels', 'voxel_size', 'scores', 'transposed', 'notes')
 

@@ -1,0 +1,215 @@
+r"""Images as the other tilts predict them: the judge of an alignment, and the target of its moves.
+
+The tilts are divided into groups. For each group a volume is reconstructed from all others (SIRT, a few
+iterations, no negative mass, wider than the images by what tilted ones see beyond them) and projected to the tilts that
+were left out. An image is compared with that prediction, of which it is no part: a volume made from displaced images
+agrees with them, but it does not predict the next one. The comparison is over the same pixels whatever the
+shifts are, those of the image itself.
+
+The displacement d of an image i against its prediction p, which is brought to its brightness, is where their
+correlation is highest. With r = i - p its standard error is
+
+    sigma_d^2 = A sum (r dp/dx)^2 / (sum di/dx dp/dx)^2,   A = 4 pi s^2,
+
+noise being alike over A pixels after smoothing with a Gaussian of s pixels. Image and prediction share no noise, so
+none enters the denominator.
+
+The depth of the volume matters: in one that is too deep mass smears out along the beam and the field's edge draws the
+images of an extended film along. It is chosen by the same prediction.
+
+Formulas: prediction of left-out tilts (`predicted`); error of a displacement (`compared`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_diptomo.align.image_correlation import FINE, displacement, normalised_correlation, prepared
+from napari_diptomo.geometry import ParallelBeam
+
+_SIRT_ITERATIONS = 8
+#: Depths of the volume that are tried, of the width of the images.
+DEPTHS = (1.0, 0.75, 0.5, 0.33, 0.2)
+#: Tilts that are left out at a time: every third, so that both neighbours stay, or of many every second.
+_GROUPS, _MANY, _GROUPS_OF_MANY = 3, 40, 2
+_LEAST_DEPTH = 8
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Geometry of the images: degrees (tilt,), pixels (tilt, 2), rotation of the axis, depth of the volume in pixels."""
+
+    angles: np.ndarray
+    shifts: np.ndarray
+    depth: int
+    rotation: float = 0.0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Images (tilt, y, x) as the others predict them, and the rows (tilt, y) for which they say anything."""
+
+    images: np.ndarray
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Images against the predictions of the tilts around them.
+
+    Attributes
+    ----------
+    scores : ndarray (tilt,)
+        Normalised correlation.
+    moves, errors : ndarray (tilt, 2)
+        By how much the image is displaced against its prediction, and the standard error, pixels (y, x).
+    """
+
+    scores: np.ndarray
+    moves: np.ndarray
+    errors: np.ndarray
+
+    @property
+    def score(self) -> float:
+        """Mean over the tilts."""
+        return float(self.scores.mean())
+
+    def better_than(self, other: Comparison, errors: float = 1.0) -> bool:
+        """Whether the mean score is higher by more than ``errors`` standard errors of the differences of the tilts."""
+        gain = self.scores - other.scores
+        return bool(gain.mean() > errors * gain.std(ddof=1) / np.sqrt(len(gain)))
+
+
+def height_of(images: np.ndarray, geometry: Geometry) -> float:
+    """Height of the specimen in pixels from the middle of a volume of all tilts.
+
+    Mass is smeared along z over the whole wedge; detail is sharpest where it
+    is, so the planes are weighted by the energy of their detail.
+    """
+    every = np.ones(len(images), bool)
+    beam = _beam(images, geometry, every)
+    volume, _ = _reconstructed(images.astype(np.float32), np.ones(images.shape[:2], np.float32), beam, _SIRT_ITERATIONS)
+    beyond = (beam.shape[2] - images.shape[2]) // 2
+    planes = volume[0, :, :, beyond : beyond + images.shape[2]]
+    energy = np.array([(prepared(plane) ** 2).sum() for plane in planes])
+    weight = np.maximum(energy - 0.5 * energy.max(), 0)
+    z = np.arange(len(planes)) - (len(planes) - 1) / 2
+    return float((z * weight).sum() / weight.sum()) if weight.sum() > 0 else 0.0
+
+
+def depth_of(images: np.ndarray, share: float) -> int:
+    """Depth in pixels of a volume as deep as a share of the width of the images."""
+    return max(_LEAST_DEPTH, round(share * images.shape[2]))
+
+
+def predicted(images: np.ndarray, geometry: Geometry, iterations: int = _SIRT_ITERATIONS) -> Prediction:
+    """Every image as a volume made without it shows it.
+
+    Parameters
+    ----------
+    images : ndarray (tilt, y, x)
+        Not negative, zero where there is no mass; ascending tilts.
+    geometry : Geometry
+    iterations : int
+        Of the SIRT.
+    """
+    numbers = np.arange(len(images))
+    groups = min(_GROUPS if len(images) <= _MANY else _GROUPS_OF_MANY, len(images))
+    # Rows that shifts bring in from beyond the images at rest have their position too.
+    y, x = np.abs(geometry.shifts).max(axis=0)
+    beyond = int(np.ceil(y + (images.shape[2] / 2 + x) * abs(np.sin(np.deg2rad(geometry.rotation)))))
+    rows = ((0, 0), (beyond, beyond), (0, 0))
+    padded, measured = np.pad(images, rows).astype(np.float32), np.pad(np.ones(images.shape[:2], np.float32), rows[:2])
+    inner = slice(beyond, beyond + images.shape[1])
+    found, seen = np.empty(images.shape, np.float32), np.empty(images.shape[:2], bool)
+    for group in range(groups):
+        out = numbers % groups == group
+        beam = _beam(padded, geometry, ~out)
+        volume, rows_of = _reconstructed(padded[~out], measured[~out], beam, iterations)
+        left_out = _beam(padded, geometry, out)
+        found[out] = left_out.project(volume)[0, :, inner]
+        seen[out] = _rows_seen(left_out, rows_of)[:, inner]
+    return Prediction(found, seen)
+
+
+def compared(images: np.ndarray, predictions: Prediction, upsampling: int, fine: float = FINE) -> Comparison:
+    """Scores, displacements and their errors.
+
+    Parameters
+    ----------
+    images : ndarray (tilt, y, x)
+    predictions : Prediction
+    upsampling : int
+        Displacements are found to 1 / upsampling pixel.
+    """
+    rows = [
+        _compared(prepared(filled(i, rows), fine), prepared(filled(p, rows), fine), upsampling, fine)
+        for i, p, rows in zip(images, predictions.images, predictions.rows, strict=True)
+    ]
+    scores, moves, errors = zip(*rows, strict=True)
+    return Comparison(np.array(scores), np.array(moves), np.array(errors))
+
+
+def filled(image: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The image with rows that nothing predicts as the nearest that is predicted: no edge arises."""
+    if rows.all() or not rows.any():
+        return image
+    known = np.flatnonzero(rows)
+    nearest = known[np.abs(np.arange(len(rows))[:, None] - known).argmin(axis=1)]
+    return np.asarray(image[nearest])
+
+
+def _compared(
+    image: np.ndarray, prediction: np.ndarray, upsampling: int, fine: float
+) -> tuple[float, np.ndarray, np.ndarray]:
+    score = normalised_correlation(image, prediction)
+    move = displacement(image, prediction, upsampling)
+    own = (prediction**2).sum()
+    fitted = prediction * ((image * prediction).sum() / own if own > 0 else 0.0)
+    alike, left = 4 * np.pi * fine**2, (image - fitted) ** 2
+    slopes = [(np.gradient(fitted, axis=axis), np.gradient(image, axis=axis)) for axis in (0, 1)]
+    tiny = np.finfo(float).tiny
+    errors = np.array([np.sqrt(alike * (left * p**2).sum()) / max(float((i * p).sum()), tiny) for p, i in slopes])
+    return score, move, errors
+
+
+def _beam(images: np.ndarray, geometry: Geometry, tilts: np.ndarray) -> ParallelBeam:
+    _, ny, nx = images.shape
+    # Tilted and shifted images look beyond the field of zero tilt: mass there must have its position.
+    beyond = nx * (1 / max(np.cos(np.deg2rad(np.abs(geometry.angles).max())), 0.1) - 1)
+    width = nx + 2 * int(np.ceil(min(beyond, nx) / 2 + 4 + np.abs(geometry.shifts[:, 1]).max()))
+    shape = (geometry.depth, ny, width)
+    return ParallelBeam(
+        geometry.angles[tilts], shape, geometry.shifts[tilts], columns=nx, axis_rotation=geometry.rotation
+    )
+
+
+def _reconstructed(
+    images: np.ndarray, measured: np.ndarray, beam: ParallelBeam, iterations: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A volume (1, z, y, x) by SIRT from the measured rows (tilt, y), and its rows (y,) that some image shows."""
+    weight = measured[None, :, :, None] * beam.covered_pixels[None]
+    weight = np.broadcast_to(weight, (1, *images.shape)).astype(np.float32)
+    rows = _inverse(beam.project(np.ones((1, *beam.shape), np.float32))) * weight
+    columns = _inverse(beam.backproject(weight))
+    x = np.zeros((1, *beam.shape), np.float32)
+    for _ in range(iterations):
+        x = np.maximum(x + columns * beam.backproject(rows * (images[None] - beam.project(x))), 0)
+    return x, (columns[0] > 0).any(axis=(0, 2))
+
+
+def _rows_seen(beam: ParallelBeam, rows: np.ndarray) -> np.ndarray:
+    """Rows of the images (tilt, y) that only rows of the volume that were seen contribute to."""
+    if beam.turn_matrix is not None:
+        each = np.broadcast_to(rows[None, :, None], (len(beam.angles), len(rows), beam.slice_columns))
+        pixels = beam.turn_matrix @ each.astype(np.float32).ravel()
+        return np.asarray(pixels.reshape(beam.sinogram_shape).min(axis=2) > 1 - 1e-3)
+    if beam.row_matrices is None:
+        return np.broadcast_to(rows, (len(beam.angles), len(rows)))
+    return np.asarray(beam.row_matrices @ rows.astype(np.float32) > 1 - 1e-3)
+
+
+def _inverse(sums: np.ndarray) -> np.ndarray:
+    return np.asarray((sums > 1e-3) / np.maximum(sums, 1e-3))

@@ -1,0 +1,129 @@
+r"""From several starts to one alignment, every choice judged by the tilts that it has not seen.
+
+1. The start, of several, from which left-out tilts are predicted best.
+2. The height of the specimen and the depth of the volume, likewise (see `held_out_tilts`).
+3. Rounds of projection matching (Dengler 1989, Ultramicroscopy 30, 337) against these predictions, with details
+   below two pixels smoothed away first. A displacement d with the standard error sigma is not followed
+   where it is smaller than that, else by d^3 / (d^2 + sigma^2). A round that does not predict the left-out tilts better, by more than
+   the standard error of the difference, is not made, and ends its stage.
+
+Formulas: moves shrunk by their noise (`refined`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from napari_diptomo.align.held_out_tilts import DEPTHS, Comparison, Geometry, compared, depth_of, height_of, predicted
+from napari_diptomo.align.image_correlation import FINE
+from napari_diptomo.align.specimen_motion import smallest_shifts, without_rigid_motion
+from napari_diptomo.series import Watch
+
+#: Smoothing in which starts are judged and the first rounds made, pixels: at few counts finer detail is noise.
+JUDGING = 2.0
+_DEPTH_OF_STARTS = 0.75
+_LARGEST_STEP = 3.0  # pixels per round
+#: Standard error of a displacement, pixels, from which on the image is left where its neighbours placed it.
+_UNDETERMINED = 1.5
+
+
+@dataclass(frozen=True)
+class Refined:
+    """A geometry, how well left-out tilts are predicted from it, and the rounds that were tried."""
+
+    geometry: Geometry
+    comparison: Comparison
+    rounds: int = 0
+
+
+def best_start(
+    images: np.ndarray, angles: np.ndarray, starts: Mapping[str, np.ndarray], rotation: float, upsampling: int
+) -> tuple[str, Refined]:
+    """The start that predicts left-out tilts best, with the height and the depth that do.
+
+    Parameters
+    ----------
+    images : ndarray (tilt, y, x)
+        Not negative, ascending tilts.
+    angles : ndarray (tilt,)
+        Degrees.
+    starts : mapping of str to ndarray (tilt, 2)
+        Shifts in pixels by the name of where they come from; the first wins a draw.
+    rotation : float
+        Of the tilt axis, degrees.
+
+    Returns
+    -------
+    str, Refined
+        Name of the start, and where it begins.
+    """
+    deep = {
+        name: Geometry(angles, smallest_shifts(shifts, angles), depth_of(images, _DEPTH_OF_STARTS), rotation)
+        for name, shifts in starts.items()
+    }
+    judged = {name: _judged(images, start, upsampling) for name, start in deep.items()}
+    name = max(judged, key=lambda key: judged[key].comparison.score)
+    start = deep[name]
+    depths = list(dict.fromkeys(depth_of(images, share) for share in DEPTHS))
+    tried = [_judged(images, replace(start, depth=depth), upsampling) for depth in depths]
+    best = max(range(len(depths)), key=lambda k: tried[k].comparison.score)
+    # Mass in the middle needs less depth, but the detail of a thick body need not be in its middle.
+    level = replace(start, shifts=smallest_shifts(start.shifts, angles, height_of(images, start)))
+    tried += [_judged(images, replace(level, depth=depth), upsampling) for depth in depths[best : best + 2]]
+    return name, max(tried, key=lambda one: one.comparison.score)
+
+
+def refined(images: np.ndarray, start: Geometry, upsampling: int, rounds: int, watch: Watch, done: int) -> Refined:
+    """Improve shifts by projection matching.
+
+    Parameters
+    ----------
+    images : ndarray (tilt, y, x)
+        Not negative, zero where there is no mass, ascending tilts.
+    start : Geometry
+    upsampling : int
+        Displacements are found to 1 / upsampling pixel.
+    rounds : int
+        At most.
+    watch : Watch
+        Steps once per round.
+    done : int
+        Steps of ``watch`` that lie behind.
+
+    Returns
+    -------
+    Refined
+        Its comparison is that of the finest smoothing.
+    """
+    geometry, taken = start, 0
+    finest = _judged(images, geometry, upsampling, FINE)
+    for fine in (JUDGING, FINE):
+        here = _judged(images, geometry, upsampling, fine)
+        while taken < rounds:
+            taken += 1
+            tried = _judged(images, _moved(here), upsampling, fine)
+            better = tried.comparison.better_than(here.comparison)
+            here = tried if better else here
+            if watch.step(done + taken, {'correlation': here.comparison.score}, message='matching projections'):
+                rounds = taken
+            if not better:
+                break
+        geometry = here.geometry
+        finest = here
+    return replace(finest, rounds=taken)
+
+
+def _judged(images: np.ndarray, geometry: Geometry, upsampling: int, fine: float = JUDGING) -> Refined:
+    return Refined(geometry, compared(images, predicted(images, geometry), upsampling, fine))
+
+
+def _moved(here: Refined) -> Geometry:
+    moves, errors = here.comparison.moves, here.comparison.errors
+    determined = (np.abs(moves) > errors) & (errors < _UNDETERMINED)
+    shrunk = moves**3 / np.maximum(moves**2 + np.minimum(errors, _UNDETERMINED) ** 2, 1e-12)
+    moves = np.clip(np.where(determined, shrunk, 0.0), -_LARGEST_STEP, _LARGEST_STEP)
+    angles = here.geometry.angles
+    return replace(here.geometry, shifts=here.geometry.shifts + without_rigid_motion(moves, angles))

@@ -1,0 +1,114 @@
+"""The shift of every tilt with its score and where it comes from: what a table of tilts shows and a file keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from napari_diptomo.series import InputError, MapSeries
+
+#: Determined from the images; the same with a correction by hand; read from a file; as the series came, not yet aligned.
+ShiftSource = Literal['found', 'by hand', 'import', 'as loaded']
+_SAME_ANGLE = 0.05  # degrees
+
+
+@dataclass(frozen=True)
+class TiltShift:
+    """Shift of one tilt.
+
+    Attributes
+    ----------
+    angle : float
+        Degrees.
+    dx, dy : float
+        Where the specimen sits in the image relative to the common frame, pixels.
+    score : float, optional
+        Normalised correlation of the image with what the other tilts predict, 1 where they are alike.
+    error : float, optional
+        Standard error of a displacement of this image against that prediction, pixels.
+    source : {'found', 'by hand', 'import', 'as loaded'}
+        Where the shift comes from.
+    """
+
+    angle: float
+    dx: float
+    dy: float
+    score: float | None = None
+    error: float | None = None
+    source: ShiftSource = 'as loaded'
+
+    def to_dict(self) -> dict[str, Any]:
+        """The values as JSON has them.
+
+        Returns
+        -------
+        dict
+            The attributes by name.
+        """
+        return asdict(self)
+
+
+def tilt_shifts(maps: MapSeries) -> tuple[TiltShift, ...]:
+    """The table of shifts of a series.
+
+    Parameters
+    ----------
+    maps : MapSeries
+        Aligned or not.
+
+    Returns
+    -------
+    tuple of TiltShift
+        In the order of the tilts. Scores and sources are those that `Align` left in the notes; a shift that was changed
+        since has none.
+    """
+    known = {}
+    for row in maps.notes.get('align', {}).get('tilts', ()):
+        if row.get('source') in get_args(ShiftSource):
+            known[row['angle'], row['dx'], row['dy']] = TiltShift(**row)
+    found = []
+    for angle, (dy, dx) in zip(maps.angles, np.asarray(maps.shifts), strict=True):
+        plain = TiltShift(float(angle), float(dx), float(dy))
+        found.append(known.get((plain.angle, plain.dx, plain.dy), plain))
+    return tuple(found)
+
+
+def corrections(triples: Sequence[float], angles: np.ndarray) -> np.ndarray:
+    """Shifts by hand as ndarray (tilt, 2), pixels (y, x).
+
+    Parameters
+    ----------
+    triples : sequence of float
+        Tilt angle in degrees, dx and dy in pixels of every tilt that is corrected, one after the other.
+    angles : ndarray (tilt,)
+        Degrees, of the series.
+
+    Raises
+    ------
+    InputError
+        No triples, or an angle that the series does not have.
+    """
+    if len(triples) % 3:
+        raise InputError(
+            f'Shifts by hand come in threes, tilt angle, dx and dy, not as {len(triples)} numbers; complete the last.'
+        )
+    found = np.zeros((len(angles), 2))
+    for angle, dx, dy in np.reshape(np.asarray(triples, float), (-1, 3)):
+        if not np.isfinite([dx, dy]).all():
+            raise InputError(f'The shift by hand at {angle:g} deg is not a number; correct it.')
+        found[nearest_tilt(angle, angles)] += (dy, dx)
+    return found
+
+
+def nearest_tilt(angle: float, angles: np.ndarray) -> int:
+    """Number of the tilt at an angle in degrees; an `InputError` where there is none."""
+    i = int(np.abs(angles - angle).argmin())
+    if not abs(angles[i] - angle) <= _SAME_ANGLE:
+        raise InputError(
+            f'A shift is given for {angle:g} deg, but the series has no such tilt (the nearest is {angles[i]:g} deg); '
+            'correct the angle, or leave the shift out.'
+        )
+    return i
