@@ -465,3 +465,37 @@ def test_tilts_of_etspy_come_before_the_axis_it_leaves(tmp_path):
     signal.metadata.set_item('Acquisition_instrument.TEM.Stage.tilt_alpha', 0.0)
     signal.save(str(tmp_path / 'Fe.hspy'))
     assert load_tilt_series(tmp_path / 'Fe.hspy').angles.tolist() == [-14, 2, 18.5]
+
+
+@pytest.mark.parametrize(
+    ('name', 'text'),
+    [
+        ('dose.csv', 'file,dose\na,0\nb,12.5\nc,25\nd,37.5\n'),
+        ('quant.csv', 'file,Ge counts\na,10\nb,13\nc,16\nd,19\n'),
+        ('log.csv', 'file,temperature (\N{DEGREE SIGN}C)\na,-10\nb,-13\nc,-16\nd,-19\n'),
+        ('list.csv', 'file,bias\na,10\nb,20\nc,30\nd,40\n'),
+        ('angles.csv', 'file,dose\na,0\nb,12.5\nc,25\nd,37.5\n'),
+        ('shift_x.txt', '-3\n-1.5\n0\n1.5\n'),
+        ('dose.txt', '0\n12.5\n25\n37.5\n'),
+    ],
+)
+def test_tables_of_something_else_are_no_angles(tmp_path, name, text):
+    path = table(tmp_path, text, name)
+    files = [Path(f'{letter}.bcf') for letter in 'abcd']
+    with pytest.raises(InputError, match=f'No tilt angles were found .*{name} was passed over'):
+        find_angles(4, tables=[path], files=files)
+    assert find_angles(4, tables=[path], metadata=[-10.0, 0.0, 10.0, 20.0], files=files).angles[0] == -10
+
+
+def test_a_table_that_nothing_calls_angles_is_doubted_where_it_is_alone(tmp_path):
+    path = table(tmp_path, '-10\n0\n10\n20\n', 'list.txt')
+    alone = find_angles(4, tables=[path], noun='images')
+    assert [finding.level for finding in alone.findings] == ['doubt']
+    assert 'nothing calls them so' in alone.findings[0].sentence
+    assert not find_angles(4, tables=[path], metadata=[-10.0, 0.0, 10.0, 20.0]).findings
+
+
+def test_stage_positions_as_microscopes_head_them(tmp_path):
+    text = 'Name,X (um),Y (um),Z (um),A (deg),B (deg)\na,1.2,-3.4,15,-10,0.1\nb,2.2,-4.4,15,0,0.2\n'
+    path = table(tmp_path, text, 'stage.csv')
+    assert find_angles(2, tables=[path], files=[Path('a.bcf'), Path('b.bcf')]).angles.tolist() == [-10, 0]

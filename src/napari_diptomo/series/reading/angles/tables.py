@@ -34,9 +34,19 @@ _FULL_TURN = 360.0
 #: Two columns of angles in one table closer than this, degrees, are nominal and measured.
 _SAME = 1.0
 _COMMENT = re.compile(r'\s*(#|%|//|;|!)')
-_ANGLE_WORD = re.compile(r'angle|tilt|alpha|theta|winkel|kipp|angolo|\N{GREEK SMALL LETTER THETA}', re.IGNORECASE)
+_ANGLE_WORD = re.compile(
+    r'angle|tilt|alpha|theta|winkel|kipp|angolo|[a\N{LATIN SMALL LETTER A WITH ACUTE}]ngulo|inclin'
+    r'|\N{GREEK SMALL LETTER ALPHA}|\N{GREEK SMALL LETTER THETA}|\u0443\u0433\u043e\u043b|\u89d2|^\s*(stage[ _])?a\s*([\[(/].*)?$',
+    re.IGNORECASE,
+)
 #: Angles that are none of the tilt.
-_OTHER_ANGLE = re.compile(r'beta|axis|rotation|azimut', re.IGNORECASE)
+_OTHER_ANGLE = re.compile(r'beta|axis|rotation|azimut|tilt[ _]?y', re.IGNORECASE)
+#: What else is noted for each image, as a part of a word or as a whole one.
+_OTHER_QUANTITY = re.compile(
+    r'dos[ei]|expos|dwell|temp|shift|drift|focus|count|intens|compos|conc|quant|thick|current|volt|energ|magnif|score|'
+    r'weight|press|posit|zeit|(?<![^\W_])(time|date|rate|error|std|frames?|mass|at|wt|px|snr|[xyz])(?![^\W_])',
+    re.IGNORECASE,
+)
 _IMAGE_WORD = re.compile(
     r'\s*(image|frame|section|slice|projection|view|z|zvalue|index|no\.?|nr\.?|n|#|i)\b', re.IGNORECASE
 )
@@ -44,7 +54,7 @@ _FILE_WORD = re.compile(r'file|name|datei|fichier|path', re.IGNORECASE)
 _MILLIRADIANS = re.compile(r'(?<![a-z])m(illi)?rad(ian)?s?(?![a-z])', re.IGNORECASE)
 _RADIANS = re.compile(r'(?<![a-z])rad(ian)?s?(?![a-z])', re.IGNORECASE)
 _DEGREES = re.compile(
-    r'(?<![a-z])(deg(ree)?s?|grad)(?![a-z])|\N{DEGREE SIGN}|\N{MASCULINE ORDINAL INDICATOR}', re.IGNORECASE
+    r'(?<![a-z])(deg(ree)?s?|grad)(?![a-z])|\N{DEGREE SIGN}(?!\s?[CF]\b)|\N{MASCULINE ORDINAL INDICATOR}', re.IGNORECASE
 )
 _UNIT_BEHIND = re.compile(r'(?<=\d)\s*(deg(?:ree)?s?|\N{DEGREE SIGN}|m?rad)(?=$|[\s;,"\'])', re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r'[+-]?\d*,\d+(e[+-]?\d+)?', re.IGNORECASE)
@@ -67,6 +77,8 @@ class AngleTable:
         Whether a heading or the format says that these are angles.
     order : {'rows', 'images', 'unknown'}
         Whether row follows row as image follows image as far as is known, surely, or not at all.
+    other : str
+        What says that its numbers are no angles: their heading, or the name of the file. Empty where nothing does.
     """
 
     path: Path
@@ -74,6 +86,7 @@ class AngleTable:
     names: tuple[str, ...] = ()
     named: bool = False
     order: str = 'rows'
+    other: str = ''
 
     def for_files(self, files: Sequence[Path]) -> tuple[float | None, ...]:
         """The angle of each file by its name, with or without folder and suffix; None where it is not listed.
@@ -296,6 +309,7 @@ def _from_rows(path: Path, rows: list[list[str]], titles: list[str], loose: str)
     titled = [i for i in titled if not _OTHER_ANGLE.search(titles[i])] or titled
     index = [i for i in numeric if i not in titled and len(numeric) > 1 and _is_index(columns[i])]
     candidates = titled or [i for i in numeric if i not in index] or numeric
+    candidates = [i for i in candidates if titled or not _OTHER_QUANTITY.search(titles[i])] or candidates
     for i in candidates:
         if None in columns[i]:
             return f'has no angle in the row "{_short(" ".join(rows[columns[i].index(None)]))}"'
@@ -312,7 +326,15 @@ def _from_rows(path: Path, rows: list[list[str]], titles: list[str], loose: str)
         values = values[rank]
         names = tuple(names[i] for i in rank) if names else ()
     named = bool(titled) or path.suffix.lower() in _ALWAYS_ANGLES or _ANGLE_WORD.search(loose) is not None
-    return _checked(AngleTable(path, tuple(values.tolist()), names, named, order))
+    other = '' if titled else _other_quantity(path, titles[chosen])
+    return _checked(AngleTable(path, tuple(values.tolist()), names, named and not other, order, other))
+
+
+def _other_quantity(path: Path, title: str) -> str:
+    """What says that a column without a word for an angle holds something else, empty where nothing does."""
+    if re.search(r'[^\W\d_]', title) and (_OTHER_QUANTITY.search(title) or not is_angle_name(path)):
+        return title
+    return path.name if _OTHER_QUANTITY.search(path.stem) and not is_angle_name(path) else ''
 
 
 def _checked(table: AngleTable) -> AngleTable | str:
