@@ -194,7 +194,7 @@ def test_names_with_blanks_umlauts_and_commas(tmp_path):
     [
         ('', 'angles.txt', 'has no rows'),
         ('-30\n-20\nabc def\n20\n30', 'x.rawtlt', 'cells in the row "abc def"'),
-        ('a;-30\nb;\nc;0\nd;20\ne;30', 'angles.csv', 'cells in the row'),
+        ('a;-30\nb;\nc;0\nd;20\ne;30', 'angles.csv', 'has no angle in the row "b"'),
         ('-30\n-20\n?\n20\n30', 'tilts.txt', 'has no angle in the row'),
         ('-30\n-20\n0\n20', 'tilts.txt', 'has 4 angles for 5 files'),
         ('tilt\n-30\n-20\n0\n20', 'numbers.csv', 'has 4 angles for 5 files'),
@@ -499,3 +499,45 @@ def test_stage_positions_as_microscopes_head_them(tmp_path):
     text = 'Name,X (um),Y (um),Z (um),A (deg),B (deg)\na,1.2,-3.4,15,-10,0.1\nb,2.2,-4.4,15,0,0.2\n'
     path = table(tmp_path, text, 'stage.csv')
     assert find_angles(2, tables=[path], files=[Path('a.bcf'), Path('b.bcf')]).angles.tolist() == [-10, 0]
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        # Names of files that were never recorded, or of others, without an angle.
+        'file,tilt\na,0\nb,-10\nc,20\nx,NaN\n',
+        'file;tilt\na;0\nb;-10\nc;20\nx;#NV\n',
+        'file,tilt\na,0\nb,-10\nc,20\nx,\n',
+        # Remarks on some rows, with commas in them or a column of their own.
+        'file,tilt,remark\na,0,\nb,-10,drifted\nc,20,\n',
+        'file,tilt\na,0\nb,-10,drifted, repeat it\nc,20\n',
+        # More columns of words than of numbers.
+        'no,Name,Nominal tilt,Actual tilt,Date,Time,Remark,By\n1,a,0,0.03,17.05.,10:01:22,ok,JD\n'
+        + '2,b,-10,-9.98,17.05.,10:05:10,ok,JD\n3,c,20,20.01,17.05.,10:09:59,ok,JD',
+        # A block of facts above the table.
+        'Tilt series GST,,\nDate,17.05.2024,\nHT (kV),300,\n,,\nfile,tilt,dose\na,0,1\nb,-10,2\nc,20,3\n,,\n,,\n',
+        # A heading behind the sign of a comment.
+        '#,File,Tilt,Dose\n1,a,0,1\n2,b,-10,2\n3,c,20,3\n',
+        '# file  beta  alpha\na 0.1 0\nb 0.2 -10\nc 0.3 20\n',
+        # An empty first column.
+        ';Datei;Kippwinkel;\n;a;0,0;\n;b;-10,0;\n;c;20,0;\n',
+        # Text that looks like a formula, and folders with blanks.
+        'file,tilt\na,"=""0"""\nb,"=""-10"""\nc,"=""20"""\n',
+        'file,tilt\n'
+        + ''.join(f'D:\\My Data\\Doe Smith\\{n}.dm4,{a}\n' for n, a in zip('abc', (0, -10, 20), strict=True)),
+    ],
+)
+def test_tables_with_more_in_them_than_names_and_angles(tmp_path, text):
+    files = [Path(f'{letter}.bcf') for letter in 'abc']
+    assert find_angles(3, tables=[table(tmp_path, text)], files=files).angles == pytest.approx([0, -10, 20], abs=0.05)
+
+
+@pytest.mark.parametrize('text', ['[0, -10, 20]', 'angles = [0, -10, 20]', 'tilts = (0, -10, 20);'])
+def test_all_angles_as_programs_list_them(tmp_path, text):
+    assert find_angles(3, tables=[table(tmp_path, text, 'angles.txt')], noun='images').angles.tolist() == [0, -10, 20]
+
+
+def test_an_angle_that_is_missing_for_a_file_is_asked_for(tmp_path):
+    files = [Path(f'{letter}.bcf') for letter in 'abc']
+    with pytest.raises(InputError, match=r'no angle for b\.bcf'):
+        find_angles(3, tables=[table(tmp_path, 'file,tilt\na,0\nb,n/a\nc,20\nd,30\n')], files=files)

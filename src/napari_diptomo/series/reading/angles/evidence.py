@@ -267,6 +267,8 @@ def _fits(table: AngleTable, series: _Series) -> bool:
 
 
 def _check_rows(table: AngleTable, series: _Series) -> None:
+    if len(table.angles) < series.count <= len(table.angles) + len(table.lacking):
+        raise InputError(f'The table {table.path.name} has no angle in the row "{table.lacking[0]}"; write it there.')
     if len(table.angles) != series.count:
         raise InputError(
             f'The table {table.path.name} has {len(table.angles)} angles for {series.those}; give one for each.'
