@@ -291,6 +291,10 @@ def test_ten_thousand_rows(tmp_path):
         [f'tilt_{i}' for i in (3, 4, 7, 8)],
         ['10', '12', '14'],
         [f'Map {i}' for i in (10, 20, 30)],
+        ['GST_-10C', 'GST_-20C', 'GST_-30C'],
+        ['GST -10 \N{DEGREE SIGN}C', 'GST 0 \N{DEGREE SIGN}C', 'GST 10 \N{DEGREE SIGN}C'],
+        ['x_-10nm', 'x_0nm', 'x_10nm'],
+        ['a=-10 b=-2', 'a=0 b=3', 'a=10 b=1'],
     ],
 )
 def test_running_numbers_are_no_angles(names):
@@ -307,6 +311,14 @@ def test_running_numbers_are_no_angles(names):
         (['tilt_1.5', 'tilt_2.5', 'tilt_3.5'], (1.5, 2.5, 3.5)),
         (['a_5°', 'b_6°'], (5, 6)),
         (['0', '10', '25'], (0, 10, 25)),
+        (['tilt_-35,5', 'tilt_0,5', 'tilt_30,25'], (-35.5, 0.5, 30.25)),
+        (['x_\N{EN DASH}10', 'x_0', 'x_10'], (-10, 0, 10)),
+        (['x_minus_10', 'x_plus_0', 'x_plus_10'], (-10, 0, 10)),
+        (['-10_x_-9.98', '0_x_0.01', '10_x_10.02'], (-9.98, 0.01, 10.02)),
+        (['alpha_-10_beta_-0.3', 'alpha_0_beta_0.2', 'alpha_10_beta_-0.1'], (-10, 0, 10)),
+        (['tilt_-10_z_-3um', 'tilt_0_z_-4um', 'tilt_10_z_-5um'], (-10, 0, 10)),
+        (['x_-10_-70C', 'x_0_-71C', 'x_10_-72C'], (-10, 0, 10)),
+        (['0deg', '60deg', '120deg', '180deg'], (0, 60, 120, 180)),
     ],
 )
 def test_marked_numbers_are_angles(names, expected):
@@ -512,8 +524,7 @@ def test_stage_positions_as_microscopes_head_them(tmp_path):
         'file,tilt,remark\na,0,\nb,-10,drifted\nc,20,\n',
         'file,tilt\na,0\nb,-10,drifted, repeat it\nc,20\n',
         # More columns of words than of numbers.
-        'no,Name,Nominal tilt,Actual tilt,Date,Time,Remark,By\n1,a,0,0.03,17.05.,10:01:22,ok,JD\n'
-        + '2,b,-10,-9.98,17.05.,10:05:10,ok,JD\n3,c,20,20.01,17.05.,10:09:59,ok,JD',
+        'no,Name,Nominal tilt,Actual tilt,Date,Time,Remark,By\n1,a,0,0,17.,10:01,ok,JD\n2,b,-10,-10,17.,10:05,ok,JD\n3,c,20,20,17.,10:09,ok,JD',
         # A block of facts above the table.
         'Tilt series GST,,\nDate,17.05.2024,\nHT (kV),300,\n,,\nfile,tilt,dose\na,0,1\nb,-10,2\nc,20,3\n,,\n,,\n',
         # A heading behind the sign of a comment.

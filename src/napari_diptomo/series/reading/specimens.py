@@ -20,7 +20,7 @@ from napari_diptomo.series.reading.file_selection import IMAGES, DataFiles
 
 #: A number of an angle or a count, with what may stand for its sign and its unit.
 _NUMBER = re.compile(
-    r'(?:[+\N{MINUS SIGN}-]|(?<![^\W\d_])(?:neg|minus|pos|plus|[mnp]))?\d+(?:[.,]\d+)?\s?_?(?:deg|\N{DEGREE SIGN})?',
+    r'(?:[+\N{EN DASH}\N{MINUS SIGN}-]|(?<![^\W\d_])(?:(?:neg|minus|pos|plus)[ _]?|[mnp]))?\d+(?:[.,]\d+)?\s?_?(?:deg|\N{DEGREE SIGN})?',
     re.IGNORECASE,
 )
 #: Letters that end in a number: ``s1``, ``sample2``; those of a tilt, of a sign or of a repetition are no name.
