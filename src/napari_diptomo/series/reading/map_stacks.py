@@ -202,7 +202,7 @@ def _channel_names(stacks: Sequence[ImageStack]) -> list[str]:
 
 
 def _read_stacks(path: Path) -> list[ImageStack]:
-    return [read_tiff(path)] if path.suffix.lower() in _TIFF else _read_signals(path)
+    return read_tiff(path) if path.suffix.lower() in _TIFF else _read_signals(path)
 
 
 def _check_finite(stacks: Sequence[ImageStack], used: np.ndarray) -> None:
