@@ -32,6 +32,11 @@ _NO_NAMES = re.compile(
 _SEPARATORS = ' _-.,'
 #: What a specimen is called whose names have nothing that the others have not.
 _UNNAMED = 'unnamed'
+#: What files of the low loss and of the core loss are called, where each tilt has one of both.
+_LOW = frozenset({'ll', 'low', 'lowloss', 'zlp'})
+_CORE = frozenset({'hl', 'cl', 'core', 'high', 'coreloss', 'highloss'})
+#: Kinds of spectra by which files of one specimen are called.
+_SIGNALS = frozenset({'edx', 'eds', 'xeds', 'eels', 'll', 'hl'})
 #: A specimen has as many files at least.
 _LEAST = 2
 
@@ -68,7 +73,19 @@ def specimens_in(files: Sequence[Path]) -> tuple[Specimen, ...]:
     tuple of Specimen
         Two or more, in the order of their files.
     """
-    return _by_elements(files) or _by_series(files)
+    found = _by_elements(files) or _by_series(files)
+    return () if _losses(found) else found
+
+
+def losses_apart(files: Sequence[Path]) -> tuple[Specimen, Specimen] | None:
+    """The files of the low loss and those of the core loss, where each tilt has one of both; None where it is not so."""
+    return _losses(_by_series(files))
+
+
+def _losses(found: Sequence[Specimen]) -> tuple[Specimen, Specimen] | None:
+    low = [one for one in found if one.name.casefold() in _LOW]
+    core = [one for one in found if one.name.casefold() in _CORE]
+    return (low[0], core[0]) if len(found) == 2 and low and core else None
 
 
 def one_specimen(files: DataFiles, chosen: str | None) -> DataFiles:
@@ -100,9 +117,10 @@ def one_specimen(files: DataFiles, chosen: str | None) -> DataFiles:
             )
         return files
     if not chosen:
+        signals = all(one.name.casefold() in _SIGNALS for one in found)
         raise InputError(
-            f'{files.data[0].parent.name} holds {len(found)} specimens, {listed(found)}, which are never merged; choose '
-            f"one: specimen='{found[0].name}'."
+            f'{files.data[0].parent.name} holds {len(found)} {"kinds of spectra" if signals else "specimens"}, '
+            f"{listed(found)}, which are never merged; choose one: specimen='{found[0].name}'."
         )
     mine = next((one for one in found if one.name.casefold() == chosen.casefold()), None)
     if mine is None:

@@ -26,6 +26,10 @@ _OME_PIXELS = re.compile(r'<(?:\w+:)?Pixels\b[^>]*>')
 _OME_CHANNELS = re.compile(r'<(?:\w+:)?Channel\b[^>]*\bName="([^"]{1,80})"')
 
 
+class ColourPicture(InputError):
+    """A picture for the eye."""
+
+
 @dataclass(frozen=True)
 class _Grouping:
     """Number of images along each axis (channel C, slice Z, time T) that a file says, and what its channels are called."""
@@ -59,6 +63,11 @@ def read_tiff(path: Path) -> list[ImageStack]:
     # As OME-TIFF it could name other files, whose pages would be read in place of its own.
     with reading(path), tifffile.TiffFile(path, is_ome=False) as file:
         _check_size(path, file)
+        # Three images behind each other are called RGB by tifffile too; those of a picture lie pixel by pixel.
+        if file.pages.first.samplesperpixel > 1 and int(file.pages.first.planarconfig) == 1:
+            raise ColourPicture(
+                f'{path.name} is a picture in colours, no map; leave it out, or open the maps it was made of.'
+            )
         shape = file.series[0].shape
         data = file.asarray(key=_whole_pages(path, file))
         if data.ndim == 2:

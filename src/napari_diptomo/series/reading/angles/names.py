@@ -35,6 +35,8 @@ _SAME = 0.5
 _LARGEST_MARKED = 180.0
 #: Files called 0, 10, 20 are called by their angles; with smaller steps they may be numbered, and some deleted.
 _ROUND_STEP = 5
+#: Levels of folders whose names may be those of the tilts.
+_DEEPEST = 3
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,13 @@ class _Field:
 def angles_from_names(files: Sequence[Path]) -> tuple[float, ...] | None:
     """The angle in each name, None when no one field of the names can be it."""
     names = [file.stem for file in files]
-    if len(set(names)) < len(names):
-        names = [file.parent.name for file in files]
+    above = list(files)
+    for _ in range(_DEEPEST):
+        if len(set(names)) == len(names):
+            break
+        # Files called alike are distinguished by the nearest folders that are not.
+        above = [path.parent for path in above]
+        names = [path.name for path in above]
     rows = [_fields(name) for name in names]
     if len(rows) < 2 or len({len(row) for row in rows}) != 1:
         return None

@@ -375,7 +375,7 @@ def _from_rows(path: Path, rows: list[list[str]], titles: list[str], loose: str)
 
 
 def _other_quantity(path: Path, title: str) -> str:
-    """What says that a column without a word for an angle holds something else, empty where nothing does."""
+    """The heading or file name by which a column without a word for an angle holds something else, or nothing."""
     if re.search(r'[^\W\d_]', title) and (_OTHER_QUANTITY.search(title) or not is_angle_name(path)):
         return title
     return path.name if _OTHER_QUANTITY.search(path.stem) and not is_angle_name(path) else ''
