@@ -319,6 +319,8 @@ def test_running_numbers_are_no_angles(names):
         (['tilt_-10_z_-3um', 'tilt_0_z_-4um', 'tilt_10_z_-5um'], (-10, 0, 10)),
         (['x_-10_-70C', 'x_0_-71C', 'x_10_-72C'], (-10, 0, 10)),
         (['0deg', '60deg', '120deg', '180deg'], (0, 60, 120, 180)),
+        (['x_10deg_neg', 'x_0deg_pos', 'x_10deg_pos'], (-10, 0, 10)),
+        (['x_10-', 'x_0', 'x_10+'], (-10, 0, 10)),
     ],
 )
 def test_marked_numbers_are_angles(names, expected):

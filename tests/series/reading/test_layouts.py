@@ -299,3 +299,8 @@ def test_two_kinds_of_spectra_are_called_so(tmp_path):
         write_losses(tmp_path / f'{angle}deg_EELS.hspy', counts(angle + 20), 400.0)
     with pytest.raises(InputError, match=r'2 kinds of spectra, EDX \(3 files\) and EELS \(3 files\)'):
         load_tilt_series(tmp_path)
+
+
+def test_signs_behind_the_numbers_are_no_specimens(tmp_path):
+    files = [tmp_path / f'SI_{name}.hspy' for name in ('10deg_neg', '5deg_neg', '0deg_pos', '5deg_pos', '10deg_pos')]
+    assert specimens_in(files) == ()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
-from napari_diptomo.series.reading.angles.names import angles_from_names
+from napari_diptomo.series.reading.angles.names import angles_from_names, sign_first
 from napari_diptomo.series.reading.element_names import PICTURES, Labelled, labelled
 from napari_diptomo.series.reading.file_selection import IMAGES, DataFiles
 
@@ -117,9 +117,8 @@ def one_specimen(files: DataFiles, chosen: str | None) -> DataFiles:
             )
         return files
     if not chosen:
-        signals = all(one.name.casefold() in _SIGNALS for one in found)
         raise InputError(
-            f'{files.data[0].parent.name} holds {len(found)} {"kinds of spectra" if signals else "specimens"}, '
+            f'{files.data[0].parent.name} holds {len(found)} {kind_of(found)}, '
             f"{listed(found)}, which are never merged; choose one: specimen='{found[0].name}'."
         )
     mine = next((one for one in found if one.name.casefold() == chosen.casefold()), None)
@@ -128,6 +127,11 @@ def one_specimen(files: DataFiles, chosen: str | None) -> DataFiles:
     others = [one.name for one in found if one is not mine and one.name != _UNNAMED]
     tables = [table for table in files.tables if not any(_names(table, name) for name in others)]
     return replace(files, data=mine.files, tables=tuple(sorted(tables, key=lambda table: not _names(table, mine.name))))
+
+
+def kind_of(specimens: Sequence[Specimen]) -> str:
+    """The word for what the names distinguish: files of one specimen may be of two kinds of spectra."""
+    return 'kinds of spectra' if all(one.name.casefold() in _SIGNALS for one in specimens) else 'specimens'
 
 
 def listed(specimens: Sequence[Specimen]) -> str:
@@ -189,7 +193,7 @@ def _by_series(files: Sequence[Path]) -> tuple[Specimen, ...]:
     """Series of single tilts, each with names of its own around the numbers, or numbered themselves."""
     groups: dict[tuple[str, ...], list[Path]] = {}
     for file in files:
-        groups.setdefault(_parts(_NUMBER.sub(' ', file.stem)), []).append(file)
+        groups.setdefault(_parts(_NUMBER.sub(' ', sign_first(file.stem))), []).append(file)
     if sum(len(group) >= _LEAST for group in groups.values()) < _LEAST:
         groups = {}
         for file in files:

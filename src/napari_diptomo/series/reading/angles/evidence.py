@@ -215,7 +215,8 @@ def _hear_tables(heard: _Heard, series: _Series, paths: Sequence[Path], data: Se
         if table is None or not (meant or (isinstance(table, AngleTable) and _fits(table, series))):
             continue
         if isinstance(table, AngleTable) and table.other:
-            heard.doubt += f' ({path.name} was passed over: its numbers are called "{table.other}")'
+            called = 'the name of the file says' if table.other == path.name else f'the heading "{table.other}" says'
+            heard.doubt += f' ({path.name} was passed over: {called} that its numbers are something else)'
             continue
         if not meant:
             heard.unmarked.append(path.name)

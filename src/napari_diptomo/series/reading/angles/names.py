@@ -26,6 +26,11 @@ _NUMBER = re.compile(
 )
 _HYPHENS = {'-', '\N{EN DASH}'}
 _NEGATIVE = {*_HYPHENS, '\N{MINUS SIGN}', 'neg', 'minus', 'm', 'n'}
+_SIGN_BEHIND = re.compile(
+    r'(?<![\d.+\N{MINUS SIGN}-])(?P<number>\d+(?:[.,]\d+)?(?:\s?_?deg|\s?\N{DEGREE SIGN})?)'
+    r'(?:[ _]?(?P<word>neg|minus|pos|plus)(?![A-Za-z]|[ _]?\d)|(?P<sign>[+-])$)',
+    re.IGNORECASE,
+)
 _LETTERS = {'m', 'n', 'p'}
 _TILT_WORD = re.compile(r'(tilt|angle|alpha|theta)[ _=-]*$', re.IGNORECASE)
 _LARGEST = 90.0
@@ -100,7 +105,13 @@ def _natural(file: Path) -> list[tuple[bool, int, str]]:
     return [(part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
+def sign_first(name: str) -> str:
+    """A name with the signs that stand behind their numbers (``40deg_neg``, ``40-``) before them."""
+    return _SIGN_BEHIND.sub(lambda match: f'{match["word"] or match["sign"]}{match["number"]}', name)
+
+
 def _fields(name: str) -> list[_Field]:
+    name = sign_first(name)
     fields = []
     for match in _NUMBER.finditer(name):
         sign = (match['sign'] or '').lower().rstrip(' _')
