@@ -304,3 +304,13 @@ def test_two_kinds_of_spectra_are_called_so(tmp_path):
 def test_signs_behind_the_numbers_are_no_specimens(tmp_path):
     files = [tmp_path / f'SI_{name}.hspy' for name in ('10deg_neg', '5deg_neg', '0deg_pos', '5deg_pos', '10deg_pos')]
     assert specimens_in(files) == ()
+
+
+@pytest.mark.parametrize('folders', [('Fe', 'Co'), ('+20C', '-20C'), ('run +1', 'run -1')])
+def test_folders_of_whole_series_are_asked_about(tmp_path, folders):
+    for folder in folders:
+        (tmp_path / folder).mkdir()
+        for angle in (-20, 0, 20):
+            write_spectra(tmp_path / folder / f'{angle}deg.hspy', counts(angle + 20))
+    with pytest.raises(InputError, match='holds data in 2 folders'):
+        load_tilt_series(tmp_path)

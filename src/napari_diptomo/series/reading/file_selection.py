@@ -136,14 +136,22 @@ def _data_below(folder: Path) -> list[Path]:
 
 def _named_by_elements(found: list[tuple[Path, list[Path]]]) -> bool:
     """Whether each folder is of one element: one stack, or an image of each tilt."""
-    alike = len({len(data) for _, data in found}) == 1
+    counts = {len(data) for _, data in found}
+    # Folders of many spectra are series of specimens called so.
+    alike = counts == {1} or (len(counts) == 1 and _are_images(found))
     return alike and all(element_in(parts_of(below.name)) for below, _ in found)
 
 
 def _named_by_tilts(found: list[tuple[Path, list[Path]]]) -> bool:
     """Whether each folder is of one tilt: the same files in all, and an angle in the name of each."""
     names = {tuple(path.name for path in data) for _, data in found}
-    return len(names) == 1 and angles_from_names([data[0] for _, data in found]) is not None
+    single = all(len(data) == 1 for _, data in found)
+    of_elements = _are_images(found) and all(element_in(parts_of(path.stem)) for _, data in found for path in data)
+    return len(names) == 1 and (single or of_elements) and angles_from_names([data[0] for _, data in found]) is not None
+
+
+def _are_images(found: list[tuple[Path, list[Path]]]) -> bool:
+    return all(path.suffix.lower() in IMAGES for _, data in found for path in data)
 
 
 def _of_one_kind(files: list[Path]) -> list[Path]:
