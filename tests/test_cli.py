@@ -209,6 +209,19 @@ def test_info_prints_findings(tmp_path):
     assert result.stdout.splitlines()[-1] == str(FOUND)
 
 
+def test_info_describes_spectra_whose_range_is_too_short_for_elements(tmp_path):
+    import hyperspy.api as hs
+
+    for angle in (-10, 0, 10):
+        signal = hs.signals.Signal1D(np.ones((4, 4, 16), np.uint8))
+        for axis, (scale, units) in zip(signal.axes_manager._axes, ((2, 'nm'), (2, 'nm'), (0.01, 'keV')), strict=True):
+            axis.scale, axis.units = scale, units
+        signal.save(tmp_path / f'{angle}deg.hspy')
+    result = CliRunner().invoke(app, ['info', str(tmp_path)])
+    assert result.exit_code == 0
+    assert '3: -10, 0, 10 deg' in result.output and 'not determined' in result.output
+
+
 def test_info_on_spectra_names_the_source_of_the_angles_and_the_elements():
     from napari_diptomo.jobs.commands import facts
     from napari_diptomo.simulate import demo_series

@@ -31,7 +31,7 @@ from napari_diptomo.series import (
 )
 from napari_diptomo.series.files import sweep_partials
 from napari_diptomo.series.reading.file_selection import find_files
-from napari_diptomo.series.reading.specimens import Specimen, specimens_in
+from napari_diptomo.series.reading.specimens import Specimen, kind_of, specimens_in
 
 
 def run_recipe(path: Path, output: str | Path | None = None, *, resume: bool = False) -> Path:
@@ -246,7 +246,7 @@ def show_info(
 
 def _list_specimens(specimens: Sequence[Specimen]) -> None:
     console = Console(highlight=False)
-    console.print(f'{len(specimens)} specimens, distinguished by the names of their files:')
+    console.print(f'{len(specimens)} {kind_of(specimens)}, distinguished by the names of their files:')
     table = Table('specimen', 'holds', 'first file', box=None)
     for one in specimens:
         table.add_row(one.name, one.holds, one.files[0].name)
@@ -313,5 +313,9 @@ def _spectral_facts(series: SpectralTiltSeries, bar: TerminalBar) -> tuple[str, 
     spectrum = sum_spectrum(series, bar)
     above_zero_peak = series.energy > 0.1
     pixels = np.prod(series.counts.shape[:3])
-    elements = ', '.join(suggest_elements(series))
+    try:
+        elements = ', '.join(suggest_elements(series))
+    except InputError as error:
+        # The files are described all the same.
+        elements = f'not determined: {error}'
     return elements, float(spectrum[above_zero_peak].sum() / pixels)

@@ -194,7 +194,7 @@ def test_names_with_blanks_umlauts_and_commas(tmp_path):
     [
         ('', 'angles.txt', 'has no rows'),
         ('-30\n-20\nabc def\n20\n30', 'x.rawtlt', 'cells in the row "abc def"'),
-        ('a;-30\nb;\nc;0\nd;20\ne;30', 'angles.csv', 'cells in the row'),
+        ('a;-30\nb;\nc;0\nd;20\ne;30', 'angles.csv', 'has no angle in the row "b"'),
         ('-30\n-20\n?\n20\n30', 'tilts.txt', 'has no angle in the row'),
         ('-30\n-20\n0\n20', 'tilts.txt', 'has 4 angles for 5 files'),
         ('tilt\n-30\n-20\n0\n20', 'numbers.csv', 'has 4 angles for 5 files'),
@@ -291,6 +291,10 @@ def test_ten_thousand_rows(tmp_path):
         [f'tilt_{i}' for i in (3, 4, 7, 8)],
         ['10', '12', '14'],
         [f'Map {i}' for i in (10, 20, 30)],
+        ['GST_-10C', 'GST_-20C', 'GST_-30C'],
+        ['GST -10 \N{DEGREE SIGN}C', 'GST 0 \N{DEGREE SIGN}C', 'GST 10 \N{DEGREE SIGN}C'],
+        ['x_-10nm', 'x_0nm', 'x_10nm'],
+        ['a=-10 b=-2', 'a=0 b=3', 'a=10 b=1'],
     ],
 )
 def test_running_numbers_are_no_angles(names):
@@ -307,6 +311,16 @@ def test_running_numbers_are_no_angles(names):
         (['tilt_1.5', 'tilt_2.5', 'tilt_3.5'], (1.5, 2.5, 3.5)),
         (['a_5°', 'b_6°'], (5, 6)),
         (['0', '10', '25'], (0, 10, 25)),
+        (['tilt_-35,5', 'tilt_0,5', 'tilt_30,25'], (-35.5, 0.5, 30.25)),
+        (['x_\N{EN DASH}10', 'x_0', 'x_10'], (-10, 0, 10)),
+        (['x_minus_10', 'x_plus_0', 'x_plus_10'], (-10, 0, 10)),
+        (['-10_x_-9.98', '0_x_0.01', '10_x_10.02'], (-9.98, 0.01, 10.02)),
+        (['alpha_-10_beta_-0.3', 'alpha_0_beta_0.2', 'alpha_10_beta_-0.1'], (-10, 0, 10)),
+        (['tilt_-10_z_-3um', 'tilt_0_z_-4um', 'tilt_10_z_-5um'], (-10, 0, 10)),
+        (['x_-10_-70C', 'x_0_-71C', 'x_10_-72C'], (-10, 0, 10)),
+        (['0deg', '60deg', '120deg', '180deg'], (0, 60, 120, 180)),
+        (['x_10deg_neg', 'x_0deg_pos', 'x_10deg_pos'], (-10, 0, 10)),
+        (['x_10-', 'x_0', 'x_10+'], (-10, 0, 10)),
     ],
 )
 def test_marked_numbers_are_angles(names, expected):
@@ -465,3 +479,78 @@ def test_tilts_of_etspy_come_before_the_axis_it_leaves(tmp_path):
     signal.metadata.set_item('Acquisition_instrument.TEM.Stage.tilt_alpha', 0.0)
     signal.save(str(tmp_path / 'Fe.hspy'))
     assert load_tilt_series(tmp_path / 'Fe.hspy').angles.tolist() == [-14, 2, 18.5]
+
+
+@pytest.mark.parametrize(
+    ('name', 'text'),
+    [
+        ('dose.csv', 'file,dose\na,0\nb,12.5\nc,25\nd,37.5\n'),
+        ('quant.csv', 'file,Ge counts\na,10\nb,13\nc,16\nd,19\n'),
+        ('log.csv', 'file,temperature (\N{DEGREE SIGN}C)\na,-10\nb,-13\nc,-16\nd,-19\n'),
+        ('list.csv', 'file,bias\na,10\nb,20\nc,30\nd,40\n'),
+        ('angles.csv', 'file,dose\na,0\nb,12.5\nc,25\nd,37.5\n'),
+        ('shift_x.txt', '-3\n-1.5\n0\n1.5\n'),
+        ('dose.txt', '0\n12.5\n25\n37.5\n'),
+    ],
+)
+def test_tables_of_something_else_are_no_angles(tmp_path, name, text):
+    path = table(tmp_path, text, name)
+    files = [Path(f'{letter}.bcf') for letter in 'abcd']
+    with pytest.raises(InputError, match=f'No tilt angles were found .*{name} was passed over'):
+        find_angles(4, tables=[path], files=files)
+    assert find_angles(4, tables=[path], metadata=[-10.0, 0.0, 10.0, 20.0], files=files).angles[0] == -10
+
+
+def test_a_table_that_nothing_calls_angles_is_doubted_where_it_is_alone(tmp_path):
+    path = table(tmp_path, '-10\n0\n10\n20\n', 'list.txt')
+    alone = find_angles(4, tables=[path], noun='images')
+    assert [finding.level for finding in alone.findings] == ['doubt']
+    assert 'nothing calls them so' in alone.findings[0].sentence
+    assert not find_angles(4, tables=[path], metadata=[-10.0, 0.0, 10.0, 20.0]).findings
+
+
+def test_stage_positions_as_microscopes_head_them(tmp_path):
+    text = 'Name,X (um),Y (um),Z (um),A (deg),B (deg)\na,1.2,-3.4,15,-10,0.1\nb,2.2,-4.4,15,0,0.2\n'
+    path = table(tmp_path, text, 'stage.csv')
+    assert find_angles(2, tables=[path], files=[Path('a.bcf'), Path('b.bcf')]).angles.tolist() == [-10, 0]
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        # Names of files that were never recorded, or of others, without an angle.
+        'file,tilt\na,0\nb,-10\nc,20\nx,NaN\n',
+        'file;tilt\na;0\nb;-10\nc;20\nx;#NV\n',
+        'file,tilt\na,0\nb,-10\nc,20\nx,\n',
+        # Remarks on some rows, with commas in them or a column of their own.
+        'file,tilt,remark\na,0,\nb,-10,drifted\nc,20,\n',
+        'file,tilt\na,0\nb,-10,drifted, repeat it\nc,20\n',
+        # More columns of words than of numbers.
+        'no,Name,Nominal tilt,Actual tilt,Date,Time,Remark,By\n1,a,0,0,17.,10:01,ok,JD\n2,b,-10,-10,17.,10:05,ok,JD\n3,c,20,20,17.,10:09,ok,JD',
+        # A block of facts above the table.
+        'Tilt series GST,,\nDate,17.05.2024,\nHT (kV),300,\n,,\nfile,tilt,dose\na,0,1\nb,-10,2\nc,20,3\n,,\n,,\n',
+        # A heading behind the sign of a comment.
+        '#,File,Tilt,Dose\n1,a,0,1\n2,b,-10,2\n3,c,20,3\n',
+        '# file  beta  alpha\na 0.1 0\nb 0.2 -10\nc 0.3 20\n',
+        # An empty first column.
+        ';Datei;Kippwinkel;\n;a;0,0;\n;b;-10,0;\n;c;20,0;\n',
+        # Text that looks like a formula, and folders with blanks.
+        'file,tilt\na,"=""0"""\nb,"=""-10"""\nc,"=""20"""\n',
+        'file,tilt\n'
+        + ''.join(f'D:\\My Data\\Doe Smith\\{n}.dm4,{a}\n' for n, a in zip('abc', (0, -10, 20), strict=True)),
+    ],
+)
+def test_tables_with_more_in_them_than_names_and_angles(tmp_path, text):
+    files = [Path(f'{letter}.bcf') for letter in 'abc']
+    assert find_angles(3, tables=[table(tmp_path, text)], files=files).angles == pytest.approx([0, -10, 20], abs=0.05)
+
+
+@pytest.mark.parametrize('text', ['[0, -10, 20]', 'angles = [0, -10, 20]', 'tilts = (0, -10, 20);'])
+def test_all_angles_as_programs_list_them(tmp_path, text):
+    assert find_angles(3, tables=[table(tmp_path, text, 'angles.txt')], noun='images').angles.tolist() == [0, -10, 20]
+
+
+def test_an_angle_that_is_missing_for_a_file_is_asked_for(tmp_path):
+    files = [Path(f'{letter}.bcf') for letter in 'abc']
+    with pytest.raises(InputError, match=r'no angle for b\.bcf'):
+        find_angles(3, tables=[table(tmp_path, 'file,tilt\na,0\nb,n/a\nc,20\nd,30\n')], files=files)

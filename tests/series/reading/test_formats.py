@@ -569,3 +569,57 @@ def test_what_a_file_of_maps_holds_beside_is_named(tmp_path):
     assert [finding.sentence for finding in series.findings] == [
         'maps.emd also holds an image survey (20 x 30), which was not opened.'
     ]
+
+
+@pytest.mark.parametrize('kind', ['ImageJ', 'OME, channel by channel', 'OME, tilt by tilt'])
+def test_the_channels_of_a_tiff_are_maps_of_their_own(tmp_path, kind):
+    import tifffile
+
+    ge, te = counts(5, 8, 6).astype(np.uint16), 20 + counts(5, 8, 6).astype(np.uint16)
+    by_channel = kind.endswith('channel by channel')
+    data = np.stack([ge, te], axis=0 if by_channel else 1)
+    axes = {'axes': 'CZYX' if by_channel else 'ZCYX'}
+    if kind == 'ImageJ':
+        labels = {'unit': 'nm', 'Labels': ['Ge', 'Te'] * 5}
+        tifffile.imwrite(tmp_path / 'maps.tif', data, imagej=True, resolution=(0.5, 0.5), metadata=axes | labels)
+    else:
+        named = {'Channel': {'Name': ['Ge', 'Te']}, 'PhysicalSizeX': 0.002, 'PhysicalSizeY': 0.002}
+        tifffile.imwrite(tmp_path / 'maps.ome.tif', data, metadata=axes | named)
+    series = load_tilt_series(tmp_path, angles=[-20, -10, 0, 10, 20])
+    assert series.channels == ('Ge', 'Te') and series.pixel_size == pytest.approx(2)
+    assert np.array_equal(series.data, [ge, te])
+    with pytest.raises(InputError, match='10 angles for 5 images'):
+        load_tilt_series(tmp_path, angles=range(-45, 55, 10))
+
+
+def test_images_that_imagej_calls_channels_are_doubted(tmp_path):
+    import tifffile
+
+    data = counts(3, 8, 6).astype(np.uint16)
+    metadata = {'axes': 'CYX', 'unit': 'nm', 'mode': 'composite'}
+    tifffile.imwrite(tmp_path / 'GST.tif', data, imagej=True, resolution=(0.5, 0.5), metadata=metadata)
+    series = load_tilt_series(tmp_path, angles=[-20, 0, 20])
+    assert any('calls its 3 images channels' in finding.sentence for finding in series.findings)
+
+
+def test_axes_of_a_tiff_that_nobody_names_are_refused_with_its_shape(tmp_path):
+    import tifffile
+
+    tifffile.imwrite(tmp_path / 'Ge.tif', counts(2, 5, 8, 6), metadata={'axes': 'QQYX'})
+    with pytest.raises(InputError, match=r'\(2, 5, 8, 6\)'):
+        load_tilt_series(tmp_path, angles=range(-45, 55, 10), pixel_size=2)
+
+
+def test_a_preview_in_a_tiff_is_no_tilt(tmp_path):
+    import tifffile
+
+    data = counts(5, 8, 6).astype(np.uint16)
+    for reduced in (True, False):
+        with tifffile.TiffWriter(tmp_path / 'Ge.tif') as file:
+            for image in data:
+                file.write(image, contiguous=False)
+            file.write(data[0, ::2, ::2], contiguous=False, subfiletype=int(reduced))
+        if reduced:
+            assert np.array_equal(load_tilt_series(tmp_path, angles=range(5, 55, 10), pixel_size=2).data[0], data)
+    with pytest.raises(InputError, match='images of different sizes'):
+        load_tilt_series(tmp_path, angles=range(5, 55, 10), pixel_size=2)

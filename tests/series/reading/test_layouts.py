@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from series_files import counts, write_maps, write_spectra
 
 from napari_diptomo.series import InputError, MapSeries, Recipe, load_tilt_series, open_source
@@ -209,3 +210,107 @@ def test_images_beside_spectra_are_named(tmp_path):
     assert finding.sentence.startswith(
         'A_survey.tif, B_survey.tif, C_survey.tif and 2 more beside the spectra were not'
     )
+
+
+def test_images_of_another_shape_beside_maps_are_passed_over_by_name(tmp_path):
+    for element in ('Ge', 'Te'):
+        write_maps(tmp_path / f'{element}.tif', counts(1, (3, 8, 6)))
+    expected = load_tilt_series(tmp_path, angles=[-10, 0, 10]).data
+    write_maps(tmp_path / 'HAADF.tif', counts(2, (7, 8, 6)))
+    write_maps(tmp_path / 'preview.tif', counts(3, (1, 16, 12)))
+    tifffile.imwrite(tmp_path / 'overlay.tif', np.zeros((40, 60, 3), np.uint8), photometric='rgb')
+    series = load_tilt_series(tmp_path, angles=[-10, 0, 10])
+    assert series.channels == ('Ge', 'Te') and np.array_equal(series.data, expected)
+    (note,) = [finding.sentence for finding in series.findings if finding.about == 'files passed over']
+    assert all(name in note for name in ('HAADF.tif', 'preview.tif', 'overlay.tif'))
+    write_maps(tmp_path / 'Sb.tif', counts(2, (7, 8, 6)))
+    with pytest.raises(InputError, match='bring the maps to one shape'):
+        load_tilt_series(tmp_path, angles=[-10, 0, 10])
+
+
+def test_a_picture_in_colours_is_no_series(tmp_path):
+    tifffile.imwrite(tmp_path / 'Ge.tif', np.zeros((40, 60, 3), np.uint8), photometric='rgb')
+    with pytest.raises(InputError, match=r'Ge\.tif is a picture in colours'):
+        load_tilt_series(tmp_path, angles=range(40), pixel_size=1)
+
+
+def test_images_of_a_dark_field_beside_spectra_in_their_format(tmp_path):
+    import hyperspy.api as hs
+
+    for angle in (-20, 0, 20):
+        write_spectra(tmp_path / f'GST_EDX_{angle}deg.hspy', counts(angle + 20))
+    for angle in range(-60, 70, 20):
+        hs.signals.Signal2D(counts(1)[..., 0]).save(tmp_path / f'GST_HAADF_{angle}deg.hspy')
+    series = load_tilt_series(tmp_path)
+    assert series.angles.tolist() == [-20, 0, 20]
+    assert any('GST_HAADF_0deg.hspy' in finding.sentence for finding in series.findings)
+
+
+@pytest.mark.parametrize('inside', ['SI.hspy', 'STEM SI/EDS Spectrum Image.hspy'])
+def test_a_folder_for_each_tilt(tmp_path, inside):
+    for angle in (-20, 0, 20):
+        path = tmp_path / f'tilt_{angle}' / inside
+        path.parent.mkdir(parents=True)
+        write_spectra(path, counts(angle + 20))
+    series = load_tilt_series(tmp_path)
+    assert series.angles.tolist() == [-20, 0, 20]
+    assert np.array_equal(np.asarray(series.counts[0]), counts(0))
+
+
+@pytest.mark.parametrize('name', ['{angle}deg/{element}.tif', '{element}/{angle}deg.tif'])
+def test_a_folder_for_each_tilt_or_element_of_maps(tmp_path, name):
+    data = {element: counts(seed, (3, 8, 6)) for seed, element in enumerate(('Ge', 'Te'))}
+    for element, stack in data.items():
+        for angle, image in zip((-20, 0, 20), stack, strict=True):
+            path = tmp_path / name.format(angle=angle, element=element)
+            path.parent.mkdir(exist_ok=True)
+            write_maps(path, image[None])
+    series = load_tilt_series(tmp_path)
+    assert series.channels == ('Ge', 'Te') and series.angles.tolist() == [-20, 0, 20]
+    assert np.array_equal(series.data, [data['Ge'], data['Te']])
+
+
+def write_losses(path: Path, data: np.ndarray, start: float) -> None:
+    import hyperspy.api as hs
+
+    signal = hs.signals.Signal1D(data)
+    for axis, (scale, units) in zip(signal.axes_manager._axes, ((2, 'nm'), (2, 'nm'), (0.5, 'eV')), strict=True):
+        axis.scale, axis.units = scale, units
+    signal.axes_manager[-1].offset = start
+    signal.set_signal_type('EELS')
+    signal.save(path)
+
+
+@pytest.mark.parametrize(('low', 'core'), [('LL', 'HL'), ('low-loss', 'core-loss')])
+def test_low_and_core_loss_in_files_of_their_own(tmp_path, low, core):
+    for angle in (-20, 0, 20):
+        for name, start in ((low, -4.0), (core, 400.0)):
+            write_losses(tmp_path / f'{angle}deg_{name}.hspy', counts(angle + 20), start)
+    series = load_tilt_series(tmp_path)
+    assert series.angles.tolist() == [-20, 0, 20] and series.energy[0] == -4
+    assert series.core_loss is not None and series.core_loss.energy[0] == 400
+    again = load_tilt_series(series.recipe.source.paths, core_loss=series.recipe.source.core_loss)
+    assert np.array_equal(np.asarray(again.core_loss.counts), np.asarray(series.core_loss.counts))
+
+
+def test_two_kinds_of_spectra_are_called_so(tmp_path):
+    for angle in (-20, 0, 20):
+        write_spectra(tmp_path / f'{angle}deg_EDX.hspy', counts(angle + 20))
+        write_losses(tmp_path / f'{angle}deg_EELS.hspy', counts(angle + 20), 400.0)
+    with pytest.raises(InputError, match=r'2 kinds of spectra, EDX \(3 files\) and EELS \(3 files\)'):
+        load_tilt_series(tmp_path)
+
+
+def test_signs_behind_the_numbers_are_no_specimens(tmp_path):
+    files = [tmp_path / f'SI_{name}.hspy' for name in ('10deg_neg', '5deg_neg', '0deg_pos', '5deg_pos', '10deg_pos')]
+    assert specimens_in(files) == ()
+
+
+@pytest.mark.parametrize('folders', [('Fe', 'Co'), ('+20C', '-20C'), ('run +1', 'run -1')])
+def test_folders_of_whole_series_are_asked_about(tmp_path, folders):
+    for folder in folders:
+        (tmp_path / folder).mkdir()
+        for angle in (-20, 0, 20):
+            write_spectra(tmp_path / folder / f'{angle}deg.hspy', counts(angle + 20))
+    with pytest.raises(InputError, match='holds data in 2 folders'):
+        load_tilt_series(tmp_path)

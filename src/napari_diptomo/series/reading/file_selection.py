@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_diptomo.series.errors import InputError
-from napari_diptomo.series.reading.angles.names import in_natural_order
+from napari_diptomo.series.reading.angles.names import angles_from_names, in_natural_order
 from napari_diptomo.series.reading.angles.tables import SUFFIXES as TABLES
 from napari_diptomo.series.reading.angles.tables import is_angle_name
-from napari_diptomo.series.reading.element_names import element_in, parts_of
+from napari_diptomo.series.reading.element_names import PICTURES, element_in, parts_of
 
 #: Formats that hold spectrum images.
 SPECTRA = {
@@ -85,7 +85,9 @@ def find_files(paths: Sequence[str], without: Collection[Path] = ()) -> DataFile
         where = folders[0] if folders else given[0]
         raise InputError(f'No spectra and no maps were found in {where.name}; choose the folder that holds the files.')
     own_tables = [path for path in files if path.suffix.lower() in TABLES]
-    left = [path for path in _unique(listed) if path.suffix.lower() in IMAGES and path not in data]
+    left = [
+        path for path in _unique(listed) if path not in data and (path.suffix.lower() in IMAGES or _is_picture(path))
+    ]
     return DataFiles(tuple(data), tuple(_unique(own_tables + _tables_near(data))), tuple(left))
 
 
@@ -124,12 +126,32 @@ def _data_below(folder: Path) -> list[Path]:
         found = [(below, data) for below in level if (data := _of_one_kind(_data_in(below)))]
         if found:
             break
-    if len(found) > 1 and not all(len(data) == 1 and element_in(parts_of(below.name)) for below, data in found):
+    if len(found) > 1 and not (_named_by_elements(found) or _named_by_tilts(found)):
         names = ', '.join(below.name for below, _ in found[:_MOST_NAMED]) + (
             ', ...' if len(found) > _MOST_NAMED else ''
         )
         raise InputError(f'{folder.name} holds data in {len(found)} folders ({names}); choose one of them.')
     return [path for _, data in found for path in data]
+
+
+def _named_by_elements(found: list[tuple[Path, list[Path]]]) -> bool:
+    """Whether each folder is of one element: one stack, or an image of each tilt."""
+    counts = {len(data) for _, data in found}
+    # Folders of many spectra are series of specimens called so.
+    alike = counts == {1} or (len(counts) == 1 and _are_images(found))
+    return alike and all(element_in(parts_of(below.name)) for below, _ in found)
+
+
+def _named_by_tilts(found: list[tuple[Path, list[Path]]]) -> bool:
+    """Whether each folder is of one tilt: the same files in all, and an angle in the name of each."""
+    names = {tuple(path.name for path in data) for _, data in found}
+    single = all(len(data) == 1 for _, data in found)
+    of_elements = _are_images(found) and all(element_in(parts_of(path.stem)) for _, data in found for path in data)
+    return len(names) == 1 and (single or of_elements) and angles_from_names([data[0] for _, data in found]) is not None
+
+
+def _are_images(found: list[tuple[Path, list[Path]]]) -> bool:
+    return all(path.suffix.lower() in IMAGES for _, data in found for path in data)
 
 
 def _of_one_kind(files: list[Path]) -> list[Path]:
@@ -138,7 +160,19 @@ def _of_one_kind(files: list[Path]) -> list[Path]:
     dropped = {body for header, body in _HEADERS.items() if header in suffixes}
     if suffixes & SPECTRA:
         dropped |= IMAGES
-    return [path for path in _unique(files) if path.suffix.lower() not in dropped]
+    return _without_pictures([path for path in _unique(files) if path.suffix.lower() not in dropped])
+
+
+def _without_pictures(files: list[Path]) -> list[Path]:
+    """Spectra without the images of a dark field that have files of their own beside them, in the same format."""
+    spectra = [path for path in files if not _is_picture(path)]
+    # Beside maps of elements they are what these are aligned by.
+    maps = any(element_in(parts_of(path.stem)) for path in spectra)
+    return files if not spectra or maps or any(path.suffix.lower() in IMAGES for path in files) else spectra
+
+
+def _is_picture(path: Path) -> bool:
+    return any(part.casefold() in PICTURES for part in parts_of(path.stem))
 
 
 def _tables_near(data: list[Path]) -> list[Path]:

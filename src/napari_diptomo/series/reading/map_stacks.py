@@ -25,7 +25,7 @@ from napari_diptomo.series.reading.stored_axes import (
     tilt_axis_of,
 )
 from napari_diptomo.series.reading.stored_signal import StoredSignal, beside, described, doubts_of
-from napari_diptomo.series.reading.tiff_stacks import read_tiff
+from napari_diptomo.series.reading.tiff_stacks import ColourPicture, read_tiff
 from napari_diptomo.series.reading.tilts_in_files import images_of_tilts
 from napari_diptomo.series.recipe import Recipe, Source
 from napari_diptomo.series.tilts import check_unused
@@ -51,7 +51,47 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
     InputError
         Not stacks, different shapes, NaN, no angles, no pixel size, no dark level to be found.
     """
-    return _maps_of_stacks([stack for path in files for stack in _read_stacks(path)], tables, source)
+    read: list[ImageStack] = []
+    refused: list[ColourPicture] = []
+    for path in files:
+        try:
+            read += _read_stacks(path)
+        except ColourPicture as error:
+            refused.append(error)
+    if refused and not any(map(_is_of_element, read)):
+        raise refused[0]
+    read, unfit = _fitting(read)
+    series = _maps_of_stacks(read, tables, source)
+    passed = [path.name for path in files if path not in {stack.path for stack in read}]
+    if not passed:
+        return series
+    note = Finding(
+        'note',
+        'files passed over',
+        f'{", ".join(passed[:3])}{" and more" if len(passed) > 3 else ""} beside the maps{unfit} '
+        f'{"was" if len(passed) == 1 else "were"} not opened.',
+        {'files': float(len(passed))},
+    )
+    return replace(series, findings=(note, *series.findings))
+
+
+def _fitting(read: list[ImageStack]) -> tuple[list[ImageStack], str]:
+    """The maps of elements with the images of their shape, and in words the shape of others that are left out."""
+    shapes = {stack.data.shape for stack in read if _is_of_element(stack)}
+    if len(shapes) != 1:
+        return read, ''
+    (shape,) = shapes
+    unfit = [stack for stack in read if stack.data.shape != shape]
+    if not unfit:
+        return read, ''
+    words = [' x '.join(map(str, one)) for one in (unfit[0].data.shape, shape)]
+    return [
+        stack for stack in read if stack.data.shape == shape
+    ], f', of {words[0]} (tilt, y, x) where the maps have {words[1]},'
+
+
+def _is_of_element(stack: ImageStack) -> bool:
+    return stack.label in ELEMENTS or element_in(parts_of(stack.path.stem)) in ELEMENTS
 
 
 def maps_of_signals(signals: Sequence[StoredSignal], source: Source) -> MapSeries:
@@ -202,7 +242,7 @@ def _channel_names(stacks: Sequence[ImageStack]) -> list[str]:
 
 
 def _read_stacks(path: Path) -> list[ImageStack]:
-    return [read_tiff(path)] if path.suffix.lower() in _TIFF else _read_signals(path)
+    return read_tiff(path) if path.suffix.lower() in _TIFF else _read_signals(path)
 
 
 def _check_finite(stacks: Sequence[ImageStack], used: np.ndarray) -> None:

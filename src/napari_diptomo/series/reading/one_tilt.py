@@ -87,6 +87,10 @@ def findings_of_one(angles: np.ndarray, source: str) -> tuple[Finding, ...]:
     doubtful = ''
     if source == _ASSUMED:
         doubtful = ' Its tilt is in no file and was taken as 0 deg; give it where it matters.'
+    elif source == f'from {_NAME}':
+        doubtful = (
+            f' Its tilt of {angles[0]:g} deg is the number in its name; give another where that means something else.'
+        )
     elif source == f'from {_METADATA}' and angles[0] == 0:
         doubtful = (
             ' Its metadata say 0 deg, as they also do where the stage was not read out; give it where it matters.'

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
-from napari_diptomo.series.reading.angles.names import angles_from_names
+from napari_diptomo.series.reading.angles.names import angles_from_names, sign_first
 from napari_diptomo.series.reading.element_names import PICTURES, Labelled, labelled
 from napari_diptomo.series.reading.file_selection import IMAGES, DataFiles
 
 #: A number of an angle or a count, with what may stand for its sign and its unit.
 _NUMBER = re.compile(
-    r'(?:[+\N{MINUS SIGN}-]|(?<![^\W\d_])(?:neg|minus|pos|plus|[mnp]))?\d+(?:[.,]\d+)?\s?_?(?:deg|\N{DEGREE SIGN})?',
+    r'(?:[+\N{EN DASH}\N{MINUS SIGN}-]|(?<![^\W\d_])(?:(?:neg|minus|pos|plus)[ _]?|[mnp]))?\d+(?:[.,]\d+)?\s?_?(?:deg|\N{DEGREE SIGN})?',
     re.IGNORECASE,
 )
 #: Letters that end in a number: ``s1``, ``sample2``; those of a tilt, of a sign or of a repetition are no name.
@@ -32,6 +32,11 @@ _NO_NAMES = re.compile(
 _SEPARATORS = ' _-.,'
 #: What a specimen is called whose names have nothing that the others have not.
 _UNNAMED = 'unnamed'
+#: What files of the low loss and of the core loss are called, where each tilt has one of both.
+_LOW = frozenset({'ll', 'low', 'lowloss', 'zlp'})
+_CORE = frozenset({'hl', 'cl', 'core', 'high', 'coreloss', 'highloss'})
+#: Kinds of spectra by which files of one specimen are called.
+_SIGNALS = frozenset({'edx', 'eds', 'xeds', 'eels', 'll', 'hl'})
 #: A specimen has as many files at least.
 _LEAST = 2
 
@@ -68,7 +73,19 @@ def specimens_in(files: Sequence[Path]) -> tuple[Specimen, ...]:
     tuple of Specimen
         Two or more, in the order of their files.
     """
-    return _by_elements(files) or _by_series(files)
+    found = _by_elements(files) or _by_series(files)
+    return () if _losses(found) else found
+
+
+def losses_apart(files: Sequence[Path]) -> tuple[Specimen, Specimen] | None:
+    """The files of the low loss and those of the core loss, where each tilt has one of both; None where it is not so."""
+    return _losses(_by_series(files))
+
+
+def _losses(found: Sequence[Specimen]) -> tuple[Specimen, Specimen] | None:
+    low = [one for one in found if one.name.casefold() in _LOW]
+    core = [one for one in found if one.name.casefold() in _CORE]
+    return (low[0], core[0]) if len(found) == 2 and low and core else None
 
 
 def one_specimen(files: DataFiles, chosen: str | None) -> DataFiles:
@@ -101,8 +118,8 @@ def one_specimen(files: DataFiles, chosen: str | None) -> DataFiles:
         return files
     if not chosen:
         raise InputError(
-            f'{files.data[0].parent.name} holds {len(found)} specimens, {listed(found)}, which are never merged; choose '
-            f"one: specimen='{found[0].name}'."
+            f'{files.data[0].parent.name} holds {len(found)} {kind_of(found)}, '
+            f"{listed(found)}, which are never merged; choose one: specimen='{found[0].name}'."
         )
     mine = next((one for one in found if one.name.casefold() == chosen.casefold()), None)
     if mine is None:
@@ -110,6 +127,11 @@ def one_specimen(files: DataFiles, chosen: str | None) -> DataFiles:
     others = [one.name for one in found if one is not mine and one.name != _UNNAMED]
     tables = [table for table in files.tables if not any(_names(table, name) for name in others)]
     return replace(files, data=mine.files, tables=tuple(sorted(tables, key=lambda table: not _names(table, mine.name))))
+
+
+def kind_of(specimens: Sequence[Specimen]) -> str:
+    """The word for what the names distinguish: files of one specimen may be of two kinds of spectra."""
+    return 'kinds of spectra' if all(one.name.casefold() in _SIGNALS for one in specimens) else 'specimens'
 
 
 def listed(specimens: Sequence[Specimen]) -> str:
@@ -171,7 +193,7 @@ def _by_series(files: Sequence[Path]) -> tuple[Specimen, ...]:
     """Series of single tilts, each with names of its own around the numbers, or numbered themselves."""
     groups: dict[tuple[str, ...], list[Path]] = {}
     for file in files:
-        groups.setdefault(_parts(_NUMBER.sub(' ', file.stem)), []).append(file)
+        groups.setdefault(_parts(_NUMBER.sub(' ', sign_first(file.stem))), []).append(file)
     if sum(len(group) >= _LEAST for group in groups.values()) < _LEAST:
         groups = {}
         for file in files:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.memory import check_fits
 from napari_diptomo.series.reading.current_file import reads
+from napari_diptomo.series.reading.element_names import element_in, parts_of
 from napari_diptomo.series.reading.image_stack import ImageStack
 from napari_diptomo.series.reading.inspection import check_unpacks
 from napari_diptomo.series.reading.library_errors import reading
@@ -20,10 +23,34 @@ from napari_diptomo.series.reading.stored_axes import length_in_nm, square_pixel
 
 #: The element of OME-XML that has the sizes.
 _OME_PIXELS = re.compile(r'<(?:\w+:)?Pixels\b[^>]*>')
+_OME_CHANNELS = re.compile(r'<(?:\w+:)?Channel\b[^>]*\bName="([^"]{1,80})"')
 
 
-def read_tiff(path: Path) -> ImageStack:
-    """All pages in their order, whatever the writer grouped them to.
+class ColourPicture(InputError):
+    """A picture for the eye."""
+
+
+@dataclass(frozen=True)
+class _Grouping:
+    """Number of images along each axis (channel C, slice Z, time T) that a file says, and what its channels are called."""
+
+    sizes: Mapping[str, int]
+    order: str  # the axis that varies fastest first
+    names: tuple[str, ...] = ()
+
+    @property
+    def channels(self) -> int:
+        return self.sizes.get('C', 1)
+
+    @property
+    def tilts(self) -> int:
+        return self.sizes.get('Z', 1) * self.sizes.get('T', 1)
+
+
+def read_tiff(path: Path) -> list[ImageStack]:
+    """The stack of a file, or one of each of its channels.
+
+    ImageJ and OME say what the pages are; otherwise all are of one stack in their order.
 
     Raises
     ------
@@ -36,14 +63,21 @@ def read_tiff(path: Path) -> ImageStack:
     # As OME-TIFF it could name other files, whose pages would be read in place of its own.
     with reading(path), tifffile.TiffFile(path, is_ome=False) as file:
         _check_size(path, file)
-        data = file.asarray(key=slice(None))
+        # Three images behind each other are called RGB by tifffile too; those of a picture lie pixel by pixel.
+        if file.pages.first.samplesperpixel > 1 and int(file.pages.first.planarconfig) == 1:
+            raise ColourPicture(
+                f'{path.name} is a picture in colours, no map; leave it out, or open the maps it was made of.'
+            )
+        shape = file.series[0].shape
+        data = file.asarray(key=_whole_pages(path, file))
         if data.ndim == 2:
             # ImageJ writes large stacks behind a single page.
             data = file.series[0].asarray()
         tags = file.pages.first.tags
         pixels = {axis: tags.valueof(f'{axis}Resolution') for axis in 'YX'}
         unit_tag, imagej = tags.valueof('ResolutionUnit'), file.imagej_metadata or {}
-        ome = _OME_PIXELS.search(str(file.pages.first.description))
+        description = str(file.pages.first.description)
+        ome = _OME_PIXELS.search(description)
     if data.dtype.kind not in 'buif':
         raise InputError(f'{path.name} holds {data.dtype} in place of plain numbers; save it anew as numbers.')
     if data.ndim == 2:
@@ -56,7 +90,72 @@ def read_tiff(path: Path) -> ImageStack:
         for axis in 'YX'
     ]
     size = square_pixel(path, *sizes)
-    return ImageStack(path, data, size, {})
+    grouping = _ome_grouping(ome[0], description) if ome else _imagej_grouping(imagej)
+    if grouping is None and len(shape) > 3 and shape[-2:] == data.shape[1:] and len(data) > max(shape[:-2]):
+        raise InputError(
+            f'{path.name} has the shape {shape}; a stack of maps has the axes (tilt, y, x): save one stack for each element.'
+        )
+    return _by_channel(ImageStack(path, data, size, {}), grouping)
+
+
+def _whole_pages(path: Path, file: Any) -> list[int]:
+    """The numbers of the pages that are no previews of others."""
+    whole = [number for number in range(len(file.pages)) if not file.pages[number].is_reduced]
+    whole = whole or list(range(len(file.pages)))
+    shapes = {file.pages[number].shape for number in whole}
+    if len(shapes) > 1:
+        first, second = (' x '.join(map(str, reversed(shape[:2]))) for shape in sorted(shapes)[:2])
+        raise InputError(
+            f'{path.name} holds images of different sizes ({first} and {second} pixels); save those of the series alone.'
+        )
+    return whole
+
+
+def _imagej_grouping(imagej: Mapping[str, Any]) -> _Grouping | None:
+    sizes = {axis: imagej.get(name, 1) for axis, name in (('C', 'channels'), ('Z', 'slices'), ('T', 'frames'))}
+    if not imagej or not all(isinstance(size, int) and size > 0 for size in sizes.values()):
+        return None
+    labels = imagej.get('Labels') or ()
+    return _Grouping(sizes, 'CZT', tuple(str(label) for label in labels[: sizes['C']]))
+
+
+def _ome_grouping(pixels: str, description: str) -> _Grouping | None:
+    found = {axis: re.search(rf'\bSize{axis}="(\d{{1,6}})"', pixels) for axis in 'CZT'}
+    order = re.search(r'\bDimensionOrder="XY([CZT]{3})"', pixels)
+    if order is None or None in found.values():
+        return None
+    sizes = {axis: int(match[1]) for axis, match in found.items() if match is not None}
+    return _Grouping(sizes, order[1], tuple(_OME_CHANNELS.findall(description)))
+
+
+def _by_channel(stack: ImageStack, grouping: _Grouping | None) -> list[ImageStack]:
+    """A stack for each channel, where the file has several; ImageJ calls the images of one stack channels too."""
+    if grouping is None or grouping.channels == 1 or grouping.channels * grouping.tilts != len(stack.data):
+        return [stack]
+    name, channels = stack.path.name, grouping.channels
+    if grouping.sizes['Z'] > 1 and grouping.sizes['T'] > 1:
+        raise InputError(
+            f'{name} has {grouping.sizes["Z"]} slices at each of {grouping.sizes["T"]} times; a stack of maps has the axes '
+            '(tilt, y, x): save one stack for each element.'
+        )
+    labels = grouping.names if len(set(grouping.names)) == channels else ()
+    found = [element_in(parts_of(re.sub(r'[^A-Za-z]+', ' ', label))) for label in labels]
+    elements = bool(found) and None not in found and len(set(found)) == channels
+    if grouping.tilts == 1 and not elements:
+        doubt = Finding(
+            'doubt',
+            'layout of the file',
+            f'{name} calls its {channels} images channels, and they were opened as tilts of one element; where each is another '
+            'element, save one file for each.',
+        )
+        return [replace(stack, findings=(*stack.findings, doubt))]
+    sizes = [grouping.sizes[axis] for axis in reversed(grouping.order)]
+    split = stack.data.reshape(*sizes, *stack.data.shape[1:])
+    split = np.moveaxis(split, 2 - grouping.order.index('C'), 0).reshape(
+        channels, grouping.tilts, *stack.data.shape[1:]
+    )
+    called = [str(one) for one in found] if elements else list(labels) or [f'channel {i + 1}' for i in range(channels)]
+    return [replace(stack, data=data, label=label) for data, label in zip(split, called, strict=True)]
 
 
 def _calibrated(path: Path, data: np.ndarray, imagej: Mapping[str, Any]) -> np.ndarray:

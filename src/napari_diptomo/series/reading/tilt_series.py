@@ -20,7 +20,7 @@ from napari_diptomo.series.reading.file_selection import IMAGES, DataFiles, find
 from napari_diptomo.series.reading.map_stacks import is_map, maps_of_files
 from napari_diptomo.series.reading.saved import load, saved_kind
 from napari_diptomo.series.reading.signals import series_of_signals, signals_among
-from napari_diptomo.series.reading.specimens import different_names, one_specimen
+from napari_diptomo.series.reading.specimens import Specimen, different_names, losses_apart, one_specimen
 from napari_diptomo.series.reading.spectrum_images import series_of_files, series_of_stack, spectra_in
 from napari_diptomo.series.reading.stored_signal import described
 from napari_diptomo.series.reading.velox_streams import frames_in
@@ -188,9 +188,22 @@ def open_source(source: Source, observer: Observer | None = None) -> SpectralTil
     saved = _saved_series(files.data, kinds, source)
     if saved is not None:
         return _noticed_before(saved, passed)
+    apart = None if source.core_loss or source.specimen else losses_apart(files.data)
+    if apart is not None:
+        low, core = (tuple(map(str, one.files)) for one in apart)
+        source, files = source.model_copy(update={'paths': low, 'core_loss': core}), replace(files, data=apart[0].files)
     files = one_specimen(files, source.specimen)
     series = in_use(_all_read(files, source, observer), source.unused, source.repeated)
-    return _noticed_before(series, passed)
+    return _noticed_before(_noticed_before(series, passed), None if apart is None else _of_losses(*apart))
+
+
+def _of_losses(low: Specimen, core: Specimen) -> Finding:
+    return Finding(
+        'note',
+        'core loss',
+        f'The files called {low.name} ({low.holds}) were opened as the low loss, those called {core.name} ({core.holds}) '
+        'as the core loss.',
+    )
 
 
 def _all_read(files: DataFiles, source: Source, observer: Observer | None) -> SpectralTiltSeries | MapSeries:

@@ -121,7 +121,8 @@ def _by_label(stacks: Sequence[ImageStack]) -> dict[str, list[ImageStack]]:
     names = [one.label for one in labelled([stack.path.stem for stack in stacks])]
     if not all(names) or len(set(names)) == 1:
         recorded = [stack.label for stack in stacks]
-        names = recorded if all(recorded) and not all(names) else names
+        folders = [one.label for one in labelled([stack.path.parent.name for stack in stacks])]
+        names = next((found for found in (recorded, folders) if all(found) and not all(names)), names)
     groups: dict[str, list[ImageStack]] = {}
     for name, stack in zip(names, stacks, strict=True):
         groups.setdefault(name, []).append(stack)

@@ -53,7 +53,7 @@ def tilts_of_files(
     if len(low.tilts[0].shape) == 3 and all(path in paths for path in files):
         return FoundTilts(tuple(paths.index(path) for path in files), 'from the files of the low loss')
     for table in map(read_table, tables):
-        listed = table.for_files(files) if table is not None and table.names else (None,)
+        listed = table.for_files(files) if table is not None and table.names and not table.other else (None,)
         if None not in listed:
             assert table is not None
             return _matched(

@@ -109,6 +109,7 @@ class _Heard:
     rows: list[AngleTable] = field(default_factory=list)  # tables whose rows are not known to follow the files
     doubt: str = ''  # why the metadata were not accepted
     findings: list[Finding] = field(default_factory=list)
+    unmarked: list[str] = field(default_factory=list)  # tables that nothing calls angles
 
 
 def find_angles(
@@ -213,6 +214,12 @@ def _hear_tables(heard: _Heard, series: _Series, paths: Sequence[Path], data: Se
         meant = is_angle_name(path) or (table is not None and table.named)
         if table is None or not (meant or (isinstance(table, AngleTable) and _fits(table, series))):
             continue
+        if isinstance(table, AngleTable) and table.other:
+            called = 'the name of the file says' if table.other == path.name else f'the heading "{table.other}" says'
+            heard.doubt += f' ({path.name} was passed over: {called} that its numbers are something else)'
+            continue
+        if not meant:
+            heard.unmarked.append(path.name)
         try:
             if not isinstance(table, AngleTable):
                 raise InputError(_unreadable(path, table.words))
@@ -261,6 +268,8 @@ def _fits(table: AngleTable, series: _Series) -> bool:
 
 
 def _check_rows(table: AngleTable, series: _Series) -> None:
+    if len(table.angles) < series.count <= len(table.angles) + len(table.lacking):
+        raise InputError(f'The table {table.path.name} has no angle in the row "{table.lacking[0]}"; write it there.')
     if len(table.angles) != series.count:
         raise InputError(
             f'The table {table.path.name} has {len(table.angles)} angles for {series.those}; give one for each.'
@@ -289,6 +298,9 @@ def _compared(heard: _Heard, series: _Series) -> FoundAngles | None:
     if not complete:
         return None
     best = min(complete, key=lambda one: resolution(one.values))
+    unmarked = next((name for name in heard.unmarked if best.source.startswith(f'the table {name}')), '')
+    if unmarked and len(complete) == 1:
+        heard.findings.append(_unmarked(unmarked, series))
     return FoundAngles(best.values, f'from {best.source}{heard.doubt}', (*tables, *placed), tuple(heard.findings))
 
 
@@ -428,6 +440,16 @@ def _disputed(error: InputError) -> Finding:
 
 def _passed_over(sentence: str) -> Finding:
     return Finding('note', 'tilt angles', f'A table beside the data was passed over: {sentence.split(";")[0]}.')
+
+
+def _unmarked(name: str, series: _Series) -> Finding:
+    return Finding(
+        'doubt',
+        'tilt angles',
+        f'The numbers of {name} were taken as the tilt angles, though nothing calls them so; check them, and head the '
+        'column "angle".',
+        {'tilts': series.count},
+    )
 
 
 def _unreadable(path: Path, problem: str) -> str:

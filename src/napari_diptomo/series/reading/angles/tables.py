@@ -14,7 +14,7 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,14 +29,24 @@ SUFFIXES = {'.rawtlt', '.tlt', '.csv', '.tsv', '.txt', '.mdoc'}
 _ALWAYS_ANGLES = {'.rawtlt', '.tlt', '.mdoc'}
 _LARGEST = 16 * 2**20  # bytes; no table of angles is longer, the metadata of frames neither
 _MOST_TEXTS = 3  # columns of text in a table: a file name, remarks; sentences have more words
-_MOST_HEADINGS = 4
+_MOST_HEADINGS = 12
 _FULL_TURN = 360.0
 #: Two columns of angles in one table closer than this, degrees, are nominal and measured.
 _SAME = 1.0
 _COMMENT = re.compile(r'\s*(#|%|//|;|!)')
-_ANGLE_WORD = re.compile(r'angle|tilt|alpha|theta|winkel|kipp|angolo|\N{GREEK SMALL LETTER THETA}', re.IGNORECASE)
+_ANGLE_WORD = re.compile(
+    r'angle|tilt|alpha|theta|winkel|kipp|angolo|[a\N{LATIN SMALL LETTER A WITH ACUTE}]ngulo|inclin'
+    r'|\N{GREEK SMALL LETTER ALPHA}|\N{GREEK SMALL LETTER THETA}|\u0443\u0433\u043e\u043b|\u89d2|^\s*(stage[ _])?a\s*([\[(/].*)?$',
+    re.IGNORECASE,
+)
 #: Angles that are none of the tilt.
-_OTHER_ANGLE = re.compile(r'beta|axis|rotation|azimut', re.IGNORECASE)
+_OTHER_ANGLE = re.compile(r'beta|axis|rotation|azimut|tilt[ _]?y', re.IGNORECASE)
+#: What else is noted for each image, as a part of a word or as a whole one.
+_OTHER_QUANTITY = re.compile(
+    r'dos[ei]|expos|dwell|temp|shift|drift|focus|count|intens|compos|conc|quant|thick|current|volt|energ|magnif|score|'
+    r'weight|press|posit|zeit|(?<![^\W_])(time|date|rate|error|std|frames?|mass|at|wt|snr|[xyz])(?![^\W_])',
+    re.IGNORECASE,
+)
 _IMAGE_WORD = re.compile(
     r'\s*(image|frame|section|slice|projection|view|z|zvalue|index|no\.?|nr\.?|n|#|i)\b', re.IGNORECASE
 )
@@ -44,11 +54,15 @@ _FILE_WORD = re.compile(r'file|name|datei|fichier|path', re.IGNORECASE)
 _MILLIRADIANS = re.compile(r'(?<![a-z])m(illi)?rad(ian)?s?(?![a-z])', re.IGNORECASE)
 _RADIANS = re.compile(r'(?<![a-z])rad(ian)?s?(?![a-z])', re.IGNORECASE)
 _DEGREES = re.compile(
-    r'(?<![a-z])(deg(ree)?s?|grad)(?![a-z])|\N{DEGREE SIGN}|\N{MASCULINE ORDINAL INDICATOR}', re.IGNORECASE
+    r'(?<![a-z])(deg(ree)?s?|grad)(?![a-z])|\N{DEGREE SIGN}(?!\s?[CF]\b)|\N{MASCULINE ORDINAL INDICATOR}', re.IGNORECASE
 )
 _UNIT_BEHIND = re.compile(r'(?<=\d)\s*(deg(?:ree)?s?|\N{DEGREE SIGN}|m?rad)(?=$|[\s;,"\'])', re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r'[+-]?\d*,\d+(e[+-]?\d+)?', re.IGNORECASE)
 _NUMBER = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?', re.IGNORECASE)
+#: All angles in one line, as Python and Matlab write them.
+_LISTED = re.compile(r'^(?:[^\W\d]\w*\s*=)?\s*[\[(]([^\[\]()]*)[\])];?\s*$')
+#: All that is in the rows below the last one of a spreadsheet.
+_EMPTY = ' \t\r\n;,'
 _SUFFIX = re.compile(r'\.[A-Za-z][A-Za-z0-9]{0,6}$')
 
 
@@ -67,6 +81,10 @@ class AngleTable:
         Whether a heading or the format says that these are angles.
     order : {'rows', 'images', 'unknown'}
         Whether row follows row as image follows image as far as is known, surely, or not at all.
+    other : str
+        What says that its numbers are no angles: their heading, or the name of the file. Empty where nothing does.
+    lacking : tuple of str
+        Rows that have a name and no angle.
     """
 
     path: Path
@@ -74,6 +92,8 @@ class AngleTable:
     names: tuple[str, ...] = ()
     named: bool = False
     order: str = 'rows'
+    other: str = ''
+    lacking: tuple[str, ...] = ()
 
     def for_files(self, files: Sequence[Path]) -> tuple[float | None, ...]:
         """The angle of each file by its name, with or without folder and suffix; None where it is not listed.
@@ -185,13 +205,17 @@ def _printable(content: bytes, encoding: str) -> str | None:
 
 
 def _from_text(path: Path, text: str) -> AngleTable | Problem | str | None:
-    lines = [line.strip('\ufeff') for line in text.splitlines() if line.strip()]
+    lines = [line.strip('\ufeff') for line in text.splitlines() if line.strip(_EMPTY)]
+    if 2 * sum(line.startswith(';') for line in lines) > len(lines):
+        # The first column of a spreadsheet was left empty.
+        lines = [line.removeprefix(';') for line in lines]
     comments = list(itertools.takewhile(_COMMENT.match, lines))
     lines = [re.split(r'\s#', line)[0] for line in lines if not _COMMENT.match(line)]
     if not lines:
         return 'has no rows'
     if _is_prose(lines):
         return None
+    lines = [_LISTED.sub(r'\1', lines[0])] if len(lines) == 1 else lines
     rows = _rows([_UNIT_BEHIND.sub(r'\1', line.replace('\N{MINUS SIGN}', '-')) for line in lines])
     heading: list[list[str]] = []
     while len(rows) > 1 and len(heading) < _MOST_HEADINGS and _is_heading(rows):
@@ -205,6 +229,12 @@ def _from_text(path: Path, text: str) -> AngleTable | Problem | str | None:
         rows = _with_blanks_in_names(lines[first - 1 :]) or rows
         widths = [len(row) for row in rows]
     typical = max(set(widths), key=widths.count)
+    if not heading and comments and typical > 1:
+        heading = _commented_heading(comments[-1], lines, typical)
+    if len(rows) > 1 and typical > 1:
+        rows = [_of_width(row, typical) for row in rows]
+        heading = [row[:typical] for row in heading]
+        widths = [len(row) for row in rows]
     if set(widths) != {typical}:
         odd = next(i for i, width in enumerate(widths) if width != typical)
         return f'has {widths[odd]} cells in the row "{_short(lines[first - 1 + odd])}" where others have {typical}'
@@ -214,11 +244,32 @@ def _from_text(path: Path, text: str) -> AngleTable | Problem | str | None:
     return Problem(found, any(map(_ANGLE_WORD.search, titles))) if isinstance(found, str) else found
 
 
+def _commented_heading(comment: str, lines: Sequence[str], width: int) -> list[list[str]]:
+    """The last comment above the rows, where it has a word for each of their columns; else none."""
+    row = _rows([_COMMENT.sub('', comment), *lines])[0]
+    return [row] if len(row) == width and not any(_number(cell) is not None for cell in row) else []
+
+
+def _of_width(row: list[str], width: int) -> list[str]:
+    """A row without a remark behind the columns that most rows fill, or with the cells that it leaves empty."""
+    if len(row) > width and all(_number(cell) is None for cell in row[width:]):
+        return row[:width]
+    named = len(row) < width and _number(row[0]) is None
+    return row + [''] * (width - len(row)) if named else row
+
+
 def _is_prose(lines: Sequence[str]) -> bool:
     """Whether most lines are sentences, or none holds a number."""
-    wordy = sum(len(re.findall(r'[^\W\d_]{2,}', line)) >= 4 for line in lines)
+    wordy = sum(
+        len(re.findall(r'[^\W\d_]{2,}', line)) >= 4 and not any(map(_is_number, re.split('[;\t,]', line)))
+        for line in lines
+    )
     numbers = sum(re.search(r'\d', line) is not None for line in lines)
     return 2 * wordy > len(lines) or 4 * numbers < len(lines)
+
+
+def _is_number(cell: str) -> bool:
+    return _number(cell.strip()) is not None
 
 
 def _rows(lines: list[str]) -> list[list[str]]:
@@ -280,7 +331,7 @@ def _is_heading(rows: list[list[str]]) -> bool:
         # A row among rows of names alone is no heading.
         return any(_number(cell) is not None for row in others[:_MOST_HEADINGS] for cell in row)
     typical = {len(row) for row in others}
-    worded = any(re.search(r'[^\W\d_]{3,}', cell) for cell in first)
+    worded = any(re.search(r'[^\W\d_]{2,}', cell) for cell in first)
     return worded and len(typical) == 1 and len(first) not in typical
 
 
@@ -290,18 +341,25 @@ def _from_rows(path: Path, rows: list[list[str]], titles: list[str], loose: str)
     numeric = [i for i, column in enumerate(columns) if sum(v is not None for v in column) * 2 > len(column)]
     if not numeric:
         return 'holds no column of numbers'
-    if len(columns) - len(numeric) > _MOST_TEXTS:
-        return 'has more words than numbers'
     titled = [i for i in numeric if _ANGLE_WORD.search(titles[i])]
     titled = [i for i in titled if not _OTHER_ANGLE.search(titles[i])] or titled
+    if not titled and len(columns) - len(numeric) > _MOST_TEXTS:
+        return 'has more words than numbers'
     index = [i for i in numeric if i not in titled and len(numeric) > 1 and _is_index(columns[i])]
     candidates = titled or [i for i in numeric if i not in index] or numeric
+    candidates = [i for i in candidates if titled or not _OTHER_QUANTITY.search(titles[i])] or candidates
+    # Of files that were not recorded, or left out, it may have names alone.
+    filled = [any(columns[i][n] is not None for i in candidates) for n in range(len(rows))]
+    if len(numeric) < len(columns) and not all(filled):
+        found = _from_rows(path, list(itertools.compress(rows, filled)), titles, loose)
+        lacking = tuple(_short(' '.join(row)) for row, has in zip(rows, filled, strict=True) if not has)
+        return found if isinstance(found, str) else replace(found, lacking=lacking)
     for i in candidates:
         if None in columns[i]:
             return f'has no angle in the row "{_short(" ".join(rows[columns[i].index(None)]))}"'
     factors = {i: _to_degrees(titles[i], cells[i], loose) for i in candidates}
     angles = {i: np.array(columns[i], float) * factors[i] for i in candidates}
-    chosen = _the_angles(candidates, angles, bool(titled))
+    chosen = _the_angles(candidates, angles, titles, bool(titled))
     if isinstance(chosen, str):
         return chosen
     values = angles[chosen]
@@ -312,7 +370,15 @@ def _from_rows(path: Path, rows: list[list[str]], titles: list[str], loose: str)
         values = values[rank]
         names = tuple(names[i] for i in rank) if names else ()
     named = bool(titled) or path.suffix.lower() in _ALWAYS_ANGLES or _ANGLE_WORD.search(loose) is not None
-    return _checked(AngleTable(path, tuple(values.tolist()), names, named, order))
+    other = '' if titled else _other_quantity(path, titles[chosen])
+    return _checked(AngleTable(path, tuple(values.tolist()), names, named and not other, order, other))
+
+
+def _other_quantity(path: Path, title: str) -> str:
+    """The heading or file name by which a column without a word for an angle holds something else, or nothing."""
+    if re.search(r'[^\W\d_]', title) and (_OTHER_QUANTITY.search(title) or not is_angle_name(path)):
+        return title
+    return path.name if _OTHER_QUANTITY.search(path.stem) and not is_angle_name(path) else ''
 
 
 def _checked(table: AngleTable) -> AngleTable | str:
@@ -322,7 +388,7 @@ def _checked(table: AngleTable) -> AngleTable | str:
     return table
 
 
-def _the_angles(candidates: list[int], angles: dict[int, np.ndarray], titled: bool) -> int | str:
+def _the_angles(candidates: list[int], angles: dict[int, np.ndarray], titles: Sequence[str], titled: bool) -> int | str:
     """Which of several columns; nominal and measured ones agree, and the finer one is taken."""
     if len(candidates) > 1 and not titled:
         # Exposures and doses repeat and have no sign.
@@ -334,7 +400,8 @@ def _the_angles(candidates: list[int], angles: dict[int, np.ndarray], titled: bo
     first = candidates[0]
     for other in candidates[1:]:
         if np.abs(angles[other] - angles[first]).max() > _SAME:
-            return 'has two columns of angles that differ'
+            both = f' ("{_short(titles[first])}" and "{_short(titles[other])}")' if titled else ''
+            return f'has two columns of angles that differ{both}'
     return min(candidates, key=lambda i: resolution(angles[i]))
 
 
@@ -381,7 +448,7 @@ def _to_degrees(title: str, cells: Sequence[str], loose: str) -> float:
 
 def _bare(cell: str) -> str:
     """A cell without quotes and unit."""
-    return re.sub(r'\s*(deg(ree)?s?|\N{DEGREE SIGN}|m?rad)$', '', cell.strip('"\''), flags=re.IGNORECASE)
+    return re.sub(r'\s*(deg(ree)?s?|\N{DEGREE SIGN}|m?rad)$', '', cell.strip('="\''), flags=re.IGNORECASE)
 
 
 def _number(cell: str) -> float | None:
