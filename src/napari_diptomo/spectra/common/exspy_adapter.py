@@ -109,7 +109,7 @@ def edge_cross_section(
     Parameters
     ----------
     edge : str
-        E.g. ``'Fe_L3'``.
+        E.g. ``'Fe_L3'``. The hydrogenic one of any L subshell is that of the whole shell, L1 to L3.
     energy : ndarray (energy,)
         Evenly spaced, eV.
     beam_energy : float
