@@ -116,6 +116,7 @@ def edge_maps(
     """
     windows = tuple(edge if isinstance(edge, EdgeWindows) else EdgeWindows.of(edge) for edge in edges)
     spectra = edge_spectra(series, windows, calibrated=False)
+    windows = spectra.windows
     per_count = None
     if atoms:
         sections = CrossSections.of(series.metadata, gos_file)

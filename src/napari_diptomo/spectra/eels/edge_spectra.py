@@ -38,6 +38,8 @@ class EdgeSpectra:
         eV.
     tilts : tuple of int
         Tilts of the series.
+    windows : tuple of EdgeWindows
+        Of the edges, typical ones within the range.
     remainder : ndarray (tilt, y, x), optional
         Displacement of the energies of each pixel, eV.
     thickness : ndarray (tilt, y, x), optional
@@ -52,6 +54,7 @@ class EdgeSpectra:
     counts: Any
     energy: np.ndarray
     tilts: tuple[int, ...]
+    windows: tuple[EdgeWindows, ...]
     remainder: np.ndarray | None = None
     thickness: np.ndarray | None = None
     notes: dict[str, Any] = field(default_factory=dict)
@@ -136,6 +139,7 @@ def edge_spectra(
     elif not has_zero_loss(series):
         findings = (_own_axis(series, energy_offset),)
     if deconvolve != 'none':
+        *_, windows = _part(series, windows)
         if known is None or series.core_loss is None:
             raise InputError(
                 'Fourier-ratio deconvolution needs the low loss of the same pixels, with its zero loss, beside the core loss; '
@@ -145,10 +149,10 @@ def edge_spectra(
         known = deconvolved(known, observer, low_loss=False, core_background=first.before, keep_background=True)
         series = known.series
         findings = (*findings, Finding('note', 'plural scattering', f'{NOTE.format("Fourier-ratio").capitalize()}.'))
-    counts, energy, tilts = _part(series, windows)
+    counts, energy, tilts, windows = _part(series, windows)
     core = counts is not series.counts
     notes = {} if known is None else {'calibration': known.notes}
-    found = EdgeSpectra(series, counts, energy, tilts, notes=notes, findings=findings)
+    found = EdgeSpectra(series, counts, energy, tilts, tuple(windows), notes=notes, findings=findings)
     if known is None:
         return found
     remainder = known.core_remainder if core else known.remainder
@@ -173,16 +177,19 @@ def _own_axis(series: SpectralTiltSeries, offset: float) -> Finding:
     )
 
 
-def _part(series: SpectralTiltSeries, windows: Sequence[EdgeWindows]) -> tuple[Any, np.ndarray, tuple[int, ...]]:
-    """Counts, energies and tilts of the part of the series that holds the edges."""
+def _part(
+    series: SpectralTiltSeries, windows: Sequence[EdgeWindows]
+) -> tuple[Any, np.ndarray, tuple[int, ...], tuple[EdgeWindows, ...]]:
+    """Counts, energies and tilts of the part of the series that holds the edges, and their windows there."""
     parts = [(series.counts, series.energy, tuple(range(len(series.angles))))]
     if series.core_loss is not None:
         parts.append((series.core_loss.counts, series.core_loss.energy, series.core_loss.tilts))
     for counts, energy, tilts in parts:
         if all(energy[0] <= w.signal[0] <= energy[-1] for w in windows):
-            for window in windows:
+            own = tuple(window.within(energy) for window in windows)
+            for window in own:
                 check_window(energy, window)
-            return counts, energy, tilts
+            return counts, energy, tilts, own
     ranges = ' and '.join(f'{energy[0]:.0f}-{energy[-1]:.0f} eV' for _, energy, _ in parts)
     names = ', '.join(window.name for window in windows)
     raise InputError(f'The spectra, {ranges}, do not hold {names} together; choose edges of one part.')

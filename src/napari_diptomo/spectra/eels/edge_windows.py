@@ -8,7 +8,7 @@ one's own stand behind the name, the one of the signal last: ``Mn_L 636-662``, o
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +26,8 @@ _MAXIMUM_BEHIND_ONSET = 9.0
 _METALS = ('Ti', 'V', 'Cr', 'Mn', 'Fe', 'Co', 'Ni')
 #: Channels without which nothing can be fitted or summed.
 _LEAST_BEFORE, _LEAST_SIGNAL = 4, 2
+#: Typical ranges may be shortened to this share.
+_LEAST_SHARE = 0.5
 _NUMBER = r'\d+(?:\.\d*)?'
 _RANGE = rf'({_NUMBER})\s*(?:-|to)\s*({_NUMBER})'
 _WRITTEN = re.compile(rf'\s*(?P<name>.*?)\s*:?\s*(?:{_RANGE}\s+)?{_RANGE}\s*(?:eV)?\s*')
@@ -41,11 +43,14 @@ class EdgeWindows:
         E.g. ``'Fe_L3'``, or ``'Fe_L'`` for the edge of lowest energy of a shell.
     before, signal : tuple of float
         Where the background is fitted, and where the edge is summed, eV.
+    typical : bool
+        These are the typical ranges of the edge, which may be shortened where the spectra end.
     """
 
     name: str
     before: tuple[float, float]
     signal: tuple[float, float]
+    typical: bool = False
 
     @classmethod
     def of(cls, edge: str, before: float | None = None, behind: float | None = None) -> EdgeWindows:
@@ -73,10 +78,10 @@ class EdgeWindows:
         if written is not None:
             return cls._written(edge, written, before)
         onset = edge_onsets()[tabulated(edge)]
-        gap = _gap(edge, onset)
+        gap, typical = _gap(edge, onset), before is None and behind is None
         before = float(np.clip(_BEFORE * onset, *_BEFORE_LIMITS)) if before is None else before
         behind = float(np.clip(_BEHIND * onset, *_BEHIND_LIMITS)) if behind is None else behind
-        return cls(edge, (onset - gap - before, onset - gap), (onset - gap, onset + behind))
+        return cls(edge, (onset - gap - before, onset - gap), (onset - gap, onset + behind), typical)
 
     @classmethod
     def _written(cls, edge: str, written: re.Match[str], before: float | None) -> EdgeWindows:
@@ -90,6 +95,29 @@ class EdgeWindows:
                 f'The ranges of {edge!r} must rise: the background first, the signal behind it, e.g. Mn_L 590-632 636-662.'
             )
         return cls(written['name'] or f'{low:g}-{high:g} eV', (first, last), (low, high))
+
+    def within(self, energy: np.ndarray) -> EdgeWindows:
+        """Typical ranges shortened to what the spectra hold, where that is half of them or more; others as they are.
+
+        Parameters
+        ----------
+        energy : ndarray (energy,)
+            eV.
+
+        Returns
+        -------
+        EdgeWindows
+            Within the spectra, or unchanged.
+        """
+        if not self.typical:
+            return self
+        low, high = float(energy[0]), float(energy[-1])
+        before, signal = (max(self.before[0], low), self.before[1]), (self.signal[0], min(self.signal[1], high))
+        halves = [
+            new[1] - new[0] < _LEAST_SHARE * (old[1] - old[0])
+            for new, old in ((before, self.before), (signal, self.signal))
+        ]
+        return self if any(halves) else replace(self, before=before, signal=signal)
 
     @property
     def onset(self) -> float:

@@ -146,6 +146,7 @@ class EdgeMaps(Step):
             energy_offset=self.energy_offset,
             observer=observer,
         )
+        windows = list(spectra.windows)
         made = self._counted(spectra, windows, sections, observer)
         per_count = self._per_count(spectra, windows, sections)
         maps = assembled(spectra, windows, made, self.background, self.unit, per_count)

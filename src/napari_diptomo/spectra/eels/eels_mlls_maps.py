@@ -127,6 +127,7 @@ class MLLSMaps(Step):
             energy_offset=self.energy_offset,
             observer=observer,
         )
+        (window,) = spectra.windows
         references = references_of(self.references, self.regions, spectra, window)
         made = self._fitted(spectra, window, references, observer)
         counts = EdgeCounts(made.data, made.variance, made.residual, {}, (*made.findings(references), *made.scatter()))

@@ -106,6 +106,7 @@ class WhiteLineMaps(Step):
         notes = {
             'white_lines': {
                 'element': self.element,
+                'smooth': self.smooth,
                 'ratio': [list(ratio) for ratio in ratios],
                 'l3_above_table': [round(tilt.offset, 3) for tilt in tilts],
             }
