@@ -46,6 +46,8 @@ SHOWN = (
     'EDXMaps',
     'EELSOxidationMaps',
     'EdgeMaps',
+    'MLLSMaps',
+    'WhiteLineMaps',
     'Align',
     'SIRT',
     'PoissonEM',

@@ -30,6 +30,8 @@ _HOMES = {
     'EDXMaps': 'spectra',
     'EdgeMaps': 'spectra',
     'EELSOxidationMaps': 'spectra',
+    'MLLSMaps': 'spectra',
+    'WhiteLineMaps': 'spectra',
     'Align': 'align',
     'SIRT': 'reconstruct',
     'PoissonEM': 'reconstruct',

@@ -16,7 +16,9 @@ from napari_diptomo.spectra.edx.overlaps import OverlapReport, overlaps
 from napari_diptomo.spectra.edx.spectrum_model import SpectrumModel, spectrum_model
 from napari_diptomo.spectra.edx.totals import Totals, check_totals, family_totals, measure_gain, with_gain
 from napari_diptomo.spectra.eels.eels_edge_maps import EdgeMaps
+from napari_diptomo.spectra.eels.eels_mlls_maps import MLLSMaps
 from napari_diptomo.spectra.eels.eels_oxidation_maps import EELSOxidationMaps
+from napari_diptomo.spectra.eels.eels_white_lines import WhiteLineMaps
 
 __all__ = [
     'Denoise',
@@ -27,9 +29,11 @@ __all__ = [
     'Explained',
     'FoundElement',
     'LineFamily',
+    'MLLSMaps',
     'OverlapReport',
     'SpectrumModel',
     'Totals',
+    'WhiteLineMaps',
     'check_totals',
     'explain',
     'families_for',

@@ -11,8 +11,10 @@ from napari_diptomo.series import InputError, SpectralTiltSeries
 from napari_diptomo.series.data import CoreLoss
 from napari_diptomo.simulate.eels import eels_tilt_series
 from napari_diptomo.simulate.nanocube import oxide_nanocube
-from napari_diptomo.spectra.common.exspy_adapter import edge_cross_section, edge_onsets
-from napari_diptomo.spectra.eels.edge_counts import EdgeWindows, edge_maps, extrapolated, mlls
+from napari_diptomo.spectra.common.exspy_adapter import atomic_weights, edge_cross_section, edge_onsets, mass_absorption
+from napari_diptomo.spectra.eels.edge_counts import edge_maps, extrapolated, mlls
+from napari_diptomo.spectra.eels.edge_cross_sections import CrossSections
+from napari_diptomo.spectra.eels.edge_windows import EdgeWindows
 from napari_diptomo.spectra.eels.white_line_ratio import white_line_maps
 
 ENERGY = np.arange(450.0, 800.0, 0.5)
@@ -97,16 +99,29 @@ def test_atoms_from_the_cross_section():
     assert sigma[inside].sum() > 0
 
 
-def test_the_cross_section_is_that_of_the_literature():
-    # Hartree-Slater through eXSpy gives 819 barn in 20 eV; the hydrogenic one lies within a tenth.
-    energy = np.arange(700.0, 800.0, 0.25)
-    inside = (energy >= 708) & (energy < 728)
-    sigma = sum(
-        edge_cross_section(edge, energy, beam_energy=200.0, convergence=35.0, collection=27.8)
-        for edge in ('Fe_L3', 'Fe_L2')
-    )
-    assert sigma[inside].sum() == pytest.approx(819, rel=0.1)
-    assert edge_onsets()['Fe_L3'] == 708
+@pytest.mark.parametrize(('edge', 'energy'), [('Fe_L3', 1000.0), ('Mn_L3', 850.0), ('Cu_L3', 1200.0), ('O_K', 620.0)])
+def test_the_cross_section_is_that_of_x_ray_absorption(edge, energy):
+    """At small angles electrons see the oscillator strength that X-rays do; eXSpy's hydrogenic L3 is that of the whole shell."""
+    axis = np.arange(edge_onsets()[edge] - 20, energy + 20)
+    sigma = edge_cross_section(edge, axis, beam_energy=200.0, convergence=0.01, collection=1.0)
+    element, below = edge.split('_')[0], edge_onsets()[edge] - 12
+    absorbed = mass_absorption(element, np.array([energy, below]) / 1e3)
+    barn = (absorbed[0] - absorbed[1] * (below / energy) ** 2.7) * atomic_weights()[element] / 0.60221
+    strength = barn / 1.0975e8  # per eV; 109.75 Mb eV is 1
+    gamma = 1 + 200 / 511.0
+    travelled = 511e3 * (1 - gamma**-2) / 2
+    spread = np.log(1 + (1e-3 / (energy / (2 * gamma * travelled))) ** 2)
+    expected = 4 * np.pi * 0.0529177**2 * 13.606**2 / (energy * travelled) * strength * spread * 1e10
+    assert np.interp(energy, axis, sigma) == pytest.approx(expected, rel=0.12)
+
+
+def test_atoms_of_an_l_edge_count_its_shell_once():
+    energy = np.arange(600.0, 800.0, 1.0)
+    sections = CrossSections(200.0, 20.0, 30.0)
+    window = EdgeWindows.of('Fe_L')
+    alone = edge_cross_section('Fe_L3', energy, beam_energy=200.0, convergence=20.0, collection=30.0)
+    inside = (energy >= window.signal[0]) & (energy < window.signal[1])
+    assert sections.in_window(window, energy) == pytest.approx(alone[inside].sum(), rel=0.03)
 
 
 def test_an_m_edge_needs_a_file(tmp_path):

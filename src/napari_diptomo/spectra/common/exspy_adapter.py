@@ -106,6 +106,17 @@ def edge_onsets() -> dict[str, float]:
     return onsets
 
 
+@cache
+def major_edges() -> frozenset[str]:
+    """Names of the edges that eXSpy's table calls major: those that are mapped."""
+    return frozenset(
+        f'{symbol}_{shell}'
+        for symbol, element in _elements().items()
+        for shell, edge in element['Atomic_properties'].get('Binding_energies', {}).items()
+        if edge.get('relevance') == 'Major'
+    )
+
+
 def edge_cross_section(
     edge: str,
     energy: np.ndarray,
@@ -120,7 +131,7 @@ def edge_cross_section(
     Parameters
     ----------
     edge : str
-        E.g. ``'Fe_L3'``.
+        E.g. ``'Fe_L3'``. The hydrogenic one of any L subshell is that of the whole shell, L1 to L3.
     energy : ndarray (energy,)
         Evenly spaced, eV.
     beam_energy : float

@@ -39,6 +39,7 @@ def deconvolved(
     *,
     low_loss: bool = True,
     core_background: tuple[float, float] | None = None,
+    keep_background: bool = False,
 ) -> CalibratedSeries:
     """Single scattering in place of the spectra, lazily, a tilt at a time.
 
@@ -52,6 +53,8 @@ def deconvolved(
     core_background : tuple of float, optional
         Window in front of the edges, eV, through which a power law is extrapolated for
         the background of the core loss; Fourier-ratio of what is left.
+    keep_background : bool
+        Put that background back under the deconvolved edges, for methods that fit one.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def deconvolved(
     series, done = calibrated.series, []
     counts, core, core_remainder = series.counts, series.core_loss, calibrated.core_remainder
     if core_background is not None:
-        core = _core_loss(calibrated, core_background)
+        core = _core_loss(calibrated, core_background, keep_background)
         # The zero loss of the pixel is divided out with its displacement.
         assert core_remainder is not None
         core_remainder = core_remainder - calibrated.remainder[list(core.tilts)]
@@ -109,7 +112,7 @@ def _low_loss(calibrated: CalibratedSeries) -> Any:
     return _lazy(make, series.counts.shape)
 
 
-def _core_loss(calibrated: CalibratedSeries, window: tuple[float, float]) -> CoreLoss:
+def _core_loss(calibrated: CalibratedSeries, window: tuple[float, float], keep_background: bool) -> CoreLoss:
     series, core = calibrated.series, calibrated.series.core_loss
     if core is None:
         raise InputError('There is no core loss to deconvolve; open it with the low loss, or go without.')
@@ -130,7 +133,8 @@ def _core_loss(calibrated: CalibratedSeries, window: tuple[float, float]) -> Cor
             )
             for i in range(0, len(edges), _CHUNK)
         ]
-        return np.concatenate(found).reshape(high.shape)
+        single = np.concatenate(found)
+        return (single + flat_high - edges if keep_background else single).reshape(high.shape)
 
     return replace(core, counts=_lazy(make, core.counts.shape), metadata={**core.metadata, 'background_window': window})
 

@@ -25,96 +25,54 @@ Formulas: counts of an edge above its background (`edge_maps`); multiple linear 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
-from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries, Watch
+from napari_diptomo.series import Finding, InputError, MapSeries, Observer, SpectralTiltSeries, Watch
 from napari_diptomo.series.neighbour_mean import neighbours
-from napari_diptomo.series.reading.inspection import inspect
 from napari_diptomo.spectra.common.energy_axis import between
-from napari_diptomo.spectra.common.exspy_adapter import edge_cross_section, edge_onsets
 from napari_diptomo.spectra.common.power_law import exponent_of_counts
+from napari_diptomo.spectra.eels.edge_cross_sections import BARN, CrossSections
+from napari_diptomo.spectra.eels.edge_spectra import EdgeSpectra, edge_spectra, has_zero_loss
+from napari_diptomo.spectra.eels.edge_windows import EdgeWindows
 
 #: What is extrapolated under an edge.
 BackgroundLaw = Literal['power law', 'exponential']
 
-#: Widths before and behind an onset, relative to it and within limits in eV.
-_BEFORE, _BEFORE_LIMITS = 0.12, (8.0, 60.0)
-_BEHIND, _BEHIND_LIMITS = 0.08, (8.0, 50.0)
-#: Kept free in front of an onset, relative to it and within limits, eV: tables give maxima of some edges.
-_GAP, _GAP_LIMITS = 0.02, (2.0, 6.0)
 #: The variance is that of the neighbours, over so many pixels, and at least this share of the mean of its tilt.
 _SMOOTH_PIXELS, _LEAST_EXPECTED = 2.0, 0.05
+#: A chi-square up to this is that of counting; it is looked at where so many channels are fitted.
+_SCATTER, _LEAST_FREEDOM = 1.3, 8
+#: Of the range of the background this much is fitted to test how it extends.
+_FITTED, _LEAST_AHEAD = 0.6, 3
 #: Where the exponent is looked for.
 _EXPONENTS: dict[BackgroundLaw, tuple[float, float]] = {'power law': (0.5, 8.0), 'exponential': (0.5, 40.0)}
-#: nm^2 per barn.
-_BARN = 1e-10
 
 
-@dataclass(frozen=True)
-class EdgeWindows:
-    """Where an edge is measured.
+@dataclass(frozen=True, eq=False)
+class EdgeCounts:
+    """Maps of edges with what their sums say of the background.
 
     Attributes
     ----------
-    name : str
-        E.g. ``'Fe_L3'``, or ``'Fe_L'`` for the edge of lowest energy of a shell.
-    before, signal : tuple of float
-        Where the background is fitted, and where the edge is summed, eV.
+    data, variance : ndarray (edge, tilt, y, x), float32
+        Counts, and the variance that the neighbours make expect.
+    residual : ndarray (tilt, y, x), optional
+        Chi-square of the fit per degree of freedom; None where nothing was fitted behind the onset.
+    tests : dict of str to BackgroundTest
+        By edge.
+    findings : tuple of Finding
+        Of the fit.
     """
 
-    name: str
-    before: tuple[float, float]
-    signal: tuple[float, float]
-
-    @classmethod
-    def of(cls, edge: str, before: float | None = None, behind: float | None = None) -> EdgeWindows:
-        """Typical windows of an edge.
-
-        Parameters
-        ----------
-        edge : str
-            Name.
-        before, behind : float, optional
-            Widths of the range of the background and, from the onset on, of the signal, eV; by default 12 % and 8 %
-            of the onset, within limits.
-
-        Returns
-        -------
-        EdgeWindows
-            In front of the onset, and from it on.
-
-        Raises
-        ------
-        InputError
-            An edge that is not in the table.
-        """
-        onset = edge_onsets()[tabulated(edge)]
-        gap = float(np.clip(_GAP * onset, *_GAP_LIMITS))
-        before = float(np.clip(_BEFORE * onset, *_BEFORE_LIMITS)) if before is None else before
-        behind = float(np.clip(_BEHIND * onset, *_BEHIND_LIMITS)) if behind is None else behind
-        return cls(edge, (onset - gap - before, onset - gap), (onset - gap, onset + behind))
-
-
-def tabulated(edge: str) -> str:
-    """The name of an edge in the table: ``'Fe_L3'`` of ``'Fe_L'``, the edge of lowest energy of the shell.
-
-    Raises
-    ------
-    InputError
-        There is none.
-    """
-    onsets = edge_onsets()
-    if edge in onsets:
-        return edge
-    shell = [name for name in onsets if re.fullmatch(r'[A-Z][a-z]?_[K-O]', edge) and name.startswith(edge)]
-    if not shell:
-        raise InputError(f'There is no edge {edge!r} in the table; write it as Fe_L, Fe_L3, O_K or Mn_M3.')
-    return min(shell, key=lambda name: onsets[name])
+    data: np.ndarray
+    variance: np.ndarray
+    residual: np.ndarray | None = None
+    tests: dict[str, BackgroundTest] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
 
 def edge_maps(
@@ -126,7 +84,7 @@ def edge_maps(
     atoms: bool = False,
     observer: Observer | None = None,
 ) -> MapSeries:
-    """Edge counts of any elements above a background that is extrapolated under the edge.
+    """Edge counts of any elements above a background that is extrapolated under the edge; energies as they are.
 
     Parameters
     ----------
@@ -157,38 +115,152 @@ def edge_maps(
         An edge outside the spectra or at their end, an unknown edge, or no cross section for it.
     """
     windows = tuple(edge if isinstance(edge, EdgeWindows) else EdgeWindows.of(edge) for edge in edges)
+    spectra = edge_spectra(series, windows, calibrated=False)
+    windows = spectra.windows
+    per_count = None
+    if atoms:
+        sections = CrossSections.of(series.metadata, gos_file)
+        per_count = per_count_and_electron(sections, spectra, windows)
+    made = extrapolated_maps(spectra, windows, background, observer=observer)
+    return assembled(spectra, windows, made, background, 'counts' if per_count is None else 'atoms/nm2', per_count)
+
+
+def per_count_and_electron(sections: CrossSections, spectra: EdgeSpectra, windows: Sequence[EdgeWindows]) -> np.ndarray:
+    """Atoms per nm^2 of each count, (edge, tilt, y, x).
+
+    Raises
+    ------
+    InputError
+        The electrons of a pixel are not known.
+    """
+    series, core = spectra.series, spectra.is_core_loss
+    ratio = electrons_ratio(series, core)
+    per_barn = [1 / (BARN * sections.in_window(window, spectra.energy)) for window in windows]
+    low = [np.asarray(series.counts[t], float).sum(axis=-1) for t in spectra.tilts]
+    found: np.ndarray = np.array(per_barn)[:, None, None, None] / np.maximum(ratio * np.stack(low), 1e-9)
+    return found
+
+
+def electrons_ratio(series: SpectralTiltSeries, core: bool) -> float:
+    """Electrons of the spectra that hold the edges relative to those of the low loss: 1, or for a core loss by the dwell times.
+
+    Raises
+    ------
+    InputError
+        No zero loss, or a core loss whose dwell times are not recorded.
+    """
+    if not has_zero_loss(series):
+        raise InputError(
+            'Atoms per area need the electrons of the pixel, which a core loss does not hold; map relative atoms.'
+        )
+    if not core:
+        return 1.0
+    assert series.core_loss is not None
+    times = [float(part.get('dwell_time') or 0) for part in (series.core_loss.metadata, series.metadata)]
+    if not all(times):
+        raise InputError(
+            'Atoms per area need the electrons of the pixel, which a core loss does not hold, and the dwell times, by which the '
+            'low loss would have them, are not recorded; map relative atoms.'
+        )
+    return times[0] / times[1]
+
+
+def extrapolated_maps(
+    spectra: EdgeSpectra,
+    windows: Sequence[EdgeWindows],
+    background: BackgroundLaw = 'power law',
+    observer: Observer | None = None,
+) -> EdgeCounts:
+    """Counts above an extrapolated background at every pixel, and what the sums say of the background.
+
+    Parameters
+    ----------
+    spectra : EdgeSpectra
+        They hold all windows.
+    windows : sequence of EdgeWindows
+        Edges.
+    background : {'power law', 'exponential'}
+        What is extrapolated.
+    observer : Observer, optional
+        Asked at every tilt.
+
+    Raises
+    ------
+    InputError
+        No edge.
+    """
     if not windows:
         raise InputError('No edges are chosen; name some, e.g. Fe_L3, O_K.')
-    counts, energy, tilts = _part(series, windows)
-    if atoms and counts is not series.counts:
-        raise InputError('Atoms need the electrons of the same spectra, which a core loss does not hold; map counts.')
-    per_count = _per_count(series, windows, energy, gos_file) if atoms else np.ones(len(windows))
-    shape = (len(windows), len(tilts), *counts.shape[1:3])
-    maps, variance = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    watch = Watch(observer, 'Edge maps', len(tilts))
-    for i in range(len(tilts)):
-        spectra = np.asarray(counts[i], float)
-        electrons = spectra.sum(axis=-1) if atoms else np.ones(shape[2:])
+    shape = (len(windows), *spectra.shape)
+    data, variance = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    scatter = [1.0]
+    total = np.zeros(len(spectra.energy))
+    watch = Watch(observer, 'Edge maps', len(spectra.tilts))
+    for i in range(len(spectra.tilts)):
+        counts = spectra.tilt(i)
+        total += counts.sum(axis=0)
         for e, window in enumerate(windows):
-            signal, raw = extrapolated(spectra.reshape(-1, len(energy)), energy, window, background)
-            scale = per_count[e] / np.maximum(electrons, 1e-9)
-            maps[e, i] = signal.reshape(shape[2:]) * scale
-            expected = neighbours(raw.reshape(shape[2:]) * scale**2, _SMOOTH_PIXELS)
-            variance[e, i] = np.maximum(expected, _LEAST_EXPECTED * expected.mean())
-        watch.step(i + 1, message=f'edges of tilt {i + 1} of {len(tilts)}')
+            signal, raw = extrapolated(counts, spectra.energy, window, background)
+            data[e, i] = signal.reshape(shape[2:])
+            scatter.append(excess_scatter(_misfit(counts, spectra.energy, window, background)))
+            variance[e, i] = expected_variance(raw.reshape(shape[2:])) * scatter[-1]
+        watch.step(i + 1, message=f'edges of tilt {i + 1} of {len(spectra.tilts)}')
+    tests = {w.name: tested_background(spectra.energy, total, w, background) for w in windows}
+    return EdgeCounts(data, variance, None, tests, scatter_findings(max(scatter)))
+
+
+def excess_scatter(chi2: np.ndarray) -> float:
+    """Factor on a variance by counting: the median chi-square of the pixels, 1 where that is about 1."""
+    median = float(np.median(chi2))
+    return median if median > _SCATTER else 1.0
+
+
+def scatter_findings(scale: float) -> tuple[Finding, ...]:
+    """A note where pixels scatter about their fit by more than counting, ``scale`` times its variance."""
+    if scale <= _SCATTER:
+        return ()
+    sentence = (
+        f'Pixels scatter about the fit {np.sqrt(scale):.2g} times as much as counting makes expect: several counts per '
+        'electron, noise of the camera, or a background of another shape. Errors are given as large as the scatter.'
+    )
+    return (Finding('note', 'noise', sentence, {'chi2': scale}),)
+
+
+def expected_variance(raw: np.ndarray) -> np.ndarray:
+    """Variance (y, x) as the neighbours make expect, from that by each pixel's own counts."""
+    expected = neighbours(raw, _SMOOTH_PIXELS)
+    found: np.ndarray = np.maximum(expected, _LEAST_EXPECTED * expected.mean())
+    return found
+
+
+def assembled(
+    spectra: EdgeSpectra,
+    windows: Sequence[EdgeWindows],
+    made: EdgeCounts,
+    background: str,
+    unit: str,
+    per_count: np.ndarray | None = None,
+) -> MapSeries:
+    """The maps as a series, in another unit where ``per_count`` (edge, tilt, y, x) says how much a count is."""
+    series, tilts = spectra.series, list(spectra.tilts)
+    scale = np.ones(1) if per_count is None else per_count
+    variance = made.variance * scale**2
     return MapSeries(
-        maps,
-        series.angles[list(tilts)],
+        made.data * scale,
+        series.angles[tilts],
         tuple(window.name for window in windows),
         series.pixel_size,
-        variance=np.maximum(variance, variance[variance > 0].min() if variance.any() else 1.0),
-        haadf=None if series.haadf is None else series.haadf[list(tilts)],
+        variance=np.maximum(variance, variance[variance > 0].min() if (variance > 0).any() else 1.0),
+        residual=made.residual,
+        haadf=None if series.haadf is None else series.haadf[tilts],
         transposed=series.transposed,
         notes={
             'edges': {w.name: [*w.before, *w.signal] for w in windows},
             'background': background,
-            'unit': 'atoms/nm^2' if atoms else 'counts',
+            'unit': {'atoms/nm2': 'atoms/nm^2'}.get(unit, unit),
+            **spectra.notes,
         },
+        findings=(*spectra.findings, *made.findings),
     )
 
 
@@ -209,18 +281,126 @@ def extrapolated(
         What is extrapolated.
     """
     before, under = between(energy, window.before), between(energy, window.signal)
-    mean = np.maximum(counts[:, before].mean(axis=0), 0)
-    if not mean.any():
+    if not (counts[:, before].mean(axis=0) > 0).any():
         return np.zeros(len(counts)), np.full(len(counts), 1.0)
-    columns = background_columns(energy, before, mean, background)
-    weight = 1 / np.maximum(mean, 0.02 * mean.mean())
-    fitted = columns[before]
-    operator = np.linalg.solve(fitted.T @ (weight[:, None] * fitted), fitted.T * weight)
+    columns, operator = _fit_in_front(counts, energy, before, background)
     # What a count in front of the edge takes from the signal.
     taken = columns[under].sum(axis=0) @ operator
     signal = counts[:, under].sum(axis=1) - counts[:, before] @ taken
     expected = np.maximum(counts, 0)
     return signal, expected[:, under].sum(axis=1) + expected[:, before] @ taken**2
+
+
+def extrapolated_background(
+    counts: np.ndarray, energy: np.ndarray, window: EdgeWindows, background: BackgroundLaw = 'power law'
+) -> np.ndarray:
+    """Background of one spectrum as fitted in front of an edge, on all channels, (energy,).
+
+    Parameters
+    ----------
+    counts, energy : ndarray (energy,)
+        Counts; eV.
+    window : EdgeWindows
+        Where the background is fitted.
+    background : {'power law', 'exponential'}
+        What is extrapolated.
+    """
+    before = between(energy, window.before)
+    if not (counts[before] > 0).any():
+        return np.zeros(len(energy))
+    columns, operator = _fit_in_front(counts[None], energy, before, background)
+    found: np.ndarray = columns @ (operator @ counts[before])
+    return found
+
+
+def _fit_in_front(
+    counts: np.ndarray, energy: np.ndarray, before: np.ndarray, background: BackgroundLaw
+) -> tuple[np.ndarray, np.ndarray]:
+    """Columns of the background, (energy, 2), and the operator from counts in front to their heights, (2, channel in front)."""
+    mean = np.maximum(counts[:, before].mean(axis=0), 0)
+    columns = background_columns(energy, before, mean, background)
+    weight = 1 / np.maximum(mean, 0.02 * mean.mean())
+    fitted = columns[before]
+    return columns, np.linalg.solve(fitted.T @ (weight[:, None] * fitted), fitted.T * weight)
+
+
+def _misfit(counts: np.ndarray, energy: np.ndarray, window: EdgeWindows, background: BackgroundLaw) -> np.ndarray:
+    """Chi-square per degree of freedom of the background of each pixel in front of the edge, (pixel,)."""
+    before = between(energy, window.before)
+    if before.sum() < _LEAST_FREEDOM or not (counts[:, before].mean(axis=0) > 0).any():
+        return np.ones(len(counts))
+    columns, operator = _fit_in_front(counts, energy, before, background)
+    fitted = (counts[:, before] @ operator.T) @ columns[before].T
+    mean = np.maximum(counts[:, before].mean(axis=0), 0)
+    expected = np.maximum(fitted, 0.02 * mean.mean())
+    found: np.ndarray = ((counts[:, before] - fitted) ** 2 / expected).sum(axis=1) / (before.sum() - 2)
+    return found
+
+
+@dataclass(frozen=True)
+class BackgroundTest:
+    """Evidence of the sum of all pixels on an extrapolated background.
+
+    Attributes
+    ----------
+    signal, deviation : float
+        Counts of the edge in the sum, and their standard deviation by counting.
+    other_law : float
+        Signal with the other law, power law or exponential, relative to ``signal``, less one.
+    short_range : float
+        What the background is wrong by within its own range, its last two fifths predicted from the rest: carried to the
+        window of the edge, relative to ``signal``.
+    short_range_sigma : float
+        That in standard deviations.
+    other_law_sigma : float
+        The same of the other law: large where the range itself rules it out.
+    """
+
+    signal: float
+    deviation: float
+    other_law: float
+    short_range: float
+    short_range_sigma: float
+    other_law_sigma: float
+
+
+def tested_background(
+    energy: np.ndarray, total: np.ndarray, window: EdgeWindows, background: BackgroundLaw = 'power law'
+) -> BackgroundTest:
+    """Try an extrapolation on the sum of all pixels.
+
+    Parameters
+    ----------
+    energy, total : ndarray (energy,)
+        eV; summed counts.
+    window : EdgeWindows
+        Where.
+    background : {'power law', 'exponential'}
+        What is extrapolated.
+    """
+    counts = np.asarray(total, float)[None]
+    (signal,), (variance,) = extrapolated(counts, energy, window, background)
+    other: BackgroundLaw = 'exponential' if background == 'power law' else 'power law'
+    (alternative,), _ = extrapolated(counts, energy, window, other)
+    size = max(abs(float(signal)), 1e-9)
+    under = float(counts[0, between(energy, window.signal)].sum() - signal)
+    short, sigma = _ahead(counts, energy, window, background)
+    _, other_sigma = _ahead(counts, energy, window, other)
+    moved = float(alternative - signal) / size
+    return BackgroundTest(float(signal), float(np.sqrt(variance)), moved, short * under / size, sigma, other_sigma)
+
+
+def _ahead(
+    counts: np.ndarray, energy: np.ndarray, window: EdgeWindows, background: BackgroundLaw
+) -> tuple[float, float]:
+    """Error of a background in the last part of its range, relative to itself and in standard deviations."""
+    middle = window.before[0] + _FITTED * (window.before[1] - window.before[0])
+    ahead = EdgeWindows(window.name, (window.before[0], middle), (middle, window.before[1]))
+    if min(between(energy, part).sum() for part in (ahead.before, ahead.signal)) < _LEAST_AHEAD:
+        return 0.0, 0.0
+    (wrong,), (variance,) = extrapolated(counts, energy, ahead, background)
+    there = float(counts[0, between(energy, ahead.signal)].sum() - wrong)
+    return float(wrong) / max(there, 1e-9), float(wrong) / max(float(np.sqrt(variance)), 1e-9)
 
 
 def mlls(
@@ -259,43 +439,6 @@ def mlls(
     return counts[:, inside] @ operator.T, np.maximum(counts[:, inside], 0) @ (operator**2).T
 
 
-def _part(series: SpectralTiltSeries, windows: Sequence[EdgeWindows]) -> tuple[np.ndarray, np.ndarray, tuple[int, ...]]:
-    """Counts, energies and tilts of the part of the series that holds the edges."""
-    if series.energy_unit != 'eV':
-        raise InputError('Edge maps are made of EELS spectra (eV), these are X-rays (keV); use the EDX maps.')
-    parts = [(series.counts, series.energy, tuple(range(len(series.angles))))]
-    if series.core_loss is not None:
-        parts.append((series.core_loss.counts, series.core_loss.energy, series.core_loss.tilts))
-    for counts, energy, tilts in parts:
-        if all(energy[0] <= w.signal[0] <= energy[-1] for w in windows):
-            for window in windows:
-                check_window(energy, window)
-            return counts, energy, tilts
-    ranges = ' and '.join(f'{energy[0]:.0f}-{energy[-1]:.0f} eV' for _, energy, _ in parts)
-    names = ', '.join(window.name for window in windows)
-    raise InputError(f'The spectra, {ranges}, do not hold {names} together; choose edges of one part.')
-
-
-def check_window(energy: np.ndarray, window: EdgeWindows) -> None:
-    """See that an edge and what lies in front of it are in the spectra.
-
-    Raises
-    ------
-    InputError
-        They are not.
-    """
-    if energy[-1] < window.signal[1]:
-        raise InputError(
-            f'{window.name} lies at the end of the spectra: they end at {energy[-1]:.0f} eV and the edge is summed up '
-            f'to {window.signal[1]:.0f} eV; record it further up, or choose another edge.'
-        )
-    if energy[0] > window.before[0] or between(energy, window.before).sum() < 4:
-        raise InputError(
-            f'There is no background in front of {window.name}: the spectra begin at {energy[0]:.0f} eV and should '
-            f'begin below {window.before[0]:.0f} eV.'
-        )
-
-
 def background_columns(
     energy: np.ndarray, before: np.ndarray, mean: np.ndarray, background: BackgroundLaw = 'power law'
 ) -> np.ndarray:
@@ -324,45 +467,3 @@ def background_columns(
     law = relative ** -exponent_of_counts(relative[before], mean, deviation, _EXPONENTS[background])
     columns: np.ndarray = np.stack([law, law * np.log(relative)], axis=1)
     return columns
-
-
-def _per_count(
-    series: SpectralTiltSeries, windows: Sequence[EdgeWindows], energy: np.ndarray, gos_file: str
-) -> np.ndarray:
-    """Atoms per nm^2 per count and electron of the pixel."""
-    meta = series.metadata
-    missing = [name for name in ('beam_energy', 'convergence_angle', 'collection_angle') if not meta.get(name)]
-    if missing:
-        raise InputError(
-            f'Atoms need the {missing[0].replace("_", " ")}, which the files do not record; map counts instead.'
-        )
-    if gos_file:
-        try:
-            inspect(gos_file)
-        except InputError as error:
-            raise InputError(f'The file of oscillator strengths (.gosh): {error}') from error
-    found = []
-    for window in windows:
-        symbol, shell = tabulated(window.name).split('_')
-        inside = between(energy, window.signal)
-        # L3 brings L2 with it, M5 brings M4, M3 brings M2: one window holds both.
-        shells = {'L3': ('L3', 'L2'), 'M5': ('M5', 'M4'), 'M3': ('M3', 'M2')}.get(shell, (shell,))
-        try:
-            total = sum(
-                edge_cross_section(
-                    f'{symbol}_{s}',
-                    energy[inside],
-                    beam_energy=meta['beam_energy'],
-                    convergence=meta['convergence_angle'],
-                    collection=meta['collection_angle'],
-                    gos_file=gos_file,
-                ).sum()
-                for s in shells
-            )
-        except (OSError, KeyError, ValueError) as error:
-            raise InputError(
-                f'There is no cross section for {window.name}: without a file of oscillator strengths (.gosh) that '
-                'holds it K and L edges only; give such a file, or map counts.'
-            ) from error
-        found.append(1 / (_BARN * float(total)))
-    return np.array(found)

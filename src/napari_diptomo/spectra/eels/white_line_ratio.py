@@ -5,7 +5,8 @@ of the whole image and the pixel's height is subtracted, then two steps, 2:1 at
 L3 and L2 and as high as the spectrum behind L2 (Pearson et al., Phys. Rev. B
 47 (1993) 8471). L3 and L2 are the areas that remain in windows around them,
 their ratio is read on a "universal curve" (van Aken et al., Phys. Chem. Miner.
-25 (1998) 323). The energy of L3 is its centre of gravity; the maximum
+25 (1998) 323). The maximum of L3 in the sum must lie near the table (`edge_axis`), or there is
+something else in the windows; where it is farther off than chemistry explains, they follow it. The energy of L3 is its centre of gravity; the maximum
 shifts by 1.7 eV from Fe2+ to Fe3+, so it is worth no more than the calibration
 of the axis.
 
@@ -22,7 +23,9 @@ from scipy.ndimage import gaussian_filter
 from napari_diptomo.series import InputError
 from napari_diptomo.spectra.common.energy_axis import between
 from napari_diptomo.spectra.common.exspy_adapter import edge_onsets
-from napari_diptomo.spectra.eels.edge_counts import EdgeWindows, background_columns, check_window
+from napari_diptomo.spectra.eels.edge_axis import line_is_doubtful, white_line_offset
+from napari_diptomo.spectra.eels.edge_counts import background_columns
+from napari_diptomo.spectra.eels.edge_windows import EdgeWindows, check_window
 
 #: Areas of L3 and L2 from and to, relative to their onsets, and where the step behind L2 is read, eV.
 _L3, _L2, _TAIL = (-6.0, 9.0), (-4.0, 7.0), (9.0, 16.0)
@@ -44,6 +47,10 @@ class WhiteLines:
         Of L3, eV; NaN likewise.
     counts : ndarray (y, x)
         L3 and L2 together.
+    lines, variance : ndarray (2, y, x)
+        Counts of L3 and L2, and their variance by the pixel's own counts.
+    offset : float
+        How far the maximum of L3 of all pixels lies above the table, eV.
     """
 
     ratio: np.ndarray
@@ -51,6 +58,9 @@ class WhiteLines:
     energy: np.ndarray
     energy_std: np.ndarray
     counts: np.ndarray
+    lines: np.ndarray
+    variance: np.ndarray
+    offset: float
 
 
 def white_line_maps(
@@ -79,11 +89,16 @@ def white_line_maps(
     Raises
     ------
     InputError
-        An edge that is not in the spectra or is cut off.
+        An edge that is not in the spectra or is cut off, or white lines elsewhere than the table has them.
     """
     onset3, onset2 = (_onset(f'{element}_L{n}') for n in (3, 2))
-    end = onset2 + _TAIL[1]
-    check_window(energy, EdgeWindows(f'{element}_L3', (onset3 - 40, onset3 - 8), (onset3 - 8, end)))
+    whole = white_line_windows(element)
+    end = whole.signal[1]
+    check_window(energy, whole)
+    offset = white_line_offset(energy, np.asarray(counts, float).sum(axis=(0, 1)), f'{element}_L3')
+    if line_is_doubtful(offset):
+        onset3, onset2 = onset3 + offset, onset2 + offset
+        end = min(onset2 + _TAIL[1], float(energy[-1]))
     pooled, share = _pooled(np.asarray(counts, float), smooth)
     spectra = pooled.reshape(-1, len(energy))
     before = between(energy, (onset3 - 40, onset3 - 8))
@@ -118,7 +133,22 @@ def white_line_maps(
         place.reshape(shape),
         place_std.reshape(shape),
         (first + second).reshape(shape),
+        np.stack([first, second]).reshape(2, *shape),
+        np.stack([var1, var2]).reshape(2, *shape),
+        offset,
     )
+
+
+def white_line_windows(element: str) -> EdgeWindows:
+    """Where the background and both lines are looked for.
+
+    Raises
+    ------
+    InputError
+        An element without L3 and L2.
+    """
+    onset3, onset2 = (_onset(f'{element}_L{n}') for n in (3, 2))
+    return EdgeWindows(f'{element}_L3', (onset3 - 40, onset3 - 8), (onset3 - 8, onset2 + _TAIL[1]))
 
 
 def _onset(edge: str) -> float:

@@ -114,6 +114,10 @@ class _TextBackend(LineEdit):
             self._report(self._qwidget.text())
 
 
+#: A word of a list that needs no comma behind it.
+_NAME = re.compile(r'[\w+]+')
+
+
 class TextLine(ValueWidget[Any]):
     """Free text."""
 
@@ -130,7 +134,10 @@ class TextLine(ValueWidget[Any]):
 
 
 class CommaList(TextLine):
-    """Values separated by commas or blanks; numbers where the step wants numbers. `changed` carries the text."""
+    """Values separated by commas, plain names and numbers by blanks too; `changed` carries the text.
+
+    What is more than a name, as an edge with its range or a path, keeps its blanks.
+    """
 
     def __init__(self, kind: type = str, **options: Any) -> None:
         self._kind = kind
@@ -140,9 +147,15 @@ class CommaList(TextLine):
     def get_value(self) -> tuple[Any, ...]:
         text = super().get_value()
         try:
-            return tuple(self._kind(word) for word in re.split(r'[,;\s]+', text) if word)
+            return tuple(self._kind(word) for part in re.split(r'[,;]', text) for word in self._words(part))
         except ValueError:
             raise InputError(f'"{text}" is not a list of numbers; separate them by commas.') from None
+
+    def _words(self, part: str) -> list[str]:
+        words = part.split()
+        if self._kind is not str or all(_NAME.fullmatch(word) for word in words):
+            return words
+        return [part.strip()]
 
     def set_value(self, value: Any) -> None:
         super().set_value(', '.join(f'{word:g}' if isinstance(word, float) else str(word) for word in value or ()))

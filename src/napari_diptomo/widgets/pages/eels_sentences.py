@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from napari_diptomo.series import MapSeries
     from napari_diptomo.spectra.eels.calibration import CalibratedSeries
     from napari_diptomo.spectra.eels.explained_losses import ExplainedEELS, ExplainedRange
     from napari_diptomo.widgets.tasks.eels_spectra import MadeOxides
@@ -71,6 +72,25 @@ def describe_oxides(made: MadeOxides) -> str:
     if made.why:
         parts.append(made.why)
     parts.append('Layers with the oxidation state and the errors of every pixel are in the list, hidden.')
+    return ' '.join(parts)
+
+
+def describe_edges(maps: MapSeries) -> str:
+    """Sums of the maps of edges, white lines or references, and what follows from them."""
+    unit = maps.notes.get('unit', 'counts')
+    sums = ', '.join(f'{name} {maps.data[i].sum():.4g}' for i, name in enumerate(maps.channels))
+    parts = [f'All pixels and tilts, {unit}: {sums}.']
+    if 'composition' in maps.notes:
+        shares = maps.notes['composition'].items()
+        named = ', '.join(f'{name.split("_")[0]} {s["percent"]:.1f} ± {s["counting"]:.1f}' for name, s in shares)
+        worst = max(share['cross_section'] for _, share in shares)
+        parts.append(f'{named} at.%, ± {worst:.0f} by the cross sections.')
+    if 'mlls' in maps.notes:
+        parts.append(f'Shares: {", ".join(f"{n} {s:.1%}" for n, s in maps.notes["mlls"]["shares"].items())}.')
+    if 'white_lines' in maps.notes:
+        ratios = np.array(maps.notes['white_lines']['ratio'])
+        parts.append(f'L3 / L2 {ratios[:, 0].min():.2f} to {ratios[:, 0].max():.2f} between tilts.')
+    parts.append('Errors, and where there are any ratio and residual, are hidden layers in the list.')
     return ' '.join(parts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtWidgets import QCheckBox, QWidget
@@ -25,7 +25,7 @@ from napari_diptomo.widgets.tasks.question import Question
 from napari_diptomo.widgets.tasks.steps import running
 
 if TYPE_CHECKING:
-    from napari_diptomo.spectra import EDXMaps, EELSOxidationMaps
+    from napari_diptomo.spectra import EDXMaps
     from napari_diptomo.spectra.edx.totals import Totals
 
 #: Fewer tilts show no trend.
@@ -41,7 +41,7 @@ class MapsPage(Page):
     title = 'Maps'
     action = '&Make maps'
     explanation = 'Choose the elements. Their line families and a smooth background are fitted in every pixel.'
-    steps = ('EDXMaps', 'EELSOxidationMaps')
+    steps = ('EDXMaps', 'EELSOxidationMaps', 'EdgeMaps', 'WhiteLineMaps', 'MLLSMaps')
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(context, parent)
@@ -117,7 +117,8 @@ class MapsPage(Page):
         return ThreadJob(running(step, self.session.series)), 'Maps'
 
     def done(self, maps: MapSeries | MadeOxides) -> None:
-        if isinstance(maps, MadeOxides):
+        if isinstance(maps, MadeOxides) or self.eels.wanted:
+            self.outcome_widget = self.eels.outcome_widget
             self.eels.done(maps)
             return
         self.session.set_result(maps)
@@ -135,7 +136,7 @@ class MapsPage(Page):
             if self._series is not None:
                 self.picker.set_elements(_named(step))
             return super().take_step(step) or self._series is None
-        self.eels.take_step(cast('EELSOxidationMaps', step))
+        self.eels.take_step(step)
         return True
 
     def state(self) -> dict[str, Any]:
@@ -174,7 +175,7 @@ class MapsPage(Page):
         return self.session.series is not None and losses is self.eels.wanted and super().takes(remedy)
 
     def form_of(self, step: str) -> StepForm | None:
-        return self.eels.form if self.eels.wanted else self.form
+        return self.eels.form_of(step) if self.eels.wanted else self.form
 
     def apply(self, remedy: Remedy) -> QWidget | None:
         if self.eels.wanted or 'elements' not in remedy.changes:

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from napari_diptomo.spectra.eels.standards.stored import Standards
 
 
+#: Left of zero a zero loss needs so much room, eV.
+_LEFT = 1.0
+
+
+def is_core_loss_alone(series: SpectralTiltSeries) -> bool:
+    """Whether energy losses were opened without their zero loss, and nothing beside them."""
+    return series.energy_unit == 'eV' and series.core_loss is None and float(series.energy[0]) > -_LEFT
+
+
 @dataclass(frozen=True, eq=False)
 class MadeOxides:
     """Maps of oxides with the oxidation states that follow from them.
@@ -113,6 +122,11 @@ def calibrating(series: SpectralTiltSeries) -> Callable[[Observer], CalibratedSe
     def calibrate_energies(observer: Observer) -> CalibratedSeries:
         from napari_diptomo.spectra.eels.explained_losses import explain_eels
 
+        if is_core_loss_alone(series):
+            raise InputError(
+                f'The spectra begin at {series.energy[0]:.0f} eV, a core loss alone: edges, white lines and reference spectra can be '
+                'mapped; thickness and oxidation states by M2,3 need the low loss.'
+            )
         return explain_eels(series, observer=observer).calibrated
 
     return calibrate_energies
