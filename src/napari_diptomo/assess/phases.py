@@ -138,7 +138,7 @@ def specimen_of(volume: Volume) -> np.ndarray:
 
     total = ndimage.gaussian_filter(volume.data.sum(axis=0), _SMOOTHING)
     if not total.max() > total.min():
-        raise InputError('The volume is the same everywhere, so no specimen can be told from what is around it.')
+        raise InputError('The volume is the same everywhere, so no specimen stands out from what is around it.')
     return total > threshold_otsu(total)
 
 
@@ -170,7 +170,7 @@ def phases_by_clustering(
     from sklearn.mixture import GaussianMixture
 
     if len(volume.channels) < 2:
-        raise InputError('Phases are told apart by the fractions of at least two channels; use a threshold for one.')
+        raise InputError('Phases are distinguished by the fractions of at least two channels; use a threshold for one.')
     inside = specimen_of(volume) if inside is None else _mask(inside, volume)
     if count is not None and not 1 <= count <= 20:
         raise InputError(f'The specimen cannot be divided into {count} phases; give a number between 1 and 20.')

@@ -367,8 +367,8 @@ def test_a_full_turn_needs_its_offset(tmp_path):
 
 
 @st.composite
-def told(draw):
-    """A series of which names, metadata and a table tell the angles, or some of them; one row may be wrong."""
+def sources(draw):
+    """A series of which names, metadata and a table give the angles, or some of them; one row may be wrong."""
     truth = np.array(sorted(draw(st.lists(st.integers(-35, 35), min_size=3, max_size=9, unique=True)))) * 2.0
     off = st.floats(-0.6, 0.6).map(lambda value: round(value, 2))
     listed = truth + np.array(draw(st.lists(off, min_size=len(truth), max_size=len(truth))))
@@ -388,7 +388,7 @@ def told(draw):
 @settings(
     deadline=None, derandomize=True, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(told())
+@given(sources())
 def test_any_order_of_files_and_rows_gives_one_result_or_a_refusal(tmp_path, case):
     """Which tilt a file has must not depend on what stands first."""
     names = [

@@ -16,6 +16,7 @@ from napari_diptomo.spectra.eels.calibration.calibrated_series import calibrate
 from napari_diptomo.spectra.eels.metal_edges import CoreLossEdge
 from napari_diptomo.spectra.eels.pixel_solver import PixelSolver
 from napari_diptomo.spectra.eels.standards import Standards, find_standards
+from napari_diptomo.spectra.eels.standards.matching import moved
 from napari_diptomo.spectra.eels.tilt_fits import plan_fit
 
 QUICK = EELSOxidationMaps(background='power law')
@@ -116,7 +117,7 @@ def test_an_impurity_moves_counts_from_one_oxide_to_the_other(calibrated, standa
     """
     sigma = 0.5
     pure, impure = (
-        QUICK.maps(calibrated, replace(standards, notes={**standards.notes, 'share_error': share}))
+        QUICK.maps(calibrated, replace(standards, notes={'impurity': [[0.0, 0.0], [0.0, share**2]]}))
         for share in (0.0, sigma)
     )
     assert pure.notes['oxidation']['counts_per_atom'] == pytest.approx([1, 7 / 6])
@@ -130,9 +131,42 @@ def test_an_impurity_moves_counts_from_one_oxide_to_the_other(calibrated, standa
 
 def test_counts_that_are_held_out_cost_the_maps_no_precision(calibrated, standards):
     """The maps hold the held-out counts as well: the errors of all counts are those of a fit to all of them."""
-    certain = replace(standards, uncertainty=0 * standards.uncertainty, notes={'share_error': 0.0})
+    certain = replace(standards, uncertainty=0 * standards.uncertainty, notes={})
     whole, half = (
         QUICK.model_copy(update={'holdout': share}).maps(calibrated, certain).variance for share in (0.0, 0.5)
     )
     bright = whole > np.quantile(whole, 0.8)
     assert np.median(half[bright] / whole[bright]) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(('thickness', 'background'), [(1.0, 'plasmon'), (1.2, 'exponential')])
+def test_thick_specimens_have_standards(thickness, background):
+    """Groups whose standards, taken to a smaller thickness, add up to less than nothing ended in numbers that are none."""
+    thick = eels_tilt_series(
+        oxide_nanocube(32, ligand=1.0), [0.0], seed=0, t_over_lambda=thickness, background=background
+    )
+    found = find_standards(calibrate(thick.series))
+    edge = (found.energy > 47) & (found.energy < 75)
+    for i, true in enumerate(thick.standards_behind(found.thickness).values()):
+        expected = np.interp(found.energy, thick.series.energy, true)[edge]
+        ours = found.shapes[edge, i]
+        assert ours @ expected > 0.98 * np.linalg.norm(ours) * np.linalg.norm(expected)
+
+
+def test_a_specimen_of_three_mean_free_paths_is_fitted_or_refused_in_a_sentence():
+    thick = eels_tilt_series(oxide_nanocube(32, ligand=1.0), [0.0], seed=0, t_over_lambda=3.0, background='plasmon')
+    try:
+        found = find_standards(calibrate(thick.series))
+    except InputError as error:
+        assert str(error).endswith('.')
+    else:
+        assert np.isfinite(found.shapes).all()
+
+
+@pytest.mark.parametrize('by', [-0.5, 1.0])
+def test_stored_standards_off_axis_are_moved_to_the_series(calibrated, standards, by):
+    stored = replace(standards, phases=None, shapes=moved(standards.shapes, standards.energy, by, 0.0))
+    off, there = (QUICK.maps(calibrated, one).notes['eels'] for one in (stored, standards))
+    assert off['stored_standards']['shift'][0] == pytest.approx(-by, abs=0.05)
+    for one, other in zip(off['tilts'], there['tilts'], strict=True):
+        assert one['fraction'][0] == pytest.approx(other['fraction'][0], abs=0.02)

@@ -72,20 +72,20 @@ def images_of_tilts(read: Sequence[ImageStack], tables: Sequence[Path]) -> Image
 
 
 def _frames_summed(read: Sequence[ImageStack], tables: Sequence[Path]) -> tuple[list[ImageStack], tuple[Path, ...]]:
-    """Files of several frames at one tilt each as one image each; the tables without those that told so."""
+    """Files of several frames at one tilt each as one image each; the tables without those that said so."""
     if len(read) < 2 or all(len(stack.data) == 1 for stack in read):
         return list(read), tuple(tables)
-    told: dict[Path, tuple[float, str]] = {}
+    known: dict[Path, tuple[float, str]] = {}
     used: set[Path] = set()
     for stack in read:
         own = [table for table in tables if shares_name(table, [stack.path])]
         found = _one_angle(stack, own)
         if found is not None:
-            told[stack.path] = found
+            known[stack.path] = found
             used.update(own)
-    if len(told) < len(read) or np.ptp([angle for angle, _ in told.values()]) < _STILL:
+    if len(known) < len(read) or np.ptp([angle for angle, _ in known.values()]) < _STILL:
         return list(read), tuple(tables)
-    return [_summed(stack, *told[stack.path]) for stack in read], tuple(table for table in tables if table not in used)
+    return [_summed(stack, *known[stack.path]) for stack in read], tuple(table for table in tables if table not in used)
 
 
 def _one_angle(stack: ImageStack, tables: Sequence[Path]) -> tuple[float, str] | None:

@@ -214,7 +214,8 @@ def _log_linear(
     """Least squares of exp(logs c) and edges: background (energy, 1), intensities, unknowns."""
     n = logs.shape[1]
     scale = max(float(start.spectrum.mean()), _TINY)
-    sizes = scale / np.maximum(edges.mean(axis=0), _TINY)
+    # By the largest channel: an edge whose channels add up to nothing or less has a size as well.
+    sizes = scale / np.maximum(np.abs(edges).max(axis=0), _TINY)
     model = start.spectrum + edges @ start.intensities
 
     def parts_of(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

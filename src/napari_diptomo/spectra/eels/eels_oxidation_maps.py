@@ -38,8 +38,12 @@ from pydantic import model_validator
 
 from napari_diptomo.series import MapSeries, Observer, SpectralTiltSeries, Step, Watch, param
 from napari_diptomo.series.oxides import holes, metal, valence
+from napari_diptomo.spectra.eels.beam_and_contamination import beam_currents, drift_findings
 from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries, calibrate
-from napari_diptomo.spectra.eels.map_assembly import Atoms, assemble
+from napari_diptomo.spectra.eels.counts_per_electron import gain_findings
+from napari_diptomo.spectra.eels.map_assembly import Atoms, assemble, of_equal_current
+from napari_diptomo.spectra.eels.standards.doubts import standards_findings
+from napari_diptomo.spectra.eels.standards.phases_nobody_asked_for import unexpected_phases
 from napari_diptomo.spectra.eels.standards.search import StandardsSettings, standards_of
 from napari_diptomo.spectra.eels.standards.stored import Standards
 from napari_diptomo.spectra.eels.tilt_fits import OxideFitSettings, are_whole, fit_tilts, plan_fit
@@ -128,6 +132,12 @@ class EELSOxidationMaps(Step):
     fit_shift: bool = param(
         True, 'Fit a small energy shift at every pixel, beyond that of the zero loss.', advanced=True
     )
+    equal_current: bool = param(
+        False,
+        'Divide the maps of each tilt by its beam current, which is taken from the total counts of the thinnest pixels. Only where the '
+        'whole of the losses was recorded and the zero loss is not saturated.',
+        advanced=True,
+    )
     holdout: float = param(
         0.1,
         'Fraction of the counts set aside to judge the reconstruction, where they are whole; 0 uses all for the fit.',
@@ -152,7 +162,18 @@ class EELSOxidationMaps(Step):
         if data.energy_unit == 'eV':
             self.fit_settings().window(data.energy)
         calibrated = calibrate(data, observer)
-        return self.maps(calibrated, standards_of(self.standards_settings(), calibrated, observer), observer)
+        standards = standards_of(self.standards_settings(), calibrated, observer)
+        maps = self.maps(calibrated, standards, observer)
+        currents = beam_currents(calibrated)
+        if self.equal_current:
+            maps = of_equal_current(maps, currents)
+        findings = (
+            *standards_findings(standards),
+            *unexpected_phases(standards),
+            *drift_findings(calibrated, currents, self.equal_current),
+            *gain_findings(maps.notes['eels']['counts_per_electron'], self.holdout),
+        )
+        return replace(maps, findings=(*maps.findings, *findings))
 
     def maps(self, calibrated: CalibratedSeries, standards: Standards, observer: Observer | None = None) -> MapSeries:
         """Maps of a calibrated series with given standards.
@@ -172,7 +193,8 @@ class EELSOxidationMaps(Step):
             One channel for each oxide, (channel, tilt, y, x), without the findings of `run`.
         """
         fit, notes = plan_fit(self.fit_settings(), calibrated, standards)
-        share = self.holdout if are_whole(fit.spectra(0)) else 0.0
+        # Counts of which several are one electron cannot be held out: they share its noise with those that are fitted.
+        share = self.holdout if fit.gain == 1 and are_whole(fit.spectra(0)) else 0.0
         tilts = fit_tilts(fit, share, self.seed, Watch(observer, self.title, len(calibrated.series.angles)))
         maps = assemble(calibrated.series, tilts, self.atoms(), share, self.deliver == 'independent sums')
         notes |= {'calibration': calibrated.notes, 'standards': {'source': standards.source, **standards.notes}}

@@ -246,7 +246,7 @@ def _fitted(
         fit_plan.standards,
         fit_plan.background_models,
         window=fit_plan.window,
-        read_noise=fit_plan.calibrated.read_noise * float(np.sqrt(pixels)),
+        read_noise=fit_plan.read_noise * float(np.sqrt(pixels / fit_plan.gain)),
         fit_shift='common' if fit_plan.fit_shift else 'none',
         thickness=None if fit_plan.single is None else np.array([thickness - fit_plan.thickness]),
         single=fit_plan.single,
@@ -259,7 +259,7 @@ def _fitted(
     explained = _range(energy, spectrum, fit_plan, inside, background[0], curves, float(found.fit.chi2[0]), found.best)
     values = {f: fit.intensities[0] / atoms.counts_per_atom for f, fit in found.fits.items()}
     per_atom = 1 / np.outer(atoms.counts_per_atom, atoms.counts_per_atom)
-    mean, std = mean_valence(values[found.best], found.fit.covariance[0] * per_atom, atoms.valences)
+    mean, std = mean_valence(values[found.best], fit_plan.gain * found.fit.covariance[0] * per_atom, atoms.valences)
     weights = background_weights({f: fit.tilt.chi2 for f, fit in found.fits.items()})
     spread = sum(
         weights[f] * float(mean_valence(v, 0 * per_atom, atoms.valences)[0] - mean) ** 2 for f, v in values.items()

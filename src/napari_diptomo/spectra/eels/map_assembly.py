@@ -15,7 +15,7 @@ second together. They go into a reconstruction as windows, with `mixing` L^-1.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -143,6 +143,26 @@ def assemble(
         haadf=series.haadf,
         transposed=series.transposed,
         notes=notes,
+    )
+
+
+def of_equal_current(maps: MapSeries, currents: np.ndarray) -> MapSeries:
+    """Maps divided by the beam current of their tilts.
+
+    Parameters
+    ----------
+    maps : MapSeries
+        As counted.
+    currents : ndarray (tilt,)
+        Relative to their mean.
+    """
+    by = 1 / np.asarray(currents, np.float32)[None, :, None, None]
+    return replace(
+        maps,
+        data=maps.data * by,
+        variance=None if maps.variance is None else maps.variance * by**2,
+        held_out=None if maps.held_out is None else maps.held_out * by,
+        notes={**maps.notes, 'beam_current': np.round(currents, 4).tolist()},
     )
 
 

@@ -68,6 +68,8 @@ _TAIL_FIT, _TAIL_POWERS = 10.0, (1.5, 5.0)
 _LARGEST_BEND = 0.8
 #: Channels that determine how high a spectrum is at its end.
 _LAST = 20
+#: t/lambda that is no measurement any more: a zero loss that is lost in noise.
+_THICKEST = 20.0
 #: Steps of the two ranges may differ by this share.
 _SAME_STEP = 1e-3
 
@@ -172,8 +174,13 @@ def without_edges(energy: np.ndarray, spectrum: np.ndarray, onset: float) -> np.
     losses, single = _fourier_log(energy, spectrum, zero)
     single = _with_oscillator_tail(losses, single, onset)
     length = _length(energy)
-    transform = fft.rfft(zero, length) * np.exp(fft.rfft(single, length))
-    found: np.ndarray = fft.irfft(transform, length)[: len(energy)]
+    exponent = fft.rfft(single, length)
+    if exponent.real.max() > _THICKEST:
+        raise InputError(
+            f'The specimen is {exponent.real.max():.0f} mean free paths thick by its low loss: plural scattering cannot be followed so far; '
+            'map thinner parts, or check the zero loss.'
+        )
+    found: np.ndarray = fft.irfft(fft.rfft(zero, length) * np.exp(exponent), length)[: len(energy)]
     return found
 
 

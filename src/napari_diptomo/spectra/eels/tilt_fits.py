@@ -8,7 +8,7 @@ and no volume fits that. The difference to the other background models is system
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,14 +17,19 @@ from napari_diptomo.series import InputError, Watch
 from napari_diptomo.series.counts import thin
 from napari_diptomo.spectra.eels.background import BACKGROUND_MODELS, BackgroundModel
 from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
+from napari_diptomo.spectra.eels.counts_per_electron import counts_per_electron
 from napari_diptomo.spectra.eels.deconvolution import deconvolved
 from napari_diptomo.spectra.eels.metal_edges import EDGE_RANGE, in_low_loss_edge, low_loss_edge
 from napari_diptomo.spectra.eels.scattering import SingleLoss
+from napari_diptomo.spectra.eels.standards.matching import Match, moved
+from napari_diptomo.spectra.eels.standards.on_series import match_low_loss
 from napari_diptomo.spectra.eels.standards.stored import Standards
 from napari_diptomo.spectra.eels.systematics import ModelFits, background_spread, fit_background_models, from_standards
 
 #: Relative to the maximum of the low-loss edge, eV: what is fitted, what must be recorded behind it.
 _FIT, _LEAST_BEHIND = (-21.0, 38.0), 8.0
+#: Pixels are of the typical thickness within this share of it.
+_TYPICAL = 0.35
 #: Loss up to which nothing but plasmons is measured, relative to the maximum, eV.
 _ONSET = -14.0
 
@@ -101,8 +106,13 @@ class FitPlan:
         t/lambda that is in the standards.
     fit_shift : bool
         Whether standards may move.
-    impurity : float
-        Standard deviation of the share of the first oxide in the standard of the last, counts of the edge.
+    impurities : ndarray (2, 2)
+        Covariance of the share of the last oxide in the standard of the first, and of the first in that of the last,
+        counts of the edge.
+    gain : float
+        Counts per electron.
+    read_noise : float
+        Standard deviation of a channel beyond that of counting, counts.
     """
 
     calibrated: CalibratedSeries
@@ -113,7 +123,14 @@ class FitPlan:
     single: SingleLoss | None
     thickness: float
     fit_shift: bool
-    impurity: float = 0.0
+    impurities: np.ndarray = field(default_factory=lambda: np.zeros((2, 2)))
+    gain: float = 1.0
+    read_noise: float = 0.0
+
+    @property
+    def impurity(self) -> float:
+        """Standard deviation of the share of the first oxide in the standard of the last."""
+        return float(np.sqrt(self.impurities[1, 1]))
 
     def spectra(self, tilt: int) -> np.ndarray:
         """Counts of a tilt, (pixel, energy)."""
@@ -131,7 +148,8 @@ class FitPlan:
             extra = np.where(known, found, typical) - self.thickness
         return {
             'window': self.window,
-            'read_noise': self.calibrated.read_noise,
+            # Weights need be right up to a factor: those of counts that are g times as many as electrons are g m + r^2.
+            'read_noise': self.read_noise / float(np.sqrt(self.gain)),
             'fit_shift': 'common' if self.fit_shift else 'none',
             'shifts': self.calibrated.remainder[tilt].ravel(),
             'thickness': extra,
@@ -170,11 +188,24 @@ def plan_fit(
     shapes, uncertainty = _on_axis(standards, energy, window)
     single, deconvolution = None, 'plural scattering left in, alike in all pixels'
     reference, thickness = shapes, standards.thickness
+    notes: dict[str, Any] = {}
+    impurities = _impurities(standards)
     if settings.deconvolve != 'none':
         if not np.isfinite(thickness):
             # Standards of a series that was not calibrated hold the plural scattering of pixels like these.
             thickness = typical_thickness(calibrated.t_over_lambda[_middle_tilt(calibrated)])
         single = single_loss(calibrated, low_loss_edge(settings.element) + _ONSET)
+    if standards.phases is None and shapes.shape[1] == 2:
+        found = _matched(shapes, calibrated, window, single, thickness)
+        shapes = moved(shapes, energy, found.shift, found.variance)
+        impurities = impurities + found.impurity
+        notes['stored_standards'] = {
+            'shift': [round(found.shift, 3), round(float(np.sqrt(found.covariance[0, 0])), 3)],
+            'variance': [round(found.variance, 3), round(float(np.sqrt(found.covariance[1, 1])), 3)],
+            'chi2': round(found.chi2, 3),
+        }
+        reference = shapes
+    if single is not None:
         # Intensities are then counts as they would be without plural scattering, and go with the path through the oxide.
         reference = single.scattered(shapes, np.array([-thickness]))[0]
         deconvolution = 'standards given the plural scattering of the thickness of each pixel'
@@ -184,6 +215,7 @@ def plan_fit(
     norm = reference[in_low_loss_edge(settings.element, energy)].sum(axis=0)
     if not (norm > 0).all():
         raise InputError('A standard has no edge where it should be; look at the standards, or find them anew.')
+    gain, read_noise = _gain(calibrated, window)
     background_models: tuple[BackgroundModel, ...] = (
         BACKGROUND_MODELS if settings.background == 'auto' else (settings.background,)
     )
@@ -196,9 +228,46 @@ def plan_fit(
         single,
         thickness,
         settings.fit_shift,
-        _impurity(standards),
+        impurities,
+        gain,
+        calibrated.read_noise if read_noise is None else read_noise,
     )
-    return fit, {'window_eV': [round(w, 2) for w in window], 'deconvolution': deconvolution}
+    notes['counts_per_electron'] = round(gain, 3)
+    return fit, {'window_eV': [round(w, 2) for w in window], 'deconvolution': deconvolution, **notes}
+
+
+def _gain(calibrated: CalibratedSeries, window: tuple[float, float]) -> tuple[float, float | None]:
+    """Counts per electron and read-out noise: the tilt in the middle of three of the series."""
+    number = len(calibrated.series.angles)
+    found = [
+        counts_per_electron(np.asarray(calibrated.series.counts[tilt]), calibrated.series.energy, window)
+        for tilt in sorted({0, number // 2, number - 1})
+    ]
+    return sorted(found, key=lambda one: one[0])[len(found) // 2]
+
+
+def _matched(
+    shapes: np.ndarray,
+    calibrated: CalibratedSeries,
+    window: tuple[float, float],
+    single: SingleLoss | None,
+    thickness: float,
+) -> Match:
+    """Standards matched to the typical pixels of the tilt in the middle."""
+    energy = calibrated.series.energy
+    known = np.isfinite(calibrated.t_over_lambda).any(axis=(1, 2))
+    tilt = _middle_tilt(calibrated) if known.any() else len(calibrated.series.angles) // 2
+    counts = np.asarray(calibrated.series.counts[tilt])
+    typical = np.ones(counts.shape[:2], bool)
+    if known.any():
+        found = calibrated.t_over_lambda[tilt]
+        middle = typical_thickness(found)
+        typical = np.isfinite(found) & (np.abs(found - middle) < _TYPICAL * middle)
+        if single is not None:
+            shapes = single.scattered(shapes, np.array([middle - thickness]))[0]
+    spectrum = counts[typical].sum(axis=0, dtype=float)
+    read_variance = float(typical.sum()) * calibrated.read_noise**2
+    return match_low_loss(shapes, energy, spectrum, window, single, read_variance)
 
 
 def single_loss(calibrated: CalibratedSeries, onset: float) -> SingleLoss:
@@ -206,7 +275,7 @@ def single_loss(calibrated: CalibratedSeries, onset: float) -> SingleLoss:
     tilt = _middle_tilt(calibrated)
     thickness = calibrated.t_over_lambda[tilt]
     typical = typical_thickness(thickness)
-    chosen = np.isfinite(thickness) & (np.abs(thickness - typical) < 0.35 * typical)
+    chosen = np.isfinite(thickness) & (np.abs(thickness - typical) < _TYPICAL * typical)
     counts = np.asarray(calibrated.series.counts[tilt])
     return SingleLoss.of(calibrated.series.energy, counts[chosen].sum(axis=0, dtype=float), onset)
 
@@ -228,13 +297,14 @@ def _middle_tilt(calibrated: CalibratedSeries) -> int:
     return int(np.where(known, off, np.inf).argmin())
 
 
-def _impurity(standards: Standards) -> float:
-    """Standard deviation of the share of the reduced oxide in the standard of the oxidised one, from the core loss."""
-    if 'share_error' in standards.notes:
-        return float(standards.notes['share_error'])
-    # Standards that were stored before the notes had it.
+def _impurities(standards: Standards) -> np.ndarray:
+    """Covariance of what each standard holds of the other oxide, from the core loss, (2, 2)."""
+    if 'impurity' in standards.notes:
+        return np.array(standards.notes['impurity'], float)
+    # Standards that were stored before the notes had it, or before they had even the share.
     recorded = [values for name, values in standards.notes.items() if '_in_the_purest_' in name]
-    return float(recorded[0][1]) if recorded else 0.0
+    error = standards.notes.get('share_error', recorded[0][1] if recorded else 0.0)
+    return np.diag([0.0, float(error) ** 2])
 
 
 def _on_axis(
@@ -266,8 +336,9 @@ class TiltFits:
         Chi-square per degree of freedom.
     chi2 : mapping of str to float
         Of the sum of the tilt.
-    standard_errors : ndarray (state, state, state)
-        Covariance of the intensities from the errors of each standard, per square of its intensity.
+    standard_errors : ndarray (state, state, state, state)
+        Covariance of the intensities (third and fourth axis) from the errors of two standards (first and second), per
+        product of their intensities.
     shift : ndarray (state,)
         Shift of the standards with the best background model, eV.
     """
@@ -326,7 +397,7 @@ def systematic(tilt: TiltFits, best: BackgroundModel) -> np.ndarray:
 
 def from_standard_errors(tilt: TiltFits, intensities: np.ndarray) -> np.ndarray:
     """Covariance of intensities (pixel, state) from the errors of the standards, (pixel, state, state); common to all pixels."""
-    found: np.ndarray = np.einsum('ps,sij->pij', intensities**2, tilt.standard_errors)
+    found: np.ndarray = np.einsum('ps,pt,stij->pij', intensities, intensities, tilt.standard_errors)
     return found
 
 
@@ -354,23 +425,27 @@ def _put_together(found: ModelFits, plan: FitPlan, share: float) -> TiltFits:
     fits = found.fits
     held_out = {f: fit.held_out for f, fit in fits.items() if fit.held_out is not None} if share else None
     states = found.fit.intensities.shape[1]
-    errors = np.zeros((states,) * 3)
+    errors = np.zeros((states,) * 4)
     if plan.uncertainty is not None:
         of_pixels = from_standards(found.fit, plan.calibrated.series.energy, plan.uncertainty)
         # It is linear in the squares of the intensities; what is wanted are its coefficients.
         flat = of_pixels.reshape(len(of_pixels), -1)
-        errors = np.linalg.lstsq(found.fit.intensities**2, flat, rcond=None)[0].reshape(errors.shape)
-    # What one standard holds of another moves counts from one oxide to the other, alike in all channels and pixels.
+        each = np.linalg.lstsq(found.fit.intensities**2, flat, rcond=None)[0]
+        errors[range(states), range(states)] = each.reshape((states,) * 3)
+    # What a standard holds of the other moves counts from one oxide to the other, alike in all channels and pixels: shares
+    # e_1 and e_2 move e_2 a_2 - e_1 a_1 to the first.
     move = np.zeros(states)
     move[0], move[-1] = 1.0, -1.0
-    errors[-1] += plan.impurity**2 * np.outer(move, move)
+    ends, signs = [0, -1], np.array([-1.0, 1.0])
+    moved = plan.impurities * np.outer(signs, signs)
+    errors[np.ix_(ends, ends)] += moved[:, :, None, None] * np.outer(move, move)
     return TiltFits(
         {f: fit.intensities + (held_out[f] if held_out else 0) for f, fit in fits.items()},
         # The held-out counts add their share of the variance to that of the others.
-        {f: fit.covariance / (1 - share) for f, fit in fits.items()},
+        {f: plan.gain * fit.covariance / (1 - share) for f, fit in fits.items()},
         held_out,
-        {f: fit.chi2 for f, fit in fits.items()},
-        {f: fit.tilt.chi2 for f, fit in fits.items()},
+        {f: fit.chi2 / plan.gain for f, fit in fits.items()},
+        {f: fit.tilt.chi2 / plan.gain for f, fit in fits.items()},
         errors,
         {f: fit.shift for f, fit in fits.items()},
     )

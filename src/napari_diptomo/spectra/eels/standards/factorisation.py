@@ -38,8 +38,8 @@ from napari_diptomo.spectra.eels.standards.leading_edge import power_law
 _ITERATIONS = 12
 #: Folds of the pixels, of which the bootstrap draws.
 FOLDS = 40
-#: Pixels of an end: standard deviation of u relative to the segment that is enough, and the least number.
-_END_PRECISION, _LEAST_PIXELS = 0.015, 6
+#: Least number of pixels of an end; differences of so many standard deviations end it.
+_LEAST_PIXELS, _ALIKE = 6, 2.5
 #: Width of the neighbourhood, pixels.
 _NEIGHBOURHOOD = 1.0
 #: Phases closer than so many standard deviations, or than this difference of white lines, are one.
@@ -227,27 +227,56 @@ def segment_ends(factors: Factors, where: np.ndarray, edge: CoreLossEdge = IRON)
     InputError
         All pixels hold the same mixture.
     """
-    coordinate, order = _neighbour_order(factors, where)
+    order = neighbour_order(factors, where)
     share = factors.coefficients[:, 0] * factors.sums[0]
     variance = factors.covariance[:, 0, 0] * factors.sums[0] ** 2
-    length = float(np.diff(np.quantile(coordinate, [0.02, 0.98]))[0])
     places, masks, deviations = [], [], []
     for ranked in (order[::-1], order):
-        total = np.cumsum(factors.counts[ranked])
-        deviation = np.sqrt(np.cumsum(variance[ranked])) / np.maximum(total, 1e-9)
-        enough = np.flatnonzero(deviation < _END_PRECISION * max(length, 1e-9))
-        number = max(_LEAST_PIXELS, int(enough[0]) + 1 if len(enough) else len(ranked) // 10)
+        number, deviation = _alike(share[ranked], factors.counts[ranked], variance[ranked])
         chosen = ranked[:number]
         places.append(share[chosen].sum() / factors.counts[chosen].sum())
-        deviations.append(deviation[number - 1])
+        deviations.append(deviation)
         masks.append(np.isin(np.arange(len(share)), chosen))
     ends = np.stack([np.array([u, 1 - u]) / factors.sums for u in places])
-    _check_two(factors, ends, float(places[0] - places[1]), float(np.hypot(*deviations)), edge)
+    _check_two(factors, ends, order, edge)
     return Ends(ends, np.array(masks), np.array(deviations) / max(places[0] - places[1], 1e-9))
 
 
-def _neighbour_order(factors: Factors, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """u of the neighbours of each pixel, and the pixels with enough of them in ascending order of it."""
+def _alike(share: np.ndarray, counts: np.ndarray, variance: np.ndarray) -> tuple[int, float]:
+    """How many of the first pixels are alike within their noise, and how far their u may lie from that of the purest.
+
+    Parameters
+    ----------
+    share, counts, variance : ndarray (pixel,)
+        Counts of S_1, of both, and the variance of the first, the purest pixels by their neighbours first.
+
+    Returns
+    -------
+    number : int
+        The most pixels whose u agrees with that of every smaller number of them (Lepski, Theory Probab. Appl. 35
+        (1990) 454). More of them would be known better, and be less pure.
+    deviation : float
+        Standard deviation of their u, with the u by which the purest half of them lies farther out.
+    """
+    last = max(len(share) // 3, min(_LEAST_PIXELS, len(share)))
+    total = np.maximum(np.cumsum(counts[:last]), 1e-9)
+    u = np.cumsum(share[:last]) / total
+    spread = np.cumsum(variance[:last]) / total**2
+    number = _LEAST_PIXELS
+    for candidate in range(_LEAST_PIXELS, last):
+        fewer = slice(_LEAST_PIXELS - 1, candidate)
+        apart = np.abs(u[fewer] - u[candidate])
+        # The pixels are nested, so that the variance of a difference is the difference of the variances.
+        if (apart > _ALIKE * np.sqrt(np.maximum(spread[fewer] - spread[candidate], 0))).any():
+            break
+        number = candidate + 1
+    half = max(number // 2, 1) - 1
+    farther = abs(u[half] - u[number - 1]) - np.sqrt(max(spread[half] - spread[number - 1], 0))
+    return number, float(np.hypot(np.sqrt(spread[number - 1]), max(farther, 0)))
+
+
+def neighbour_order(factors: Factors, where: np.ndarray) -> np.ndarray:
+    """The pixels with enough counts in ascending order of the u of their neighbours."""
     images = np.zeros((2, *where.shape))
     images[0][where] = factors.coefficients[:, 0] * factors.sums[0]
     images[1][where] = factors.counts
@@ -255,14 +284,25 @@ def _neighbour_order(factors: Factors, where: np.ndarray) -> tuple[np.ndarray, n
     counts, share = counts[where], share[where]
     coordinate = share / np.maximum(counts, 1e-9)
     strong = np.flatnonzero((counts > 0.1 * counts.max()) & (factors.counts > 0.1 * factors.counts.max()))
-    return coordinate[strong], strong[coordinate[strong].argsort()]
+    ordered: np.ndarray = strong[coordinate[strong].argsort()]
+    return ordered
 
 
-def _check_two(factors: Factors, ends: np.ndarray, length: float, deviation: float, edge: CoreLossEdge) -> None:
+def _check_two(factors: Factors, ends: np.ndarray, order: np.ndarray, edge: CoreLossEdge) -> None:
+    """Two phases are there when the outer thirds of the pixels, by their neighbours, differ by their own counts."""
+    share, variance = factors.coefficients[:, 0] * factors.sums[0], factors.covariance[:, 0, 0] * factors.sums[0] ** 2
+    third = max(len(order) // 3, 1)
+    parts = [order[-third:], order[:third]]
+    totals = [max(float(factors.counts[part].sum()), 1e-9) for part in parts]
+    places = [float(share[part].sum()) / total for part, total in zip(parts, totals, strict=True)]
+    error = float(np.hypot(*(np.sqrt(variance[part].sum()) / total for part, total in zip(parts, totals, strict=True))))
+    significance = (places[0] - places[1]) / max(error, 1e-12)
     first, second = ends @ factors.shapes
-    contrast = np.abs(first - second)[factors.inside].sum() / 2
-    if length < _LEAST_SIGNIFICANCE * deviation or contrast < _LEAST_CONTRAST:
+    contrast = float(np.abs(first - second)[factors.inside].sum() / 2)
+    if significance < _LEAST_SIGNIFICANCE or contrast < _LEAST_CONTRAST:
         raise InputError(
-            f'{edge.name} looks the same in all pixels: there is only one phase here, or one mixture; give references '
-            f'of {" and ".join(edge.phases)}, or standards stored from another series.'
+            f'{edge.name} looks the same in all pixels: the outer thirds of them differ by {significance:.1f} standard deviations '
+            f'({_LEAST_SIGNIFICANCE:g} are needed) and the purest by {contrast:.1%} of their counts ({_LEAST_CONTRAST:.0%} are '
+            f'needed). There is one phase here, one mixture, or too little dose; record {max(2.0, (_LEAST_SIGNIFICANCE / max(significance, 1.0)) ** 2):.0f} '
+            f'times the dose in the core loss, or give references of {" and ".join(edge.phases)}, or standards stored from another series.'
         )

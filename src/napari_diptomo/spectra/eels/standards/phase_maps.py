@@ -14,7 +14,7 @@ What the pure phases are is a choice:
   and simplex where that finds no FeO to take out, or the outcome would be negative.
 
 The error of the choice is kept apart from that of counting: it is that of a
-bootstrap over folds of pixels, plus that of the rule itself (0.02), as a share
+bootstrap over folds of pixels, plus that of the rule itself (0.08), as a share
 of FeO left in, or missing from, Fe3O4.
 
 Maps are in iron atoms, up to a factor: counts of L3 over those per iron
@@ -31,20 +31,35 @@ import numpy as np
 from scipy import ndimage
 
 from napari_diptomo.series import CoreLoss, InputError, Observer, SpectralTiltSeries, Watch
+from napari_diptomo.spectra.common.non_negative import non_negative
 from napari_diptomo.spectra.eels.calibration.camera_artefacts import check_finite
+from napari_diptomo.spectra.eels.counts_per_electron import counts_per_electron
 from napari_diptomo.spectra.eels.metal_edges import IRON, CoreLossEdge, l3_maximum
-from napari_diptomo.spectra.eels.standards.factorisation import Factors, factorise, segment_ends
+from napari_diptomo.spectra.eels.standards.factorisation import Ends, Factors, factorise, neighbour_order, segment_ends
 from napari_diptomo.spectra.eels.standards.leading_edge import leading_edge
+from napari_diptomo.spectra.eels.standards.matching import MOST_SHIFT, match, moved
+from napari_diptomo.spectra.eels.standards.purity import Purity, contrast_of_maxima, expected_contrast, purity
 
 Method = Literal['auto', 'references', 'pure regions', 'simplex', 'stoichiometric']
 
 #: Iron is where at least this share of the strongest pixels' counts is, and so many standard deviations.
 _IRON_SHARE, _IRON_SIGNIFICANCE = 0.08, 4.0
-#: Error of the leading edge as a rule, share of FeO.
-_RULE_ERROR = 0.02
+#: Error of the leading edge as a rule, share of FeO: without noise it finds 0.040 +- 0.017 in pure Fe3O4, whose shapes were calculated with
+#: shifts, widths and Slater integrals chosen at random; where the first end is a mixture itself it errs by more.
+_RULE_ERROR = 0.08
 _BOOTSTRAP = 40
-#: L3 maxima closer than this belong to one phase; farther off than this the axis is wrong, eV.
-_LEAST_DISTANCE, _AXIS_ERROR = 0.4, 0.45
+#: L3 maxima farther off than this: the axis is wrong, eV.
+_AXIS_ERROR = 0.45
+#: Of the zero loss where it is not known, eV.
+_TYPICAL_FWHM = 0.8
+#: The rim of the specimen, pixels, and the share of the pixels of an end on it that makes it one of the rim.
+_RIM, _MOST = 2.3, 0.5
+#: Spectra are smoothed by this for their contrast, and for their maxima, eV.
+_SMOOTH, _SMOOTH_MAXIMA = 0.25, 0.4
+#: An axis may be off by so much; around its maximum L3 reaches so far, eV.
+_AXIS_SEARCH, _AROUND_L3 = 11.0, 3.5
+#: Groups of pixels that references are matched to; what references of another instrument hold of each other at a chi2 of 1.
+_GROUPS, _REFERENCE_ERROR = 6, 0.03
 #: Pixels with at least this share of a phase are pure.
 _PURE = 0.95
 
@@ -137,6 +152,7 @@ def map_phases(
     InputError
         No core loss, no edge in it, one phase only, regions or references that do not fit.
     """
+    fwhm = float(getattr(series, 'zero_loss_fwhm', _TYPICAL_FWHM))
     series = getattr(series, 'series', series)
     core = _checked(series, method, references, pure, edge)
     watch = Watch(observer, 'Standards: core loss', 3)
@@ -147,18 +163,19 @@ def map_phases(
     counts = recorded[..., used]
     iron = _iron(counts, energy, edge)
     watch.step(1, message='spectra of iron')
-    factors = factorise(counts[iron], energy, edge)
+    gain = counts_per_electron(recorded[0], core.energy, (float(core.energy[0]), float(core.energy[-1])))[0]
+    factors = _in_electrons(factorise(counts[iron], energy, edge), gain)
     by_references = references is not None and method in ('auto', 'references')
     if not by_references and abs(left := _axis_error(factors, iron, edge)) > _AXIS_ERROR:
         offset += left
         energy, used = _range(core.energy - offset, edge)
         counts = recorded[..., used]
-        factors = factorise(counts[iron], energy, edge)
+        factors = _in_electrons(factorise(counts[iron], energy, edge), gain)
     watch.step(2, message='background and white lines')
     if by_references and references is not None:
-        found = _by_references(counts, iron, factors, references, edge)
+        found = _by_references(counts, iron, factors, references, gain, edge)
     else:
-        found = _by_unmixing(factors, iron, method, pure or {}, edge, seed)
+        found = _by_unmixing(factors, iron, method, pure or {}, fwhm, edge, seed)
     watch.step(3, message='phases')
     notes = {
         'background_exponent': round(factors.exponent, 3), 'energy_offset': round(offset, 3), **found.notes
@@ -202,8 +219,10 @@ def _true_axis(counts: np.ndarray, energy: np.ndarray, edge: CoreLossEdge) -> tu
     """Energies corrected where L3 lies outside of where any mixture may have it, and by how much, eV."""
     total = counts.sum(axis=(0, 1, 2))
     edge.check_range(energy)
-    near = (energy > edge.maxima[0] - 6) & (energy < edge.maxima[1] + 6)
-    top = float(energy[near][total[near].argmax()])
+    near = (energy > edge.maxima[0] - _AXIS_SEARCH) & (energy < edge.maxima[1] + _AXIS_SEARCH)
+    # On a falling background the highest channel may be the first one.
+    line = np.interp(energy, energy[near][[0, -1]], total[near][[0, -1]])
+    top = float(energy[near][(total - line)[near].argmax()])
     nearest = float(np.clip(top, *edge.maxima))
     offset = top - nearest if abs(top - nearest) > _AXIS_ERROR else 0.0
     return energy - offset, offset
@@ -222,6 +241,11 @@ def _range(energy: np.ndarray, edge: CoreLossEdge) -> tuple[np.ndarray, np.ndarr
     return energy[used], used
 
 
+def _in_electrons(factors: Factors, gain: float) -> Factors:
+    """The same with the covariance of electrons that make so many counts each."""
+    return replace(factors, covariance=gain * factors.covariance)
+
+
 def _iron(counts: np.ndarray, energy: np.ndarray, edge: CoreLossEdge) -> np.ndarray:
     """Pixels with iron, (core tilt, y, x), bool: what L3 has above the mean in front of it, smoothed."""
     inside, before = edge.inside(energy), (energy < edge.onset) & (energy > edge.onset - 25)
@@ -233,35 +257,124 @@ def _iron(counts: np.ndarray, energy: np.ndarray, edge: CoreLossEdge) -> np.ndar
 
 
 def _by_references(
-    counts: np.ndarray, iron: np.ndarray, factors: Factors, references: Mapping[str, np.ndarray], edge: CoreLossEdge
+    counts: np.ndarray,
+    iron: np.ndarray,
+    factors: Factors,
+    references: Mapping[str, np.ndarray],
+    gain: float,
+    edge: CoreLossEdge,
 ) -> PhaseMaps:
-    energy, shapes = factors.energy, []
-    for name, counts_per_atom in zip(edge.phases, (1.0, edge.per_atom), strict=True):
-        given = np.asarray(references[name], float)
-        if given.ndim != 2 or len(given) != 2 or given[0, 0] > edge.window[0] or given[0, -1] < edge.window[1]:
-            raise InputError(
-                f'The reference of {name} must be energies and counts, (2, n), from {edge.window[0]:g} to '
-                f'{edge.window[1]:g} eV at least.'
-            )
-        shape = np.interp(energy, given[0], given[1], left=0.0, right=0.0)
-        shapes.append(shape / shape[factors.inside].sum() * counts_per_atom)
-    last = min(float(np.asarray(references[name])[0, -1]) for name in edge.phases)
-    columns = np.stack([factors.law, *shapes], axis=1)
-    weight = (energy <= last) / (
+    energy = factors.energy
+    given, last = _checked_references(references, energy, edge)
+    inside = factors.inside
+    weight_of_sum, groups = _groups(counts[iron], factors, iron)
+    fitted = energy <= last - MOST_SHIFT
+    # Farther on plural scattering takes part, of which references have their own.
+    compared = fitted & (energy < edge.window[1])
+
+    def misfit(shapes: np.ndarray) -> float:
+        columns = np.hstack([factors.law[:, None], shapes])[compared]
+        chi2 = 0.0
+        for total, weight in zip(groups, weight_of_sum, strict=True):
+            root = np.sqrt(weight[compared])
+            solution = non_negative(columns * root[:, None], total[compared] * root)
+            chi2 += float((((total[compared] - columns @ solution) * root) ** 2).sum())
+        return chi2 / gain
+
+    found = match(misfit, given, energy, len(groups) * (int(compared.sum()) - 3), factors.law[:, None])
+    shapes = moved(given, energy, found.shift, found.variance)
+    shapes = shapes / shapes[inside].sum(axis=0) * np.array([1.0, edge.per_atom])
+    columns = np.hstack([factors.law[:, None], shapes])
+    weight = fitted / (
         np.maximum(factors.coefficients @ factors.shapes + factors.heights[:, None] * factors.law, 0) + 1.0
     )
     normal = np.einsum('pe,es,et->pst', weight, columns, columns, optimize=True)
     covariance = np.linalg.pinv(normal, hermitian=True)
     atoms = np.einsum('pst,pt->ps', covariance, (weight * counts[iron]) @ columns)[:, 1:]
-    none = np.zeros(len(energy))
+    # Shapes that leave a residual are not those of the specimen: what they are off by grows with it.
+    strangeness = _REFERENCE_ERROR * np.sqrt(max(found.chi2, 1.0))
+    impurity = found.impurity + strangeness**2 * np.eye(2)
+    errors = np.sqrt(np.diag(impurity))
+    deviation = errors * np.abs(shapes[:, :1] - shapes[:, 1:])
+    notes = {
+        'references': {
+            'shift': [round(found.shift, 3), round(float(np.sqrt(found.covariance[0, 0])), 3)],
+            'variance': [round(found.variance, 3), round(float(np.sqrt(found.covariance[1, 1])), 3)],
+            'chi2': round(found.chi2, 3),
+        },
+        'L3_maxima': [round(l3_maximum(shape, energy, edge), 2) for shape in shapes.T],
+        'impurity': impurity.tolist(),
+    }
     return as_images(
-        edge, iron, atoms, covariance[:, 1:, 1:], energy, np.stack(shapes, axis=1), np.stack([none, none], axis=1),
-        (0.0, 0.0), np.zeros((2, len(atoms)), bool), 'references', {},
+        edge, iron, atoms, gain * covariance[:, 1:, 1:], energy, shapes, deviation,
+        (0.0, float(errors[1])), np.zeros((2, len(atoms)), bool), 'references', notes,
     )  # fmt: skip
 
 
+def _checked_references(
+    references: Mapping[str, np.ndarray], energy: np.ndarray, edge: CoreLossEdge
+) -> tuple[np.ndarray, float]:
+    """References on the axis of the data with one count in L3, (energy, phase), and the energy up to which both are known.
+
+    An axis that is off by more than a shift could be is moved first, by its white lines.
+
+    Raises
+    ------
+    InputError
+        A range without L3, or the oxidised phase with L3 at a lower energy than the reduced one.
+    """
+    curves = [np.asarray(references[name], float) for name in edge.phases]
+    for name, curve in zip(edge.phases, curves, strict=True):
+        if curve.ndim != 2 or len(curve) != 2 or curve[0, 0] > edge.window[0] or curve[0, -1] < edge.window[1]:
+            raise InputError(
+                f'The reference of {name} must be energies and counts, (2, n), from {edge.window[0]:g} to '
+                f'{edge.window[1]:g} eV at least.'
+            )
+    tops = [_highest(curve, edge) for curve in curves]
+    off = float(np.mean(tops) - np.mean(edge.maxima))
+    off = off if abs(off) > MOST_SHIFT - 0.5 else 0.0
+    centroids = [_centroid(curve, top) for curve, top in zip(curves, tops, strict=True)]
+    if not centroids[1] > centroids[0]:
+        raise InputError(
+            f'L3 of the reference of {edge.phases[0]} lies at {centroids[0]:.2f} eV, that of {edge.phases[1]} at '
+            f'{centroids[1]:.2f} eV (centroids), and the oxidised phase must have the higher one; exchange the columns, or check '
+            'the energies of both.'
+        )
+    shapes = np.stack([np.interp(energy, c[0] - off, c[1], left=0.0, right=0.0) for c in curves], axis=1)
+    last = min(float(curve[0, -1]) - off for curve in curves)
+    return shapes / shapes[edge.inside(energy)].sum(axis=0), last
+
+
+def _highest(curve: np.ndarray, edge: CoreLossEdge) -> float:
+    """Energy of the maximum of L3 of a reference, eV, on an axis that is off by up to `_AXIS_SEARCH`."""
+    near = (curve[0] > edge.maxima[0] - _AXIS_SEARCH) & (curve[0] < edge.maxima[1] + _AXIS_SEARCH)
+    return float(curve[0][near][curve[1][near].argmax()])
+
+
+def _centroid(curve: np.ndarray, top: float) -> float:
+    """Mean energy of the counts around the maximum of L3, eV, weighted by them."""
+    around = np.abs(curve[0] - top) < _AROUND_L3
+    weights = np.maximum(curve[1][around], 0) * np.gradient(curve[0])[around]
+    return float((weights * curve[0][around]).sum() / max(float(weights.sum()), 1e-300))
+
+
+def _groups(counts: np.ndarray, factors: Factors, iron: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights and sums of pixels with much the same mixture by their neighbours, (group, energy) each."""
+    order = neighbour_order(factors, iron)
+    members = [part for part in np.array_split(order, _GROUPS) if len(part)]
+    model = np.maximum(factors.coefficients @ factors.shapes + factors.heights[:, None] * factors.law, 0) + 1.0
+    weights = np.stack([1 / model[part].sum(axis=0) for part in members])
+    return weights, np.stack([counts[part].sum(axis=0) for part in members])
+
+
 def _by_unmixing(
-    factors: Factors, iron: np.ndarray, method: str, pure: Mapping[str, np.ndarray], edge: CoreLossEdge, seed: int
+    factors: Factors,
+    iron: np.ndarray,
+    method: str,
+    pure: Mapping[str, np.ndarray],
+    fwhm: float,
+    edge: CoreLossEdge,
+    seed: int,
 ) -> PhaseMaps:
     ends = segment_ends(factors, iron, edge)
     corners, pixels = ends.coefficients.copy(), ends.pixels.copy()
@@ -270,48 +383,73 @@ def _by_unmixing(
             pixels[i] = np.asarray(pure[name], bool)[iron]
             total = factors.coefficients[pixels[i]].sum(axis=0)
             corners[i] = total / float(total @ factors.sums)
-    maxima = _names_hold(factors, corners, edge)
-    notes: dict[str, Any] = {'L3_maxima': maxima}
-    share, error = 0.0, 0.0
-    if edge.has_leading_edge:
-        share, error = _impurity(factors, corners, edge, seed)
-        reduced, oxidised = edge.phases
-        notes[f'{reduced}_in_the_purest_{oxidised}'] = [round(share, 3), round(error, 3)]
+    _order_holds(factors, corners, edge)
+    notes: dict[str, Any] = {}
+    reduced, oxidised = edge.phases
+    taken, impurity = 0.0, np.zeros((2, 2))
     chosen = method
     if method == 'auto':
-        chosen = 'pure regions' if edge.phases[1] in pure else 'stoichiometric' if share > error else 'simplex'
-    taken = share if chosen == 'stoichiometric' else 0.0
-    corners[1] = _without(corners, taken, edge)
-    if chosen == 'stoichiometric':
-        notes['assumes'] = f'assumes the {edge.phases[1]} to be stoichiometric and the purest {edge.phases[0]} pure'
-    elif not edge.has_leading_edge:
-        notes['assumes'] = 'assumes that the purest mixtures are pure oxides; how pure they are is in no error'
+        chosen = 'pure regions' if pure else 'stoichiometric' if edge.has_leading_edge else 'simplex'
+    if edge.has_leading_edge:
+        apparent, error = _apparent_share(factors, corners, edge, seed)
+        most = _largest_share(factors, corners, factors.deviation(corners[1]), edge)
+        notes['leading_edge'] = [round(apparent, 3), round(error, 3)]
+        share = float(np.clip(apparent, 0.0, most))
+        found = _purity(factors, ends, corners, iron, (share, error), most, fwhm, edge)
+        notes |= {
+            f'{reduced}_in_the_purest_{oxidised}': np.round([found.shares[1], found.errors[1]], 3).tolist(),
+            f'{reduced}_in_the_purest_{reduced}': np.round([found.shares[0], found.errors[0]], 3).tolist(),
+            f'probability_of_pure_{reduced}': round(found.pure, 3),
+            'contrast': round(found.contrast, 3),
+        }
+        if chosen == 'stoichiometric':
+            taken, impurity = float(found.shares[1]), found.impurity
+            corners = _pure_phases(corners, found.shares, edge)
+            notes['assumes'] = f'assumes the {oxidised} to be stoichiometric'
+        else:
+            corners[1] *= edge.per_atom
+            # Whoever names a region vouches for it; of an end nobody does.
+            vouched = [name in pure or chosen == 'pure regions' for name in edge.phases]
+            off = np.where(vouched, 0.0, np.hypot([1 - found.shares[0], found.shares[1]], found.errors))
+            rule = np.array([0.0, _RULE_ERROR]) if chosen == 'pure regions' else 0.0
+            impurity = np.diag(off**2 + np.square(rule))
     else:
-        error = float(np.hypot(error, max(share, 0.0))) if chosen == 'simplex' else error
-    corners[1] *= edge.per_atom
+        corners[1] *= edge.per_atom
+        notes['assumes'] = 'assumes that the purest mixtures are pure oxides; how pure they are is in no error'
+    notes['L3_maxima'] = [round(l3_maximum(corner @ factors.shapes, factors.energy, edge), 2) for corner in corners]
+    notes['impurity'] = impurity.tolist()
     mixing = np.linalg.inv(corners)
     atoms = factors.coefficients @ mixing
     covariance = np.einsum('is,pij,jt->pst', mixing, factors.covariance, mixing, optimize=True)
-    deviation = _shape_deviation(factors, corners, error, edge, seed)
+    errors = np.sqrt(np.diag(impurity))
+    deviation = _shape_deviation(factors, corners, errors, seed)
     return as_images(
         edge, iron, atoms, covariance, factors.energy, (corners @ factors.shapes).T, deviation,
-        (taken, error), pixels, chosen, notes,
+        (taken, float(errors[1])), pixels, chosen, notes,
     )  # fmt: skip
 
 
-def _names_hold(factors: Factors, corners: np.ndarray, edge: CoreLossEdge) -> list[float]:
-    """Energies of the L3 maxima of the ends, eV, which must be those of two phases."""
-    maxima = [l3_maximum(corner @ factors.shapes, factors.energy, edge) for corner in corners]
-    if maxima[1] - maxima[0] < _LEAST_DISTANCE:
+def _pure_phases(corners: np.ndarray, shares: np.ndarray, edge: CoreLossEdge) -> np.ndarray:
+    """Spectra of the pure phases per atom from the corners, one count each, and their shares of the reduced phase."""
+    per_atom = corners * (shares + (1 - shares) * edge.per_atom)[:, None]
+    step = (per_atom[0] - per_atom[1]) / (shares[0] - shares[1])
+    return np.stack([per_atom[0] + (1 - shares[0]) * step, per_atom[1] - shares[1] * step])
+
+
+def _order_holds(factors: Factors, corners: np.ndarray, edge: CoreLossEdge) -> None:
+    """The first corner must have its L3 at lower energies, whatever region the user called so."""
+    inside = factors.inside
+    shapes = (corners @ factors.shapes)[:, inside]
+    centroids = shapes @ factors.energy[inside] / shapes.sum(axis=1)
+    if not centroids[1] > centroids[0]:
         raise InputError(
-            f'The two ends of the spectra have L3 at {maxima[0]:.1f} and {maxima[1]:.1f} eV, as if all were one phase; '
-            f'give regions or references of {" and ".join(edge.phases)}, or standards stored from another series.'
+            f'L3 of {edge.phases[0]} lies at {centroids[0]:.2f} eV and that of {edge.phases[1]} at {centroids[1]:.2f} eV (centroids), '
+            'and the oxidised phase must have the higher one; exchange the regions.'
         )
-    return [round(maximum, 2) for maximum in maxima]
 
 
-def _impurity(factors: Factors, corners: np.ndarray, edge: CoreLossEdge, seed: int) -> tuple[float, float]:
-    """Share of the reduced phase in the second corner, and its standard deviation."""
+def _apparent_share(factors: Factors, corners: np.ndarray, edge: CoreLossEdge, seed: int) -> tuple[float, float]:
+    """Share of the reduced phase in the second corner if the first is pure, and its standard deviation."""
     deviation = factors.deviation(corners[1])
 
     def share(sample: Factors) -> float:
@@ -320,8 +458,53 @@ def _impurity(factors: Factors, corners: np.ndarray, edge: CoreLossEdge, seed: i
 
     rng = np.random.default_rng(seed)
     sampled = [share(factors.resampled(rng)) for _ in range(_BOOTSTRAP)]
-    most = _largest_share(factors, corners, deviation, edge)
-    return float(np.clip(share(factors), 0.0, most)), float(np.hypot(np.std(sampled), _RULE_ERROR))
+    return share(factors), float(np.hypot(np.std(sampled), _RULE_ERROR))
+
+
+def _purity(
+    factors: Factors,
+    ends: Ends,
+    corners: np.ndarray,
+    iron: np.ndarray,
+    apparent: tuple[float, float],
+    largest: float,
+    fwhm: float,
+    edge: CoreLossEdge,
+) -> Purity:
+    """How pure the corners are, see `purity`."""
+    contrast = _contrast(factors, corners)
+    first, second = ends.deviation
+    rim = [bool(_on_the_rim(iron)[chosen].mean() > _MOST) for chosen in ends.pixels]
+
+    def found(expected: tuple[float, float]) -> Purity:
+        return purity(apparent, contrast, expected, (float(first), float(second)), (rim[0], rim[1]), edge, largest)
+
+    shares = found(expected_contrast(fwhm)).shares
+    # The contrast of the pure phases depends on how far apart their maxima are, which they show themselves.
+    pure = _smooth(factors, _pure_phases(corners, shares, edge), _SMOOTH_MAXIMA)
+    maxima = [l3_maximum(shape, factors.energy, edge) for shape in pure]
+    return found(contrast_of_maxima(maxima[1] - maxima[0]))
+
+
+def _smooth(factors: Factors, corners: np.ndarray, width: float) -> np.ndarray:
+    """Spectra of corners smoothed by a Gaussian, eV, (corner, energy)."""
+    smooth: np.ndarray = ndimage.gaussian_filter1d(
+        corners @ factors.shapes, width / (factors.energy[1] - factors.energy[0])
+    )
+    return smooth
+
+
+def _contrast(factors: Factors, corners: np.ndarray) -> float:
+    """Half of the area between the spectra of the corners, one count of L3 each."""
+    first, second = _smooth(factors, corners, _SMOOTH)
+    return float(np.abs(first - second)[factors.inside].sum() / 2)
+
+
+def _on_the_rim(iron: np.ndarray) -> np.ndarray:
+    """Pixels with iron (pixel,) that lie within `_RIM` pixels of where there is none; the end of an image is no rim."""
+    depth = np.stack([ndimage.distance_transform_edt(np.pad(one, 1, mode='edge'))[1:-1, 1:-1] for one in iron])
+    rim: np.ndarray = depth[iron] <= _RIM
+    return rim
 
 
 def _largest_share(factors: Factors, corners: np.ndarray, deviation: np.ndarray, edge: CoreLossEdge) -> float:
@@ -341,14 +524,13 @@ def _without(corners: np.ndarray, share: float, edge: CoreLossEdge) -> np.ndarra
     return rest
 
 
-def _shape_deviation(factors: Factors, corners: np.ndarray, error: float, edge: CoreLossEdge, seed: int) -> np.ndarray:
-    """Standard deviation of the shapes per atom, (energy, phase): counting, and FeO in Fe3O4."""
+def _shape_deviation(factors: Factors, corners: np.ndarray, errors: np.ndarray, seed: int) -> np.ndarray:
+    """Standard deviation of the shapes per atom, (energy, phase): counting, and what each holds of the other."""
     rng = np.random.default_rng(seed)
     sampled = [corners @ factors.resampled(rng).free for _ in range(_BOOTSTRAP)]
-    deviation = np.std(sampled, axis=0)
     first, second = corners @ factors.shapes
-    deviation[1] = np.hypot(deviation[1], error * np.abs(second - first))
-    return deviation.T
+    found: np.ndarray = np.hypot(np.std(sampled, axis=0), errors[:, None] * np.abs(second - first)).T
+    return found
 
 
 def as_images(

@@ -41,11 +41,14 @@ from napari_diptomo.series import InputError
 from napari_diptomo.series.neighbour_mean import neighbours
 from napari_diptomo.spectra.common.non_negative import non_negative_of_matrix
 from napari_diptomo.spectra.eels.background import BACKGROUND_MODELS, BackgroundModel, fit_background
+from napari_diptomo.spectra.eels.metal_edges import EDGE_ONSET
 from napari_diptomo.spectra.eels.scattering import SingleLoss, without_edges
 from napari_diptomo.spectra.eels.standards.phase_maps import PhaseMaps
 
 #: Groups by share, and by total within each.
 _SHARES, _TOTALS = 6, 3
+#: The tail of the edge is fitted to so much behind its onset, and its maximum lies so much behind it, eV.
+_TAIL_FROM, _TO_MAXIMUM = 2.0, -EDGE_ONSET
 #: A group has at least so many pixels.
 _LEAST_PIXELS = 4
 _ITERATIONS = 3
@@ -204,14 +207,25 @@ def regress(
     seen = _views(len(energy), groups, single, reference)
     shapes = np.zeros((len(energy), groups.atoms.shape[1]))
     model, used = np.zeros_like(groups.counts), before
+    tails = np.zeros_like(groups.counts)
     for _ in range(_ITERATIONS):
         background = _backgrounds(groups, energy, background_model, model, used, read_noise)
         above = groups.counts - background
-        shapes[~before] = _solve(seen[:, :, ~before], groups.atoms, above, variance)
+        shapes[~before] = _solve(seen[:, :, ~before], groups.atoms, above - tails, variance)
+        shapes[before] = _tail(shapes, energy, onset)
+        tails = np.stack([view[:, before] @ shapes[before] @ a for view, a in zip(seen, groups.atoms, strict=True)])
         model = np.stack([view @ shapes @ a for view, a in zip(seen, groups.atoms, strict=True)])
         used = np.ones(len(energy), bool)
     residual = (above - model) / np.sqrt(variance)
     return Regression(background_model, shapes, background, residual, float((residual**2).mean()))
+
+
+def _tail(shapes: np.ndarray, energy: np.ndarray, onset: float) -> np.ndarray:
+    """In front of the onset the Lorentzian tail that continues from the first eV behind it, (energy in front, phase)."""
+    first = (energy >= onset) & (energy < onset + _TAIL_FROM)
+    far = 1 / np.maximum(onset + _TO_MAXIMUM - energy, 1.0) ** 2
+    height: np.ndarray = shapes[first].sum(axis=0) / far[first].sum()
+    return far[energy < onset][:, None] * height
 
 
 def _backgrounds(
@@ -230,10 +244,10 @@ def _backgrounds(
     none = np.zeros((len(energy), 0))
     return np.stack([
         fit_background(
-            background_model, energy, n * counts, n * edge[:, None] if edge.any() else none,
+            background_model, energy, n * counts, n * edge[:, None] if (edge > 0).any() else none,
             read_variance=n * read_noise**2, used=used,
         ).spectrum / n
-        for counts, edge, n in zip(groups.counts, edges, groups.pixels, strict=True)
+        for counts, edge, n in zip(groups.counts, np.maximum(edges, 0.0), groups.pixels, strict=True)
     ])  # fmt: skip
 
 

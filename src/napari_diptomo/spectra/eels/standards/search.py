@@ -7,7 +7,7 @@ never by order. They can be stored and used on other series.
 
 *Uncertainty*, per channel: counting in the low loss; the spread between the
 background models that explain it about as well; and FeO that may be left in,
-or missing from, Fe3O4.
+or missing from, Fe3O4, and Fe3O4 in FeO.
 
 By the way of *stoichiometric* they assume the magnetite to be stoichiometric;
 the notes say so where that was the way.
@@ -26,6 +26,7 @@ import numpy as np
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
 from napari_diptomo.series.oxides import metal
 from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
+from napari_diptomo.spectra.eels.counts_per_electron import counts_per_electron
 from napari_diptomo.spectra.eels.metal_edges import (
     EDGE_ONSET,
     IRON,
@@ -186,10 +187,12 @@ def find_standards(
     single, reference = _plural(energy, counts, phases, groups, thickness, onset)
     groups = groups.within(energy, used, None if single is None else onset - _IN_FRONT)
     watch.step(1, message='pixels pooled')
-    how = {'read_noise': getattr(calibrated, 'read_noise', 0.0), 'single': single, 'reference': reference}
+    gain, noise = counts_per_electron(counts[0], energy, (float(energy[used][0]), float(energy[used][-1])))
+    noise = getattr(calibrated, 'read_noise', 0.0) if noise is None else noise
+    how = {'read_noise': noise / gain**0.5, 'single': single, 'reference': reference}
     found = all_models(groups, energy[used], onset, **how)
     watch.step(2, message='regression on every background')
-    return _standards(found, groups, energy[used], phases, onset, how, seed)
+    return _standards(found, groups, energy[used], phases, onset, how, gain, seed)
 
 
 def _window(energy: np.ndarray, element: str) -> np.ndarray:
@@ -235,6 +238,7 @@ def _standards(
     phases: PhaseMaps,
     onset: float,
     how: dict[str, Any],
+    gain: float,
     seed: int,
 ) -> Standards:
     """The best regression, with what the others and the core loss leave open as uncertainty."""
@@ -247,11 +251,12 @@ def _standards(
             'both are of the same pixels.'
         )
     shapes = best.shapes / norm
-    counting = statistical_deviation(groups, best, energy, onset, seed=seed, **how) / norm
+    counting = gain**0.5 * statistical_deviation(groups, best, energy, onset, seed=seed, **how) / norm
     as_good = [one for one in found if one.score < _AS_GOOD * best.score]
     others = np.stack([one.shapes / np.maximum(one.shapes[inside].sum(axis=0), 1e-300) for one in as_good])
     spread = np.sqrt(((others - shapes) ** 2).mean(axis=0))
-    impure = np.stack([np.zeros(len(energy)), phases.share_error * np.abs(shapes[:, 1] - shapes[:, 0])], axis=1)
+    impurity = np.array(phases.notes.get('impurity', np.diag([0.0, phases.share_error**2])))
+    impure = np.sqrt(np.diag(impurity)) * np.abs(shapes[:, 1] - shapes[:, 0])[:, None]
     notes = {
         **phases.notes,
         'share_error': float(phases.share_error),

@@ -1,0 +1,42 @@
+"""Fe2O3 in place of Fe3O4, another metal in one oxide; no alarm where there is neither."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_diptomo.simulate.eels_shapes import OXIDES, edge_shape
+from napari_diptomo.spectra.eels.standards.phases_nobody_asked_for import unexpected_phases
+from napari_diptomo.spectra.eels.standards.stored import Standards
+
+ENERGY = np.arange(34.0, 95.0, 0.25)
+
+
+def standards(metal_ev=0.0, share=0.0, leading_edge=(0.28, 0.08)):
+    """Of iron, with a share of another metal's edge, so many eV off, in the second."""
+    shapes = np.stack([edge_shape(ENERGY, oxide, 'M') for oxide in OXIDES], axis=1)
+    shapes[:, 1] = (1 - share) * shapes[:, 1] + share * edge_shape(ENERGY - metal_ev, 'FeO', 'M')
+    inside = (ENERGY >= 47) & (ENERGY < 62)
+    shapes /= shapes[inside].sum(axis=0)
+    notes = {'leading_edge': list(leading_edge), 'method': 'stoichiometric'}
+    return Standards(OXIDES, ENERGY, shapes, np.full_like(shapes, 4e-4), np.ones(2), notes=notes)
+
+
+def doubts(found):
+    return [finding.sentence for finding in found if finding.level == 'doubt']
+
+
+def test_two_iron_oxides_raise_no_alarm_and_say_what_would_have_been_seen():
+    found = unexpected_phases(standards())
+    assert not doubts(found)
+    assert 'would have been noticed' in found[0].sentence
+
+
+def test_manganese_and_cobalt_are_named():
+    for by, name in ((-6.0, 'Mn-M2,3'), (6.0, 'Co-M2,3')):
+        (sentence,) = doubts(unexpected_phases(standards(by, 0.3)))
+        assert f'looks like {name}' in sentence and 'standard of Fe3O4' in sentence
+
+
+def test_less_fe2_than_magnetite_has_looks_like_fe2o3():
+    (sentence,) = doubts(unexpected_phases(standards(leading_edge=(-0.27, 0.08))))
+    assert 'looks like Fe2O3' in sentence and 'not Fe3O4' in sentence
