@@ -150,8 +150,11 @@ def test_fourier_log_where_the_background_is_that_of_plasmons(sim, stored):
     )
     found = EELSOxidationMaps(standards=stored, deconvolve='Fourier-log').run(plasmons.series)
     sums = true_atoms(plasmons)[:, 0][:, plasmons.iron[0]].sum(axis=1)
-    notes = found.notes['eels']['tilts'][0]['fraction']
-    assert notes[0] == pytest.approx((sums[0] + sums[1] / 3) / sums.sum(), abs=0.03)
+    value, statistical, systematic = found.notes['eels']['tilts'][0]['fraction']
+    # The purity of the standards is known to a few per cent only, and the error says so.
+    error = np.hypot(statistical, systematic)
+    assert error < 0.05
+    assert value == pytest.approx((sums[0] + sums[1] / 3) / sums.sum(), abs=error)
     assert 'Fourier-log' in found.notes['eels']['deconvolution']
 
 

@@ -30,6 +30,8 @@ _BIN, _LEAST_BINS, _LEAST_PAIRS = 3.0, 6, 60
 _GROUPS, _UNLIKE = 8, 0.01
 #: A gain within this of one is one: counts are electrons.
 _ONE = 0.2
+#: Up to this gain counts are held out: where shapes change from pixel to pixel 1.3 is found of electrons counted singly.
+HOLDS_OUT_UP_TO = 1.5
 
 
 def counts_per_electron(
@@ -109,6 +111,6 @@ def gain_findings(gain: float, holdout: float) -> tuple[Finding, ...]:
     sentence = (
         f'Pixels beside each other scatter as if an electron made {gain:.2g} counts; errors are those of electrons.'
     )
-    if holdout:
+    if holdout and gain > HOLDS_OUT_UP_TO:
         sentence += ' No counts are held out: they would share their noise with those that are fitted.'
     return (Finding('note', 'counts per electron', sentence, {'counts per electron': gain}),)

@@ -40,7 +40,7 @@ from napari_diptomo.series import MapSeries, Observer, SpectralTiltSeries, Step,
 from napari_diptomo.series.oxides import holes, metal, valence
 from napari_diptomo.spectra.eels.beam_and_contamination import beam_currents, drift_findings
 from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries, calibrate
-from napari_diptomo.spectra.eels.counts_per_electron import gain_findings
+from napari_diptomo.spectra.eels.counts_per_electron import HOLDS_OUT_UP_TO, gain_findings
 from napari_diptomo.spectra.eels.map_assembly import Atoms, assemble, of_equal_current
 from napari_diptomo.spectra.eels.standards.doubts import standards_findings
 from napari_diptomo.spectra.eels.standards.phases_nobody_asked_for import unexpected_phases
@@ -194,7 +194,7 @@ class EELSOxidationMaps(Step):
         """
         fit, notes = plan_fit(self.fit_settings(), calibrated, standards)
         # Counts of which several are one electron cannot be held out: they share its noise with those that are fitted.
-        share = self.holdout if fit.gain == 1 and are_whole(fit.spectra(0)) else 0.0
+        share = self.holdout if fit.gain <= HOLDS_OUT_UP_TO and are_whole(fit.spectra(0)) else 0.0
         tilts = fit_tilts(fit, share, self.seed, Watch(observer, self.title, len(calibrated.series.angles)))
         maps = assemble(calibrated.series, tilts, self.atoms(), share, self.deliver == 'independent sums')
         notes |= {'calibration': calibrated.notes, 'standards': {'source': standards.source, **standards.notes}}

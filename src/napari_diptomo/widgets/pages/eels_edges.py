@@ -177,7 +177,7 @@ class EdgesPart(Part):
         self.name = QLineEdit()
         self.name.setPlaceholderText('name, e.g. Mn2+')
         self.name.setAccessibleName('Name of the reference')
-        self.add_region = QPushButton('Add 'Add &this region'region')
+        self.add_region = QPushButton('Add &this region')
         self.add_region.setToolTip(
             '<qt>The pixels in the region that lies on the image become a reference of this name, at the tilt that is shown.</qt>'
         )
