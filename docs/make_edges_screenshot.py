@@ -1,8 +1,8 @@
-"""Make the pictures of the Maps page of a core loss alone: edges, white lines, references.
+"""Make the picture of the Maps page of a core loss alone.
 
     python docs/make_edges_screenshot.py
 
-Runs under Xvfb where there is no screen. ``--all`` also takes white lines and references.
+Runs under Xvfb where there is no screen. ``--all`` also takes the maps, white lines and references.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     tour.until(lambda: not eels.busy)
     tour.settle()
     tour.picture('edges-maps')
+    if not arguments.all:
+        return
     dock.run_page()
     tour.idle()
     tour.picture('edges-made')
-    if not arguments.all:
-        return
     for kind, name in (('White lines', 'edges-white-lines'), ('Reference spectra', 'edges-references')):
         eels.kind.setCurrentText(kind)
         tour.until(lambda: not eels.busy)

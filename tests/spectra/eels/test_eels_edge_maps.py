@@ -287,3 +287,16 @@ def test_atoms_of_a_core_loss_by_the_dwell_times() -> None:
     known = replace(made, core_loss=core, metadata={**made.metadata, 'dwell_time': 0.001})
     maps = EdgeMaps(edges=('O_K',), unit='atoms/nm2', deconvolve='Fourier-ratio').run(known)
     assert maps.data.mean() == pytest.approx(atoms, rel=0.05)
+
+
+def test_tails_left_of_the_zero_loss_are_no_dark_level() -> None:
+    """As measured on a line scan: more counts per channel left of the zero loss than at the end of the losses."""
+    energy = np.arange(450.0, 700.0, 0.5)
+    edge = np.broadcast_to(400.0 * (energy >= 532), (2, 2, len(energy)))
+    made = dual_range(edge, 3e3 * (energy / 500) ** -3.0, energy, 0.5)
+    tails = 170.0 * np.exp(-np.abs(made.energy) / 60)
+    tailed = replace(made, counts=np.asarray(made.counts) + tails)
+    maps = EdgeMaps(edges=('O_K',), thickness=True).run(tailed)
+    zero = np.asarray(tailed.counts)[0, 0, 0]
+    end = float(maps.notes['calibration']['zero_loss_end'])
+    assert maps.data[1] == pytest.approx(np.log(zero.sum() / zero[made.energy <= end].sum()), abs=0.02)

@@ -154,6 +154,7 @@ def test_a_dual_range_still_begins_with_the_oxides_and_has_the_edges_too(
     dock.run_page()
     settled(dock)
     assert dock.session.maps is not None and dock.session.maps.channels == ('Fe_L', 't/λ')
+    assert 'on average' in eels.edges.made.text()
     eels.kind.setCurrentText(OXIDES)
     still(eels)
     assert eels.view.plot._explained is not None

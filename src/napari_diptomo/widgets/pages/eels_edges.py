@@ -177,12 +177,12 @@ class EdgesPart(Part):
         self.name = QLineEdit()
         self.name.setPlaceholderText('name, e.g. Mn2+')
         self.name.setAccessibleName('Name of the reference')
-        self.add_region = QPushButton('Add &this region')
+        self.add_region = QPushButton('Add the region')
         self.add_region.setToolTip(
             '<qt>The pixels in the region that lies on the image become a reference of this name, at the tilt that is shown.</qt>'
         )
         self.add_region.clicked.connect(self._add_region)
-        self.add_files = QPushButton('Add fi&les…')
+        self.add_files = QPushButton('Add files…')
         self.add_files.setToolTip(
             '<qt>Spectra (.msa, .hspy, .dm3, …) or tables (.csv) with columns energy, NAME, NAME.</qt>'
         )

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Backgrounds that count for less than this do not describe the spectra.
 _UNFIT = 0.05
+#: Channel of the thickness.
+_THICKNESS = 't/λ'
 
 
 def key_of(hues: Mapping[str, str], others: bool) -> str:
@@ -78,13 +80,15 @@ def describe_oxides(made: MadeOxides) -> str:
 def describe_edges(maps: MapSeries) -> str:
     """Sums of the maps of edges, white lines or references, and what follows from them."""
     unit = maps.notes.get('unit', 'counts')
-    sums = ', '.join(f'{name} {maps.data[i].sum():.4g}' for i, name in enumerate(maps.channels))
+    named = [(name, maps.data[i]) for i, name in enumerate(maps.channels)]
+    sums = ', '.join(f'{name} {data.sum():.4g}' for name, data in named if name != _THICKNESS)
     parts = [f'All pixels and tilts, {unit}: {sums}.']
+    parts += [f'{name} {data.mean():.2f} on average.' for name, data in named if name == _THICKNESS]
     if 'composition' in maps.notes:
         shares = maps.notes['composition'].items()
-        named = ', '.join(f'{name.split("_")[0]} {s["percent"]:.1f} ± {s["counting"]:.1f}' for name, s in shares)
+        percent = ', '.join(f'{name.split("_")[0]} {s["percent"]:.1f} ± {s["counting"]:.1f}' for name, s in shares)
         worst = max(share['cross_section'] for _, share in shares)
-        parts.append(f'{named} at.%, ± {worst:.0f} by the cross sections.')
+        parts.append(f'{percent} at.%, ± {worst:.0f} by the cross sections.')
     if 'mlls' in maps.notes:
         parts.append(f'Shares: {", ".join(f"{n} {s:.1%}" for n, s in maps.notes["mlls"]["shares"].items())}.')
     if 'white_lines' in maps.notes:

@@ -45,8 +45,9 @@ _BESIDE = 4.0
 #: Nearer than so many FWHM left of the zero loss its flank is no wing.
 _WING = 4.0
 _FEWEST_CHANNELS = 6
-#: A level is subtracted that stands out by this, and is more than this share of the counts at high losses.
-_CERTAIN, _MATTERS = 5.0, 0.002
+#: A level is subtracted that stands out by this, and is more than this share of the counts at high losses, but not above so many
+#: times these.
+_CERTAIN, _MATTERS, _ABOVE_END = 5.0, 0.002, 1.1
 _JUMP = 8.0
 #: Jumps beside one, of the same sign, may have this share of it.
 _ALONG = 0.3
@@ -159,9 +160,15 @@ def dark_level(counts: np.ndarray, position: np.ndarray, fwhm: float) -> DarkLev
 
 
 def level_to_take_off(dark: DarkLevel, counts: np.ndarray) -> float:
-    """The dark level where it is certain and matters, else 0; whole where the counts are."""
+    """The dark level where it is certain and matters, else 0; whole where the counts are.
+
+    Counts left of the zero loss that exceed those at the far end are the tails of a detector and no level of all channels:
+    subtracted, they would leave losses below zero.
+    """
     last = float(np.mean(counts[..., -max(counts.shape[-1] // 8, 1) :]))
     if not abs(dark.level) > max(_CERTAIN * dark.error, _MATTERS * abs(last)):
+        return 0.0
+    if last >= 0 and dark.level > _ABOVE_END * last:
         return 0.0
     whole = counts.dtype.kind in 'ui' or bool((counts == np.round(counts)).all())
     return float(np.rint(dark.level)) if whole else dark.level
