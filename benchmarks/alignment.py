@@ -107,13 +107,13 @@ def row(name: str, jitter: float, peak: float, seeds: int) -> str:
         whole[:, 1] += aligned.axis_shift * (1 - np.cos(np.deg2rad(ANGLES)))
         off = error(whole, true)
         ends.append(rms(off))
-        claims.append(notes['standard_error'])
+        claims.append(notes['standard_error'] or np.inf)
         turns.append(f'{notes["rotation_found"]:.1f} ± {notes["rotation_uncertainty"] or np.inf:.1f}')
         flagged = np.isin(ANGLES, notes['doubtful_angles'])
         doubted, right = doubted + flagged.sum(), right + (flagged & (off > 1.5)).sum()
         missed += (~flagged & (off > 1.5)).sum()
     cells = [f'{np.median(start):.2f}' for start in zip(*starts, strict=True)]
-    cells += [', '.join(f'{end:.2f}' for end in ends), f'{np.mean(claims):.2f}', f'{doubted} ({right})', str(missed)]
+    cells += [', '.join(f'{end:.2f}' for end in ends), f'{np.median(claims):.2f}', f'{doubted} ({right})', str(missed)]
     return f'| {name} | {" | ".join([*cells, turns[0], f"{np.mean(seconds):.1f}"])} |'
 
 

@@ -255,3 +255,24 @@ def test_outlier_pixels_displace_nothing():
     np.testing.assert_array_equal(other.data[0], spoilt)
     haadf = Align().run(series_of(images, haadf=spoilt))
     assert np.abs(offsets(haadf) - offsets(clean)).max() < 0.25
+
+
+# What the findings say
+
+
+def test_a_tilt_of_another_specimen_is_named_in_a_finding():
+    images = blobs(ANGLES, jitter(2, 2.0), seed=2)
+    images[11] = blobs(ANGLES[11:12], np.zeros((1, 2)), seed=77)[0]
+    aligned = Align(axis_rotation=0).run(series_of(np.random.default_rng(2).poisson(images)))
+    (finding,) = [found for found in aligned.findings if found.about == 'tilts out of line']
+    assert aligned.notes['align']['doubtful_angles'] == [15.0]
+    assert '15 deg' in finding.sentence and finding.level == 'doubt'
+
+
+def test_noise_is_said_to_determine_nothing():
+    images = np.random.default_rng(3).poisson(0.3, (9, 32, 32)) + 0.0
+    aligned = Align(axis_rotation=0, rounds=2).run(series_of(images, np.arange(-40.0, 41.0, 10.0)))
+    assert 'alignment' in {found.about for found in aligned.findings}
+    import json
+
+    json.dumps(aligned.notes, allow_nan=False)

@@ -136,7 +136,7 @@ class Align(Step):
             'rounds': found.rounds,
             'correlation_before': _score(small, start, self.upsampling),
             'correlation_after': comparison.score,
-            'standard_error': float(np.sqrt((in_pixels.errors**2).sum(axis=1).mean())),
+            'standard_error': _finite(in_pixels.standard_error),
             'depth': geometry.depth * n,
             'axis_shift': axis.shift,
             'axis_uncertainty': _finite(axis.uncertainty),

@@ -61,13 +61,13 @@ def alignment_findings(
                 },
             )
         )
-    error = float(np.sqrt((comparison.errors**2).sum(axis=1).mean()))
+    error = comparison.standard_error
     if not error < _POORLY_DETERMINED:
         found.append(
             Finding(
                 'doubt',
                 'alignment',
-                f'The images determine their shifts to about {error:.1f} pixels only (too few counts, or too little that '
+                f'The images determine their shifts {_how_well(error)} (too few counts, or too little that '
                 'stands out): bin them more, add the channels up, or align by HAADF images.',
                 {'standard error, pixels': error, 'correlation with left-out tilts': comparison.score},
             )
@@ -83,3 +83,7 @@ def alignment_findings(
             )
         )
     return tuple(found)
+
+
+def _how_well(error: float) -> str:
+    return f'to about {error:.1f} pixels only' if error < 100 else 'hardly at all'

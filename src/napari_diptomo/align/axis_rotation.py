@@ -29,7 +29,7 @@ from napari_diptomo.align.image_correlation import prepared
 _STEP = 1.5  # degrees to either side
 #: More than the alignment needs: a volume far from converged agrees with any axis.
 _SIRT_ITERATIONS = 24
-_CLEAR = 3.0  # standard errors
+_CLEAR = 3.5  # standard errors
 _LARGEST, _LEAST_TILTS = 15.0, 5
 
 
@@ -42,7 +42,7 @@ class Rotation:
 
     @property
     def is_clear(self) -> bool:
-        """Whether it differs from none by more than three standard errors."""
+        """Whether it differs from none by more than 3.5 standard errors."""
         return _CLEAR * self.uncertainty < abs(self.angle) <= _LARGEST
 
 

@@ -76,6 +76,11 @@ class Comparison:
         """Mean over the tilts."""
         return float(self.scores.mean())
 
+    @property
+    def standard_error(self) -> float:
+        """Typical standard error of a displacement over both axes, pixels: the root of the median over the tilts."""
+        return float(np.sqrt(np.median((self.errors**2).sum(axis=1))))
+
     def better_than(self, other: Comparison, errors: float = 1.0) -> bool:
         """Whether the mean score is higher by more than ``errors`` standard errors of the differences of the tilts."""
         gain = self.scores - other.scores

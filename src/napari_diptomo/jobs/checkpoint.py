@@ -164,8 +164,13 @@ class Checkpoint:
         try:
             saved = _contents(self.path)
             recipe, form = json.loads(saved['recipe']), saved['format']
-            # A field that the source has got since then has its default there.
-            recipe['source'] = Recipe.from_dict(recipe, embedded=True).to_dict()['source']
+            # A field that the source or the alignment has got since then has its default there.
+            known = Recipe.from_dict(recipe, embedded=True).to_dict()
+            recipe['source'] = known['source']
+            recipe['steps'] = [
+                now if now['step'] == 'Align' else before
+                for before, now in zip(recipe['steps'], known['steps'], strict=True)
+            ]
             if 'state' in saved:
                 np.asarray(json.loads(saved['data']).get('totals', []), dtype=float)
                 self._stops = {int(step): int(at) for step, at in saved.get('stops', ())}
