@@ -15,10 +15,12 @@ _PACKAGE = __name__.partition('.')[0]
 
 #: Former name within the package -> present one.
 MOVED = {
-    'align.chain': 'align.neighbour_shifts',
+    'align.chain': 'align.neighbour_votes',
     'align.correlation': 'align.image_correlation',
     'align.gauge': 'align.specimen_motion',
-    'align.matching': 'align.projection_matching',
+    'align.matching': 'align.refinement',
+    'align.neighbour_shifts': 'align.neighbour_votes',
+    'align.projection_matching': 'align.refinement',
     'assess._fractions': 'assess.fractions',
     'assess._oxide_states': 'assess.oxide_states',
     'assess.agreement': 'assess.data_correlation',

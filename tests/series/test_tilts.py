@@ -220,7 +220,7 @@ def test_maps_with_all_that_goes_with_them():
 
 def test_what_cannot_be_summed_is_said():
     maps = MapSeries(np.ones((1, 2, 4, 4)), [5, 5], ('Ge',), shifts=[[0, 0], [0, 1.5]])
-    with pytest.raises(InputError, match='recordings at 5 deg are shifted against each other'):
+    with pytest.raises(InputError, match='recordings at 5° are shifted against each other'):
         in_use(maps, repeated='sum')
     losses = SpectralTiltSeries(np.ones((2, 4, 4, 8)), np.arange(8.0), [5, 5], 1.0, 'eV')
     with pytest.raises(InputError, match='are not summed, for each has a zero loss of its own'):

@@ -1,4 +1,4 @@
-"""The command ``diptomo assess``: a saved volume against the maps that it was made from, and by halves of its counts."""
+"""The command ``diptomo assess``: a saved volume against its maps, and by halves of the counts."""
 
 from __future__ import annotations
 

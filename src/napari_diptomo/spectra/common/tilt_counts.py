@@ -132,12 +132,16 @@ class CountsInUse(TiltCounts):
     @property
     def spikes(self) -> list[Spike]:
         """Those of the tilts that were read, by their number among these."""
-        found = self._whole.spikes
+        return self._renumbered(self._whole.spikes)
+
+    @property
+    def impossible(self) -> list[Spike]:
+        """Values of the tilts that were read which are no counts, by the number of the tilt among these."""
+        return self._renumbered(self._whole.impossible)
+
+    def _renumbered(self, found: Sequence[Spike]) -> list[Spike]:
         return [
-            replace(spike, tilt=index)
-            for index, group in enumerate(self._groups)
-            for spike in found
-            if spike.tilt in group
+            replace(one, tilt=index) for index, group in enumerate(self._groups) for one in found if one.tilt in group
         ]
 
 

@@ -60,6 +60,8 @@ _SMOOTH, _SMOOTH_MAXIMA = 0.25, 0.4
 _AXIS_SEARCH, _AROUND_L3 = 11.0, 3.5
 #: Groups of pixels that references are matched to; what references of another instrument hold of each other at a chi2 of 1.
 _GROUPS, _REFERENCE_ERROR = 6, 0.03
+#: Centroids of L3 that lie closer than this are of one phase, eV.
+_ONE_PHASE = 0.1
 #: Pixels with at least this share of a phase are pure.
 _PURE = 0.95
 
@@ -441,6 +443,11 @@ def _order_holds(factors: Factors, corners: np.ndarray, edge: CoreLossEdge) -> N
     inside = factors.inside
     shapes = (corners @ factors.shapes)[:, inside]
     centroids = shapes @ factors.energy[inside] / shapes.sum(axis=1)
+    if abs(centroids[1] - centroids[0]) < _ONE_PHASE:
+        raise InputError(
+            f'The regions of {edge.phases[0]} and {edge.phases[1]} are of one phase: their L3 lie at {centroids[0]:.2f} and '
+            f'{centroids[1]:.2f} eV (centroids). Choose pixels that differ.'
+        )
     if not centroids[1] > centroids[0]:
         raise InputError(
             f'L3 of {edge.phases[0]} lies at {centroids[0]:.2f} eV and that of {edge.phases[1]} at {centroids[1]:.2f} eV (centroids), '
