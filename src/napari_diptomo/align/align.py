@@ -178,7 +178,7 @@ class Align(Step):
 
     def _refined(self, small: np.ndarray, start: Refined, watch: Watch, done: int) -> tuple[Refined, Rotation | None]:
         found = refined(small, start.geometry, self.upsampling, self.rounds, watch, done)
-        if self.axis_rotation is not None or self.shifts_file or self.rounds == 0:
+        if self.axis_rotation is not None or self.shifts_file or self.rounds == 0 or found.stopped:
             return found, None
         rotation = rotation_in(small, found.geometry)
         if not rotation.is_clear:

@@ -33,6 +33,8 @@ _CLEAR = 3.5  # standard errors
 #: Degrees: up to 1.3 are found where there is none, and harm more than the same angle left out.
 _LEAST = 1.5
 _LARGEST, _LEAST_TILTS = 15.0, 5
+#: Of smaller images a degree moves nothing by a part of a pixel that is seen.
+_LEAST_PIXELS = 32
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def rotation_in(images: np.ndarray, geometry: Geometry) -> Rotation:
     geometry : Geometry
         Aligned; the angle is counted from its own.
     """
-    if len(images) < _LEAST_TILTS:
+    if len(images) < _LEAST_TILTS or min(images.shape[1:]) < _LEAST_PIXELS:
         return Rotation(0.0, float('inf'))
     turned = [
         predicted(images, replace(geometry, rotation=geometry.rotation + d), _SIRT_ITERATIONS)

@@ -32,11 +32,12 @@ _UNDETERMINED = 1.5
 
 @dataclass(frozen=True)
 class Refined:
-    """A geometry, how well left-out tilts are predicted from it, and the rounds that were tried."""
+    """A geometry, how well left-out tilts are predicted from it, the rounds that were tried, and whether it was stopped."""
 
     geometry: Geometry
     comparison: Comparison
     rounds: int = 0
+    stopped: bool = False
 
 
 def best_start(
@@ -98,7 +99,7 @@ def refined(images: np.ndarray, start: Geometry, upsampling: int, rounds: int, w
     Refined
         Its comparison is that of the finest smoothing.
     """
-    geometry, taken = start, 0
+    geometry, taken, stopped = start, 0, False
     finest = _judged(images, geometry, upsampling, FINE)
     for fine in (JUDGING, FINE):
         here = _judged(images, geometry, upsampling, fine)
@@ -108,12 +109,12 @@ def refined(images: np.ndarray, start: Geometry, upsampling: int, rounds: int, w
             better = tried.comparison.better_than(here.comparison)
             here = tried if better else here
             if watch.step(done + taken, {'correlation': here.comparison.score}, message='matching projections'):
-                rounds = taken
+                rounds, stopped = taken, True
             if not better:
                 break
         geometry = here.geometry
         finest = here
-    return replace(finest, rounds=taken)
+    return replace(finest, rounds=taken, stopped=stopped)
 
 
 def _judged(images: np.ndarray, geometry: Geometry, upsampling: int, fine: float = JUDGING) -> Refined:
