@@ -1,0 +1,111 @@
+"""The two tables of the page Judge: what the maps say of each element, and the phases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QTableWidget, QWidget
+
+from napari_diptomo.jobs.colours import colours
+from napari_diptomo.widgets.controls.composition_tables import cell, fit_height, plain
+from napari_diptomo.widgets.plots.shell_correlation_plot import THRESHOLD
+from napari_diptomo.widgets.tasks.judging import Divided, Judged, resolution_in_words
+
+if TYPE_CHECKING:
+    from napari_diptomo.assess import HalfResolution, Region
+
+
+class JudgedTable(QTableWidget):
+    """A row per element in its colour: misfit, worst tilt, and resolution where halves were made."""
+
+    never_frozen = True
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName('Misfit and resolution')
+        self.setToolTip(
+            '<qt>Misfit: mean square of measured less expected in units of the noise, 1 for the truth, below 1 where noise '
+            f'was fitted. FSC: the period at which two halves of the counts agree to {THRESHOLD}, over all directions, across '
+            'the beam (x) and along it (z); ≤ where the voxels are too large to tell.</qt>'
+        )
+        plain(self)
+
+    def show_judged(self, judged: Judged) -> None:
+        """Show what was found."""
+        found, resolution = judged.consistency, judged.resolution
+        headings = ['Element', 'Misfit', 'Worst tilt']
+        if resolution is not None:
+            headings += [f'FSC {THRESHOLD}', 'Across', 'Along']
+        self.setColumnCount(len(headings))
+        self.setHorizontalHeaderLabels(headings)
+        self.setRowCount(len(found.channels))
+        hues = colours(found.channels)
+        resolved = [[]] * len(found.channels) if resolution is None else _resolved(resolution)
+        for row, name in enumerate(found.channels):
+            worst = int(np.argmax(found.misfit[row]))
+            texts = [
+                f'{found.misfit[row].mean():.2f}',
+                f'{found.misfit[row, worst]:.2f}, {found.angles[worst]:g}°',
+                *resolved[row],
+            ]
+            element = cell(f'● {name}')
+            element.setForeground(QColor(hues[name]))
+            self.setItem(row, 0, element)
+            for column, text in enumerate(texts, start=1):
+                self.setItem(row, column, cell(text, right=True))
+        fit_height(self)
+
+
+class PhaseTable(QTableWidget):
+    """A row per phase: what it consists of, its volume, its surface, how thick it is if it is a layer."""
+
+    never_frozen = True
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName('Phases')
+        self.setToolTip(
+            '<qt>Layer: the thickness of the phase if it is a layer, twice its volume over its surface. The other columns are '
+            'fractions of the counts, which are no atomic percent.</qt>'
+        )
+        plain(self)
+
+    def show_phases(self, divided: Divided) -> None:
+        """Show phases that were measured."""
+        phases = divided.phases
+        headings = ['Phase', 'Volume\nnm³', 'Surface\nnm²', 'Layer\nnm', *(f'{name}\n%' for name in phases.channels)]
+        self.setColumnCount(len(headings))
+        self.setHorizontalHeaderLabels(headings)
+        self.setRowCount(len(divided.regions))
+        names = phases.names()
+        for row, region in enumerate(divided.regions):
+            tip = f'{names[region.phase - 1]}: {region.voxels} voxels{_cut(region)}'
+            texts = [
+                f'{region.label} {names[region.phase - 1]}',
+                f'{region.volume:.3g}',
+                f'{region.surface:.3g}',
+                f'{region.thickness:.3g}' if np.isfinite(region.thickness) else '-',
+                *(f'{100 * value:.0f}' for value in phases.fractions[region.phase - 1]),
+            ]
+            for column, text in enumerate(texts):
+                shown = cell(text, right=column > 0)
+                shown.setToolTip(tip)
+                self.setItem(row, column, shown)
+        fit_height(self)
+
+
+def _resolved(found: HalfResolution) -> list[list[str]]:
+    """Over all directions, across and along the beam, for each channel."""
+    directed = found.periods_by_direction(THRESHOLD)
+    across, along = found.directions.index(0.0), found.directions.index(-90.0)
+    columns = (found.periods(THRESHOLD), directed[:, across], directed[:, along])
+    return [
+        [resolution_in_words(float(value), found.voxel_size) for value in values]
+        for values in zip(*columns, strict=True)
+    ]
+
+
+def _cut(region: Region) -> str:
+    return ', cut by the edge of the field' if region.cut else ''
