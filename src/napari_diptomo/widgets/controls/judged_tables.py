@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QTableWidget, QWidget
+from qtpy.QtWidgets import QHeaderView, QTableWidget, QWidget
 
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.widgets.controls.composition_tables import cell, fit_height, plain
 from napari_diptomo.widgets.plots.shell_correlation_plot import THRESHOLD
-from napari_diptomo.widgets.tasks.judging import Divided, Judged, resolution_in_words
+from napari_diptomo.widgets.tasks.judging import Divided, Judged, phase_hue, resolution_in_words
 
 if TYPE_CHECKING:
     from napari_diptomo.assess import HalfResolution, Region
+
+#: Channels whose fractions leave room for the names of the phases.
+_FEW = 5
 
 
 class JudgedTable(QTableWidget):
@@ -79,21 +82,29 @@ class PhaseTable(QTableWidget):
         self.setColumnCount(len(headings))
         self.setHorizontalHeaderLabels(headings)
         self.setRowCount(len(divided.regions))
+        self._share_width(len(headings), len(phases.channels))
         names = phases.names()
         for row, region in enumerate(divided.regions):
             tip = f'{names[region.phase - 1]}: {region.voxels} voxels{_cut(region)}'
             texts = [
-                f'{region.label} {names[region.phase - 1]}',
-                f'{region.volume:.3g}',
-                f'{region.surface:.3g}',
-                f'{region.thickness:.3g}' if np.isfinite(region.thickness) else '-',
+                f'● {region.label} {names[region.phase - 1]}',
+                *(_short(value) for value in (region.volume, region.surface, region.thickness)),
                 *(f'{100 * value:.0f}' for value in phases.fractions[region.phase - 1]),
             ]
             for column, text in enumerate(texts):
                 shown = cell(text, right=column > 0)
                 shown.setToolTip(tip)
+                if column == 0:
+                    shown.setForeground(QColor(phase_hue(region.label)))
                 self.setItem(row, column, shown)
         fit_height(self)
+
+    def _share_width(self, columns: int, channels: int) -> None:
+        """What narrow columns leave goes to the names of the phases."""
+        header: Any = self.horizontalHeader()
+        mode = QHeaderView.ResizeMode.ResizeToContents if channels <= _FEW else QHeaderView.ResizeMode.Stretch
+        for column in range(1, columns):
+            header.setSectionResizeMode(column, mode)
 
 
 def _resolved(found: HalfResolution) -> list[list[str]]:
@@ -105,6 +116,11 @@ def _resolved(found: HalfResolution) -> list[list[str]]:
         [resolution_in_words(float(value), found.voxel_size) for value in values]
         for values in zip(*columns, strict=True)
     ]
+
+
+def _short(value: float) -> str:
+    """``'9040'``, ``'1.23e6'``: three digits."""
+    return f'{float(f"{value:.3g}"):g}'.replace('e+0', 'e') if np.isfinite(value) else '-'
 
 
 def _cut(region: Region) -> str:

@@ -8,11 +8,10 @@ from napari.layers import Image, Labels, Layer
 from napari.utils import Colormap
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_diptomo.jobs.colours import HUES
 from napari_diptomo.widgets.layers.canvas_view import fit_canvas, hide_ours
 from napari_diptomo.widgets.layers.error_layers import hidden_layer
 from napari_diptomo.widgets.layers.image_layers import LayerTuple, volume_grid
-from napari_diptomo.widgets.tasks.judging import Divided, Judged
+from napari_diptomo.widgets.tasks.judging import Divided, Judged, phase_hue
 
 #: Standard deviations at which the colours end.
 _LIMIT = 4.0
@@ -42,15 +41,15 @@ def projection_residual_layers(judged: Judged) -> list[LayerTuple]:
 
 
 def phase_layer(divided: Divided) -> Labels:
-    """The labels (z, y, x) where the volume lies, each named by what it consists of."""
+    """The labels (z, y, x) where the volume lies; the name of the layer says what each consists of."""
     labels, volume = divided.phases.labels, divided.volume
     shown = np.swapaxes(labels, -1, -2) if volume.transposed else labels
-    # The hues of elements begin at the other end: a phase must not look like one.
-    hues = {label: HUES[-label % len(HUES)] for label in range(1, divided.phases.count + 1)}
+    hues = {label: phase_hue(label) for label in range(1, divided.phases.count + 1)}
+    names = ', '.join(f'{label} {name}' for label, name in enumerate(divided.phases.names(), start=1))
     return Labels(
         np.ascontiguousarray(shown, dtype=np.uint8),
-        name='Phases',
-        features={'phase': ['outside', *divided.phases.names()]},
+        # Not as features: napari's status bar raises on them in 3-D until the pointer was over the canvas.
+        name=f'Phases: {names}',
         colormap=DirectLabelColormap(color_dict={None: 'transparent', 0: 'transparent'} | hues),
         opacity=0.6,
         **volume_grid(labels.shape[0], volume.voxel_size),
@@ -74,6 +73,7 @@ class JudgedLayers:
     def show_residuals(self, judged: Judged) -> None:
         """Layers of residuals in place of whatever of ours is seen."""
         self.remove_residuals()
+        self.hide_phases()
         hide_ours(self._viewer)
         self._residuals = [
             self._viewer.add_layer(Layer.create(*part)) for part in projection_residual_layers(judged)[::-1]

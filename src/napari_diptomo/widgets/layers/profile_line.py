@@ -90,6 +90,8 @@ class ProfileLine(QObject):
             slices = (np.asarray(dims.point, float)[-3:] - grid['translate']) / grid['scale']
             for axis in set(range(3)) - set(displayed):
                 middle[axis] = np.clip(round(slices[axis]), 0, shape[axis] - 1)
+                # Between two voxels, where the plane of the maps may lie, no shape would be seen.
+                dims.set_point(axis + offset, float(middle[axis] * grid['scale'][axis] + grid['translate'][axis]))
         along = displayed[-1] if displayed else 2
         line = np.stack([middle, middle])
         line[:, along] = np.array([_FROM, _TO]) * (shape[along] - 1)

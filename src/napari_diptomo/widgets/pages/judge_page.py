@@ -218,8 +218,7 @@ class JudgePage(Page):
         judged = self.judged
         if judged is None:
             return
-        self._save('misfit.csv', judged.consistency.write_csv)
-        if judged.resolution is not None:
+        if self._save('misfit.csv', judged.consistency.write_csv) and judged.resolution is not None:
             self._save('fsc.csv', judged.resolution.write_csv)
 
     def _save_phases(self) -> None:
@@ -227,14 +226,16 @@ class JudgePage(Page):
 
         divided = self.divided
         if divided is not None:
-            self._save('phases.csv', lambda path: write_regions(divided.regions, divided.phases.channels, path))
+            self._save(
+                'phases.csv', lambda path: write_regions(divided.regions, divided.phases.channels, path, divided.phases)
+            )
 
-    def _save(self, name: str, write: Callable[[str], object]) -> None:
-        """Ask for a place and write a table there."""
+    def _save(self, name: str, write: Callable[[str], object]) -> bool:
+        """Ask for a place and write a table there; returns whether it is written."""
         folder = Path(str(self.context.last_used.value('folder', '')))
         path, _ = QFileDialog.getSaveFileName(self, 'Save table', str(folder / name), 'Table (*.csv)')
         if not path:
-            return
+            return False
         try:
             write(path)
         except DiptomoError as error:
@@ -243,3 +244,5 @@ class JudgePage(Page):
             say_error(f'The table cannot be written to {path}: {error.strerror}; choose another place.')
         else:
             say(f'Table written: {Path(path).name}.')
+            return True
+        return False

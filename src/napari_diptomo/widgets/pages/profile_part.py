@@ -40,7 +40,7 @@ class ProfilePart(Part):
         self,
         viewer: ViewerModel,
         volume: Callable[[], Volume | None],
-        save: Callable[[str, Callable[[str], object]], None],
+        save: Callable[[str, Callable[[str], object]], object],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -105,7 +105,7 @@ class ProfilePart(Part):
         self.save = QPushButton('Save pr&ofile…')
         self.save.setToolTip('<qt>Distance, then value and standard error of every element, as .csv.</qt>')
         self.save.clicked.connect(self._save)
-        self.save.setEnabled(False)
+        self.save.setVisible(False)
         row = QHBoxLayout()
         for widget in (self.draw, label, self.width_box, self.save):
             row.addWidget(widget)
@@ -121,7 +121,7 @@ class ProfilePart(Part):
         self.profile = profile
         self.plot.show_profile(profile)
         self.plot.setVisible(True)
-        self.save.setEnabled(True)
+        self.save.setVisible(True)
         length = profile.distance[-1]
         errors = '' if self.plot.bands else ' A line of no width through a volume without a spread has no error bars.'
         self.note.setText(f'{length:.3g} nm, mean over {profile.rays} line{"s" * (profile.rays > 1)}.{errors}')
@@ -133,7 +133,7 @@ class ProfilePart(Part):
         self.profile = None
         self.plot.clear_curves()
         self.plot.setVisible(False)
-        self.save.setEnabled(False)
+        self.save.setVisible(False)
         self.note.setText(why)
 
     def _save(self) -> None:

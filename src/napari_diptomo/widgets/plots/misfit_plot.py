@@ -57,4 +57,5 @@ class MisfitPlot(ThemedPlot):
             )
             self._curves += [bars, points]
         ends = np.array([found.misfit - found.misfit_error, found.misfit + found.misfit_error])
-        self.plot.setYRange(min(float(ends.min()), 0.9), max(float(ends.max()), 1.1), padding=0.05)
+        ends = np.append(ends[np.isfinite(ends)], (0.9, 1.1))
+        self.plot.setYRange(float(ends.min()), float(ends.max()), padding=0.05)

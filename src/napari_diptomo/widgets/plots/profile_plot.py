@@ -25,7 +25,7 @@ class ProfilePlot(ThemedPlot):
         super().__init__(parent=parent)
         self.plot = self.plots[0]
         self.plot.setLabel('bottom', 'distance / nm')
-        self.plot.setLabel('left', 'counts per voxel')
+        self.plot.setLabel('left', 'counts / voxel')
         for side in ('bottom', 'left'):
             self.plot.getAxis(side).enableAutoSIPrefix(False)
         self.plot.showGrid(y=True, alpha=0.2)
@@ -56,10 +56,11 @@ class ProfilePlot(ThemedPlot):
         self.plot.setTitle(None)
 
     def _add_band(self, distance: np.ndarray, values: np.ndarray, error: np.ndarray, hue: str) -> None:
-        ends = [self.plot.plot(distance, values + side * error, pen=None) for side in (-1, 1)]
+        ends = [pg.PlotCurveItem(distance, values + side * error, pen=pg.mkPen(None)) for side in (-1, 1)]
         colour = QColor(hue)
         colour.setAlpha(_OPACITY)
         band = pg.FillBetweenItem(*ends, brush=pg.mkBrush(colour))
-        self.plot.addItem(band)
+        for item in (*ends, band):
+            self.plot.addItem(item)
         self._curves += [*ends, band]
         self.bands += 1

@@ -26,15 +26,18 @@ class ShellCorrelationPlot(ThemedPlot):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
         self.plot = self.plots[0]
-        self.plot.setTitle(f'dashed: {THRESHOLD} &nbsp; dotted: half-bit', size='9pt')
         self.plot.setLabel('bottom', 'frequency / (1/nm)')
         self.plot.setLabel('left', 'FSC of halves')
         self.plot.getAxis('bottom').enableAutoSIPrefix(False)
         self.plot.showGrid(y=True, alpha=0.2)
         self.plot.setYRange(-0.1, 1.0, padding=0.03)
-        self._threshold = pg.InfiniteLine(THRESHOLD, angle=0)
+        # On the left, where all curves are high.
+        named = {'position': 0.01, 'anchors': [(0, 0), (0, 0)]}
+        self._threshold = pg.InfiniteLine(THRESHOLD, angle=0, label=f'{THRESHOLD}', labelOpts=named)
         self.plot.addItem(self._threshold, ignoreBounds=True)
         self._half_bit = self.plot.plot()
+        self._half_bit_name = pg.TextItem('half-bit', anchor=(0, 1))
+        self.plot.addItem(self._half_bit_name, ignoreBounds=True)
         self._curves: list[Any] = []
         self.follow_theme()
 
@@ -42,6 +45,8 @@ class ShellCorrelationPlot(ThemedPlot):
         super().follow_theme(event)
         if hasattr(self, '_half_bit'):
             text = plot_colours().text
+            self._threshold.label.setColor(text)
+            self._half_bit_name.setColor(text)
             self._threshold.setPen(pg.mkPen(text, style=Qt.PenStyle.DashLine))
             self._half_bit.setPen(pg.mkPen(text, style=Qt.PenStyle.DotLine))
 
@@ -58,4 +63,6 @@ class ShellCorrelationPlot(ThemedPlot):
             )
         frequency = found.curves[0].frequency / found.voxel_size
         self._half_bit.setData(frequency, found.half_bit)
+        place = min(1, len(frequency) - 1)
+        self._half_bit_name.setPos(float(frequency[place]), float(found.half_bit[place]))
         self.plot.setXRange(0.0, float(np.max(frequency)), padding=0.02)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_diptomo.jobs.colours import HUES
 from napari_diptomo.series import MapSeries, Observer, Recipe, Volume
 from napari_diptomo.series.observe import Watch
 
@@ -116,6 +117,11 @@ def profiling(volume: Volume, start: np.ndarray, end: np.ndarray, width: float) 
         return line_profile(volume, tuple(start), tuple(end), width)
 
     return profile_volume
+
+
+def phase_hue(label: int) -> str:
+    """The colour of a phase, taken from the other end than those of elements: it must not look like one."""
+    return HUES[-label % len(HUES)]
 
 
 def describe_halves(found: HalfResolution) -> str:
