@@ -1,4 +1,4 @@
-"""The page Judge as a user meets it: after a run, with a line drawn, with phases, with another run chosen."""
+"""The page Judge as a user meets it: after a run, with a line of a profile, with phases, with another run chosen."""
 
 from __future__ import annotations
 
@@ -75,6 +75,28 @@ def test_closed_until_there_is_a_volume_with_its_maps(
     dock.session.restore(None, lamella_maps, None)
     dock.runs.choose(next(iter(dock.runs)))
     assert dock.stages.buttons[5].isEnabled()
+
+
+def test_a_project_brings_the_maps_back_that_the_volume_was_made_from(
+    dock: TomographyDock,
+    lamella_maps: MapSeries,
+    volume: Volume,
+    settled: Settled,
+    qtbot: Any,
+    tmp_path: Path,
+    reported: list[str],
+) -> None:
+    finish(dock, lamella_maps, volume)
+    with qtbot.waitSignal(dock.session.autosave.saved, timeout=60_000):
+        dock.session.autosave.save_to(tmp_path / 'project')
+    dock.open_project(tmp_path / 'project')
+    settled(dock)
+    assert dock.runs.chosen is not None and dock.runs.chosen.maps is None
+    assert dock.judge_page.closed() == ''
+    dock.stages.buttons[5].click()
+    reported.clear()
+    judge(dock, settled)
+    assert reported == [] and dock.judge_page.judged is not None
 
 
 def test_misfit_and_resolution_are_those_of_the_functions(
@@ -283,7 +305,7 @@ def test_phases_are_labels_on_the_volume_and_a_table(
     )
 
 
-def test_what_cannot_be_done_is_said_and_the_page_lives_on(
+def test_what_cannot_be_done_is_said_and_the_page_stays(
     dock: TomographyDock,
     lamella_maps: MapSeries,
     volume: Volume,

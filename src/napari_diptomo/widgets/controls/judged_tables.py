@@ -1,4 +1,4 @@
-"""The two tables of the page Judge: what the maps say of each element, and the phases."""
+"""The two tables of the page Judge: misfit and resolution of each element, and the phases."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class JudgedTable(QTableWidget):
         self.setToolTip(
             '<qt>Misfit: mean square of measured less expected in units of the noise, 1 for the truth, below 1 where noise '
             f'was fitted. FSC: the period at which two halves of the counts agree to {THRESHOLD}, over all directions, across '
-            'the beam (x) and along it (z); ≤ where the voxels are too large to tell.</qt>'
+            'the beam (x) and along it (z); ≤ where the voxels are too large to show it.</qt>'
         )
         plain(self)
 
@@ -62,7 +62,7 @@ class JudgedTable(QTableWidget):
 
 
 class PhaseTable(QTableWidget):
-    """A row per phase: what it consists of, its volume, its surface, how thick it is if it is a layer."""
+    """A row per phase: its elements, its volume, its surface, how thick it is if it is a layer."""
 
     never_frozen = True
 

@@ -1,4 +1,4 @@
-"""What a volume leaves of its maps, and its phases, as layers."""
+"""Residuals of the projections of a volume, and its phases, as layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A line drawn through a volume: a layer of shapes of ours, or one of the user's."""
+"""The line of a profile through a volume: a layer of shapes of ours, or one of the user's."""
 
 from __future__ import annotations
 

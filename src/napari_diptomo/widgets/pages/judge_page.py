@@ -37,7 +37,7 @@ _MOST_PHASES = 20
 
 
 class JudgePage(Page):
-    """What can be said of the volume of the chosen run.
+    """The volume of the chosen run, judged.
 
     Results belong to one volume: while another is chosen they are not shown,
     when it is discarded they are gone.

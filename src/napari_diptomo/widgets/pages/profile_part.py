@@ -29,7 +29,7 @@ class ProfilePart(Part):
     Parameters
     ----------
     viewer : ViewerModel
-        Where the line is drawn.
+        Where the line goes.
     volume : callable
         Gives the volume that is looked at, None where there is none.
     save : callable

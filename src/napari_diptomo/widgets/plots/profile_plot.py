@@ -15,6 +15,7 @@ from napari_diptomo.widgets.plots.themed_plot import ThemedPlot
 if TYPE_CHECKING:
     from napari_diptomo.assess import Profile
 
+_HEIGHT = 200
 _OPACITY = 70
 
 
@@ -23,6 +24,7 @@ class ProfilePlot(ThemedPlot):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
+        self.setFixedHeight(_HEIGHT)
         self.plot = self.plots[0]
         self.plot.setLabel('bottom', 'distance / nm')
         self.plot.setLabel('left', 'counts / voxel')

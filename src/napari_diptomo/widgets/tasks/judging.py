@@ -133,7 +133,7 @@ def describe_halves(found: HalfResolution) -> str:
 
 
 def resolution_in_words(period: float, voxel_size: float) -> str:
-    """``'5.2 nm'``; ``'≤ 4 nm'`` where the voxels are too large to tell."""
+    """``'5.2 nm'``; ``'≤ 4 nm'`` where the voxels are too large to show it."""
     if not np.isfinite(period):
         return '-'
     return f'{"≤ " if period <= 2 * voxel_size * 1.001 else ""}{period:.3g} nm'
