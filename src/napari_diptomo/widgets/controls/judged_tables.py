@@ -100,7 +100,7 @@ class PhaseTable(QTableWidget):
         fit_height(self)
 
     def _share_width(self, columns: int, channels: int) -> None:
-        """What narrow columns leave goes to the names of the phases."""
+        """Leave to the names of the phases as much as the numbers do not need."""
         header: Any = self.horizontalHeader()
         mode = QHeaderView.ResizeMode.ResizeToContents if channels <= _FEW else QHeaderView.ResizeMode.Stretch
         for column in range(1, columns):
