@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QHeaderView, QTableWidget, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.widgets.controls.composition_tables import cell, fit_height, plain
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
 
 #: Channels whose fractions leave room for the names of the phases.
 _FEW = 5
+#: Diameter of a dot, pixels.
+_DOT = 10
 
 
 class JudgedTable(QTableWidget):
-    """A row per element in its colour: misfit, worst tilt, and resolution where halves were made."""
+    """A row per element with its colour: misfit, worst tilt, and resolution where halves were made."""
 
     never_frozen = True
 
@@ -53,9 +56,7 @@ class JudgedTable(QTableWidget):
                 f'{found.misfit[row, worst]:.2f}, {found.angles[worst]:g}°',
                 *resolved[row],
             ]
-            element = cell(f'● {name}')
-            element.setForeground(QColor(hues[name]))
-            self.setItem(row, 0, element)
+            self.setItem(row, 0, _dotted(name, hues[name]))
             for column, text in enumerate(texts, start=1):
                 self.setItem(row, column, cell(text, right=True))
         fit_height(self)
@@ -87,16 +88,15 @@ class PhaseTable(QTableWidget):
         for row, region in enumerate(divided.regions):
             tip = f'{names[region.phase - 1]}: {region.voxels} voxels{_cut(region)}'
             texts = [
-                f'● {region.label} {names[region.phase - 1]}',
                 *(_short(value) for value in (region.volume, region.surface, region.thickness)),
                 *(f'{100 * value:.0f}' for value in phases.fractions[region.phase - 1]),
             ]
-            for column, text in enumerate(texts):
-                shown = cell(text, right=column > 0)
+            self.setItem(row, 0, _dotted(f'{region.label} {names[region.phase - 1]}', phase_hue(region.label)))
+            for column, text in enumerate(texts, start=1):
+                self.setItem(row, column, cell(text, right=True))
+            for column in range(len(headings)):
+                shown: Any = self.item(row, column)
                 shown.setToolTip(tip)
-                if column == 0:
-                    shown.setForeground(QColor(phase_hue(region.label)))
-                self.setItem(row, column, shown)
         fit_height(self)
 
     def _share_width(self, columns: int, channels: int) -> None:
@@ -116,6 +116,21 @@ def _resolved(found: HalfResolution) -> list[list[str]]:
         [resolution_in_words(float(value), found.voxel_size) for value in values]
         for values in zip(*columns, strict=True)
     ]
+
+
+def _dotted(text: str, hue: str) -> QTableWidgetItem:
+    """Text behind a dot: letters in a pale colour would be lost on a light page."""
+    dot = QPixmap(_DOT, _DOT)
+    dot.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(dot)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(hue))
+    painter.drawEllipse(0, 0, _DOT, _DOT)
+    painter.end()
+    item = cell(text)
+    item.setIcon(QIcon(dot))
+    return item
 
 
 def _short(value: float) -> str:
