@@ -71,7 +71,7 @@ class Tour:
 
 
 def lead(tour: Tour, arguments: argparse.Namespace) -> None:
-    """Open, maps, align, run: a picture of each."""
+    """Open, maps, align, run, judge: a picture of each."""
     dock = tour.dock
     tour.picture('0-empty')
     if arguments.data:
@@ -100,6 +100,10 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     tour.picture('5-running')
     tour.idle()
     tour.picture('6-volume')
+    dock.stages.go_to(dock.judge_page)
+    dock.run_page()
+    tour.idle()
+    tour.picture('7-judge')
 
 
 def _set(dock: Any, arguments: argparse.Namespace) -> None:

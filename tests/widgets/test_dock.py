@@ -45,14 +45,14 @@ def test_an_empty_dock_says_what_to_do(dock: TomographyDock) -> None:
     assert dock.stages.current is dock.open_page
     assert not dock.run_bar.run_button.isEnabled()
     assert 'Add the files' in dock.run_bar.status.text()
-    assert [button.isEnabled() for button in dock.stages.buttons] == [True, False, False, False, False]
+    assert [button.isEnabled() for button in dock.stages.buttons] == [True, False, False, False, False, False]
     assert 'Open a tilt series first' in dock.stages.buttons[1].toolTip()
     assert 'Maps is closed' in dock.stages.why.text()
 
 
 def test_ready_maps_open_the_later_stages(dock: TomographyDock, maps: MapSeries, viewer: ViewerModel) -> None:
     with_maps(dock, maps)
-    assert [button.isEnabled() for button in dock.stages.buttons] == [True, True, True, True, False]
+    assert [button.isEnabled() for button in dock.stages.buttons] == [True, True, True, True, False, False]
     assert [layer.name for layer in viewer.layers] == ['Ge maps', 'Te maps']
     assert '7 tilts from -30° to 30°, steps of 10°, missing wedge 120°' in dock.open_page.opened.text()
     dock.stages.go_to(dock.maps_page)

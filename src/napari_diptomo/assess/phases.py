@@ -310,7 +310,9 @@ def measure(
     )
 
 
-def write_regions(regions: Sequence[Region], channels: Sequence[str], path: str | Path) -> Path:
+def write_regions(
+    regions: Sequence[Region], channels: Sequence[str], path: str | Path, phases: Phases | None = None
+) -> Path:
     """Write a table of regions, one line each.
 
     Parameters
@@ -320,6 +322,8 @@ def write_regions(regions: Sequence[Region], channels: Sequence[str], path: str 
         Names of the columns of the composition.
     path : str or Path
         ``.csv``.
+    phases : Phases, optional
+        Whose fractions of the counts are written beside each region.
 
     Returns
     -------
@@ -328,6 +332,8 @@ def write_regions(regions: Sequence[Region], channels: Sequence[str], path: str 
     headings = ['label', 'phase', 'voxels', 'volume_nm3', 'surface_nm2', 'diameter_nm', 'layer_thickness_nm']
     headings += ['cut_by_the_field', 'z_nm', 'y_nm', 'x_nm']
     headings += [heading for name in channels for heading in (name, f'standard_error_{name}')] + ['neighbours']
+    if phases is not None:
+        headings += [f'of_counts_{name}' for name in phases.channels]
     with Path(path).open('w', newline='') as file:
         table = csv.writer(file)
         table.writerow(headings)
@@ -341,6 +347,7 @@ def write_regions(regions: Sequence[Region], channels: Sequence[str], path: str 
                     'yes' if one.cut else 'no',
                     *(f'{value:.6g}' for value in (*one.centre, *composition)),
                     ' '.join(f'{label}:{area:.5g}' for label, area in one.neighbours.items()),
+                    *(() if phases is None else (f'{value:.6g}' for value in phases.fractions[one.phase - 1])),
                 ]
             )
     return Path(path)

@@ -1,4 +1,4 @@
-"""The command ``diptomo assess``: a saved volume against its maps, and by halves of the counts."""
+"""The command ``diptomo assess``: a saved volume against its maps, and by halves of their counts."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def write_tables(found: Assessment, folder: Path) -> tuple[Path, ...]:
     if found.phases is not None:
         import tifffile
 
-        written.append(write_regions(found.regions, found.phases.channels, folder / 'phases.csv'))
+        written.append(write_regions(found.regions, found.phases.channels, folder / 'phases.csv', found.phases))
         tifffile.imwrite(folder / 'phases.tif', found.phases.labels.astype(np.uint8), metadata={'axes': 'ZYX'})
         written.append(folder / 'phases.tif')
     return tuple(written)

@@ -1,4 +1,4 @@
-"""The dock "Tomography": Open, Maps, Align, Reconstruct, Composition, and the bar that runs them."""
+"""The dock "Tomography": Open, Maps, Align, Reconstruct, Composition, Judge, and the bar that runs them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from napari_diptomo.widgets.layers.composition_layers import shown_volumes
 from napari_diptomo.widgets.notifications import say, say_error
 from napari_diptomo.widgets.pages.align_page import AlignPage
 from napari_diptomo.widgets.pages.composition_page import CompositionPage
+from napari_diptomo.widgets.pages.judge_page import JudgePage
 from napari_diptomo.widgets.pages.maps_page import MapsPage
 from napari_diptomo.widgets.pages.open_page import OpenPage
 from napari_diptomo.widgets.pages.page import Context, Page
@@ -33,6 +34,7 @@ from napari_diptomo.widgets.run import Run
 from napari_diptomo.widgets.session import session_of
 from napari_diptomo.widgets.tasks.composition import CALIBRATION
 from napari_diptomo.widgets.tasks.job import Job, ThreadJob
+from napari_diptomo.widgets.tasks.judging import PHASES
 from napari_diptomo.widgets.tasks.opening import look_over
 from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
 from napari_diptomo.widgets.tasks.task import Outcome, Task
@@ -73,12 +75,14 @@ class TomographyDock(QWidget):
         self.align_page = AlignPage(self.context)
         self.reconstruct_page = ReconstructPage(self.context)
         self.composition_page = CompositionPage(self.context)
+        self.judge_page = JudgePage(self.context)
         self.pages: tuple[Page, ...] = (
             self.open_page,
             self.maps_page,
             self.align_page,
             self.reconstruct_page,
             self.composition_page,
+            self.judge_page,
         )
         self.stages = Stages(self.pages)
         self.findings = FindingsPanel()
@@ -166,6 +170,7 @@ class TomographyDock(QWidget):
         self.reconstruct_page.start.connect(self._start_extra)
         self.reconstruct_page.resume.connect(self._resume_run)
         self.composition_page.start.connect(self._start_extra)
+        self.judge_page.start.connect(self._start_extra)
         self.findings.remedy.connect(self._apply)
         bar, session = self.run_bar, self.session
         bar.run.connect(self.run_page)
@@ -328,7 +333,11 @@ class TomographyDock(QWidget):
 
     def _start_extra(self, job: Job, title: str) -> None:
         if not self.session.busy:
-            pages: dict[str, Page] = {'Sample': self.open_page, CALIBRATION: self.composition_page}
+            pages: dict[str, Page] = {
+                'Sample': self.open_page,
+                CALIBRATION: self.composition_page,
+                PHASES: self.judge_page,
+            }
             self._start(job, title, pages.get(title))
 
     def _resume_run(self, run: Run) -> None:

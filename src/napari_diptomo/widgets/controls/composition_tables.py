@@ -31,7 +31,7 @@ class FactorTable(QTableWidget):
             'Double-click one to give your own.</qt>'
         )
         self.setAccessibleName('Factors')
-        _plain(self)
+        plain(self)
         self.touched = False
         self.itemChanged.connect(self._item_changed)
 
@@ -42,20 +42,20 @@ class FactorTable(QTableWidget):
         self.setRowCount(len(channels))
         for row, channel in enumerate(channels):
             for column, text in enumerate((channel, lines[row] if lines else '')):
-                self.setItem(row, column, _cell(text))
+                self.setItem(row, column, cell(text))
             item = QTableWidgetItem(f'{values[row]:.4g}' if len(values) else '')
             item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             self.setItem(row, _FACTOR, item)
         self.blockSignals(False)
         self.touched = False
-        _fit_height(self)
+        fit_height(self)
 
     def show_lines(self, name: str, lines: Sequence[str]) -> None:
         """Say of which lines the typed factors are, without a change to them."""
         self.blockSignals(True)
         self.setHorizontalHeaderLabels(['Element', 'Lines', name])
         for row, line in enumerate(lines):
-            self.setItem(row, 1, _cell(line))
+            self.setItem(row, 1, cell(line))
         self.blockSignals(False)
 
     def values(self) -> tuple[float | None, ...]:
@@ -86,7 +86,7 @@ class MeanTable(QTableWidget):
             '<qt>The ratio of the summed counts, with its standard error from the counts and from the scatter within the '
             'region. The error of the factors is given below.</qt>'
         )
-        _plain(self)
+        plain(self)
 
     def show_regions(self, regions: Mapping[str, Any]) -> None:
         """Regions by name, as `napari_diptomo.assess.RegionComposition`, or a sentence why there is none."""
@@ -95,20 +95,23 @@ class MeanTable(QTableWidget):
         self.setHorizontalHeaderLabels(['Region', *(f'{name} {first.unit}' for name in first.channels)])
         self.setRowCount(len(regions))
         for row, (name, found) in enumerate(regions.items()):
-            self.setItem(row, 0, _cell(name))
+            self.setItem(row, 0, cell(name))
             for column in range(len(first.channels)):
                 text = (
                     '-'
                     if isinstance(found, str)
                     else f'{found.percent[column]:.1f} ± {found.standard_error[column]:.1f}'
                 )
-                cell = _cell(text, right=True)
-                cell.setToolTip(found if isinstance(found, str) else f'{found.voxels} voxel{"s" * (found.voxels != 1)}')
-                self.setItem(row, column + 1, cell)
-        _fit_height(self)
+                shown = cell(text, right=True)
+                shown.setToolTip(
+                    found if isinstance(found, str) else f'{found.voxels} voxel{"s" * (found.voxels != 1)}'
+                )
+                self.setItem(row, column + 1, shown)
+        fit_height(self)
 
 
-def _plain(table: QTableWidget) -> None:
+def plain(table: QTableWidget) -> None:
+    """Without numbers of rows, as wide as the page."""
     columns: Any = table.horizontalHeader()
     lines: Any = table.verticalHeader()
     lines.setVisible(False)
@@ -117,14 +120,16 @@ def _plain(table: QTableWidget) -> None:
     table.setSelectionMode(QAbstractItemView.SelectionMode.ContiguousSelection)
 
 
-def _fit_height(table: QTableWidget, most: int = 8) -> None:
+def fit_height(table: QTableWidget, most: int = 8) -> None:
+    """As high as its rows, or ``most`` of them."""
     rows = min(max(table.rowCount(), 1), most)
     columns: Any = table.horizontalHeader()
     lines: Any = table.verticalHeader()
     table.setFixedHeight(columns.sizeHint().height() + rows * lines.defaultSectionSize() + 4)
 
 
-def _cell(text: str, right: bool = False) -> QTableWidgetItem:
+def cell(text: str, right: bool = False) -> QTableWidgetItem:
+    """Text that cannot be typed over."""
     item = QTableWidgetItem(text)
     item.setFlags(_FIXED)
     if right:

@@ -235,7 +235,7 @@ def widget_for(parameter: Parameter, exclusive: tuple[bool, bool] = (False, Fals
     kind = float if float in kinds else kinds[0]
     names: dict[str, Any] = {'name': parameter.name, 'label': label_of(parameter)}
     widget: Any = FORM_TYPES.create_widget(annotation=kind, options=_options(parameter, kind, exclusive), **names)
-    _settle(widget.native)
+    settle(widget.native)
     if isinstance(widget, CheckBox):
         # Its label stands in front of it like all others.
         widget.text = ''
@@ -260,7 +260,7 @@ def _options(parameter: Parameter, kind: Any, exclusive: tuple[bool, bool]) -> d
     return {**limits, 'step': 1} if kind is int else {**limits, 'unit': parameter.unit}
 
 
-def _settle(native: QWidget) -> None:
+def settle(native: QWidget) -> None:
     """Fit Qt's own boxes for a page that scrolls, in a narrow dock."""
     if isinstance(native, QAbstractSpinBox | QComboBox):
         native.setFocusPolicy(Qt.FocusPolicy.StrongFocus)

@@ -43,7 +43,7 @@ class Stages(QWidget):
         for number, page in enumerate(self._pages):
             button = QPushButton(f'{number + 1} {page.title}')
             button.setCheckable(True)
-            # Five of them stand side by side in the narrowest dock.
+            # All of them stand side by side in the narrowest dock.
             button.setStyleSheet('padding-left: 1px; padding-right: 1px')
             self._group.addButton(button, number)
             self.buttons.append(button)

@@ -1,0 +1,248 @@
+"""Judge: a volume against its maps, its resolution by halves, a profile through it, its phases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QSpinBox, QWidget
+
+from napari_diptomo.series import DiptomoError, Finding, InputError, Volume
+from napari_diptomo.widgets.controls.combo_boxes import compact_box, labelled
+from napari_diptomo.widgets.controls.form_widgets import settle
+from napari_diptomo.widgets.controls.judged_tables import JudgedTable, PhaseTable
+from napari_diptomo.widgets.controls.parts import Part, heading, words
+from napari_diptomo.widgets.layers.judged_layers import JudgedLayers
+from napari_diptomo.widgets.notifications import say, say_error
+from napari_diptomo.widgets.pages.page import Context, Page
+from napari_diptomo.widgets.pages.profile_part import ProfilePart
+from napari_diptomo.widgets.plots.misfit_plot import MisfitPlot
+from napari_diptomo.widgets.plots.shell_correlation_plot import ShellCorrelationPlot
+from napari_diptomo.widgets.tasks.job import ThreadJob
+from napari_diptomo.widgets.tasks.judging import (
+    HALVES,
+    JUDGE,
+    PHASES,
+    Divided,
+    Judged,
+    describe_halves,
+    dividing,
+    judging,
+    maps_of_chosen,
+)
+
+_MOST_PHASES = 20
+
+
+class JudgePage(Page):
+    """The volume of the chosen run, judged.
+
+    Results belong to one volume: while another is chosen they are not shown,
+    when it is discarded they are gone.
+
+    Signals
+    -------
+    start(Job, str)
+        Finding phases, which the page's button does not start.
+    """
+
+    start = Signal(object, str)
+    title = 'Judge'
+    action = 'J&udge'
+    explanation = 'How far the volume can be trusted: its projections against the maps, and two halves of the counts.'
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(context, parent)
+        self.judged: Judged | None = None
+        self.divided: Divided | None = None
+        self._seen: Volume | None = None
+        self._layers = JudgedLayers(context.viewer)
+        self.halves = compact_box(
+            'Resolution by halves',
+            'Two volumes are reconstructed one after the other, each of one half of the counts: by SIRT in a short time, or as '
+            'the volume was, which takes twice as long as it did.',
+        )
+        self.halves.addItems(HALVES)
+        self.body.addLayout(labelled('Resolution by halv&es', self.halves))
+        self._add_result()
+        self.profile = ProfilePart(context.viewer, self._volume, self._save)
+        self.body.addWidget(self.profile)
+        self._add_phases()
+        self.body.addStretch(1)
+        self.session.changed.connect(self._session_changed)
+        self._session_changed()
+
+    def closed(self) -> str:
+        chosen = self.session.runs.chosen
+        if chosen is None or chosen.volume is None:
+            return 'Reconstruct a volume first, or choose a finished run.'
+        if maps_of_chosen(self.session) is None:
+            return f'The maps of {chosen.name} are not in this session; open them and reconstruct, or use "diptomo assess".'
+        return ''
+
+    def job(self) -> tuple[ThreadJob, str]:
+        volume, maps = self._volume(), maps_of_chosen(self.session)
+        if volume is None or maps is None:
+            raise InputError(self.closed())
+        return ThreadJob(judging(volume, maps, HALVES[self.halves.currentText()])), JUDGE
+
+    def done(self, result: Judged | Divided) -> None:
+        if isinstance(result, Divided):
+            self.divided = result
+            self.outcome_widget = self.phases_box
+            if result.volume is self._volume():
+                self._layers.show_phases(result)
+        else:
+            self.judged = result
+            self.outcome_widget = self.result_box
+            self._layers.remove_residuals()
+        self._show_results()
+
+    def findings(self) -> tuple[Finding, ...]:
+        shown = self.judged is not None and self.judged.volume is self._volume()
+        return self.judged.consistency.findings if shown and self.judged is not None else ()
+
+    def state(self) -> dict[str, Any]:
+        return {'halves': self.halves.currentText()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.halves.setCurrentText(str(state.get('halves', next(iter(HALVES)))))
+
+    def cleanup(self) -> None:
+        self.profile.cleanup()
+        self.misfit.cleanup()
+        self.correlation.cleanup()
+
+    def _volume(self) -> Volume | None:
+        return self.session.volume
+
+    def _add_result(self) -> None:
+        self.result_box = self.outcome_widget = Part()
+        column = self.result_box.body
+        self.table = JudgedTable()
+        self.misfit = MisfitPlot()
+        self.misfit.setToolTip('<qt>Dashed: 1, what the true specimen leaves. A tilt above the others is doubted.</qt>')
+        self.correlation = ShellCorrelationPlot()
+        self.note = words('')
+        for widget in (heading('Projections against maps'), self.table, self.misfit, self.correlation, self.note):
+            column.addWidget(widget)
+        row = QHBoxLayout()
+        for text, tip, slot in (
+            (
+                'Residual &images',
+                'Measured less expected at every tilt, in standard deviations of the noise, one layer per element.',
+                self._show_residuals,
+            ),
+            ('Save &tables…', 'Misfit of every tilt and the curves of the halves, as .csv.', self._save_tables),
+        ):
+            button = QPushButton(text)
+            button.setToolTip(f'<qt>{tip}</qt>')
+            button.clicked.connect(slot)
+            row.addWidget(button)
+        row.addStretch(1)
+        column.addLayout(row)
+        self.body.addWidget(self.result_box)
+
+    def _add_phases(self) -> None:
+        self.phases_box = Part()
+        column = self.phases_box.body
+        column.addWidget(heading('Phases'))
+        self.count = QSpinBox()
+        self.count.setRange(0, _MOST_PHASES)
+        self.count.setSpecialValueText('auto')
+        self.count.setAccessibleName('Number of phases')
+        self.count.setToolTip('<qt>How many clusters of alike fractions; auto: as many as the data show.</qt>')
+        settle(self.count)
+        label = QLabel('&Number')
+        label.setBuddy(self.count)
+        self.find_phases = QPushButton('Find ph&ases')
+        self.find_phases.setToolTip('<qt>Divide the specimen, show the phases as labels, and measure them.</qt>')
+        self.find_phases.clicked.connect(self._find_phases)
+        self.save_phases = QPushButton('Save re&gions…')
+        self.save_phases.setToolTip('<qt>Volume, surface, thickness, neighbours of every phase, as .csv.</qt>')
+        self.save_phases.clicked.connect(self._save_phases)
+        row = QHBoxLayout()
+        for widget in (label, self.count, self.find_phases, self.save_phases):
+            row.addWidget(widget)
+        row.addStretch(1)
+        column.addLayout(row)
+        self.phase_table = PhaseTable()
+        column.addWidget(self.phase_table)
+        self.body.addWidget(self.phases_box)
+
+    def _session_changed(self) -> None:
+        volumes = [run.volume for run in self.session.runs]
+        if self.judged is not None and not any(self.judged.volume is volume for volume in volumes):
+            self.judged = None
+        if self.divided is not None and not any(self.divided.volume is volume for volume in volumes):
+            self.divided = None
+        if self._volume() is not self._seen:
+            self._seen = self._volume()
+            self._layers.remove_residuals()
+            self._layers.hide_phases()
+            self.profile.refresh()
+            self._show_results()
+
+    def _show_results(self) -> None:
+        """Those of the volume that is chosen."""
+        volume = self._volume()
+        judged = self.judged if self.judged is not None and self.judged.volume is volume else None
+        divided = self.divided if self.divided is not None and self.divided.volume is volume else None
+        self.result_box.setVisible(judged is not None)
+        if judged is not None:
+            self.table.show_judged(judged)
+            self.misfit.show_misfit(judged.consistency)
+            self.correlation.setVisible(judged.resolution is not None)
+            self.note.setVisible(judged.resolution is not None)
+            if judged.resolution is not None:
+                self.correlation.show_curves(judged.resolution)
+                self.note.setText(describe_halves(judged.resolution))
+        self.phase_table.setVisible(divided is not None)
+        self.save_phases.setVisible(divided is not None)
+        if divided is not None:
+            self.phase_table.show_phases(divided)
+        self.changed.emit()
+
+    def _find_phases(self) -> None:
+        volume = self._volume()
+        if volume is not None:
+            self.start.emit(ThreadJob(dividing(volume, self.count.value())), PHASES)
+
+    def _show_residuals(self) -> None:
+        if self.judged is not None:
+            self._layers.show_residuals(self.judged)
+
+    def _save_tables(self) -> None:
+        judged = self.judged
+        if judged is None:
+            return
+        if self._save('misfit.csv', judged.consistency.write_csv) and judged.resolution is not None:
+            self._save('fsc.csv', judged.resolution.write_csv)
+
+    def _save_phases(self) -> None:
+        from napari_diptomo.assess import write_regions
+
+        divided = self.divided
+        if divided is not None:
+            self._save(
+                'phases.csv', lambda path: write_regions(divided.regions, divided.phases.channels, path, divided.phases)
+            )
+
+    def _save(self, name: str, write: Callable[[str], object]) -> bool:
+        """Ask for a place and write a table there; returns whether it is written."""
+        folder = Path(str(self.context.last_used.value('folder', '')))
+        path, _ = QFileDialog.getSaveFileName(self, 'Save table', str(folder / name), 'Table (*.csv)')
+        if not path:
+            return False
+        try:
+            write(path)
+        except DiptomoError as error:
+            say_error(str(error))
+        except OSError as error:
+            say_error(f'The table cannot be written to {path}: {error.strerror}; choose another place.')
+        else:
+            say(f'Table written: {Path(path).name}.')
+            return True
+        return False
