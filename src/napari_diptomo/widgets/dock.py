@@ -20,7 +20,7 @@ from napari_diptomo.widgets.file_drops import Dropped, paths_of
 from napari_diptomo.widgets.layers import image_layers
 from napari_diptomo.widgets.layers.composition_layers import shown_volumes
 from napari_diptomo.widgets.notifications import say, say_error
-from napari_diptomo.widgets.pages.align_page import AlignPage
+from napari_diptomo.widgets.pages.align_page import IMPORT, AlignPage
 from napari_diptomo.widgets.pages.composition_page import CompositionPage
 from napari_diptomo.widgets.pages.maps_page import MapsPage
 from napari_diptomo.widgets.pages.open_page import OpenPage
@@ -163,6 +163,7 @@ class TomographyDock(QWidget):
         for page in self.pages:
             page.changed.connect(self._refresh)
         self.open_page.start.connect(self._start_extra)
+        self.align_page.start.connect(self._start_extra)
         self.reconstruct_page.start.connect(self._start_extra)
         self.reconstruct_page.resume.connect(self._resume_run)
         self.composition_page.start.connect(self._start_extra)
@@ -328,7 +329,11 @@ class TomographyDock(QWidget):
 
     def _start_extra(self, job: Job, title: str) -> None:
         if not self.session.busy:
-            pages: dict[str, Page] = {'Sample': self.open_page, CALIBRATION: self.composition_page}
+            pages: dict[str, Page] = {
+                'Sample': self.open_page,
+                IMPORT: self.align_page,
+                CALIBRATION: self.composition_page,
+            }
             self._start(job, title, pages.get(title))
 
     def _resume_run(self, run: Run) -> None:
