@@ -163,7 +163,7 @@ def test_the_aligned_tilts_follow_the_keys(aligned: TomographyDock, viewer: View
     # Those that are aligned leave a smaller difference.
     page = aligned.align_page.by_hand
     page.view.setCurrentIndex(2)
-    over = viewer.layers['difference from the neighbouring tilt']
+    over = viewer.layers['neighbour difference']
     wrong = np.abs(over.data[ROW]).sum()
     press(qtbot, aligned, Qt.Key.Key_Z, CONTROL)
     press(qtbot, aligned, Qt.Key.Key_Z, CONTROL)
@@ -354,3 +354,44 @@ def test_no_two_controls_of_the_page_share_a_mnemonic(aligned: TomographyDock) -
     letters = [text[text.index('&') + 1].lower() for text in texts if '&' in text]
     assert len(set(letters)) == len(letters), sorted(letters)
     assert not set(letters) & set('fvlpwh'), "napari's menus"
+
+
+def test_what_was_corrected_and_seen_is_there_again_when_the_dock_is(
+    opened: Callable[[Any], Any], window: Any, maps: MapSeries, qtbot: Any
+) -> None:
+    first = opened(window)
+    first.open_page.done(look_over(maps))
+    first.stages.go_to(first.align_page)
+    first.align_page.done(Align(rounds=0, axis_rotation=0).run(maps))
+    select(qtbot, first, ROW)
+    press(qtbot, first, Qt.Key.Key_Right)
+    first.align_page.by_hand.view.setCurrentIndex(2)
+    layers, before = [layer.name for layer in window.layers], now(first)
+    first.parent().title.close_button.click()
+    qtbot.wait(50)
+    again = opened(window)
+    assert [layer.name for layer in window.layers] == layers
+    assert again.align_page.form.value().by_hand == (10.0, -0.5, 0.0)
+    select(qtbot, again, 1)
+    press(qtbot, again, Qt.Key.Key_Right)
+    np.testing.assert_allclose(now(again) - before, moved(0, -0.5, row=1), atol=1e-9)
+    assert sorted(layer.name for layer in window.layers) == sorted(layers)
+    assert again.align_page.form.value().by_hand == (-20.0, -0.5, 0.0, 10.0, -0.5, 0.0)
+
+
+def test_a_project_keeps_the_corrections(aligned: TomographyDock, qtbot: Any, tmp_path: Path, settled: Any) -> None:
+    select(qtbot, aligned, ROW)
+    press(qtbot, aligned, Qt.Key.Key_Right)
+    shifts = now(aligned)
+    with qtbot.waitSignal(aligned.session.autosave.saved, timeout=20_000):
+        aligned._save_project_to(tmp_path / 'project')
+    press(qtbot, aligned, Qt.Key.Key_Right)
+    aligned.open_project(tmp_path / 'project')
+    settled(aligned)
+    np.testing.assert_array_equal(now(aligned), shifts)
+    page = aligned.align_page
+    assert page.form.value().by_hand == (10.0, -0.5, 0.0) and not page.by_hand.undo.isEnabled()
+    assert aligned.viewer.layers['aligned tilts'].visible
+    select(qtbot, aligned, ROW)
+    qtbot.mouseClick(page.by_hand.reset, Qt.MouseButton.LeftButton)
+    assert page.form.value().by_hand == ()

@@ -63,14 +63,14 @@ class AlignedTilts(QObject):
         self._maps_view.remove_kind(_OVER)
         self._over = None
         if view == 'difference':
-            part = self._part(maps, self._against_neighbours(), _OVER, 'difference from the neighbouring tilt')
+            part = self._part(maps, self._against_neighbours(), _OVER, 'neighbour difference')
             self._over = self._maps_view.add_above(part)
         elif view == 'flicker':
             neighbours = self._images[_neighbours(len(self._images))]
             self._over = self._maps_view.add_above(self._part(maps, neighbours, _OVER, 'neighbouring tilt'))
             self._over.contrast_limits = self._layer.contrast_limits
             self._blink.start()
-        self._viewer.layers.selection.active = self._layer
+        self._viewer.layers.selection.active = self._over if view == 'difference' else self._layer
 
     def follow(self, maps: MapSeries) -> None:
         """Other shifts: the layers that are there show them."""

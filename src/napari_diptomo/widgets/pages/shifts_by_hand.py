@@ -78,6 +78,8 @@ class ShiftsByHand(Part):
             self._own = aligned
             self._judging.forget()
             self.history.clear()
+            if self.tilts.view == 'measured':
+                self.view.setCurrentIndex(0)
         if aligned is None:
             self.tilts.clear()
             self.view.setCurrentIndex(0)
