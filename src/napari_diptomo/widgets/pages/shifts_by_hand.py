@@ -138,7 +138,12 @@ class ShiftsByHand(Part):
     def set_view(self, view: Any) -> None:
         """Show the tilts so; nothing where there is no alignment, or no such view."""
         if view in get_args(View) and self.session.aligned is not None:
-            self.view.setCurrentIndex(get_args(View).index(view))
+            index = get_args(View).index(view)
+            blocked = self.view.blockSignals(True)
+            self.view.setCurrentIndex(index)
+            self.view.blockSignals(blocked)
+            # Its layers may be gone where the choice stays the same.
+            self._view_chosen(index)
 
     def cleanup(self) -> None:
         """Let go of the viewer."""
