@@ -91,6 +91,8 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     dock.run_page()
     tour.idle()
     tour.picture('3-align')
+    _nudge(tour)
+    tour.picture('3-by-hand')
     dock.stages.go_forward()
     _set(dock, arguments)
     tour.until(lambda: 'Needs' in dock.reconstruct_page.estimate.text())
@@ -104,6 +106,20 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     dock.run_page()
     tour.idle()
     tour.picture('7-judge')
+
+
+def _nudge(tour: Tour) -> None:
+    """Move a tilt out of line by two pixels, and see its difference from the neighbour."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    by_hand = tour.dock.align_page.by_hand
+    by_hand.table.setCurrentCell(len(tour.dock.session.angles) // 3, 0)
+    for _ in range(4):
+        QTest.keyClick(by_hand.table, Qt.Key.Key_Right)
+    by_hand.view.setCurrentIndex(2)
+    tour.settle(3.0)
+    tour.dock.stages.bring_into_view(by_hand)
 
 
 def _set(dock: Any, arguments: argparse.Namespace) -> None:

@@ -7,12 +7,12 @@ import pytest
 from scipy import ndimage
 
 from napari_diptomo.align import Align
-from napari_diptomo.align.align import _binned
 from napari_diptomo.align.axis_rotation import rotation_in
 from napari_diptomo.align.held_out_tilts import Comparison, Geometry, compared, depth_of, height_of, predicted
 from napari_diptomo.align.image_correlation import displacement, normalised_correlation, prepared
 from napari_diptomo.align.neighbour_votes import squeezed, voted_shifts
 from napari_diptomo.align.overlap_correlation import overlap_correlation
+from napari_diptomo.align.reference_images import binned
 from napari_diptomo.align.refinement import best_start, refined
 from napari_diptomo.align.specimen_motion import smallest_shifts, tilt_axis_in, without_rigid_motion
 from napari_diptomo.series import InputError, MapSeries, Watch
@@ -78,7 +78,7 @@ def test_the_normalised_correlation_is_a_cosine() -> None:
 
 def test_binning_keeps_the_middle() -> None:
     rows, columns = np.indices((11, 14)).astype(float)
-    found = _binned(np.stack([100 * rows + columns, 200 * rows + 2 * columns]), 3)
+    found = binned(np.stack([100 * rows + columns, 200 * rows + 2 * columns]), 3)
     assert found.shape == (2, 3, 4)
     np.testing.assert_allclose(found[0], 100 * np.array([[2], [5], [8]]) + np.array([2, 5, 8, 11]))
     np.testing.assert_allclose(found[1], 2 * found[0])

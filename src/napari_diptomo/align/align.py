@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
@@ -12,18 +12,13 @@ from napari_diptomo.align.axis_rotation import Rotation, rotation_in
 from napari_diptomo.align.held_out_tilts import Comparison, compared, predicted
 from napari_diptomo.align.image_correlation import FINE
 from napari_diptomo.align.neighbour_votes import voted_shifts
+from napari_diptomo.align.reference_images import Reference, binned, binning_of, reference_images
 from napari_diptomo.align.refinement import Refined, best_start, refined
 from napari_diptomo.align.shift_files import read_shifts
 from napari_diptomo.align.specimen_motion import Axis, smallest_shifts, tilt_axis_in
-from napari_diptomo.align.tilt_shifts import ShiftSource, TiltShift, corrections
-from napari_diptomo.series import InputError, MapSeries, Observer, Step, Watch, param
-from napari_diptomo.series.outliers import without_outliers
+from napari_diptomo.align.tilt_shifts import ShiftSource, TiltShift, check_within_images, corrections
+from napari_diptomo.series import MapSeries, Observer, Step, Watch, param
 
-#: Images are binned to at most this many pixels.
-_MATCHING_SIZE = 96
-_SMALLEST = 8
-#: Displacement of the images, as a fraction of their width, at which a point of the specimen is still distinguished from an outlier.
-_MAY_BE_OFF = 0.2
 #: Structures that neighbours are compared by, pixels (see `voted_shifts`): fine ones place best, coarse ones survive few counts.
 _BANDS = ((1.5, 6.0), (2.5, 8.0), (4.0, 12.0))
 
@@ -56,7 +51,7 @@ class Align(Step):
 
     title: ClassVar[str] = 'Align'
 
-    reference: Literal['auto', 'haadf', 'maps'] = param(
+    reference: Reference = param(
         'auto', 'Images that are compared: HAADF where there are any, else the sum of the maps.'
     )
     find_axis: bool = param(
@@ -97,14 +92,13 @@ class Align(Step):
     )
 
     def _run(self, maps: MapSeries, observer: Observer | None) -> MapSeries:
-        images, name = self._reference_images(maps)
+        images, name = reference_images(maps, self.reference)
         order = np.argsort(maps.angles, kind='stable')
         images, angles = images[order], maps.angles[order]
         by_hand = corrections(self.by_hand, maps.angles)[order]
         watch = Watch(observer, self.title, len(angles) - 1 + self.rounds)
-        n = -(-max(images.shape[1:]) // _MATCHING_SIZE)
-        # Fitted maps may be negative; clipped before binning their noise would turn into mass.
-        small = np.maximum(_binned(images, n), 0)
+        n = binning_of(images)
+        small = binned(images, n)
         starts, turned, unlike = self._starts(maps, order, small, n, watch)
         start_name, start = best_start(small, angles, starts, turned, self.upsampling)
         found, rotation = self._refined(small, start, watch, len(angles) - 1)
@@ -115,7 +109,10 @@ class Align(Step):
             shifts = smallest_shifts(geometry.shifts * n, angles)
             axis = tilt_axis_in(shifts, angles, images.shape[2] / 2) if self.find_axis else Axis(0.0, float('inf'))
             shifts[:, 1] -= axis.shift * (1 - np.cos(np.deg2rad(angles)))
+        left_in = geometry.shifts * n - shifts
         shifts = shifts + by_hand
+        given = by_hand.any(axis=1) | (start_name == 'file')
+        check_within_images(shifts[given], angles[given], images.shape[1:])
         comparison = found.comparison
         if by_hand.any():
             placed = replace(geometry, shifts=geometry.shifts + by_hand / n)
@@ -126,7 +123,7 @@ class Align(Step):
         source: ShiftSource = (
             'import' if start_name == 'file' and np.array_equal(geometry.shifts, start.geometry.shifts) else 'found'
         )
-        tilts = _table(angles, shifts, in_pixels, by_hand, source)
+        tilts = tilt_table(angles, shifts, in_pixels, by_hand, source)
         back = np.argsort(order, kind='stable')
         notes = {
             'reference': name,
@@ -144,6 +141,10 @@ class Align(Step):
             'rotation_found': None if rotation is None else rotation.angle,
             'rotation_uncertainty': None if rotation is None else _finite(rotation.uncertainty),
             'doubtful_angles': [float(angle) for angle in angles[doubtful]],
+            'unlike_angles': [float(angle) for angle in angles[list(unlike)]],
+            'source': source,
+            'by_hand': list(self.by_hand),
+            'compared_at': left_in[back].tolist(),
             'tilts': [tilts[i].to_dict() for i in back],
             'seconds': watch.seconds,
         }
@@ -187,28 +188,6 @@ class Align(Step):
         again = refined(small, turned, self.upsampling, self.rounds - found.rounds, watch, done + found.rounds)
         return replace(again, rounds=found.rounds + again.rounds), rotation
 
-    def _reference_images(self, maps: MapSeries) -> tuple[np.ndarray, str]:
-        if self.reference == 'haadf' and maps.haadf is None:
-            raise InputError('There are no HAADF images to align; choose the maps as reference.')
-        use_haadf = maps.haadf is not None and self.reference != 'maps'
-        haadf = maps.haadf if use_haadf else None
-        images = _without_outliers(maps, maps.data if haadf is None else haadf[None]).sum(axis=0)
-        what = 'HAADF images' if use_haadf else 'sum of the maps'
-        if len(images) < 2:
-            raise InputError('There is one tilt only; nothing can be aligned to it.')
-        if min(images.shape[1:]) < _SMALLEST:
-            raise InputError(
-                f'Images of {images.shape[2]} x {images.shape[1]} pixels are too small to be aligned; bin them less.'
-            )
-        flat = [float(angle) for angle, image in zip(maps.angles, images, strict=True) if np.ptp(image) == 0]
-        if flat:
-            raise InputError(
-                f'The {what} at {flat[0]:g} deg is empty, so it cannot be aligned; leave this tilt out or '
-                'choose another reference.'
-            )
-        # A detector's dark level is no mass.
-        return images - (np.percentile(images, 1) if use_haadf else 0.0), what
-
 
 def _score(small: np.ndarray, here: Refined, upsampling: int) -> float:
     return compared(small, predicted(small, here.geometry), upsampling, FINE).score
@@ -218,9 +197,10 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _table(
+def tilt_table(
     angles: np.ndarray, shifts: np.ndarray, comparison: Comparison, by_hand: np.ndarray, source: ShiftSource
 ) -> list[TiltShift]:
+    """A row per tilt: shifts in pixels, scores and errors of the comparison, where by hand is not zero that as the source."""
     rows = zip(
         angles, shifts, comparison.scores, np.hypot(*comparison.errors.T), np.asarray(by_hand.any(axis=1)), strict=True
     )
@@ -230,19 +210,3 @@ def _table(
         )
         for angle, (dy, dx), score, error, corrected in rows
     ]
-
-
-def _without_outliers(maps: MapSeries, data: np.ndarray) -> np.ndarray:
-    """Images (channel, tilt, y, x) of a series; what stands in for an outlier is only compared, never reconstructed."""
-    missing = maps.missing if data is maps.data else None
-    names = tuple(f'image {i + 1}' for i in range(len(data)))
-    images = MapSeries(data, maps.angles, names, missing=missing)
-    return np.asarray(without_outliers(images, _MAY_BE_OFF * max(data.shape[2:]))[0].data, float)
-
-
-def _binned(images: np.ndarray, n: int) -> np.ndarray:
-    """Mean of n x n pixels about the middle, so that shifts scale by n alone."""
-    tilts, ny, nx = images.shape
-    y0, x0 = (ny % n) // 2, (nx % n) // 2
-    y, x = ny // n, nx // n
-    return images[:, y0 : y0 + y * n, x0 : x0 + x * n].reshape(tilts, y, n, x, n).mean(axis=(2, 4))

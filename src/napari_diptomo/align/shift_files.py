@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_diptomo.align.tilt_shifts import TiltShift, nearest_tilt, tilt_shifts
+from napari_diptomo.align.tilt_shifts import TiltShift, tilt_shifts, tilts_at
 from napari_diptomo.series import InputError, MapSeries
 from napari_diptomo.series.files import replacing_all
 
@@ -189,9 +189,9 @@ def _read_csv(path: Path, angles: np.ndarray) -> np.ndarray:
     if missing:
         raise InputError(f'{path.name} has no column {missing[0]}; its first line must name angle, dx and dy.')
     shifts = np.full((len(angles), 2), np.nan)
-    for row in reader:
-        angle, dx, dy = (_number(row[names[name]], path) for name in _COLUMNS[:3])
-        shifts[nearest_tilt(angle, angles)] = dy, dx
+    rows = np.array([[_number(row[names[name]], path) for name in _COLUMNS[:3]] for row in reader]).reshape(-1, 3)
+    for tilt, (_, dx, dy) in zip(tilts_at(rows[:, 0], angles), rows, strict=True):
+        shifts[tilt] = dy, dx
     left = np.flatnonzero(np.isnan(shifts).any(axis=1))
     if left.size:
         raise InputError(

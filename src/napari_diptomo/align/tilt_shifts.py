@@ -13,6 +13,8 @@ from napari_diptomo.series import InputError, MapSeries
 #: Determined from the images; the same with a correction by hand; read from a file; as the series came, not yet aligned.
 ShiftSource = Literal['found', 'by hand', 'import', 'as loaded']
 _SAME_ANGLE = 0.05  # degrees
+#: Tilts whose angles a recipe does not distinguish, degrees.
+_ONE_ANGLE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -95,11 +97,82 @@ def corrections(triples: Sequence[float], angles: np.ndarray) -> np.ndarray:
         raise InputError(
             f'Shifts by hand come in threes, tilt angle, dx and dy, not as {len(triples)} numbers; complete the last.'
         )
-    found = np.zeros((len(angles), 2))
-    for angle, dx, dy in np.reshape(np.asarray(triples, float), (-1, 3)):
-        if not np.isfinite([dx, dy]).all():
+    rows = np.reshape(np.asarray(triples, float), (-1, 3))
+    for angle, *shift in rows:
+        if not np.isfinite(shift).all():
             raise InputError(f'The shift by hand at {angle:g} deg is not a number; correct it.')
-        found[nearest_tilt(angle, angles)] += (dy, dx)
+    found = np.zeros((len(angles), 2))
+    for tilt, (_, dx, dy) in zip(tilts_at(rows[:, 0], angles), rows, strict=True):
+        found[tilt] += (dy, dx)
+    return found
+
+
+def as_triples(by_hand: np.ndarray, angles: np.ndarray) -> tuple[float, ...]:
+    """Shifts by hand as a recipe has them: what `corrections` reads back.
+
+    Parameters
+    ----------
+    by_hand : ndarray (tilt, 2)
+        Pixels (y, x).
+    angles : ndarray (tilt,)
+        Degrees.
+
+    Returns
+    -------
+    tuple of float
+        Tilt angle, dx and dy of every tilt that is corrected; with a tilt all others at its angle.
+    """
+    moved = by_hand.any(axis=1)
+    found: list[float] = []
+    for angle, (dy, dx) in zip(angles, by_hand, strict=True):
+        if (moved & (np.abs(angles - angle) < _ONE_ANGLE)).any():
+            found += [float(angle), float(dx), float(dy)]
+    return tuple(found)
+
+
+def check_within_images(shifts: np.ndarray, angles: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Some of each image must be left where it is placed.
+
+    Parameters
+    ----------
+    shifts : ndarray (tilt, 2)
+        Pixels (y, x).
+    angles : ndarray (tilt,)
+        Degrees.
+    shape : tuple of int
+        Rows and columns of the images.
+
+    Raises
+    ------
+    InputError
+        A shift as wide as the images or wider.
+    """
+    beyond = np.any(np.abs(shifts) >= shape, axis=1)
+    if beyond.any():
+        dy, dx = shifts[beyond][0]
+        raise InputError(
+            f'The shift at {angles[beyond][0]:g} deg, {dx:.4g} and {dy:.4g} pixels in x and y, is wider than the images of '
+            f'{shape[1]} x {shape[0]} pixels; give a smaller one, or leave the tilt out.'
+        )
+
+
+def tilts_at(given: np.ndarray, angles: np.ndarray) -> list[int]:
+    """Numbers of the tilts that shifts given for angles in degrees belong to.
+
+    Of tilts recorded at one angle the first takes the shift that is given first.
+
+    Raises
+    ------
+    InputError
+        An angle that the series does not have.
+    """
+    seen: dict[int, int] = {}
+    found = []
+    for angle in given:
+        first = nearest_tilt(float(angle), angles)
+        alike = np.flatnonzero(np.abs(angles - angles[first]) < _ONE_ANGLE)
+        found.append(int(alike[seen.get(first, 0) % len(alike)]))
+        seen[first] = seen.get(first, 0) + 1
     return found
 
 

@@ -20,7 +20,7 @@ from napari_diptomo.widgets.file_drops import Dropped, paths_of
 from napari_diptomo.widgets.layers import image_layers
 from napari_diptomo.widgets.layers.composition_layers import shown_volumes
 from napari_diptomo.widgets.notifications import say, say_error
-from napari_diptomo.widgets.pages.align_page import AlignPage
+from napari_diptomo.widgets.pages.align_page import IMPORT, AlignPage
 from napari_diptomo.widgets.pages.composition_page import CompositionPage
 from napari_diptomo.widgets.pages.judge_page import JudgePage
 from napari_diptomo.widgets.pages.maps_page import MapsPage
@@ -167,6 +167,7 @@ class TomographyDock(QWidget):
         for page in self.pages:
             page.changed.connect(self._refresh)
         self.open_page.start.connect(self._start_extra)
+        self.align_page.start.connect(self._start_extra)
         self.reconstruct_page.start.connect(self._start_extra)
         self.reconstruct_page.resume.connect(self._resume_run)
         self.composition_page.start.connect(self._start_extra)
@@ -335,6 +336,7 @@ class TomographyDock(QWidget):
         if not self.session.busy:
             pages: dict[str, Page] = {
                 'Sample': self.open_page,
+                IMPORT: self.align_page,
                 CALIBRATION: self.composition_page,
                 PHASES: self.judge_page,
             }

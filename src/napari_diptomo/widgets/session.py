@@ -275,6 +275,11 @@ class Session(QObject):
         self.aligned = maps
         self.drop_volume()
 
+    def set_judged(self, maps: MapSeries) -> None:
+        """The same alignment with other scores and findings: what was made from it stays."""
+        self.aligned = maps
+        self.changed.emit()
+
     def drop_volume(self) -> None:
         """No run is chosen any more: what comes next is about other maps."""
         self.runs.choose(None)

@@ -97,7 +97,7 @@ def map_layers(maps: MapSeries, colour: dict[str, str] | None = None) -> list[La
         (
             data[index][:, None],
             {
-                **_tilted(maps.angles, maps.pixel_size),
+                **tilted(maps.angles, maps.pixel_size),
                 'name': f'{name} maps',
                 'colormap': colormap(name, colour[name]),
                 'blending': 'additive',
@@ -137,7 +137,7 @@ def sum_layer(
     return (
         counts[:, None],
         {
-            **_tilted(angles, pixel_size),
+            **tilted(angles, pixel_size),
             'name': f'{name or "series"} (all counts)',
             'colormap': 'gray',
             'blending': 'additive',
@@ -238,7 +238,8 @@ def colormap(name: str, hue: str) -> Any:
     return Colormap(colors=['#000000', hue], name=f'{name} {hue}')
 
 
-def _tilted(angles: np.ndarray, pixel_size: float) -> dict[str, Any]:
+def tilted(angles: np.ndarray, pixel_size: float) -> dict[str, Any]:
+    """Scale, offset, units and axis names of a layer (tilt, z, y, x)."""
     step, first = tilt_axis(angles)
     return {
         'scale': (step, pixel_size, pixel_size, pixel_size),

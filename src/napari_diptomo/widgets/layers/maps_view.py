@@ -48,12 +48,38 @@ class MapsView:
             self._viewer.layers.insert(index, layer)
         self._shown += added
 
-    def hide_deviations(self) -> None:
-        """Take them away."""
-        for layer in [layer for layer in self._shown if layer.metadata[image_layers.KEY]['kind'] == 'map spread']:
+    def add_above(self, part: image_layers.LayerTuple) -> Layer:
+        """Add a layer above those that are shown; it goes when others are shown."""
+        layer = Layer.create(*part)
+        self._viewer.add_layer(layer)
+        self._shown.append(layer)
+        return layer
+
+    def remove_kind(self, kind: str) -> None:
+        """Take the layers of this kind away."""
+        for layer in [layer for layer in self._shown if layer.metadata[image_layers.KEY]['kind'] == kind]:
             self._shown.remove(layer)
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
+
+    def hide_deviations(self) -> None:
+        """Take them away."""
+        self.remove_kind('map spread')
+
+    @property
+    def tilt(self) -> int | None:
+        """Number of the tilt that is seen, None where none is."""
+        return self._tilt_index() if self._shown and self._viewer.dims.ndim == 4 else None
+
+    def show_tilt(self, number: int) -> None:
+        """Move the slider to a tilt."""
+        if not self._shown or self._viewer.dims.ndim != 4:
+            return
+        self._viewer.dims.ndisplay = 2
+        layer = self._shown[0]
+        self._viewer.dims.set_point(0, float(layer.translate[0]) + number * float(layer.scale[0]))
+        # Another plane of a volume has no maps.
+        self._viewer.dims.set_point(1, 0.0)
 
     def cleanup(self) -> None:
         """Let go of the viewer."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
-from napari_diptomo.series import Finding, InputError, MapSeries
+from napari_diptomo.series import DiptomoError, Finding, InputError, MapSeries, Step
 from napari_diptomo.widgets.controls.parts import heading, words
 from napari_diptomo.widgets.controls.remembered_form import RememberedForm
 from napari_diptomo.widgets.controls.step_form import StepForm
+from napari_diptomo.widgets.notifications import say, say_error
 from napari_diptomo.widgets.pages.page import Context, Page
+from napari_diptomo.widgets.pages.shifts_by_hand import ShiftsByHand
 from napari_diptomo.widgets.plots.shift_plot import ShiftPlot
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.steps import running
@@ -19,14 +23,25 @@ from napari_diptomo.widgets.tasks.steps import running
 if TYPE_CHECKING:
     from napari_diptomo.align import Align
 
+#: Title of the job that takes shifts from a file.
+IMPORT = 'Shifts'
+_FILES = 'Shifts of IMOD or a table (*.xf *.csv)'
+_TO_FILES = 'Shifts of IMOD, with angles beside them (*.xf);;Table (*.csv)'
+
 
 class AlignPage(Page):
-    """The parameters of the alignment, and the shifts it found.
+    """The parameters of the alignment, the shifts it found, and their corrections by hand.
 
     The counts are never moved: shifts go into the geometry, so the layers stay
-    where they are and the plot shows what was found.
+    where they are; the aligned tilts are a layer to be looked at.
+
+    Signals
+    -------
+    start(Job, str)
+        A job that is not the page's own button, and its title.
     """
 
+    start = Signal(object, str)
     title = 'Align'
     action = '&Align'
     explanation = (
@@ -43,8 +58,14 @@ class AlignPage(Page):
         self.found = self.outcome_widget = words('')
         for widget in (self.found_heading, self.plot, self.found):
             self.body.addWidget(widget)
+        self.by_hand = ShiftsByHand(context)
+        self.body.addWidget(self.by_hand, 100)
+        self._add_files()
         self.body.addStretch(1)
+        #: What was opened last: corrections are of its tilts.
+        self._opened: Any = None
         self._show(None)
+        self.by_hand.corrected.connect(self._corrected)
         self.session.changed.connect(self._session_changed)
 
     @property
@@ -61,14 +82,17 @@ class AlignPage(Page):
         self.parameters.build()
 
     def job(self) -> tuple[ThreadJob, str]:
+        from napari_diptomo.align.by_hand import at_these_tilts
+
         if self.session.maps is None:
             raise InputError(self.closed())
         step = self.parameters.step()
-        self.context.last_used.remember(step)
-        return ThreadJob(running(step, self.session.maps)), 'Align'
+        # Files and corrections are of these data; the next ones shall not begin with them.
+        self.context.last_used.remember(_of_no_data(step))
+        return ThreadJob(running(at_these_tilts(step, self.session.maps.angles), self.session.maps)), 'Align'
 
     def done(self, maps: MapSeries) -> None:
-        self.session.set_aligned(maps)
+        self.by_hand.replace(maps, 'Alignment')
 
     def findings(self) -> tuple[Finding, ...]:
         return () if self.session.aligned is None else self.session.aligned.findings
@@ -76,21 +100,141 @@ class AlignPage(Page):
     def form_of(self, step: str) -> StepForm | None:
         return self.form
 
+    def take_step(self, step: Step) -> bool:
+        taken = super().take_step(step)
+        if taken:
+            # Its corrections are of the data that are opened next.
+            self._opened = None
+        return taken
+
     def state(self) -> dict[str, Any]:
-        return self.parameters.state()
+        return {**self.parameters.state(), 'tilts_shown': self.by_hand.view_shown()}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.parameters.set_state(state)
+        self._opened = self._data()
+        self.parameters.set_state({name: value for name, value in state.items() if name != 'tilts_shown'})
         self._session_changed()
+        self.by_hand.set_view(state.get('tilts_shown'))
+
+    def set_frozen(self, frozen: bool) -> None:
+        super().set_frozen(frozen)
+        self._refresh_buttons()
 
     def cleanup(self) -> None:
         self.plot.cleanup()
+        self.by_hand.cleanup()
+
+    def import_shifts(self, path: str) -> None:
+        """Take the shifts of a file as they are; a sentence where they are not those of this series."""
+        from napari_diptomo.align import read_shifts
+
+        maps = self.session.maps
+        if maps is None or self.session.busy:
+            return
+        try:
+            read_shifts(path, maps.angles)
+            self.parameters.build().apply({'shifts_file': path, 'rounds': 0, 'by_hand': ()})
+            job, _ = self.job()
+        except DiptomoError as error:
+            say_error(str(error))
+            return
+        self.start.emit(job, IMPORT)
+
+    def export_shifts(self, path: str) -> None:
+        """Write the shifts, for IMOD with a file of angles beside them."""
+        from napari_diptomo.align import write_shifts
+
+        if self.session.aligned is None:
+            return
+        try:
+            written = write_shifts(self.session.aligned, path)
+        except DiptomoError as error:
+            say_error(str(error))
+        except OSError as error:
+            say_error(f'The shifts cannot be written ({error}); choose another folder.')
+        else:
+            say(f'Shifts written: {", ".join(file.name for file in written)}.')
+
+    def _add_files(self) -> None:
+        row = QHBoxLayout()
+        self.import_button, self.export_button = QPushButton('&Import…'), QPushButton('&Export…')
+        self.import_button.setToolTip(
+            '<qt>Take shifts from an .xf of IMOD (its angles from the .tlt beside it) or a .csv with angle, dx and dy, '
+            'instead of those found.</qt>'
+        )
+        self.export_button.setToolTip('Write the shifts as .xf with .tlt for IMOD, or as .csv.')
+        self.import_button.clicked.connect(self._choose_import)
+        self.export_button.clicked.connect(self._choose_export)
+        row.addWidget(self.import_button)
+        row.addWidget(self.export_button)
+        self.body.addLayout(row)
+
+    def _choose_import(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, 'Shifts of this series', self._folder(), _FILES)
+        if path:
+            self.import_shifts(path)
+
+    def _choose_export(self) -> None:
+        path, kind = QFileDialog.getSaveFileName(self, 'Save the shifts', self._folder(), _TO_FILES)
+        if not path:
+            return
+        if not Path(path).suffix:
+            path += '.csv' if 'csv' in kind else '.xf'
+        self.export_shifts(path)
+
+    def _folder(self) -> str:
+        return str(self.context.last_used.value('folder', ''))
+
+    def _data(self) -> Any:
+        """The opened data, whichever of its tilts are in use."""
+        whole = self.session.whole
+        if whole is not None:
+            return whole.data
+        return self.session.series if self.session.series is not None else self.session.maps
 
     def _session_changed(self) -> None:
+        opened = self._data()
+        if opened is not None and opened is not self._opened:
+            if self._opened is not None:
+                self._forget_corrections()
+            self._opened = opened
         self._show(self.session.aligned)
+        self.by_hand.show_session()
+        self._refresh_buttons()
+
+    def _forget_corrections(self) -> None:
+        """Other data were opened: shifts by hand and from files are of the earlier ones."""
+        form = self.form
+        if form is None:
+            kept = {'by_hand', 'shifts_file'}
+            self.parameters.set_state({k: v for k, v in self.parameters.state().items() if k not in kept})
+            return
+        if form.fields['shifts_file'].value:
+            form.fields['shifts_file'].value = ''
+            form.fields['rounds'].value = form.step_class.model_fields['rounds'].default
+        form.fields['by_hand'].value = ()
+
+    def _corrected(self, maps: MapSeries) -> None:
+        """The form has what the recipe has, and the corrections of tilts that are out of use."""
+        from napari_diptomo.align.by_hand import align_step, others_than
+
+        form = self.parameters.build()
+        step = align_step(maps)
+        try:
+            form_has = form.fields['by_hand'].value
+            if form.fields['shifts_file'].value != step.shifts_file:
+                form.set_value(step)
+            form.fields['by_hand'].value = (*others_than(maps.angles, form_has), *by_hand_in(maps))
+        except DiptomoError:
+            form.set_value(step)
+
+    def _refresh_buttons(self) -> None:
+        self.by_hand.refresh()
+        self.import_button.setEnabled(self.session.maps is not None and not self.session.busy)
+        self.export_button.setEnabled(self.session.aligned is not None)
 
     def _show(self, maps: MapSeries | None) -> None:
-        for widget in (self.found_heading, self.plot, self.found):
+        for widget in (self.found_heading, self.plot, self.found, self.by_hand):
             widget.setVisible(maps is not None)
         if maps is not None and maps.shifts is not None:
             self.plot.set_shifts(maps.angles, maps.shifts, maps.pixel_size)
@@ -101,6 +245,17 @@ def _align() -> type[Align]:
     from napari_diptomo.align import Align
 
     return Align
+
+
+def _of_no_data(step: Align) -> Align:
+    """The step without what belongs to one series."""
+    names = ('by_hand', 'shifts_file', 'rounds') if step.shifts_file else ('by_hand',)
+    return step.model_copy(update={name: type(step).model_fields[name].default for name in names})
+
+
+def by_hand_in(maps: MapSeries) -> tuple[float, ...]:
+    """Corrections as a recipe has them: tilt angle, dx and dy, one tilt after the other."""
+    return tuple(maps.notes.get('align', {}).get('by_hand', ()))
 
 
 def describe_shifts(maps: MapSeries) -> str:

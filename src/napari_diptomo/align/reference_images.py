@@ -1,0 +1,104 @@
+"""The images that an alignment compares: HAADF or the sum of the maps, cleaned and binned; and as placed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from scipy import ndimage
+
+from napari_diptomo.series import InputError, MapSeries
+from napari_diptomo.series.outliers import without_outliers
+
+Reference = Literal['auto', 'haadf', 'maps']
+#: Images are binned to at most this many pixels.
+_MATCHING_SIZE = 96
+_SMALLEST = 8
+#: Displacement of the images, as a fraction of their width, at which a point of the specimen is still distinguished from an outlier.
+_MAY_BE_OFF = 0.2
+
+
+def uses_haadf(maps: MapSeries, reference: Reference) -> bool:
+    """Whether the HAADF images are compared, and not the sum of the maps."""
+    return maps.haadf is not None and reference != 'maps'
+
+
+def reference_images(maps: MapSeries, reference: Reference) -> tuple[np.ndarray, str]:
+    """Images (tilt, y, x) to compare, and what they are in words.
+
+    Raises
+    ------
+    InputError
+        No HAADF images where they are asked for, one tilt, images too small or empty.
+    """
+    if reference == 'haadf' and maps.haadf is None:
+        raise InputError('There are no HAADF images to align; choose the maps as reference.')
+    haadf = maps.haadf if uses_haadf(maps, reference) else None
+    images = _without_outliers(maps, maps.data if haadf is None else haadf[None]).sum(axis=0)
+    what = 'sum of the maps' if haadf is None else 'HAADF images'
+    if len(images) < 2:
+        raise InputError('There is one tilt only; nothing can be aligned to it.')
+    if min(images.shape[1:]) < _SMALLEST:
+        raise InputError(
+            f'Images of {images.shape[2]} x {images.shape[1]} pixels are too small to be aligned; bin them less.'
+        )
+    flat = [float(angle) for angle, image in zip(maps.angles, images, strict=True) if np.ptp(image) == 0]
+    if flat:
+        raise InputError(
+            f'The {what} at {flat[0]:g} deg is empty, so it cannot be aligned; leave this tilt out or '
+            'choose another reference.'
+        )
+    # A detector's dark level is no mass.
+    return images - (np.percentile(images, 1) if haadf is not None else 0.0), what
+
+
+def binning_of(images: np.ndarray) -> int:
+    """Pixels that are joined in x and in y before images are compared."""
+    return -(-max(images.shape[1:]) // _MATCHING_SIZE)
+
+
+def binned(images: np.ndarray, n: int) -> np.ndarray:
+    """Mean of n x n pixels about the middle, so that shifts scale by n alone."""
+    tilts, ny, nx = images.shape
+    y0, x0 = (ny % n) // 2, (nx % n) // 2
+    y, x = ny // n, nx // n
+    # Fitted maps may be negative; clipped before binning their noise would turn into mass.
+    return np.maximum(images[:, y0 : y0 + y * n, x0 : x0 + x * n].reshape(tilts, y, n, x, n).mean(axis=(2, 4)), 0)
+
+
+def shown_images(maps: MapSeries, reference: Reference) -> np.ndarray:
+    """Reference images (tilt, y, x) as they were recorded."""
+    if maps.haadf is not None and uses_haadf(maps, reference):
+        return np.asarray(maps.haadf, np.float32)
+    return np.asarray(maps.data.sum(axis=0), np.float32)
+
+
+def placed_image(
+    image: np.ndarray, shift: np.ndarray, axis_shift: float = 0.0, axis_rotation: float = 0.0
+) -> np.ndarray:
+    """An image (y, x) moved to where the aligned stack has it: to be looked at, interpolated.
+
+    Parameters
+    ----------
+    image : ndarray (y, x)
+    shift : ndarray (2,)
+        Where the specimen sits in it, pixels (y, x).
+    axis_shift, axis_rotation : float
+        Of the tilt axis, which is brought to the middle: pixels across the axis, degrees. The image is not turned.
+
+    Returns
+    -------
+    ndarray (y, x)
+        Zero where the recorded image has nothing.
+    """
+    turn = np.deg2rad(axis_rotation)
+    axis = axis_shift * np.array([np.sin(turn), np.cos(turn)])
+    return np.asarray(ndimage.shift(image, -(np.asarray(shift, float) + axis), order=1, prefilter=False))
+
+
+def _without_outliers(maps: MapSeries, data: np.ndarray) -> np.ndarray:
+    """Images (channel, tilt, y, x) of a series; what stands in for an outlier is only compared, never reconstructed."""
+    missing = maps.missing if data is maps.data else None
+    names = tuple(f'image {i + 1}' for i in range(len(data)))
+    images = MapSeries(data, maps.angles, names, missing=missing)
+    return np.asarray(without_outliers(images, _MAY_BE_OFF * max(data.shape[2:]))[0].data, float)
