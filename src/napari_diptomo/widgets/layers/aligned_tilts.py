@@ -1,4 +1,4 @@
-"""The aligned stack as a layer, to be looked at only: images as the shifts place them, and against a neighbouring tilt."""
+"""The aligned stack as a layer, to be looked at only: images as the shifts place them, or their differences."""
 
 from __future__ import annotations
 
