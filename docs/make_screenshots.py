@@ -91,8 +91,13 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     dock.run_page()
     tour.idle()
     tour.picture('3-align')
+    by_hand = dock.align_page.by_hand
+    aligned = by_hand.history.index()
     _nudge(tour)
     tour.picture('3-by-hand')
+    by_hand.history.setIndex(aligned)
+    by_hand.view.setCurrentIndex(0)
+    tour.settle(2.0)
     dock.stages.go_forward()
     _set(dock, arguments)
     tour.until(lambda: 'Needs' in dock.reconstruct_page.estimate.text())
