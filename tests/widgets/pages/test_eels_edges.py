@@ -53,6 +53,8 @@ def test_a_core_loss_alone_offers_what_it_can_show(dock: TomographyDock, page: E
     assert page.view.plot._explained.wanted == ('O_K', 'Mn_L')
     assert 'Mn_L' in page.view.note.text()
     assert dock.maps_page.obstacle() == ''
+    assert 'A core loss alone' in dock.open_page.opened.text()
+    assert 'Low loss only' not in dock.open_page.opened.text()
 
 
 def test_pressing_an_edge_leaves_it_out_and_takes_it_in(dock: TomographyDock, page: EdgesPart, still: Still) -> None:

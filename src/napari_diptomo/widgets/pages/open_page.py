@@ -563,6 +563,8 @@ def _angle_source(data: SpectralTiltSeries | MapSeries) -> str:
 def _describe_core_loss(series: SpectralTiltSeries) -> str:
     core = series.core_loss
     if core is None:
+        if series.energy[0] > 0:
+            return f'A core loss alone, {series.energy[0]:.0f} to {series.energy[-1]:.0f} eV, without low loss.'
         return 'Low loss only, without core loss.'
     tilts = ', '.join(f'{series.angles[tilt]:g}°' for tilt in core.tilts)
     where = 'all tilts' if len(core.tilts) == len(series.angles) else tilts
