@@ -359,6 +359,26 @@ def test_the_range_of_a_stage(angles, offset):
     )
 
 
+@pytest.mark.parametrize(
+    ('names', 'doubted'),
+    [
+        (['0', '5', '10', '15', '20'], True),
+        (['-10', '-5', '0', '5', '10'], False),
+        (['tilt_0', 'tilt_5', 'tilt_10'], False),
+        (['0deg', '5deg', '10deg'], False),
+    ],
+)
+def test_names_that_may_number_the_files_are_doubted(names, doubted):
+    found = find_angles(len(names), files=[Path(f'{name}.emd') for name in names])
+    assert found.angles.min() == (-10 if '-10' in names else 0)
+    assert [finding.about for finding in found.findings] == (['tilt angles'] if doubted else [])
+    if doubted:
+        confirmed = find_angles(5, files=[Path(f'{name}.emd') for name in names], metadata=[0.1, 5.0, 10.1, 14.9, 20.0])
+        assert not confirmed.findings
+        still = find_angles(5, files=[Path(f'{name}.emd') for name in names], metadata=[0.0] * 5)
+        assert [finding.level for finding in still.findings] == ['doubt']
+
+
 def test_a_full_turn_needs_its_offset(tmp_path):
     path = table(tmp_path, '\n'.join(str(10 * k) for k in range(36)), 'angles.txt')
     with pytest.raises(InputError, match='not between -180 and 180; correct it, or give the offset'):

@@ -32,6 +32,8 @@ from napari_diptomo.series.reading.angles.tilt_range import doubtful_range
 
 #: A stage that is said to move less than this over a whole series has not been read out.
 _STILL = 0.5
+#: Files of which equal steps from 0 on may be a numbering.
+_LEAST_COUNTED = 3
 _NAMES = 'the file names'
 _METADATA = 'the metadata of the files'
 
@@ -459,6 +461,27 @@ def _unreadable(path: Path, problem: str) -> str:
     )
 
 
+def _counted(found: FoundAngles, series: _Series) -> Finding | None:
+    """A doubt where the files are called 0, 5, 10, ... and nothing else says that these are degrees."""
+    if (
+        not found.source.startswith(f'from {_NAMES}')
+        or len(found.evidence) > 1
+        or not all(f.stem.isdigit() for f in series.files)
+    ):
+        return None
+    steps = np.diff(np.sort(found.angles))
+    if found.angles.min() < 0 or series.count < _LEAST_COUNTED or np.ptp(steps) > _STILL:
+        return None
+    return Finding(
+        'doubt',
+        'tilt angles',
+        f'The names {", ".join(file.name for file in series.files[:3])}, ... were taken for tilts from '
+        f'{found.angles.min():g} to {found.angles.max():g} deg, all on one side, and nothing confirms it; if they number the '
+        'files, give the angles.',
+        {'tilts': float(series.count)},
+    )
+
+
 def _checked(found: FoundAngles, series: _Series, offset: float) -> FoundAngles:
     angles = found.angles + offset
     if np.abs(angles).max() > 180:
@@ -469,6 +492,6 @@ def _checked(found: FoundAngles, series: _Series, offset: float) -> FoundAngles:
         )
     check_degrees(angles)
     evidence = tuple(Evidence(one.source, one.values + offset, one.kind) for one in found.evidence)
-    doubt = doubtful_range(angles)
+    doubt = doubtful_range(angles) or _counted(found, series)
     source = found.source + (f', with an offset of {offset:g} deg' if offset else '')
     return FoundAngles(angles, source, evidence, (*found.findings, *([doubt] if doubt else [])))
