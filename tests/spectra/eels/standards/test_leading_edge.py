@@ -8,6 +8,7 @@ import pytest
 from napari_diptomo.simulate.eels_shapes import OXIDES, ShapeVariation, white_lines
 from napari_diptomo.spectra.eels.metal_edges import IRON
 from napari_diptomo.spectra.eels.standards.leading_edge import leading_edge, power_law
+from napari_diptomo.spectra.eels.standards.purity import leading_height, share_of_height
 
 ENERGY = np.arange(660.0, 780.0, 0.25)
 
@@ -49,3 +50,14 @@ def test_power_law_is_not_misled_by_the_tail_of_the_lines():
     before = (ENERGY > 642) & (ENERGY < 703)
     alone = -np.polyfit(np.log(ENERGY[before]), np.log(total[before]), 1)[0]
     assert abs(alone - 3.2) > 0.2
+
+
+def test_the_leading_edge_of_a_first_mixture_that_is_mostly_fe3o4_is_that_of_fe2_all_the_same():
+    """Its maximum is that of Fe3+, and below it there would be counts of Fe2+ in both."""
+    (feo, fe3o4), _ = pure(0)
+    first, second = (share * feo + (1 - share) * fe3o4 for share in (0.35, 0.05))
+    first, second = (one / one[IRON.inside(ENERGY)].sum() for one in (first, second))
+    deviation = np.full(len(ENERGY), 1e-4)
+    found = leading_edge(first, second, deviation, ENERGY).share
+    expected = share_of_height(leading_height(0.05, IRON) / leading_height(0.35, IRON), IRON)
+    assert found == pytest.approx(float(expected), abs=0.1)

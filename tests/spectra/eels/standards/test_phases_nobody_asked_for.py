@@ -40,3 +40,33 @@ def test_manganese_and_cobalt_are_named():
 def test_less_fe2_than_magnetite_has_looks_like_fe2o3():
     (sentence,) = doubts(unexpected_phases(standards(leading_edge=(-0.27, 0.08))))
     assert 'looks like Fe2O3' in sentence and 'not Fe3O4' in sentence
+
+
+def test_a_note_says_which_share_of_a_metal_the_standards_would_have_shown():
+    (note,) = [one for one in unexpected_phases(standards()) if one.about == 'other metals by the standards']
+    # 30 % are seen, so 90 % power lies below; windows that errors of shapes blur hide a tenth.
+    assert 0.05 < note.evidence['Mn'] < 0.5
+    assert 0.05 < note.evidence['Co'] < 0.5
+
+
+def test_the_other_metal_of_a_core_loss_is_named_with_its_phase():
+    lines = {
+        'element': 'Mn',
+        'energy': 641.0,
+        'significance': 16.0,
+        'shares': (0.0, 0.065),
+        'errors': (0.002, 0.003),
+        'least': 0.004,
+    }
+    found = standards()
+    found.notes['other_metals'] = [lines, lines | {'element': 'Co', 'significance': 1.0}]
+    sentences = [one.sentence for one in unexpected_phases(found)]
+    assert any('Mn-L2,3 at 641 eV' in one and '6.5% +- 0.3% of the metal in Fe3O4' in one for one in sentences)
+    assert any('No further metal' in one and 'Co 0.4%' in one for one in sentences)
+
+
+def test_ends_beyond_all_mixtures_look_like_fe2o3_even_where_the_first_is_no_pure_feo():
+    found = standards(leading_edge=(-0.1, 0.09))
+    found.notes['beyond_mixtures'] = [2.6, 0.06]
+    (sentence,) = doubts(unexpected_phases(found))
+    assert 'looks like Fe2O3' in sentence and 'beyond all mixtures' in sentence

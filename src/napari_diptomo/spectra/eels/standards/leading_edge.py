@@ -41,6 +41,9 @@ from napari_diptomo.spectra.eels.metal_edges import IRON, CoreLossEdge, l3_maxim
 _LEAD_END, _LEAD_WIDTH = 1.2, 6.0
 #: Shifts of the Fe2+ of Fe3O4 against that of FeO that are tried, and their spread beforehand, eV.
 _SHIFTS, _SHIFT_SPREAD = np.arange(-0.5, 0.501, 0.02), 0.2
+#: L3 maxima of the pure phases lie typically so far apart, and those that lie closer than this are of one ion, eV. It is the oxidised one where
+#: the spectrum is higher so far below the maximum, where the reduced one would have its own, than so far above it.
+_DISTANCE, _ONE_ION = 1.7, 0.6
 
 
 def power_law(total: np.ndarray, energy: np.ndarray, edge: CoreLossEdge = IRON) -> tuple[np.ndarray, float]:
@@ -106,9 +109,10 @@ def leading_edge(
     edge : CoreLossEdge
         The edge.
     """
-    end = l3_maximum(reduced, energy, edge) - _LEAD_END
+    highest = l3_maximum(mixture, energy, edge)
+    end = _reduced_maximum(reduced, energy, highest, edge) - _LEAD_END
     lead = (energy > end - _LEAD_WIDTH) & (energy < end)
-    tail = (l3_maximum(mixture, energy, edge) - energy[lead]) ** -2.0
+    tail = (highest - energy[lead]) ** -2.0
     weight = 1 / np.maximum(deviation[lead], 1e-12)
     fits = []
     for shift in _SHIFTS:
@@ -121,3 +125,11 @@ def leading_edge(
         fits.append((misfit, float(solution[0]), float(shift)))
     _, share, shift = min(fits)
     return LeadingEdge(share, shift)
+
+
+def _reduced_maximum(reduced: np.ndarray, energy: np.ndarray, highest: float, edge: CoreLossEdge) -> float:
+    """Where the reduced ion has its L3, eV: at the maximum of the first mixture, unless that is mostly the oxidised phase itself."""
+    maximum = l3_maximum(reduced, energy, edge)
+    below, above = np.interp([maximum - _DISTANCE, maximum + _DISTANCE], energy, reduced)
+    oxidised = highest - maximum < _ONE_ION and below > above
+    return maximum - _DISTANCE if oxidised else maximum

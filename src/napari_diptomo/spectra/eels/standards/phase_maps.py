@@ -24,13 +24,14 @@ atom, 1 for FeO and h = 7/6 for Fe3O4.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 from scipy import ndimage
 
 from napari_diptomo.series import CoreLoss, InputError, Observer, SpectralTiltSeries, Watch
+from napari_diptomo.series.oxides import metal
 from napari_diptomo.spectra.common.non_negative import non_negative
 from napari_diptomo.spectra.eels.calibration.camera_artefacts import check_finite
 from napari_diptomo.spectra.eels.counts_per_electron import counts_per_electron
@@ -38,7 +39,15 @@ from napari_diptomo.spectra.eels.metal_edges import IRON, CoreLossEdge, l3_maxim
 from napari_diptomo.spectra.eels.standards.factorisation import Ends, Factors, factorise, neighbour_order, segment_ends
 from napari_diptomo.spectra.eels.standards.leading_edge import leading_edge
 from napari_diptomo.spectra.eels.standards.matching import MOST_SHIFT, match, moved
-from napari_diptomo.spectra.eels.standards.purity import Purity, contrast_of_maxima, expected_contrast, purity
+from napari_diptomo.spectra.eels.standards.other_metals import other_metals, summed
+from napari_diptomo.spectra.eels.standards.purity import (
+    Purity,
+    beyond_mixtures,
+    contrast_of_maxima,
+    expected_contrast,
+    purity,
+)
+from napari_diptomo.spectra.eels.standards.third_phase import third_phase
 
 Method = Literal['auto', 'references', 'pure regions', 'simplex', 'stoichiometric']
 
@@ -47,6 +56,8 @@ _IRON_SHARE, _IRON_SIGNIFICANCE = 0.08, 4.0
 #: Error of the leading edge as a rule, share of FeO: without noise it finds 0.040 +- 0.017 in pure Fe3O4, whose shapes were calculated with
 #: shifts, widths and Slater integrals chosen at random; where the first end is a mixture itself it errs by more.
 _RULE_ERROR = 0.08
+#: The same where the oxidised end is pure, or would be more than that: what decides whether there is another phase.
+_RULE_ERROR_OF_PURE = 0.03
 _BOOTSTRAP = 40
 #: L3 maxima farther off than this: the axis is wrong, eV.
 _AXIS_ERROR = 0.45
@@ -157,7 +168,7 @@ def map_phases(
     fwhm = float(getattr(series, 'zero_loss_fwhm', _TYPICAL_FWHM))
     series = getattr(series, 'series', series)
     core = _checked(series, method, references, pure, edge)
-    watch = Watch(observer, 'Standards: core loss', 3)
+    watch = Watch(observer, 'Standards: core loss', 5)
     recorded = np.asarray(core.counts, np.float64)
     check_finite(recorded, 'of the core loss')
     energy, offset = _true_axis(recorded, core.energy, edge)
@@ -179,8 +190,13 @@ def map_phases(
     else:
         found = _by_unmixing(factors, iron, method, pure or {}, fwhm, edge, seed)
     watch.step(3, message='phases')
+    others = _others(recorded, core.energy - offset, found.atoms, factors, iron, gain, edge)
+    watch.step(4, message='other metals')
+    third = third_phase(counts[iron], factors, iron, edge, gain)
+    watch.step(5, message='third phase')
     notes = {
-        'background_exponent': round(factors.exponent, 3), 'energy_offset': round(offset, 3), **found.notes
+        'background_exponent': round(factors.exponent, 3), 'energy_offset': round(offset, 3), **found.notes,
+        'other_metals': others, 'third_phase': None if third is None else asdict(third),
     }  # fmt: skip
     return replace(found, tilts=core.tilts, notes=notes)
 
@@ -369,6 +385,23 @@ def _groups(counts: np.ndarray, factors: Factors, iron: np.ndarray) -> tuple[np.
     return weights, np.stack([counts[part].sum(axis=0) for part in members])
 
 
+def _others(
+    counts: np.ndarray,
+    energy: np.ndarray,
+    atoms: np.ndarray,
+    factors: Factors,
+    iron: np.ndarray,
+    gain: float,
+    edge: CoreLossEdge,
+) -> list[dict[str, Any]]:
+    """Other metals in the whole core loss, of groups of pixels with much the same mixture."""
+    members = [part for part in np.array_split(neighbour_order(factors, iron), _GROUPS) if len(part)]
+    of_pixels = atoms[iron]
+    groups = np.stack([of_pixels[part].sum(axis=0) for part in members])
+    found = other_metals(energy, summed(counts, iron, members), groups, metal(edge.phases[0]), gain)
+    return [asdict(one) for one in found]
+
+
 def _by_unmixing(
     factors: Factors,
     iron: np.ndarray,
@@ -396,6 +429,9 @@ def _by_unmixing(
         apparent, error = _apparent_share(factors, corners, edge, seed)
         most = _largest_share(factors, corners, factors.deviation(corners[1]), edge)
         notes['leading_edge'] = [round(apparent, 3), round(error, 3)]
+        of_test = float(np.hypot(np.sqrt(max(error**2 - _RULE_ERROR**2, 0.0)), _RULE_ERROR_OF_PURE))
+        beyond = beyond_mixtures((apparent, of_test), _contrast(factors, corners), expected_contrast(fwhm), edge)
+        notes['beyond_mixtures'] = [round(beyond, 3), round(of_test, 3)]
         share = float(np.clip(apparent, 0.0, most))
         found = _purity(factors, ends, corners, iron, (share, error), most, fwhm, edge)
         notes |= {

@@ -1,17 +1,20 @@
-r"""Phases nobody asked for: signs in the standards that two oxides of one metal do not give.
+r"""Phases nobody asked for: signs in the standards and in the core loss that two oxides of one metal do not give.
 
 *Oxidised further.* In Fe3O4 a third of the iron is Fe2+. No mixture of FeO and Fe3O4 has a lower leading edge of
-L3 than that; haematite and maghemite have none. In the plane of FeO and Fe3+ a layer of Fe2O3 below a film of FeO and a
-layer of Fe3O4 below a thinner film are one and the same, so what decides is the sign of
-the share s of FeO in the purest pixels (`leading_edge`): below zero they hold less Fe2+ than Fe3O4. With a
-film so thick that s is positive all the same, nothing can be distinguished, and it is said how much would have been seen.
+L3 than that; haematite and maghemite have none. Leading edge and contrast of both ends must be those of some mixtures of FeO and
+Fe3O4 (`purity.beyond_mixtures`); ends that lie farther outside than noise and the shapes of L3 put them are of less Fe2+. Where the purest
+pixels hold more than a third of Fe2+, under a thick film of FeO, a layer of Fe2O3 and one of Fe3O4 below a
+thinner film are one and the same, nothing can be distinguished, and it is said how much would have been seen.
 
-*Another metal.* M2,3 of the 3d metals lie some 6 eV apart. Where one oxide holds another metal, its standard has
+*A third phase* under the edge, by the residual of two (`third_phase`).
+
+*Another metal.* Its L2,3, where the core loss holds them (`other_metals`): far below a hundredth of the metal. And by the standards: M2,3 of
+the 3d metals lie some 6 eV apart. Where one oxide holds another metal, its standard has
 counts where that of the other oxide has none: with w_m the window of the metal m and S_1, S_2 of unit area,
 
     z_m = (sum of w_m (S_2 - S_1) - e_m) / sqrt(error^2 + d_m^2),
 
-e_m +- d_m being what iron oxides differ by themselves. A metal shared alike by both oxides is not seen.
+e_m +- d_m being what iron oxides differ by themselves. A metal shared alike by both oxides is not seen by this.
 The windows lie outside of 50.5-62.5 eV, where FeO and Fe3O4 do differ. How often each is found: docs/eels-purity.md.
 """
 
@@ -25,15 +28,19 @@ import numpy as np
 from napari_diptomo.series import Finding
 from napari_diptomo.series.oxides import metal
 from napari_diptomo.spectra.eels.metal_edges import low_loss_edge
+from napari_diptomo.spectra.eels.standards.other_metals import CERTAIN
 from napari_diptomo.spectra.eels.standards.stored import Standards
+from napari_diptomo.spectra.eels.standards.third_phase import ONCE_IN_A_HUNDRED
 
-#: Standard deviations that are said aloud: of another metal, and of iron oxidised further.
-_SIGNIFICANT, _OXIDISED = 2.5, 2.0
+#: Standard deviations that are said aloud: of another metal, and of iron oxidised further; from there to a power of 90 %.
+_SIGNIFICANT, _OXIDISED, _POWER = 2.5, 1.8, 1.2816
 #: Windows relative to M2,3 of the metal that is asked for, eV, by the place of the other metal in the period.
 _WINDOWS = {-1: (-9.0, -6.5), 1: (5.5, 8.0)}
 #: What the standard of Fe3O4 has more there than that of FeO where there is iron alone, and how that scatters: means of multiplet
 #: calculations and of sums of Gaussians, shares of the counts.
 _EXPECTED = {-1: (-0.005, 0.007), 1: (0.005, 0.006)}
+#: M2,3 of neighbours in the period lie so far apart, eV.
+_APART = 6.0
 _PERIOD = ('Ti', 'V', 'Cr', 'Mn', 'Fe', 'Co', 'Ni', 'Cu')
 
 
@@ -51,41 +58,126 @@ def unexpected_phases(standards: Standards) -> tuple[Finding, ...]:
     """
     if len(standards.names) != 2:
         return ()
-    return (*_oxidised_further(standards.names, standards.notes), *_other_metals(standards))
+    return (
+        *_oxidised_further(standards.names, standards.notes),
+        *_third(standards.names, standards.notes),
+        *_in_the_core_loss(standards.names, standards.notes),
+        *_other_metals(standards),
+    )
 
 
 def _oxidised_further(names: Sequence[str], notes: dict[str, Any]) -> tuple[Finding, ...]:
     if 'leading_edge' not in notes or notes.get('method') not in (None, 'stoichiometric'):
         return ()
     share, error = notes['leading_edge']
+    # Standards that were stored by an earlier edition have the leading edge alone.
+    beyond, error = notes.get('beyond_mixtures', (max(-share / error, 0.0), error))
     reduced, oxidised = names
-    evidence = {'share of the leading edge': share, 'error': error}
-    if share < -_OXIDISED * error:
+    evidence = {'beyond mixtures': beyond, 'share of the leading edge': share, 'error': error}
+    if beyond > _OXIDISED:
         return (
             Finding(
                 'doubt',
                 'a phase that was not asked for',
-                f'The purest {oxidised} holds less Fe2+ than {oxidised} has ({share:.2f} +- {error:.2f} of it would be {reduced}): it '
-                f'looks like Fe2O3, haematite or maghemite, at least in part. Its map then means Fe3+ and not {oxidised}, '
-                'and the mean valence is too low; compare with references of Fe2O3, or record L2,3 with twice the dose.',
+                f'The purest pixels lie {beyond:.1f} standard deviations beyond all mixtures of {reduced} and {oxidised}: the purest {oxidised} '
+                f'holds less Fe2+ than {oxidised} has (leading edge {share:.2f} +- {error:.2f}). It looks like Fe2O3, haematite or '
+                f'maghemite, at least in part. Its map then means Fe3+ in any oxide and not {oxidised}, a third of it is no Fe2+, and the mean '
+                'valence is too low; compare with references of Fe2O3, or record L2,3 with twice the dose.',
                 evidence,
             ),
         )
-    least = max(share + _OXIDISED * error, 0.0)
+    least = _hidden(share, error)
+    seen = (
+        f'Fe2O3 in its place would have been noticed with a probability of 90 % from {least:.0%} of the {oxidised} of the purest pixels on'
+        if least < 1
+        else f'the purest pixels hold so much {reduced}, or so few counts, that no share of Fe2O3 in its place would have been noticed with certainty: Fe2O3 '
+        f'below this {reduced} and {oxidised} below less {reduced} are one and the same'
+    )
     return (
         Finding(
             'note',
             'phases that were not asked for',
-            f'{oxidised} is taken to be stoichiometric. Fe2O3 in its place would have been noticed from {_hidden(least):.0%} of '
-            f'the iron of the purest pixels on (leading edge {share:.2f} +- {error:.2f}).',
+            f'{oxidised} is taken to be stoichiometric; {seen} (leading edge {share:.2f} +- {error:.2f}).',
+            evidence | {'least share': least},
+        ),
+    )
+
+
+def _hidden(share: float, error: float) -> float:
+    """Share of the oxidised phase that may be Fe2O3 with a probability of 10 % to go unnoticed.
+
+    A share f of it takes f (1 - x) / 2 from the leading edge of an end with a share x of the reduced phase; what must be
+    passed is zero by the threshold, and by 1.28 standard deviations more.
+    """
+    x = float(np.clip(share, 0.0, 0.9))
+    return 2 * (x + (_OXIDISED + _POWER) * error) / (1 - x)
+
+
+def _third(names: Sequence[str], notes: dict[str, Any]) -> tuple[Finding, ...]:
+    third = notes.get('third_phase')
+    if not third:
+        return ()
+    excess, least = third['excess'], third['least']
+    evidence = {'excess over noise': excess, 'least share': least}
+    if excess > ONCE_IN_A_HUNDRED:
+        looks = f'It looks like {third["name"]}.' if third['name'] else 'It looks like nothing that is known here.'
+        return (
+            Finding(
+                'doubt',
+                'a third phase',
+                f'The core loss holds more than {names[0]} and {names[1]}: a third component lies {excess:.1f} standard deviations above noise, most '
+                f'of it at {third["energy"]:.1f} eV. {looks} Its atoms are now counted as {names[0]} and {names[1]}; look at '
+                'the residual map for where it lies, and map with references of three phases.',
+                evidence,
+            ),
+        )
+    seen = (
+        f'the metal itself, say, would have been found from {least:.1%} of the atoms on'
+        if least < 1
+        else 'at this dose none would have been found'
+    )
+    return (
+        Finding(
+            'note',
+            'a third phase',
+            f'{names[0]}, {names[1]} and background explain the core loss; {seen} (with a probability of 90 %).',
             evidence,
         ),
     )
 
 
-def _hidden(least: float) -> float:
-    """Share of the Fe3O4 that may be Fe2O3 unnoticed: a third of a share of Fe2+ is what it takes away."""
-    return float(min(2 * least / (1 - min(least, 0.9)), 1.0))
+def _in_the_core_loss(names: Sequence[str], notes: dict[str, Any]) -> tuple[Finding, ...]:
+    candidates = notes.get('other_metals') or []
+    found = [_named(names, one) for one in candidates if one['significance'] > CERTAIN]
+    rest = [one for one in candidates if one['significance'] <= CERTAIN]
+    if rest:
+        least = ', '.join(f'{one["element"]} {one["least"]:.1%}' for one in rest)
+        found.append(
+            Finding(
+                'note',
+                'other metals',
+                f'The core loss shows no other metal; of all metal atoms there would have been found, with a probability of 90 %: {least}.'
+                if len(rest) == len(candidates)
+                else f'No further metal was found; there would have been, with a probability of 90 %: {least}.',
+                {one['element']: one['least'] for one in rest},
+            )
+        )
+    return tuple(found)
+
+
+def _named(names: Sequence[str], one: dict[str, Any]) -> Finding:
+    parts = ' and '.join(
+        f'{share:.1%} +- {error:.1%} of the metal in {name}'
+        for name, share, error in zip(names, one['shares'], one['errors'], strict=True)
+    )
+    return Finding(
+        'doubt',
+        'a metal that was not asked for',
+        f'The core loss shows {one["element"]}-L2,3 at {one["energy"]:.0f} eV ({one["significance"]:.0f} standard deviations): {parts}, by the '
+        f'sum rule, to a third or so. The maps called {names[0]} and {names[1]} are of phases that hold it, and its M2,3 are counted with theirs; map '
+        f'it with EdgeMaps ({one["element"]}_L).',
+        {'standard deviations': one['significance'], **dict(zip(names, one['shares'], strict=True))},
+    )
 
 
 def _other_metals(standards: Standards) -> tuple[Finding, ...]:
@@ -93,35 +185,58 @@ def _other_metals(standards: Standards) -> tuple[Finding, ...]:
     if element not in _PERIOD:
         return ()
     maximum, place = low_loss_edge(element), _PERIOD.index(element)
-    found = []
+    found, unseen = [], {}
     for step, (low, high) in _WINDOWS.items():
         if not 0 <= place + step < len(_PERIOD):
             continue
         window = (standards.energy >= maximum + low) & (standards.energy < maximum + high)
         if not window.any():
             continue
-        significance, excess, least = _excess(standards, window, _EXPECTED[step])
+        what = _PERIOD[place + step]
+        significance, excess, error = _excess(standards, window, _EXPECTED[step])
+        least = (_SIGNIFICANT + _POWER) * error / _response(standards, window, step)
         if abs(significance) > _SIGNIFICANT:
             holder, other = (standards.names[1], standards.names[0]) if significance > 0 else standards.names
-            what = _PERIOD[place + step]
             found.append(
                 Finding(
                     'doubt',
                     'a metal that was not asked for',
                     f'The standard of {holder} has {abs(excess):.1%} of its counts more than that of {other} at '
-                    f'{maximum + low:.0f}-{maximum + high:.0f} eV ({abs(significance):.1f} standard deviations; {least:.1%} would have been '
-                    f'seen): it looks like {what}-M2,3. Atoms of {element} in {holder} are then too many; look for {what}-L2,3 in a core '
+                    f'{maximum + low:.0f}-{maximum + high:.0f} eV ({abs(significance):.1f} standard deviations): it looks like '
+                    f'{what}-M2,3. Atoms of {element} in {holder} are then too many; look for {what}-L2,3 in a core '
                     'loss, or in X-rays.',
                     {'excess': excess, 'standard deviations': significance},
                 )
             )
+        else:
+            unseen[what] = least
+    if unseen:
+        named = ' and '.join(
+            f'{what} from {least:.0%}' if least < 1 else f'no {what}' for what, least in unseen.items()
+        )
+        found.append(
+            Finding(
+                'note',
+                'other metals by the standards',
+                f'The standards show no M2,3 of another metal; in one of the two oxides alone {named} of its metal on would have been '
+                'seen, with a probability of 90 %.',
+                unseen,
+            )
+        )
     return tuple(found)
 
 
 def _excess(standards: Standards, window: np.ndarray, expected: tuple[float, float]) -> tuple[float, float, float]:
-    """Of the second standard over the first beyond what is expected: in standard deviations, as a share of the counts, the least seen."""
+    """Of the second standard over the first beyond what is expected: in standard deviations, as a share of the counts, its error."""
     difference = float((standards.shapes[window, 1] - standards.shapes[window, 0]).sum()) - expected[0]
     # Errors of neighbouring channels from the background go together: they are added up, not their squares.
     errors = float(np.sqrt((standards.uncertainty[window] ** 2).sum(axis=1)).sum()) / np.sqrt(3)
     error = float(np.hypot(errors, expected[1]))
-    return difference / error, difference, _SIGNIFICANT * error
+    return difference / error, difference, error
+
+
+def _response(standards: Standards, window: np.ndarray, step: int) -> float:
+    """Gain of the window when all metal of the second oxide is the neighbour, whose edge is taken to be that of the first, moved."""
+    first = standards.shapes[:, 0]
+    moved = np.interp(standards.energy - step * _APART, standards.energy, first, left=0.0)
+    return max(float((moved - standards.shapes[:, 1])[window].sum()), 1e-6)

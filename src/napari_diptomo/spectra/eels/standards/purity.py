@@ -171,6 +171,39 @@ def purity(
     return Purity(shares, np.sqrt(spread), impurity, float(parts[0].sum()) / total, relative / max(apart, 1e-9))
 
 
+def beyond_mixtures(
+    apparent: tuple[float, float], contrast: float, expected: tuple[float, float], edge: CoreLossEdge
+) -> float:
+    r"""How far both ends lie outside of what the two phases mix to, in standard deviations.
+
+    Ends with shares 0 <= x_2 < x_1 <= 1 have s = g^-1(g(x_2) / g(x_1)) and D = (y_1 - y_2) D_0. The least of
+
+        ((s - s(x_1, x_2)) / error_s)^2 + ((D - D(x_1, x_2)) / (error_D D))^2
+
+    over them is zero for mixtures. An oxidised end with less of the reduced ion than its phase has lies below: s is too small for
+    its D, whether or not the first end is pure.
+
+    Parameters
+    ----------
+    apparent : (float, float)
+        s and its standard deviation.
+    contrast : float
+        D.
+    expected : (float, float)
+        D_0 and its relative error.
+    edge : CoreLossEdge
+        The edge.
+    """
+    first, second = np.meshgrid(np.linspace(0.1, 1.0, 91), np.linspace(0.0, 0.9, 91), indexing='ij')
+    apart = first > second + 0.02
+    first, second = first[apart], second[apart]
+    share = share_of_height(leading_height(second, edge) / leading_height(first, edge), edge)
+    length = share_of_counts(first, edge) - share_of_counts(second, edge)
+    error = expected[1] * np.maximum(length, 0.1)
+    misfit = ((apparent[0] - share) / apparent[1]) ** 2 + ((contrast / expected[0] - length) / error) ** 2
+    return float(np.sqrt(misfit.min()))
+
+
 def _beforehand(rim: tuple[bool, bool]) -> tuple[float, float, float]:
     """Probabilities that the first end is pure, that the second one is, and neither."""
     if rim[0] == rim[1]:
