@@ -15,7 +15,7 @@ counts where that of the other oxide has none: with w_m the window of the metal 
     z_m = (sum of w_m (S_2 - S_1) - e_m) / sqrt(error^2 + d_m^2),
 
 e_m +- d_m being what iron oxides differ by themselves. A metal shared alike by both oxides is not seen by this.
-The windows lie outside of 50.5-62.5 eV, where FeO and Fe3O4 do differ. How often each is found: docs/eels-purity.md.
+The windows lie outside of 50.5-62.5 eV, where FeO and Fe3O4 do differ. How often each is found: docs/eels-phases.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from napari_diptomo.spectra.eels.standards.stored import Standards
 from napari_diptomo.spectra.eels.standards.third_phase import ONCE_IN_A_HUNDRED
 
 #: Standard deviations that are said aloud: of another metal, and of iron oxidised further; from there to a power of 90 %.
-_SIGNIFICANT, _OXIDISED, _POWER = 2.5, 1.8, 1.2816
+_SIGNIFICANT, _OXIDISED, _POWER = 2.5, 1.5, 1.2816
 #: Windows relative to M2,3 of the metal that is asked for, eV, by the place of the other metal in the period.
 _WINDOWS = {-1: (-9.0, -6.5), 1: (5.5, 8.0)}
 #: What the standard of Fe3O4 has more there than that of FeO where there is iron alone, and how that scatters: means of multiplet
