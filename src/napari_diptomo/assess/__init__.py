@@ -3,6 +3,7 @@
 from napari_diptomo.assess.composition import Composition
 from napari_diptomo.assess.consistency import Consistency, consistency
 from napari_diptomo.assess.data_correlation import ceiling_excess, count_ceiling, half_ceiling, projection_correlation
+from napari_diptomo.assess.dose_halves import DoseHalves, dose_halves
 from napari_diptomo.assess.error_bar_quality import SpreadQuality, away_from_edges, band, judge_spread, reliability
 from napari_diptomo.assess.factor_calibration import CalibratedFactors, StandardSettings, calibrate_factors
 from napari_diptomo.assess.half_volumes import HalfResolution, correlate_halves, half_bit, half_resolution
@@ -39,6 +40,7 @@ __all__ = [
     'CompositionError',
     'Consistency',
     'Dose',
+    'DoseHalves',
     'FractionMaps',
     'HalfResolution',
     'OxidationState',
@@ -58,6 +60,7 @@ __all__ = [
     'consistency',
     'correlate_halves',
     'count_ceiling',
+    'dose_halves',
     'elongation',
     'fraction_maps',
     'fsc',
