@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -415,7 +416,7 @@ def _fits(plan: FitPlan, tilt: int, counts: np.ndarray, held: np.ndarray | None,
         plan.standards,
         plan.background_models,
         held=held,
-        between=watch.obey,
+        between=partial(watch.step, tilt, message=f'tilt {tilt + 1} of {len(plan.calibrated.series.angles)}'),
         **plan.options(tilt),
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -77,3 +79,30 @@ def test_sums_of_groups_are_those_of_their_pixels():
     members = np.array_split(np.arange(where.sum()), 3)
     expected = [counts[where][part].sum(axis=0) for part in members]
     np.testing.assert_allclose(summed(counts, where, members), expected)
+
+
+def test_waves_behind_the_edge_of_oxygen_are_no_chromium():
+    energy = np.arange(440.0, 760.0, 0.25)
+    law = 2e4 * (energy / 600) ** -3
+    oxygen = 2e4 * (energy > 530) * (energy / 530) ** -3.0
+    wave = 0.06 * oxygen * np.exp(-0.5 * ((energy - 580) / 6.5) ** 2)
+    groups = np.random.default_rng(0).poisson((law + oxygen + wave) * np.array([[5.0], [5.0]])).astype(float)
+    (chromium,) = [one for one in other_metals(energy, groups, ATOMS[:2], 'Mn') if one.element == 'Cr']
+    assert chromium.significance < CERTAIN
+
+
+MEASURED = Path(__file__).parents[5] / 'shared' / 'data' / 'eels-demos' / 'LSMO_STO_linescan.hspy'
+
+
+@pytest.mark.skipif(not MEASURED.is_file(), reason='the measured line scan is not beside the repository')
+def test_a_measured_line_scan_across_lsmo_and_sto_has_titanium_beside_its_manganese_and_no_other_metal():
+    import hyperspy.api as hs
+
+    signal = hs.load(MEASURED)
+    signal = signal[0] if isinstance(signal, list) else signal
+    energy = np.asarray(signal.axes_manager.signal_axes[0].axis)
+    groups = np.array_split(signal.data.astype(float), 4)
+    sums = np.array([group.sum(axis=0) for group in groups])
+    atoms = np.array([[1.0, 9.0], [2.0, 8.0], [8.0, 2.0], [9.0, 1.0]]) * 1e6
+    found = {one.element: one.significance for one in other_metals(energy, sums, atoms, 'Fe')}
+    assert {element for element, certain in found.items() if certain > CERTAIN} == {'Ti', 'Mn'}

@@ -24,6 +24,7 @@ Formulas: two phases from many pixels (`factorise`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -35,7 +36,8 @@ from napari_diptomo.series.neighbour_mean import neighbours
 from napari_diptomo.spectra.eels.metal_edges import IRON, CoreLossEdge
 from napari_diptomo.spectra.eels.standards.leading_edge import power_law
 
-_ITERATIONS = 12
+#: Of `factorise`.
+ITERATIONS = 12
 #: Folds of the pixels, of which the bootstrap draws.
 FOLDS = 40
 #: Least number of pixels of an end; differences of so many standard deviations end it.
@@ -115,7 +117,13 @@ class Factors:
         return replace(self, normal=times[:, None, None, None] * self.normal, right=times[:, None, None] * self.right)
 
 
-def factorise(counts: np.ndarray, energy: np.ndarray, edge: CoreLossEdge = IRON) -> Factors:
+def _nobody() -> None:
+    """For whom progress is of no interest."""
+
+
+def factorise(
+    counts: np.ndarray, energy: np.ndarray, edge: CoreLossEdge = IRON, done: Callable[[], None] = _nobody
+) -> Factors:
     """Background and two edge shapes of many spectra.
 
     Parameters
@@ -126,6 +134,8 @@ def factorise(counts: np.ndarray, energy: np.ndarray, edge: CoreLossEdge = IRON)
         eV.
     edge : CoreLossEdge
         The edge.
+    done : callable
+        Called after every iteration.
 
     Raises
     ------
@@ -147,7 +157,7 @@ def factorise(counts: np.ndarray, energy: np.ndarray, edge: CoreLossEdge = IRON)
     coefficients = np.stack([above[:, window].sum(axis=1) for window in windows], axis=1)
     expected = np.maximum(ndimage.uniform_filter1d(counts, 9, axis=1), 1.0)
     shapes = np.zeros((2, len(energy)))
-    for _ in range(_ITERATIONS):
+    for _ in range(ITERATIONS):
         normal, right = _regression(counts - heights[:, None] * law, coefficients, 1 / expected)
         shapes = _with_tail(_solve(normal.sum(axis=0), right.sum(axis=0)).T, energy, edge)
         columns = np.stack([law, *shapes], axis=1)
@@ -156,6 +166,7 @@ def factorise(counts: np.ndarray, energy: np.ndarray, edge: CoreLossEdge = IRON)
         heights, coefficients = fitted[:, 0], fitted[:, 1:]
         # A floor of one count: where almost nothing is expected a camera still has its read-out noise.
         expected = np.maximum(fitted @ columns.T, 0) + 1.0
+        done()
     covariance = np.linalg.pinv(matrix, hermitian=True)[:, 1:, 1:]
     return Factors(
         energy, coefficients, covariance, shapes, law, heights, normal, right, exponent, edge.inside(energy)

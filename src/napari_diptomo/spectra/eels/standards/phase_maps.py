@@ -25,6 +25,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from itertools import count
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -36,7 +38,14 @@ from napari_diptomo.spectra.common.non_negative import non_negative
 from napari_diptomo.spectra.eels.calibration.camera_artefacts import check_finite
 from napari_diptomo.spectra.eels.counts_per_electron import counts_per_electron
 from napari_diptomo.spectra.eels.metal_edges import IRON, CoreLossEdge, l3_maximum
-from napari_diptomo.spectra.eels.standards.factorisation import Ends, Factors, factorise, neighbour_order, segment_ends
+from napari_diptomo.spectra.eels.standards.factorisation import (
+    ITERATIONS,
+    Ends,
+    Factors,
+    factorise,
+    neighbour_order,
+    segment_ends,
+)
 from napari_diptomo.spectra.eels.standards.leading_edge import leading_edge
 from napari_diptomo.spectra.eels.standards.matching import MOST_SHIFT, match, moved
 from napari_diptomo.spectra.eels.standards.other_metals import other_metals, summed
@@ -168,32 +177,38 @@ def map_phases(
     fwhm = float(getattr(series, 'zero_loss_fwhm', _TYPICAL_FWHM))
     series = getattr(series, 'series', series)
     core = _checked(series, method, references, pure, edge)
-    watch = Watch(observer, 'Standards: core loss', 5)
+    watch = Watch(observer, 'Standards: core loss', 2 * ITERATIONS + 6)
+    steps = count(1)
+
+    def done(message: str) -> None:
+        watch.step(next(steps), message=message)
+
     recorded = np.asarray(core.counts, np.float64)
+    done('core loss read')
     check_finite(recorded, 'of the core loss')
     energy, offset = _true_axis(recorded, core.energy, edge)
     energy, used = _range(energy, edge)
     counts = recorded[..., used]
     iron = _iron(counts, energy, edge)
-    watch.step(1, message='spectra of iron')
+    done('pixels with iron')
     gain = counts_per_electron(recorded[0], core.energy, (float(core.energy[0]), float(core.energy[-1])))[0]
-    factors = _in_electrons(factorise(counts[iron], energy, edge), gain)
+    factors = _in_electrons(factorise(counts[iron], energy, edge, partial(done, 'spectra of two phases')), gain)
     by_references = references is not None and method in ('auto', 'references')
     if not by_references and abs(left := _axis_error(factors, iron, edge)) > _AXIS_ERROR:
         offset += left
         energy, used = _range(core.energy - offset, edge)
         counts = recorded[..., used]
-        factors = _in_electrons(factorise(counts[iron], energy, edge), gain)
-    watch.step(2, message='background and white lines')
+        factors = _in_electrons(factorise(counts[iron], energy, edge, partial(done, 'on the right axis')), gain)
+    steps = count(2 * ITERATIONS + 3)
     if by_references and references is not None:
         found = _by_references(counts, iron, factors, references, gain, edge)
     else:
         found = _by_unmixing(factors, iron, method, pure or {}, fwhm, edge, seed)
-    watch.step(3, message='phases')
+    done('phases')
     others = _others(recorded, core.energy - offset, found.atoms, factors, iron, gain, edge)
-    watch.step(4, message='other metals')
+    done('other metals')
     third = third_phase(counts[iron], factors, iron, edge, gain)
-    watch.step(5, message='third phase')
+    done('third phase')
     notes = {
         'background_exponent': round(factors.exponent, 3), 'energy_offset': round(offset, 3), **found.notes,
         'other_metals': others, 'third_phase': None if third is None else asdict(third),

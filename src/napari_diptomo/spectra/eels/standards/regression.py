@@ -31,7 +31,7 @@ Formulas: regression of the low loss on numbers of atoms (`regress`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,7 +56,8 @@ _ITERATIONS = 3
 #: background, and were worth 0.03-0.06 where the truth had none.
 _PARAMETER_COST = 0.1
 _FREE_PARAMETERS = {'power law': 0, 'exponential': 0, 'log-polynomial': 1, 'plasmon tail': 0, 'sum of power laws': 2}
-_BOOTSTRAP = 12
+#: Draws of `statistical_deviation`.
+BOOTSTRAP = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,10 +209,11 @@ def regress(
     shapes = np.zeros((len(energy), groups.atoms.shape[1]))
     model, used = np.zeros_like(groups.counts), before
     tails = np.zeros_like(groups.counts)
+    equations = _Equations(seen[:, :, ~before], groups.atoms, variance)
     for _ in range(_ITERATIONS):
         background = _backgrounds(groups, energy, background_model, model, used, read_noise)
         above = groups.counts - background
-        shapes[~before] = _solve(seen[:, :, ~before], groups.atoms, above - tails, variance)
+        shapes[~before] = equations.solve(above - tails)
         shapes[before] = _tail(shapes, energy, onset)
         tails = np.stack([view[:, before] @ shapes[before] @ a for view, a in zip(seen, groups.atoms, strict=True)])
         model = np.stack([view @ shapes @ a for view, a in zip(seen, groups.atoms, strict=True)])
@@ -259,27 +261,46 @@ def _views(channels: int, groups: Groups, single: SingleLoss | None, reference: 
     return single.scattered(identity, groups.thickness - reference)
 
 
-def _solve(columns: np.ndarray, atoms: np.ndarray, above: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Weighted non-negative least squares for all channels and phases together, (channel, phase)."""
-    phases, channels = atoms.shape[1], columns.shape[2]
-    normal = np.zeros((phases, channels, phases, channels))
-    right = np.zeros((phases, channels))
-    for view, a, y, v in zip(columns, atoms, above, variance, strict=True):
-        weighted = view.T / v
-        normal += np.einsum('s,t,ef->setf', a, a, weighted @ view)
-        right += np.outer(a, weighted @ y)
-    size = phases * channels
-    solution = non_negative_of_matrix(normal.reshape(size, size), right.ravel())
-    return solution.reshape(phases, channels).T
+class _Equations:
+    """Weighted non-negative least squares for all channels and phases together; their matrix is the same whatever the spectra."""
+
+    def __init__(self, columns: np.ndarray, atoms: np.ndarray, variance: np.ndarray) -> None:
+        phases, channels = atoms.shape[1], columns.shape[2]
+        self._columns, self._atoms, self._variance = columns, atoms, variance
+        matrix = np.zeros((phases, channels, phases, channels))
+        for view, a, v in zip(columns, atoms, variance, strict=True):
+            product = (view.T / v) @ view
+            for s in range(phases):
+                for t in range(phases):
+                    matrix[s, :, t] += a[s] * a[t] * product
+        self._matrix = matrix.reshape(phases * channels, phases * channels)
+
+    def solve(self, above: np.ndarray) -> np.ndarray:
+        """Shapes (channel, phase) from what groups have above their background, (group, energy)."""
+        projected = [view.T @ (y / v) for view, y, v in zip(self._columns, above, self._variance, strict=True)]
+        right = self._atoms.T @ np.stack(projected)
+        found: np.ndarray = non_negative_of_matrix(self._matrix, right.ravel()).reshape(right.shape).T
+        return found
 
 
-def all_models(groups: Groups, energy: np.ndarray, onset: float, **how: Any) -> list[Regression]:
-    """One regression per background model that can be fitted, the best score first."""
-    usable = [f for f in BACKGROUND_MODELS if f != 'plasmon tail' or groups.plasmons is not None]
-    return sorted(
-        (regress(groups, energy, background_model, onset, **how) for background_model in usable),
-        key=lambda one: one.score,
-    )
+def usable_models(groups: Groups) -> tuple[BackgroundModel, ...]:
+    """Background models that can be fitted to these groups."""
+    return tuple(f for f in BACKGROUND_MODELS if f != 'plasmon tail' or groups.plasmons is not None)
+
+
+def _nobody() -> None:
+    """For whom progress is of no interest."""
+
+
+def all_models(
+    groups: Groups, energy: np.ndarray, onset: float, *, done: Callable[[], None] = _nobody, **how: Any
+) -> list[Regression]:
+    """One regression per background model that can be fitted, the best score first; ``done`` is called after each."""
+    found = []
+    for background_model in usable_models(groups):
+        found.append(regress(groups, energy, background_model, onset, **how))
+        done()
+    return sorted(found, key=lambda one: one.score)
 
 
 def statistical_deviation(
@@ -292,6 +313,7 @@ def statistical_deviation(
     single: SingleLoss | None = None,
     reference: float = 0.0,
     seed: int = 0,
+    done: Callable[[], None] = _nobody,
 ) -> np.ndarray:
     """Standard deviation of standards by counting noise, sampled anew, (energy, phase).
 
@@ -303,16 +325,19 @@ def statistical_deviation(
         As for `regress`.
     seed : int
         Of the draw.
+    done : callable
+        Called after every draw.
     """
     rng = np.random.default_rng(seed)
     behind = energy >= onset
     columns = _views(len(energy), groups, single, reference)[:, :, behind]
     variance = (np.maximum(groups.counts, 0.5) + read_noise**2) / groups.pixels[:, None]
     above = groups.counts - best.background
-    sampled = [
-        _solve(columns, groups.atoms, above + np.sqrt(variance) * rng.standard_normal(above.shape), variance)
-        for _ in range(_BOOTSTRAP)
-    ]
+    equations = _Equations(columns, groups.atoms, variance)
+    sampled = []
+    for _ in range(BOOTSTRAP):
+        sampled.append(equations.solve(above + np.sqrt(variance) * rng.standard_normal(above.shape)))
+        done()
     deviation = np.zeros_like(best.shapes)
     deviation[behind] = np.std(sampled, axis=0)
     return deviation

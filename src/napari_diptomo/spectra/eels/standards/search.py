@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -39,11 +41,13 @@ from napari_diptomo.spectra.eels.metal_edges import (
 from napari_diptomo.spectra.eels.scattering import SingleLoss
 from napari_diptomo.spectra.eels.standards.phase_maps import Method, PhaseMaps, map_phases
 from napari_diptomo.spectra.eels.standards.regression import (
+    BOOTSTRAP,
     Groups,
     Regression,
     all_models,
     pooled,
     statistical_deviation,
+    usable_models,
 )
 from napari_diptomo.spectra.eels.standards.stored import Standards, read_references
 
@@ -178,7 +182,6 @@ def find_standards(
     phases = map_phases(
         calibrated, method=method, references=references, pure=pure, edge=edge, seed=seed, observer=observer
     )
-    watch = Watch(observer, 'Standards: low loss', 2)
     tilts = phases.tilts
     counts = [np.asarray(series.counts[tilt]) for tilt in tilts]
     thickness = getattr(calibrated, 't_over_lambda', None)
@@ -186,13 +189,19 @@ def find_standards(
     groups = pooled(counts, phases, thickness)
     single, reference = _plural(energy, counts, phases, groups, thickness, onset)
     groups = groups.within(energy, used, None if single is None else onset - _IN_FRONT)
-    watch.step(1, message='pixels pooled')
+    watch = Watch(observer, 'Standards: low loss', 1 + len(usable_models(groups)) + BOOTSTRAP)
+    steps = count(1)
+
+    def done(message: str) -> None:
+        watch.step(next(steps), message=message)
+
+    done('pixels pooled')
     gain, noise = counts_per_electron(counts[0], energy, (float(energy[used][0]), float(energy[used][-1])))
     noise = getattr(calibrated, 'read_noise', 0.0) if noise is None else noise
     how = {'read_noise': noise / gain**0.5, 'single': single, 'reference': reference}
-    found = all_models(groups, energy[used], onset, **how)
-    watch.step(2, message='regression on every background')
-    return _standards(found, groups, energy[used], phases, onset, how, gain, seed)
+    found = all_models(groups, energy[used], onset, done=partial(done, 'regression on every background'), **how)
+    draw = {'seed': seed, 'done': partial(done, 'noise of the standards')}
+    return _standards(found, groups, energy[used], phases, onset, how, gain, draw)
 
 
 def _window(energy: np.ndarray, element: str) -> np.ndarray:
@@ -239,7 +248,7 @@ def _standards(
     onset: float,
     how: dict[str, Any],
     gain: float,
-    seed: int,
+    draw: dict[str, Any],
 ) -> Standards:
     """The best regression, with what the others and the core loss leave open as uncertainty."""
     best = found[0]
@@ -251,7 +260,7 @@ def _standards(
             'both are of the same pixels.'
         )
     shapes = best.shapes / norm
-    counting = gain**0.5 * statistical_deviation(groups, best, energy, onset, seed=seed, **how) / norm
+    counting = gain**0.5 * statistical_deviation(groups, best, energy, onset, **draw, **how) / norm
     as_good = [one for one in found if one.score < _AS_GOOD * best.score]
     others = np.stack([one.shapes / np.maximum(one.shapes[inside].sum(axis=0), 1e-300) for one in as_good])
     spread = np.sqrt(((others - shapes) ** 2).mean(axis=0))
