@@ -81,8 +81,8 @@ def non_negative_of_matrix(gram: np.ndarray, right: np.ndarray) -> np.ndarray:
     size = len(gram)
     scale = 1 / np.sqrt(np.maximum(np.diag(gram), _TINY))
     scaled = gram * np.outer(scale, scale) + _RIDGE * np.eye(size)
-    root = np.linalg.cholesky(scaled)
-    found: np.ndarray = nnls(root.T, np.linalg.solve(root, right * scale), maxiter=20 * size)[0] * scale
+    factor = cholesky(scaled)
+    found: np.ndarray = nnls(factor, solve_triangular(factor, right * scale, trans='T'), maxiter=20 * size)[0] * scale
     return found
 
 
