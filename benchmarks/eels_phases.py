@@ -225,10 +225,10 @@ def main() -> None:
         'negative no Fe3O4 explains it. Without noise the leading edge shows somewhat more, most of all in haematite, which has a weak line of',
         'Fe3+ 1.9 eV below its maximum that passes for Fe2+ (mean and spread over the shapes of five seeds). The error by counting is the bound of',
         f'Cramer and Rao with the tail of Fe3+ and the shift of Fe2+ free; what the shapes of L3 leave open, {RULE:g}, is added, and found is what lies',
-        f'{THRESHOLD:g} of both below zero. Where this bound finds little, "not found" is right, more dose changes nothing, and the note says so.', '',
+        f'{THRESHOLD:g} of both below zero. Where this bound finds little, "not found" is right, more dose changes little, and the note says so.', '',
         *theory(), '',
         '## Another metal in Fe3O4', '', *metals(), '',
-        'In the core loss the lines of the other metal are seen in the sum of all pixels; the share is too low by a third, as part of the step behind the',
+        'In the core loss the lines of the other metal are seen in the sum of all pixels; the share is too low by two fifths, as part of the step behind the',
         'lines passes for background. Where the range holds no L2,3 of theirs, M2,3 remain, which multiplets of iron blur.', '',
         '## A third phase', '', *third(), '',
     ]  # fmt: skip
