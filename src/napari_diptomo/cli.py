@@ -1,4 +1,4 @@
-"""The command line: ``diptomo run``, ``info``, ``assess``, ``calibrate``, ``demo``.
+"""The command line, ``diptomo run`` and its like: run, look, judge, export, calibrate, demonstrate.
 
 What a command needs is imported when it runs, so that ``diptomo --help``
 answers at once. Whatever goes wrong is one line on standard error and exit
@@ -23,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 Debug = Annotated[bool, typer.Option('--debug', help='Show the traceback when something goes wrong.')]
+Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace what is there under that name.')]
 
 
 def main() -> None:
@@ -104,6 +105,26 @@ def assess(
         from napari_diptomo.jobs.assess_volume import assess_file
 
         assess_file(volume, maps, halves=halves, phases=phases, output=output)
+
+
+@app.command()
+def export(
+    volume: Annotated[Path, typer.Argument(help='A saved volume (.hspy, .ome.zarr).')],
+    output: Annotated[
+        Path,
+        typer.Argument(
+            help='.ome.zarr (napari, Fiji), .vti (ParaView), .mrc (ChimeraX, Avizo, IMOD; one per element), .tif (Fiji, '
+            'Dragonfly), .hspy.'
+        ),
+    ],
+    overwrite: Overwrite = False,
+    debug: Debug = False,
+) -> None:
+    """Write a volume in the format of another program."""
+    with _one_line_errors(debug):
+        from napari_diptomo.jobs.export_volume import export_file
+
+        export_file(volume, output, overwrite=overwrite)
 
 
 @app.command()

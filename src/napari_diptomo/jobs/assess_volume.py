@@ -11,7 +11,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from napari_diptomo.jobs.reading.isolated import load_isolated, open_isolated
+from napari_diptomo.jobs.export_volume import load_volume
+from napari_diptomo.jobs.reading.isolated import open_isolated
 from napari_diptomo.jobs.recipe_run import run
 from napari_diptomo.jobs.terminal import Planned, TerminalBar, print_findings
 from napari_diptomo.series import InputError, MapSeries, Observer, Recipe, Source, Volume
@@ -212,9 +213,7 @@ def assess_file(
         raise InputError(
             f'Halves are reconstructed "fast", with the volume\'s "own" settings, or "none", not "{halves}".'
         )
-    volume = load_isolated(path)
-    if not isinstance(volume, Volume):
-        raise InputError(f'{path.name} is no volume; choose the .hspy that a reconstruction saved.')
+    volume = load_volume(path)
     with TerminalBar([Planned('Maps'), Planned('Assess')]) as bar:
         bar.begin()
         maps = maps_of(volume, bar) if maps_path is None else _saved_maps(maps_path, bar)
