@@ -108,6 +108,29 @@ def assess(
 
 
 @app.command()
+def report(
+    volume: Annotated[Path, typer.Argument(help='A saved volume (.hspy), as a reconstruction made it.')],
+    maps: Annotated[
+        Path | None, typer.Option(help='The maps that it was made from; default: made anew from its recipe.')
+    ] = None,
+    output: Annotated[
+        Path, typer.Option('--output', '-o', help='The page (.html); PDF and a folder of figures go beside it.')
+    ] = Path('report.html'),
+    halves: Annotated[str, typer.Option(help='As of "diptomo assess": "fast", "own" or "none".')] = 'fast',
+    phases: Annotated[
+        int, typer.Option(help='Divide the specimen into so many phases; 0: as many as the data show.', min=0)
+    ] = 0,
+    overwrite: Overwrite = False,
+    debug: Debug = False,
+) -> None:
+    """Write all that is known of a volume on a page: recipe, findings, images, resolution, residuals, phases."""
+    with _one_line_errors(debug):
+        from napari_diptomo.jobs.report.write import report_file
+
+        report_file(volume, maps, output, halves=halves, phases=phases, overwrite=overwrite)
+
+
+@app.command()
 def export(
     volume: Annotated[Path, typer.Argument(help='A saved volume (.hspy, .ome.zarr).')],
     output: Annotated[

@@ -216,7 +216,7 @@ def assess_file(
     volume = load_volume(path)
     with TerminalBar([Planned('Maps'), Planned('Assess')]) as bar:
         bar.begin()
-        maps = maps_of(volume, bar) if maps_path is None else _saved_maps(maps_path, bar)
+        maps = maps_of(volume, bar) if maps_path is None else saved_maps(maps_path, bar)
         bar.begin()
         found = assess(volume, maps, halves=halves, phases=phases, observer=bar)
     _print(found, Console(highlight=False))
@@ -255,7 +255,24 @@ def write_tables(found: Assessment, folder: Path) -> tuple[Path, ...]:
     return tuple(written)
 
 
-def _saved_maps(path: Path, observer: Observer) -> MapSeries:
+def saved_maps(path: Path, observer: Observer) -> MapSeries:
+    """Maps of a file.
+
+    Parameters
+    ----------
+    path : Path
+    observer : Observer
+        Of opening.
+
+    Returns
+    -------
+    MapSeries
+
+    Raises
+    ------
+    InputError
+        It holds spectra.
+    """
     opened = open_isolated(Source(paths=(str(path),)), observer)
     if not isinstance(opened, MapSeries):
         raise InputError(f'{path.name} holds spectra; give the maps that the volume was made from.')
@@ -270,6 +287,7 @@ def _print(found: Assessment, console: Console) -> None:
         console.print(f'{found.resolution.method}. {found.resolution.note}', soft_wrap=True)
     if found.phases is not None:
         console.print(_phase_table(found.phases, found.regions))
+        print_findings(found.phases.findings, console)
 
 
 def _consistency_table(found: Consistency) -> Table:

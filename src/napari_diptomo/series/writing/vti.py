@@ -1,4 +1,4 @@
-"""Volumes as VTK image data (``.vti``) for ParaView, PyVista and 3D Slicer: every channel an array, spacing in nm.
+"""Volumes as VTK image data (``.vti``) for ParaView, PyVista, 3D Slicer: an array per channel, spacing in nm.
 
 VTK's XML format with appended raw data (VTK File Formats, https://docs.vtk.org, "XML File Formats"): the arrays stand
 behind an underscore as they lie in memory, each after its length as a 64-bit number.
