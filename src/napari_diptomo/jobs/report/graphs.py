@@ -1,4 +1,4 @@
-"""The graphs of a report: shell correlations with their criteria and by direction, residuals per tilt, convergence."""
+"""The graphs of a report: shell correlations and their criteria, by direction too, residuals, convergence."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _draw_directions(found: HalfResolution, figure: FigureBase) -> None:
     edges = np.radians(np.append(found.directions, found.directions[-1] + step) - step / 2)
     radii = np.append(0, (frequency[1:] + frequency[:-1]) / 2)
     radii = np.append(radii, frequency[-1])
-    image = None
+    image: Any = None
     periods = found.periods_by_direction(0.143)
     for axis, name, cones, period in zip(axes.flat, found.channels, found.cones, periods, strict=False):
         values = np.array([curve.correlation for curve in cones]).T

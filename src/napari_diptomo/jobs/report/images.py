@@ -1,11 +1,11 @@
-"""The images of a report: maps at a few tilts, sinograms beside what the volume predicts, slices in three directions."""
+"""The images of a report: maps at a few tilts, sinograms beside their predictions, slices in three directions."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -162,11 +162,11 @@ def _draw_sinograms(
     last = angles[-1] + (angles[-1] - between[-1]) if len(between) else angles[0] + 0.5
     tilts = np.concatenate([[first], between, [last]])
     columns = np.append(position - half, position[-1] + half)
-    drawn_residual = None
+    shown: Any = None
     for line, (name, images, hue) in enumerate(lines):
         for axis, image in zip(axes[line, :2], images[:2], strict=True):
             axis.pcolormesh(columns, tilts, image, cmap=element_map(hue), vmin=0, vmax=limits[line], rasterized=True)
-        drawn_residual = axes[line, 2].pcolormesh(
+        shown = axes[line, 2].pcolormesh(
             columns, tilts, images[2], cmap=residual_map(), vmin=-_LIMIT, vmax=_LIMIT, rasterized=True
         )
         axes[line, 0].set_ylabel(f'{name}\ntilt (°)')
@@ -174,7 +174,7 @@ def _draw_sinograms(
         axis.set_title(title, pad=3)
     for axis in axes[-1]:
         axis.set_xlabel('distance from the tilt axis (nm)' if axis is axes[-1, 1] else '')
-    bar = figure.colorbar(drawn_residual, ax=list(axes[:, 2]), pad=0.02, aspect=25 * len(lines) / 3 + 8)
+    bar = figure.colorbar(shown, ax=list(axes[:, 2]), pad=0.02, aspect=25 * len(lines) / 3 + 8)
     bar.set_label('residual (σ)')
     bar.outline.set_linewidth(0.4)
 
@@ -266,7 +266,7 @@ def _draw_slices(
 
 def _mark(axis: Axes, shape: tuple[int, ...], at: tuple[int, int]) -> None:
     """Short ticks outside the edges where the other two planes cut this one."""
-    rows, columns = shape
+    columns = shape[1]
     for x, y, to in ((at[0], -0.5, (0, 3)), (columns - 0.5, at[1], (3, 0))):
         axis.annotate(
             '',

@@ -1,4 +1,4 @@
-"""Pages of A4 that flow: headings, paragraphs, tables and figures of known height, set one below the other by matplotlib.
+"""Pages of A4 that flow: headings, paragraphs, tables and figures of known height, set by matplotlib.
 
 A block knows its height in mm; blocks are stacked until a page is full. Figures are put into a part of the page
 (a subfigure of its constrained layout), so that they are vectors at the size that they were made for.
@@ -240,10 +240,11 @@ def _paged(blocks: Sequence[Block]) -> list[list[Block]]:
 def _page(blocks: Sequence[Block], foot: str) -> FigureBase:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    page = Figure(figsize=(_PAGE[0] / INCH, _PAGE[1] / INCH), layout='constrained')
+    engine = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)
+    page = Figure(figsize=(_PAGE[0] / INCH, _PAGE[1] / INCH), layout=engine)
     FigureCanvasAgg(page)
-    page.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0, hspace=0)  # type: ignore[union-attr]
     heights = [_TOP, *(block.height for block in blocks)]
     heights.append(max(_PAGE[1] - sum(heights), 1.0))
     grid = page.add_gridspec(len(heights), 3, height_ratios=heights, width_ratios=[_SIDE, WIDTH, _SIDE])
@@ -267,7 +268,6 @@ def _width(text: str, size: float, bold: bool) -> float:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextToPath
 
-    # As text, not as mathematics: a dollar is a dollar.
     font = FontProperties(family='DejaVu Sans', size=size, weight='bold' if bold else 'normal')
-    width, _, _ = TextToPath().get_text_width_height_descent(text.replace('$', r'\$'), font, ismath=False)
+    width, _, _ = TextToPath().get_text_width_height_descent(text, font, ismath=False)
     return float(width) * _POINT

@@ -1,4 +1,4 @@
-"""Looks of the figures of a report: sizes and fonts as journals ask for, colours that survive colour blindness and print.
+"""Looks of the figures of a report: sizes and fonts of journals, colours safe for colour blindness and print.
 
 Widths are those of a page with two columns (170 mm), letters 7 to 8 points, lines half a point. Images are dark, from
 black to the colour of their element; curves are on white, where the bright colours of the canvas are darkened until they
@@ -32,7 +32,7 @@ MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '<', '>', 'p', 'h', '*')
 DASHES: tuple[Any, ...] = ('-', (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)), (0, (8, 2)))
 #: Less than expected, as expected, more.
 RESIDUAL = ('#2166ac', '#f7f7f7', '#b35806')
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     'font.family': 'sans-serif',
     'font.sans-serif': ['DejaVu Sans'],
     'font.size': SMALL,
@@ -54,7 +54,8 @@ _SETTINGS = {
     'lines.markersize': 3.0,
     'text.color': INK,
     'hatch.linewidth': 0.4,
-    'mathtext.default': 'regular',
+    # A dollar is a dollar.
+    'text.parse_math': False,
     # Text stays text: it can be edited and searched.
     'svg.fonttype': 'none',
     'svg.hashsalt': 'napari-diptomo',

@@ -6,6 +6,7 @@ import platform
 import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +86,8 @@ def recipe_in_words(recipe: Recipe | None) -> list[tuple[str, str, str]]:
     """
     if recipe is None:
         return []
-    told = [('Open', 'The files of the series.', _source(recipe.source))] if recipe.source.paths else []
-    return told + [_step(step) for step in recipe.steps]
+    opened = [('Open', 'The files of the series.', _source(recipe.source))] if recipe.source.paths else []
+    return opened + [_step(step) for step in recipe.steps]
 
 
 def software() -> str:
@@ -116,9 +117,9 @@ def with_error(value: float, error: float) -> str:
     str
         The value alone where there is no error.
     """
-    if not value == value:
+    if isnan(value):
         return '–'
-    if not error == error or error <= 0:
+    if isnan(error) or error <= 0:
         return f'{value:.3g}'
     digits = max(0, 1 - int(f'{error:e}'.partition('e')[2]))
     return f'{value:.{digits}f} ± {error:.{digits}f}'

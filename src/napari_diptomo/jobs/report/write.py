@@ -1,4 +1,4 @@
-"""Writing a report: ``report.html``, ``report.pdf`` beside it, and ``report_figures`` with every figure and its data."""
+"""Writing a report: ``report.html``, ``report.pdf``, and ``report_figures`` with every figure and its data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Volumes as OME-Zarr 0.5 (https://ngff.openmicroscopy.org/0.5): a folder that napari, Fiji and the web viewers open.
+"""Volumes as OME-Zarr 0.5 (https://ngff.openmicroscopy.org/0.5): a folder that napari and Fiji open.
 
 One image of the axes (c, z, y, x) in several sizes, each half as large as the one before, with voxels in nm, names and
 colours of the channels. The spread of a volume is a second image, ``std``, inside. Recipe and findings are beside the
