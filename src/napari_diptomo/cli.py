@@ -151,6 +151,24 @@ def export(
 
 
 @app.command()
+def movie(
+    volume: Annotated[Path, typer.Argument(help='A saved volume (.hspy, .ome.zarr).')],
+    output: Annotated[Path, typer.Option('--output', '-o', help='.mp4 (needs imageio-ffmpeg) or .gif.')] = Path(
+        'turning.mp4'
+    ),
+    seconds: Annotated[float, typer.Option(help='Of one turn about the tilt axis.')] = 6.0,
+    size: Annotated[int, typer.Option(help='Height in pixels.')] = 512,
+    overwrite: Overwrite = False,
+    debug: Debug = False,
+) -> None:
+    """Film the turning volume, every element in its colour; needs no screen."""
+    with _one_line_errors(debug):
+        from napari_diptomo.jobs.movie import MovieSettings, movie_file
+
+        movie_file(volume, output, MovieSettings(seconds, size), overwrite=overwrite)
+
+
+@app.command()
 def calibrate(
     files: Annotated[list[Path], typer.Argument(help='EDX spectra of the standard, one image or more, or saved maps.')],
     composition: Annotated[

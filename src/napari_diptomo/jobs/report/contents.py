@@ -86,7 +86,7 @@ class Contents:
 
 @dataclass(frozen=True, eq=False)
 class Judgement:
-    """What is known of a volume before it is written down; None where it could not be had.
+    """Results on a volume before they are written down; None where one could not be had.
 
     Attributes
     ----------

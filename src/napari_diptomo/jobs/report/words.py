@@ -30,7 +30,7 @@ _FEW = 2
 
 
 def facts(volume: Volume, maps: MapSeries | None) -> list[tuple[str, str]]:
-    """What was reconstructed from what, one fact a line.
+    """Facts on a volume and its maps, one a line.
 
     Parameters
     ----------
