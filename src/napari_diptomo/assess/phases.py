@@ -1,8 +1,8 @@
 r"""Phases of a volume, and its particles: labels, volumes, surfaces, thicknesses, compositions, neighbours.
 
 A phase is a cluster of voxels of alike fractions of the channels (a mixture of Gaussians, the number of which the Bayesian
-information criterion chooses, or the user; each voxel goes to the nearest mean), or what lies above a threshold. Only voxels of the specimen count: those whose
-total is above Otsu's threshold (IEEE Trans. Syst. Man Cybern. 9 (1979) 62).
+information criterion chooses, or the user; each voxel goes to the nearest mean), or what lies above a threshold. Only voxels
+of the specimen count: those whose total is above Otsu's threshold (IEEE Trans. Syst. Man Cybern. 9 (1979) 62).
 
 The surface of a region is that of the triangles at half its smoothed indicator (marching cubes of Lewiner et al., J. Graph.
 Tools 8 (2003) 1), which stairs of voxels would make half as large again. A layer of the volume V and the surface S of both

@@ -34,7 +34,7 @@ from napari_diptomo.widgets.run import Run
 from napari_diptomo.widgets.session import session_of
 from napari_diptomo.widgets.tasks.composition import CALIBRATION
 from napari_diptomo.widgets.tasks.job import Job, ThreadJob
-from napari_diptomo.widgets.tasks.judging import PHASES
+from napari_diptomo.widgets.tasks.judging import MAPS, PHASES
 from napari_diptomo.widgets.tasks.opening import look_over
 from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
 from napari_diptomo.widgets.tasks.task import Outcome, Task
@@ -339,6 +339,7 @@ class TomographyDock(QWidget):
                 IMPORT: self.align_page,
                 CALIBRATION: self.composition_page,
                 PHASES: self.judge_page,
+                MAPS: self.judge_page,
             }
             self._start(job, title, pages.get(title))
 

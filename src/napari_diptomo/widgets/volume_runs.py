@@ -96,7 +96,7 @@ class VolumeRuns(QObject):
         run.succeed(volume)
         run.seconds = float(volume.notes.get('seconds', 0.0) or 0.0)
         self.put(run)
-        self._views[run].adopt(layers, spread)
+        self._views[run].adopt(volume, layers, spread)
         return run
 
     def owns(self, layer: Any) -> bool:
