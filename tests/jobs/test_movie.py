@@ -24,9 +24,7 @@ def with_voxel(*where: int, side: int = 21) -> Volume:
 
 
 @pytest.mark.parametrize(('turn', 'expected'), [(0, 16), (90, 4), (180, 4), (270, 16)])
-def test_a_voxel_goes_where_the_geometry_says(
-    turn: float, expected: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_voxel_goes_where_the_geometry_says(turn: float, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # Six voxels off the axis in x, as many towards the back in z: x' is one of both at every quarter of a turn.
     monkeypatch.setattr(movie, '_BRIGHT', 100)
     turning = Turning(with_voxel(4, 7, 16))

@@ -8,7 +8,7 @@ The volume turns once about the tilt axis. Its voxels emit and absorb light (Max
 the colour is the mean of those of the elements weighted by e_c, and slabs are composed from the front to the back,
 C <- C + T alpha c, T <- T (1 - alpha). Surfaces are shaded by the slope of the sum towards the viewer.
 
-Formulas: opacity of a slab (`Turning.frame`).
+Formulas: opacity of a slab (`Turning`).
 """
 
 from __future__ import annotations
@@ -246,6 +246,7 @@ def write_movie(
             options: dict[str, Any] = {'duration': 1000 / RATE, 'loop': 0}
         else:
             options = {'fps': RATE, 'codec': 'libx264', 'quality': 8, 'macro_block_size': 2}
+        writer: Any
         with imageio.get_writer(partial, **options) as writer:
             for frame in frames(volume, settings, observer):
                 writer.append_data(frame)

@@ -99,6 +99,13 @@ class VolumeRuns(QObject):
         self._views[run].adopt(volume, layers, spread)
         return run
 
+    def channel_layers(self, run: Run) -> list[Any]:
+        """The layers of the channels of a run, made anew where they are not there."""
+        view = self._views[run]
+        if run.volume is not None and len(view.channel_layers) != len(run.volume.channels):
+            view.finish_anew(run.volume)
+        return view.channel_layers
+
     def owns(self, layer: Any) -> bool:
         """Whether it is a layer of one of the runs."""
         return any(layer in view.layers for view in self._views.values())

@@ -66,6 +66,11 @@ class VolumeView:
         """The run's layers that are still in the viewer."""
         return [layer for layer in (*self._layers.values(), *self._spread) if layer in self._viewer.layers]
 
+    @property
+    def channel_layers(self) -> list[Image]:
+        """The layers of the channels that are still in the viewer, without the spread."""
+        return [layer for layer in self._layers.values() if layer in self._viewer.layers]
+
     def show(self, frame: np.ndarray) -> None:
         """Show a preview (channel, z, y, x), which becomes the layers' own."""
         if self._transposed:

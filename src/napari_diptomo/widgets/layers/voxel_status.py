@@ -37,7 +37,7 @@ class VoxelStatus:
     def words_at(self, layer: Layer, position: Sequence[float]) -> str:
         """The composition at a position in the viewer's world; empty outside of the volume."""
         inside = np.asarray(layer.world_to_data(tuple(position)[-layer.ndim :]), float)
-        z, second, third = (int(round(value)) for value in inside)
+        z, second, third = (round(value) for value in inside.tolist())
         y, x = (third, second) if self._volume.transposed else (second, third)
         if self._reader is None:
             self._reader = VoxelReader(self._volume)

@@ -17,6 +17,8 @@ from napari_diptomo.widgets.controls.judged_tables import JudgedTable, PhaseTabl
 from napari_diptomo.widgets.controls.parts import Part, heading, words
 from napari_diptomo.widgets.layers.judged_layers import JudgedLayers
 from napari_diptomo.widgets.notifications import say, say_error
+from napari_diptomo.widgets.pages.compare_part import ComparePart
+from napari_diptomo.widgets.pages.isosurface_part import IsosurfacePart
 from napari_diptomo.widgets.pages.page import Context, Page
 from napari_diptomo.widgets.pages.profile_part import ProfilePart
 from napari_diptomo.widgets.plots.direction_plot import DirectionPlot
@@ -82,6 +84,10 @@ class JudgePage(Page):
         self.profile = ProfilePart(context.viewer, self._volume, self._save)
         self.body.addWidget(self.profile)
         self._add_phases()
+        self.isosurface = IsosurfacePart(context.viewer, self._volume)
+        self.compare = ComparePart(self.session)
+        self.body.addWidget(self.isosurface)
+        self.body.addWidget(self.compare)
         self._add_output()
         self.body.addStretch(1)
         self.session.changed.connect(self._session_changed)
@@ -138,6 +144,7 @@ class JudgePage(Page):
 
     def cleanup(self) -> None:
         self.profile.cleanup()
+        self.compare.end()
         self.misfit.cleanup()
         self.correlation.cleanup()
         self.directions.cleanup()
@@ -171,11 +178,13 @@ class JudgePage(Page):
         for text, tip, slot in (
             (
                 'Write &report…',
-                'Recipe, findings, maps, sinograms, slices, resolution, residuals and phases on one page (.html) and as '
-                '.pdf, every figure as .svg with its data as .csv in a folder beside them.',
+                (
+                    'Recipe, findings, maps, sinograms, slices, resolution, residuals and phases on one page (.html) and as '
+                    '.pdf, every figure as .svg with its data as .csv in a folder beside them.'
+                ),
                 self._write_report,
             ),
-            ('Write mo&vie…', 'The volume turns once about its tilt axis, .mp4 or .gif.', self._write_movie),
+            ('&Write movie…', 'The volume turns once about its tilt axis, .mp4 or .gif.', self._write_movie),
         ):
             button = QPushButton(text)
             button.setToolTip(f'<qt>{tip}</qt>')
@@ -269,11 +278,13 @@ class JudgePage(Page):
         if self.divided is not None and not any(self.divided.volume is volume for volume in volumes):
             self.divided = None
         self._show_maps()
+        self.compare.refresh()
         if self._volume() is not self._seen:
             self._seen = self._volume()
             self._layers.remove_residuals()
             self._layers.hide_phases()
             self.profile.refresh()
+            self.isosurface.refresh()
             self._show_results()
 
     def _show_results(self) -> None:

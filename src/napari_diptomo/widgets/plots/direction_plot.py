@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_diptomo.assess import HalfResolution
 
 #: Pixels along the side of an image, and plots in one row.
-_PIXELS, _COLUMNS, _HEIGHT = 121, 4, 150
+_PIXELS, _COLUMNS, _HEIGHT = 121, 4, 160
 #: Brightness of what no tilt has measured.
 _DIMMED = 0.45
 
@@ -39,7 +39,7 @@ class DirectionPlot(ThemedPlot):
         rows = -(-len(found.channels) // _COLUMNS)
         columns = -(-len(found.channels) // rows)
         self.setFixedHeight(_HEIGHT * rows)
-        for number, name in enumerate(found.channels):
+        for number in range(len(found.channels)):
             plot = self.addPlot(row=number // columns, col=number % columns)
             plot.setMenuEnabled(False)
             plot.hideButtons()
@@ -47,7 +47,6 @@ class DirectionPlot(ThemedPlot):
             plot.hideAxis('left')
             plot.hideAxis('bottom')
             plot.setAspectLocked(True)
-            plot.setTitle(name, size='8pt')
             self.plots.append(plot)
             self._fill(plot, found, number)
         self.follow_theme()
@@ -60,6 +59,7 @@ class DirectionPlot(ThemedPlot):
     def _fill(self, plot: pg.PlotItem, found: HalfResolution, channel: int) -> None:
         image = disc(found, channel)
         self.images.append(image)
+        plot.setTitle(found.channels[channel], size='8pt')
         top = found.curves[channel].frequency[-1] / found.voxel_size
         item = pg.ImageItem(_coloured(image), axisOrder='row-major')
         item.setRect(QRectF(-top, -top, 2 * top, 2 * top))
@@ -72,6 +72,7 @@ class DirectionPlot(ThemedPlot):
             label = pg.TextItem(text, color=plot_colours().text, anchor=anchor)
             label.setPos(*where)
             plot.addItem(label, ignoreBounds=True)
+        plot.setRange(xRange=(-1.2 * top, 1.2 * top), yRange=(-1.05 * top, 1.35 * top), padding=0)
 
 
 def disc(found: HalfResolution, channel: int) -> np.ndarray:
