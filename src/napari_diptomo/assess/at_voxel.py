@@ -1,4 +1,4 @@
-"""Composition of all elements at a voxel, as it is read under the cursor: at.% where factors are known, else counts."""
+"""Composition of all elements at a voxel, as read under the cursor: at.% where factors are known, else counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""A movie of the turning volume, computed without a window: every element in its colour, a scale bar, their names.
+r"""A movie of the turning volume, computed without a window: elements in their colours, a scale bar, names.
 
 The volume turns once about the tilt axis. Its voxels emit and absorb light (Max, IEEE Trans. Vis. Comput. Graph. 1 (1995)
 99): with the values e_c of the elements between 0 and 1, a slab of one voxel has the opacity

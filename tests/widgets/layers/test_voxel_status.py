@@ -1,4 +1,4 @@
-"""What the status bar says over a volume: all elements of the voxel, in two dimensions, also where x and y are swapped."""
+"""The status bar over a volume: all elements of the voxel, in two dimensions, also where x and y are swapped."""
 
 from __future__ import annotations
 
