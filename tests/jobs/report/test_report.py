@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from napari_diptomo.assess import consistency, half_resolution
+from napari_diptomo.assess.reprojection import reprojection
 from napari_diptomo.jobs.assess_volume import halving_step
 from napari_diptomo.jobs.colours import HUES
 from napari_diptomo.jobs.report import pdf_pages
 from napari_diptomo.jobs.report.contents import SECTIONS, contents, judge
-from napari_diptomo.jobs.report.images import busiest
+from napari_diptomo.jobs.report.images import busiest, sinogram_figures
 from napari_diptomo.jobs.report.style import WIDTH, darkened, round_length
 from napari_diptomo.jobs.report.words import recipe_in_words, with_error
 from napari_diptomo.jobs.report.write import blocks_of, report_file, write_report
@@ -178,3 +179,18 @@ def test_a_recipe_in_words_has_its_units() -> None:
     (opened, step) = recipe_in_words(recipe)
     assert opened[2] == '3 files, 1.bcf to 3.bcf; binning 4'
     assert step[0] == 'SIRT' and 'iterations 8' in step[2] and 'thickness 200 nm' in step[2]
+
+
+def test_a_sinogram_is_of_the_row_that_shows_most() -> None:
+    """Images three rows high and forty wide, the middle row of which alone holds structure."""
+    rng = np.random.default_rng(0)
+    counts = np.full((1, 5, 3, 40), 2.0)
+    counts[0, :, 1] = rng.poisson(20, (5, 40))
+    angles = np.array([40.0, -40.0, 0.0, 20.0, -20.0])
+    maps = MapSeries(counts, angles, ('Fe',), 1.0, recipe=Recipe())
+    (figure,) = sinogram_figures(reprojection(SIRT(iterations=3).run(maps), maps))
+    rows = figure.tables['Fe_measured'].rows
+    np.testing.assert_array_equal(rows[:, 0], np.sort(angles))
+    np.testing.assert_allclose(rows[:, 1:], counts[0, np.argsort(angles), 1])
+    assert figure.tables['Fe_measured'].headings[:2] == ('tilt_deg', '-19.5_nm')
+    assert 'image row 1 ' in figure.caption

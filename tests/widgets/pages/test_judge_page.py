@@ -434,3 +434,14 @@ def test_phases_that_are_a_choice_are_said_under_the_page(
     dock.judge_page.find_phases.click()
     settled(dock)
     assert [finding.about for finding in dock.judge_page.findings()] == ['number of phases']
+
+
+def test_an_ome_zarr_that_is_dropped_on_the_dock_is_a_run(
+    dock: TomographyDock, volume: Volume, settled: Settled, tmp_path: Path, reported: list[str]
+) -> None:
+    path = volume.save(tmp_path / 'cell.ome.zarr')
+    dock.open_paths([str(path)])
+    settled(dock)
+    assert [run.title for run in dock.runs] == ['cell.ome'] and reported == []
+    np.testing.assert_array_equal(dock.session.volume.data, volume.data)
+    assert dock.session.volume.recipe == volume.recipe

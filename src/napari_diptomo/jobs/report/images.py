@@ -110,7 +110,7 @@ def sinogram_figures(found: Reprojection) -> list[ReportFigure]:
     list of ReportFigure
     """
     maps = found.maps
-    row = busiest(found.expected.sum(axis=1), axis=1)
+    row = busiest(found.expected.sum(axis=1), axis=0)
     order = np.argsort(maps.angles)
     position = (np.arange(maps.data.shape[3]) - (maps.data.shape[3] - 1) / 2) * maps.pixel_size
     hues = colours(maps.channels)
