@@ -263,7 +263,7 @@ def _resolution_table(found: HalfResolution) -> ReportTable:
     return ReportTable(
         'Resolution',
         'Periods in nm where the shell correlation first falls below the criterion, in all directions, and in cones across '
-        f'and along the beam (criterion 0.143).{star if unmeasured else ""}',
+        f'and along the beam (criterion 0.143). ≤: the voxels are too large to show it.{star if unmeasured else ""}',
         ('channel', 'FSC 0.143 (nm)', 'FSC 0.5 (nm)', 'across the beam (nm)', 'along the beam (nm)'),
         rows,
     )

@@ -259,7 +259,7 @@ def convergence_figure(volume: Volume) -> ReportFigure | None:
     return ReportFigure(
         name='convergence',
         section='Convergence',
-        caption=f'Misfit per datum of the counts that were fitted, and of those held out, during the fit.{marked}',
+        caption=f'Misfit per datum of the {" and the ".join(known)} during the fit.{marked}',
         height=50.0,
         draw=partial(_draw_convergence, iterations, known, fits, returned),
         tables={'convergence': Table(('iteration', *known), np.column_stack([iterations, *known.values()]))},
