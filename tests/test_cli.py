@@ -266,3 +266,20 @@ def test_calibrate_measures_factors_on_a_standard(tmp_path):
     assert_one_line(cli('calibrate', 'standard.hspy', '-c', 'GeTe', '-o', 'k.csv'), 'k.csv is there already')
     assert_one_line(cli('calibrate', 'standard.hspy', '-c', 'Ge', '-o', 'other.csv'), 'ratios of two elements')
     assert_one_line(cli('calibrate', 'standard.hspy', '-c', 'GeTe', '--method', 'magic'), 'magic is no method')
+
+
+def test_a_volume_is_exported_filmed_and_reported(maps_file, tmp_path):
+    recipe = write_recipe(tmp_path / 'first.json', {'step': 'SIRT', 'iterations': 5, 'device': 'cpu'})
+    assert cli('run', recipe).exit_code == 0
+    for arguments, file in (
+        (('export', 'first.hspy', 'first.ome.zarr'), 'first.ome.zarr/zarr.json'),
+        (('export', 'first.ome.zarr', 'first.vti'), 'first.vti'),
+        (('movie', 'first.hspy', '-o', 'first.gif', '--seconds', '0.5', '--size', '64'), 'first.gif'),
+        (('report', 'first.hspy', '-o', 'first.html', '--halves', 'none'), 'first.pdf'),
+    ):
+        done = cli(*arguments)
+        assert done.exit_code == 0, done.output
+        assert (tmp_path / file).stat().st_size > 100
+        assert_one_line(cli(*arguments), 'is there already; choose another name, or replace it with --overwrite')
+    assert_one_line(cli('export', 'first.hspy', 'first.stl'), 'choose a name that ends in .hspy, .ome.zarr')
+    assert_one_line(cli('report', 'maps.hspy', '-o', 'other.html'), 'maps.hspy is no volume')

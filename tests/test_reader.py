@@ -240,3 +240,15 @@ def test_a_dropped_file_with_an_expression_is_one_message_and_runs_nothing(tmp_p
     (sentence,) = reported
     assert sentence.startswith('a.hspy has an axis given as an expression, which would be executed; in HyperSpy,')
     assert not (tmp_path / 'executed').exists()
+
+
+def test_an_ome_zarr_opens_with_names_colours_and_nanometres(volume: Volume, tmp_path: Path) -> None:
+    path = str(volume.save(tmp_path / 'v.ome.zarr'))
+    reader = get_reader(path)
+    assert reader is not None
+    layers = [Layer.create(*part) for part in reader(path)]
+    assert [layer.metadata[KEY]['channel'] for layer in layers] == ['Ge', 'Te']
+    assert tuple(layers[0].scale) == (2.5,) * 3 and layers[0].units[0] == 'nanometer'
+    np.testing.assert_array_equal(layers[1].data, volume.data[1])
+    (tmp_path / 'other.zarr').mkdir()
+    assert get_reader(str(tmp_path / 'other.zarr')) is None

@@ -51,9 +51,18 @@ def _is_ours(path: Path) -> bool:
         return path.exists()
     if path.suffix.lower() == '.json':
         return _for_the_dock(path)
+    if path.suffix.lower() == '.zarr':
+        return _is_volume_folder(path)
     return path.is_dir() and (
         _for_the_dock(path / 'project.json') or any(child.suffix.lower() in _SUFFIXES for child in path.iterdir())
     )
+
+
+def _is_volume_folder(path: Path) -> bool:
+    """Whether this is the folder of an OME-Zarr image."""
+    from napari_diptomo.series.reading.ome_zarr import is_ome_zarr
+
+    return path.is_dir() and is_ome_zarr(path)
 
 
 def _for_the_dock(path: Path) -> bool:
@@ -75,7 +84,8 @@ def _read(paths: list[str]) -> list[Any]:
         if not _hand_to_dock(paths):
             raise InputError(f'{Path(paths[0]).name} is opened by the dock: Plugins > Tomography, and drop it there.')
         return _NOTHING
-    if len(paths) == 1 and Path(paths[0]).suffix.lower() == '.hspy' and saved_kind_isolated(paths[0]) == 'volume':
+    may_be_volume = len(paths) == 1 and Path(paths[0]).suffix.lower() in ('.hspy', '.zarr')
+    if may_be_volume and saved_kind_isolated(paths[0]) == 'volume':
         volume = load_isolated(paths[0])
         assert isinstance(volume, Volume)
         _warn_of(volume, paths[0])

@@ -1,4 +1,4 @@
-"""Writer for chemical volumes and maps: ``.hspy`` with everything, ``.mrc`` and ``.tif`` for volumes."""
+"""Writer for chemical volumes and maps: ``.hspy`` with everything; volumes also as OME-Zarr, MRC, TIFF and VTK."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def write_layers(path: str, layer_data: list[FullLayerData]) -> list[str]:
     Parameters
     ----------
     path : str
-        Ends in ``.hspy``, ``.mrc`` or ``.tif``.
+        Ends in ``.hspy``, ``.zarr``, ``.mrc``, ``.tif`` or ``.vti``.
     layer_data : list of (data, meta, type)
         3-D layers of one shape become the channels of a volume, 4-D layers
         with the tilt first those of a series of maps.

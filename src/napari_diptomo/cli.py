@@ -1,4 +1,4 @@
-"""The command line: ``diptomo run``, ``info``, ``assess``, ``calibrate``, ``demo``.
+"""The command line, ``diptomo run`` and its like: run, look, judge, export, calibrate, demonstrate.
 
 What a command needs is imported when it runs, so that ``diptomo --help``
 answers at once. Whatever goes wrong is one line on standard error and exit
@@ -23,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 Debug = Annotated[bool, typer.Option('--debug', help='Show the traceback when something goes wrong.')]
+Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace what is there under that name.')]
 
 
 def main() -> None:
@@ -104,6 +105,67 @@ def assess(
         from napari_diptomo.jobs.assess_volume import assess_file
 
         assess_file(volume, maps, halves=halves, phases=phases, output=output)
+
+
+@app.command()
+def report(
+    volume: Annotated[Path, typer.Argument(help='A saved volume (.hspy), as a reconstruction made it.')],
+    maps: Annotated[
+        Path | None, typer.Option(help='The maps that it was made from; default: made anew from its recipe.')
+    ] = None,
+    output: Annotated[
+        Path, typer.Option('--output', '-o', help='The page (.html); PDF and a folder of figures go beside it.')
+    ] = Path('report.html'),
+    halves: Annotated[str, typer.Option(help='As of "diptomo assess": "fast", "own" or "none".')] = 'fast',
+    phases: Annotated[
+        int, typer.Option(help='Divide the specimen into so many phases; 0: as many as the data show.', min=0)
+    ] = 0,
+    overwrite: Overwrite = False,
+    debug: Debug = False,
+) -> None:
+    """Write all that is known of a volume on a page: recipe, findings, images, resolution, residuals, phases."""
+    with _one_line_errors(debug):
+        from napari_diptomo.jobs.report.write import report_file
+
+        report_file(volume, maps, output, halves=halves, phases=phases, overwrite=overwrite)
+
+
+@app.command()
+def export(
+    volume: Annotated[Path, typer.Argument(help='A saved volume (.hspy, .ome.zarr).')],
+    output: Annotated[
+        Path,
+        typer.Argument(
+            help='.ome.zarr (napari, Fiji), .vti (ParaView), .mrc (ChimeraX, Avizo, IMOD; one per element), .tif (Fiji, '
+            'Dragonfly), .hspy.'
+        ),
+    ],
+    overwrite: Overwrite = False,
+    debug: Debug = False,
+) -> None:
+    """Write a volume in the format of another program."""
+    with _one_line_errors(debug):
+        from napari_diptomo.jobs.export_volume import export_file
+
+        export_file(volume, output, overwrite=overwrite)
+
+
+@app.command()
+def movie(
+    volume: Annotated[Path, typer.Argument(help='A saved volume (.hspy, .ome.zarr).')],
+    output: Annotated[Path, typer.Option('--output', '-o', help='.mp4 (needs imageio-ffmpeg) or .gif.')] = Path(
+        'turning.mp4'
+    ),
+    seconds: Annotated[float, typer.Option(help='Of one turn about the tilt axis.')] = 6.0,
+    size: Annotated[int, typer.Option(help='Height in pixels.')] = 512,
+    overwrite: Overwrite = False,
+    debug: Debug = False,
+) -> None:
+    """Film the turning volume, every element in its colour; needs no screen."""
+    with _one_line_errors(debug):
+        from napari_diptomo.jobs.movie import MovieSettings, movie_file
+
+        movie_file(volume, output, MovieSettings(seconds, size), overwrite=overwrite)
 
 
 @app.command()

@@ -37,7 +37,11 @@ def test_where_the_result_goes(tmp_path):
 @pytest.mark.parametrize(
     ('recipe', 'name', 'sentence'),
     [
-        (VOLUME, 'v.png', r'v\.png cannot be saved: choose a name that ends in \.hspy, \.mrc or \.tif\.'),
+        (
+            VOLUME,
+            'v.png',
+            r'v\.png cannot be saved: choose a name that ends in \.hspy, \.ome\.zarr, \.mrc, \.tif or \.vti\.',
+        ),
         (MAPS, 'm.mrc', r'm\.mrc cannot be saved: choose a name that ends in \.hspy\.'),
         (VOLUME, 'gone/v.hspy', 'There is no folder .*gone; make it, or choose another output'),
         (VOLUME, 'gone/too/', 'There is no folder'),

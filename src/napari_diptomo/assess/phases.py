@@ -1,8 +1,8 @@
 r"""Phases of a volume, and its particles: labels, volumes, surfaces, thicknesses, compositions, neighbours.
 
 A phase is a cluster of voxels of alike fractions of the channels (a mixture of Gaussians, the number of which the Bayesian
-information criterion chooses, or the user), or what lies above a threshold. Only voxels of the specimen count: those whose
-total is above Otsu's threshold (IEEE Trans. Syst. Man Cybern. 9 (1979) 62).
+information criterion chooses, or the user; each voxel goes to the nearest mean), or what lies above a threshold. Only voxels
+of the specimen count: those whose total is above Otsu's threshold (IEEE Trans. Syst. Man Cybern. 9 (1979) 62).
 
 The surface of a region is that of the triangles at half its smoothed indicator (marching cubes of Lewiner et al., J. Graph.
 Tools 8 (2003) 1), which stairs of voxels would make half as large again. A layer of the volume V and the surface S of both
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from scipy import ndimage
 
 from napari_diptomo.assess.composition import Composition
 from napari_diptomo.assess.regions import region_composition
-from napari_diptomo.series import InputError, Volume
+from napari_diptomo.series import Finding, InputError, Volume
 
 #: Smoothing of the fractions before they are clustered, and of an indicator before its surface is taken, voxels.
 _SMOOTHING, _SURFACE_SMOOTHING = 1.0, 1.0
@@ -45,11 +45,14 @@ class Phases:
     fractions : ndarray (phase, channel)
         Mean fractions of the channels in each.
     channels : tuple of str
+    findings : tuple of Finding
+        Whether their number is a choice.
     """
 
     labels: np.ndarray
     fractions: np.ndarray
     channels: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
 
     @property
     def count(self) -> int:
@@ -152,7 +155,8 @@ def phases_by_clustering(
     volume : Volume
         Counts, of two channels at least.
     count : int, optional
-        Phases; default: as many as the Bayesian information criterion asks for, up to six.
+        Phases; default: as many as the Bayesian information criterion asks for, up to six, and a finding where it
+        asks for more.
     inside : ndarray of bool (z, y, x), optional
         The specimen; default: `specimen_of`.
     seed : int
@@ -188,10 +192,10 @@ def phases_by_clustering(
     def mixture(number: int) -> GaussianMixture:
         return GaussianMixture(number, random_state=seed, n_init=2, reg_covar=1e-5).fit(fitted)
 
-    chosen = mixture(count) if count is not None else _best(mixture, fitted)
+    chosen, findings = (mixture(count), ()) if count is not None else _best(mixture, fitted)
     found = np.zeros(inside.shape, int)
-    found[inside] = chosen.predict(points) + 1
-    return _sorted(found, volume)
+    found[inside] = _nearest(fractions, chosen.means_) + 1
+    return replace(_sorted(found, volume), findings=findings)
 
 
 def phase_by_threshold(volume: Volume, channel: str, fraction: float, inside: np.ndarray | None = None) -> Phases:
@@ -385,16 +389,38 @@ def _even(fractions: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return slope <= np.median(slope)
 
 
-def _best(mixture: Callable[[int], Any], points: np.ndarray) -> Any:
+def _best(mixture: Callable[[int], Any], points: np.ndarray) -> tuple[Any, tuple[Finding, ...]]:
+    """The mixture whose number of phases the criterion asks for, and a finding where it would have more than are tried."""
     best = mixture(1)
     lowest = best.bic(points)
+    gain = 0.0
     for number in range(2, _MOST_PHASES + 1):
         candidate = mixture(number)
         criterion = candidate.bic(points)
-        if lowest - criterion < _LEAST_GAIN * abs(lowest):
-            break
+        gain = (lowest - criterion) / abs(lowest)
+        if gain < _LEAST_GAIN:
+            return best, ()
         best, lowest = candidate, criterion
-    return best
+    return best, (
+        Finding(
+            'doubt',
+            'number of phases',
+            f'{_MOST_PHASES} phases are as many as are tried, and the data ask for more (the last one lowered the criterion '
+            f'by {100 * gain:.0f} %): the composition changes gradually, or noise is divided. Their number is a choice; set '
+            'the one that is known of the specimen.',
+            {'phases': _MOST_PHASES, 'last gain, %': 100 * gain},
+        ),
+    )
+
+
+def _nearest(fractions: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """The phase whose mean fractions are nearest, (voxel inside): a blurred interface is cut in its middle.
+
+    The likelihoods of the mixture would move it towards the phase of the smaller scatter.
+    """
+    complete = np.column_stack([means, 1 - means.sum(axis=1)])
+    distance = ((fractions[:, None] - complete.T[:, :, None]) ** 2).sum(axis=0)
+    return np.asarray(distance.argmin(axis=0))
 
 
 def _sorted(labels: np.ndarray, volume: Volume) -> Phases:

@@ -11,7 +11,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from napari_diptomo.jobs.reading.isolated import load_isolated, open_isolated
+from napari_diptomo.jobs.export_volume import load_volume
+from napari_diptomo.jobs.reading.isolated import open_isolated
 from napari_diptomo.jobs.recipe_run import run
 from napari_diptomo.jobs.terminal import Planned, TerminalBar, print_findings
 from napari_diptomo.series import InputError, MapSeries, Observer, Recipe, Source, Volume
@@ -212,12 +213,10 @@ def assess_file(
         raise InputError(
             f'Halves are reconstructed "fast", with the volume\'s "own" settings, or "none", not "{halves}".'
         )
-    volume = load_isolated(path)
-    if not isinstance(volume, Volume):
-        raise InputError(f'{path.name} is no volume; choose the .hspy that a reconstruction saved.')
+    volume = load_volume(path)
     with TerminalBar([Planned('Maps'), Planned('Assess')]) as bar:
         bar.begin()
-        maps = maps_of(volume, bar) if maps_path is None else _saved_maps(maps_path, bar)
+        maps = maps_of(volume, bar) if maps_path is None else saved_maps(maps_path, bar)
         bar.begin()
         found = assess(volume, maps, halves=halves, phases=phases, observer=bar)
     _print(found, Console(highlight=False))
@@ -256,7 +255,24 @@ def write_tables(found: Assessment, folder: Path) -> tuple[Path, ...]:
     return tuple(written)
 
 
-def _saved_maps(path: Path, observer: Observer) -> MapSeries:
+def saved_maps(path: Path, observer: Observer) -> MapSeries:
+    """Maps of a file.
+
+    Parameters
+    ----------
+    path : Path
+    observer : Observer
+        Of opening.
+
+    Returns
+    -------
+    MapSeries
+
+    Raises
+    ------
+    InputError
+        It holds spectra.
+    """
     opened = open_isolated(Source(paths=(str(path),)), observer)
     if not isinstance(opened, MapSeries):
         raise InputError(f'{path.name} holds spectra; give the maps that the volume was made from.')
@@ -271,6 +287,7 @@ def _print(found: Assessment, console: Console) -> None:
         console.print(f'{found.resolution.method}. {found.resolution.note}', soft_wrap=True)
     if found.phases is not None:
         console.print(_phase_table(found.phases, found.regions))
+        print_findings(found.phases.findings, console)
 
 
 def _consistency_table(found: Consistency) -> Table:

@@ -24,6 +24,7 @@ from napari_diptomo.jobs.file_locks import FileLock, Held
 from napari_diptomo.jobs.reading.isolated import saved_kind_isolated
 from napari_diptomo.series import InputError, MapSeries, Recipe, Volume
 from napari_diptomo.series.files import cannot_be_written, replacing, sweep_partials
+from napari_diptomo.series.writing.ome_zarr import check_replaceable
 from napari_diptomo.series.writing.save import MAP_SUFFIXES, VOLUME_SUFFIXES, wrong_suffix
 
 
@@ -51,7 +52,7 @@ def output_path(recipe: Recipe, recipe_file: Path, output: str | Path | None) ->
     """
     if output is None:
         path = recipe_file.with_suffix('.hspy')
-    elif str(output).endswith(('/', os.sep)) or Path(output).is_dir():
+    elif _is_folder(output):
         path = Path(output) / f'{recipe_file.stem}.hspy'
         with contextlib.suppress(OSError):
             path.parent.mkdir(exist_ok=True)
@@ -65,7 +66,7 @@ def output_path(recipe: Recipe, recipe_file: Path, output: str | Path | None) ->
     folder = path.absolute().parent
     if not folder.is_dir():
         raise InputError(f'There is no folder {folder}; make it, or choose another output.')
-    for earlier in _replaced(path):
+    for earlier in replaced_by(path):
         if _is_read(earlier, recipe):
             raise InputError(
                 f'{earlier.name} is read by this recipe and would be replaced by its result; choose another output with -o.'
@@ -73,8 +74,25 @@ def output_path(recipe: Recipe, recipe_file: Path, output: str | Path | None) ->
     return path
 
 
-def _replaced(output: Path) -> list[Path]:
-    """Files that are there already and that a result would replace."""
+def _is_folder(output: str | Path) -> bool:
+    """Whether the result goes into this folder; an OME-Zarr is a folder and the result itself."""
+    if Path(output).suffix.lower() == '.zarr':
+        return False
+    return str(output).endswith(('/', os.sep)) or Path(output).is_dir()
+
+
+def replaced_by(output: Path) -> list[Path]:
+    """Files that are there already and that a result would replace.
+
+    Parameters
+    ----------
+    output : Path
+        As chosen; ``.mrc`` stands for one file per channel.
+
+    Returns
+    -------
+    list of Path
+    """
     channels = output.parent.glob(f'{glob.escape(output.stem)}_*.mrc') if output.suffix.lower() == '.mrc' else ()
     return [earlier for earlier in (output, *channels) if earlier.exists()]
 
@@ -158,7 +176,10 @@ def _check_writable(output: Path) -> None:
         replacing(probe, lambda partial: _fill(partial, 4096)).unlink()
     except InputError as error:
         raise InputError(str(error).replace(probe.name, output.name)) from None
-    for earlier in _replaced(output):
+    for earlier in replaced_by(output):
+        if earlier.suffix.lower() == '.zarr':
+            check_replaceable(earlier)
+            continue
         if earlier.is_dir():
             raise InputError(f'{earlier} is a folder; choose another output with -o.')
         try:

@@ -104,6 +104,56 @@ def replacing_all(
     return tuple(writers)
 
 
+def replacing_folder(
+    path: Path, write: Callable[[Path], None], needed: float = 0.0, before: Callable[[], None] | None = None
+) -> Path:
+    """Write a folder and let it take the place of an earlier one when it is complete.
+
+    Parameters
+    ----------
+    path : Path
+        The folder. Whether an earlier one may be replaced is for the caller to know.
+    write : callable
+        Fills the empty folder that it is given.
+    needed : float
+        Bytes that its files take, about; for the sentence when the disk is full.
+    before : callable, optional
+        As of `replacing`.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    InputError
+        It cannot be written; the sentence names the disk, and the space where there is too little. The earlier
+        folder stays.
+    """
+    unique = f'{_host()}-{os.getpid()}-{secrets.token_hex(8)}'
+    partial, earlier = (path.with_name(f'.{path.stem}.{unique}.{what}{path.suffix}') for what in ('partial', 'earlier'))
+    try:
+        with _said(path, needed):
+            partial.mkdir()
+            write(partial)
+            if before is not None:
+                before()
+            if path.exists():
+                os.replace(path, earlier)
+            try:
+                os.replace(partial, path)
+            except OSError:
+                if earlier.exists():
+                    os.replace(earlier, path)
+                raise
+    finally:
+        for folder in (partial, earlier):
+            shutil.rmtree(folder, ignore_errors=True)
+    _folder_to_the_disk(path.parent)
+    return path
+
+
 def replacing_text(path: Path, text: str) -> Path:
     """Write a text file (UTF-8); see `replacing`."""
 
@@ -122,7 +172,7 @@ def sweep_partials(path: Path) -> None:
         for partial in path.parent.iterdir():
             if _is_orphan_of(partial.name, path):
                 with contextlib.suppress(OSError):
-                    partial.unlink()
+                    shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
 
 
 def abandon_partials() -> None:

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QDockWidget, QFileDialog, QMainWindow, QMessageBox, Q
 
 from napari_diptomo.jobs.project import ProjectFolder, is_project
 from napari_diptomo.series import DiptomoError, MapSeries, Recipe, Remedy, Step, Volume
+from napari_diptomo.series.reading.ome_zarr import is_ome_zarr
 from napari_diptomo.widgets.autosave import Autosave, Leftover, checkpoint_of, leftovers
 from napari_diptomo.widgets.closing_question import ask_what_to_do
 from napari_diptomo.widgets.controls.findings_panel import FindingsPanel, Shown, in_words
@@ -34,8 +35,8 @@ from napari_diptomo.widgets.run import Run
 from napari_diptomo.widgets.session import session_of
 from napari_diptomo.widgets.tasks.composition import CALIBRATION
 from napari_diptomo.widgets.tasks.job import Job, ThreadJob
-from napari_diptomo.widgets.tasks.judging import PHASES
-from napari_diptomo.widgets.tasks.opening import look_over
+from napari_diptomo.widgets.tasks.judging import MAPS, PHASES
+from napari_diptomo.widgets.tasks.opening import VOLUMES, look_over, opening_volumes
 from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
 from napari_diptomo.widgets.tasks.task import Outcome, Task
 
@@ -109,7 +110,11 @@ class TomographyDock(QWidget):
         self._refresh()
 
     def open_paths(self, paths: list[str]) -> None:
-        """List files on the first page and open them."""
+        """List files on the first page and open them; volumes of OME-Zarr become runs."""
+        if paths and all(is_ome_zarr(Path(path)) for path in paths):
+            if not self.session.busy:
+                self._start(ThreadJob(opening_volumes(paths)), VOLUMES, None)
+            return
         self.stages.go_to(self.open_page)
         self.open_page.add_paths(paths)
         if not self.open_page.obstacle():
@@ -339,6 +344,7 @@ class TomographyDock(QWidget):
                 IMPORT: self.align_page,
                 CALIBRATION: self.composition_page,
                 PHASES: self.judge_page,
+                MAPS: self.judge_page,
             }
             self._start(job, title, pages.get(title))
 
@@ -372,6 +378,8 @@ class TomographyDock(QWidget):
             self.run_bar.show_note(f'{outcome.title}: cancelled.')
         elif isinstance(outcome.result, OpenedProject):
             self._take_project(outcome.result)
+        elif outcome.title == VOLUMES:
+            self._take_volumes(outcome.result)
         elif page is not None:
             page.done(outcome.result)
             self._refresh()

@@ -96,8 +96,15 @@ class VolumeRuns(QObject):
         run.succeed(volume)
         run.seconds = float(volume.notes.get('seconds', 0.0) or 0.0)
         self.put(run)
-        self._views[run].adopt(layers, spread)
+        self._views[run].adopt(volume, layers, spread)
         return run
+
+    def channel_layers(self, run: Run) -> list[Any]:
+        """The layers of the channels of a run, made anew where they are not there."""
+        view = self._views[run]
+        if run.volume is not None and len(view.channel_layers) != len(run.volume.channels):
+            view.finish_anew(run.volume)
+        return view.channel_layers
 
     def owns(self, layer: Any) -> bool:
         """Whether it is a layer of one of the runs."""

@@ -151,7 +151,7 @@ def test_the_old_file_stays_when_writing_fails(tmp_path, monkeypatch):
 def test_what_cannot_be_saved_or_loaded(tmp_path):
     with pytest.raises(InputError, match=r'ends in \.hspy\.'):
         save(full_maps(), tmp_path / 'm.mrc')
-    with pytest.raises(InputError, match=r'\.hspy, \.mrc or \.tif'):
+    with pytest.raises(InputError, match=r'\.hspy, \.ome\.zarr, \.mrc, \.tif or \.vti'):
         save(full_volume(), tmp_path / 'v.png')
     with pytest.raises(InputError, match='cannot be written'):
         save(full_volume(), tmp_path / 'gone' / 'v.tif')

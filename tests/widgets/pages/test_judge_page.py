@@ -69,12 +69,15 @@ def test_closed_until_there_is_a_volume_with_its_maps(
     assert dock.stages.buttons[5].text() == '6 Judge'
     assert dock.judge_page.closed() == 'Reconstruct a volume first, or choose a finished run.'
     dock.session.set_result(volume)
-    assert dock.judge_page.closed().startswith('The maps of Run 1 (SIRT) are not in this session')
-    assert not dock.stages.buttons[5].isEnabled()
+    # Profile, phases, report and movie need no maps.
+    assert dock.judge_page.closed() == '' and dock.stages.buttons[5].isEnabled()
+    assert dock.judge_page.obstacle().startswith('The maps of Run 1 (SIRT) are not in this session')
+    assert dock.judge_page.maps_box.isVisibleTo(dock.judge_page)
     # As a project brings them back: the volume knows how its maps were made.
     dock.session.restore(None, lamella_maps, None)
     dock.runs.choose(next(iter(dock.runs)))
-    assert dock.stages.buttons[5].isEnabled()
+    assert dock.judge_page.obstacle() == ''
+    assert not dock.judge_page.maps_box.isVisibleTo(dock.judge_page)
 
 
 def test_a_project_brings_the_maps_back_that_the_volume_was_made_from(
@@ -337,3 +340,108 @@ def test_no_two_controls_have_the_same_mnemonic(dock: TomographyDock) -> None:
     texts = [w.text() for box in (dock.judge_page, dock.run_bar) for w in box.findChildren((QPushButton, QLabel))]
     letters = Counter(found.lower() for text in texts for found in re.findall(r'(?<!&)&([A-Za-z])(?!\w*;)', text))
     assert letters and max(letters.values()) == 1
+
+
+def test_a_volume_of_a_file_is_judged_by_maps_of_a_file(
+    dock: TomographyDock,
+    lamella_maps: MapSeries,
+    volume: Volume,
+    settled: Settled,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reported: list[str],
+) -> None:
+    dock.runs.add(volume, 'saved', shown=True)
+    dock.stages.go_to(dock.judge_page)
+    page = dock.judge_page
+    other = replace(lamella_maps, data=lamella_maps.data[:, :, :18])
+    files = {name: str(maps.save(tmp_path / name)) for name, maps in (('o.hspy', other), ('m.hspy', lamella_maps))}
+    monkeypatch.setattr(QFileDialog, 'getOpenFileName', lambda *a, **k: (files['o.hspy'], ''))
+    page.choose_maps.click()
+    settled(dock)
+    assert any('20 x 18 pixels, and the volume has' in said for said in reported) and page.obstacle()
+    monkeypatch.setattr(QFileDialog, 'getOpenFileName', lambda *a, **k: (files['m.hspy'], ''))
+    page.choose_maps.click()
+    settled(dock)
+    assert page.obstacle() == '' and not page.maps_box.isVisibleTo(page)
+    judge(dock, settled)
+    np.testing.assert_allclose(page.judged.consistency.misfit, consistency(volume, lamella_maps).misfit, rtol=1e-5)
+
+
+def test_maps_that_only_fit_are_taken_with_a_reservation(
+    dock: TomographyDock, lamella_maps: MapSeries, volume: Volume
+) -> None:
+    dock.open_page.done(look_over(lamella_maps))
+    dock.runs.add(replace(volume, recipe=None), 'saved', shown=True)
+    assert dock.judge_page.obstacle() == ''
+    assert 'nothing says that it was made from them' in dock.judge_page.maps_note.text()
+    assert dock.judge_page.maps_box.isVisibleTo(dock.judge_page)
+
+
+def test_report_and_movie_are_written(
+    dock: TomographyDock,
+    lamella_maps: MapSeries,
+    volume: Volume,
+    settled: Settled,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reported: list[str],
+) -> None:
+    page = finish(dock, lamella_maps, volume)
+    judge(dock, settled, 'fast (SIRT)')
+    buttons = {button.text(): button for button in page.findChildren(QPushButton)}
+    monkeypatch.setattr(QFileDialog, 'getSaveFileName', lambda *a, **k: (str(tmp_path / 'cell'), 'Page (*.html)'))
+    buttons['Write &report…'].click()
+    settled(dock)
+    assert reported == ['Report: done.']
+    written = (tmp_path / 'cell.html').read_text(encoding='utf-8')
+    assert f'{page.judged.consistency.misfit[0].mean():.2f}' in written and '<h2>Resolution</h2>' in written
+    assert (tmp_path / 'cell.pdf').exists() and (tmp_path / 'cell_figures' / 'fsc.csv').exists()
+    monkeypatch.setattr('napari_diptomo.widgets.tasks.judging.Path', Path)
+    monkeypatch.setattr(QFileDialog, 'getSaveFileName', lambda *a, **k: (str(tmp_path / 'cell.gif'), 'GIF (*.gif)'))
+    buttons['&Write movie…'].click()
+    settled(dock)
+    assert (tmp_path / 'cell.gif').stat().st_size > 1000
+
+
+def test_the_discs_of_directions_are_those_of_the_cones(
+    dock: TomographyDock, lamella_maps: MapSeries, volume: Volume, settled: Settled
+) -> None:
+    page = finish(dock, lamella_maps, volume)
+    judge(dock, settled, 'fast (SIRT)')
+    assert page.directions.isVisibleTo(page) and len(page.directions.images) == 3
+    found = page.judged.resolution
+    values, measured = np.moveaxis(page.directions.images[0], -1, 0)
+    middle, shells = values.shape[0] // 2, len(found.curves[0].frequency)
+    # Half of Nyquist to the right, and as far up.
+    step = round(middle / 2)
+    shell = round(step / middle * shells) - 1
+    assert values[middle, middle + step] == found.cones[0][found.directions.index(0.0)].correlation[shell]
+    up = found.cones[0][found.directions.index(-90.0)].correlation[shell]
+    assert values[middle + step, middle] == up == values[middle - step, middle]
+    assert measured[middle, middle + step] and not measured[middle + step, middle]
+
+
+def test_phases_that_are_a_choice_are_said_under_the_page(
+    dock: TomographyDock, lamella_maps: MapSeries, settled: Settled
+) -> None:
+    steps = np.repeat(np.linspace(0.05, 0.95, 10), 4)
+    share = 30 * np.broadcast_to(steps, (20, 20, 40)).astype(float)
+    total = np.pad(np.full((14, 14, 40), 30.0), ((3, 3), (3, 3), (0, 0)))
+    data = np.stack([share * (total > 0), total - share * (total > 0)]) + 0.01
+    dock.runs.add(Volume(data, ('Ge', 'Te'), 1.0, recipe=None), 'gradual', shown=True)
+    dock.stages.go_to(dock.judge_page)
+    dock.judge_page.find_phases.click()
+    settled(dock)
+    assert [finding.about for finding in dock.judge_page.findings()] == ['number of phases']
+
+
+def test_an_ome_zarr_that_is_dropped_on_the_dock_is_a_run(
+    dock: TomographyDock, volume: Volume, settled: Settled, tmp_path: Path, reported: list[str]
+) -> None:
+    path = volume.save(tmp_path / 'cell.ome.zarr')
+    dock.open_paths([str(path)])
+    settled(dock)
+    assert [run.title for run in dock.runs] == ['cell.ome'] and reported == []
+    np.testing.assert_array_equal(dock.session.volume.data, volume.data)
+    assert dock.session.volume.recipe == volume.recipe

@@ -39,7 +39,7 @@ def _size(path: Path) -> int:
     try:
         if path.is_dir():
             # Only a store is a folder inside folders; another may have the whole disk below it.
-            inside = path.rglob('*') if path.suffix.lower() == '.zspy' else path.iterdir()
+            inside = path.rglob('*') if path.suffix.lower() in ('.zspy', '.zarr') else path.iterdir()
             return sum(child.stat().st_size for child in inside if child.is_file())
         beside = path.parent.glob(f'{glob.escape(path.stem)}.*')
         return sum(child.stat().st_size for child in {path, *beside} if child.is_file())

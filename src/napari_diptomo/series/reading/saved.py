@@ -17,6 +17,7 @@ from napari_diptomo.series import findings
 from napari_diptomo.series.data import MapSeries, Volume
 from napari_diptomo.series.errors import DiptomoError, InputError
 from napari_diptomo.series.reading import hyperspy_adapter
+from napari_diptomo.series.reading.ome_zarr import is_ome_zarr, read_ome_zarr
 from napari_diptomo.series.recipe import Recipe
 
 #: Version of the format, and the branch of the metadata that it is under.
@@ -24,12 +25,12 @@ FORMAT, KEY = 1, 'napari_diptomo'
 
 
 def load(path: str | os.PathLike[str]) -> MapSeries | Volume:
-    """Read back what `save` wrote to ``.hspy``, bit by bit the same.
+    """Read back what `save` wrote to ``.hspy``, bit by bit the same, or a volume of an OME-Zarr.
 
     Parameters
     ----------
     path : path
-        The file.
+        The file, or the folder ``.zarr``, which brings values, errors, recipe and findings back, not notes and curves.
 
     Returns
     -------
@@ -43,6 +44,8 @@ def load(path: str | os.PathLike[str]) -> MapSeries | Volume:
         recipe.
     """
     path = Path(path)
+    if path.is_dir() and is_ome_zarr(path):
+        return read_ome_zarr(path, KEY)
     kind = saved_kind(path)
     if kind is None:
         raise InputError(f'{path.name} was not saved by napari-diptomo; open it as a tilt series.')
@@ -70,6 +73,8 @@ def saved_kind(path: str | os.PathLike[str]) -> str | None:
     path = Path(path)
     if not path.exists():
         raise InputError(f'There is no file {path}; check the path.')
+    if path.is_dir():
+        return 'volume' if is_ome_zarr(path) else None
     branch = hyperspy_adapter.metadata_of(path, KEY)
     if branch is None:
         return None

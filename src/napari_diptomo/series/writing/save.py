@@ -9,13 +9,15 @@ from pathlib import Path
 
 from napari_diptomo.series.data import MapSeries, Volume
 from napari_diptomo.series.errors import InputError
-from napari_diptomo.series.files import replacing, replacing_all
+from napari_diptomo.series.files import replacing, replacing_all, replacing_folder
 from napari_diptomo.series.reading.saved import swapped
 from napari_diptomo.series.writing.hspy import array_bytes, write_hspy
+from napari_diptomo.series.writing.ome_zarr import check_replaceable, write_ome_zarr
 from napari_diptomo.series.writing.stacks import mrc_writer, write_tiff
+from napari_diptomo.series.writing.vti import write_vti
 
 #: Suffixes of the names under which volumes, and maps, can be saved.
-VOLUME_SUFFIXES = frozenset({'.hspy', '.mrc', '.tif', '.tiff'})
+VOLUME_SUFFIXES = frozenset({'.hspy', '.mrc', '.tif', '.tiff', '.zarr', '.vti'})
 MAP_SUFFIXES = frozenset({'.hspy'})
 
 
@@ -29,9 +31,10 @@ def save(
     obj : MapSeries or Volume
         The result; x and y of a series that was transposed on loading are swapped back in a volume.
     path : path
-        ``.hspy`` for everything; for a volume also ``.mrc`` (one file per
-        channel, its name behind the stem) or ``.tif`` (one calibrated ImageJ
-        stack). Without a suffix ``.hspy``. An existing file is replaced once
+        ``.hspy`` for everything; for a volume also ``.zarr`` (OME-Zarr, a
+        folder), ``.mrc`` (one file per channel, its name behind the stem),
+        ``.tif`` (one calibrated ImageJ stack) or ``.vti`` (VTK, for ParaView).
+        Without a suffix ``.hspy``. An existing file is replaced once
         the new one is complete and on the disk; several files all together.
     before : callable, optional
         Called when all is written and nothing replaced yet; what it raises leaves the earlier files.
@@ -61,7 +64,12 @@ def save(
             for channel, stack in stacks
         }
         return replacing_all(writers, obj.data.nbytes, before)
-    return replacing(path, lambda partial: write_tiff(obj, partial), obj.data.nbytes, before)
+    if suffix == '.zarr':
+        check_replaceable(path)
+        name = path.stem.removesuffix('.ome')
+        return replacing_folder(path, lambda partial: write_ome_zarr(obj, partial, name), array_bytes(obj), before)
+    write = write_vti if suffix == '.vti' else write_tiff
+    return replacing(path, lambda partial: write(obj, partial), obj.data.nbytes, before)
 
 
 #: What no system takes in the name of a file, or takes for a path.
@@ -70,5 +78,5 @@ _NOT_IN_NAMES = re.compile(r'[\\/:*?"<>|\x00-\x1f]')
 
 def wrong_suffix(path: Path, volume: bool) -> str:
     """The sentence for a name in whose format the result cannot be saved."""
-    allowed = '.hspy, .mrc or .tif' if volume else '.hspy'
+    allowed = '.hspy, .ome.zarr, .mrc, .tif or .vti' if volume else '.hspy'
     return f'{path.name} cannot be saved: choose a name that ends in {allowed}.'

@@ -15,6 +15,7 @@ from napari_diptomo.jobs.colours import colours
 from napari_diptomo.series import InputError, Volume
 from napari_diptomo.widgets.layers import image_layers
 from napari_diptomo.widgets.layers.reader_and_writer import gather
+from napari_diptomo.widgets.layers.voxel_status import VoxelStatus
 
 #: How composition layers are coloured.
 PALETTES = ('elements', 'RGB', 'CMY')
@@ -159,6 +160,7 @@ class CompositionView:
             if image_layers.KEY in layer.metadata:
                 layer.visible = False
         self._shown = [self._viewer.add_layer(Layer.create(*part)) for part in composition_layers(result, palette)]
+        VoxelStatus(result).answer_for(self._shown)
 
     def recolour(self, channels: tuple[str, ...], palette: str) -> None:
         """Other colours for the layers that are shown."""

@@ -21,6 +21,7 @@ from napari_diptomo.widgets.layers import image_layers
 from napari_diptomo.widgets.layers.appearance import apply_looks, look_of
 from napari_diptomo.widgets.layers.canvas_view import Look, fit_canvas, hide_ours, seen
 from napari_diptomo.widgets.layers.error_layers import spread_layers
+from napari_diptomo.widgets.layers.voxel_status import VoxelStatus
 
 #: Euler angles in degrees: a lamella seen from above its edge.
 _CAMERA = (20.0, 25.0, 75.0)
@@ -65,6 +66,11 @@ class VolumeView:
         """The run's layers that are still in the viewer."""
         return [layer for layer in (*self._layers.values(), *self._spread) if layer in self._viewer.layers]
 
+    @property
+    def channel_layers(self) -> list[Image]:
+        """The layers of the channels that are still in the viewer, without the spread."""
+        return [layer for layer in self._layers.values() if layer in self._viewer.layers]
+
     def show(self, frame: np.ndarray) -> None:
         """Show a preview (channel, z, y, x), which becomes the layers' own."""
         if self._transposed:
@@ -87,8 +93,9 @@ class VolumeView:
         for data, given, _ in spread_layers(volume):
             given['metadata'][image_layers.KEY]['run'] = self._run
             self._spread.append(self._viewer.add_layer(Image(data, **given)))
+        VoxelStatus(volume).answer_for(self.layers)
 
-    def adopt(self, layers: Sequence[Image], spread: Sequence[Image]) -> None:
+    def adopt(self, volume: Volume, layers: Sequence[Image], spread: Sequence[Image]) -> None:
         """These layers (one per channel), which napari's reader has made, are the run's."""
         self._layers = dict(zip(self._channels, layers, strict=True))
         self._spread = list(spread)
@@ -96,6 +103,7 @@ class VolumeView:
             layer.metadata[image_layers.KEY]['run'] = self._run
         for layer in layers:
             layer.events.contrast_limits.connect(self._limits_moved)
+        VoxelStatus(volume).answer_for(self.layers)
 
     def finish_anew(self, volume: Volume) -> None:
         """Show a result whose layers the user has deleted, or that never had any."""

@@ -37,7 +37,7 @@ from napari_diptomo.widgets.tasks.composition import (
 )
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.question import Question
-from napari_diptomo.widgets.tasks.steps import saving
+from napari_diptomo.widgets.tasks.steps import VOLUME_FORMATS, named, saving
 
 if TYPE_CHECKING:
     from napari_diptomo.assess import Composition
@@ -282,7 +282,7 @@ class CompositionPage(Page):
         row = labelled('Col&ours', self.palette_box)
         self.save_button = QPushButton('Save…')
         self.save_button.setToolTip(
-            '<qt>Write the composition as .hspy (with its recipe and errors), .mrc or .tif.</qt>'
+            '<qt>Write the composition as .hspy (with its recipe and errors), OME-Zarr, .mrc, .tif or .vti.</qt>'
         )
         self.save_button.clicked.connect(self._save)
         row.addWidget(self.save_button)
@@ -402,14 +402,14 @@ class CompositionPage(Page):
             self._view.recolour(self.result.channels, palette)
 
     def _save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
+        path, chosen = QFileDialog.getSaveFileName(
             self,
             'Save composition',
             str(Path(self._folder()) / 'composition.hspy'),
-            'HyperSpy (*.hspy);;MRC, one per element (*.mrc);;TIFF (*.tif)',
+            VOLUME_FORMATS,
         )
         if path and self.result is not None:
-            self.start.emit(ThreadJob(saving(self.result, path)), 'Save')
+            self.start.emit(ThreadJob(saving(self.result, named(path, chosen))), 'Save')
 
     def _folder(self) -> str:
         return str(self.context.last_used.value('folder', ''))

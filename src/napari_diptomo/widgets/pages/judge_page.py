@@ -1,8 +1,9 @@
-"""Judge: a volume against its maps, its resolution by halves, a profile through it, its phases."""
+"""Judge: a volume against its maps, its resolution by halves, a profile, its phases; report and movie of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,33 @@ from napari_diptomo.widgets.controls.judged_tables import JudgedTable, PhaseTabl
 from napari_diptomo.widgets.controls.parts import Part, heading, words
 from napari_diptomo.widgets.layers.judged_layers import JudgedLayers
 from napari_diptomo.widgets.notifications import say, say_error
+from napari_diptomo.widgets.pages.compare_part import ComparePart
+from napari_diptomo.widgets.pages.isosurface_part import IsosurfacePart
 from napari_diptomo.widgets.pages.page import Context, Page
 from napari_diptomo.widgets.pages.profile_part import ProfilePart
+from napari_diptomo.widgets.plots.direction_plot import DirectionPlot
 from napari_diptomo.widgets.plots.misfit_plot import MisfitPlot
 from napari_diptomo.widgets.plots.shell_correlation_plot import ShellCorrelationPlot
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.judging import (
     HALVES,
     JUDGE,
+    MAPS,
+    MOVIE,
     PHASES,
+    REPORT,
     Divided,
     Judged,
+    MapsOfVolume,
     describe_halves,
     dividing,
+    filming,
     judging,
+    loading_maps,
     maps_of_chosen,
+    reporting,
 )
+from napari_diptomo.widgets.tasks.steps import named
 
 _MOST_PHASES = 20
 
@@ -58,6 +70,7 @@ class JudgePage(Page):
         self.judged: Judged | None = None
         self.divided: Divided | None = None
         self._seen: Volume | None = None
+        self._given: MapsOfVolume | None = None
         self._layers = JudgedLayers(context.viewer)
         self.halves = compact_box(
             'Resolution by halves',
@@ -66,10 +79,16 @@ class JudgePage(Page):
         )
         self.halves.addItems(HALVES)
         self.body.addLayout(labelled('Resolution by halv&es', self.halves))
+        self._add_maps()
         self._add_result()
         self.profile = ProfilePart(context.viewer, self._volume, self._save)
         self.body.addWidget(self.profile)
         self._add_phases()
+        self.isosurface = IsosurfacePart(context.viewer, self._volume)
+        self.compare = ComparePart(self.session)
+        self.body.addWidget(self.isosurface)
+        self.body.addWidget(self.compare)
+        self._add_output()
         self.body.addStretch(1)
         self.session.changed.connect(self._session_changed)
         self._session_changed()
@@ -78,18 +97,27 @@ class JudgePage(Page):
         chosen = self.session.runs.chosen
         if chosen is None or chosen.volume is None:
             return 'Reconstruct a volume first, or choose a finished run.'
-        if maps_of_chosen(self.session) is None:
-            return f'The maps of {chosen.name} are not in this session; open them and reconstruct, or use "diptomo assess".'
+        return ''
+
+    def obstacle(self) -> str:
+        chosen = self.session.runs.chosen
+        if self.closed() or chosen is None:
+            return self.closed()
+        if self._maps() is None:
+            return f'The maps of {chosen.name} are not in this session; choose their file above, or open them.'
         return ''
 
     def job(self) -> tuple[ThreadJob, str]:
-        volume, maps = self._volume(), maps_of_chosen(self.session)
-        if volume is None or maps is None:
-            raise InputError(self.closed())
-        return ThreadJob(judging(volume, maps, HALVES[self.halves.currentText()])), JUDGE
+        found = self._maps()
+        if found is None:
+            raise InputError(self.obstacle())
+        return ThreadJob(judging(found.volume, found.maps, HALVES[self.halves.currentText()])), JUDGE
 
-    def done(self, result: Judged | Divided) -> None:
-        if isinstance(result, Divided):
+    def done(self, result: Judged | Divided | MapsOfVolume) -> None:
+        if isinstance(result, MapsOfVolume):
+            self._given = result
+            self.outcome_widget = None
+        elif isinstance(result, Divided):
             self.divided = result
             self.outcome_widget = self.phases_box
             if result.volume is self._volume():
@@ -101,8 +129,12 @@ class JudgePage(Page):
         self._show_results()
 
     def findings(self) -> tuple[Finding, ...]:
-        shown = self.judged is not None and self.judged.volume is self._volume()
-        return self.judged.consistency.findings if shown and self.judged is not None else ()
+        found: tuple[Finding, ...] = ()
+        if self.judged is not None and self.judged.volume is self._volume():
+            found += self.judged.consistency.findings
+        if self.divided is not None and self.divided.volume is self._volume():
+            found += self.divided.phases.findings
+        return found
 
     def state(self) -> dict[str, Any]:
         return {'halves': self.halves.currentText()}
@@ -112,11 +144,54 @@ class JudgePage(Page):
 
     def cleanup(self) -> None:
         self.profile.cleanup()
+        self.compare.end()
         self.misfit.cleanup()
         self.correlation.cleanup()
+        self.directions.cleanup()
 
     def _volume(self) -> Volume | None:
         return self.session.volume
+
+    def _maps(self) -> MapsOfVolume | None:
+        """Those that were chosen for this volume, else those of the session."""
+        if self._given is not None and self._given.volume is self._volume():
+            return self._given
+        return maps_of_chosen(self.session)
+
+    def _add_maps(self) -> None:
+        """A file of maps for a volume that the session knows none of."""
+        self.maps_box = Part()
+        self.maps_note = words('')
+        self.choose_maps = QPushButton('Choose &maps…')
+        self.choose_maps.setToolTip('<qt>The saved maps (.hspy) that this volume was made from.</qt>')
+        self.choose_maps.clicked.connect(self._choose_maps)
+        row = QHBoxLayout()
+        row.addWidget(self.choose_maps)
+        row.addStretch(1)
+        self.maps_box.body.addWidget(self.maps_note)
+        self.maps_box.body.addLayout(row)
+        self.body.addWidget(self.maps_box)
+
+    def _add_output(self) -> None:
+        self.body.addWidget(heading('Report and movie'))
+        row = QHBoxLayout()
+        for text, tip, slot in (
+            (
+                'Write &report…',
+                (
+                    'Recipe, findings, maps, sinograms, slices, resolution, residuals and phases on one page (.html) and as '
+                    '.pdf, every figure as .svg with its data as .csv in a folder beside them.'
+                ),
+                self._write_report,
+            ),
+            ('&Write movie…', 'The volume turns once about its tilt axis, .mp4 or .gif.', self._write_movie),
+        ):
+            button = QPushButton(text)
+            button.setToolTip(f'<qt>{tip}</qt>')
+            button.clicked.connect(slot)
+            row.addWidget(button)
+        row.addStretch(1)
+        self.body.addLayout(row)
 
     def _add_result(self) -> None:
         self.result_box = self.outcome_widget = Part()
@@ -125,8 +200,20 @@ class JudgePage(Page):
         self.misfit = MisfitPlot()
         self.misfit.setToolTip('<qt>Dashed: 1, what the true specimen leaves. A tilt above the others is doubted.</qt>')
         self.correlation = ShellCorrelationPlot()
+        self.directions = DirectionPlot()
+        self.directions.setToolTip(
+            '<qt>The correlation of the halves by direction: x to the right, z (along the beam) up, fine detail at the rim, '
+            'bright where they agree. Dashed: the outermost tilts; dimmed: the missing wedge, which no tilt measured.</qt>'
+        )
         self.note = words('')
-        for widget in (heading('Projections against maps'), self.table, self.misfit, self.correlation, self.note):
+        for widget in (
+            heading('Projections against maps'),
+            self.table,
+            self.misfit,
+            self.correlation,
+            self.directions,
+            self.note,
+        ):
             column.addWidget(widget)
         row = QHBoxLayout()
         for text, tip, slot in (
@@ -172,21 +259,37 @@ class JudgePage(Page):
         column.addWidget(self.phase_table)
         self.body.addWidget(self.phases_box)
 
+    def _show_maps(self) -> None:
+        """Say where the maps come from, where that is in doubt."""
+        found = self._maps()
+        self.maps_box.setVisible(self._volume() is not None and (found is None or bool(found.doubt)))
+        if found is None:
+            self.maps_note.setText(
+                'The maps of this volume are not in the session. Residuals and resolution need them; profile, phases, '
+                'report and movie do not.'
+            )
+        else:
+            self.maps_note.setText(found.doubt)
+
     def _session_changed(self) -> None:
         volumes = [run.volume for run in self.session.runs]
         if self.judged is not None and not any(self.judged.volume is volume for volume in volumes):
             self.judged = None
         if self.divided is not None and not any(self.divided.volume is volume for volume in volumes):
             self.divided = None
+        self._show_maps()
+        self.compare.refresh()
         if self._volume() is not self._seen:
             self._seen = self._volume()
             self._layers.remove_residuals()
             self._layers.hide_phases()
             self.profile.refresh()
+            self.isosurface.refresh()
             self._show_results()
 
     def _show_results(self) -> None:
         """Those of the volume that is chosen."""
+        self._show_maps()
         volume = self._volume()
         judged = self.judged if self.judged is not None and self.judged.volume is volume else None
         divided = self.divided if self.divided is not None and self.divided.volume is volume else None
@@ -195,9 +298,11 @@ class JudgePage(Page):
             self.table.show_judged(judged)
             self.misfit.show_misfit(judged.consistency)
             self.correlation.setVisible(judged.resolution is not None)
+            self.directions.setVisible(judged.resolution is not None)
             self.note.setVisible(judged.resolution is not None)
             if judged.resolution is not None:
                 self.correlation.show_curves(judged.resolution)
+                self.directions.show_directions(judged.resolution)
                 self.note.setText(describe_halves(judged.resolution))
         self.phase_table.setVisible(divided is not None)
         self.save_phases.setVisible(divided is not None)
@@ -209,6 +314,38 @@ class JudgePage(Page):
         volume = self._volume()
         if volume is not None:
             self.start.emit(ThreadJob(dividing(volume, self.count.value())), PHASES)
+
+    def _choose_maps(self) -> None:
+        volume = self._volume()
+        path, _ = QFileDialog.getOpenFileName(self, 'Maps of the volume', self._in_folder(''), 'Maps (*.hspy)')
+        if path and volume is not None:
+            self.start.emit(ThreadJob(loading_maps(volume, path)), MAPS)
+
+    def _write_report(self) -> None:
+        volume = self._volume()
+        formats = 'Page, with PDF and figures beside it (*.html);;PDF, with page and figures beside it (*.pdf)'
+        path, chosen = QFileDialog.getSaveFileName(self, 'Write report', self._in_folder('report.html'), formats)
+        if not path or volume is None:
+            return
+        found = self._maps()
+        maps = found.maps if found is not None else 'The maps of the volume were not at hand.'
+        judged = self.judged if self.judged is not None and self.judged.volume is volume else None
+        divided = self.divided if self.divided is not None and self.divided.volume is volume else None
+        halves = HALVES[self.halves.currentText()]
+        self.start.emit(ThreadJob(reporting(volume, maps, named(path, chosen), halves, judged, divided)), REPORT)
+
+    def _write_movie(self) -> None:
+        volume = self._volume()
+        formats = ['MP4 (*.mp4)', 'GIF (*.gif)']
+        if find_spec('imageio_ffmpeg') is None:
+            formats.reverse()
+        name = self._in_folder('turning' + named('', formats[0]))
+        path, chosen = QFileDialog.getSaveFileName(self, 'Write movie', name, ';;'.join(formats))
+        if path and volume is not None:
+            self.start.emit(ThreadJob(filming(volume, named(path, chosen))), MOVIE)
+
+    def _in_folder(self, name: str) -> str:
+        return str(Path(str(self.context.last_used.value('folder', ''))) / name)
 
     def _show_residuals(self) -> None:
         if self.judged is not None:
@@ -232,8 +369,7 @@ class JudgePage(Page):
 
     def _save(self, name: str, write: Callable[[str], object]) -> bool:
         """Ask for a place and write a table there; returns whether it is written."""
-        folder = Path(str(self.context.last_used.value('folder', '')))
-        path, _ = QFileDialog.getSaveFileName(self, 'Save table', str(folder / name), 'Table (*.csv)')
+        path, _ = QFileDialog.getSaveFileName(self, 'Save table', self._in_folder(name), 'Table (*.csv)')
         if not path:
             return False
         try:

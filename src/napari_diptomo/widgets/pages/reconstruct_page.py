@@ -24,7 +24,7 @@ from napari_diptomo.widgets.run import Run, RunStatus, convergence_of
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.question import Question
 from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
-from napari_diptomo.widgets.tasks.steps import estimating_memory, saving
+from napari_diptomo.widgets.tasks.steps import VOLUME_FORMATS, estimating_memory, named, saving
 
 _LAST_METHOD = 'method'
 
@@ -254,7 +254,7 @@ class ReconstructPage(Page):
             (
                 'volume',
                 'Save &volume…',
-                'Write the volume as .hspy (with its recipe), .mrc or .tif.',
+                'Write the volume as .hspy (with its recipe), OME-Zarr, .mrc, .tif or .vti.',
                 self._save_volume,
             ),
             ('recipe', 'Save r&ecipe…', 'Write all steps as JSON; "diptomo run" repeats them.', self._save_recipe),
@@ -320,15 +320,15 @@ class ReconstructPage(Page):
         self.note.setText(describe_run(run, has_preview) if run is not None else '')
 
     def _save_volume(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
+        path, chosen = QFileDialog.getSaveFileName(
             self,
             'Save volume',
             self._suggestion('.hspy'),
-            'HyperSpy (*.hspy);;MRC, one per element (*.mrc);;TIFF (*.tif)',
+            VOLUME_FORMATS,
         )
         volume = self.session.volume
         if path and volume is not None:
-            self.start.emit(ThreadJob(saving(volume, path)), 'Save')
+            self.start.emit(ThreadJob(saving(volume, named(path, chosen))), 'Save')
 
     def _save_recipe(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, 'Save recipe', self._suggestion('.json'), 'Recipe (*.json)')

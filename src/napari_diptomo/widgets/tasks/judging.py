@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_diptomo.jobs.colours import HUES
-from napari_diptomo.series import MapSeries, Observer, Recipe, Volume
+from napari_diptomo.series import InputError, MapSeries, Observer, Recipe, Volume
 from napari_diptomo.series.observe import Watch
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from napari_diptomo.widgets.session import Session
 
 #: Titles of the tasks.
-JUDGE, PHASES = 'Judge', 'Phases'
+JUDGE, PHASES, MAPS, REPORT, MOVIE = 'Judge', 'Phases', 'Maps of the volume', 'Report', 'Movie'
 #: How two halves of the counts are reconstructed: what `diptomo assess` calls it, by what the page does.
 HALVES = {'fast (SIRT)': 'fast', 'own settings': 'own', 'none': 'none'}
 
@@ -58,19 +59,105 @@ class Divided:
     regions: tuple[Region, ...]
 
 
-def maps_of_chosen(session: Session) -> MapSeries | None:
-    """The maps that the volume of the chosen run was made from, None where the session does not have them."""
+@dataclass(frozen=True, eq=False)
+class MapsOfVolume:
+    """The maps that a volume is judged by.
+
+    Attributes
+    ----------
+    volume : Volume
+    maps : MapSeries
+    doubt : str
+        Why these may be others than those it was made from, one sentence; empty where they are known to be them.
+    """
+
+    volume: Volume
+    maps: MapSeries
+    doubt: str = ''
+
+
+def maps_of_chosen(session: Session) -> MapsOfVolume | None:
+    """The maps that the volume of the chosen run was made from, or that could be them.
+
+    Returns
+    -------
+    MapsOfVolume or None
+        None where the session has none that fit.
+    """
     run = session.runs.chosen
     if run is None or run.volume is None:
         return None
     if run.maps is not None:
-        return run.maps
+        return MapsOfVolume(run.volume, run.maps)
     recipe = run.volume.recipe
-    if recipe is None or not recipe.steps:
+    there = [maps for maps in (session.aligned, session.maps) if maps is not None]
+    if recipe is not None and recipe.steps:
+        # A run of a project that was opened again knows its maps by how they were made.
+        before = Recipe(recipe.source, recipe.steps[:-1])
+        for maps in there:
+            if maps.recipe == before:
+                return MapsOfVolume(run.volume, maps)
+    fitting = next((maps for maps in there if _fit(run.volume, maps)), None)
+    if fitting is None:
         return None
-    # A run of a project that was opened again knows its maps by how they were made.
-    before = Recipe(recipe.source, recipe.steps[:-1])
-    return next((maps for maps in (session.aligned, session.maps) if maps is not None and maps.recipe == before), None)
+    return MapsOfVolume(
+        run.volume,
+        fitting,
+        'The maps of the session are taken: they have the elements and the size of this volume, but nothing says that it '
+        'was made from them. Other shifts show as residuals.',
+    )
+
+
+def loading_maps(volume: Volume, path: str) -> Callable[[Observer], MapsOfVolume]:
+    """Read saved maps for a volume."""
+
+    def load_maps(observer: Observer) -> MapsOfVolume:
+        from napari_diptomo.jobs.assess_volume import saved_maps
+
+        maps = saved_maps(Path(path), observer)
+        if not _fit(volume, maps):
+            ny, nx = maps.data.shape[2:]
+            raise InputError(
+                f'{Path(path).name} holds maps of {", ".join(maps.channels)} with {nx} x {ny} pixels, and the volume has '
+                f'{", ".join(volume.channels)} and {volume.data.shape[3]} x {volume.data.shape[2]} voxels (x, y); choose the '
+                'maps that it was made from.'
+            )
+        return MapsOfVolume(volume, maps)
+
+    return load_maps
+
+
+def reporting(
+    volume: Volume, maps: MapSeries | str, path: str, halves: str, judged: Judged | None, divided: Divided | None
+) -> Callable[[Observer], tuple[Path, ...]]:
+    """Write the report of a volume; what was judged or divided before is not computed again."""
+
+    def write_report_of_volume(observer: Observer) -> tuple[Path, ...]:
+        from napari_diptomo.jobs.report.contents import AUTO, contents, judge
+        from napari_diptomo.jobs.report.write import write_report
+
+        output = Path(path)
+        known = (None, None) if judged is None else (judged.consistency, judged.resolution)
+        count = AUTO if divided is None else divided.phases.count
+        found = judge(volume, maps, halves=halves, phases=count, observer=observer, known=known)
+        return write_report(contents(volume, found, output.stem), output, observer)
+
+    return write_report_of_volume
+
+
+def filming(volume: Volume, path: str) -> Callable[[Observer], Path]:
+    """Write a movie of the turning volume."""
+
+    def film_volume(observer: Observer) -> Path:
+        from napari_diptomo.jobs.movie import write_movie
+
+        return write_movie(volume, Path(path), observer=observer)
+
+    return film_volume
+
+
+def _fit(volume: Volume, maps: MapSeries) -> bool:
+    return volume.channels == maps.channels and volume.data.shape[2:] == maps.data.shape[2:]
 
 
 def judging(volume: Volume, maps: MapSeries, halves: str) -> Callable[[Observer], Judged]:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _LOST = 5.0
 
 
+#: Title of the task that opens saved volumes.
+VOLUMES = 'Volume'
+
+
 @dataclass(frozen=True, eq=False)
 class Opened:
     """A tilt series with what the dock shows of it.
@@ -128,21 +132,32 @@ def opening_files(source: Source) -> Callable[[Observer], Opened | tuple[tuple[s
     """Open the files as a tilt series, or as volumes where all of them are saved volumes: each with its path."""
 
     def open_files(observer: Observer) -> Opened | tuple[tuple[str, Volume], ...]:
-        from napari_diptomo.jobs.reading import load_isolated, saved_kind_isolated
+        from napari_diptomo.jobs.reading import saved_kind_isolated
 
         own = source.paths if all(path.lower().endswith('.hspy') for path in source.paths) else ()
         if own and all(saved_kind_isolated(path) == 'volume' for path in own):
-            watch = Watch(observer, 'Volume', len(own))
-            volumes: list[tuple[str, Volume]] = []
-            for number, path in enumerate(own, start=1):
-                loaded = load_isolated(path)
-                assert isinstance(loaded, Volume)
-                volumes.append((path, loaded))
-                watch.step(number, message=path)
-            return tuple(volumes)
+            return opening_volumes(own)(observer)
         return opening(source)(observer)
 
     return open_files
+
+
+def opening_volumes(paths: Sequence[str]) -> Callable[[Observer], tuple[tuple[str, Volume], ...]]:
+    """Open saved volumes and OME-Zarr: each with its path."""
+
+    def open_volumes(observer: Observer) -> tuple[tuple[str, Volume], ...]:
+        from napari_diptomo.jobs.reading import load_isolated
+
+        watch = Watch(observer, VOLUMES, len(paths))
+        volumes: list[tuple[str, Volume]] = []
+        for number, path in enumerate(paths, start=1):
+            loaded = load_isolated(path)
+            assert isinstance(loaded, Volume)
+            volumes.append((path, loaded))
+            watch.step(number, message=path)
+        return tuple(volumes)
+
+    return open_volumes
 
 
 def sample() -> Callable[[Observer], Opened]:

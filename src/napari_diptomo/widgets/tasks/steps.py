@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_diptomo.series import MapSeries, Observer, Step
 
 if TYPE_CHECKING:
     from napari_diptomo.reconstruct import Reconstruction
+
+
+#: Formats of volumes, as a file dialog lists them.
+VOLUME_FORMATS = ';;'.join(
+    (
+        'HyperSpy, everything (*.hspy)',
+        'OME-Zarr, a folder (*.ome.zarr)',
+        'MRC, one per element (*.mrc)',
+        'TIFF of ImageJ (*.tif)',
+        'VTK for ParaView (*.vti)',
+    )
+)
+
+
+def named(path: str, chosen: str) -> str:
+    """A name with the suffix of the format that was chosen in a file dialog, where it has none."""
+    return path if Path(path).suffix else f'{path}{chosen.rpartition("(*")[2].rstrip(")")}'
 
 
 def running(step: Step, data: Any) -> Callable[[Observer], Any]:
