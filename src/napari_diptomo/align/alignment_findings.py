@@ -78,8 +78,7 @@ def alignment_findings(
                 'note',
                 'tilt axis',
                 f'The tilt axis is turned by {rotation.angle:.2f} ± {rotation.uncertainty:.2f} degrees in the images; the volume '
-                'has its y along the axis. Of a narrow range of tilts the angle comes out too small: give it (axis_rotation) '
-                'where the microscope knows it.',
+                'has its y along the axis. Where the microscope knows the angle better, give it (axis_rotation).',
                 {'rotation, deg': rotation.angle, 'standard error, deg': rotation.uncertainty},
             )
         )
