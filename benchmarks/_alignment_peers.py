@@ -16,7 +16,7 @@ import numpy as np
 
 
 def stackreg(images: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """P. Thevenaz, U. E. Ruttimann, M. Unser, IEEE Trans. Image Process. 7 (1998) 27, translations, from the untilted image outwards."""
+    """Thevenaz et al., IEEE Trans. Image Process. 7 (1998) 27, translations, from the untilted image outwards."""
     from pystackreg import StackReg
 
     shifts = np.zeros((len(images), 2))

@@ -24,6 +24,7 @@ from napari_diptomo.align.tilt_shifts import (
     check_within_images,
     corrections,
 )
+from napari_diptomo.reconstruct.field_edges import edges_of
 from napari_diptomo.series import MapSeries, Observer, Step, Watch, param
 
 #: Structures that neighbours are compared by, pixels (see `voted_shifts`): fine ones place best, coarse ones survive few counts.
@@ -115,7 +116,9 @@ class Align(Step):
         small = binned(images, n)
         starts, turned, unlike = self._starts(maps, order, small, n, watch)
         start_name, start = best_start(small, angles, starts, turned, self.upsampling)
-        found, rotation = self._refined(small, start, watch, len(angles) - 1)
+        # Mass that comes into the field with tilt is taken for a rotation, and what is beyond hides one.
+        show_rotation = not edges_of(maps).typical
+        found, rotation = self._refined(small, start, watch, len(angles) - 1, show_rotation)
         geometry = found.geometry
         if self.shifts_file and self.rounds == 0:
             shifts, axis = starts['file'] * n, Axis(0.0, float('inf'))
@@ -195,10 +198,14 @@ class Align(Step):
             starts[f'neighbours compared from {fine:g} pixels on'] = voted.shifts
         return starts, turned, votes[0].doubtful
 
-    def _refined(self, small: np.ndarray, start: Refined, watch: Watch, done: int) -> tuple[Refined, Rotation | None]:
+    def _refined(
+        self, small: np.ndarray, start: Refined, watch: Watch, done: int, show_rotation: bool
+    ) -> tuple[Refined, Rotation | None]:
         found = refined(small, start.geometry, self.upsampling, self.rounds, watch, done)
         if self.axis_rotation is not None or self.shifts_file or self.rounds == 0 or found.stopped:
             return found, None
+        if not show_rotation:
+            return found, Rotation(0.0, float('inf'))
         rotation = rotation_in(small, found.geometry)
         if not rotation.is_clear:
             return found, rotation

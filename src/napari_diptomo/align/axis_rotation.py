@@ -29,6 +29,8 @@ from napari_diptomo.align.image_correlation import FINE, prepared
 _STEP, _EACH_SIDE = 2.0, 2
 _ITERATIONS = 20
 _CLEAR = 3.0  # standard errors
+#: Degrees: an angle that is known worse does more harm than none.
+_MOST_UNCERTAIN = 1.0
 _LARGEST, _LEAST_TILTS = 10.0, 5
 #: Of smaller images a degree moves nothing by a part of a pixel that is seen.
 _LEAST_PIXELS = 32
@@ -43,8 +45,8 @@ class Rotation:
 
     @property
     def is_clear(self) -> bool:
-        """Whether it differs from none by more than three standard errors."""
-        return _CLEAR * self.uncertainty < abs(self.angle) <= _LARGEST
+        """Whether it differs from none by more than three standard errors, and is known to a degree."""
+        return self.uncertainty < _MOST_UNCERTAIN and _CLEAR * self.uncertainty < abs(self.angle) <= _LARGEST
 
 
 def rotation_in(images: np.ndarray, geometry: Geometry) -> Rotation:

@@ -86,6 +86,11 @@ def read_shifts(path: str | Path, angles: np.ndarray) -> ImportedShifts:
 def check_shift_file(path: Path, maps: MapSeries) -> None:
     """Whether the shifts of a series can be written to a file of this name.
 
+    Parameters
+    ----------
+    path : Path
+    maps : MapSeries
+
     Raises
     ------
     InputError
