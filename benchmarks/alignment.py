@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import os
 import time
@@ -235,6 +236,22 @@ def _seconds() -> dict[str, Any]:
     return {'ours': lambda one: one['seconds'], **theirs}
 
 
+def real_section() -> list[str]:
+    """Measured series, where they are; measured anew each time."""
+    import _alignment_real as real
+
+    lines = [(real.__doc__ or '').strip(), '']
+    if importlib.util.find_spec('etspy') is not None:
+        lines += ["ETSpy's needle, residual in per cent:", '', *_as_list(real.needle()), '']
+    if real.OPENNCEM.is_dir():
+        lines += ["openNCEM's dust particle, residual in per cent:", '', *_as_list(real.dust_particle()), '']
+    return lines
+
+
+def _as_list(found: dict[str, float]) -> list[str]:
+    return [f'- {name}: {value:.1f}' for name, value in found.items()]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--seeds', type=int, default=10)
@@ -245,6 +262,7 @@ def main() -> None:
     lines = ['# Alignment', '', 'Written by `make bench ONLY=alignment`; do not edit by hand.', '', '## Shifts', '']
     lines += [(__doc__ or '').strip(), '', *shift_section(kept(), options.seeds)]
     lines += ['## Rotation of the axis', '', ROTATION_TEXT, '', *rotation_section(kept(), options.rotation_seeds)]
+    lines += ['## Measured series', '', *real_section()]
     PAGE.write_text('\n'.join(lines).rstrip() + '\n', encoding='utf-8')
 
 

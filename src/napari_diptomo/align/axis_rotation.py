@@ -92,7 +92,7 @@ def _vertex(angles: np.ndarray, losses: np.ndarray) -> Rotation:
 
 
 def _losses(images: np.ndarray, geometry: Geometry, angle: float) -> np.ndarray:
-    """What the other tilts leave unexplained of each image, (tilt,), if the axis is turned by ``angle`` degrees."""
+    """Share of each image that the other tilts do not explain, (tilt,), if the axis is turned by ``angle`` degrees."""
     turned = _turned(images, geometry.shifts, angle)
     prediction = predicted(turned, replace(geometry, rotation=0.0), _ITERATIONS, accelerated=True)
     found = np.empty(len(images))

@@ -264,10 +264,11 @@ def by_hand_in(maps: MapSeries) -> tuple[float, ...]:
 
 
 def describe_shifts(maps: MapSeries) -> str:
-    """The largest shift and the axis, in nm and pixels."""
+    """The largest shift and the axis, in nm, pixels and degrees."""
+    turned = f', turned by {maps.axis_rotation:.2g} deg' if maps.axis_rotation else ''
     largest = 0.0 if maps.shifts is None else float(np.abs(maps.shifts).max())
     axis = maps.axis_shift
     return (
         f'Largest shift {largest * maps.pixel_size:.3g} nm ({largest:.2g} pixels); '
-        f'tilt axis {axis * maps.pixel_size:+.3g} nm ({axis:+.2g} pixels) from the middle of the images.'
+        f'tilt axis {axis * maps.pixel_size:+.3g} nm ({axis:+.2g} pixels) from the middle of the images{turned}.'
     )

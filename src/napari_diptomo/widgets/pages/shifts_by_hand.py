@@ -179,6 +179,9 @@ class ShiftsByHand(Part):
     def _add_view(self) -> None:
         self.view = QComboBox()
         self.view.addItems([_VIEWS[view] for view in get_args(View)])
+        # The page is no wider than the window leaves it.
+        self.view.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.view.setMinimumContentsLength(10)
         self.view.setToolTip(
             '<qt>The aligned tilts are a layer to be looked at, never data: images of the reference, moved as the table says. '
             'The difference is from the tilt before, brought to the same sum: orange where there is more.</qt>'
