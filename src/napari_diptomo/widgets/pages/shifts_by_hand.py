@@ -191,7 +191,7 @@ class ShiftsByHand(Part):
         row = QHBoxLayout()
         row.addWidget(label)
         row.addWidget(self.view, 1)
-        self.show_axis = QPushButton('Move a&xis')
+        self.show_axis = QPushButton('&Move axis')
         self.show_axis.setCheckable(True)
         self.show_axis.setToolTip(
             '<qt>The tilt axis as a line over the sum of the aligned tilts. Drag its middle to move it, an end to turn it: '
