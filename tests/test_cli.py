@@ -283,3 +283,50 @@ def test_a_volume_is_exported_filmed_and_reported(maps_file, tmp_path):
         assert_one_line(cli(*arguments), 'is there already; choose another name, or replace it with --overwrite')
     assert_one_line(cli('export', 'first.hspy', 'first.stl'), 'choose a name that ends in .hspy, .ome.zarr')
     assert_one_line(cli('report', 'maps.hspy', '-o', 'other.html'), 'maps.hspy is no volume')
+
+
+def test_align_writes_maps_with_shifts_and_a_table(tmp_path):
+    from napari_diptomo import simulate
+    from napari_diptomo.series import load
+
+    angles = np.arange(-40.0, 41.0, 10.0)
+    drift = np.outer(np.arange(len(angles)), [0.7, 0.0])
+    simulate.tilt_series(simulate.lamella(24), angles, shifts=drift).maps.save(tmp_path / 'moved.hspy')
+    result = cli('align', 'moved.hspy', '-o', 'aligned.hspy')
+    assert result.exit_code == 0, result.output
+    aligned = load(tmp_path / 'aligned.hspy')
+    along = np.asarray(aligned.shifts)[:, 0]
+    assert np.abs(along - along.mean() - drift[:, 0] + drift[:, 0].mean()).max() < 0.5
+    lines = (tmp_path / 'aligned.csv').read_text().splitlines()
+    assert lines[0].startswith('angle,dx,dy')
+    assert len(lines) == 1 + len(angles)
+    assert '-40' in result.stdout
+    assert 'Written: aligned.csv' in result.stdout
+    again = cli(
+        'align', 'moved.hspy', '-o', 'imported.hspy', '--shifts', 'aligned.csv', '--axis', '2', '--table', 'a.xf'
+    )
+    assert again.exit_code == 0, again.output
+    imported = load(tmp_path / 'imported.hspy')
+    np.testing.assert_allclose(imported.shifts, aligned.shifts, atol=1e-3)
+    assert imported.axis_rotation == 2.0
+    assert (tmp_path / 'a.tlt').is_file()
+
+
+@pytest.mark.parametrize(
+    ('options', 'text'),
+    [
+        (('maps.hspy', '-o', 'maps.hspy'), 'would be replaced'),
+        (('none.hspy', '-o', 'a.hspy'), 'none.hspy'),
+        (('maps.hspy', '-o', 'a.hspy', '--shifts', 'none.csv'), 'none.csv'),
+        (('maps.hspy', '-o', 'a.hspy', '--axis', '90'), 'axis_rotation'),
+        (('maps.hspy', '-o', 'a.hspy', '--reference', 'haadf'), 'no HAADF images'),
+        (('maps.hspy', '-o', 'a.hspy', '--reference', 'other'), 'reference'),
+        (('maps.hspy', '-o', 'a.mrc'), '.mrc'),
+        (('maps.hspy', '-o', 'a.hspy', '--table', 'a.txt'), 'a.txt has no known ending'),
+        (('maps.hspy', '-o', 'a.hspy', '--shifts', 'short.xf'), 'short.xf has 1 lines'),
+    ],
+)
+def test_align_refuses_in_one_line_and_writes_nothing(maps_file, options, text):
+    maps_file.with_name('short.xf').write_text('1 0 0 1 0 0\n')
+    assert_one_line(cli('align', *options), text)
+    assert not maps_file.with_name('a.hspy').exists()

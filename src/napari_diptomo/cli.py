@@ -1,4 +1,4 @@
-"""The command line, ``diptomo run`` and its like: run, look, judge, export, calibrate, demonstrate.
+"""The command line, ``diptomo run`` and its like: run, look, align, judge, export, calibrate, demonstrate.
 
 What a command needs is imported when it runs, so that ``diptomo --help``
 answers at once. Whatever goes wrong is one line on standard error and exit
@@ -80,6 +80,37 @@ def info(
         from napari_diptomo.jobs.commands import show_info
 
         show_info(files, angles, core_loss or (), pixel_size=pixel_size, specimen=specimen)
+
+
+@app.command()
+def align(
+    maps: Annotated[list[Path], typer.Argument(help='Saved maps (.hspy), or the files of a tilt series of maps.')],
+    output: Annotated[Path, typer.Option('--output', '-o', help='File for the aligned maps (.hspy), or its folder.')],
+    shifts: Annotated[
+        str,
+        typer.Option(help='Shifts from a file, taken as they are: an .xf of IMOD, or a .csv with angle, dx and dy.'),
+    ] = '',
+    refine: Annotated[bool, typer.Option('--refine', help='Improve the shifts of the file.')] = False,
+    axis: Annotated[
+        float | None,
+        typer.Option(
+            help='Angle of the tilt axis to the y axis of the images in degrees, positive clockwise; default: found.'
+        ),
+    ] = None,
+    reference: Annotated[str, typer.Option(help='Images that are compared: "auto", "haadf" or "maps".')] = 'auto',
+    table: Annotated[
+        Path | None, typer.Option(help='File for the shifts, .csv or .xf; default: a .csv beside the maps.')
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Find where the specimen sits in each image, and write maps with these shifts and a table of them."""
+    with _one_line_errors(debug):
+        from napari_diptomo.align import Align
+        from napari_diptomo.jobs.align_maps import align_files
+
+        rounds = {'rounds': 0} if shifts and not refine else {}
+        step = Align(**{'reference': reference, 'shifts_file': shifts, 'axis_rotation': axis, **rounds})
+        align_files(maps, output, step, table=table)
 
 
 @app.command()

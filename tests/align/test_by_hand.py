@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_diptomo import run
 from napari_diptomo.align import Align, read_shifts, tilt_shifts, write_shifts
-from napari_diptomo.align.by_hand import at_these_tilts, corrected, corrections_of, judged, others_than
+from napari_diptomo.align.by_hand import at_these_tilts, corrected, corrections_of, judged, others_than, with_axis
 from napari_diptomo.align.reference_images import placed_image
 from napari_diptomo.align.tilt_shifts import as_triples, corrections
 from napari_diptomo.series import InputError, MapSeries, Recipe
@@ -106,3 +107,33 @@ def test_the_axis_is_in_the_middle_of_the_aligned_stack() -> None:
     image = placed_image(spot(4 * np.sin(turn) + 1.5, 4 * np.cos(turn) - 2.5), np.array([1.5, -2.5]), 4.0, 30.0)
     rows, columns = np.mgrid[:40, :40] - 19.5
     assert abs((rows * image).sum() / image.sum()) < 1e-3 and abs((columns * image).sum() / image.sum()) < 1e-3
+
+
+def test_an_axis_moved_by_hand_is_repeated_by_the_recipe_and_judged_alike(maps: MapSeries, found: MapSeries) -> None:
+    other = with_axis(found, found.axis_shift + 2.5, 1.25)
+    np.testing.assert_array_equal(other.shifts, found.shifts)
+    assert other.axis_shift == pytest.approx(found.axis_shift + 2.5)
+    assert other.axis_rotation == 1.25
+    assert all(row.score is None for row in tilt_shifts(other))
+    again = run(Recipe.from_dict(other.recipe.to_dict()), data=maps)
+    assert again.axis_shift == pytest.approx(other.axis_shift, abs=1e-9)
+    assert again.axis_rotation == pytest.approx(1.25)
+    np.testing.assert_allclose(again.shifts, other.shifts, atol=1e-9)
+    now, then = judged(other), judged(found)
+    for row, same, before in zip(tilt_shifts(now), tilt_shifts(again), tilt_shifts(then), strict=True):
+        assert row.score == pytest.approx(same.score, abs=1e-5)
+        assert abs(row.score - before.score) < 1
+    back = with_axis(other, found.axis_shift, found.axis_rotation)
+    assert back.recipe.steps[-1].axis_by_hand == ()
+    assert back.axis_shift == pytest.approx(found.axis_shift)
+    for row, before in zip(tilt_shifts(judged(back)), tilt_shifts(then), strict=True):
+        assert row.score == pytest.approx(before.score, abs=1e-6)
+
+
+def test_an_axis_outside_the_images_is_refused(found: MapSeries) -> None:
+    with pytest.raises(InputError, match='lies outside the images'):
+        with_axis(found, found.data.shape[3] / 2, 0.0)
+    with pytest.raises(InputError, match='exchange x and y'):
+        with_axis(found, 0.0, 50.0)
+    with pytest.raises(InputError, match='by two numbers'):
+        Align(axis_by_hand=(1.0,)).run(found)

@@ -16,7 +16,15 @@ from napari_diptomo.align.reference_images import Reference, binned, binning_of,
 from napari_diptomo.align.refinement import Refined, best_start, refined
 from napari_diptomo.align.shift_files import read_shifts
 from napari_diptomo.align.specimen_motion import Axis, smallest_shifts, tilt_axis_in
-from napari_diptomo.align.tilt_shifts import ShiftSource, TiltShift, check_within_images, corrections
+from napari_diptomo.align.tilt_shifts import (
+    ShiftSource,
+    TiltShift,
+    axis_correction,
+    check_axis,
+    check_within_images,
+    corrections,
+)
+from napari_diptomo.reconstruct.field_edges import edges_of
 from napari_diptomo.series import MapSeries, Observer, Step, Watch, param
 
 #: Structures that neighbours are compared by, pixels (see `voted_shifts`): fine ones place best, coarse ones survive few counts.
@@ -90,18 +98,27 @@ class Align(Step):
         'Corrections by hand, added to what was found: tilt angle, dx and dy in pixels, for each tilt one after the other.',
         advanced=True,
     )
+    axis_by_hand: tuple[float, ...] = param(
+        (),
+        'Correction by hand of the tilt axis, added to what was found: its position across the axis in pixels, its angle in '
+        'degrees. The shifts stay.',
+        advanced=True,
+    )
 
     def _run(self, maps: MapSeries, observer: Observer | None) -> MapSeries:
         images, name = reference_images(maps, self.reference)
         order = np.argsort(maps.angles, kind='stable')
         images, angles = images[order], maps.angles[order]
         by_hand = corrections(self.by_hand, maps.angles)[order]
+        moved, turned_by = axis_correction(self.axis_by_hand)
         watch = Watch(observer, self.title, len(angles) - 1 + self.rounds)
         n = binning_of(images)
         small = binned(images, n)
         starts, turned, unlike = self._starts(maps, order, small, n, watch)
         start_name, start = best_start(small, angles, starts, turned, self.upsampling)
-        found, rotation = self._refined(small, start, watch, len(angles) - 1)
+        # Mass that comes into the field with tilt is taken for a rotation, and what is beyond hides one.
+        show_rotation = not edges_of(maps).typical
+        found, rotation = self._refined(small, start, watch, len(angles) - 1, show_rotation)
         geometry = found.geometry
         if self.shifts_file and self.rounds == 0:
             shifts, axis = starts['file'] * n, Axis(0.0, float('inf'))
@@ -110,12 +127,15 @@ class Align(Step):
             axis = tilt_axis_in(shifts, angles, images.shape[2] / 2) if self.find_axis else Axis(0.0, float('inf'))
             shifts[:, 1] -= axis.shift * (1 - np.cos(np.deg2rad(angles)))
         left_in = geometry.shifts * n - shifts
+        left_in[:, 1] += moved * (1 - np.cos(np.deg2rad(angles)))
         shifts = shifts + by_hand
+        axis_shift, axis_rotation = axis.shift + moved, geometry.rotation + turned_by
+        check_axis(axis_shift, axis_rotation, images.shape[2])
         given = by_hand.any(axis=1) | (start_name == 'file')
         check_within_images(shifts[given], angles[given], images.shape[1:])
         comparison = found.comparison
-        if by_hand.any():
-            placed = replace(geometry, shifts=geometry.shifts + by_hand / n)
+        if by_hand.any() or moved or turned_by:
+            placed = replace(geometry, shifts=(shifts + left_in) / n, rotation=axis_rotation)
             comparison = compared(small, predicted(small, placed), self.upsampling, FINE)
         doubtful = doubtful_tilts(comparison) | np.isin(np.arange(len(angles)), unlike)
         in_pixels = Comparison(comparison.scores, comparison.moves * n, comparison.errors * n)
@@ -135,15 +155,16 @@ class Align(Step):
             'correlation_after': comparison.score,
             'standard_error': _finite(in_pixels.standard_error),
             'depth': geometry.depth * n,
-            'axis_shift': axis.shift,
+            'axis_shift': axis_shift,
             'axis_uncertainty': _finite(axis.uncertainty),
-            'axis_rotation': geometry.rotation,
+            'axis_rotation': axis_rotation,
             'rotation_found': None if rotation is None else rotation.angle,
             'rotation_uncertainty': None if rotation is None else _finite(rotation.uncertainty),
             'doubtful_angles': [float(angle) for angle in angles[doubtful]],
             'unlike_angles': [float(angle) for angle in angles[list(unlike)]],
             'source': source,
             'by_hand': list(self.by_hand),
+            'axis_by_hand': list(self.axis_by_hand),
             'compared_at': left_in[back].tolist(),
             'tilts': [tilts[i].to_dict() for i in back],
             'seconds': watch.seconds,
@@ -151,8 +172,8 @@ class Align(Step):
         return replace(
             maps,
             shifts=shifts[back],
-            axis_shift=axis.shift,
-            axis_rotation=geometry.rotation,
+            axis_shift=axis_shift,
+            axis_rotation=axis_rotation,
             notes={**maps.notes, 'align': notes},
             findings=(*maps.findings, *alignment_findings(angles, in_pixels, doubtful, used)),
         )
@@ -177,10 +198,14 @@ class Align(Step):
             starts[f'neighbours compared from {fine:g} pixels on'] = voted.shifts
         return starts, turned, votes[0].doubtful
 
-    def _refined(self, small: np.ndarray, start: Refined, watch: Watch, done: int) -> tuple[Refined, Rotation | None]:
+    def _refined(
+        self, small: np.ndarray, start: Refined, watch: Watch, done: int, show_rotation: bool
+    ) -> tuple[Refined, Rotation | None]:
         found = refined(small, start.geometry, self.upsampling, self.rounds, watch, done)
         if self.axis_rotation is not None or self.shifts_file or self.rounds == 0 or found.stopped:
             return found, None
+        if not show_rotation:
+            return found, Rotation(0.0, float('inf'))
         rotation = rotation_in(small, found.geometry)
         if not rotation.is_clear:
             return found, rotation

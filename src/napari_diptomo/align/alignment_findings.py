@@ -19,7 +19,9 @@ _POORLY_DETERMINED = 0.75
 
 
 def doubtful_tilts(comparison: Comparison) -> np.ndarray:
-    """Which tilts (tilt,) do not belong where they are."""
+    """Which tilts (tilt,) do not belong where they are; all, where most are not determined: what predicts the others is wrong too."""
+    if not comparison.standard_error <= _UNCERTAIN:
+        return np.ones(len(comparison.scores), bool)
     distance = np.hypot(*comparison.moves.T)
     error = np.hypot(*comparison.errors.T)
     displaced = (distance > _DISPLACED) & (distance > _SIGMAS * error)
@@ -45,7 +47,7 @@ def alignment_findings(
         Of the axis, where it was looked for and is used.
     """
     found = []
-    if doubtful.any():
+    if doubtful.any() and not doubtful.all():
         named = ', '.join(f'{angle:g}' for angle in angles[doubtful])
         several = doubtful.sum() > 1
         found.append(
@@ -78,8 +80,7 @@ def alignment_findings(
                 'note',
                 'tilt axis',
                 f'The tilt axis is turned by {rotation.angle:.2f} ± {rotation.uncertainty:.2f} degrees in the images; the volume '
-                'has its y along the axis. Of a narrow range of tilts the angle comes out too small: give it (axis_rotation) '
-                'where the microscope knows it.',
+                'has its y along the axis. Where the microscope knows the angle better, give it (axis_rotation).',
                 {'rotation, deg': rotation.angle, 'standard error, deg': rotation.uncertainty},
             )
         )

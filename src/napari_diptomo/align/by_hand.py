@@ -18,6 +18,8 @@ from napari_diptomo.align.tilt_shifts import (
     ShiftSource,
     TiltShift,
     as_triples,
+    axis_correction,
+    check_axis,
     check_within_images,
     corrections,
     nearest_tilt,
@@ -70,7 +72,59 @@ def corrected(maps: MapSeries, by_hand: np.ndarray) -> MapSeries:
     triples = as_triples(by_hand, maps.angles)
     align |= {'by_hand': list(triples), 'tilts': [row.to_dict() for row in rows]}
     return replace(
-        maps, shifts=shifts, notes={**maps.notes, 'align': align}, recipe=_with_by_hand(maps.recipe, triples)
+        maps,
+        shifts=shifts,
+        notes={**maps.notes, 'align': align},
+        recipe=_with_last_alignment(maps.recipe, by_hand=triples),
+    )
+
+
+def with_axis(maps: MapSeries, shift: float, rotation: float) -> MapSeries:
+    """An aligned series with its tilt axis elsewhere; the shifts stay.
+
+    Parameters
+    ----------
+    maps : MapSeries
+        Aligned.
+    shift : float
+        Of the axis from the middle of the images, pixels; rounded as corrections are.
+    rotation : float
+        Of the axis in the images, degrees, positive clockwise.
+
+    Returns
+    -------
+    MapSeries
+        Its recipe repeats it. No tilt has a score until it is `judged`.
+
+    Raises
+    ------
+    InputError
+        An axis outside the images.
+    """
+    check_axis(shift, rotation, maps.data.shape[3])
+    align = dict(maps.notes.get('align', {}))
+    before = axis_correction(align.get('axis_by_hand', ()))
+    now = np.array([maps.axis_shift, maps.axis_rotation])
+    correction = np.round(np.array([shift, rotation]) - (now - before), _DECIMALS) + 0.0
+    moved_by = correction - before
+    left_in = np.array(align.get('compared_at', np.zeros((len(maps.angles), 2))), float)
+    left_in[:, 1] += moved_by[0] * (1 - np.cos(np.deg2rad(maps.angles)))
+    rows = [replace(row, score=None, error=None).to_dict() for row in tilt_shifts(maps)]
+    numbers = tuple(map(float, correction)) if correction.any() else ()
+    axis_shift, axis_rotation = (float(value) for value in now + moved_by)
+    align |= {
+        'axis_by_hand': list(numbers),
+        'axis_shift': axis_shift,
+        'axis_rotation': axis_rotation,
+        'compared_at': left_in.tolist(),
+        'tilts': rows,
+    }
+    return replace(
+        maps,
+        axis_shift=axis_shift,
+        axis_rotation=axis_rotation,
+        notes={**maps.notes, 'align': align},
+        recipe=_with_last_alignment(maps.recipe, axis_by_hand=numbers),
     )
 
 
@@ -165,7 +219,7 @@ def _source(align: dict[str, Any], by_hand: np.ndarray) -> ShiftSource:
     return source
 
 
-def _with_by_hand(recipe: Recipe | None, triples: tuple[float, ...]) -> Recipe | None:
+def _with_last_alignment(recipe: Recipe | None, **corrections: tuple[float, ...]) -> Recipe | None:
     """The recipe whose last alignment has these corrections."""
     if recipe is None:
         return None
@@ -175,5 +229,5 @@ def _with_by_hand(recipe: Recipe | None, triples: tuple[float, ...]) -> Recipe |
     steps = list(recipe.steps)
     last = steps[numbers[-1]]
     assert isinstance(last, Align), 'chosen as such'
-    steps[numbers[-1]] = last.model_copy(update={'by_hand': triples})
+    steps[numbers[-1]] = last.model_copy(update=corrections)
     return Recipe(recipe.source, tuple(steps))

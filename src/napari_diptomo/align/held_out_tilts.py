@@ -109,7 +109,9 @@ def depth_of(images: np.ndarray, share: float) -> int:
     return max(_LEAST_DEPTH, round(share * images.shape[2]))
 
 
-def predicted(images: np.ndarray, geometry: Geometry, iterations: int = _SIRT_ITERATIONS) -> Prediction:
+def predicted(
+    images: np.ndarray, geometry: Geometry, iterations: int = _SIRT_ITERATIONS, *, accelerated: bool = False
+) -> Prediction:
     """Every image as a volume made without it shows it.
 
     Parameters
@@ -119,6 +121,8 @@ def predicted(images: np.ndarray, geometry: Geometry, iterations: int = _SIRT_IT
     geometry : Geometry
     iterations : int
         Of the SIRT.
+    accelerated : bool
+        Whether each begins beyond the last (see `_reconstructed`): so many are worth their square.
     """
     numbers = np.arange(len(images))
     groups = min(_GROUPS if len(images) <= _MANY else _GROUPS_OF_MANY, len(images))
@@ -132,7 +136,7 @@ def predicted(images: np.ndarray, geometry: Geometry, iterations: int = _SIRT_IT
     for group in range(groups):
         out = numbers % groups == group
         beam = _beam(padded, geometry, ~out)
-        volume, rows_of = _reconstructed(padded[~out], measured[~out], beam, iterations)
+        volume, rows_of = _reconstructed(padded[~out], measured[~out], beam, iterations, accelerated)
         left_out = _beam(padded, geometry, out)
         found[out] = left_out.project(volume)[0, :, inner]
         seen[out] = _rows_seen(left_out, rows_of)[:, inner]
@@ -192,16 +196,24 @@ def _beam(images: np.ndarray, geometry: Geometry, tilts: np.ndarray) -> Parallel
 
 
 def _reconstructed(
-    images: np.ndarray, measured: np.ndarray, beam: ParallelBeam, iterations: int
+    images: np.ndarray, measured: np.ndarray, beam: ParallelBeam, iterations: int, accelerated: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A volume (1, z, y, x) by SIRT from the measured rows (tilt, y), and its rows (y,) that some image shows."""
+    """A volume (1, z, y, x) by SIRT from the measured rows (tilt, y), and its rows (y,) that some image shows.
+
+    SIRT is a gradient descent in weighted norms, so it is accelerated as such: A. Beck, M. Teboulle, SIAM J. Imaging Sci. 2
+    (2009) 183, equations 4.1-4.3.
+    """
     weight = measured[None, :, :, None] * beam.covered_pixels[None]
     weight = np.broadcast_to(weight, (1, *images.shape)).astype(np.float32)
     rows = _inverse(beam.project(np.ones((1, *beam.shape), np.float32))) * weight
     columns = _inverse(beam.backproject(weight))
-    x = np.zeros((1, *beam.shape), np.float32)
+    x = before = np.zeros((1, *beam.shape), np.float32)
+    inertia = 1.0
     for _ in range(iterations):
-        x = np.maximum(x + columns * beam.backproject(rows * (images[None] - beam.project(x))), 0)
+        later = (1 + np.sqrt(1 + 4 * inertia**2)) / 2
+        ahead = x + np.float32((inertia - 1) / later) * (x - before) if accelerated else x
+        before, inertia = x, later
+        x = np.maximum(ahead + columns * beam.backproject(rows * (images[None] - beam.project(ahead))), 0)
     return x, (columns[0] > 0).any(axis=(0, 2))
 
 

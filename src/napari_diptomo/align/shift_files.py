@@ -83,6 +83,29 @@ def read_shifts(path: str | Path, angles: np.ndarray) -> ImportedShifts:
     raise InputError(f'{path.name} is no table of shifts; give an .xf of IMOD or a .csv with angle, dx and dy.')
 
 
+def check_shift_file(path: Path, maps: MapSeries) -> None:
+    """Whether the shifts of a series can be written to a file of this name.
+
+    Parameters
+    ----------
+    path : Path
+    maps : MapSeries
+
+    Raises
+    ------
+    InputError
+        No folder, another ending, or x and y of the maps are those of the file exchanged, which an .xf cannot say.
+    """
+    if path.suffix.lower() not in ('.csv', '.xf'):
+        raise InputError(f'{path.name} has no known ending; write .csv, or .xf for IMOD.')
+    if not path.absolute().parent.is_dir():
+        raise InputError(f'There is no folder {path.absolute().parent}; make it, or choose another file.')
+    if path.suffix.lower() == '.xf' and maps.transposed:
+        raise InputError(
+            'x and y were exchanged when this series was loaded, which an .xf cannot say; write a .csv instead.'
+        )
+
+
 def write_shifts(maps: MapSeries, path: str | Path) -> list[Path]:
     """Write the shifts of a series, and for IMOD its angles beside them.
 
@@ -101,20 +124,15 @@ def write_shifts(maps: MapSeries, path: str | Path) -> list[Path]:
     Raises
     ------
     InputError
-        Another ending, or x and y of the maps are those of the file exchanged, which an .xf cannot say.
+        As `check_shift_file` says.
     """
     path = Path(path)
+    check_shift_file(path, maps)
     if path.suffix.lower() == '.csv':
         texts = {path: _csv(tilt_shifts(maps))}
-    elif path.suffix.lower() == '.xf':
-        if maps.transposed:
-            raise InputError(
-                'x and y were exchanged when this series was loaded, which an .xf cannot say; write a .csv instead.'
-            )
+    else:
         angles = ''.join(f'{angle:8.2f}\n' for angle in maps.angles)
         texts = {path: _xf(maps), path.with_suffix('.tlt'): angles}
-    else:
-        raise InputError(f'{path.name} has no known ending; write .csv, or .xf for IMOD.')
     return list(replacing_all({name: partial(_write, text) for name, text in texts.items()}))
 
 

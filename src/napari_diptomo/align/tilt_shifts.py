@@ -13,6 +13,7 @@ from napari_diptomo.series import InputError, MapSeries
 #: Determined from the images; the same with a correction by hand; read from a file; as the series came, not yet aligned.
 ShiftSource = Literal['found', 'by hand', 'import', 'as loaded']
 _SAME_ANGLE = 0.05  # degrees
+_LARGEST_ROTATION = 45.0  # degrees
 #: Tilts whose angles a recipe does not distinguish, degrees.
 _ONE_ANGLE = 1e-3
 
@@ -128,6 +129,50 @@ def as_triples(by_hand: np.ndarray, angles: np.ndarray) -> tuple[float, ...]:
         if (moved & (np.abs(angles - angle) < _ONE_ANGLE)).any():
             found += [float(angle), float(dx), float(dy)]
     return tuple(found)
+
+
+def axis_correction(numbers: Sequence[float]) -> tuple[float, float]:
+    """Correction of the tilt axis by hand: pixels across the axis, degrees; nothing is none.
+
+    Raises
+    ------
+    InputError
+        Other than two numbers.
+    """
+    if not len(numbers):
+        return 0.0, 0.0
+    if len(numbers) != 2 or not np.isfinite(numbers).all():
+        raise InputError(
+            f'The tilt axis is corrected by two numbers, pixels across it and degrees, not by {list(numbers)}; give both.'
+        )
+    return float(numbers[0]), float(numbers[1])
+
+
+def check_axis(shift: float, rotation: float, width: int) -> None:
+    """The tilt axis must cross the images.
+
+    Parameters
+    ----------
+    shift : float
+        Of the axis from the middle of the images, pixels.
+    rotation : float
+        Degrees.
+    width : int
+        Of the images, pixels.
+
+    Raises
+    ------
+    InputError
+        An axis outside the images, or one that runs along x rather than y.
+    """
+    if abs(shift) >= width / 2:
+        raise InputError(
+            f'The tilt axis at {shift:+.4g} pixels from the middle lies outside the images of {width} pixels; move it back.'
+        )
+    if abs(rotation) > _LARGEST_ROTATION:
+        raise InputError(
+            f'The tilt axis is turned by {rotation:.4g} degrees; beyond {_LARGEST_ROTATION:g} degrees exchange x and y instead.'
+        )
 
 
 def check_within_images(shifts: np.ndarray, angles: np.ndarray, shape: tuple[int, ...]) -> None:

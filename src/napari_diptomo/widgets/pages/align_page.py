@@ -66,6 +66,7 @@ class AlignPage(Page):
         self._opened: Any = None
         self._show(None)
         self.by_hand.corrected.connect(self._corrected)
+        self.plot.moved.connect(self.by_hand.move_point)
         self.session.changed.connect(self._session_changed)
 
     @property
@@ -133,7 +134,7 @@ class AlignPage(Page):
             return
         try:
             read_shifts(path, maps.angles)
-            self.parameters.build().apply({'shifts_file': path, 'rounds': 0, 'by_hand': ()})
+            self.parameters.build().apply({'shifts_file': path, 'rounds': 0, 'by_hand': (), 'axis_by_hand': ()})
             job, _ = self.job()
         except DiptomoError as error:
             say_error(str(error))
@@ -206,13 +207,14 @@ class AlignPage(Page):
         """Other data were opened: shifts by hand and from files are of the earlier ones."""
         form = self.form
         if form is None:
-            kept = {'by_hand', 'shifts_file'}
+            kept = {'by_hand', 'axis_by_hand', 'shifts_file'}
             self.parameters.set_state({k: v for k, v in self.parameters.state().items() if k not in kept})
             return
         if form.fields['shifts_file'].value:
             form.fields['shifts_file'].value = ''
             form.fields['rounds'].value = form.step_class.model_fields['rounds'].default
         form.fields['by_hand'].value = ()
+        form.fields['axis_by_hand'].value = ()
 
     def _corrected(self, maps: MapSeries) -> None:
         """The form has what the recipe has, and the corrections of tilts that are out of use."""
@@ -224,6 +226,7 @@ class AlignPage(Page):
             form_has = form.fields['by_hand'].value
             if form.fields['shifts_file'].value != step.shifts_file:
                 form.set_value(step)
+            form.fields['axis_by_hand'].value = step.axis_by_hand
             form.fields['by_hand'].value = (*others_than(maps.angles, form_has), *by_hand_in(maps))
         except DiptomoError:
             form.set_value(step)
@@ -249,7 +252,9 @@ def _align() -> type[Align]:
 
 def _of_no_data(step: Align) -> Align:
     """The step without what belongs to one series."""
-    names = ('by_hand', 'shifts_file', 'rounds') if step.shifts_file else ('by_hand',)
+    names: tuple[str, ...] = ('by_hand', 'axis_by_hand')
+    if step.shifts_file:
+        names += ('shifts_file', 'rounds')
     return step.model_copy(update={name: type(step).model_fields[name].default for name in names})
 
 
@@ -259,10 +264,11 @@ def by_hand_in(maps: MapSeries) -> tuple[float, ...]:
 
 
 def describe_shifts(maps: MapSeries) -> str:
-    """The largest shift and the axis, in nm and pixels."""
+    """The largest shift and the axis, in nm, pixels and degrees."""
+    turned = f', turned by {maps.axis_rotation:.2g} deg' if maps.axis_rotation else ''
     largest = 0.0 if maps.shifts is None else float(np.abs(maps.shifts).max())
     axis = maps.axis_shift
     return (
         f'Largest shift {largest * maps.pixel_size:.3g} nm ({largest:.2g} pixels); '
-        f'tilt axis {axis * maps.pixel_size:+.3g} nm ({axis:+.2g} pixels) from the middle of the images.'
+        f'tilt axis {axis * maps.pixel_size:+.3g} nm ({axis:+.2g} pixels) from the middle of the images{turned}.'
     )

@@ -10,10 +10,11 @@ from qtpy.QtCore import Signal
 from qtpy.QtGui import QUndoCommand, QUndoStack
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton, QWidget
 
-from napari_diptomo.series import DiptomoError, MapSeries, Observer
+from napari_diptomo.series import DiptomoError, InputError, MapSeries, Observer
 from napari_diptomo.widgets.controls.parts import Part, words
 from napari_diptomo.widgets.controls.shift_table import ShiftTable
 from napari_diptomo.widgets.layers.aligned_tilts import AlignedTilts, View
+from napari_diptomo.widgets.layers.tilt_axis_line import TiltAxisLine
 from napari_diptomo.widgets.notifications import say_error
 from napari_diptomo.widgets.pages.page import Context
 from napari_diptomo.widgets.tasks.question import Question
@@ -51,6 +52,8 @@ class ShiftsByHand(Part):
         super().__init__(parent)
         self.session, self._maps_view, self._viewer = context.session, context.maps_view, context.viewer
         self.tilts = AlignedTilts(context.viewer, context.maps_view, self)
+        self.axis = TiltAxisLine(context.viewer, context.maps_view, self)
+        self.axis.moved.connect(self.move_axis)
         self.history = QUndoStack(self)
         self.history.setUndoLimit(_LONGEST_HISTORY)
         #: The aligned maps that the history is about.
@@ -81,8 +84,10 @@ class ShiftsByHand(Part):
             if self.tilts.view == 'measured':
                 self.view.setCurrentIndex(0)
         if aligned is None:
+            self.axis.clear()
             self.tilts.clear()
             self.view.setCurrentIndex(0)
+            self.show_axis.setChecked(False)
         else:
             self._show(aligned)
         self.setVisible(aligned is not None)
@@ -119,6 +124,26 @@ class ShiftsByHand(Part):
             say_error(str(error))
         self._show(aligned)
 
+    def move_axis(self, shift: float, rotation: float) -> None:
+        """The tilt axis elsewhere, pixels and degrees; a sentence where it cannot be."""
+        from napari_diptomo.align.by_hand import with_axis
+
+        aligned = self.session.aligned
+        if aligned is None:
+            return
+        try:
+            if self.session.busy:
+                raise InputError('A step is running; move the axis when it has ended.')
+            self.history.push(_Change(self, aligned, with_axis(aligned, shift, rotation), 'Tilt axis'))
+        except DiptomoError as error:
+            say_error(str(error))
+            self.axis.follow(aligned)
+
+    def move_point(self, row: int, dy: float, dx: float) -> None:
+        """The shift of a tilt by so many pixels elsewhere."""
+        self._see_aligned()
+        self._add([row], (dy, dx), 'Shift')
+
     def refresh(self) -> None:
         """Buttons that can do something."""
         idle = not self.session.busy and self._own is not None
@@ -154,6 +179,9 @@ class ShiftsByHand(Part):
     def _add_view(self) -> None:
         self.view = QComboBox()
         self.view.addItems([_VIEWS[view] for view in get_args(View)])
+        # The page is no wider than the window leaves it.
+        self.view.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.view.setMinimumContentsLength(10)
         self.view.setToolTip(
             '<qt>The aligned tilts are a layer to be looked at, never data: images of the reference, moved as the table says. '
             'The difference is from the tilt before, brought to the same sum: orange where there is more.</qt>'
@@ -163,6 +191,14 @@ class ShiftsByHand(Part):
         row = QHBoxLayout()
         row.addWidget(label)
         row.addWidget(self.view, 1)
+        self.show_axis = QPushButton('&Move axis')
+        self.show_axis.setCheckable(True)
+        self.show_axis.setToolTip(
+            '<qt>The tilt axis as a line over the sum of the aligned tilts. Drag its middle to move it, an end to turn it: '
+            'the shifts stay, a volume of another axis is out of date.</qt>'
+        )
+        self.show_axis.toggled.connect(self._axis_toggled)
+        row.addWidget(self.show_axis)
         self.body.addLayout(row)
         self.view.currentIndexChanged.connect(self._view_chosen)
 
@@ -184,6 +220,15 @@ class ShiftsByHand(Part):
 
         self.table.show_shifts(tilt_shifts(maps), maps.notes.get('align', {}).get('doubtful_angles', ()))
         self.tilts.follow(maps)
+        self.axis.follow(maps)
+        if self.show_axis.isChecked() and not self.axis.shown:
+            self.show_axis.setChecked(False)
+
+    def _axis_toggled(self, on: bool) -> None:
+        if on and self.session.aligned is not None:
+            self.axis.show(self.session.aligned)
+        else:
+            self.axis.clear()
 
     def _view_chosen(self, index: int) -> None:
         if self.session.aligned is not None:
