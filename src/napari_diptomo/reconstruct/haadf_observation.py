@@ -143,6 +143,15 @@ class HAADFObservation:
         if np.abs(self.shifts - self._placed).max() > _STILL:
             self._place()
 
+    def paths(self, x: torch.Tensor) -> np.ndarray:
+        """Projections (channel, tilt, y, u) of a volume where the images are, float64 on the host."""
+        return np.asarray(self._projector.project(x).double().cpu().numpy())
+
+    def corrected_images(self) -> tuple[np.ndarray, np.ndarray]:
+        """The images over their gain, less their offset, and the weight of their pixels (tilt, y, u)."""
+        images = (self._images - self.offset[:, None, None]) / self.gain[:, None, None]
+        return images.double().cpu().numpy(), self._mask.double().cpu().numpy()
+
     def _path(self, x: torch.Tensor) -> torch.Tensor:
         return self._projector.project(self.brightness(x)[None])[0]
 

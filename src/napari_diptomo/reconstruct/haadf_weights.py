@@ -20,10 +20,11 @@ import numpy as np
 from scipy import ndimage
 from scipy.optimize import nnls
 
-#: Smoothing before the regression of the weights, and of the damping, pixels.
-_SMOOTH, _SMOOTHER = 1.5, 2.0
-#: How far ratios of the weights may be from their start (one deviation), and the largest damping times thickest path.
-_SPREAD, _MOST_DAMPED = 0.5, 1.0
+#: Smoothing before the regression of the weights, and in two stages before that of the damping, pixels.
+_SMOOTH, _BEFORE, _SMOOTHER = 1.5, 1.0, 2.0
+#: How far ratios of the weights may be from their start (one deviation); damping times thickest path, likewise from
+#: none, and at most.
+_SPREAD, _DAMPED, _MOST_DAMPED = 0.5, 0.2, 1.0
 _ROUNDS = 3
 
 
@@ -134,26 +135,33 @@ def _damping(
     counts: np.ndarray, variance: np.ndarray, weights: np.ndarray, images: np.ndarray, inside: np.ndarray
 ) -> tuple[float, float]:
     """Common factor of the weights, and k, from the curvature of the images over the weighted counts."""
-    p = _smooth(np.tensordot(weights, counts, 1), _SMOOTHER)
-    noise = _left_noise(_SMOOTHER) * _smooth(np.tensordot(weights**2, variance, 1), _SMOOTHER)
-    top = max(float(np.quantile(p, 0.995)), 1e-30)
+    # A little smoothing before the powers: the noise of squared single counts would drown them.
+    p = _smooth(np.tensordot(weights, counts, 1), _BEFORE)
+    noise = _left_noise(_BEFORE) * _smooth(np.tensordot(weights**2, variance, 1), _BEFORE)
+    top = max(float(np.quantile(_smooth(p, _SMOOTHER), 0.995)), 1e-30)
     p, noise, h = p / top, noise / top**2, _smooth(images, _SMOOTHER) / top
-    squares = p**2 - noise
-    clean = np.maximum(squares, 0)
-    a = np.stack([_centred(p, inside).ravel(), -0.5 * _centred(squares, inside).ravel()])
+    # Powers before the rest of it: the mean of a damped path is not the damped mean.
+    first, second = _smooth(p, _SMOOTHER), _smooth(p**2 - noise, _SMOOTHER)
+    cubes = _smooth(p**3 - 3 * p * noise, _SMOOTHER)
+    left = _left_noise(np.hypot(_BEFORE, _SMOOTHER)) / _left_noise(_BEFORE)
+    noise = _smooth(noise, _SMOOTHER)
+    a = np.stack([_centred(first, inside).ravel(), -0.5 * _centred(second, inside).ravel()])
     gram = a @ a.T
-    gram[0, 0] -= (noise * inside).sum()
-    both = -0.5 * (2 * p * noise * inside).sum()
-    gram[0, 1] -= both
-    gram[1, 0] -= both
-    gram[1, 1] -= 0.25 * ((4 * clean * noise + 2 * noise**2) * inside).sum()
+    both = -0.5 * left * (2 * first * noise * inside).sum()
+    gram -= np.array(
+        [
+            [left * (noise * inside).sum(), both],
+            [both, 0.25 * left * ((4 * np.maximum(second, 0) * noise + 2 * noise**2) * inside).sum()],
+        ]
+    )
+    straight = float(a[0] @ _centred(h, inside).ravel()) / max(float(gram[0, 0]), 1e-30)
+    residual = ((_centred(h, inside).ravel() - straight * a[0]) ** 2).mean() * 4 * np.pi * (_BEFORE**2 + _SMOOTHER**2)
+    prior = residual / (_DAMPED * straight**2) ** 2
     scale, k = 1.0, 0.0
     for _ in range(10):
         # D in second order is linear in scale and k scale^2; the third order follows.
-        third = k**2 * scale**3 * p**3 / 6
+        third = k**2 * scale**3 * cubes / 6
         right = a @ _centred(h - third, inside).ravel()
-        scale, bent = np.linalg.solve(gram, right)
+        scale, bent = np.linalg.solve(gram + np.diag([0.0, prior]), right)
         k = float(np.clip(bent / max(scale, 1e-6) ** 2, 0.0, _MOST_DAMPED))
-    if k == 0:
-        scale = float((a[0] @ _centred(h, inside).ravel()) / max(gram[0, 0], 1e-30))
-    return max(float(scale), 1e-6), k / top
+    return max(float(scale if k else straight), 1e-6), k / top

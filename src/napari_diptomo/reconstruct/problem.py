@@ -170,10 +170,10 @@ class Problem:
         signal = self.forward(x)
         return signal if self.background is None else signal + self.background
 
-    def without_haadf(self) -> Problem:
-        """The same problem with the maps alone; everything else is shared."""
+    def with_haadf(self, haadf: HAADFData | None) -> Problem:
+        """The same problem with these images, or with the maps alone; everything else is shared."""
         other = copy(self)
-        other.haadf = None
+        other.haadf = haadf
         return other
 
     def frame(self, x: torch.Tensor) -> np.ndarray:

@@ -1,6 +1,7 @@
 r"""HAADF images only where the held-out counts do not speak against them.
 
-A network is fitted with the images and another, of the same random numbers, without. The counts held out from both say
+A network is fitted to the maps alone; its projections say what a count of each channel is worth in the images
+(`haadf_calibration`). Another, of the same random numbers, is fitted with the images. The counts held out from both say
 whether the images helped or harmed: their deviance with the images less that without has a standard error, as it is a mean
 over the same data. Unless it speaks against them, a second network is fitted with the images and the better of the two, or
 their mean, is the result; otherwise the result is what the maps give alone (`contest`).
@@ -24,6 +25,7 @@ from napari_diptomo.reconstruct.data_terms import is_poisson
 from napari_diptomo.reconstruct.dip.contest import Candidate, choose, fit_candidate, heads_of, preview_of
 from napari_diptomo.reconstruct.dip.joined_run import JoinedRun
 from napari_diptomo.reconstruct.dip.settings import FitSettings
+from napari_diptomo.reconstruct.haadf_calibration import intensity_of_volume
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.stopping import paired_gain
 from napari_diptomo.reconstruct.volume import Solution
@@ -76,17 +78,19 @@ def fit_with_haadf(settings: FitSettings, problem: Problem, observer: Observer |
         Sees one run; ``finish`` keeps the fits that are complete, or the first one as far as it is.
     """
     run = JoinedRun(_FITS, settings.longest, observer)
-    alone = problem.without_haadf()
+    alone = problem.with_haadf(None)
     done: list[Candidate] = []
     if run.resumed is not None:
         done = [Candidate.restored(state, problem.device) for state in run.resumed['candidates']]
     while len(done) < _FITS and not run.finished:
+        if done:
+            problem = _calibrated(problem, done[0].x)
         name, of, head, member = _next(settings, problem, alone, done)
         run.begin(len(done), lambda: {'candidates': [c.state() for c in done]}, preview_of(problem, done[:1]))
         found = replace(fit_candidate(settings, of, head, member, run), output=name)
         if not run.finished or not done:
             done.append(found)
-        if problem.held_out is None:
+        if problem.held_out is None and len(done) == 2:
             break
     return _result(settings, problem, alone, done)
 
@@ -96,27 +100,36 @@ def _next(
 ) -> tuple[str, Problem, Any, int]:
     """Name, problem, head and number of the next network."""
     if not done:
-        return FIRST, problem, 'shares', 0
-    if len(done) == 1:
         return ALONE, alone, 'shares' if problem.channels > 1 else heads_of(settings, alone)[0], 0
+    if len(done) == 1:
+        return FIRST, problem, 'shares', 0
     if _verdict(settings, problem, done).helps:
         return SECOND, problem, 'shares', 1
     return 'softplus', alone, 'softplus', 1
 
 
 def _verdict(settings: FitSettings, problem: Problem, done: Sequence[Candidate]) -> Verdict:
-    return haadf_helps(problem, done[0].x, done[1].x, is_poisson(problem, settings.data_term))
+    return haadf_helps(problem, done[1].x, done[0].x, is_poisson(problem, settings.data_term))
+
+
+def _calibrated(problem: Problem, alone: torch.Tensor) -> Problem:
+    """The problem with weights and damping that follow from the volume of the maps alone."""
+    assert problem.haadf is not None
+    return problem.with_haadf(replace(problem.haadf, intensity=intensity_of_volume(problem, alone)))
 
 
 def _result(settings: FitSettings, problem: Problem, alone: Problem, done: Sequence[Candidate]) -> Solution:
     if len(done) < 2:
-        return Solution(done[0].x, done[0].scores, done[0].notes, (*done[0].findings, *_seen(done[0], problem, None)))
+        return choose(settings, alone, done)
+    if problem.held_out is None:
+        given = done[1]
+        return Solution(given.x, given.scores, given.notes, (*given.findings, *_seen(given, problem, None)))
     verdict = _verdict(settings, problem, done)
     note = {'gain': verdict.gain, 'error': verdict.error, 'used': verdict.helps}
-    kept = [done[0], *done[2:]] if verdict.helps else list(done[1:])
+    kept = list(done[1:]) if verdict.helps else [done[0], *done[2:]]
     found = choose(settings, problem if verdict.helps else alone, kept)
-    of = done[0].notes['haadf']
-    findings = _seen(done[0], problem, verdict) if verdict.helps else (_against(verdict),)
+    of = done[1].notes['haadf']
+    findings = _seen(done[1], problem, verdict) if verdict.helps else (_against(verdict),)
     return replace(found, notes={**found.notes, 'haadf': {**of, **note}}, findings=(*found.findings, *findings))
 
 
@@ -149,7 +162,7 @@ def _seen(candidate: Candidate, problem: Problem, verdict: Verdict | None) -> tu
 
 def _compared(verdict: Verdict) -> str:
     error = max(verdict.error, 1e-30)
-    if abs(verdict.gain) <= _TOLERATED * error:
+    if abs(verdict.gain) <= error:
         return 'as well as without them'
     return f'{"better" if verdict.gain > 0 else "worse"} than without them ({abs(verdict.gain) / error:.1f} standard errors)'
 
