@@ -64,7 +64,7 @@ def test_damping_is_found_from_the_common_tilts(series):
     k = 0.5 / p.max()
     found = intensity_per_count(series.maps.data, series.maps.data, damped(p, k), np.array([1.0, 1.6, 1.6]))
     assert damped(p.max(), k) == pytest.approx(p.max() * (1 - np.exp(-0.5)) / 0.5)
-    assert found.damping == pytest.approx(k, rel=0.5)
+    assert 0.5 * k < found.damping < 1.5 * k
     np.testing.assert_allclose(found.weights, [1.0, 1.6, 1.6], rtol=0.1)
 
 
@@ -104,7 +104,10 @@ def test_images_between_the_tilts_come_from_a_volume_of_all(specimen, series):
     ('change', 'words'),
     [
         (lambda images, angles: (images.max() - images, angles), 'darker where the maps hold more'),
-        (lambda images, angles: (images[np.random.default_rng(3).permutation(len(images))], angles), 'maps of other tilts'),
+        (
+            lambda images, angles: (images[np.random.default_rng(3).permutation(len(images))], angles),
+            'maps of other tilts',
+        ),
         (lambda images, angles: (np.random.default_rng(1).normal(5, 1, images.shape), angles), 'does not show what'),
     ],
 )
@@ -122,9 +125,7 @@ def test_images_that_contradict_the_maps_are_left_out(change, words):
 def test_a_displaced_frame_is_found_and_a_needle_does_not_feign_one(specimen, series):
     recorded = haadf_series(specimen, WIDE, HAADFModel(offset=0.0, gain=0.0, noise=0.005), seed=2)
     angle = np.deg2rad(WIDE)
-    moved = np.stack(
-        [np.roll(image, 2, 0) for image in recorded.images]
-    )
+    moved = np.stack([np.roll(image, 2, 0) for image in recorded.images])
     data, _ = prepare_haadf(beside(series.maps, moved))
     np.testing.assert_allclose(data.series.shifts[:, 0], 2.0, atol=0.15)
     np.testing.assert_allclose(data.series.shifts[:, 1], 0.0 * angle, atol=0.3)
@@ -161,7 +162,7 @@ def test_the_term_is_the_negative_log_likelihood_of_its_variance(observed):
     observation.refit(x)
     images = torch.as_tensor(observation.series.images)
     residual = (images - observation.model(x)) * observation._mask
-    expected = 0.5 * (residual.square().sum((1, 2)) / observation.variance).sum() / 1000.0
+    expected = 0.3 * 0.5 * (residual.square().sum((1, 2)) / observation.variance).sum() / 1000.0
     assert float(observation.term(x)) == pytest.approx(float(expected), rel=1e-5)
     x = x.clone().requires_grad_()
     observation.term(x).backward()
@@ -170,7 +171,9 @@ def test_the_term_is_the_negative_log_likelihood_of_its_variance(observed):
 
 def test_the_state_continues_where_it_was(observed, specimen):
     observation, x, *_ = observed
-    other = HAADFObservation(observation.series, Intensity(np.ones(3), np.zeros(3), 0.0), tuple(x.shape[1:]), CPU, 1000.0)
+    other = HAADFObservation(
+        observation.series, Intensity(np.ones(3), np.zeros(3), 0.0), tuple(x.shape[1:]), CPU, 1000.0
+    )
     other.restore(observation.state())
     torch.testing.assert_close(other.model(x), observation.model(x))
     observation.refit(x)

@@ -77,7 +77,9 @@ def prepare_haadf(maps: MapSeries) -> tuple[HAADFData | None, tuple[Finding, ...
     given, findings = usable_pixels(maps.haadf_series)
     series = in_unit_range(on_pixels_of(given, maps))
     if len(series.angles) < _FEWEST:
-        raise InputError(f'{len(series.angles)} HAADF images add nothing to a tilt series; give three tilts or more, or leave them out.')
+        raise InputError(
+            f'{len(series.angles)} HAADF images add nothing to a tilt series; give three tilts or more, or leave them out.'
+        )
     unmixed = maps.unmixed()
     variance = noise_variance(unmixed)
     start = np.array([float(atomic_number(c) or _UNKNOWN) ** GAMMA for c in maps.channels])
@@ -88,7 +90,9 @@ def prepare_haadf(maps: MapSeries) -> tuple[HAADFData | None, tuple[Finding, ...
         return intensity_per_count(unmixed.data, variance, np.nan_to_num(images), start, seen)
 
     at_maps = images_at(series, maps)
-    contradiction = _contradiction(maps, at_maps, lambda images: np.tensordot(regression(images).weights, unmixed.data, 1))
+    contradiction = _contradiction(
+        maps, at_maps, lambda images: np.tensordot(regression(images).weights, unmixed.data, 1)
+    )
     if contradiction is not None:
         return None, (*findings, contradiction)
     bright = np.tensordot(regression(at_maps).weights, unmixed.data, 1)
@@ -106,13 +110,21 @@ def usable_pixels(series: HAADFSeries) -> tuple[HAADFSeries, tuple[Finding, ...]
     findings = []
     if saturated is not None and saturated.mean() < _FEW:
         missing |= ndimage.binary_dilation(saturated, np.ones((1, 3, 3)))
-        findings.append(_note('saturated', f'{saturated.mean():.1%} of the HAADF pixels are saturated; they carry no weight.', saturated.mean()))
+        findings.append(
+            _note(
+                'saturated',
+                f'{saturated.mean():.1%} of the HAADF pixels are saturated; they carry no weight.',
+                saturated.mean(),
+            )
+        )
     elif saturated is not None:
         sentence = f'{saturated.mean():.0%} of the HAADF pixels are saturated; record them with less gain.'
         findings.append(Finding('doubt', 'haadf', sentence, {'saturated': float(saturated.mean())}))
     if 0 < static.mean() < _FEW:
         missing |= ndimage.binary_dilation(static, np.ones((3, 3)))[None]
-        words = f'{static.mean():.1%} of the HAADF pixels show the same at every tilt, as text does; they carry no weight.'
+        words = (
+            f'{static.mean():.1%} of the HAADF pixels show the same at every tilt, as text does; they carry no weight.'
+        )
         findings.append(_note('static', words, static.mean()))
     return replace(series, missing=missing if missing.any() else None), tuple(findings)
 
@@ -190,7 +202,9 @@ def _projected(series: HAADFSeries, angles: np.ndarray) -> np.ndarray:
     _, ny, nx = series.images.shape
     signal = np.maximum(series.images - np.percentile(series.images, 5, axis=(1, 2), keepdims=True), 0)[None]
     weight = np.ones(signal.shape, np.float32) if series.missing is None else (~series.missing)[None].astype(np.float32)
-    beam = ParallelBeam(series.angles, (nx, ny, nx), series.shifts, series.axis_shift, axis_rotation=series.axis_rotation)
+    beam = ParallelBeam(
+        series.angles, (nx, ny, nx), series.shifts, series.axis_shift, axis_rotation=series.axis_rotation
+    )
     x = np.zeros((1, nx, ny, nx), np.float32)
     rows = weight / np.maximum(beam.project(x + 1), 1e-6)
     columns = 1 / np.maximum(beam.backproject(weight), 1e-6)
@@ -300,4 +314,6 @@ def _displaced(series: HAADFSeries, maps: MapSeries, images: np.ndarray) -> np.n
     """Images at the maps' tilts moved to where the maps are; what is compared only, never fitted."""
     nearest = np.abs(series.angles[None] - maps.angles[:, None]).argmin(1)
     moves = maps.shifts - series.shifts[nearest]
-    return np.stack([ndimage.shift(image, move, order=1, mode='nearest') for image, move in zip(images, moves, strict=True)])
+    return np.stack(
+        [ndimage.shift(image, move, order=1, mode='nearest') for image, move in zip(images, moves, strict=True)]
+    )

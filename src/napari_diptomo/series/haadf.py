@@ -71,7 +71,9 @@ class HAADFSeries:
 
     def __post_init__(self) -> None:
         if np.ndim(self.images) != 3:
-            raise InputError(f'HAADF images need the axes (tilt, y, x), not {np.ndim(self.images)} axes; stack them so.')
+            raise InputError(
+                f'HAADF images need the axes (tilt, y, x), not {np.ndim(self.images)} axes; stack them so.'
+            )
         if self.missing is not None:
             missing = np.asarray(self.missing, bool)
             check_shape('The mask of missing pixels', missing.shape, np.shape(self.images))

@@ -78,7 +78,9 @@ class PriorFit:
         further = 0 if self.haadf is None else 1
         self._random = torch.Generator().manual_seed(settings.seed)
         with _seeded(settings.seed):
-            self.network = UNet(*structure_of(settings.network, problem.maps, problem.beam.shape, further)).to(problem.device)
+            self.network = UNet(*structure_of(settings.network, problem.maps, problem.beam.shape, further)).to(
+                problem.device
+            )
         self.z = self._noise()
         self._jitter = self._jitter_noise()
         self.compute_in(torch.bfloat16 if takes_bf16(settings.precision, problem.device) else torch.float32)

@@ -155,8 +155,12 @@ def _seen(candidate: Candidate, problem: Problem, verdict: Verdict | None) -> tu
     odd = np.flatnonzero(each > _ODD * np.median(each))
     if odd.size:
         where = ', '.join(f'{numbers["angles"][i]:g}' for i in odd[:6])
-        words = f'HAADF images at {where} deg differ from the others (diffraction, displacement, dirt?); they weigh less.'
-        findings.append(Finding('doubt', 'haadf', words, {'tilts': len(odd), 'worst': float(each.max() / np.median(each))}))
+        words = (
+            f'HAADF images at {where} deg differ from the others (diffraction, displacement, dirt?); they weigh less.'
+        )
+        findings.append(
+            Finding('doubt', 'haadf', words, {'tilts': len(odd), 'worst': float(each.max() / np.median(each))})
+        )
     return tuple(findings)
 
 
