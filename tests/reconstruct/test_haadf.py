@@ -54,7 +54,7 @@ def test_weights_are_found_from_noisy_counts_whatever_they_begin_with(build, sta
     found = intensity_per_count(simulated.maps.data, simulated.maps.data, images, np.array(start))
     strong = simulated.clean.sum(axis=(1, 2, 3)) > 0.15 * simulated.clean.sum()
     # Least squares without the noise in mind are 10 to 30 % too low here.
-    np.testing.assert_allclose(found.weights[strong], truth[strong], rtol=0.08)
+    np.testing.assert_allclose(found.weights[strong], truth[strong], rtol=0.12)
     np.testing.assert_array_less(np.abs(found.weights - truth), 5 * found.errors + 0.08 * truth)
     assert found.damping * images.max() < 0.15
 
@@ -77,7 +77,7 @@ def test_images_of_finer_pixels_are_averaged_and_what_lies_outside_is_missing():
     assert found.missing[:, :, :2].all() and found.missing[:, :, 18:].all() and not found.missing[:, :, 2:18].any()
     np.testing.assert_allclose(found.shifts, 1.0)
     assert found.pixel_size == 1.0
-    with pytest.raises(InputError, match='HAADF images cover .* of the field'):
+    with pytest.raises(InputError, match=r'HAADF images cover .* of the field'):
         on_pixels_of(replace(fine, pixel_size=0.1), maps)
 
 

@@ -28,6 +28,8 @@ from napari_diptomo.series.haadf import HAADFSeries
 _SPREAD, _DAMPED, _MOST_DAMPED = 0.5, 0.2, 1.0
 #: Placing images and solving for weights take turns; steps of each solution; robust standard deviations of an outlier.
 _ROUNDS, _STEPS, _OUTLIER = 4, 4, 1.5
+#: Relative error up to which a weight is known from the counts, and by what factor a volume may change it.
+_KNOWN, _FACTOR = 0.2, 2.5
 #: Pixels that share one error of the model, in the weight of the priors.
 _SHARED = 9.0
 
@@ -61,9 +63,19 @@ def intensity_of_volume(problem: Problem, x: torch.Tensor) -> Intensity:
     for _ in range(_ROUNDS):
         seen.refit(whole)
         found = _solved(seen, seen.paths(x), start)
+        if not _agree(found, data.intensity):
+            # A volume that is far from its counts says nothing.
+            return data.intensity
         seen.weights = torch.as_tensor(found.weights, dtype=torch.float32, device=problem.device)
         seen.damping = found.damping
     return found
+
+
+def _agree(found: Intensity, before: Intensity) -> bool:
+    """Whether well-known weights are within a factor of those of the counts alone."""
+    known = before.errors < _KNOWN * before.weights
+    ratio = found.weights[known] / before.weights[known]
+    return bool(((ratio > 1 / _FACTOR) & (ratio < _FACTOR)).all())
 
 
 def _within(series: HAADFSeries, angles: np.ndarray) -> HAADFSeries | None:

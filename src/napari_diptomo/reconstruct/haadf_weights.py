@@ -135,6 +135,8 @@ def _damping(
     counts: np.ndarray, variance: np.ndarray, weights: np.ndarray, images: np.ndarray, inside: np.ndarray
 ) -> tuple[float, float]:
     """Common factor of the weights, and k, from the curvature of the images over the weighted counts."""
+    if not weights.any():
+        return 1.0, 0.0
     # A little smoothing before the powers: the noise of squared single counts would drown them.
     p = _smooth(np.tensordot(weights, counts, 1), _BEFORE)
     noise = _left_noise(_BEFORE) * _smooth(np.tensordot(weights**2, variance, 1), _BEFORE)

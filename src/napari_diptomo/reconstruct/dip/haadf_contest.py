@@ -56,7 +56,7 @@ class Verdict:
     @property
     def helps(self) -> bool:
         """Whether the images are kept."""
-        return self.gain > -_TOLERATED * self.error
+        return self.gain >= -_TOLERATED * self.error
 
 
 def haadf_helps(problem: Problem, given: torch.Tensor, alone: torch.Tensor, poisson: bool) -> Verdict:
