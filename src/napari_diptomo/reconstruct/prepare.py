@@ -15,6 +15,7 @@ from napari_diptomo.reconstruct.data_checks import data_findings, without_empty_
 from napari_diptomo.reconstruct.device import pick
 from napari_diptomo.reconstruct.field_edges import field_findings
 from napari_diptomo.reconstruct.grid import check_maps, volume_shape
+from napari_diptomo.reconstruct.haadf_data import prepare_haadf
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.settings import ProblemSettings, SupportSettings
 from napari_diptomo.reconstruct.support import Slab, Support, box, read_mask
@@ -48,6 +49,7 @@ def prepare(maps: MapSeries, settings: ProblemSettings) -> Problem:
     check_maps(maps)
     counted = in_counts(maps, settings.thickness, settings.beyond_field)
     maps = with_fitted_gain(counted.maps) if settings.fit_gain else counted.maps
+    haadf, of_haadf = (None, ()) if not settings.haadf or maps.haadf_series is None else prepare_haadf(maps)
     problem = Problem(
         maps,
         settings.thickness,
@@ -58,9 +60,10 @@ def prepare(maps: MapSeries, settings: ProblemSettings) -> Problem:
         support_of(settings, maps, device),
         counted.unit,
         counted.quasi,
+        haadf,
     )
     edges = field_findings(maps, settings.step, settings.beyond_field, settings.fit_gain)
-    problem.findings = (*outliers, *empty, *doubts, *counted.findings, *edges)
+    problem.findings = (*outliers, *empty, *doubts, *counted.findings, *edges, *of_haadf)
     return problem
 
 

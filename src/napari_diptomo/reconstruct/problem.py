@@ -14,6 +14,7 @@ the volume S v, and A S stands for A throughout.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -25,6 +26,7 @@ from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.geometry.torch_projector import TorchProjector
 from napari_diptomo.reconstruct.data_split import noise_variance, split_counts
 from napari_diptomo.reconstruct.grid import check_maps, volume_shape
+from napari_diptomo.reconstruct.haadf_data import HAADFData
 from napari_diptomo.reconstruct.support import Support, counts_outside
 from napari_diptomo.series import Finding, MapSeries
 
@@ -57,6 +59,8 @@ class Problem:
         What the volume of these maps is multiplied by for the user; default 1.
     quasi : bool
         The data are no whole counts but have the variance of such.
+    haadf : HAADFData, optional
+        Images that are fitted beside the maps, see `haadf_observation`.
     """
 
     def __init__(
@@ -70,9 +74,10 @@ class Problem:
         support: Support | None = None,
         unit: np.ndarray | None = None,
         quasi: bool = False,
+        haadf: HAADFData | None = None,
     ) -> None:
         check_maps(maps)
-        self.maps, self.quasi = maps, quasi
+        self.maps, self.quasi, self.haadf = maps, quasi, haadf
         #: Of the data before the fit.
         self.findings: tuple[Finding, ...] = ()
         self.device = torch.device(device)
@@ -164,6 +169,12 @@ class Problem:
         """m of the module's formula: signal and background."""
         signal = self.forward(x)
         return signal if self.background is None else signal + self.background
+
+    def with_haadf(self, haadf: HAADFData | None) -> Problem:
+        """The same problem with these images, or with the maps alone; everything else is shared."""
+        other = copy(self)
+        other.haadf = haadf
+        return other
 
     def frame(self, x: torch.Tensor) -> np.ndarray:
         """The volume as the user sees it: zero outside the support, cut to the field, in the unit of the user's data.

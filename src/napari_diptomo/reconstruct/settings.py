@@ -62,6 +62,8 @@ class ProblemSettings:
         Where to compute.
     step : str
         Name of the step whose fields a remedy changes.
+    haadf : bool
+        Whether the HAADF series of the maps is fitted with them.
     """
 
     thickness: float | None = None
@@ -72,3 +74,4 @@ class ProblemSettings:
     seed: int = 0
     device: str = 'auto'
     step: str = ''
+    haadf: bool = False

@@ -229,18 +229,9 @@ class Best:
 
     def _gain(self, earlier: torch.Tensor | None, later: torch.Tensor | None) -> tuple[float, float]:
         """Held-out deviance per datum of one expectation less that of another, and the standard error of the difference."""
-        problem = self._problem
-        if later is None or earlier is None or problem.held_out is None:
+        if later is None or earlier is None or self._problem.held_out is None:
             return float('inf'), 0.0
-        before, now = problem.share * earlier, problem.share * later
-        data = problem.held_out
-        if self._poisson:
-            before, now = before.clamp_min(0) + FLOOR, now.clamp_min(0) + FLOOR
-            each = 2 * (before - now - data * (before.log() - now.log()))
-        else:
-            each = ((data - before) ** 2 - (data - now) ** 2) / (problem.share * problem.variance)
-        used = each[problem.mask.expand_as(each) > 0].to(widest_float(each.device))
-        return float(used.mean()), float(used.std()) / max(used.numel(), 1) ** 0.5
+        return paired_gain(self._problem, earlier, later, self._poisson)
 
     def _reason(self, ended: int) -> str:
         if self.rule == 'last':
@@ -255,6 +246,30 @@ class Best:
         if self.iteration == ended and self.rule == 'held-out' and self.has_gained():
             reason += ': more iterations might help'
         return reason
+
+
+def paired_gain(problem: Problem, earlier: torch.Tensor, later: torch.Tensor, poisson: bool) -> tuple[float, float]:
+    """Held-out deviance per datum of one expectation less that of another, and the standard error of the difference.
+
+    Parameters
+    ----------
+    problem : Problem
+        With held-out counts.
+    earlier, later : Tensor (window, tilt, y, u)
+        Expected data of the full exposure.
+    poisson : bool
+        Which deviance judges.
+    """
+    data = problem.held_out
+    assert data is not None, 'without held-out counts nothing is compared'
+    before, now = problem.share * earlier, problem.share * later
+    if poisson:
+        before, now = before.clamp_min(0) + FLOOR, now.clamp_min(0) + FLOOR
+        each = 2 * (before - now - data * (before.log() - now.log()))
+    else:
+        each = ((data - before) ** 2 - (data - now) ** 2) / (problem.share * problem.variance)
+    used = each[problem.mask.expand_as(each) > 0].to(widest_float(each.device))
+    return float(used.mean()), float(used.std()) / max(used.numel(), 1) ** 0.5
 
 
 class _Variance:

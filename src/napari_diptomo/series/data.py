@@ -28,6 +28,7 @@ from napari_diptomo.series.array_checks import (
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.evidence import Evidence
 from napari_diptomo.series.findings import Finding
+from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.series.recipe import Recipe
 
 
@@ -275,6 +276,8 @@ class MapSeries(Saveable, HyperSpyView):
     axis_rotation : float
         Angle in the image plane from the y axis to the tilt axis, degrees, positive clockwise in images whose rows run
         downwards. The volume has its y along the tilt axis; `axis_shift` is the distance of the axis from the middle.
+    haadf_series : HAADFSeries, optional
+        Images of the same specimen with tilts and pixels of their own, to be fitted beside the maps.
 
     Raises
     ------
@@ -314,6 +317,7 @@ class MapSeries(Saveable, HyperSpyView):
     evidence: tuple[Evidence, ...] = ()
     positions: tuple[int, ...] = ()
     axis_rotation: float = 0.0
+    haadf_series: HAADFSeries | None = None
 
     def __post_init__(self) -> None:
         self._check_missing()

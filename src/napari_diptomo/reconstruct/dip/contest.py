@@ -80,7 +80,9 @@ class Candidate:
 
 
 def heads_of(settings: FitSettings, problem: Problem) -> tuple[Output, ...]:
-    """The heads to fit: that of the settings, or all where held-out counts can choose."""
+    """The heads to fit: that of the settings, or all where held-out counts can choose; with HAADF the total and shares."""
+    if problem.haadf is not None:
+        return ('shares',)
     undecided = settings.network.output == 'auto' and problem.channels > 1
     if undecided and rule_for(problem, settings.stopping) == 'held-out':
         return HEADS
@@ -107,7 +109,7 @@ def fit_chosen(settings: FitSettings, problem: Problem, observer: Observer | Non
     if run.resumed is not None:
         done = [Candidate.restored(state, problem.device) for state in run.resumed['candidates']]
     for member in range(len(done), len(heads)):
-        run.begin(member, lambda: {'candidates': [c.state() for c in done]}, _preview(problem, done))
+        run.begin(member, lambda: {'candidates': [c.state() for c in done]}, preview_of(problem, done))
         found = fit_candidate(settings, problem, heads[member], member, run)
         if not run.finished or not done or found.notes['iterations'] == settings.longest:
             done.append(found)
@@ -125,7 +127,8 @@ def fit_candidate(
     return Candidate(output, found.x, found.notes, found.scores, found.findings)
 
 
-def _preview(problem: Problem, done: Sequence[Candidate]) -> Callable[[], Any]:
+def preview_of(problem: Problem, done: Sequence[Candidate]) -> Callable[[], Any]:
+    """What is shown while the next network is fitted: the mean of those complete, None before there is one."""
     # The first fit is shown as it comes; from then on what is complete.
     return lambda: problem.frame(torch.stack([c.x for c in done]).mean(0)) if done else None
 

@@ -22,6 +22,7 @@ import torch
 from napari_diptomo.reconstruct.data_terms import fit_term, is_poisson
 from napari_diptomo.reconstruct.device import takes_bf16
 from napari_diptomo.reconstruct.dip.arithmetic import arithmetic_for, settle
+from napari_diptomo.reconstruct.dip.haadf_fit import HAADFFit
 from napari_diptomo.reconstruct.dip.network import UNet, structure_of
 from napari_diptomo.reconstruct.dip.optimiser import optimisers
 from napari_diptomo.reconstruct.dip.settings import FitSettings
@@ -34,6 +35,8 @@ from napari_diptomo.series import InputError, ReconstructionError
 
 #: Iterations of a fit whose length nothing chooses, because no counts are held out.
 WITHOUT_COUNTS = 350
+#: Iterations of a fit with HAADF images.
+WITH_HAADF = 500
 
 #: A start is steep when the first prediction is so many times further from the data than an empty volume. Fits up to 90
 #: times were sound, those from 560 times on were emptied; what a steep start gets cost 0.6 dB in fits at 55 times.
@@ -71,18 +74,23 @@ class PriorFit:
         self.poisson = is_poisson(problem, settings.data_term)
         settle(problem.device)
         self.scale = _scale(settings, problem)
+        self.haadf = HAADFFit.begin(problem, self.scale, settings.network.output)
+        further = 0 if self.haadf is None else 1
         self._random = torch.Generator().manual_seed(settings.seed)
         with _seeded(settings.seed):
-            self.network = UNet(*structure_of(settings.network, problem.maps, problem.beam.shape)).to(problem.device)
+            self.network = UNet(*structure_of(settings.network, problem.maps, problem.beam.shape, further)).to(
+                problem.device
+            )
         self.z = self._noise()
         self._jitter = self._jitter_noise()
         self.compute_in(torch.bfloat16 if takes_bf16(settings.precision, problem.device) else torch.float32)
         self.optimisers = optimisers(self.network, settings.optimiser.kind, settings.optimiser.learning_rate)
         self._rates = [group['lr'] for o in self.optimisers for group in o.param_groups]
+        #: Of all that the network predicts: the channels and, with HAADF, what no map holds.
+        self._sum = torch.zeros((problem.channels + further, *problem.beam.shape), device=problem.device)
         self._steep = self._starts_steep()
         self.iteration = 0
         self.sum_rule = sum_rule_of(settings.sum_rule, problem)
-        self._sum = torch.zeros_like(problem.zeros())
         self._weight = 0.0
         every = 5 if settings.averaging else 25
         rule = rule_for(problem, settings.stopping)
@@ -104,6 +112,11 @@ class PriorFit:
     @property
     def average(self) -> torch.Tensor:
         """The exponential average of the iterates, (channel, z, y, x)."""
+        return self.whole_average[: self.problem.channels]
+
+    @property
+    def whole_average(self) -> torch.Tensor:
+        """That of the channels and, with HAADF images, of what no map holds, (channel, z, y, x)."""
         return self._sum / max(self._weight, 1e-12)
 
     def iterate(self) -> dict[str, float]:
@@ -126,7 +139,7 @@ class PriorFit:
         self.network.coarse = done < settings.coarse_share
         u = self.network(torch.add(self.z, self._fresh(), alpha=jitter))
         data = self._data_term(u)
-        seen = problem.regular(u)
+        seen = problem.regular(u if self.haadf is None else self.haadf.in_typical_units(u))
         tv = settings.tv_weight * (problem.filling * joint_tv(seen) if settings.tv == 'joint' else channel_sum_tv(seen))
         objective = data + tv + self._known(u, done)
         if not torch.isfinite(objective):
@@ -140,8 +153,10 @@ class PriorFit:
         self.iteration += 1
         with torch.no_grad():
             memory = settings.averaging
-            self._sum.mul_(memory).add_(u.detach() * self.scale, alpha=1 - memory)
+            self._sum.mul_(memory).add_(self._densities(u.detach()), alpha=1 - memory)
             self._weight = self._weight * memory + 1 - memory
+            if self.haadf is not None:
+                self.haadf.after(self.iteration, problem.inside(self.whole_average))
         # Reported as the full deviance per datum, in the units of the held-out one.
         full = 1.0 if settings.data_term.startswith('normalised') else 2.0 / problem.windows_per_channel
         return {'data': full * float(data.detach()), 'tv': float(tv.detach())}
@@ -153,7 +168,7 @@ class PriorFit:
         if seen is not u and not problem.exact:
             term = _OUTSIDE * problem.filling * (u - seen).square().mean()
         if self.sum_rule is not None:
-            term = term + problem.filling * self.sum_rule.term(seen * self.scale, done)
+            term = term + problem.filling * self.sum_rule.term(self._densities(seen)[: problem.channels], done)
         return term
 
     def _limit_gradient(self) -> torch.Tensor:
@@ -181,7 +196,7 @@ class PriorFit:
             return False
         with self.arithmetic.running():
             first = self._data_term(self.network(self.z))
-        return bool(first > _STEEP * self._data_term(self.problem.zeros()))
+        return bool(first > _STEEP * self._data_term(torch.zeros_like(self._sum)))
 
     def _rate_now(self) -> float:
         """Step size of this iteration, relative to that at the start."""
@@ -200,12 +215,18 @@ class PriorFit:
 
     def _data_term(self, u: torch.Tensor) -> torch.Tensor:
         problem = self.problem
-        expected = problem.expected(u * self.scale)
+        x = self._densities(u)
+        expected = problem.expected(x[: problem.channels])
         if not self.settings.data_term.startswith('normalised'):
-            return 0.5 * problem.windows_per_channel * fit_term(problem, expected, self.poisson)
+            term = 0.5 * problem.windows_per_channel * fit_term(problem, expected, self.poisson)
+            return term if self.haadf is None else term + self.haadf.term(problem.inside(x))
         top = problem.fit.amax((1, 2, 3), keepdim=True)
         residual = problem.mask * ((1 - problem.share) * expected - problem.fit) / top
         return residual.square().mean() if self.settings.data_term.endswith('L2') else residual.abs().mean()
+
+    def _densities(self, u: torch.Tensor) -> torch.Tensor:
+        """What the network predicts, in counts per voxel."""
+        return u * (self.scale if self.haadf is None else self.haadf.scale)
 
     def _noise(self) -> torch.Tensor:
         given = self.settings.input
@@ -237,6 +258,7 @@ class PriorFit:
             'rates': self._rates,
             'float32': self.arithmetic.number_type == torch.float32,
             'best': self.best.state(),
+            'haadf': None if self.haadf is None else self.haadf.observation.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -251,10 +273,17 @@ class PriorFit:
         self._sum, self._weight = state['sum'].to(self.problem.device), state['weight']
         self._rates = list(state['rates'])
         self.best.restore(state['best'])
+        if self.haadf is not None:
+            self.haadf.observation.restore(state['haadf'])
 
 
 def planned_iterations(settings: FitSettings, problem: Problem) -> int:
-    """Iterations of a fit at most; without held-out counts nothing would end one that is too long."""
+    """Iterations of a fit at most; without held-out counts nothing would end one that is too long.
+
+    Held-out counts cannot say what HAADF images still have to give.
+    """
+    if settings.iterations is None and problem.haadf is not None:
+        return WITH_HAADF
     if settings.iterations is None and rule_for(problem, settings.stopping) != 'held-out':
         return WITHOUT_COUNTS
     return settings.longest

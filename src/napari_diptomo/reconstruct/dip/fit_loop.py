@@ -63,6 +63,8 @@ class Fitted:
             'parameters': fit.parameters,
             'seconds': self.seconds,
         }
+        if fit.haadf is not None:
+            notes['haadf'] = fit.haadf.notes(fit.whole_average)
         if self.restarts:
             notes['restarts'] = [list(restart) for restart in self.restarts]
         return notes
@@ -147,7 +149,7 @@ class _Run(Iterated):
         # A falling step size may still turn a rise; a constant one does not.
         if settings.optimiser.schedule == 'constant' and fit.best.may_end():
             return True
-        return settings.iterations is None and not fit.best.has_gained()
+        return settings.iterations is None and fit.haadf is None and not fit.best.has_gained()
 
     def frame(self) -> np.ndarray:
         return self.fit.problem.frame(self.fit.average)

@@ -182,7 +182,9 @@ def levels_for(shape: Sequence[int], levels: int) -> int:
     return max(1, min(levels, (max(shape) - 1).bit_length()))
 
 
-def structure_of(settings: NetworkSettings, maps: MapSeries, shape: Sequence[int] | None = None) -> tuple[Any, ...]:
+def structure_of(
+    settings: NetworkSettings, maps: MapSeries, shape: Sequence[int] | None = None, further: int = 0
+) -> tuple[Any, ...]:
     """The arguments of `UNet` for these settings, the maps, and the volume (z, y, x) where that may be small; hashable."""
     levels = len(settings.widths)
     # Batch normalisation is that of the published settings, which are kept as they are.
@@ -190,7 +192,7 @@ def structure_of(settings: NetworkSettings, maps: MapSeries, shape: Sequence[int
         levels = levels_for(shape, levels)
     return (
         settings.input_channels,
-        len(maps.channels),
+        len(maps.channels) + further,
         settings.widths[:levels],
         settings.skips[:levels],
         settings.normalisation,

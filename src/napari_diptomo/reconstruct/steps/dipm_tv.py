@@ -28,6 +28,7 @@ from napari_diptomo.reconstruct.dip.settings import (
     SumRuleSettings,
 )
 from napari_diptomo.reconstruct.grid import volume_shape
+from napari_diptomo.reconstruct.settings import ProblemSettings
 from napari_diptomo.reconstruct.steps.base import Reconstruction, with_default
 from napari_diptomo.series import MapSeries, Observer, Volume, param
 
@@ -200,6 +201,12 @@ class DIPmTV(Reconstruction):
         '(for images that are no counts), or the last; auto takes held-out counts where they can be trusted.',
         advanced=True,
     )
+    haadf: bool = param(
+        True,
+        'Fit the HAADF series that came with the maps, where there is one: worth most at tilts that the spectra lack. The '
+        'held-out counts decide whether it helps; without HAADF series nothing changes.',
+        label='Use HAADF series',
+    )
     ensemble: int = param(
         1,
         'Fits with other random numbers and other counts held out; from two on the volume is their mean and comes with a '
@@ -236,6 +243,11 @@ class DIPmTV(Reconstruction):
     def longest(self) -> int:
         """Iterations of a fit at most."""
         return self.fit_settings().longest
+
+    def problem_settings(self) -> ProblemSettings:
+        """See `Reconstruction.problem_settings`; the published objectives have no place for other data."""
+        used = self.haadf and not self.data_term.startswith('normalised')
+        return replace(super().problem_settings(), haadf=used)
 
     def fit_settings(self) -> FitSettings:
         """The fields that say what is fitted, and how."""
@@ -298,7 +310,9 @@ class DIPmTV(Reconstruction):
             volume = fit_ensemble(maps, self.problem_settings(), self.fit_settings(), self.ensemble, observer)
         else:
             from napari_diptomo.reconstruct.dip.contest import fit_chosen
+            from napari_diptomo.reconstruct.dip.haadf_contest import fit_with_haadf
 
             problem = self.prepare(maps)
-            volume = self._volume(problem, fit_chosen(self.fit_settings(), problem, observer))
+            fit = fit_chosen if problem.haadf is None else fit_with_haadf
+            volume = self._volume(problem, fit(self.fit_settings(), problem, observer))
         return replace(volume, notes={**volume.notes, 'preset': self.preset})

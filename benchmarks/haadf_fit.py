@@ -1,0 +1,195 @@
+"""HAADF with tilts of its own in the fit of the element maps.
+
+Each specimen is reconstructed from its maps alone (preset `balanced`, tilts of +-40 degrees in steps of 5) and from the same
+maps with a HAADF series of +-70 degrees in steps of 5. The realistic series is damped (the thickest path loses a tenth), each
+image is displaced against the maps (half a pixel along x and along y, standard deviation), a twentieth of the intensity comes
+from matter that no map holds, offset and gain change from tilt to tilt, and the atomic numbers of half of the specimens'
+channels are unknown to the fit. The ideal one has a little noise only. PSNR and SSIM are means over the channels. Resumable;
+`--cases` and `--kinds` choose. Writes `results/haadf-fit.json` and `docs/haadf-fit.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage
+
+from _cases import CASES, Sample, phantom_of, sample
+from _fingerprint import fingerprint
+from _processor import processor
+from _scores import mean_psnr, mean_ssim
+from napari_diptomo.assess import psnr
+from napari_diptomo.reconstruct import DIPmTV
+from napari_diptomo.series import MapSeries, Volume
+from napari_diptomo.series.haadf import HAADFSeries
+from napari_diptomo.simulate import lamella
+from napari_diptomo.simulate.haadf import REALISTIC, HAADFModel, SimulatedHAADF, haadf_series
+
+HERE = Path(__file__).parent
+RESULTS = HERE / 'results' / 'haadf-fit.json'
+DOCS = HERE.parent / 'docs' / 'haadf-fit.md'
+SIZE = 48
+WIDE = np.arange(-70, 71, 5.0)
+NAMES = ('lamella 11', 'porous 20', 'facetted 21', 'needle 23', 'lamella 12')
+PEAKS = (30, 5)
+STEP = DIPmTV(preset='balanced')
+
+
+def _images(name: str, model: HAADFModel, seed: int, angles: np.ndarray = WIDE) -> SimulatedHAADF:
+    return haadf_series(phantom_of(CASES[name], SIZE), angles, model, seed=1 + seed)
+
+
+def _series(found: SimulatedHAADF, images: np.ndarray | None = None, angles: np.ndarray | None = None) -> HAADFSeries:
+    voxel = 1.0
+    return HAADFSeries(found.images if images is None else images, found.angles if angles is None else angles, voxel)
+
+
+def _other(name: str, seed: int) -> HAADFSeries:
+    return _series(haadf_series(lamella(SIZE, seed=77), WIDE, REALISTIC, seed=seed))
+
+
+def _mixed(name: str, seed: int) -> HAADFSeries:
+    found = _images(name, REALISTIC, seed)
+    return _series(found, found.images[np.random.default_rng(3).permutation(len(WIDE))])
+
+
+#: Series beside the maps, by what is right or wrong with them.
+KINDS: dict[str, Callable[[str, int], HAADFSeries]] = {
+    'realistic': lambda name, seed: _series(_images(name, REALISTIC, seed)),
+    'ideal': lambda name, seed: _series(_images(name, HAADFModel(), seed)),
+    'same tilts': lambda name, seed: _series(_images(name, REALISTIC, seed, np.array(CASES[name].angles))),
+    'diffracting': lambda name, seed: _series(_images(name, replace(REALISTIC, diffracting=0.3), seed)),
+    'other specimen': _other,
+    'tilts mixed up': _mixed,
+    'tilts reversed': lambda name, seed: _series(found := _images(name, REALISTIC, seed), None, -found.angles),
+    'x reversed': lambda name, seed: _series(found := _images(name, REALISTIC, seed), found.images[:, :, ::-1]),
+    'bright field': lambda name, seed: _series(
+        found := _images(name, REALISTIC, seed), found.images.max() - found.images
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--cases', nargs='*', default=list(NAMES))
+    parser.add_argument('--kinds', nargs='*', default=['realistic'], choices=list(KINDS))
+    parser.add_argument('--peaks', nargs='*', type=int, default=list(PEAKS))
+    parser.add_argument('--seeds', nargs='*', type=int, default=[0])
+    options = parser.parse_args()
+    for seed in options.seeds:
+        for peak in options.peaks:
+            for name in options.cases:
+                for kind in ('alone', *options.kinds):
+                    _measure(name, peak, seed, kind)
+    write()
+
+
+def _measure(name: str, peak: int, seed: int, kind: str) -> None:
+    """One reconstruction, unless it is known."""
+    key = f'{name} | {peak} | {seed} | {kind}'
+    if _results().get(key, {}).get('version') == version():
+        return
+    data = sample(CASES[name], SIZE, peak, seed)
+    maps: MapSeries = data.maps
+    if kind != 'alone':
+        series = KINDS[kind](name, seed)
+        maps = replace(maps, haadf_series=replace(series, pixel_size=maps.pixel_size))
+    begin = time.perf_counter()
+    volume = STEP.run(maps)
+    found = {**_scores(volume, data), 'seconds': round(time.perf_counter() - begin), 'version': version()}
+    known = _results()
+    known[key] = {**found, 'processor': processor()}
+    RESULTS.write_text(json.dumps(known, indent=1) + '\n', encoding='utf-8')
+    print(key, found['psnr'], found['ssim'], found.get('said', ''), flush=True)
+
+
+def _scores(volume: Volume, data: Sample) -> dict[str, Any]:
+    said = [finding.sentence for finding in volume.findings if finding.about == 'haadf']
+    found: dict[str, Any] = {
+        'psnr': mean_psnr(volume.data, data.truth),
+        'ssim': mean_ssim(volume.data, data.truth),
+        'channels': [round(float(v), 2) for v in psnr(volume.data, data.truth)],
+        'said': said,
+    }
+    if 'haadf' in volume.notes:
+        found['gain'] = volume.notes['haadf'].get('gain', 0.0) / max(volume.notes['haadf'].get('error', 1.0), 1e-30)
+        found['used'] = volume.notes['haadf'].get('used')
+    cores = _shell_in_cores(volume.data, data.truth)
+    return found if cores is None else {**found, 'shell_in_cores': round(cores, 3)}
+
+
+def _shell_in_cores(volume: np.ndarray, truth: np.ndarray) -> float | None:
+    """Density of B inside pure cores of A over that of B in the shells."""
+    pure = ndimage.binary_erosion(truth[0] > 0.99 * truth[0].max(), iterations=2) & (truth[1] < 0.01 * truth[1].max())
+    shell = truth[1] > 0.99 * truth[1].max()
+    if pure.sum() < 50 or shell.sum() < 50:
+        return None
+    return float(volume[1][pure].mean() / truth[1][shell].mean())
+
+
+def _results() -> dict[str, Any]:
+    return dict(json.loads(RESULTS.read_text(encoding='utf-8'))) if RESULTS.exists() else {}
+
+
+def version() -> str:
+    """Of the code that the results belong to."""
+    return fingerprint(STEP.to_dict())
+
+
+def write() -> None:
+    """The page, from the results alone."""
+    known = _results()
+    groups = sorted({tuple(key.split(' | ')[:3]) for key in known}, key=lambda g: (-int(g[1]), NAMES.index(g[0]), g[2]))
+    lines = ['# HAADF in the fit', '', 'Written by `make bench ONLY=haadf_fit`; do not edit by hand.', '']
+    lines += [*(__doc__ or '').partition(' Resumable')[0].splitlines(), '']
+    lines += [
+        f'Measured on {", ".join(sorted({r["processor"] for r in known.values()}))}; {SIZE} voxels along each edge.',
+        '',
+    ]
+    for kind in KINDS:
+        rows = [
+            (g, known[' | '.join((*g, 'alone'))], known[' | '.join((*g, kind))])
+            for g in groups
+            if ' | '.join((*g, kind)) in known and ' | '.join((*g, 'alone')) in known
+        ]
+        if rows:
+            lines += _table(kind, rows)
+    DOCS.write_text('\n'.join(lines), encoding='utf-8')
+
+
+def _table(kind: str, rows: list[tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]]) -> list[str]:
+    lines = [f'## {kind[0].upper()}{kind[1:]}', '']
+    lines += [
+        '| specimen | peak | noise | maps alone | with HAADF | gain | held-out counts | shell read in cores |',
+        '|---' * 8 + '|',
+    ]
+    for (name, peak, seed), alone, given in rows:
+        cores = ''
+        if 'shell_in_cores' in alone:
+            cores = f'{100 * alone["shell_in_cores"]:.0f} % to {100 * given["shell_in_cores"]:.0f} %'
+        verdict = f'{given["gain"]:+.1f} standard errors' if 'gain' in given else 'not asked: left out before'
+        if given.get('used') is False:
+            verdict += ', left out'
+        lines.append(
+            f'| {name} | {peak} | {seed} | {alone["psnr"]:.2f} dB / {alone["ssim"]:.3f} | {given["psnr"]:.2f} dB / {given["ssim"]:.3f} '
+            f'| {given["psnr"] - alone["psnr"]:+.2f} dB / {given["ssim"] - alone["ssim"]:+.3f} | {verdict} | {cores} |'
+        )
+    for peak in sorted({int(g[1]) for g, _, _ in rows}, reverse=True):
+        part = [(a, b) for g, a, b in rows if int(g[1]) == peak]
+        gains = np.array([[b['psnr'] - a['psnr'], b['ssim'] - a['ssim']] for a, b in part])
+        lines += [
+            '',
+            f'Peak {peak}: mean gain {gains[:, 0].mean():+.2f} dB, {gains[:, 1].mean():+.3f}; least {gains[:, 0].min():+.2f} dB.',
+        ]
+    return [*lines, '']
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,86 @@
+"""HAADF images in the fit of a network: scales of what it predicts, and when the images' numbers are refitted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from napari_diptomo.reconstruct.haadf_observation import HAADFObservation
+from napari_diptomo.reconstruct.problem import Problem
+from napari_diptomo.reconstruct.sirt_iteration import short_sirt
+
+#: Iterations between two refits.
+_EVERY = 20
+#: What no map holds, relative to the brightness of typical matter: its scale in the prior.
+_UNMAPPED = 0.3
+_ITERATIONS = 20
+#: Least weight of a channel, relative to their median: what it is divided by must not vanish.
+_LEAST = 0.1
+
+
+class HAADFFit:
+    """The images of a problem while one network is fitted.
+
+    Attributes
+    ----------
+    observation : HAADFObservation
+        The images and what is fitted to them.
+    scale : Tensor (channel and unmapped, 1, 1, 1)
+        What the network's output is multiplied by. With the head ``shares`` it makes the total of the output the
+        brightness, so that the images determine the total and the counts its shares.
+    """
+
+    def __init__(self, problem: Problem, typical: torch.Tensor, output: str) -> None:
+        assert problem.haadf is not None
+        self.observation = HAADFObservation(
+            problem.haadf.series, problem.haadf.intensity, problem.beam.shape, problem.device, problem.data_size
+        )
+        weights = self.observation.weights
+        weights = weights.clamp_min(_LEAST * float(weights.median()) + 1e-12)
+        unmapped = _UNMAPPED * (weights * typical.flatten()).mean().reshape(1, 1, 1, 1)
+        self._typical = torch.cat([typical, unmapped])
+        with torch.no_grad():
+            x = short_sirt(problem, _ITERATIONS)
+            x = torch.cat([x, torch.zeros_like(x[:1])])
+            self.observation.refit(x, move=False)
+            bright = self.observation.brightness(x)
+            half = bright.square().sum() / bright.sum().clamp_min(1e-12) / 2
+        self.scale = self._typical
+        if output == 'shares':
+            self.scale = torch.cat([half / weights, half[None]]).reshape(-1, 1, 1, 1)
+        self._ratio = self.scale / self._typical
+
+    @classmethod
+    def begin(cls, problem: Problem, typical: torch.Tensor, output: str) -> HAADFFit | None:
+        """That of a problem, None where it has no images."""
+        return None if problem.haadf is None else cls(problem, typical, output)
+
+    def in_typical_units(self, u: torch.Tensor) -> torch.Tensor:
+        """The network's output in units in which every channel weighs the same in the prior."""
+        return u * self._ratio
+
+    def term(self, x: torch.Tensor) -> torch.Tensor:
+        """See `HAADFObservation.term`."""
+        return self.observation.term(x)
+
+    def notes(self, average: torch.Tensor) -> dict[str, Any]:
+        """What was learned of the images, JSON-ready; weights in units of the images' range per count."""
+        seen = self.observation
+        bright = seen.brightness(average)
+        return {
+            'angles': [float(angle) for angle in seen.series.angles],
+            'weights': [float(weight) for weight in seen.weights],
+            'damping': seen.damping,
+            'unmapped': float(average[-1].sum() / bright.sum().clamp_min(1e-12)),
+            'shifts': seen.shifts.round(3).tolist(),
+            'shift_errors': seen.shift_errors.round(3).tolist(),
+            'misfit': seen.misfit,
+            'misfits': [float(misfit) for misfit in seen.misfits],
+            'shared': seen.shared,
+        }
+
+    def after(self, iteration: int, average: torch.Tensor) -> None:
+        """Refit the images' numbers where it is time."""
+        if iteration % _EVERY == 0:
+            self.observation.refit(average)

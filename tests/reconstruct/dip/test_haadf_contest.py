@@ -1,0 +1,162 @@
+"""With HAADF or without: the held-out counts decide, and the run says what it found."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_diptomo.reconstruct import DIPmTV
+from napari_diptomo.reconstruct.dip import haadf_contest
+from napari_diptomo.reconstruct.dip.fit import WITH_HAADF, planned_iterations
+from napari_diptomo.reconstruct.dip.haadf_contest import ALONE, FIRST, SECOND, haadf_helps
+from napari_diptomo.reconstruct.haadf_calibration import intensity_of_volume
+from napari_diptomo.series import Observer, Request
+from napari_diptomo.series.haadf import HAADFSeries
+from napari_diptomo.simulate import facetted, tilt_series
+from napari_diptomo.simulate.haadf import HAADFModel, haadf_series
+
+SMALL = {'widths': (8, 16), 'skips': (4, 4), 'learning_rate': 2e-2}
+TILTS, WIDE = np.arange(-40, 41, 10.0), np.arange(-70, 71, 10.0)
+
+
+@pytest.fixture(scope='module')
+def specimen():
+    return facetted(24, seed=21)
+
+
+@pytest.fixture(scope='module')
+def simulated(specimen):
+    return tilt_series(specimen, TILTS, 40, 1)
+
+
+@pytest.fixture(scope='module')
+def maps(specimen, simulated):
+    recorded = haadf_series(specimen, WIDE, HAADFModel(damping=0.1, misregistration=0.5), seed=2)
+    return replace(simulated.maps, haadf_series=HAADFSeries(recorded.images, WIDE, simulated.maps.pixel_size))
+
+
+def test_weights_and_damping_follow_from_the_projections_of_a_volume(maps, simulated):
+    problem = DIPmTV(**SMALL).prepare(maps)
+    truth = torch.as_tensor(simulated.truth.data)
+    found = intensity_of_volume(problem, truth)
+    # A and B are no elements and begin alike; the simulator has 30 and 47 for them.
+    assert found.weights[1] / found.weights[0] == pytest.approx((47 / 30) ** 1.7, rel=0.12)
+    top = np.tensordot(found.weights, simulated.clean, 1).max()
+    # The thickest path loses 10 %, where (1 - exp(-a)) / a = 0.9.
+    assert found.damping * top == pytest.approx(0.215, abs=0.12)
+
+
+def test_the_better_volume_wins_and_a_worse_one_is_named_so(maps, simulated):
+    problem = DIPmTV(**SMALL).prepare(maps)
+    truth = torch.as_tensor(simulated.truth.data)
+    worse = truth.roll(2, 3)
+    assert haadf_helps(problem, truth, worse, True).helps
+    verdict = haadf_helps(problem, worse, truth, True)
+    assert not verdict.helps and verdict.gain < 0
+    same = haadf_helps(problem, truth, truth, True)
+    assert same.helps and same.gain == 0
+
+
+def test_a_run_fits_with_and_without_and_says_what_it_found(maps):
+    volume = DIPmTV(iterations=40, **SMALL).run(maps)
+    numbers = volume.notes['haadf']
+    assert len(numbers['angles']) == len(numbers['shifts']) == len(WIDE)
+    assert numbers['used'] == (numbers['gain'] > -numbers['error'])
+    (note, *_) = [finding for finding in volume.findings if finding.about == 'haadf']
+    if numbers['used']:
+        assert {entry['output'] for entry in volume.notes['contest']} == {FIRST, SECOND, 'mean'}
+        assert '15 HAADF images from -70 to 70 deg were fitted' in note.sentence
+    else:
+        assert {entry['output'] for entry in volume.notes['contest']} == {ALONE, 'softplus', 'mean'}
+        assert 'left out' in note.sentence
+    again = DIPmTV(iterations=40, **SMALL).run(maps)
+    np.testing.assert_array_equal(again.data, volume.data)
+
+
+def test_images_that_speak_against_the_counts_leave_the_volume_of_the_maps(maps, monkeypatch):
+    monkeypatch.setattr(haadf_contest, '_TOLERATED', -1e9)
+    volume = DIPmTV(iterations=30, **SMALL).run(maps)
+    assert volume.notes['haadf']['used'] is False
+    assert {entry['output'] for entry in volume.notes['contest']} == {ALONE, 'softplus', 'mean'}
+    assert any('HAADF images are left out' in finding.sentence for finding in volume.findings)
+
+
+def test_without_the_tick_or_the_images_nothing_changes(maps):
+    step = DIPmTV(iterations=25, **SMALL)
+    plain = step.run(replace(maps, haadf_series=None))
+    unticked = DIPmTV(iterations=25, haadf=False, **SMALL).run(maps)
+    np.testing.assert_array_equal(plain.data, unticked.data)
+    assert 'haadf' not in plain.notes
+
+
+def test_images_that_contradict_are_left_out_before_any_fit(maps):
+    inverted = replace(maps.haadf_series, images=maps.haadf_series.images.max() - maps.haadf_series.images)
+    volume = DIPmTV(iterations=25, **SMALL).run(replace(maps, haadf_series=inverted))
+    plain = DIPmTV(iterations=25, **SMALL).run(replace(maps, haadf_series=None))
+    np.testing.assert_array_equal(volume.data, plain.data)
+    assert any('darker where the maps hold more' in finding.sentence for finding in volume.findings)
+
+
+class Ends(Observer):
+    """Asks to finish in an iteration of the whole."""
+
+    def __init__(self, at):
+        self.at, self.seen = at, 0
+
+    def report(self, progress):
+        self.seen = progress.iteration
+
+    def request(self):
+        return Request.FINISH if self.seen >= self.at else Request.GO
+
+
+@pytest.mark.parametrize(('at', 'used'), [(10, None), (50, None), (70, None)])
+def test_a_run_that_is_ended_keeps_what_is_complete(maps, at, used):
+    volume = DIPmTV(iterations=30, **SMALL).run(maps, Ends(at))
+    assert np.isfinite(volume.data).all() and volume.data.max() > 0
+    assert ('haadf' in volume.notes) == (at > 60)
+
+
+def test_a_resumed_run_ends_with_the_same_volume(maps):
+    class Keeps(Observer):
+        def __init__(self):
+            self.states = []
+
+        def save_state(self, state):
+            self.states.append(copy.deepcopy(state()) if len(self.states) in (40, 70) else None)
+
+    class Resumes(Observer):
+        def __init__(self, state):
+            self.state = state
+
+        def load_state(self):
+            return self.state
+
+    step, keeps = DIPmTV(iterations=30, precision='float32', **SMALL), Keeps()
+    keeps.save_state = lambda state, kept=keeps.states: kept.append(
+        copy.deepcopy(state()) if len(kept) in (40, 70) else None
+    )
+    whole = step.run(maps, keeps)
+    for state in [state for state in keeps.states if state is not None]:
+        np.testing.assert_array_equal(step.run(maps, Resumes(state)).data, whole.data)
+
+
+def test_a_fit_with_images_is_as_long_as_planned_and_published_settings_take_none(maps):
+    step = DIPmTV(**SMALL)
+    assert planned_iterations(step.fit_settings(), step.prepare(maps)) == WITH_HAADF
+    assert DIPmTV(preset='published-edx').problem_settings().haadf is False
+
+
+@pytest.mark.slow
+def test_images_of_more_tilts_are_worth_a_decibel(specimen, simulated, maps):
+    from napari_diptomo.assess import psnr
+
+    given = DIPmTV(seed=0).run(maps)
+    alone = DIPmTV(seed=0, haadf=False).run(maps)
+    assert given.notes['haadf']['used']
+    gain = psnr(given.data, simulated.truth.data).mean() - psnr(alone.data, simulated.truth.data).mean()
+    assert gain > 1.0
