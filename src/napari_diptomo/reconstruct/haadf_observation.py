@@ -110,7 +110,7 @@ class HAADFObservation:
         beam = ParallelBeam(
             s.angles,
             (self._shape[0], self._shape[1], self._shape[2]),
-            s.shifts + self.shifts,
+            np.asarray(s.shifts) + self.shifts,
             s.axis_shift,
             s.images.shape[2],
             axis_rotation=s.axis_rotation,
