@@ -86,7 +86,11 @@ def _within(series: HAADFSeries, angles: np.ndarray) -> HAADFSeries | None:
         return None
     missing = None if series.missing is None else series.missing[kept]
     return replace(
-        series, images=series.images[kept], angles=series.angles[kept], shifts=series.shifts[kept], missing=missing
+        series,
+        images=series.images[kept],
+        angles=series.angles[kept],
+        shifts=np.asarray(series.shifts)[kept],
+        missing=missing,
     )
 
 

@@ -160,7 +160,7 @@ def on_pixels_of(series: HAADFSeries, maps: MapSeries) -> HAADFSeries:
         images=images,
         missing=missing,
         pixel_size=maps.pixel_size,
-        shifts=series.shifts / factor,
+        shifts=np.asarray(series.shifts) / factor,
         axis_shift=series.axis_shift / factor,
     )
 
@@ -210,7 +210,7 @@ def _projected(series: HAADFSeries, angles: np.ndarray) -> np.ndarray:
     columns = 1 / np.maximum(beam.backproject(weight), 1e-6)
     for _ in range(_ITERATIONS):
         x = np.maximum(x + columns * beam.backproject(rows * (signal - beam.project(x))), 0)
-    return ParallelBeam(angles, beam.shape, axis_shift=series.axis_shift).project(x)[0]
+    return ParallelBeam(angles, (nx, ny, nx), axis_shift=series.axis_shift).project(x)[0]
 
 
 def _contradiction(
@@ -293,7 +293,7 @@ def in_frame_of(series: HAADFSeries, maps: MapSeries, at_maps: np.ndarray, brigh
         ]
     )
     nearest = np.abs(series.angles[None] - maps.angles[:, None]).argmin(1)
-    off = moved + maps.shifts - series.shifts[nearest]
+    off = moved + np.asarray(maps.shifts) - np.asarray(series.shifts)[nearest]
     turn = np.deg2rad(maps.angles)
     # A needle looks alike along its axis: what the tilts do not agree on is no displacement of the frame.
     scatter = 1.4826 * np.median(np.abs(off - np.median(off, 0)), 0) / np.sqrt(len(off))
@@ -313,7 +313,7 @@ def in_frame_of(series: HAADFSeries, maps: MapSeries, at_maps: np.ndarray, brigh
 def _displaced(series: HAADFSeries, maps: MapSeries, images: np.ndarray) -> np.ndarray:
     """Images at the maps' tilts moved to where the maps are; what is compared only, never fitted."""
     nearest = np.abs(series.angles[None] - maps.angles[:, None]).argmin(1)
-    moves = maps.shifts - series.shifts[nearest]
+    moves = np.asarray(maps.shifts) - np.asarray(series.shifts)[nearest]
     return np.stack(
         [ndimage.shift(image, move, order=1, mode='nearest') for image, move in zip(images, moves, strict=True)]
     )

@@ -4,8 +4,8 @@ r"""HAADF images beside the maps: one more observation of the same volume, with 
 
 x_c are the densities of the maps' channels in counts per voxel, w_c >= 0 the intensity that a count of channel c stands for
 (`haadf_weights`), m >= 0 matter that no map holds, k the damping of thick paths, o_t and g_t offset and gain of each image.
-Intensities add up over atoms whatever these are mixed with, so that D apart the model is linear in x; Schwartz et al. (Nat.
-Commun. 15, 3555, 2024) take powers of x where we take powers of Z.
+Intensities add up over atoms whatever these are mixed with, so that D apart the model is linear in x; Schwartz et al.
+(Nature Communications 15, 3555, 2024) take powers of x where we take powers of Z.
 
 Nothing but x and m is fitted by the network: o, g and a displacement of each image against the maps are solved for between
 iterations, by weighted least squares with weak priors (`HAADFObservation.refit`). The variance of the images is that of the
@@ -83,7 +83,7 @@ class HAADFObservation:
         self,
         series: HAADFSeries,
         intensity: Intensity,
-        shape: tuple[int, int, int],
+        shape: tuple[int, ...],
         device: torch.device,
         data_size: float,
     ) -> None:
@@ -109,8 +109,8 @@ class HAADFObservation:
         s = self.series
         beam = ParallelBeam(
             s.angles,
-            self._shape,
-            s.shifts + self.shifts,
+            (self._shape[0], self._shape[1], self._shape[2]),
+            np.asarray(s.shifts) + self.shifts,
             s.axis_shift,
             s.images.shape[2],
             axis_rotation=s.axis_rotation,

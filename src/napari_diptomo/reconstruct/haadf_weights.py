@@ -6,7 +6,7 @@ Where maps y_c and images h show the same tilt,
 
 is a regression with noise in the y_c, which pulls its slopes towards zero. The variance of the noise is known, so that it is
 taken out of the normal equations (Fuller, Measurement Error Models, 1987, ch. 1); both sides are smoothed before, as the
-images may be displaced by a fraction of a pixel. What the counts do not tell apart, a rare channel from the others say, stays
+images may be displaced by a fraction of a pixel. What the counts do not separate, a rare channel from the others say, stays
 near Z^gamma.
 
 Formulas: intensity per count of each channel (`intensity_per_count`).
