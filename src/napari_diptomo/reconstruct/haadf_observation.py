@@ -1,4 +1,4 @@
-r"""HAADF images beside the maps: one more observation of the same volume, with what is not known of it learned.
+r"""HAADF images beside the maps: one more observation of the same volume.
 
     h_t(v, u) = o_t + g_t D( sum_c w_c (A_t x_c) + A_t m ) + e,      D(p) = (1 - exp(-k p)) / k
 

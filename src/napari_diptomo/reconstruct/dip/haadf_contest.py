@@ -42,7 +42,7 @@ _ODD, _LARGE = 2.0, 0.12
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the held-out counts say of the images.
+    """Judgement of the held-out counts on the images.
 
     Attributes
     ----------
@@ -134,7 +134,7 @@ def _result(settings: FitSettings, problem: Problem, alone: Problem, done: Seque
 
 
 def _seen(candidate: Candidate, problem: Problem, verdict: Verdict | None) -> tuple[Finding, ...]:
-    """What the images turned out to be."""
+    """Findings on images that were used."""
     numbers = candidate.notes['haadf']
     weights = ', '.join(f'{c} {w:.3g}' for c, w in zip(problem.maps.channels, numbers['weights'], strict=True))
     judged = 'no counts were held out to say whether they help'
