@@ -35,7 +35,7 @@ from napari_diptomo.simulate.haadf import REALISTIC, HAADFModel, SimulatedHAADF,
 HERE = Path(__file__).parent
 RESULTS = HERE / 'results' / 'haadf-fit.json'
 DOCS = HERE.parent / 'docs' / 'haadf-fit.md'
-SIZE = 48
+SIZE = 32
 WIDE = np.arange(-70, 71, 5.0)
 NAMES = ('lamella 11', 'porous 20', 'facetted 21', 'needle 23', 'lamella 12')
 PEAKS = (30, 5)

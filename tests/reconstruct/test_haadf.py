@@ -182,7 +182,7 @@ def test_the_state_continues_where_it_was(observed, specimen):
     assert other.misfit == observation.misfit
 
 
-def test_what_no_map_holds_is_told_apart_by_the_last_channel(observed):
+def test_the_last_channel_is_the_brightness_that_no_map_holds(observed):
     observation, x, *_ = observed
     more = x.clone()
     more[-1, 10:14, 10:14, 10:14] = 1.0

@@ -164,11 +164,11 @@ class Checkpoint:
         try:
             saved = _contents(self.path)
             recipe, form = json.loads(saved['recipe']), saved['format']
-            # A field that the source or the alignment has got since then has its default there.
+            # A field that the source or a step has got since then has its default there.
             known = Recipe.from_dict(recipe, embedded=True).to_dict()
             recipe['source'] = known['source']
             recipe['steps'] = [
-                now if now['step'] == 'Align' else before
+                now if now['step'] == 'Align' else {**now, **before}
                 for before, now in zip(recipe['steps'], known['steps'], strict=True)
             ]
             if 'state' in saved:

@@ -216,7 +216,7 @@ def _projected(series: HAADFSeries, angles: np.ndarray) -> np.ndarray:
 def _contradiction(
     maps: MapSeries, images: np.ndarray, brightness: Callable[[np.ndarray], np.ndarray]
 ) -> Finding | None:
-    """What says that the images do not show what the maps show; ``brightness`` of the maps suits the images it is given."""
+    """A doubt where the images do not show the specimen of the maps; ``brightness`` of these suits the images it is given."""
     bright = brightness(images)
     if not bright.any():
         # No channel is brighter where there is more of it.
@@ -253,7 +253,7 @@ def _contradiction(
 
 
 def _reversed(images: np.ndarray, brightness: Callable[[np.ndarray], np.ndarray], own: np.ndarray) -> str:
-    """What has to be reversed for the images to agree better with the maps of their tilts; empty where nothing has."""
+    """Name of the axis that has to be reversed for the images to agree better with the maps; empty where none has."""
     found, best = '', _REVERSED[1]
     for name, turn in _REVERSALS.items():
         turned = turn(images)

@@ -1,4 +1,4 @@
-r"""HAADF images beside the maps: one more observation of the same volume, with what is not known of it learned.
+r"""HAADF images beside the maps: one more observation of the same volume.
 
     h_t(v, u) = o_t + g_t D( sum_c w_c (A_t x_c) + A_t m ) + e,      D(p) = (1 - exp(-k p)) / k
 
@@ -16,8 +16,7 @@ misfit,
 where f >= 1 is how many pixels share one error of the model: errors that stretch over many pixels are counted once. A
 misfit counts as it is, so images that contradict the maps lose their weight by themselves.
 
-Formulas: HAADF intensity of a volume (`HAADFObservation.model`); variance of the images from their misfit
-(`HAADFObservation.refit`).
+Formulas: HAADF intensity of a volume, and its variance from the misfit (`HAADFObservation`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-r"""What a count of each channel is worth in HAADF intensity, and how much thick paths are damped: from common tilts alone.
+r"""HAADF intensity per count of each channel, and the damping of thick paths, from common tilts.
 
 Where maps y_c and images h show the same tilt,
 

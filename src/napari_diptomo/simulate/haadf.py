@@ -27,7 +27,7 @@ _STAND_INS = {'A': 30, 'B': 47, 'C': 26}
 
 @dataclass(frozen=True)
 class HAADFModel:
-    """What is wrong with the images.
+    """Faults of the images.
 
     Attributes
     ----------
@@ -186,7 +186,7 @@ def _unmapped(bright: np.ndarray, supersample: int, rng: np.random.Generator) ->
 def _diffraction(
     phantom: Phantom, bright: np.ndarray, angles: np.ndarray, shifts: np.ndarray, share: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """What grains lose or gain in a few images, a third of their intensity."""
+    """Intensity that grains lose or gain in a few images, a third of theirs."""
     field = ndimage.gaussian_filter(rng.standard_normal(bright.shape), 4 * phantom.supersample)
     grain = bright * (field > np.quantile(field[bright > 0], 0.6))
     images = _intensity(phantom, grain, angles, shifts)

@@ -80,6 +80,7 @@ def test_a_run_fits_with_and_without_and_says_what_it_found(maps):
 def test_images_that_speak_against_the_counts_leave_the_volume_of_the_maps(maps, monkeypatch):
     monkeypatch.setattr(haadf_contest, '_TOLERATED', -1e9)
     volume = DIPmTV(iterations=30, **SMALL).run(maps)
+    np.testing.assert_array_equal(volume.data, DIPmTV(iterations=30, haadf=False, **SMALL).run(maps).data)
     assert volume.notes['haadf']['used'] is False
     assert {entry['output'] for entry in volume.notes['contest']} == {ALONE, 'softplus', 'mean'}
     assert any('HAADF images are left out' in finding.sentence for finding in volume.findings)
@@ -143,6 +144,13 @@ def test_a_resumed_run_ends_with_the_same_volume(maps):
     whole = step.run(maps, keeps)
     for state in [state for state in keeps.states if state is not None]:
         np.testing.assert_array_equal(step.run(maps, Resumes(state)).data, whole.data)
+
+
+def test_an_ensemble_fits_the_images_in_every_member(maps):
+    volume = DIPmTV(preset='best', ensemble=2, iterations=20, **SMALL).run(maps)
+    assert volume.std is not None and volume.notes['output'] == 'shares'
+    (note,) = [finding for finding in volume.findings if '15 HAADF images' in finding.sentence]
+    assert 'was not asked of held-out counts' in note.sentence
 
 
 def test_a_fit_with_images_is_as_long_as_planned_and_published_settings_take_none(maps):

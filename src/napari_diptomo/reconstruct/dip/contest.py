@@ -128,7 +128,7 @@ def fit_candidate(
 
 
 def preview_of(problem: Problem, done: Sequence[Candidate]) -> Callable[[], Any]:
-    """What is shown while the next network is fitted: the mean of those complete, None before there is one."""
+    """Picture while the next network is fitted: the mean of those complete, None before there is one."""
     # The first fit is shown as it comes; from then on what is complete.
     return lambda: problem.frame(torch.stack([c.x for c in done]).mean(0)) if done else None
 

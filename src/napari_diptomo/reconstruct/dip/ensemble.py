@@ -42,6 +42,7 @@ import torch
 from napari_diptomo.reconstruct.dip.contest import heads_of
 from napari_diptomo.reconstruct.dip.error_bars import HEIGHT, SHARE, standard_deviation
 from napari_diptomo.reconstruct.dip.fit_loop import Fitted, fit_network
+from napari_diptomo.reconstruct.dip.haadf_contest import findings_on
 from napari_diptomo.reconstruct.dip.joined_run import JoinedRun, append_curves, latest
 from napari_diptomo.reconstruct.dip.running_variance import RunningVariance
 from napari_diptomo.reconstruct.dip.settings import FitSettings
@@ -112,7 +113,10 @@ def fit_ensemble(
                 on_member(template.data)
         if run.finished:
             break
-    return record.volume(template, members)
+    volume = record.volume(template, members)
+    if 'haadf' not in volume.notes:
+        return volume
+    return replace(volume, findings=(*volume.findings, *findings_on(volume.notes['haadf'], volume.channels, None)))
 
 
 def _resampled(maps: MapSeries) -> MapSeries:

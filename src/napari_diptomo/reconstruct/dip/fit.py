@@ -225,7 +225,7 @@ class PriorFit:
         return residual.square().mean() if self.settings.data_term.endswith('L2') else residual.abs().mean()
 
     def _densities(self, u: torch.Tensor) -> torch.Tensor:
-        """What the network predicts, in counts per voxel."""
+        """The prediction of the network in counts per voxel."""
         return u * (self.scale if self.haadf is None else self.haadf.scale)
 
     def _noise(self) -> torch.Tensor:

@@ -14,7 +14,7 @@ Formulas: choice between a volume with and without HAADF (`haadf_helps`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,7 +42,7 @@ _ODD, _LARGE = 2.0, 0.12
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the held-out counts say of the images.
+    """Judgement of the held-out counts on the images.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ def fit_with_haadf(settings: FitSettings, problem: Problem, observer: Observer |
         found = replace(fit_candidate(settings, of, head, member, run), output=name)
         if not run.finished or not done:
             done.append(found)
-        if problem.held_out is None and len(done) == 2:
+        if len(done) == 2 and _is_decided(settings, problem, alone, done):
             break
     return _result(settings, problem, alone, done)
 
@@ -99,13 +99,22 @@ def _next(
     settings: FitSettings, problem: Problem, alone: Problem, done: Sequence[Candidate]
 ) -> tuple[str, Problem, Any, int]:
     """Name, problem, head and number of the next network."""
+    # The numbers of the networks are those of `contest`: images that are left out change nothing.
     if not done:
-        return ALONE, alone, 'shares' if problem.channels > 1 else heads_of(settings, alone)[0], 0
+        several = len(heads_of(settings, alone)) > 1
+        return ALONE, alone, 'shares' if several else heads_of(settings, alone)[0], int(several)
     if len(done) == 1:
-        return FIRST, problem, 'shares', 0
+        return FIRST, problem, 'shares', 1
     if _verdict(settings, problem, done).helps:
-        return SECOND, problem, 'shares', 1
-    return 'softplus', alone, 'softplus', 1
+        return SECOND, problem, 'shares', 0
+    return 'softplus', alone, 'softplus', 0
+
+
+def _is_decided(settings: FitSettings, problem: Problem, alone: Problem, done: Sequence[Candidate]) -> bool:
+    """Whether no third network is needed: nothing can be compared, or one head alone is asked for."""
+    if problem.held_out is None:
+        return True
+    return len(heads_of(settings, alone)) == 1 and not _verdict(settings, problem, done).helps
 
 
 def _verdict(settings: FitSettings, problem: Problem, done: Sequence[Candidate]) -> Verdict:
@@ -123,21 +132,35 @@ def _result(settings: FitSettings, problem: Problem, alone: Problem, done: Seque
         return choose(settings, alone, done)
     if problem.held_out is None:
         given = done[1]
-        return Solution(given.x, given.scores, given.notes, (*given.findings, *_seen(given, problem, None)))
+        return Solution(
+            given.x,
+            given.scores,
+            given.notes,
+            (*given.findings, *findings_on(given.notes['haadf'], problem.maps.channels, None)),
+        )
     verdict = _verdict(settings, problem, done)
     note = {'gain': verdict.gain, 'error': verdict.error, 'used': verdict.helps}
-    kept = list(done[1:]) if verdict.helps else [done[0], *done[2:]]
+    kept = list(done[1:]) if verdict.helps else [*done[2:], done[0]]
     found = choose(settings, problem if verdict.helps else alone, kept)
     of = done[1].notes['haadf']
-    findings = _seen(done[1], problem, verdict) if verdict.helps else (_against(verdict),)
+    findings = findings_on(of, problem.maps.channels, verdict) if verdict.helps else (_against(verdict),)
     return replace(found, notes={**found.notes, 'haadf': {**of, **note}}, findings=(*found.findings, *findings))
 
 
-def _seen(candidate: Candidate, problem: Problem, verdict: Verdict | None) -> tuple[Finding, ...]:
-    """What the images turned out to be."""
-    numbers = candidate.notes['haadf']
-    weights = ', '.join(f'{c} {w:.3g}' for c, w in zip(problem.maps.channels, numbers['weights'], strict=True))
-    judged = 'no counts were held out to say whether they help'
+def findings_on(numbers: Mapping[str, Any], channels: Sequence[str], verdict: Verdict | None) -> tuple[Finding, ...]:
+    """Findings on images that were used.
+
+    Parameters
+    ----------
+    numbers : mapping
+        See `HAADFFit.notes`.
+    channels : sequence of str
+        Of the volume.
+    verdict : Verdict or None
+        Of the held-out counts, None where they were not asked.
+    """
+    weights = ', '.join(f'{c} {w:.3g}' for c, w in zip(channels, numbers['weights'], strict=True))
+    judged = 'whether they help was not asked of held-out counts'
     if verdict is not None:
         judged = f'the held-out counts are predicted {_compared(verdict)}'
     displaced = float(np.sqrt(np.mean(np.square(numbers['shifts']))))

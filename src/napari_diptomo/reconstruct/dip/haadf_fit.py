@@ -1,4 +1,4 @@
-"""HAADF images in the fit of a network: scales of what it predicts, and when the images' numbers are refitted."""
+"""HAADF images in the fit of a network: scales of its output, and when the numbers of the images are refitted."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class HAADFFit:
         return self.observation.term(x)
 
     def notes(self, average: torch.Tensor) -> dict[str, Any]:
-        """What was learned of the images, JSON-ready; weights in units of the images' range per count."""
+        """Numbers learned of the images, JSON-ready; weights in units of the images' range per count."""
         seen = self.observation
         bright = seen.brightness(average)
         return {
