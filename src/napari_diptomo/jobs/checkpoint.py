@@ -29,6 +29,8 @@ from napari_diptomo.series import DiptomoError, InputError, MapSeries, Recipe, V
 from napari_diptomo.series.files import replacing, replacing_text, sweep_partials
 
 _FORMAT = 2
+#: Fields that steps of reconstruction have got since then, with defaults that change nothing of data of that time.
+_ADDED = ('haadf',)
 _log = logging.getLogger('napari_diptomo')
 
 
@@ -164,11 +166,11 @@ class Checkpoint:
         try:
             saved = _contents(self.path)
             recipe, form = json.loads(saved['recipe']), saved['format']
-            # A field that the source or the alignment has got since then has its default there.
+            # A field that the source, the alignment or a method has got since then has its default there.
             known = Recipe.from_dict(recipe, embedded=True).to_dict()
             recipe['source'] = known['source']
             recipe['steps'] = [
-                now if now['step'] == 'Align' else before
+                now if now['step'] == 'Align' else {**{name: now[name] for name in _ADDED if name in now}, **before}
                 for before, now in zip(recipe['steps'], known['steps'], strict=True)
             ]
             if 'state' in saved:
@@ -240,12 +242,17 @@ def _describe(data: Any) -> dict[str, Any]:
     """Properties that distinguish data; totals instead of a hash, for sums differ in the last digit between machines."""
     if not isinstance(data, MapSeries | Volume):
         return {'kind': type(data).__name__}
-    return {
+    described = {
         'kind': type(data).__name__,
         'channels': list(data.channels),
         'shape': list(data.data.shape),
         'totals': data.data.sum(axis=(1, 2, 3), dtype=float).tolist(),
     }
+    if isinstance(data, MapSeries) and data.haadf_series is not None:
+        images = data.haadf_series.images
+        described['haadf'] = list(images.shape)
+        described['totals'] = [*described['totals'], float(images.sum(dtype=float))]
+    return described
 
 
 def _alike(saved: dict[str, Any], now: dict[str, Any]) -> bool:
