@@ -1,4 +1,4 @@
-"""The HAADF series of a tilt series: images of its own scan, or of another one, as `HAADFSeries` beside the spectra or maps."""
+"""The HAADF series of a tilt series of spectra or maps: images of its own scan, or of another one."""
 
 from __future__ import annotations
 
