@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets.bases import BaseValueWidget
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_diptomo.jobs.reading import warm_up
@@ -330,7 +330,7 @@ class OpenPage(Page):
         self.core_loss.add_paths(state.get('core_loss', []))
         if state.get('core_loss_angles'):
             self.core_loss.angles.value = state['core_loss_angles']
-        with contextlib.suppress(DiptomoError):
+        with contextlib.suppress(DiptomoError), QSignalBlocker(self.haadf):
             self.haadf.set_values(Source(**state.get('haadf', {})))
         opened = self.session.series if self.session.series is not None else self.session.maps
         if opened is not None:
