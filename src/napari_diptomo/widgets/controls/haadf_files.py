@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QWidget
 
 from napari_diptomo.series import Source
 from napari_diptomo.widgets.controls.files_beside import FilesBeside
@@ -25,12 +25,17 @@ class HAADFFiles(FilesBeside):
         self.own = QCheckBox('Images recorded with the spectra')
         self.own.setToolTip(tooltip(declared['own_haadf']))
         self.pixel_size = widget_for(declared['haadf_pixel_size'])
+        self.size_row = QWidget()
         self.folder = QPushButton('Folder…')
         super().__init__(last_used, parent)
         self.folder.setAccessibleName('Choose the folder of a HAADF series')
         self.folder.clicked.connect(self._choose_folder)
         self.row.insertWidget(2, self.folder)
-        self.column.addWidget(self.pixel_size.native)
+        row = QHBoxLayout(self.size_row)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(QLabel('Its pixel size'))
+        row.addWidget(self.pixel_size.native, 1)
+        self.column.addWidget(self.size_row)
         self.column.addWidget(self.own)
         self.own.toggled.connect(self._own_toggled)
         self.pixel_size.changed.connect(self._angles_changed)
@@ -70,7 +75,7 @@ class HAADFFiles(FilesBeside):
         files = bool(self._paths)
         for widget, shown in (
             (self.own, not files),
-            (self.pixel_size.native, files),
+            (self.size_row, files),
             (self.folder, not files and not self.own.isChecked()),
             (self.add, not self.own.isChecked()),
             (self.note, not self.own.isChecked()),

@@ -43,7 +43,9 @@ class MapsView:
         """Add the HAADF series beside the maps, where there is one, as a hidden layer below them."""
         if series.haadf_series is None:
             return
+        active = self._viewer.layers.selection.active
         self.add_below([haadf_layer(series.haadf_series, series)])
+        self._viewer.layers.selection.active = active
         self._haadf_angles = series.haadf_series.angles
 
     def show_deviations(self, maps: MapSeries) -> None:

@@ -283,19 +283,18 @@ class ReconstructPage(Page):
             ),
             ('recipe', 'Save r&ecipe…', 'Write all steps as JSON; "diptomo run" repeats them.', self._save_recipe),
             ('resume', 'Resu&me', 'Take the run up again where its last checkpoint was written.', self._resume),
-            (
-                'haadf',
-                'Run without &HAADF',
-                'The same run without the HAADF series, or with it: another run, to compare both.',
-                self._run_other,
-            ),
             ('discard', '&Discard run', 'Remove this run and its layers; other runs stay.', self._discard),
         ):
             button = self.buttons[name] = QPushButton(text)
             button.setToolTip(f'<qt>{tip}</qt>')
             button.clicked.connect(slot)
             row.addWidget(button)
-        for widget in (self.runs_heading, self.runs_list, self.result_row):
+        self.haadf_button = QPushButton('')
+        self.haadf_button.setToolTip(
+            '<qt>The chosen run once more, without the HAADF series or with it: another run, to compare both.</qt>'
+        )
+        self.haadf_button.clicked.connect(self._run_other)
+        for widget in (self.runs_heading, self.runs_list, self.result_row, self.haadf_button):
             self._outcome.body.addWidget(widget)
 
     def _choose(self, run: Run) -> None:
@@ -334,13 +333,13 @@ class ReconstructPage(Page):
         self.runs_list.refresh()
         ended = run is not None and run.status is not RunStatus.RUNNING
         self.result_row.setVisible(ended)
+        other = haadf_counterpart(run) if run is not None and ended else None
+        self.haadf_button.setVisible(run is not None and other is not None and not compared_haadf(run, runs))
+        self.haadf_button.setText(f'Run {"with" if other is not None and other.haadf else "without"} &HAADF to compare')
         if run is not None and ended:
             self.buttons['volume'].setVisible(run.volume is not None)
             self.buttons['recipe'].setVisible(run.whole_recipe is not None)
             self.buttons['resume'].setVisible(run.resumable)
-            other = haadf_counterpart(run)
-            self.buttons['haadf'].setVisible(other is not None)
-            self.buttons['haadf'].setText(f'Run {"with" if other is not None and other.haadf else "without"} &HAADF')
         now = (run, run.status if run is not None else None)
         if now != self._shown:
             self._show_convergence_of(run, anew=self._shown is None or run is not self._shown[0])
