@@ -208,7 +208,7 @@ def haadf_notes(haadf: HAADFSeries, placement: Placement | str, n: int) -> dict[
 
 
 def haadf_findings(haadf: HAADFSeries, noted: Mapping[str, Any], tilts: int) -> tuple[Finding, ...]:
-    """What an alignment found of a HAADF series and of the maps beside it."""
+    """Findings of an alignment on a HAADF series and on the maps beside it."""
     error = noted['standard_error']
     aligned = (
         f'The {len(haadf.angles)} images of the HAADF series are aligned '
