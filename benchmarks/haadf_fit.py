@@ -111,7 +111,7 @@ def _measure(name: str, peak: int, seed: int, kind: str) -> None:
 
 
 def _scores(volume: Volume, data: Sample) -> dict[str, Any]:
-    said = [finding.sentence for finding in volume.findings if finding.about == 'haadf']
+    said = [finding.sentence for finding in volume.findings if finding.about == 'HAADF series']
     found: dict[str, Any] = {
         'psnr': mean_psnr(volume.data, data.truth),
         'ssim': mean_ssim(volume.data, data.truth),

@@ -330,3 +330,37 @@ def test_align_refuses_in_one_line_and_writes_nothing(maps_file, options, text):
     maps_file.with_name('short.xf').write_text('1 0 0 1 0 0\n')
     assert_one_line(cli('align', *options), text)
     assert not maps_file.with_name('a.hspy').exists()
+
+
+@pytest.fixture
+def haadf_file(tmp_path):
+    import tifffile
+
+    (tmp_path / 'images').mkdir()
+    tifffile.imwrite(tmp_path / 'images' / 'HAADF.tif', np.random.default_rng(1).random((7, 16, 16), np.float32))
+    (tmp_path / 'tilts.csv').write_text('\n'.join(map(str, range(-60, 61, 20))))
+    return tmp_path / 'images' / 'HAADF.tif'
+
+
+def test_info_names_the_haadf_series(maps_file, haadf_file):
+    options = ('--haadf', str(haadf_file), '--haadf-angles', 'tilts.csv', '--haadf-pixel-size', '1')
+    result = cli('info', str(maps_file), *options)
+    assert result.exit_code == 0, result.output
+    words = ' '.join(result.stdout.split())
+    assert '7 images from -60 to 60 deg, 2 of them at tilts beyond the spectra; 16 x 16 pixels of 1 nm' in words
+    assert_one_line(cli('info', str(maps_file), '--haadf', str(haadf_file)), 'HAADF series: No tilt angles were found')
+    assert_one_line(cli('info', str(maps_file), '--own-haadf'), 'No images were recorded with the spectra')
+
+
+def test_run_takes_a_haadf_series_that_its_result_names(maps_file, haadf_file, tmp_path):
+    from napari_diptomo.series import load
+
+    recipe = write_recipe(tmp_path / 'first.json', {'step': 'SIRT', 'iterations': 2, 'device': 'cpu'})
+    angles = '-60 -40 -20 0 20 40 60'
+    result = cli('run', recipe, '--haadf', str(haadf_file), '--haadf-angles', angles, '--haadf-pixel-size', '1')
+    assert result.exit_code == 0, result.output
+    assert 'is not used by this method' in ' '.join(result.stdout.split())
+    source = load(tmp_path / 'first.hspy').recipe.source
+    assert source.haadf == (str(haadf_file),)
+    assert source.haadf_angles == tuple(range(-60, 61, 20))
+    assert_one_line(cli('run', recipe, '--haadf', 'nothing.tif'), 'nothing.tif')

@@ -16,7 +16,9 @@ __version__ = '0.1.0'
 #: Public name -> package that defines it. Recipes resolve their steps here too.
 _HOMES = {
     'load_tilt_series': 'series',
+    'load_haadf_series': 'series',
     'load': 'series',
+    'HAADFSeries': 'series',
     'SpectralTiltSeries': 'series',
     'MapSeries': 'series',
     'Volume': 'series',

@@ -22,6 +22,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+HAADFFiles = Annotated[
+    list[Path] | None,
+    typer.Option('--haadf', help='HAADF series beside the spectra: a stack, or its folder; may be repeated.'),
+]
+HAADFAngles = Annotated[str | None, typer.Option(help='Tilts of the HAADF series in degrees, or a table file of them.')]
+HAADFPixelSize = Annotated[float | None, typer.Option(help='Pixel size of the HAADF series in nm.')]
+OwnHAADF = Annotated[
+    bool, typer.Option('--own-haadf', help='Take the images recorded with the spectra as HAADF series.')
+]
 Debug = Annotated[bool, typer.Option('--debug', help='Show the traceback when something goes wrong.')]
 Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace what is there under that name.')]
 
@@ -47,6 +56,10 @@ def run(
     resume: Annotated[
         bool, typer.Option('--resume', help='Continue an interrupted run, or save a result that could not be saved.')
     ] = False,
+    haadf: HAADFFiles = None,
+    haadf_angles: HAADFAngles = None,
+    haadf_pixel_size: HAADFPixelSize = None,
+    own_haadf: OwnHAADF = False,
     debug: Debug = False,
 ) -> None:
     """Run a recipe and write the volume.
@@ -57,7 +70,8 @@ def run(
     with _one_line_errors(debug):
         from napari_diptomo.jobs.commands import run_recipe
 
-        run_recipe(recipe, output, resume=resume)
+        beside = _haadf(haadf, haadf_angles, haadf_pixel_size, own_haadf)
+        run_recipe(recipe, output, resume=resume, haadf=beside)
 
 
 @app.command()
@@ -73,13 +87,18 @@ def info(
     specimen: Annotated[
         str | None, typer.Option(help='Of several specimens in one folder the one to open; without it they are listed.')
     ] = None,
+    haadf: HAADFFiles = None,
+    haadf_angles: HAADFAngles = None,
+    haadf_pixel_size: HAADFPixelSize = None,
+    own_haadf: OwnHAADF = False,
     debug: Debug = False,
 ) -> None:
     """Say what is in the files of a tilt series."""
     with _one_line_errors(debug):
         from napari_diptomo.jobs.commands import show_info
 
-        show_info(files, angles, core_loss or (), pixel_size=pixel_size, specimen=specimen)
+        beside = _haadf(haadf, haadf_angles, haadf_pixel_size, own_haadf)
+        show_info(files, angles, core_loss or (), pixel_size=pixel_size, specimen=specimen, haadf=beside)
 
 
 @app.command()
@@ -237,6 +256,17 @@ def calibrate(
         names = tuple((lines or '').replace(';', ' ').replace(',', ' ').split())
         settings = StandardSettings(methods[method], names, thickness, density, Dose(electrons))
         run_calibration(source, composition, output, settings)
+
+
+def _haadf(files: list[Path] | None, angles: str | None, pixel_size: float | None, own: bool) -> dict[str, Any]:
+    """The fields of a `Source` about the HAADF series, those that were given."""
+    given = {
+        'haadf': tuple(str(file.absolute()) for file in files or ()),
+        'haadf_angles': _angles(angles),
+        'haadf_pixel_size': pixel_size,
+        'own_haadf': own,
+    }
+    return {name: value for name, value in given.items() if value}
 
 
 def _angles(text: str | None) -> str | tuple[float, ...] | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
 
@@ -7,9 +8,10 @@ import numpy as np
 import pytest
 from job_steps import Count
 
+from napari_diptomo import DIPmTV, HAADFSeries
 from napari_diptomo.jobs import Checkpoint, run
 from napari_diptomo.jobs.checkpoint import begin, is_empty
-from napari_diptomo.series import Cancelled, InputError, Observer, Recipe, Request, Source
+from napari_diptomo.series import Cancelled, InputError, Observer, Recipe, Request, Source, with_haadf
 
 RECIPE = Recipe(steps=(Count(iterations=6),))
 
@@ -212,3 +214,29 @@ def test_parts_of_the_wrong_kind_are_one_sentence(maps, tmp_path, damage):
     torch.save(torch.load(path, weights_only=True) | damage, path)
     with pytest.raises(InputError, match='cannot be read; delete it and run without resuming'):
         Checkpoint(path, RECIPE, resume=True)
+
+
+def test_other_haadf_images_are_other_data(maps, tmp_path):
+    path = tmp_path / 'run.checkpoint'
+    images = HAADFSeries(np.random.default_rng(0).random((3, 8, 8)), [-10, 0, 10])
+    interrupted(path, with_haadf(maps, images))
+    others = with_haadf(maps, replace(images, images=2 * images.images))
+    for data in (others, maps):
+        with pytest.raises(InputError, match='other data'):
+            run(RECIPE, data=data, checkpoint=Checkpoint(path, RECIPE, resume=True))
+    assert run(RECIPE, data=with_haadf(maps, images), checkpoint=Checkpoint(path, RECIPE, resume=True)).notes[
+        'restored'
+    ]
+
+
+def test_a_checkpoint_from_before_the_haadf_series_continues(tmp_path):
+    recipe = Recipe(steps=(DIPmTV(preset='fast'),))
+    old = recipe.to_dict()
+    del old['steps'][0]['haadf']
+    for name in ('haadf', 'haadf_angles', 'haadf_pixel_size', 'own_haadf'):
+        del old['source'][name]
+    path = tmp_path / 'run.checkpoint'
+    path.write_text(json.dumps({'format': 2, 'recipe': json.dumps(old)}))
+    Checkpoint(path, recipe, resume=True)
+    with pytest.raises(InputError, match='another recipe'):
+        Checkpoint(path, Recipe(steps=(DIPmTV(preset='fast', haadf=False),)), resume=True)

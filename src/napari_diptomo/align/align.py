@@ -12,10 +12,21 @@ from napari_diptomo.align.axis_rotation import Rotation, rotation_in
 from napari_diptomo.align.held_out_tilts import Comparison, compared, predicted
 from napari_diptomo.align.image_correlation import FINE
 from napari_diptomo.align.neighbour_votes import voted_shifts
+from napari_diptomo.align.on_haadf import (
+    GIVEN,
+    Placement,
+    as_maps,
+    following,
+    haadf_findings,
+    haadf_notes,
+    in_one_frame,
+    placed,
+    with_alignment,
+)
 from napari_diptomo.align.reference_images import Reference, binned, binning_of, reference_images
 from napari_diptomo.align.refinement import Refined, best_start, refined
 from napari_diptomo.align.shift_files import read_shifts
-from napari_diptomo.align.specimen_motion import Axis, smallest_shifts, tilt_axis_in
+from napari_diptomo.align.specimen_motion import Axis, smallest_shifts, tilt_axis_in, without_rigid_motion
 from napari_diptomo.align.tilt_shifts import (
     ShiftSource,
     TiltShift,
@@ -25,7 +36,8 @@ from napari_diptomo.align.tilt_shifts import (
     corrections,
 )
 from napari_diptomo.reconstruct.field_edges import edges_of
-from napari_diptomo.series import MapSeries, Observer, Step, Watch, param
+from napari_diptomo.series import HAADFSeries, InputError, MapSeries, Observer, Step, Watch, param
+from napari_diptomo.series.haadf_of_series import own_images
 
 #: Structures that neighbours are compared by, pixels (see `voted_shifts`): fine ones place best, coarse ones survive few counts.
 _BANDS = ((1.5, 6.0), (2.5, 8.0), (4.0, 12.0))
@@ -106,6 +118,23 @@ class Align(Step):
     )
 
     def _run(self, maps: MapSeries, observer: Observer | None) -> MapSeries:
+        haadf = maps.haadf_series
+        if haadf is None:
+            return self._aligned(maps, observer)
+        which = own_images(maps)
+        if which is not None and len(which) == len(haadf.angles):
+            aligned = self._aligned(maps, observer)
+            return replace(aligned, haadf_series=following(haadf, aligned, which))
+        alone = self.model_copy(update={'reference': 'haadf', 'shifts_file': '', 'by_hand': (), 'axis_by_hand': ()})
+        series = as_maps(haadf)
+        haadf = with_alignment(haadf, alone._aligned(series, observer))
+        beside = self
+        if self.axis_rotation is None and not self.shifts_file:
+            beside = self.model_copy(update={'axis_rotation': haadf.axis_rotation})
+        return beside._aligned(replace(maps, haadf_series=haadf), observer, haadf)
+
+    def _aligned(self, maps: MapSeries, observer: Observer | None, haadf: HAADFSeries | None = None) -> MapSeries:
+        """Maps aligned by themselves and, where an aligned HAADF series is given, placed on it."""
         images, name = reference_images(maps, self.reference)
         order = np.argsort(maps.angles, kind='stable')
         images, angles = images[order], maps.angles[order]
@@ -126,14 +155,27 @@ class Align(Step):
             shifts = smallest_shifts(geometry.shifts * n, angles)
             axis = tilt_axis_in(shifts, angles, images.shape[2] / 2) if self.find_axis else Axis(0.0, float('inf'))
             shifts[:, 1] -= axis.shift * (1 - np.cos(np.deg2rad(angles)))
-        left_in = geometry.shifts * n - shifts
+        comparison, judged_at = found.comparison, geometry.shifts
+        noted = None
+        if haadf is not None:
+            placement = GIVEN if self.shifts_file and self.rounds == 0 else self._placed(maps, order, haadf, n)
+            noted = haadf_notes(haadf, placement, n)
+            if isinstance(placement, Placement) and placement.alike:
+                together = in_one_frame(geometry.shifts, comparison.errors, placement, angles)
+                judged_at = geometry.shifts + without_rigid_motion(together - geometry.shifts, angles)
+                comparison = compared(
+                    small, predicted(small, replace(geometry, shifts=judged_at)), self.upsampling, FINE
+                )
+                axis = Axis(haadf.axis_shift * haadf.pixel_size / maps.pixel_size, float('inf'))
+                shifts = together * n
+                shifts[:, 1] -= axis.shift * (1 - np.cos(np.deg2rad(angles)))
+        left_in = judged_at * n - shifts
         left_in[:, 1] += moved * (1 - np.cos(np.deg2rad(angles)))
         shifts = shifts + by_hand
         axis_shift, axis_rotation = axis.shift + moved, geometry.rotation + turned_by
         check_axis(axis_shift, axis_rotation, images.shape[2])
         given = by_hand.any(axis=1) | (start_name == 'file')
         check_within_images(shifts[given], angles[given], images.shape[1:])
-        comparison = found.comparison
         if by_hand.any() or moved or turned_by:
             placed = replace(geometry, shifts=(shifts + left_in) / n, rotation=axis_rotation)
             comparison = compared(small, predicted(small, placed), self.upsampling, FINE)
@@ -169,14 +211,24 @@ class Align(Step):
             'tilts': [tilts[i].to_dict() for i in back],
             'seconds': watch.seconds,
         }
+        if haadf is not None and noted is not None:
+            notes['haadf'] = noted
+        beside = () if haadf is None or noted is None else haadf_findings(haadf, noted, len(angles))
         return replace(
             maps,
             shifts=shifts[back],
             axis_shift=axis_shift,
             axis_rotation=axis_rotation,
             notes={**maps.notes, 'align': notes},
-            findings=(*maps.findings, *alignment_findings(angles, in_pixels, doubtful, used)),
+            findings=(*maps.findings, *alignment_findings(angles, in_pixels, doubtful, used), *beside),
         )
+
+    def _placed(self, maps: MapSeries, order: np.ndarray, haadf: HAADFSeries, n: int) -> Placement | str:
+        """The tilts of the maps on the HAADF series, or why its images cannot be brought onto them."""
+        try:
+            return placed(maps, haadf, self.reference, n, self.upsampling).in_order(order)
+        except InputError as error:
+            return str(error)
 
     def _starts(
         self, maps: MapSeries, order: np.ndarray, small: np.ndarray, n: int, watch: Watch

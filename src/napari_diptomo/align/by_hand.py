@@ -13,6 +13,7 @@ from napari_diptomo.align.align import Align, tilt_table
 from napari_diptomo.align.alignment_findings import alignment_findings, doubtful_tilts
 from napari_diptomo.align.held_out_tilts import Comparison, Geometry, compared, predicted
 from napari_diptomo.align.image_correlation import FINE
+from napari_diptomo.align.on_haadf import following
 from napari_diptomo.align.reference_images import binned, binning_of, reference_images
 from napari_diptomo.align.tilt_shifts import (
     ShiftSource,
@@ -26,6 +27,7 @@ from napari_diptomo.align.tilt_shifts import (
     tilt_shifts,
 )
 from napari_diptomo.series import InputError, MapSeries, Observer, Recipe, Watch
+from napari_diptomo.series.haadf_of_series import own_images
 
 #: Corrections are kept to this fraction of a pixel, so that a form and a recipe have the same.
 _DECIMALS = 3
@@ -71,12 +73,21 @@ def corrected(maps: MapSeries, by_hand: np.ndarray) -> MapSeries:
     ]
     triples = as_triples(by_hand, maps.angles)
     align |= {'by_hand': list(triples), 'tilts': [row.to_dict() for row in rows]}
-    return replace(
+    moved = replace(
         maps,
         shifts=shifts,
         notes={**maps.notes, 'align': align},
         recipe=_with_last_alignment(maps.recipe, by_hand=triples),
     )
+    return _with_images_following(moved)
+
+
+def _with_images_following(maps: MapSeries) -> MapSeries:
+    """The maps with the HAADF images of their own scan where they are themselves."""
+    which = own_images(maps)
+    if which is None or maps.haadf_series is None:
+        return maps
+    return replace(maps, haadf_series=following(maps.haadf_series, maps, which))
 
 
 def with_axis(maps: MapSeries, shift: float, rotation: float) -> MapSeries:
@@ -119,13 +130,14 @@ def with_axis(maps: MapSeries, shift: float, rotation: float) -> MapSeries:
         'compared_at': left_in.tolist(),
         'tilts': rows,
     }
-    return replace(
+    moved = replace(
         maps,
         axis_shift=axis_shift,
         axis_rotation=axis_rotation,
         notes={**maps.notes, 'align': align},
         recipe=_with_last_alignment(maps.recipe, axis_by_hand=numbers),
     )
+    return _with_images_following(moved)
 
 
 def judged(maps: MapSeries, observer: Observer | None = None) -> MapSeries:

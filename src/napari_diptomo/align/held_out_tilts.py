@@ -22,6 +22,7 @@ Formulas: prediction of left-out tilts (`predicted`); error of a displacement (`
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,6 +142,40 @@ def predicted(
         found[out] = left_out.project(volume)[0, :, inner]
         seen[out] = _rows_seen(left_out, rows_of)[:, inner]
     return Prediction(found, seen)
+
+
+def projected(
+    images: np.ndarray, geometry: Geometry, angles: np.ndarray, iterations: int = _SIRT_ITERATIONS
+) -> Callable[[np.ndarray], Prediction]:
+    """A volume of all images, to be projected to other tilts.
+
+    Parameters
+    ----------
+    images : ndarray (tilt, y, x)
+        Not negative, zero where there is no mass; ascending tilts.
+    geometry : Geometry
+    angles : ndarray (tilt,)
+        Other tilts, degrees.
+    iterations : int
+        Of the SIRT.
+
+    Returns
+    -------
+    callable
+        Takes shifts (tilt, 2) of the other tilts and gives their images.
+    """
+    beam = _beam(images, geometry, np.ones(len(images), bool))
+    measured = np.ones(images.shape[:2], np.float32)
+    volume, rows = _reconstructed(images.astype(np.float32), measured, beam, iterations)
+
+    def at(shifts: np.ndarray) -> Prediction:
+        depth, rows_of_it, width = beam.shape
+        other = ParallelBeam(
+            angles, (depth, rows_of_it, width), shifts, columns=images.shape[2], axis_rotation=geometry.rotation
+        )
+        return Prediction(other.project(volume)[0], _rows_seen(other, rows))
+
+    return at
 
 
 def compared(images: np.ndarray, predictions: Prediction, upsampling: int, fine: float = FINE) -> Comparison:

@@ -240,12 +240,17 @@ def _describe(data: Any) -> dict[str, Any]:
     """Properties that distinguish data; totals instead of a hash, for sums differ in the last digit between machines."""
     if not isinstance(data, MapSeries | Volume):
         return {'kind': type(data).__name__}
-    return {
+    described = {
         'kind': type(data).__name__,
         'channels': list(data.channels),
         'shape': list(data.data.shape),
         'totals': data.data.sum(axis=(1, 2, 3), dtype=float).tolist(),
     }
+    if isinstance(data, MapSeries) and data.haadf_series is not None:
+        images = data.haadf_series.images
+        described['haadf'] = list(images.shape)
+        described['totals'] = [*described['totals'], float(images.sum(dtype=float))]
+    return described
 
 
 def _alike(saved: dict[str, Any], now: dict[str, Any]) -> bool:

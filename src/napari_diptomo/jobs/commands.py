@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +30,18 @@ from napari_diptomo.series import (
     save,
 )
 from napari_diptomo.series.files import sweep_partials
+from napari_diptomo.series.haadf_of_series import described
 from napari_diptomo.series.reading.file_selection import find_files
 from napari_diptomo.series.reading.specimens import Specimen, kind_of, specimens_in
 
 
-def run_recipe(path: Path, output: str | Path | None = None, *, resume: bool = False) -> Path:
+def run_recipe(
+    path: Path,
+    output: str | Path | None = None,
+    *,
+    resume: bool = False,
+    haadf: Mapping[str, Any] | None = None,
+) -> Path:
     """Run a recipe file in a child process, show its progress, write the result; returns its path.
 
     Whatever can be known beforehand is checked before it computes: the name, the folder, the space, and
@@ -49,6 +56,8 @@ def run_recipe(path: Path, output: str | Path | None = None, *, resume: bool = F
         File or folder, see `napari_diptomo.jobs.output.output_path`.
     resume : bool
         Continue an interrupted run of this recipe and output.
+    haadf : mapping, optional
+        Fields of the source about a HAADF series, in place of those of the recipe.
 
     Raises
     ------
@@ -58,6 +67,9 @@ def run_recipe(path: Path, output: str | Path | None = None, *, resume: bool = F
         On the second Ctrl-C, SIGTERM and SIGHUP.
     """
     recipe = Recipe.load(path).resolved()
+    if haadf:
+        others: dict[str, Any] = {'haadf': (), 'haadf_angles': None, 'haadf_pixel_size': None, 'own_haadf': False}
+        recipe = Recipe(recipe.source.model_copy(update={**others, **haadf}), recipe.steps)
     _report_files(recipe, path)
     output = output_path(recipe, path, output)
     plan = [Planned('Open', keeps=False), *(Planned(step.title or type(step).__name__) for step in recipe.steps)]
@@ -222,10 +234,13 @@ def show_info(
     *,
     pixel_size: float | None = None,
     specimen: str | None = None,
+    haadf: Mapping[str, Any] | None = None,
 ) -> None:
     """Print what a tilt series holds; of several specimens, which there are and how one is chosen."""
     paths, core = (tuple(str(file) for file in listed) for listed in (files, core_loss))
-    source = Source(paths=paths, angles=angles, core_loss=core, pixel_size=pixel_size, specimen=specimen)
+    source = Source(
+        paths=paths, angles=angles, core_loss=core, pixel_size=pixel_size, specimen=specimen, **(haadf or {})
+    )
     several = specimens_in(find_files(paths).data)
     if several and specimen is None:
         _list_specimens(several)
@@ -284,6 +299,8 @@ def facts(series: SpectralTiltSeries | MapSeries, elements: str = '', counts: fl
     found['images'] = f'{nx} x {ny} pixels (x, y) of {size:.4g} nm: {nx * size:.4g} x {ny * size:.4g} nm'
     if not (isinstance(series, MapSeries) and 'images' in series.notes):
         found['HAADF'] = 'yes' if series.haadf is not None else 'no'
+    if series.haadf_series is not None:
+        found['HAADF series'] = f'{described(series.haadf_series, series)} (angles {series.haadf_series.angle_source})'
     if np.isfinite(counts):
         found['counts'] = f'{counts:.3g} per pixel and tilt'
     if elements:

@@ -302,11 +302,12 @@ def _content(project: Project) -> str:
 
 def _with_paths(source: Mapping[str, Any], change: Any) -> dict[str, Any]:
     changed = dict(source)
-    for name in ('paths', 'core_loss'):
+    for name in ('paths', 'core_loss', 'haadf'):
         if isinstance(changed.get(name), list | tuple):
             changed[name] = [change(str(path)) for path in changed[name]]
-    if isinstance(changed.get('angles'), str):
-        changed['angles'] = change(changed['angles'])
+    for name in ('angles', 'haadf_angles'):
+        if isinstance(changed.get(name), str):
+            changed[name] = change(changed[name])
     return changed
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from napari_diptomo.series import Evidence, Finding, InputError, MapSeries, Recipe, SpectralTiltSeries, Volume
 from napari_diptomo.series.files import cannot_be_written
+from napari_diptomo.series.haadf import HAADFSeries
 
 _KINDS = {kind.__name__: kind for kind in (SpectralTiltSeries, MapSeries, Volume)}
 
@@ -35,6 +36,11 @@ def write(data: SpectralTiltSeries | MapSeries | Volume, path: str | Path) -> Pa
         value = getattr(data, field.name)
         if isinstance(value, Recipe):
             values[field.name] = value.to_dict()
+        elif isinstance(value, HAADFSeries):
+            inside = {part.name: getattr(value, part.name) for part in fields(value)}
+            images = {name: one for name, one in inside.items() if isinstance(one, np.ndarray)}
+            arrays |= {f'{field.name}.{name}': one for name, one in images.items()}
+            values[field.name] = {name: one for name, one in inside.items() if name not in images}
         elif hasattr(value, 'compute') or isinstance(value, np.ndarray):
             arrays[field.name] = np.asarray(value)
         elif value is not None:
@@ -62,6 +68,8 @@ def read(path: str | Path) -> Any:
         values = json.loads(str(arrays.pop('_values')))
         kind = _KINDS[values.pop('kind')]
         findings = tuple(Finding.from_dict(finding) for finding in values.pop('findings'))
+        if 'haadf_series' in values:
+            values['haadf_series'] = _haadf_series(values['haadf_series'], arrays)
         if 'evidence' in values:
             values['evidence'] = tuple(Evidence.from_dict(one) for one in values['evidence'])
     except Exception:  # zipfile, numpy and json each have their own errors for broken bytes
@@ -70,6 +78,15 @@ def read(path: str | Path) -> Any:
     recipe = values.pop('recipe', None)
     known = Recipe.from_dict(recipe, embedded=True) if recipe else None
     return kind(**values, **arrays, recipe=known, findings=findings)
+
+
+def _haadf_series(values: dict[str, Any], arrays: dict[str, np.ndarray]) -> HAADFSeries:
+    """Made of its values and its arrays, which are taken from those of the maps."""
+    names = [name for name in arrays if name.startswith('haadf_series.')]
+    inside: dict[str, Any] = {name.partition('.')[2]: arrays.pop(name) for name in names}
+    values['findings'] = tuple(Finding.from_dict(one) for one in values['findings'])
+    values['evidence'] = tuple(Evidence.from_dict(one) for one in values['evidence'])
+    return HAADFSeries(**values, **inside)
 
 
 def _plain(value: Any) -> Any:

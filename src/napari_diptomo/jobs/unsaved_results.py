@@ -73,7 +73,7 @@ def keep(result: Path, recipe: Recipe | dict[str, Any], name: str) -> Path:
 def find(recipe: Recipe) -> Path | None:
     """The newest kept result of this recipe; None where there is none that is newer than the files it starts from."""
     found: list[Path] = []
-    changed = max(map(_changed, (*recipe.source.paths, *recipe.source.core_loss)), default=0.0)
+    changed = max(map(_changed, (*recipe.source.paths, *recipe.source.core_loss, *recipe.source.haadf)), default=0.0)
     for folder in folders():
         with contextlib.suppress(OSError):
             found += [path for path in folder.glob(f'*.{_digest(recipe)}{_SUFFIX}') if _is_own_file(path)]

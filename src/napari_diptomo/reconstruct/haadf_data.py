@@ -119,7 +119,7 @@ def usable_pixels(series: HAADFSeries) -> tuple[HAADFSeries, tuple[Finding, ...]
         )
     elif saturated is not None:
         sentence = f'{saturated.mean():.0%} of the HAADF pixels are saturated; record them with less gain.'
-        findings.append(Finding('doubt', 'haadf', sentence, {'saturated': float(saturated.mean())}))
+        findings.append(Finding('doubt', 'HAADF series', sentence, {'saturated': float(saturated.mean())}))
     if 0 < static.mean() < _FEW:
         missing |= ndimage.binary_dilation(static, np.ones((3, 3)))[None]
         words = (
@@ -130,7 +130,7 @@ def usable_pixels(series: HAADFSeries) -> tuple[HAADFSeries, tuple[Finding, ...]
 
 
 def _note(what: str, sentence: str, share: float) -> Finding:
-    return Finding('note', 'haadf', sentence, {what: float(share)})
+    return Finding('note', 'HAADF series', sentence, {what: float(share)})
 
 
 def on_pixels_of(series: HAADFSeries, maps: MapSeries) -> HAADFSeries:
@@ -210,7 +210,9 @@ def _projected(series: HAADFSeries, angles: np.ndarray) -> np.ndarray:
     columns = 1 / np.maximum(beam.backproject(weight), 1e-6)
     for _ in range(_ITERATIONS):
         x = np.maximum(x + columns * beam.backproject(rows * (signal - beam.project(x))), 0)
-    return ParallelBeam(angles, (nx, ny, nx), axis_shift=series.axis_shift).project(x)[0]
+    return ParallelBeam(angles, (nx, ny, nx), axis_shift=series.axis_shift, axis_rotation=series.axis_rotation).project(
+        x
+    )[0]
 
 
 def _contradiction(
@@ -249,7 +251,7 @@ def _contradiction(
         )
     else:
         return None
-    return Finding('doubt', 'haadf', sentence, numbers)
+    return Finding('doubt', 'HAADF series', sentence, numbers)
 
 
 def _reversed(images: np.ndarray, brightness: Callable[[np.ndarray], np.ndarray], own: np.ndarray) -> str:

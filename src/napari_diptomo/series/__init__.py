@@ -15,7 +15,10 @@ from napari_diptomo.series.errors import (
 )
 from napari_diptomo.series.evidence import Contradiction, Evidence
 from napari_diptomo.series.findings import Finding, Remedy, by_weight
+from napari_diptomo.series.haadf import HAADFSeries
+from napari_diptomo.series.haadf_of_series import with_haadf, with_own_haadf
 from napari_diptomo.series.observe import Observer, Progress, Request, Watch
+from napari_diptomo.series.reading.haadf_files import load_haadf_series
 from napari_diptomo.series.reading.saved import load
 from napari_diptomo.series.reading.tilt_series import load_tilt_series, open_source
 from napari_diptomo.series.recipe import Recipe, Source
@@ -33,6 +36,7 @@ __all__ = [
     'DiptomoError',
     'Evidence',
     'Finding',
+    'HAADFSeries',
     'InputError',
     'MapSeries',
     'Observer',
@@ -52,9 +56,12 @@ __all__ = [
     'as_images',
     'by_weight',
     'load',
+    'load_haadf_series',
     'load_tilt_series',
     'open_source',
     'param',
     'save',
     'step_from_dict',
+    'with_haadf',
+    'with_own_haadf',
 ]

@@ -178,6 +178,8 @@ class SpectralTiltSeries(HyperSpyView):
         Where each tilt comes among the files, or in the stack, counted from 0; empty where that is not known.
     recordings : tuple of int
         How many recordings each tilt is the sum of; empty where each is one.
+    haadf_series : HAADFSeries, optional
+        Images of the same specimen with tilts and pixels of their own; the maps take it over.
 
     Raises
     ------
@@ -200,6 +202,7 @@ class SpectralTiltSeries(HyperSpyView):
     evidence: tuple[Evidence, ...] = ()
     positions: tuple[int, ...] = ()
     recordings: tuple[int, ...] = ()
+    haadf_series: HAADFSeries | None = None
 
     def __post_init__(self) -> None:
         set_values(self, energy=np.asarray(self.energy, float), angles=np.asarray(self.angles, float))

@@ -106,6 +106,28 @@ class Source(BaseModel):
         unit='deg',
         advanced=True,
     )
+    haadf: tuple[str, ...] = param(
+        (),
+        'HAADF series of the same specimen with tilts of its own, fitted beside the maps: one stack, one image per tilt, or '
+        'their folder; empty: there is none.',
+        file=True,
+    )
+    haadf_angles: tuple[float, ...] | str | None = param(
+        None,
+        'Tilt angles of the HAADF series, or a table file that holds them; empty: from table, metadata or file names.',
+        unit='deg',
+        file=True,
+        advanced=True,
+    )
+    haadf_pixel_size: float | None = param(
+        None, 'Pixel size of the HAADF series; empty: as its files say.', unit='nm', gt=0.0, advanced=True
+    )
+    own_haadf: bool = param(
+        False,
+        'Take the images that were recorded with the spectra as HAADF series: fitted beside the maps, they are more than '
+        'what the maps are aligned by.',
+        label='Images recorded with the spectra',
+    )
 
     def __init__(self, /, **values: Any) -> None:
         try:

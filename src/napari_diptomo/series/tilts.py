@@ -14,6 +14,7 @@ import numpy as np
 from napari_diptomo.series.data import CoreLoss, MapSeries, SpectralTiltSeries
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding, Remedy
+from napari_diptomo.series.haadf_of_series import own_images, with_own_haadf
 from napari_diptomo.series.recipe import Recipe
 
 Series = TypeVar('Series', bound=SpectralTiltSeries | MapSeries)
@@ -183,9 +184,11 @@ def in_use(series: Series, unused: Sequence[int] = (), repeated: str = 'keep') -
                 )
             )
     positions = positions_of(series)
-    return replace(
+    made = replace(
         made, positions=tuple(positions[group[0]] for group in groups), recipe=recipe, findings=tuple(findings)
     )
+    # Images of the same scan go with their tilts, those of a scan of their own stay.
+    return made if own_images(series) is None else with_own_haadf(replace(made, haadf_series=None))
 
 
 def _repeats(series: SpectralTiltSeries | MapSeries, unused: Sequence[int], repeated: str) -> list[Finding]:

@@ -346,7 +346,8 @@ class TomographyDock(QWidget):
                 PHASES: self.judge_page,
                 MAPS: self.judge_page,
             }
-            self._start(job, title, pages.get(title))
+            own = self.reconstruct_page if isinstance(job, ReconstructionJob) else None
+            self._start(job, title, own or pages.get(title))
 
     def _resume_run(self, run: Run) -> None:
         """Take up a run that ended before its time."""

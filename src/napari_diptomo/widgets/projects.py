@@ -182,6 +182,7 @@ def _show_measured(session: Session, opened: Opened | None, maps: MapSeries | No
         session.maps_view.show_maps(maps)
     elif opened is not None and isinstance(opened.data, SpectralTiltSeries):
         session.maps_view.show_series(image_layers.counts_layer(opened.data, opened.image), opened.data.angles)
+        session.maps_view.show_haadf(opened.data)
 
 
 def _of_kind(parts: dict[str, Any], name: str | None, kind: type) -> Any:

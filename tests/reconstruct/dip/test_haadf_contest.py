@@ -66,7 +66,7 @@ def test_a_run_fits_with_and_without_and_says_what_it_found(maps):
     numbers = volume.notes['haadf']
     assert len(numbers['angles']) == len(numbers['shifts']) == len(WIDE)
     assert numbers['used'] == (numbers['gain'] > -numbers['error'])
-    (note, *_) = [finding for finding in volume.findings if finding.about == 'haadf']
+    (note, *_) = [finding for finding in volume.findings if finding.about == 'HAADF series']
     if numbers['used']:
         assert {entry['output'] for entry in volume.notes['contest']} == {FIRST, SECOND, 'mean'}
         assert '15 HAADF images from -70 to 70 deg were fitted' in note.sentence

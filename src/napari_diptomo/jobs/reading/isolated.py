@@ -267,7 +267,7 @@ class _Kept:
     def __init__(self, reader: IsolatedReader, source: Source, number: int) -> None:
         self.number = number
         self.process: ReaderProcess | None = None
-        self.paths = (*source.paths, *source.core_loss)
+        self.paths = (*source.paths, *source.core_loss, *source.haadf)
         self._reader = reader
         self._source = source
         self._folder = os.getcwd()

@@ -22,11 +22,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from napari_diptomo.series import CoreLoss, Evidence, Finding, InputError, MapSeries, Recipe, SpectralTiltSeries, Volume
+from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.series.reading.pictures import Picture
 
 _KINDS: dict[str, Any] = {
     kind.__name__: kind
-    for kind in (SpectralTiltSeries, CoreLoss, MapSeries, Volume, Picture, Recipe, Finding, Evidence)
+    for kind in (SpectralTiltSeries, CoreLoss, HAADFSeries, MapSeries, Volume, Picture, Recipe, Finding, Evidence)
 }
 _ALIGNED = 64
 _LENGTH = 8

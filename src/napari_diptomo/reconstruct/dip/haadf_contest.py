@@ -170,10 +170,10 @@ def findings_on(numbers: Mapping[str, Any], channels: Sequence[str], verdict: Ve
         f'holds; displaced by {displaced:.2g} pixels rms; misfit {numbers["misfit"]:.1%} of the range.'
     )
     evidence = {'misfit': numbers['misfit'], 'unmapped': numbers['unmapped'], 'displaced': displaced}
-    findings = [Finding('note', 'haadf', sentence, evidence)]
+    findings = [Finding('note', 'HAADF series', sentence, evidence)]
     if numbers['misfit'] > _LARGE:
         words = f'The HAADF images differ from what the volume makes expect by {numbers["misfit"]:.0%} of their range; they weigh little.'
-        findings.append(Finding('doubt', 'haadf', words, evidence))
+        findings.append(Finding('doubt', 'HAADF series', words, evidence))
     each = np.array(numbers['misfits'])
     odd = np.flatnonzero(each > _ODD * np.median(each))
     if odd.size:
@@ -182,7 +182,7 @@ def findings_on(numbers: Mapping[str, Any], channels: Sequence[str], verdict: Ve
             f'HAADF images at {where} deg differ from the others (diffraction, displacement, dirt?); they weigh less.'
         )
         findings.append(
-            Finding('doubt', 'haadf', words, {'tilts': len(odd), 'worst': float(each.max() / np.median(each))})
+            Finding('doubt', 'HAADF series', words, {'tilts': len(odd), 'worst': float(each.max() / np.median(each))})
         )
     return tuple(findings)
 
@@ -200,4 +200,4 @@ def _against(verdict: Verdict) -> Finding:
         f'({-verdict.gain / max(verdict.error, 1e-30):.1f} standard errors). Check that they are of this specimen, and their '
         'angles.'
     )
-    return Finding('doubt', 'haadf', sentence, {'gain': verdict.gain, 'error': verdict.error})
+    return Finding('doubt', 'HAADF series', sentence, {'gain': verdict.gain, 'error': verdict.error})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from napari_diptomo.series.detector_images import with_noise, without_dark_level
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.reading import hyperspy_adapter
+from napari_diptomo.series.reading.angles.evidence import FoundAngles
 from napari_diptomo.series.reading.angles.metadata import metadata_angle
 from napari_diptomo.series.reading.element_names import BRIGHT_FIELD, ELEMENTS, PICTURES, element_in, parts_of
 from napari_diptomo.series.reading.file_selection import IMAGES
@@ -55,10 +56,10 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
     refused: list[ColourPicture] = []
     for path in files:
         try:
-            read += _read_stacks(path)
+            read += read_stacks(path)
         except ColourPicture as error:
             refused.append(error)
-    if refused and not any(map(_is_of_element, read)):
+    if refused and not any(map(is_of_element, read)):
         raise refused[0]
     read, unfit = _fitting(read)
     series = _maps_of_stacks(read, tables, source)
@@ -77,7 +78,7 @@ def maps_of_files(files: Sequence[Path], tables: Sequence[Path], source: Source)
 
 def _fitting(read: list[ImageStack]) -> tuple[list[ImageStack], str]:
     """The maps of elements with the images of their shape, and in words the shape of others that are left out."""
-    shapes = {stack.data.shape for stack in read if _is_of_element(stack)}
+    shapes = {stack.data.shape for stack in read if is_of_element(stack)}
     if len(shapes) != 1:
         return read, ''
     (shape,) = shapes
@@ -90,16 +91,42 @@ def _fitting(read: list[ImageStack]) -> tuple[list[ImageStack], str]:
     ], f', of {words[0]} (tilt, y, x) where the maps have {words[1]},'
 
 
-def _is_of_element(stack: ImageStack) -> bool:
+def is_of_element(stack: ImageStack) -> bool:
+    """Whether a stack is the map of an element, by its label or its name."""
     return stack.label in ELEMENTS or element_in(parts_of(stack.path.stem)) in ELEMENTS
 
 
 def maps_of_signals(signals: Sequence[StoredSignal], source: Source) -> MapSeries:
     """As `maps_of_files`, of one signal (tilt, y, x) or (y, x) per element."""
-    return _maps_of_stacks([_stack_of(signal) for signal in signals], (), source)
+    return _maps_of_stacks([stack_of(signal) for signal in signals], (), source)
 
 
-def _maps_of_stacks(read: Sequence[ImageStack], tables: Sequence[Path], source: Source) -> MapSeries:
+@dataclass(frozen=True, eq=False)
+class TiltedStacks:
+    """Stacks of images, all of one shape, with the angles of their tilts.
+
+    Attributes
+    ----------
+    stacks : tuple of ImageStack
+    angles : FoundAngles
+        Of all tilts, in the order of the stacks.
+    order : ndarray of int
+        The tilts in use by ascending angle.
+    """
+
+    stacks: tuple[ImageStack, ...]
+    angles: FoundAngles
+    order: np.ndarray
+
+
+def tilted_stacks(read: Sequence[ImageStack], tables: Sequence[Path], source: Source) -> TiltedStacks:
+    """Stacks as read, put together where each file is of one tilt, with the angles that their sources agree on.
+
+    Raises
+    ------
+    InputError
+        Different shapes, something that looks like a volume, no angles.
+    """
     found_in = images_of_tilts(read, tables)
     stacks, tables, files = found_in.stacks, found_in.tables, found_in.files
     first = stacks[0]
@@ -123,15 +150,21 @@ def _maps_of_stacks(read: Sequence[ImageStack], tables: Sequence[Path], source: 
         noun='files' if files else f'images of {first.path.name}',
         offset=source.angle_offset,
     )
+    order = np.argsort(found.angles, kind='stable')
+    # Out of use from the start: what is wrong with an image may be that it is none.
+    return TiltedStacks(stacks, found, order[~np.isin(order, source.unused)])
+
+
+def _maps_of_stacks(read: Sequence[ImageStack], tables: Sequence[Path], source: Source) -> MapSeries:
+    tilted = tilted_stacks(read, tables, source)
+    stacks, found, order = tilted.stacks, tilted.angles, tilted.order
+    first = stacks[0]
     pixel_size = source.pixel_size or first.pixel_size
     if pixel_size is None:
         raise InputError(f'{first.path.name} has no pixel size in a unit of length; give the pixel size in nm.')
-    order = np.argsort(found.angles, kind='stable')
-    # Out of use from the start: what is wrong with an image may be that it is none.
-    order = order[~np.isin(order, source.unused)]
     _check_finite(stacks, order)
     names = _channel_names(stacks)
-    channels = [i for i, name in enumerate(names) if not _is_picture(name)]
+    channels = [i for i, name in enumerate(names) if not is_picture(name)]
     pictures = [i for i in range(len(names)) if i not in channels]
     images = not channels or _are_images([stacks[i] for i in channels], [names[i] for i in channels], order, source)
     if not channels:
@@ -184,7 +217,7 @@ def _unique(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(kept)
 
 
-def _is_picture(name: str) -> bool:
+def is_picture(name: str) -> bool:
     """Whether a name has the word of a detector of electrons in it, whatever element stands beside it."""
     return any(part.casefold() in PICTURES for part in parts_of(name))
 
@@ -231,7 +264,7 @@ def _channel_names(stacks: Sequence[ImageStack]) -> list[str]:
     # The elements of a specimen stand in the metadata of its pictures too.
     several = len(set(stems)) < len(stems)
     labels = [
-        stack.label if several or not _is_picture(name) else name for name, stack in zip(names, stacks, strict=True)
+        stack.label if several or not is_picture(name) else name for name, stack in zip(names, stacks, strict=True)
     ]
     if all(labels) and len(set(labels)) == len(labels):
         return labels
@@ -241,7 +274,8 @@ def _channel_names(stacks: Sequence[ImageStack]) -> list[str]:
     return stems
 
 
-def _read_stacks(path: Path) -> list[ImageStack]:
+def read_stacks(path: Path) -> list[ImageStack]:
+    """The stacks of images in a file, or its one image as a stack of one."""
     return read_tiff(path) if path.suffix.lower() in _TIFF else _read_signals(path)
 
 
@@ -265,13 +299,13 @@ def _read_signals(path: Path) -> list[ImageStack]:
     most = max(len(signal.shape) for signal in maps)
     chosen = _maps_among([signal for signal in maps if len(signal.shape) == most])
     noticed = (*doubts_of(chosen), *beside(path, every, chosen))
-    stacks = [replace(_stack_of(signal), findings=noticed) for signal in chosen]
+    stacks = [replace(stack_of(signal), findings=noticed) for signal in chosen]
     if len(chosen) == 1:
         return stacks
     return [replace(stack, label=signal.title) for stack, signal in zip(stacks, chosen, strict=True)]
 
 
-def _stack_of(signal: StoredSignal) -> ImageStack:
+def stack_of(signal: StoredSignal) -> ImageStack:
     """A signal (tilt, y, x), or (y, x) of one tilt."""
     label = _label(signal.metadata)
     if len(signal.shape) == 2:
@@ -318,7 +352,7 @@ def is_map(signal: StoredSignal) -> bool:
     return (
         len(signal.shape) == 3
         or signal.path.suffix.lower() in IMAGES
-        or _is_picture(signal.title)
+        or is_picture(signal.title)
         or element_in(parts_of(signal.path.stem)) is not None
         or bool(_label(signal.metadata))
     )
@@ -333,7 +367,7 @@ def metadata_tilt(signal: StoredSignal) -> float | None:
 def _label(metadata: dict[str, Any]) -> str:
     sample = metadata.get('Sample', {})
     title = str(metadata.get('General', {}).get('title', '') or '')
-    if _is_picture(title):
+    if is_picture(title):
         return element_in(parts_of(title)) or title
     for key in ('xray_lines', 'elements'):
         if len(sample.get(key, ())) == 1:

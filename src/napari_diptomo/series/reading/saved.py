@@ -16,6 +16,7 @@ import numpy as np
 from napari_diptomo.series import findings
 from napari_diptomo.series.data import MapSeries, Volume
 from napari_diptomo.series.errors import DiptomoError, InputError
+from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.series.reading import hyperspy_adapter
 from napari_diptomo.series.reading.ome_zarr import is_ome_zarr, read_ome_zarr
 from napari_diptomo.series.recipe import Recipe
@@ -58,6 +59,8 @@ def load(path: str | os.PathLike[str]) -> MapSeries | Volume:
         recipe = json.loads(stored['recipe'])
         # Files of the first edition have none.
         values['findings'] = findings.from_json(stored.get('findings', '[]'))
+        if kind == 'map series' and 'haadf_series' in stored:
+            values['haadf_series'] = _haadf(stored['haadf_series'])
         restored = _whole(
             kind, data, arrays, values, Recipe.from_dict(recipe, embedded=True) if recipe is not None else None
         )
@@ -89,6 +92,11 @@ def saved_kind(path: str | os.PathLike[str]) -> str | None:
 def swapped(array: np.ndarray, transposed: bool) -> np.ndarray:
     """x and y exchanged where they were on loading."""
     return np.ascontiguousarray(array.swapaxes(-1, -2)) if transposed else array
+
+
+def _haadf(stored: Any) -> HAADFSeries:
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in stored['arrays'].items()}
+    return HAADFSeries(**arrays, **json.loads(stored['values']), findings=findings.from_json(stored['findings']))
 
 
 def _whole(

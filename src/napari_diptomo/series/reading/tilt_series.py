@@ -13,10 +13,13 @@ import numpy as np
 from napari_diptomo.series.data import MapSeries, SpectralTiltSeries, Volume
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
+from napari_diptomo.series.haadf import HAADFSeries
+from napari_diptomo.series.haadf_of_series import with_haadf
 from napari_diptomo.series.observe import Observer, Watch
 from napari_diptomo.series.reading import hyperspy_adapter
 from napari_diptomo.series.reading.core_loss import with_core_loss
 from napari_diptomo.series.reading.file_selection import IMAGES, DataFiles, find_files
+from napari_diptomo.series.reading.haadf_files import TWO_HAADF, angles_given, load_haadf_series, with_haadf_of
 from napari_diptomo.series.reading.map_stacks import is_map, maps_of_files
 from napari_diptomo.series.reading.saved import load, saved_kind
 from napari_diptomo.series.reading.signals import series_of_signals, signals_among
@@ -46,6 +49,10 @@ def load_tilt_series(
     beam_energy: float | None = None,
     specimen: str | None = None,
     core_loss_angles: Sequence[float] | float | None = None,
+    haadf: HAADFSeries | PathLike | Sequence[PathLike] | Any | None = None,
+    haadf_angles: Sequence[float] | PathLike | None = None,
+    haadf_pixel_size: float | None = None,
+    own_haadf: bool = False,
     first_frame: int = 0,
     last_frame: int | None = None,
     unused: Sequence[int] = (),
@@ -97,6 +104,15 @@ def load_tilt_series(
     core_loss_angles : sequence of float, optional
         Tilt angles of the core loss, in the order of its files; without it from
         a table, the metadata or the names.
+    haadf : HAADFSeries, path, HyperSpy signal, or sequence of paths or signals, optional
+        Images of the same specimen with tilts of their own, to be fitted beside the maps; see `load_haadf_series`. The
+        recipe names their files where paths are given.
+    haadf_angles : sequence of float or path, optional
+        Their angles in degrees, or a table.
+    haadf_pixel_size : float, optional
+        nm; without it as their files are calibrated.
+    own_haadf : bool
+        Take the images that were recorded with the spectra.
     first_frame, last_frame : int, optional
         Of files of Velox: the frames to sum, from the first, counted from 0, to before the last; without them all.
     unused : sequence of int
@@ -132,15 +148,14 @@ def load_tilt_series(
     >>> series.channels, series.data.shape, series.angles
     (('Ge',), (1, 3, 16, 16), array([-40.,   0.,  40.]))
     """
-    if isinstance(angles, str | os.PathLike):
-        angles = str(Path(angles).absolute())
+    given = isinstance(haadf, HAADFSeries) or bool(signals_among(haadf))
     signals = signals_among(paths)
     core_signals = signals_among(core_loss) if signals and core_loss is not None else []
     if bool(signals and core_loss is not None) != bool(core_signals):
         raise InputError('The low loss is given as HyperSpy signals; give the core loss as signals too.')
     source = Source(
         paths=() if signals else _absolute(paths),
-        angles=angles if angles is None or isinstance(angles, str) else tuple(float(angle) for angle in angles),
+        angles=angles_given(angles),
         angle_offset=angle_offset,
         pixel_size=pixel_size,
         binning=binning,
@@ -150,14 +165,26 @@ def load_tilt_series(
         specimen=specimen,
         core_loss=() if core_loss is None or signals else _absolute(core_loss),
         core_loss_angles=None if core_loss_angles is None else tuple(np.ravel(core_loss_angles).astype(float).tolist()),
+        haadf=() if haadf is None or isinstance(haadf, HAADFSeries) or given else _absolute(haadf),
+        haadf_angles=None if given else angles_given(haadf_angles),
+        haadf_pixel_size=None if given else haadf_pixel_size,
+        own_haadf=own_haadf,
         first_frame=first_frame,
         last_frame=last_frame,
         unused=tuple(int(tilt) for tilt in unused),
         repeated=repeated,
     )
+    if given and own_haadf:
+        raise InputError(TWO_HAADF)
     if signals:
-        return series_of_signals(signals, core_signals, source)
-    return open_source(source, observer)
+        series = with_haadf_of(series_of_signals(signals, core_signals, source), source)
+    else:
+        series = open_source(source, observer)
+    if not given:
+        return series
+    if not isinstance(haadf, HAADFSeries):
+        haadf = load_haadf_series(haadf, haadf_angles, pixel_size=haadf_pixel_size, tilt_axis=tilt_axis)
+    return with_haadf(series, haadf)
 
 
 def open_source(source: Source, observer: Observer | None = None) -> SpectralTiltSeries | MapSeries:
@@ -187,13 +214,13 @@ def open_source(source: Source, observer: Observer | None = None) -> SpectralTil
     files, passed = _without_results(files, kinds, source)
     saved = _saved_series(files.data, kinds, source)
     if saved is not None:
-        return _noticed_before(saved, passed)
+        return _noticed_before(with_haadf_of(saved, source), passed)
     apart = None if source.core_loss or source.specimen else losses_apart(files.data)
     if apart is not None:
         low, core = (tuple(map(str, one.files)) for one in apart)
         source, files = source.model_copy(update={'paths': low, 'core_loss': core}), replace(files, data=apart[0].files)
     files = one_specimen(files, source.specimen)
-    series = in_use(_all_read(files, source, observer), source.unused, source.repeated)
+    series = with_haadf_of(in_use(_all_read(files, source, observer), source.unused, source.repeated), source)
     return _noticed_before(_noticed_before(series, passed), None if apart is None else _of_losses(*apart))
 
 
@@ -358,13 +385,14 @@ def _saved_series(files: Sequence[Path], kinds: Mapping[Path, str], source: Sour
         return None
     if len(files) > 1:
         raise InputError(f'{path.name} is a saved {kinds[path]} among other files; open it alone.')
-    plain = Source(paths=source.paths)
+    beside = ('haadf', 'haadf_angles', 'haadf_pixel_size', 'own_haadf')
+    plain = Source(paths=source.paths, **{name: getattr(source, name) for name in beside})
     if source.model_copy(update={'unused': (), 'repeated': 'keep'}) != plain:
         raise InputError(f'{path.name} was saved with its angles and pixels; open it without angles, size or binning.')
     loaded = load(path)
     if isinstance(loaded, Volume):
         raise InputError(f'{path.name} is a reconstructed volume, not a tilt series; open it in the viewer.')
-    if source == plain:
+    if source == Source(paths=source.paths):
         return loaded
     check_unused(source.unused, len(loaded.angles))
     # What its own recipe would make anew is another series: maps fitted without these tilts.

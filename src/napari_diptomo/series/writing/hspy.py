@@ -16,6 +16,7 @@ import numpy as np
 from napari_diptomo.series import findings
 from napari_diptomo.series.data import MapSeries, Volume
 from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.series.reading import hyperspy_adapter
 from napari_diptomo.series.reading.saved import FORMAT, KEY, swapped
 
@@ -40,6 +41,8 @@ _MAP_VALUES: tuple[str, ...] = (
     'transposed',
     'notes',
 )
+_HAADF_ARRAYS: tuple[str, ...] = ('images', 'angles', 'shifts', 'missing')
+_HAADF_VALUES: tuple[str, ...] = ('pixel_size', 'axis_shift', 'axis_rotation', 'angle_source', 'notes')
 _VOLUME_ARRAYS: tuple[str, ...] = ('std',)
 _VOLUME_VALUES: tuple[str, ...] = ('channels', 'voxel_size', 'scores', 'transposed', 'notes')
 
@@ -63,13 +66,26 @@ def write_hspy(obj: MapSeries | Volume, path: Path) -> None:
         'recipe': json.dumps(None if obj.recipe is None else obj.recipe.to_dict()),
         'findings': findings.to_json(obj.findings),
     }
+    if isinstance(obj, MapSeries) and obj.haadf_series is not None:
+        # Beside the arrays of the maps: older versions pass it over.
+        metadata['haadf_series'] = _haadf(obj.haadf_series)
     hyperspy_adapter.write(path, swapped(obj.data, swap), axes, ', '.join(obj.channels), {KEY: metadata})
+
+
+def _haadf(haadf: HAADFSeries) -> dict[str, Any]:
+    return {
+        'arrays': {name: getattr(haadf, name) for name in _HAADF_ARRAYS if getattr(haadf, name) is not None},
+        'values': json.dumps({name: getattr(haadf, name) for name in _HAADF_VALUES}, default=_jsonable),
+        'findings': findings.to_json(haadf.findings),
+    }
 
 
 def array_bytes(obj: MapSeries | Volume) -> int:
     """Bytes of all arrays; compressed they take less."""
     names = _MAP_ARRAYS if isinstance(obj, MapSeries) else _VOLUME_ARRAYS
-    arrays = (getattr(obj, name) for name in ('data', *names))
+    arrays = [getattr(obj, name) for name in ('data', *names)]
+    if isinstance(obj, MapSeries) and obj.haadf_series is not None:
+        arrays += [getattr(obj.haadf_series, name) for name in _HAADF_ARRAYS]
     return sum(int(array.nbytes) for array in arrays if array is not None)
 
 

@@ -164,6 +164,7 @@ def window_series(
         held_out=held_out,
         held_out_share=settings.holdout,
         haadf=data.haadf,
+        haadf_series=data.haadf_series,
         transposed=data.transposed,
         notes=notes,
     )

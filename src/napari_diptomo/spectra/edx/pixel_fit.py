@@ -134,6 +134,7 @@ def fit_maps(
         held_out_share=settings.holdout,
         residual=residual,
         haadf=data.haadf,
+        haadf_series=data.haadf_series,
         transposed=data.transposed,
         notes=model.notes(channels, chi2) | warned(data),
     )

@@ -253,6 +253,7 @@ def assembled(
         variance=np.maximum(variance, variance[variance > 0].min() if (variance > 0).any() else 1.0),
         residual=made.residual,
         haadf=None if series.haadf is None else series.haadf[tilts],
+        haadf_series=series.haadf_series,
         transposed=series.transposed,
         notes={
             'edges': {w.name: [*w.before, *w.signal] for w in windows},

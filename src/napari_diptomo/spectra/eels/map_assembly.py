@@ -141,6 +141,7 @@ def assemble(
         held_out_share=share,
         residual=residual,
         haadf=series.haadf,
+        haadf_series=series.haadf_series,
         transposed=series.transposed,
         notes=notes,
     )

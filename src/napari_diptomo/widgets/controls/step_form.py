@@ -37,6 +37,7 @@ class StepForm(QWidget, Generic[StepT]):
         super().__init__(parent)
         self.step_class = step_class
         self.fields: dict[str, BaseValueWidget[Any]] = {}
+        self._rows_of: dict[str, QFormLayout] = {}
         self._hidden: dict[str, Any] = {}
         self._filling = False
         layout = QVBoxLayout(self)
@@ -98,6 +99,11 @@ class StepForm(QWidget, Generic[StepT]):
             self.more.expand(animate=False)
         return changed[0] if changed else None
 
+    def show_row(self, name: str, shown: bool) -> None:
+        """Show or hide the row of one parameter; its value stays."""
+        rows = self._rows_of[name]
+        rows.setRowVisible(self.fields[name].native, shown)
+
     def state(self) -> dict[str, Any]:
         """The values of the controls, JSON-ready; empty where one of them holds a value that the step does not take."""
         try:
@@ -125,7 +131,7 @@ class StepForm(QWidget, Generic[StepT]):
         field = widget_for(parameter, _exclusive(self.step_class, parameter.name))
         field.changed.connect(self._preset_changed if parameter.name == 'preset' else self._field_changed)
         add_row(rows, field)
-        self.fields[parameter.name] = field
+        self.fields[parameter.name], self._rows_of[parameter.name] = field, rows
 
     def _collapsible(self, rows: QFormLayout, layout: QVBoxLayout) -> QCollapsible | None:
         if rows.rowCount() == 0:

@@ -8,11 +8,12 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from napari_diptomo.series import MapSeries
+from napari_diptomo.series import MapSeries, SpectralTiltSeries
 from napari_diptomo.series.tilts import angle_in_words
 from napari_diptomo.widgets.layers import image_layers
 from napari_diptomo.widgets.layers.canvas_view import fit_canvas, hide_ours
 from napari_diptomo.widgets.layers.error_layers import deviation_layers, residual_layers
+from napari_diptomo.widgets.layers.haadf_layer import haadf_layer
 
 
 class MapsView:
@@ -25,7 +26,7 @@ class MapsView:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._shown: list[Layer] = []
-        self._angles = np.zeros(0)
+        self._angles = self._haadf_angles = np.zeros(0)
         viewer.dims.events.current_step.connect(self._show_angle)
         viewer.dims.events.ndisplay.connect(self._show_angle)
 
@@ -36,6 +37,16 @@ class MapsView:
     def show_maps(self, maps: MapSeries) -> None:
         """Show one layer per channel in place of the sum of counts, below them hidden what the fit leaves."""
         self._replace([*residual_layers(maps), *image_layers.map_layers(maps)], maps.angles)
+        self.show_haadf(maps)
+
+    def show_haadf(self, series: SpectralTiltSeries | MapSeries) -> None:
+        """Add the HAADF series beside the maps, where there is one, as a hidden layer below them."""
+        if series.haadf_series is None:
+            return
+        active = self._viewer.layers.selection.active
+        self.add_below([haadf_layer(series.haadf_series, series)])
+        self._viewer.layers.selection.active = active
+        self._haadf_angles = series.haadf_series.angles
 
     def show_deviations(self, maps: MapSeries) -> None:
         """Add hidden layers with the standard deviation of every map."""
@@ -91,7 +102,7 @@ class MapsView:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
         hide_ours(self._viewer)
-        self._angles = np.asarray(angles, float)
+        self._angles, self._haadf_angles = np.asarray(angles, float), np.zeros(0)
         self._shown = [Layer.create(*part) for part in parts]
         for layer in self._shown:
             self._viewer.add_layer(layer)
@@ -120,12 +131,21 @@ class MapsView:
         step, first = float(layer.scale[0]), float(layer.translate[0])
         return int(np.clip(round((self._viewer.dims.point[0] - first) / step), 0, len(self._angles) - 1))
 
+    def _angle_seen(self) -> float:
+        """Of the maps; where the slider is beyond them of the HAADF series."""
+        point, (step, first) = self._viewer.dims.point[0], image_layers.tilt_axis(self._angles)
+        within = first - step / 2 <= point <= first + step * (len(self._angles) - 0.5)
+        if within or not len(self._haadf_angles):
+            return float(self._angles[self._tilt_index()])
+        step, first = image_layers.tilt_axis(self._haadf_angles)
+        return float(self._haadf_angles[int(np.clip(round((point - first) / step), 0, len(self._haadf_angles) - 1))])
+
     def _show_angle(self, event: Any = None) -> None:
         text = self._viewer.canvas.overlays.text
         shown = any(layer.visible and layer in self._viewer.layers for layer in self._shown)
         if not (shown and self._viewer.dims.ndim == 4 and self._viewer.dims.ndisplay == 2):
             text.visible = False
             return
-        text.text = f'tilt {angle_in_words(self._angles[self._tilt_index()])}'
+        text.text = f'tilt {angle_in_words(self._angle_seen())}'
         text.position = 'top_left'
         text.visible = True

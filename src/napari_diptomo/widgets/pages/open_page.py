@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets.bases import BaseValueWidget
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_diptomo.jobs.reading import warm_up
@@ -23,9 +25,11 @@ from napari_diptomo.series import (
     SpectralTiltSeries,
     Volume,
 )
+from napari_diptomo.series.haadf_of_series import described
 from napari_diptomo.series.tilts import angle_in_words, positions_of
 from napari_diptomo.widgets.controls.core_loss_files import CoreLossFiles
 from napari_diptomo.widgets.controls.form_widgets import add_row, form_rows, source_parameters, widget_for
+from napari_diptomo.widgets.controls.haadf_files import HAADFFiles
 from napari_diptomo.widgets.controls.parts import Part, heading, words
 from napari_diptomo.widgets.controls.specimen_choice import SpecimenChoice
 from napari_diptomo.widgets.controls.tilt_table import TiltTable
@@ -157,6 +161,7 @@ class OpenPage(Page):
         self._paths = ()
         self._joins = True
         self.core_loss.clear()
+        self.haadf.clear()
         self._list_files()
 
     def source(self) -> Source:
@@ -165,7 +170,7 @@ class OpenPage(Page):
         angles = self.table.angles()
         paths = (self.table.files() if angles is not None else ()) or self._paths
         core = {'core_loss': self.core_loss.paths(), 'core_loss_angles': self.core_loss.tilts()}
-        return Source(paths=paths, angles=angles, unused=self.table.unused(), **core, **values)
+        return Source(paths=paths, angles=angles, unused=self.table.unused(), **core, **self.haadf.values(), **values)
 
     def obstacle(self) -> str:
         if self.table.problem:
@@ -201,6 +206,7 @@ class OpenPage(Page):
             assert result.spectrum is not None, 'a series has one'
             self.session.set_series(data, result.spectrum, result.found, result.doubt, whole)
             self.context.maps_view.show_series(image_layers.counts_layer(data, result.image), data.angles)
+            self.context.maps_view.show_haadf(data)
         self._more = ''
         self._describe_opened()
         self._calibrated.forget()
@@ -281,6 +287,9 @@ class OpenPage(Page):
             self.table.set_angles(source.angles if isinstance(source.angles, tuple) else None)
             self.table.set_unused(source.unused)
             self.core_loss.add_paths([path for path in source.core_loss if Path(path).exists()])
+            self.haadf.set_values(
+                source.model_copy(update={'haadf': tuple(p for p in source.haadf if Path(p).exists())})
+            )
         for name, field in self.fields.items():
             field.value = getattr(source, name)
         self._show_repeated()
@@ -292,6 +301,10 @@ class OpenPage(Page):
             tilts = self.core_loss.tilts()
         except DiptomoError:
             tilts = None
+        try:
+            haadf = json.loads(json.dumps(self.haadf.values()))
+        except DiptomoError:
+            haadf = {}
         angles, whole = self.table.angles(), self.session.whole
         return {
             'paths': list((self.table.files() if angles is not None else ()) or self._paths),
@@ -301,6 +314,7 @@ class OpenPage(Page):
             'fields': {name: field.value for name, field in self.fields.items()},
             'core_loss': list(self.core_loss.paths()),
             'core_loss_angles': None if tilts is None else list(tilts),
+            'haadf': haadf,
             'opened': self.opened.text() if self.session.angles is not None else '',
         }
 
@@ -316,6 +330,8 @@ class OpenPage(Page):
         self.core_loss.add_paths(state.get('core_loss', []))
         if state.get('core_loss_angles'):
             self.core_loss.angles.value = state['core_loss_angles']
+        with contextlib.suppress(DiptomoError), QSignalBlocker(self.haadf):
+            self.haadf.set_values(Source(**state.get('haadf', {})))
         opened = self.session.series if self.session.series is not None else self.session.maps
         if opened is not None:
             self._joins = False
@@ -418,6 +434,9 @@ class OpenPage(Page):
         self.core_loss = CoreLossFiles(self.context.last_used)
         self.core_loss.changed.connect(self._edited)
         self._rows.addRow('Core loss', self.core_loss)
+        self.haadf = HAADFFiles(self.context.last_used)
+        self.haadf.changed.connect(self._edited)
+        self._rows.addRow('HAADF series', self.haadf)
         self.body.addLayout(self._rows)
         self._show_rows(())
 
@@ -544,6 +563,9 @@ def _describe(data: SpectralTiltSeries | MapSeries) -> str:
         _, _, rows, columns = data.data.shape
         parts.append(f'{columns} x {rows} pixels of {data.pixel_size:.4g} nm; maps of {", ".join(data.channels)}.')
         parts.append(f'Images, {data.notes["images"]}.' if 'images' in data.notes else '')
+    if data.haadf_series is not None:
+        angles = data.haadf_series.angle_source
+        parts.append(f'HAADF series: {described(data.haadf_series, data)}{f"; angles: {angles}" if angles else ""}.')
     return ' '.join(part for part in parts if part)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Signal
@@ -11,6 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabe
 
 from napari_diptomo.jobs import Stage
 from napari_diptomo.series import DiptomoError, Finding, InputError, Progress, Recipe, Remedy, Step, Volume
+from napari_diptomo.series.haadf_of_series import described, own_images
 from napari_diptomo.series.tilts import angle_in_words
 from napari_diptomo.widgets.controls.form_widgets import AutoEdit
 from napari_diptomo.widgets.controls.parts import Part, heading, words
@@ -25,6 +27,9 @@ from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.question import Question
 from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
 from napari_diptomo.widgets.tasks.steps import VOLUME_FORMATS, estimating_memory, named, saving
+
+if TYPE_CHECKING:
+    from napari_diptomo.reconstruct import DIPmTV
 
 _LAST_METHOD = 'method'
 
@@ -67,6 +72,9 @@ class ReconstructPage(Page):
         self.body.addLayout(row)
         self._place = QVBoxLayout()
         self.body.addLayout(self._place)
+        self.haadf = words('')
+        self.haadf.setToolTip('<qt>Images fitted beside the maps; the findings of a run say what they were worth.</qt>')
+        self.body.addWidget(self.haadf)
         self.estimate = words('')
         self.estimate.setToolTip('Estimated before anything is allocated.')
         self.body.addWidget(self.estimate)
@@ -212,9 +220,25 @@ class ReconstructPage(Page):
         untouched = self.context.last_used.value(kind.__name__) is None
         return step.model_copy(update={'device': default_device()}) if untouched else step
 
+    def _show_haadf(self) -> None:
+        """The tick and what it weighs, where there is a HAADF series."""
+        maps = self.session.input_maps
+        series = None if maps is None else maps.haadf_series
+        form = self.form_of('DIPmTV')
+        if form is not None:
+            form.show_row('haadf', series is not None)
+        fits = form is not None and form.isVisibleTo(self)
+        self.haadf.setVisible(series is not None and fits)
+        if series is None or maps is None:
+            return
+        placed = maps.notes.get('align', {}).get('haadf', {}).get('placed') or own_images(maps) is not None
+        frame = 'in the frame of the maps' if placed else 'not yet in the frame of the maps: Align places them on it'
+        self.haadf.setText(f'HAADF series: {described(series, maps)}; {frame}.')
+
     def _method_changed(self, title: str) -> None:
         for name, form in self.forms.items():
             form.setVisible(name == title)
+        self._show_haadf()
         self._ask_estimate()
 
     def _ask_estimate(self) -> None:
@@ -265,7 +289,12 @@ class ReconstructPage(Page):
             button.setToolTip(f'<qt>{tip}</qt>')
             button.clicked.connect(slot)
             row.addWidget(button)
-        for widget in (self.runs_heading, self.runs_list, self.result_row):
+        self.haadf_button = QPushButton('')
+        self.haadf_button.setToolTip(
+            '<qt>The chosen run once more, without the HAADF series or with it: another run, to compare both.</qt>'
+        )
+        self.haadf_button.clicked.connect(self._run_other)
+        for widget in (self.runs_heading, self.runs_list, self.result_row, self.haadf_button):
             self._outcome.body.addWidget(widget)
 
     def _choose(self, run: Run) -> None:
@@ -274,6 +303,17 @@ class ReconstructPage(Page):
     def _discard(self) -> None:
         self.session.runs.discard(self.session.runs.chosen)
 
+    def _run_other(self) -> None:
+        """The chosen run again, with the HAADF series where it was without and the other way round."""
+        run = self.session.runs.chosen
+        step = None if run is None else haadf_counterpart(run)
+        if run is None or run.maps is None or run.recipe is None or step is None:
+            return
+        seconds = (preview_seconds() or 1.0) if self.previews.isChecked() else 0.0
+        recipe = Recipe(run.recipe.source, (step,))
+        title = f'{step.title} {"with" if step.haadf else "without"} HAADF'
+        self.start.emit(ReconstructionJob(recipe, run.maps, seconds, self.session.new_checkpoint()), title)
+
     def _resume(self) -> None:
         if self.session.runs.chosen is not None:
             self.resume.emit(self.session.runs.chosen)
@@ -281,6 +321,7 @@ class ReconstructPage(Page):
     def _session_changed(self) -> None:
         maps = self.session.input_maps
         self.unaligned.setVisible(maps is not None and not np.any(maps.shifts))
+        self._show_haadf()
         self._show_runs()
         if self.isVisible():
             self._ask_estimate()
@@ -292,6 +333,9 @@ class ReconstructPage(Page):
         self.runs_list.refresh()
         ended = run is not None and run.status is not RunStatus.RUNNING
         self.result_row.setVisible(ended)
+        other = haadf_counterpart(run) if run is not None and ended else None
+        self.haadf_button.setVisible(run is not None and other is not None and not compared_haadf(run, runs))
+        self.haadf_button.setText(f'Run {"with" if other is not None and other.haadf else "without"} &HAADF to compare')
         if run is not None and ended:
             self.buttons['volume'].setVisible(run.volume is not None)
             self.buttons['recipe'].setVisible(run.whole_recipe is not None)
@@ -317,7 +361,8 @@ class ReconstructPage(Page):
         if run is not None and run.volume is not None:
             self.convergence.mark_returned(run.volume.notes.get('returned_iteration'))
         has_preview = run is not None and bool(self.session.runs.view_of(run).layers)
-        self.note.setText(describe_run(run, has_preview) if run is not None else '')
+        compared = '' if run is None else compared_haadf(run, self.session.runs)
+        self.note.setText(f'{describe_run(run, has_preview)} {compared}'.strip() if run is not None else '')
 
     def _save_volume(self) -> None:
         path, chosen = QFileDialog.getSaveFileName(
@@ -362,6 +407,43 @@ def describe_run(run: Run, has_preview: bool = False) -> str:
         where = 'continues from its last checkpoint' if saved else 'starts it anew: it had no checkpoint yet'
         return f'napari ended before this run did. Resume {where}.'
     return ''
+
+
+def haadf_counterpart(run: Run) -> DIPmTV | None:
+    """The step of a run with the HAADF series where it was without, or without where it was with; None where it has none."""
+    steps = run.recipe.steps if run.recipe is not None else ()
+    step = steps[-1] if steps else None
+    if run.maps is None or run.maps.haadf_series is None or getattr(step, 'haadf', None) is None:
+        return None
+    from napari_diptomo.reconstruct import DIPmTV
+
+    assert isinstance(step, DIPmTV), 'the one step with that field'
+    # Not a copy: where this one was stopped by hand the other is not.
+    return DIPmTV(**{**step.model_dump(), 'haadf': not step.haadf})
+
+
+def compared_haadf(run: Run, runs: Iterable[Run]) -> str:
+    """How well a run predicts the held-out counts, beside the same run with or without the HAADF series."""
+    counterpart = haadf_counterpart(run)
+    own = _held_out(run)
+    for other in runs:
+        steps = other.recipe.steps if other.recipe is not None else ()
+        if other is run or other.maps is not run.maps or not steps or counterpart is None:
+            continue
+        theirs = _held_out(other)
+        alike = isinstance(steps[-1], Step) and steps[-1].model_dump() == counterpart.model_dump()
+        if alike and own is not None and theirs is not None:
+            how = 'with' if counterpart.haadf else 'without'
+            return (
+                f'{other.name} is the same {how} HAADF series: misfit of the held-out counts {own:.4g} here, {theirs:.4g} '
+                'there. Choose it in the list to see it in place of this one.'
+            )
+    return ''
+
+
+def _held_out(run: Run) -> float | None:
+    value = None if run.volume is None else run.volume.notes.get('held_out_deviance')
+    return float(value) if isinstance(value, int | float) else None
 
 
 def describe_volume(volume: Volume) -> str:
