@@ -126,7 +126,7 @@ class Reconstruction(Step):
             raise ValueError('the gain cannot be fitted for a specimen that extends beyond the field of view')
         return self
 
-    def run(self, data: Any, observer: Observer | None = None) -> Any:
+    def run(self, data: Any, observer: Observer | None = None, *, progress: bool | None = None) -> Any:
         """Reconstruct the volume.
 
         Parameters
@@ -135,6 +135,8 @@ class Reconstruction(Step):
             Maps (channel, tilt, y, x).
         observer : Observer, optional
             Notified of the progress, asked for pause, finish or cancel.
+        progress : bool, optional
+            Without an observer: show a bar, and a line on what was found; default: in terminals and notebooks.
 
         Returns
         -------
@@ -153,7 +155,7 @@ class Reconstruction(Step):
             When the observer cancels.
         """
         with advising_when_memory_runs_out(self._memory_need(), data):
-            return super().run(data, observer)
+            return super().run(data, observer, progress=progress)
 
     def problem_settings(self) -> ProblemSettings:
         """The fields that say how the maps become a problem."""
