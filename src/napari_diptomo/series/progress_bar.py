@@ -11,20 +11,18 @@ import os
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Any
 
 from napari_diptomo.series.errors import InputError
-from napari_diptomo.series.findings import Finding, by_weight
+from napari_diptomo.series.findings import Finding, by_weight, counted
 from napari_diptomo.series.observe import Observer, Progress
 
 VARIABLE = 'DIPTOMO_PROGRESS'
 _YES, _NO = ('1', 'true', 'yes', 'on'), ('0', 'false', 'no', 'off')
 #: Seconds before a bar appears: what is done at once needs none.
 _PATIENCE = 0.5
-_LEVELS = ('stop', 'doubt', 'note')
 
 
 class ProgressBar(Observer):
@@ -123,10 +121,8 @@ def found_line(title: str, findings: Iterable[Finding], seconds: float) -> str:
         One line.
     """
     weighed = by_weight(findings)
-    counts = Counter(finding.level for finding in weighed)
-    found = ', '.join(f'{counts[level]} {level}{"s" * (counts[level] > 1)}' for level in _LEVELS if counts[level])
     gravest = f': {weighed[0]}' if weighed and weighed[0].level != 'note' else ''
-    return f'{title}: {seconds:.3g} s; {found or "nothing to remark"}{gravest}'
+    return f'{title}: {seconds:.3g} s; {counted(weighed) or "nothing to remark"}{gravest}'
 
 
 def in_notebook() -> bool:
