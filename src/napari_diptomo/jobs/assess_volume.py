@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from napari_diptomo.jobs.export_volume import load_volume
+from napari_diptomo.jobs.json_summaries import of_assessment, print_json
 from napari_diptomo.jobs.reading.isolated import open_isolated
 from napari_diptomo.jobs.recipe_run import run
 from napari_diptomo.jobs.terminal import Planned, TerminalBar, print_findings
@@ -186,6 +187,7 @@ def assess_file(
     halves: str = 'fast',
     phases: int | None = None,
     output: Path | None = None,
+    as_json: bool = False,
 ) -> Assessment:
     """Assess a saved volume, print what was found, and write tables where asked for.
 
@@ -199,6 +201,8 @@ def assess_file(
         As in `assess`.
     output : Path, optional
         Folder for the tables and labels.
+    as_json : bool
+        Print what was found as JSON, and nothing else, on standard output.
 
     Returns
     -------
@@ -219,10 +223,13 @@ def assess_file(
         maps = maps_of(volume, bar) if maps_path is None else saved_maps(maps_path, bar)
         bar.begin()
         found = assess(volume, maps, halves=halves, phases=phases, observer=bar)
-    _print(found, Console(highlight=False))
+    if as_json:
+        print_json(of_assessment(found))
+    else:
+        _print(found, Console(highlight=False))
     if output is not None:
         for written in write_tables(found, output):
-            Console(highlight=False).print(f'wrote {written}', soft_wrap=True)
+            Console(highlight=False, stderr=as_json).print(f'wrote {written}', soft_wrap=True)
     return found
 
 

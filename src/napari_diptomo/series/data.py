@@ -67,7 +67,7 @@ class HyperSpyView:
 
     @classmethod
     def from_hyperspy(cls, signal: Any, **reading: Any) -> Self:
-        """What a HyperSpy signal holds; see `napari_diptomo.series.reading.from_hyperspy`.
+        """The contents of a HyperSpy signal; see `napari_diptomo.series.reading.from_hyperspy`.
 
         Parameters
         ----------
