@@ -257,6 +257,25 @@ def movie(
 
 
 @app.command()
+def sample(
+    name: Annotated[str | None, typer.Argument(help='Which one; without it they are listed.')] = None,
+    output: Annotated[
+        Path | None, typer.Option('--output', '-o', help='Folder for the files; default: a cache.')
+    ] = None,
+    yes: Annotated[bool, typer.Option('--yes', help='Accept the licence without being asked.')] = False,
+    debug: Debug = False,
+) -> None:
+    """Fetch a published measurement: its licence first, then its files with checksums; a break is resumed."""
+    with _one_line_errors(debug):
+        from napari_diptomo.jobs.samples.commands import fetch_sample, list_samples
+
+        if name is None:
+            list_samples()
+        else:
+            fetch_sample(name, output, yes=yes)
+
+
+@app.command()
 def calibrate(
     files: Annotated[list[Path], typer.Argument(help='EDX spectra of the standard, one image or more, or saved maps.')],
     composition: Annotated[
