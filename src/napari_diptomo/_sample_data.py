@@ -1,4 +1,4 @@
-"""Samples for File > Open Sample: simulated ones made offline in seconds, published measurements fetched when asked for."""
+"""Samples for File > Open Sample: simulated ones, made offline, and published ones, fetched when asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line, ``diptomo run`` and its like: run, look, align, judge, export, fetch, calibrate, demonstrate.
+"""The command line, ``diptomo run`` and its like: run, look, align, judge, export, calibrate, demonstrate.
 
 What a command needs is imported when it runs, so that ``diptomo --help``
 answers at once. Whatever goes wrong is one line on standard error and exit

@@ -71,16 +71,16 @@ def test_a_failure_is_one_sentence_in_napari(qtbot, manifest, site, said, monkey
 def test_cancel_keeps_what_has_come(qtbot, manifest, site, said, monkeypatch):
     import threading
 
-    go_on = threading.Event()
+    proceed = threading.Event()
     real = _server.Handler._answer
-    monkeypatch.setattr(_server.Handler, '_answer', lambda self, *a, **k: (go_on.wait(5), real(self, *a, **k)))
+    monkeypatch.setattr(_server.Handler, '_answer', lambda self, *a, **k: (proceed.wait(5), real(self, *a, **k)))
     monkeypatch.setattr(dialogs, 'licence_accepted', lambda sample: True)
 
     def cancel():
         for window in QApplication.topLevelWidgets():
             if isinstance(window, QProgressDialog) and window.isVisible():
                 window.cancel()
-                go_on.set()
+                proceed.set()
                 return
         QTimer.singleShot(20, cancel)
 

@@ -1,4 +1,4 @@
-"""Series, results and assessments as values that JSON has, for ``--json`` and the table of a batch."""
+"""Series and results as values that JSON has, for ``--json`` and the table of a batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import numpy as np
 from napari_diptomo.series import Finding, MapSeries, SpectralTiltSeries, Volume, by_weight
 
 if TYPE_CHECKING:
-    from napari_diptomo.jobs.assess_volume import Assessment
     from napari_diptomo.series.reading.specimens import Specimen
 
 
@@ -40,9 +39,8 @@ def of_series(
     dict
         JSON-ready: ``kind``, ``tilts_deg``, ``shape``, ``pixel_size_nm``, ..., ``findings``.
     """
-    spectral = isinstance(series, SpectralTiltSeries)
     found: dict[str, Any] = {
-        'kind': 'spectra' if spectral else 'images' if 'images' in series.notes else 'maps',
+        'kind': 'spectra',
         'tilts_deg': [float(angle) for angle in series.angles],
         'pixel_size_nm': float(series.pixel_size),
         'haadf': series.haadf is not None,
@@ -62,6 +60,7 @@ def of_series(
         }
     else:
         found |= {
+            'kind': 'images' if 'images' in series.notes else 'maps',
             'shape': dict(zip(('channel', 'tilt', 'y', 'x'), map(int, series.data.shape), strict=True)),
             'channels': list(series.channels),
             'angle_source': str(series.notes.get('angle_source', '')),
@@ -119,60 +118,6 @@ def of_result(result: MapSeries | Volume, output: Path) -> dict[str, Any]:
         found |= {'tilts_deg': [float(angle) for angle in result.angles], 'pixel_size_nm': float(result.pixel_size)}
     recipe = None if result.recipe is None else result.recipe.to_dict()
     return {**found, 'findings': of_findings(result.findings), 'recipe': recipe}
-
-
-def of_assessment(found: Assessment) -> dict[str, Any]:
-    """An assessment of a volume.
-
-    Parameters
-    ----------
-    found : Assessment
-
-    Returns
-    -------
-    dict
-        ``consistency`` per channel; ``resolution_nm`` and ``phases`` where they were asked for; ``findings``.
-    """
-    agreement = found.consistency
-    consistency: dict[str, Any] = {}
-    for c, name in enumerate(agreement.channels):
-        worst = int(np.argmax(agreement.misfit[c]))
-        consistency[name] = {
-            'misfit_in_noise': float(agreement.misfit[c].mean()),
-            'worst_misfit': float(agreement.misfit[c, worst]),
-            'worst_tilt_deg': float(agreement.angles[worst]),
-            'correlation': float(agreement.correlation[c]),
-            'above_ceiling': None if agreement.above_ceiling is None else float(agreement.above_ceiling[c]),
-        }
-    values: dict[str, Any] = {'consistency': consistency}
-    findings = agreement.findings
-    if found.resolution is not None:
-        directed = found.resolution.periods_by_direction()
-        across, along = (found.resolution.directions.index(angle) for angle in (0.0, -90.0))
-        values['resolution_nm'] = {
-            name: {
-                'fsc_0.143': float(found.resolution.periods(0.143)[c]),
-                'fsc_0.5': float(found.resolution.periods(0.5)[c]),
-                'across_the_beam': float(directed[c, across]),
-                'along_the_beam': float(directed[c, along]),
-            }
-            for c, name in enumerate(found.resolution.channels)
-        }
-        values['halves'] = found.resolution.method
-    if found.phases is not None:
-        names = found.phases.names()
-        findings = (*findings, *found.phases.findings)
-        values['phases'] = [
-            {
-                'label': one.label,
-                'name': names[one.phase - 1],
-                'volume_nm3': float(one.volume),
-                'surface_nm2': float(one.surface),
-                'thickness_nm': float(one.thickness),
-            }
-            for one in found.regions
-        ]
-    return {**values, 'findings': of_findings(findings)}
 
 
 def of_findings(findings: Sequence[Finding]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A published sample from napari's menu: the licence first, then fetching with progress and cancel, then its layers."""
+"""A published sample from the menu of napari: licence, fetching with progress and cancel, layers."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ class _Latest(Observer):
 def _fetched_with_dialog(sample: PublishedSample) -> Path | None:
     from napari_diptomo.jobs.samples import fetch
 
-    latest, found = _Latest(), {}
+    latest = _Latest()
+    found: dict[str, Any] = {}
 
     def work() -> None:
         try:
@@ -116,7 +117,7 @@ def _fetched_with_dialog(sample: PublishedSample) -> Path | None:
     latest.cancelled = latest.cancelled or thread.is_alive()
     thread.join(_JOIN_SECONDS)
     dialog.deleteLater()
-    error: Any = found.get('error')
+    error = found.get('error')
     if isinstance(error, Cancelled) or (error is None and 'folder' not in found):
         say('Fetching was cancelled; what has come is kept for the next time.')
         return None

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import re
 import sys
 
@@ -215,12 +216,29 @@ def test_a_tilt_that_is_no_number_is_one_sentence(maps):
         maps.plot(tilt='flat')
 
 
-def test_a_figure_in_a_notebook_is_shown_once(maps, monkeypatch):
-    from napari_diptomo.series.showing import plots
-
-    monkeypatch.setattr(plots, 'in_notebook', lambda: True)
-    assert maps.plot() is not None
-    assert plt.get_fignums() == []
+def test_a_notebook_shows_a_figure_once_as_the_value_of_its_cell(tmp_path):
+    """In a kernel: the figure was once text alone, since nothing had taught the kernel to show figures."""
+    manager = pytest.importorskip('jupyter_client.manager')
+    pytest.importorskip('ipykernel')
+    environment = {name: value for name, value in os.environ.items() if name != 'MPLBACKEND'}
+    kernel, client = manager.start_new_kernel(kernel_name='python3', env=environment, cwd=str(tmp_path))
+    try:
+        shown = {}
+        for code in (
+            'import numpy as np; from napari_diptomo import Volume; v = Volume(np.ones((1, 4, 4, 4)), ("Ge",))',
+            'v.plot()',
+            'f = v.plot()',
+            'v',
+        ):
+            shown[code] = []
+            client.execute_interactive(code, output_hook=shown[code].append, timeout=60)
+    finally:
+        kernel.shutdown_kernel(now=True)
+        client.stop_channels()
+    kinds = {code: [list(m['content']['data']) for m in out if 'data' in m['content']] for code, out in shown.items()}
+    assert len(kinds['v.plot()']) == 1 and 'image/png' in kinds['v.plot()'][0], shown['v.plot()']
+    assert kinds['f = v.plot()'] == []
+    assert 'text/html' in kinds['v'][0]
 
 
 def test_there_and_back_by_hyperspy(maps, volume):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_diptomo.series.data import MapSeries, SpectralTiltSeries, Volume
-from napari_diptomo.series.progress_bar import in_notebook
 from napari_diptomo.series.showing.images import bare, blend, bright, element_map, scale_bar
 from napari_diptomo.series.showing.pictures import Axis, Picture, nearest, of_maps, of_spectra, of_volume
 
@@ -176,13 +175,11 @@ def _show(axis: Axes, picture: Picture, channel: int | None, *, bars: bool = Tru
 
 def _figure(width: float, height: float) -> Figure:
     """A figure that appears once: in a notebook as the value of its cell, elsewhere by ``plt.show()``."""
+    import matplotlib as mpl
     from matplotlib import pyplot
 
-    if in_notebook():
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(width, height), layout='constrained')
-        FigureCanvasAgg(figure)
-        return figure
-    return pyplot.figure(figsize=(width, height), layout='constrained')
+    figure = pyplot.figure(figsize=(width, height), layout='constrained')
+    if 'inline' in mpl.get_backend().lower():
+        # A notebook shows every figure that is open at the end of a cell, besides the value of the cell.
+        pyplot.close(figure)
+    return figure
