@@ -37,6 +37,7 @@ bench: env ## run benchmarks/ (ONLY=name for one of them)
 
 docs: env ## write the parameter tables and the map of the code anew
 	$(BIN)/python docs/make_parameter_tables.py
+	$(BIN)/python docs/make_recipe_page.py
 	$(BIN)/python docs/make_map.py
 
 clean: ## remove everything that was made here

@@ -364,3 +364,60 @@ def test_run_takes_a_haadf_series_that_its_result_names(maps_file, haadf_file, t
     assert source.haadf == (str(haadf_file),)
     assert source.haadf_angles == tuple(range(-60, 61, 20))
     assert_one_line(cli('run', recipe, '--haadf', 'nothing.tif'), 'nothing.tif')
+
+
+def test_the_version():
+    from napari_diptomo import __version__
+
+    result = cli('--version')
+    assert (result.exit_code, result.stdout) == (0, f'napari-diptomo {__version__}\n')
+
+
+def test_it_runs_as_a_module():
+    command = [sys.executable, '-m', 'napari_diptomo', '--help']
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert 'python -m napari_diptomo' in done.stdout and 'batch' in done.stdout
+
+
+def test_a_shell_completes_commands_and_options():
+    environment = {**os.environ, '_DIPTOMO_COMPLETE': 'complete_bash', 'COMP_WORDS': 'diptomo ru', 'COMP_CWORD': '1'}
+    code = 'from napari_diptomo.cli import main; main("diptomo")'
+    done = subprocess.run([sys.executable, '-c', code], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ['run']
+    assert '--install-completion' in cli('--help').stdout
+
+
+def test_info_as_json(maps_file):
+    result = cli('info', str(maps_file), '--json')
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    assert found['kind'] == 'maps' and found['channels'] == ['Ge', 'Te']
+    assert found['tilts_deg'] == [-40, -20, 0, 20, 40] and found['pixel_size_nm'] == 2.0
+    assert found['shape'] == {'channel': 2, 'tilt': 5, 'y': 8, 'x': 8}
+
+
+def test_run_and_assess_as_json(maps_file, tmp_path):
+    recipe = write_recipe(tmp_path / 'j.json', {'step': 'SIRT', 'iterations': 5, 'device': 'cpu'})
+    result = cli('run', recipe, '--json')
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    from napari_diptomo.series import load
+
+    volume = load(tmp_path / 'j.hspy')
+    assert Path(found['output']).name == 'j.hspy' and found['kind'] == 'volume'
+    assert found['projection_correlation'] == pytest.approx(volume.notes['projection_correlation'])
+    assert [f['sentence'] for f in found['findings']] and found['recipe']['steps'][0]['step'] == 'SIRT'
+
+    assessed = cli('assess', str(tmp_path / 'j.hspy'), '--maps', str(maps_file), '--halves', 'none', '--json')
+    assert assessed.exit_code == 0, assessed.output
+    consistency = json.loads(assessed.stdout)['consistency']
+    assert set(consistency) == {'Ge', 'Te'}
+    assert consistency['Ge']['correlation'] == pytest.approx(volume.notes['projection_correlation']['Ge'], abs=0.02)
+
+
+def test_a_failure_is_json_too(tmp_path):
+    result = cli('info', str(tmp_path / 'nowhere'), '--json')
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)['error'] == result.stderr.strip()
+    assert 'nowhere' in result.stderr

@@ -102,6 +102,17 @@ def test_the_tables_of_parameters_are_up_to_date(tmp_path):
     assert written.read_text(encoding='utf-8') == current, 'run `make docs`'
 
 
+def test_the_page_of_recipes_lists_every_step_field_and_command(tmp_path):
+    written = tmp_path / 'recipes.md'
+    subprocess.run([sys.executable, ROOT / 'docs' / 'make_recipe_page.py', written], check=True, timeout=120)
+    current = (ROOT / 'docs' / 'recipes.md').read_text(encoding='utf-8')
+    assert written.read_text(encoding='utf-8') == current, 'run `make docs`'
+    assert all(f'`{name}`' in current for name in napari_diptomo.series.Source.model_fields)
+    for name in napari_diptomo.__all__:
+        kind = getattr(napari_diptomo, name)
+        assert not (isinstance(kind, type) and issubclass(kind, Step)) or f'[`{name}`]' in current
+
+
 @pytest.mark.parametrize(('folder', 'prefix'), [('src/napari_diptomo', 'napari_diptomo.'), ('benchmarks', '')])
 def test_no_two_files_import_each_other_not_even_for_types(folder, prefix):
     paths = {

@@ -8,6 +8,7 @@ code 1; ``--debug`` shows the traceback.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import traceback
 from collections.abc import Iterator
@@ -16,10 +17,11 @@ from typing import Annotated, Any
 
 import typer
 
+from napari_diptomo import __version__
+
 app = typer.Typer(
     help='Spectroscopic electron tomography: from EDX and EELS tilt series to chemical volumes.',
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 HAADFFiles = Annotated[
@@ -32,14 +34,32 @@ OwnHAADF = Annotated[
     bool, typer.Option('--own-haadf', help='Take the images recorded with the spectra as HAADF series.')
 ]
 Debug = Annotated[bool, typer.Option('--debug', help='Show the traceback when something goes wrong.')]
+AsJson = Annotated[
+    bool, typer.Option('--json', help='Print what was found as JSON on standard output, and nothing else there.')
+]
 Overwrite = Annotated[bool, typer.Option('--overwrite', help='Replace what is there under that name.')]
 
 
-def main() -> None:
-    """Entry point of the ``diptomo`` command."""
+def main(name: str | None = None) -> None:
+    """Entry point of the ``diptomo`` command, under another name where one is given."""
     # See napari_diptomo.jobs.child_connection.patient_environment; the demo computes in this process.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    app()
+    app(prog_name=name)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f'napari-diptomo {__version__}')
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option('--version', callback=_print_version, is_eager=True, help='Print the version, and end.')
+    ] = False,
+) -> None:
+    """Spectroscopic electron tomography: from EDX and EELS tilt series to chemical volumes."""
 
 
 @app.command()
@@ -60,6 +80,7 @@ def run(
     haadf_angles: HAADFAngles = None,
     haadf_pixel_size: HAADFPixelSize = None,
     own_haadf: OwnHAADF = False,
+    as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Run a recipe and write the volume.
@@ -67,11 +88,45 @@ def run(
     Ctrl-C once stops and keeps the best result so far, twice cancels. A run that was cut off (power, memory, a signal,
     a full disk) continues with --resume.
     """
-    with _one_line_errors(debug):
+    with _one_line_errors(debug, as_json):
         from napari_diptomo.jobs.commands import run_recipe
 
         beside = _haadf(haadf, haadf_angles, haadf_pixel_size, own_haadf)
-        run_recipe(recipe, output, resume=resume, haadf=beside)
+        run_recipe(recipe, output, resume=resume, haadf=beside, as_json=as_json)
+
+
+@app.command()
+def batch(
+    recipe: Annotated[
+        Path, typer.Argument(help='The recipe; its steps and the way of reading are used, its files not.')
+    ],
+    samples: Annotated[
+        list[str],
+        typer.Argument(help='Folders or files, one per sample; patterns such as "data/*" in quotation marks.'),
+    ],
+    output: Annotated[
+        Path, typer.Option('--output', '-o', help='Folder for results, recipes and the table summary.csv.')
+    ],
+    suffix: Annotated[
+        str, typer.Option('--format', help='Of the results: .hspy, .mrc, .tif, .ome.zarr, .vti.')
+    ] = '.hspy',
+    resume: Annotated[
+        bool, typer.Option('--resume', help='Skip samples that are done, and continue one that was interrupted.')
+    ] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Run one recipe on many samples, and write one table: scores, findings, times.
+
+    A sample that fails does not stop the others; the exit code is 1 then. Ctrl-C once finishes the stage of the present
+    sample, twice ends the batch; the table is up to date after every sample.
+    """
+    with _one_line_errors(debug, as_json):
+        from napari_diptomo.jobs.batch import run_batch
+
+        failed = run_batch(recipe, samples, output, suffix=suffix, resume=resume, as_json=as_json)
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -91,14 +146,23 @@ def info(
     haadf_angles: HAADFAngles = None,
     haadf_pixel_size: HAADFPixelSize = None,
     own_haadf: OwnHAADF = False,
+    as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Say what is in the files of a tilt series."""
-    with _one_line_errors(debug):
+    with _one_line_errors(debug, as_json):
         from napari_diptomo.jobs.commands import show_info
 
         beside = _haadf(haadf, haadf_angles, haadf_pixel_size, own_haadf)
-        show_info(files, angles, core_loss or (), pixel_size=pixel_size, specimen=specimen, haadf=beside)
+        show_info(
+            files,
+            angles,
+            core_loss or (),
+            pixel_size=pixel_size,
+            specimen=specimen,
+            haadf=beside,
+            as_json=as_json,
+        )
 
 
 @app.command()
@@ -148,13 +212,14 @@ def assess(
         int | None, typer.Option(help='Divide it into so many phases; 0: as many as the data show.', min=0)
     ] = None,
     output: Annotated[Path | None, typer.Option('--output', '-o', help='Folder for tables and labels.')] = None,
+    as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Say how far a volume can be trusted: residuals, resolution, phases."""
-    with _one_line_errors(debug):
+    with _one_line_errors(debug, as_json):
         from napari_diptomo.jobs.assess_volume import assess_file
 
-        assess_file(volume, maps, halves=halves, phases=phases, output=output)
+        assess_file(volume, maps, halves=halves, phases=phases, output=output, as_json=as_json)
 
 
 @app.command()
@@ -216,6 +281,25 @@ def movie(
         from napari_diptomo.jobs.movie import MovieSettings, movie_file
 
         movie_file(volume, output, MovieSettings(seconds, size), overwrite=overwrite)
+
+
+@app.command()
+def sample(
+    name: Annotated[str | None, typer.Argument(help='Which one; without it they are listed.')] = None,
+    output: Annotated[
+        Path | None, typer.Option('--output', '-o', help='Folder for the files; default: a cache.')
+    ] = None,
+    yes: Annotated[bool, typer.Option('--yes', help='Accept the licence without being asked.')] = False,
+    debug: Debug = False,
+) -> None:
+    """Fetch a published measurement: its licence first, then its files with checksums; a break is resumed."""
+    with _one_line_errors(debug):
+        from napari_diptomo.jobs.samples.commands import fetch_sample, list_samples
+
+        if name is None:
+            list_samples()
+        else:
+            fetch_sample(name, output, yes=yes)
 
 
 @app.command()
@@ -305,7 +389,7 @@ def demo(
 
 
 @contextlib.contextmanager
-def _one_line_errors(debug: bool) -> Iterator[None]:
+def _one_line_errors(debug: bool, as_json: bool = False) -> Iterator[None]:
     try:
         yield
     except typer.Exit:
@@ -316,13 +400,13 @@ def _one_line_errors(debug: bool) -> Iterator[None]:
 
         if isinstance(error, Cancelled | KeyboardInterrupt):
             code = getattr(error, 'code', None)
-            _complain('Cancelled; nothing was kept.' if code is None else str(error))
+            _complain('Cancelled; nothing was kept.' if code is None else str(error), as_json)
             raise typer.Exit(130 if code is None else code) from None
         if not isinstance(error, Exception):
             raise
         if debug:
             _complain(_details(error))
-        _complain(explain(error))
+        _complain(explain(error), as_json)
         raise typer.Exit(1) from None
 
 
@@ -331,5 +415,7 @@ def _details(error: Exception) -> str:
     return inside or ''.join(traceback.format_exception(error))
 
 
-def _complain(text: str) -> None:
+def _complain(text: str, as_json: bool = False) -> None:
     typer.echo(text.rstrip(), err=True)
+    if as_json:
+        typer.echo(json.dumps({'error': text.rstrip()}))

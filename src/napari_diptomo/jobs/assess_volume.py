@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from napari_diptomo.jobs.export_volume import load_volume
+from napari_diptomo.jobs.json_summaries import of_findings, print_json
 from napari_diptomo.jobs.reading.isolated import open_isolated
 from napari_diptomo.jobs.recipe_run import run
 from napari_diptomo.jobs.terminal import Planned, TerminalBar, print_findings
@@ -186,6 +187,7 @@ def assess_file(
     halves: str = 'fast',
     phases: int | None = None,
     output: Path | None = None,
+    as_json: bool = False,
 ) -> Assessment:
     """Assess a saved volume, print what was found, and write tables where asked for.
 
@@ -199,6 +201,8 @@ def assess_file(
         As in `assess`.
     output : Path, optional
         Folder for the tables and labels.
+    as_json : bool
+        Print what was found as JSON, and nothing else, on standard output.
 
     Returns
     -------
@@ -219,11 +223,68 @@ def assess_file(
         maps = maps_of(volume, bar) if maps_path is None else saved_maps(maps_path, bar)
         bar.begin()
         found = assess(volume, maps, halves=halves, phases=phases, observer=bar)
-    _print(found, Console(highlight=False))
+    if as_json:
+        print_json(of_assessment(found))
+    else:
+        _print(found, Console(highlight=False))
     if output is not None:
         for written in write_tables(found, output):
-            Console(highlight=False).print(f'wrote {written}', soft_wrap=True)
+            Console(highlight=False, stderr=as_json).print(f'wrote {written}', soft_wrap=True)
     return found
+
+
+def of_assessment(found: Assessment) -> dict[str, Any]:
+    """An assessment of a volume.
+
+    Parameters
+    ----------
+    found : Assessment
+
+    Returns
+    -------
+    dict
+        ``consistency`` per channel; ``resolution_nm`` and ``phases`` where they were asked for; ``findings``.
+    """
+    agreement = found.consistency
+    consistency: dict[str, Any] = {}
+    for c, name in enumerate(agreement.channels):
+        worst = int(np.argmax(agreement.misfit[c]))
+        consistency[name] = {
+            'misfit_in_noise': float(agreement.misfit[c].mean()),
+            'worst_misfit': float(agreement.misfit[c, worst]),
+            'worst_tilt_deg': float(agreement.angles[worst]),
+            'correlation': float(agreement.correlation[c]),
+            'above_ceiling': None if agreement.above_ceiling is None else float(agreement.above_ceiling[c]),
+        }
+    values: dict[str, Any] = {'consistency': consistency}
+    findings = agreement.findings
+    if found.resolution is not None:
+        directed = found.resolution.periods_by_direction()
+        across, along = (found.resolution.directions.index(angle) for angle in (0.0, -90.0))
+        values['resolution_nm'] = {
+            name: {
+                'fsc_0.143': float(found.resolution.periods(0.143)[c]),
+                'fsc_0.5': float(found.resolution.periods(0.5)[c]),
+                'across_the_beam': float(directed[c, across]),
+                'along_the_beam': float(directed[c, along]),
+            }
+            for c, name in enumerate(found.resolution.channels)
+        }
+        values['halves'] = found.resolution.method
+    if found.phases is not None:
+        names = found.phases.names()
+        findings = (*findings, *found.phases.findings)
+        values['phases'] = [
+            {
+                'label': one.label,
+                'name': names[one.phase - 1],
+                'volume_nm3': float(one.volume),
+                'surface_nm2': float(one.surface),
+                'thickness_nm': float(one.thickness),
+            }
+            for one in found.regions
+        ]
+    return {**values, 'findings': of_findings(findings)}
 
 
 def write_tables(found: Assessment, folder: Path) -> tuple[Path, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from napari_diptomo.jobs import checkpoint, transfer, unsaved_results
+from napari_diptomo.jobs import checkpoint, json_summaries, transfer, unsaved_results
 from napari_diptomo.jobs.child_job import ChildJob
 from napari_diptomo.jobs.error_sentences import explain
 from napari_diptomo.jobs.job_folders import sweep
@@ -34,6 +34,9 @@ from napari_diptomo.series.haadf_of_series import described
 from napari_diptomo.series.reading.file_selection import find_files
 from napari_diptomo.series.reading.specimens import Specimen, kind_of, specimens_in
 
+#: Begins the sentence on elements that were not found.
+_UNKNOWN = 'not determined'
+
 
 def run_recipe(
     path: Path,
@@ -41,6 +44,7 @@ def run_recipe(
     *,
     resume: bool = False,
     haadf: Mapping[str, Any] | None = None,
+    as_json: bool = False,
 ) -> Path:
     """Run a recipe file in a child process, show its progress, write the result; returns its path.
 
@@ -58,6 +62,52 @@ def run_recipe(
         Continue an interrupted run of this recipe and output.
     haadf : mapping, optional
         Fields of the source about a HAADF series, in place of those of the recipe.
+    as_json : bool
+        Print what was made as JSON, and nothing else, on standard output.
+
+    Raises
+    ------
+    DiptomoError
+        One sentence.
+    Ended
+        On the second Ctrl-C, SIGTERM and SIGHUP.
+    """
+    output, result = computed(path, output, resume=resume, haadf=haadf, quiet=as_json)
+    if as_json:
+        made = load_isolated(output) if result is None else result
+        json_summaries.print_json(json_summaries.of_result(made, output))
+    elif result is not None:
+        report(result, output)
+    return output
+
+
+def computed(
+    path: Path,
+    output: str | Path | None = None,
+    *,
+    resume: bool = False,
+    haadf: Mapping[str, Any] | None = None,
+    quiet: bool = False,
+) -> tuple[Path, Any]:
+    """As `run_recipe`, without a report.
+
+    Parameters
+    ----------
+    path : Path
+        The recipe.
+    output : path or str, optional
+        File or folder.
+    resume : bool
+        Continue an interrupted run of this recipe and output.
+    haadf : mapping, optional
+        As of `run_recipe`.
+    quiet : bool
+        Whatever is said goes to standard error.
+
+    Returns
+    -------
+    Path, MapSeries or Volume or None
+        The file, and the result; None where the file held it already.
 
     Raises
     ------
@@ -70,15 +120,12 @@ def run_recipe(
     if haadf:
         others: dict[str, Any] = {'haadf': (), 'haadf_angles': None, 'haadf_pixel_size': None, 'own_haadf': False}
         recipe = Recipe(recipe.source.model_copy(update={**others, **haadf}), recipe.steps)
-    _report_files(recipe, path)
+    _report_files(recipe, path, Console(highlight=False, stderr=quiet))
     output = output_path(recipe, path, output)
     plan = [Planned('Open', keeps=False), *(Planned(step.title or type(step).__name__) for step in recipe.steps)]
     with TerminalBar([*plan, Planned('Save')]) as bar, reserved(output):
         result = _run(recipe, path, output, resume, bar)
-        if result is not None:
-            bar.stop()
-            report(result, output)
-    return output
+    return output, result
 
 
 def _run(recipe: Recipe, path: Path, output: Path, resume: bool, bar: TerminalBar) -> Any:
@@ -94,7 +141,7 @@ def _run(recipe: Recipe, path: Path, output: Path, resume: bool, bar: TerminalBa
         kept.unlink(missing_ok=True)
     else:
         if resume and not checkpoint_file.exists():
-            if _holds_the_result(output, recipe, path):
+            if holds_the_result(output, recipe, path):
                 bar.say(f'{output.name} holds the result of this recipe; nothing is left to resume.')
                 return None
             raise InputError(f'There is no checkpoint {checkpoint_file}; run without --resume.')
@@ -161,8 +208,21 @@ def _say_what_could_be_resumed(checkpoint_file: Path, kept: Path | None, bar: Te
         )
 
 
-def _holds_the_result(output: Path, recipe: Recipe, recipe_file: Path) -> bool:
-    """Whether the output was written by a complete run of this recipe, after the recipe was."""
+def holds_the_result(output: Path, recipe: Recipe, recipe_file: Path) -> bool:
+    """Whether the output was written by a complete run of this recipe, after the recipe was.
+
+    Parameters
+    ----------
+    output : Path
+        Only a ``.hspy`` says by which recipe it was made.
+    recipe : Recipe
+    recipe_file : Path
+        Where it was read from.
+
+    Returns
+    -------
+    bool
+    """
     if output.suffix != '.hspy' or not output.exists() or output.stat().st_mtime < recipe_file.stat().st_mtime:
         return False
     try:
@@ -175,7 +235,7 @@ def _holds_the_result(output: Path, recipe: Recipe, recipe_file: Path) -> bool:
     return made.source == recipe.source or [Path(p).suffix for p in recipe.source.paths] == ['.hspy']
 
 
-def _report_files(recipe: Recipe, path: Path) -> None:
+def _report_files(recipe: Recipe, path: Path, console: Console) -> None:
     """Say before anything starts which files the recipe reaches for beyond its folder.
 
     Raises
@@ -188,7 +248,6 @@ def _report_files(recipe: Recipe, path: Path) -> None:
             raise InputError(f'The recipe reads {file}, which does not exist; correct its path in {path.name}.')
     outside = recipe.files_outside(path.resolve().parent)
     if outside:
-        console = Console(highlight=False)
         names = ', '.join(str(file) for file in outside)
         console.print(f'Read from outside the folder of the recipe: {names}', markup=False, soft_wrap=True)
 
@@ -235,15 +294,19 @@ def show_info(
     pixel_size: float | None = None,
     specimen: str | None = None,
     haadf: Mapping[str, Any] | None = None,
+    as_json: bool = False,
 ) -> None:
-    """Print what a tilt series holds; of several specimens, which there are and how one is chosen."""
+    """Print what a tilt series holds, in words or as JSON; of several specimens, which there are."""
     paths, core = (tuple(str(file) for file in listed) for listed in (files, core_loss))
     source = Source(
         paths=paths, angles=angles, core_loss=core, pixel_size=pixel_size, specimen=specimen, **(haadf or {})
     )
     several = specimens_in(find_files(paths).data)
     if several and specimen is None:
-        _list_specimens(several)
+        if as_json:
+            json_summaries.print_json(json_summaries.of_specimens(several))
+        else:
+            _list_specimens(several)
         return
     with TerminalBar([Planned('Open'), Planned('Sum spectrum')]) as bar:
         bar.begin()
@@ -251,6 +314,10 @@ def show_info(
         elements, counts = '', np.nan
         if isinstance(series, SpectralTiltSeries):
             elements, counts = _spectral_facts(series, bar)
+    if as_json:
+        seen = [] if elements.startswith(_UNKNOWN) else elements.split(', ') if elements else []
+        json_summaries.print_json(json_summaries.of_series(series, seen, counts))
+        return
     console = Console(highlight=False)
     table = Table(box=None, show_header=False)
     for name, value in facts(series, elements, counts).items():
@@ -334,5 +401,5 @@ def _spectral_facts(series: SpectralTiltSeries, bar: TerminalBar) -> tuple[str, 
         elements = ', '.join(suggest_elements(series))
     except InputError as error:
         # The files are described all the same.
-        elements = f'not determined: {error}'
+        elements = f'{_UNKNOWN}: {error}'
     return elements, float(spectrum[above_zero_peak].sum() / pixels)

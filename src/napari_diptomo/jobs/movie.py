@@ -25,10 +25,10 @@ from scipy import sparse
 
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.jobs.export_volume import check_output, load_volume
-from napari_diptomo.jobs.report.style import bright, in_nm, round_length
 from napari_diptomo.jobs.terminal import Planned, TerminalBar
 from napari_diptomo.series import InputError, Observer, Volume, Watch
 from napari_diptomo.series.files import replacing
+from napari_diptomo.series.showing.images import bright, in_nm, round_length
 
 #: Formats, frames in a second, and length of the longest side that is rendered as it is, voxels.
 SUFFIXES, RATE, _LARGEST = ('.mp4', '.gif'), 20, 160

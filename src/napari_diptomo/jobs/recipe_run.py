@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from napari_diptomo.series import (
     Volume,
     open_source,
 )
+from napari_diptomo.series.progress_bar import progress_bar
+from napari_diptomo.series.steps import new_findings
 
 
 def run(
@@ -34,6 +37,7 @@ def run(
     keep: str | Path | None = None,
     checkpoint: Checkpoint | None = None,
     opener: Callable[[Source, Observer], Any] = open_source,
+    progress: bool | None = None,
 ) -> Any:
     """Run a recipe.
 
@@ -58,6 +62,9 @@ def run(
         Where long steps keep their state and continue from.
     opener : callable
         Opens the source: in this process, or with `napari_diptomo.jobs.reading.isolated.open_isolated` in another.
+    progress : bool, optional
+        Without an observer: show a bar of tqdm, and after each step a line on what it found; default: in terminals and
+        notebooks, unless the environment variable ``DIPTOMO_PROGRESS`` is 0.
 
     Returns
     -------
@@ -86,27 +93,31 @@ def run(
     steps = recipe.runnable()
     if not steps:
         raise InputError('The recipe has no steps; add at least one, for example SIRT.')
-    observer = observer if observer is not None else Observer()
-    current = data if data is not None else _open(recipe, observer, opener)
-    if on_open is not None:
-        on_open(current)
-    for index, step in enumerate(steps):
-        if checkpoint is not None and checkpoint.stopped_at(index) is not None:
-            step = step.stopping_at(checkpoint.stopped_at(index))
-        step.check_input(current)
-        if on_step is not None:
-            on_step(index, len(steps), step)
-        before, current = current, step.run(current, _StepObserver(observer, checkpoint, index, current))
-        if checkpoint is not None and current.recipe is not None:
-            checkpoint.note_stop(index, current.recipe.steps[-1].stopped_at)
-        if isinstance(before, MapSeries) and isinstance(current, Volume):
-            current = compared_with_maps(current, before)
-        if keep is not None:
-            folder = Path(keep)
-            folder.mkdir(parents=True, exist_ok=True)
-            current.save(folder / f'{index + 1}-{type(step).__name__}.hspy')
-        if on_result is not None:
-            on_result(index, current)
+    bar = progress_bar(progress) if observer is None else None
+    watching = bar if bar is not None else observer if observer is not None else Observer()
+    with bar if bar is not None else nullcontext():
+        current = data if data is not None else _open(recipe, watching, opener)
+        if on_open is not None:
+            on_open(current)
+        for index, step in enumerate(steps):
+            if checkpoint is not None and checkpoint.stopped_at(index) is not None:
+                step = step.stopping_at(checkpoint.stopped_at(index))
+            step.check_input(current)
+            if on_step is not None:
+                on_step(index, len(steps), step)
+            before, current = current, step.run(current, _StepObserver(watching, checkpoint, index, current))
+            if checkpoint is not None and current.recipe is not None:
+                checkpoint.note_stop(index, current.recipe.steps[-1].stopped_at)
+            if isinstance(before, MapSeries) and isinstance(current, Volume):
+                current = compared_with_maps(current, before)
+            if bar is not None:
+                bar.say_found(step.title or type(step).__name__, new_findings(before, current))
+            if keep is not None:
+                folder = Path(keep)
+                folder.mkdir(parents=True, exist_ok=True)
+                current.save(folder / f'{index + 1}-{type(step).__name__}.hspy')
+            if on_result is not None:
+                on_result(index, current)
     return current
 
 

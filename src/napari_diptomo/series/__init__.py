@@ -4,7 +4,7 @@
 imported when a file is read or written, never before.
 """
 
-from napari_diptomo.series.data import CoreLoss, HyperSpyView, MapSeries, Saveable, SpectralTiltSeries, Volume
+from napari_diptomo.series.data import CoreLoss, HyperSpyView, MapSeries, Saveable, Shown, SpectralTiltSeries, Volume
 from napari_diptomo.series.detector_images import as_images
 from napari_diptomo.series.errors import (
     Cancelled,
@@ -18,16 +18,23 @@ from napari_diptomo.series.findings import Finding, Remedy, by_weight
 from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.series.haadf_of_series import with_haadf, with_own_haadf
 from napari_diptomo.series.observe import Observer, Progress, Request, Watch
+from napari_diptomo.series.reading.from_hyperspy import from_hyperspy
 from napari_diptomo.series.reading.haadf_files import load_haadf_series
 from napari_diptomo.series.reading.saved import load
 from napari_diptomo.series.reading.tilt_series import load_tilt_series, open_source
 from napari_diptomo.series.recipe import Recipe, Source
+from napari_diptomo.series.showing.notebook_pages import html
+from napari_diptomo.series.showing.plots import plot
+from napari_diptomo.series.showing.summary import summary
 from napari_diptomo.series.steps import Parameter, Step, UnknownStep, param, step_from_dict
 from napari_diptomo.series.writing.save import save
 from napari_diptomo.series.writing.signals import to_signal
+from napari_diptomo.series.writing.xarray_datasets import to_dataset
 
 Saveable.writer = save
-HyperSpyView.converter = to_signal
+HyperSpyView.converter, HyperSpyView.reverse = to_signal, from_hyperspy
+Shown.summary, Shown.page, Shown.plotter, Shown.dataset = summary, html, plot, to_dataset
+Recipe.summary, Recipe.page = summary, html
 
 __all__ = [
     'Cancelled',

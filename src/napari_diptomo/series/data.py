@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -47,9 +47,13 @@ class Saveable:
 
 
 class HyperSpyView:
-    """An object that can be had as a signal of HyperSpy; what makes it is registered as that of `Saveable` is."""
+    """An object that can be had as a signal of HyperSpy and made of one.
+
+    What makes them is registered as that of `Saveable` is.
+    """
 
     converter: ClassVar[Callable[[Any], Any]]
+    reverse: ClassVar[Callable[..., Any]]
 
     def to_hyperspy(self) -> Any:
         """A HyperSpy signal with calibrated axes; see `napari_diptomo.series.writing.signals`.
@@ -61,6 +65,74 @@ class HyperSpyView:
             shared, lazy counts stay lazy.
         """
         return HyperSpyView.converter(self)
+
+    @classmethod
+    def from_hyperspy(cls, signal: Any, **reading: Any) -> Self:
+        """The contents of a HyperSpy signal; see `napari_diptomo.series.reading.from_hyperspy`.
+
+        Parameters
+        ----------
+        signal : hyperspy.signals.BaseSignal
+            With the axes that `to_hyperspy` gives it; for a series also a list of them, as of `load_tilt_series`.
+        **reading : Any
+            As `load_tilt_series` takes them: angles, pixel_size, ...; none for a volume.
+
+        Returns
+        -------
+        SpectralTiltSeries, MapSeries or Volume
+            The class that was asked.
+
+        Raises
+        ------
+        InputError
+            The signal holds something else.
+        """
+        return HyperSpyView.reverse(cls, signal, **reading)
+
+
+class Shown:
+    """An object that Python and notebooks show; what shows it is registered as the writer of `Saveable` is."""
+
+    summary: ClassVar[Callable[[Any], str]]
+    page: ClassVar[Callable[[Any], str]]
+    plotter: ClassVar[Callable[..., Any]]
+    dataset: ClassVar[Callable[[Any], Any]]
+
+    def __repr__(self) -> str:
+        return Shown.summary(self)
+
+    def _repr_html_(self) -> str:
+        return Shown.page(self)
+
+    def plot(self, **choices: Any) -> Any:
+        """A figure with a scale bar, each channel in its colour; see `napari_diptomo.series.showing.plots`.
+
+        Parameters
+        ----------
+        **choices : Any
+            Of a series: tilt (degrees); of maps: tilt, channels; of a volume: index, axis, channels.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            In a notebook the value of its cell; in a script ``matplotlib.pyplot.show()`` shows it.
+        """
+        return Shown.plotter(self, **choices)
+
+    def to_xarray(self) -> Any:
+        """A dataset of xarray with named, calibrated axes; see `napari_diptomo.series.writing.xarray_datasets`.
+
+        Returns
+        -------
+        xarray.Dataset
+            ``counts`` and what belongs to them. Arrays are shared, lazy counts stay lazy.
+
+        Raises
+        ------
+        InputError
+            There is no xarray here.
+        """
+        return Shown.dataset(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +212,8 @@ def _set_numbers(series: Any, name: str, tilts: int) -> None:
         check_length(name, numbers, 'tilts', tilts)
 
 
-@dataclass(frozen=True, eq=False)
-class SpectralTiltSeries(HyperSpyView):
+@dataclass(frozen=True, eq=False, repr=False)
+class SpectralTiltSeries(HyperSpyView, Shown):
     """A tilt series of spectrum images.
 
     Attributes
@@ -224,8 +296,8 @@ class SpectralTiltSeries(HyperSpyView):
             self.core_loss.check_belongs(self.counts.shape[:3], self.energy_unit)
 
 
-@dataclass(frozen=True, eq=False)
-class MapSeries(Saveable, HyperSpyView):
+@dataclass(frozen=True, eq=False, repr=False)
+class MapSeries(Saveable, HyperSpyView, Shown):
     """A tilt series of maps, one channel per element, line family or state.
 
     Attributes
@@ -466,8 +538,8 @@ class MapSeries(Saveable, HyperSpyView):
         return replace(self, data=found.data, mixing=None, background=None, gain=None, **parts)
 
 
-@dataclass(frozen=True, eq=False)
-class Volume(Saveable, HyperSpyView):
+@dataclass(frozen=True, eq=False, repr=False)
+class Volume(Saveable, HyperSpyView, Shown):
     """A reconstructed chemical volume.
 
     Attributes

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -155,6 +156,25 @@ def by_weight(findings: Iterable[Finding]) -> list[Finding]:
         if finding not in distinct:
             distinct.append(finding)
     return sorted(distinct, key=lambda finding: -_LEVELS.index(finding.level))
+
+
+def counted(findings: Iterable[Finding]) -> str:
+    """``'1 doubt, 2 notes'``, the gravest first; empty where there are none.
+
+    Parameters
+    ----------
+    findings : iterable of Finding
+        In any order.
+
+    Returns
+    -------
+    str
+        Equal findings count once.
+    """
+    counts = Counter(finding.level for finding in by_weight(findings))
+    return ', '.join(
+        f'{counts[level]} {level}{"s" * (counts[level] > 1)}' for level in reversed(get_args(Level)) if counts[level]
+    )
 
 
 def to_json(findings: Iterable[Finding]) -> str:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -136,7 +136,7 @@ class Source(BaseModel):
             raise InputError(validation_sentence('Source', error)) from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recipe:
     """A source and the ordered steps done to it.
 
@@ -159,6 +159,16 @@ class Recipe:
 
     source: Source = field(default_factory=Source)
     steps: tuple[Step | UnknownStep, ...] = ()
+
+    #: What shows it in Python and in notebooks, registered by `napari_diptomo.series`.
+    summary: ClassVar[Callable[[Any], str]]
+    page: ClassVar[Callable[[Any], str]]
+
+    def __repr__(self) -> str:
+        return Recipe.summary(self)
+
+    def _repr_html_(self) -> str:
+        return Recipe.page(self)
 
     def then(self, step: Step) -> Recipe:
         """This recipe with one more step."""

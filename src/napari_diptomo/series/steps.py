@@ -28,6 +28,7 @@ from napari_diptomo.series import step_names
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.observe import Observer, StopAt
+from napari_diptomo.series.progress_bar import progress_bar
 
 #: What goes from step to step, in words.
 _FLOW = {'SpectralTiltSeries': 'a tilt series of spectra', 'MapSeries': 'maps', 'Volume': 'a volume'}
@@ -157,7 +158,7 @@ class Step(BaseModel):
         step._stopped_at = iteration
         return step
 
-    def run(self, data: Any, observer: Observer | None = None) -> Any:
+    def run(self, data: Any, observer: Observer | None = None, *, progress: bool | None = None) -> Any:
         """Do the work.
 
         Parameters
@@ -166,6 +167,9 @@ class Step(BaseModel):
             What the stage before it made.
         observer : Observer, optional
             Notified of the progress, asked for pause, finish or cancel.
+        progress : bool, optional
+            Without an observer: show a bar, and a line on what was found; default: in terminals and notebooks, see
+            `napari_diptomo.series.progress_bar`.
 
         Returns
         -------
@@ -180,6 +184,16 @@ class Step(BaseModel):
             When the observer cancels.
         """
         self.check_input(data)
+        bar = progress_bar(progress) if observer is None else None
+        if bar is None:
+            return self._done(data, observer)
+        with bar:
+            result = self._done(data, bar)
+            bar.say_found(self.title or type(self).__name__, new_findings(data, result))
+        return result
+
+    def _done(self, data: Any, observer: Observer | None) -> Any:
+        """The result with its findings and the recipe by which it was made."""
         talk = StopAt(observer, self.stopped_at)
         result = self._run(data, talk)
         if hasattr(result, 'findings'):
@@ -398,10 +412,27 @@ def _is_step(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Step)
 
 
+def new_findings(data: Any, result: Any) -> tuple[Finding, ...]:
+    """The findings of a result that its input did not have.
+
+    Parameters
+    ----------
+    data, result : SpectralTiltSeries, MapSeries or Volume
+        What a step was handed, and what it made of it.
+
+    Returns
+    -------
+    tuple of Finding
+        In the order in which they were found.
+    """
+    before = getattr(data, 'findings', ())
+    return tuple(finding for finding in getattr(result, 'findings', ()) if finding not in before)
+
+
 def _all_findings(data: Any, result: Any, step: str) -> tuple[Finding, ...]:
     """Those of the input, and those of the result signed with the step that found them."""
     before: tuple[Finding, ...] = getattr(data, 'findings', ())
-    own = (finding for finding in result.findings if finding not in before)
+    own = new_findings(data, result)
     return (*before, *(finding if finding.step else replace(finding, step=step) for finding in own))
 
 

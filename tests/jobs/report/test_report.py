@@ -16,11 +16,12 @@ from napari_diptomo.jobs.colours import HUES
 from napari_diptomo.jobs.report import pdf_pages
 from napari_diptomo.jobs.report.contents import SECTIONS, contents, judge
 from napari_diptomo.jobs.report.images import busiest, sinogram_figures
-from napari_diptomo.jobs.report.style import WIDTH, darkened, round_length
+from napari_diptomo.jobs.report.style import WIDTH, darkened
 from napari_diptomo.jobs.report.words import recipe_in_words, with_error
 from napari_diptomo.jobs.report.write import blocks_of, report_file, write_report
 from napari_diptomo.reconstruct import SIRT
 from napari_diptomo.series import Finding, InputError, MapSeries, Recipe, Source, Volume, save
+from napari_diptomo.series.showing.images import round_length
 from napari_diptomo.simulate import lamella, tilt_series
 
 STEP = SIRT(iterations=8)

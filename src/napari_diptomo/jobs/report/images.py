@@ -16,13 +16,10 @@ from napari_diptomo.jobs.report.style import (
     WIDTH,
     ReportFigure,
     Table,
-    bare,
-    bright,
-    element_map,
     residual_map,
-    scale_bar,
 )
 from napari_diptomo.series import MapSeries, Volume
+from napari_diptomo.series.showing.images import bare, bright, element_map, scale_bar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

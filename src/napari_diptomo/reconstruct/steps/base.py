@@ -127,7 +127,7 @@ class Reconstruction(Step):
             raise ValueError('the gain cannot be fitted for a specimen that extends beyond the field of view')
         return self
 
-    def run(self, data: Any, observer: Observer | None = None) -> Any:
+    def run(self, data: Any, observer: Observer | None = None, *, progress: bool | None = None) -> Any:
         """Reconstruct the volume.
 
         Parameters
@@ -136,6 +136,8 @@ class Reconstruction(Step):
             Maps (channel, tilt, y, x).
         observer : Observer, optional
             Notified of the progress, asked for pause, finish or cancel.
+        progress : bool, optional
+            Without an observer: show a bar, and a line on what was found; default: in terminals and notebooks.
 
         Returns
         -------
@@ -154,7 +156,7 @@ class Reconstruction(Step):
             When the observer cancels.
         """
         with advising_when_memory_runs_out(self._memory_need(), data):
-            volume = super().run(data, observer)
+            volume = super().run(data, observer, progress=progress)
         return replace(volume, findings=(*volume.findings, *self._unused_haadf(data)))
 
     def _unused_haadf(self, maps: MapSeries) -> tuple[Finding, ...]:
