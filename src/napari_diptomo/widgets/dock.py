@@ -185,6 +185,7 @@ class TomographyDock(QWidget):
         bar.resume.connect(session.resume)
         bar.finish.connect(self._finish)
         bar.cancel.connect(self._cancel)
+        bar.ask.connect(self._ask)
         bar.open_project.connect(self._choose_project)
         bar.save_project.connect(self._save_project)
         bar.save_project_as.connect(self._save_project_as)
@@ -400,6 +401,11 @@ class TomographyDock(QWidget):
         if self.session.busy:
             self.run_bar.show_stopping('Cancelling…')
             self.session.cancel()
+
+    def _ask(self) -> None:
+        """Esc is pressed by accident too: it asks, and the job goes on until there is an answer."""
+        if self.session.busy and not self.findChildren(QMessageBox):
+            ask_what_to_do(self.session, self)
 
     def _take_files(self, paths: list[str]) -> None:
         """Whatever is dropped: a project, a recipe, saved volumes, the files of a tilt series."""

@@ -12,14 +12,16 @@ from napari_diptomo.jobs import Stage
 from napari_diptomo.series import Progress
 from napari_diptomo.widgets.controls.parts import words
 
+_PAUSE, _RESUME = 'Pa&use', 'Res&ume'
+
 
 class RunBar(QWidget):
     """Run, Pause, Stop and keep, Cancel; iteration, pace, time to go.
 
     Signals
     -------
-    run, pause, resume, finish, cancel, next, open_project, save_project, save_project_as
-        What the user wants.
+    run, pause, resume, finish, cancel, ask, next, open_project, save_project, save_project_as
+        What the user wants; ``ask``: to be asked what shall become of the job (Esc).
     """
 
     run = Signal()
@@ -27,6 +29,7 @@ class RunBar(QWidget):
     resume = Signal()
     finish = Signal()
     cancel = Signal()
+    ask = Signal()
     next = Signal()
     open_project = Signal()
     save_project = Signal()
@@ -36,26 +39,29 @@ class RunBar(QWidget):
         super().__init__(parent)
         self.run_button = _button('', 'Start this stage.', self.run)
         self.next_button = _button('Ne&xt', 'Open the next stage.', self.next)
-        self.pause_button = QPushButton('&Pause')
+        self.pause_button = QPushButton(_PAUSE)
         self.pause_button.setToolTip('Suspend the run after the present iteration; press again to continue.')
         self.pause_button.setCheckable(True)
         self.pause_button.toggled.connect(self._pause_toggled)
-        self.finish_button = _button('&Stop && keep', 'Stop now and keep the best result so far.', self.finish)
-        self.cancel_button = _button('&Cancel', 'Stop now and keep nothing (Esc).', self.cancel)
+        self.finish_button = _button('Stop && &keep', 'Stop now and keep the best result so far.', self.finish)
+        self.cancel_button = _button('&Cancel', 'Stop now and keep nothing. Esc asks before it does.', self.cancel)
         self.project_button = self._project_menu()
         self.bar = QProgressBar()
         self.bar.setTextVisible(True)
         self.status = words('')
+        self._obstacle = ''
+        self._ways_out = QWidget()
         self._lay_out()
         self._escape = QShortcut(QKeySequence('Escape'), self)
-        self._escape.activated.connect(self.cancel_button.click)
+        self._escape.activated.connect(self.ask)
         self.set_running(False)
 
     def set_action(self, text: str, obstacle: str, onward: bool) -> None:
         """Name the button; an obstacle disables it and is written above; ``onward``: the next stage is open."""
         self.next_button.setEnabled(onward)
         self.run_button.setText(text)
-        self.run_button.setEnabled(not obstacle)
+        self._obstacle = obstacle
+        self.run_button.setEnabled(not obstacle and not self._running)
         if not self._running:
             self.status.setText(obstacle)
 
@@ -70,14 +76,15 @@ class RunBar(QWidget):
             It can pause and keep what it has.
         """
         self._running = running
-        self.run_button.setVisible(not running)
-        self.next_button.setVisible(not running)
-        self.cancel_button.setVisible(running)
+        # Disabled and not hidden: nothing that ends a job ever stands where one is started.
+        self.run_button.setEnabled(not running and not self._obstacle)
+        self._escape.setEnabled(running)
+        self._ways_out.setVisible(running)
         self.cancel_button.setEnabled(True)
         self.pause_button.blockSignals(True)
         self.pause_button.setChecked(False)
         self.pause_button.blockSignals(False)
-        self.pause_button.setText('&Pause')
+        self.pause_button.setText(_PAUSE)
         for button in (self.pause_button, self.finish_button):
             button.setVisible(running and stoppable)
             button.setEnabled(True)
@@ -104,7 +111,7 @@ class RunBar(QWidget):
             self.pause_button.blockSignals(True)
             self.pause_button.setChecked(True)
             self.pause_button.blockSignals(False)
-            self.pause_button.setText('&Resume')
+            self.pause_button.setText(_RESUME)
             self.status.setText(f'{self._title}: paused')
 
     def show_stopping(self, what: str) -> None:
@@ -126,7 +133,7 @@ class RunBar(QWidget):
         self.status.setText(pace(progress))
 
     def _pause_toggled(self, paused: bool) -> None:
-        self.pause_button.setText('&Resume' if paused else '&Pause')
+        self.pause_button.setText(_RESUME if paused else _PAUSE)
         if paused:
             self.status.setText(f'{self._title}: paused')
             self.pause.emit()
@@ -148,20 +155,19 @@ class RunBar(QWidget):
         return button
 
     def _lay_out(self) -> None:
+        running = QHBoxLayout(self._ways_out)
+        running.setContentsMargins(0, 0, 0, 0)
+        for button in (self.pause_button, self.finish_button, self.cancel_button):
+            running.addWidget(button)
         row = QHBoxLayout()
-        for button in (
-            self.run_button,
-            self.next_button,
-            self.pause_button,
-            self.finish_button,
-            self.cancel_button,
-        ):
+        for button in (self.run_button, self.next_button, self.project_button):
             row.addWidget(button)
-        row.addWidget(self.project_button)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 2, 8, 6)
         column.addWidget(self.bar)
         column.addWidget(self.status)
+        # Above, so that what is always there does not move when they come and go.
+        column.addWidget(self._ways_out)
         column.addLayout(row)
 
 

@@ -45,6 +45,7 @@ class RunsList(QTableWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setTabKeyNavigation(False)
         self.setAccessibleName('Runs')
         self.setToolTip('<qt>Choose a run to see its volume, its convergence and its findings.</qt>')
         self.itemSelectionChanged.connect(self._selected)

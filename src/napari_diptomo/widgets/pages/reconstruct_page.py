@@ -60,7 +60,7 @@ class ReconstructPage(Page):
         self.unaligned = words('These maps are not aligned: go back to Align, unless they were aligned before.')
         self.body.addWidget(self.unaligned)
         row = QHBoxLayout()
-        label = QLabel('Met&hod')
+        label = QLabel('Me&thod')
         label.setBuddy(self.method)
         row.addWidget(label)
         row.addWidget(self.method, 1)
@@ -253,7 +253,7 @@ class ReconstructPage(Page):
         for name, text, tip, slot in (
             (
                 'volume',
-                'Save &volume…',
+                '&Save volume…',
                 'Write the volume as .hspy (with its recipe), OME-Zarr, .mrc, .tif or .vti.',
                 self._save_volume,
             ),
