@@ -128,9 +128,9 @@ def test_tab_follows_the_page_downwards(whole: TomographyDock) -> None:
         start = next(iter(controls(page)), None)
         chain, widget = [], page
         while (widget := widget.nextInFocusChain()) is not page:
-            if page.isAncestorOf(widget) and widget.isVisible() and widget.isEnabled():
-                if isinstance(widget, CONTROLS) and widget.focusPolicy() & Qt.FocusPolicy.TabFocus:
-                    chain.append(widget)
+            seen = page.isAncestorOf(widget) and widget.isVisible() and widget.isEnabled()
+            if seen and isinstance(widget, CONTROLS) and widget.focusPolicy() & Qt.FocusPolicy.TabFocus:
+                chain.append(widget)
         assert start is None or chain
         tops = [widget.mapTo(page, QPoint(0, 0)).y() for widget in chain]
         for before, after, one, other in zip(tops, tops[1:], chain, chain[1:], strict=False):
