@@ -11,7 +11,15 @@ from qtpy.QtWidgets import QHBoxLayout, QMenu, QProgressBar, QPushButton, QVBoxL
 from napari_diptomo.jobs import Stage
 from napari_diptomo.series import Progress
 from napari_diptomo.widgets.controls.parts import words
+from napari_diptomo.widgets.tasks.duration_estimate import Pace, duration
 
+#: Stages that go from tilt to tilt.
+_TILTS = (
+    *('Calibrate', 'Denoise', 'Edge maps', 'EELS MLLS maps', 'EELS oxidation maps', 'EELS white lines'),
+    *('Elements', 'Spectrum', 'Sum spectrum', 'Totals'),
+)
+#: What a stage counts, where it is no iteration.
+_UNITS = dict.fromkeys(_TILTS, 'tilt') | {'Movie': 'frame'}
 _PAUSE, _RESUME = 'Pa&use', 'Res&ume'
 
 
@@ -92,6 +100,7 @@ class RunBar(QWidget):
         self.bar.setRange(0, 0)
         self.bar.setFormat('')
         self._title = ''
+        self._pace = Pace()
 
     def show_title(self, title: str) -> None:
         """A job begins."""
@@ -102,7 +111,9 @@ class RunBar(QWidget):
         """Follow a job's message."""
         if isinstance(message, Stage):
             self._title = message.title
+            self._pace = Pace()
         elif isinstance(message, Progress):
+            self._pace.add(message)
             self._show_progress(message)
 
     def show_paused(self, paused: bool) -> None:
@@ -130,7 +141,7 @@ class RunBar(QWidget):
         self.bar.setFormat(f'{progress.iteration} / {progress.total}')
         if self.pause_button.isChecked() or not self.finish_button.isEnabled():
             return
-        self.status.setText(pace(progress))
+        self.status.setText(pace(progress, self._pace.seconds()))
 
     def _pause_toggled(self, paused: bool) -> None:
         self.pause_button.setText(_RESUME if paused else _PAUSE)
@@ -171,22 +182,24 @@ class RunBar(QWidget):
         column.addLayout(row)
 
 
-def pace(progress: Progress) -> str:
-    """``'DIPm-TV: 0.41 s per iteration, 2 min to go'``."""
+def pace(progress: Progress, seconds: float | None = None) -> str:
+    """``'DIPm-TV: 0.41 s per iteration, 2 min to go'``; no numbers before the pace, seconds per iteration, is known."""
     parts = [progress.message] if progress.message else []
-    if progress.iteration and progress.seconds:
-        parts.append(f'{progress.seconds / progress.iteration:.2g} s per iteration')
-    if progress.eta is not None and progress.iteration < progress.total:
-        parts.append(f'{duration(progress.eta)} to go')
+    unit = _UNITS.get(progress.stage, 'iteration' if progress.losses else 'step')
+    if seconds:
+        parts.append(f'{in_seconds(seconds)} per {unit}')
+        if progress.iteration < progress.total:
+            parts.append(f'{duration(seconds * (progress.total - progress.iteration))} to go')
+    elif progress.iteration:
+        parts.append(f'{unit} {progress.iteration} of {progress.total}')
     return f'{progress.stage}: {", ".join(parts)}' if parts else progress.stage
 
 
-def duration(seconds: float) -> str:
-    """``'40 s'``, ``'3 min'``, ``'1 h 20 min'``."""
-    if seconds < 90:
-        return f'{seconds:.0f} s'
-    minutes = round(seconds / 60)
-    return f'{minutes} min' if minutes < 90 else f'{minutes // 60} h {minutes % 60} min'
+def in_seconds(seconds: float) -> str:
+    """``'0.41 s'``, ``'12 ms'``, ``'under 1 ms'``."""
+    if seconds < 1e-3:
+        return 'under 1 ms'
+    return f'{seconds * 1e3:.0f} ms' if seconds < 0.1 else f'{seconds:.2g} s'
 
 
 def _button(text: str, tip: str, pressed: Any) -> QPushButton:

@@ -7,8 +7,8 @@ from typing import Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
-from napari_diptomo.widgets.controls.run_bar import duration
 from napari_diptomo.widgets.run import Run, RunStatus
+from napari_diptomo.widgets.tasks.duration_estimate import duration
 from napari_diptomo.widgets.volume_runs import VolumeRuns
 
 _COLUMNS = ('Run', 'Method', 'Status', 'Begun', 'Time')

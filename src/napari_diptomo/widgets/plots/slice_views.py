@@ -75,7 +75,7 @@ class SliceViews(QWidget):
             self.move_to(np.asarray(layers[0].extent.world).mean(axis=0))
         self.redraw()
 
-    def move_to(self, point: Sequence[float]) -> None:
+    def move_to(self, point: Sequence[float] | np.ndarray) -> None:
         """Cut through another point (z, y, x), nm; napari's sliders follow."""
         self.point = np.asarray(point, float)
         self._moving = True
@@ -133,8 +133,9 @@ class SliceViews(QWidget):
         self.setGeometry(canvas.rect())
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        if event is not None and event.type() == QEvent.Type.Resize and watched is self._canvas_covered:
-            self.setGeometry(self._canvas_covered.rect())
+        canvas = self._canvas_covered
+        if event is not None and event.type() == QEvent.Type.Resize and canvas is not None and watched is canvas:
+            self.setGeometry(canvas.rect())
         return False
 
     def follow_theme(self, event: Any = None) -> None:
