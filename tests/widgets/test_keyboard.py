@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import (
@@ -59,7 +60,7 @@ def mnemonics(*boxes: QWidget) -> list[str]:
 
 
 def controls(box: QWidget) -> Iterator[QWidget]:
-    """What Tab reaches, without the parts of which Qt makes its own boxes."""
+    """Widgets that Tab reaches, without the parts of which Qt makes its own boxes."""
     for widget in box.findChildren(QWidget):
         part = (
             isinstance(widget.parent(), QAbstractSpinBox | QComboBox)
@@ -97,7 +98,7 @@ def test_tab_leaves_every_table(whole: TomographyDock) -> None:
     assert not [type(table).__name__ for table in tables if table.tabKeyNavigation()]
 
 
-def test_tab_goes_on_from_a_table_to_the_next_control(qtbot: Any) -> None:
+def test_tab_leads_from_a_table_to_the_next_control(qtbot: Any) -> None:
     page = QWidget()
     qtbot.addWidget(page)
     column = QVBoxLayout(page)
@@ -189,3 +190,15 @@ def test_what_ends_a_run_never_stands_where_one_is_started(dock: TomographyDock,
     assert not [1 for one in idle for other in running if one.intersects(other)]
     bar.set_running(False)
     assert bar.run_button.isEnabled() and not bar.cancel_button.isVisible()
+
+
+def test_the_table_of_tilts_grows_with_the_dock(dock: TomographyDock, qtbot: Any) -> None:
+    angles = np.linspace(-60.0, 60.0, 25)
+    dock.open_page.done(look_over(MapSeries(np.ones((1, 25, 8, 8)), angles, ('Ge',), pixel_size=1.0)))
+    dock.stages.go_to(dock.open_page)
+    dock.resize(430, 600)
+    dock.show()
+    qtbot.waitExposed(dock)
+    low = dock.open_page.table.height()
+    dock.resize(430, 1040)
+    qtbot.waitUntil(lambda: dock.open_page.table.height() > low + 150, timeout=3_000)

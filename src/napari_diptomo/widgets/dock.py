@@ -408,7 +408,7 @@ class TomographyDock(QWidget):
             self.session.cancel()
 
     def _ask(self) -> None:
-        """Esc is pressed by accident too: it asks, and the job goes on until there is an answer."""
+        """Esc is pressed by accident too: it asks, and the job runs on until there is an answer."""
         if self.session.busy and not self.findChildren(QMessageBox):
             ask_what_to_do(self.session, self)
 

@@ -24,7 +24,7 @@ _ALONG, _UP = (0.82, 0.36, 0.45), (0.0, -1.0, 0.0)
 _ZOOM = 0.68
 #: Of what is bright belongs to the specimen; noise in the vacuum does not.
 _SPECIMEN = 0.25
-#: Kinds of layers that are a volume, as opposed to what is drawn into one.
+#: Kinds of layers that are a volume, as opposed to what lies in one.
 VOLUMES = ('volume', 'preview', 'composition', 'oxidation')
 
 

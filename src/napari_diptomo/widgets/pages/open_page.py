@@ -107,7 +107,7 @@ class OpenPage(Page):
         self.table.refused.connect(say_error)
         self.tools = TiltTools(self.table)
         self.note = words('')
-        self.body.addWidget(self.table)
+        self.body.addWidget(self.table, 10)
         self.body.addWidget(self.tools)
         self.body.addWidget(self.note)
         self._show_note('')

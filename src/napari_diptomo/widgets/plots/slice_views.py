@@ -201,7 +201,7 @@ class SliceViews(QWidget):
             self._later.start()
 
     def _values(self, layers: Sequence[Any]) -> str:
-        """What every channel has at the point, in its colour: the key to the slices."""
+        """Values of all channels at the point, each in its colour: the key to the slices."""
         lines = [
             ', '.join(f'{name} {value:.3g}' for name, value in zip(_AXES[::-1], self.point[::-1], strict=True)) + ' nm'
         ]
