@@ -23,8 +23,16 @@ _NOTHING: list[Any] = [(None,)]
 _log = logging.getLogger('napari_diptomo')
 
 
-def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[Any]] | None:
-    """The reader for these files or this folder, None where it cannot help."""
+def get_reader(path: str | list[str] | None = None) -> Callable[[str | list[str]], list[Any]] | None:
+    """The reader for these files or this folder, None where it cannot help.
+
+    From napari's command palette it comes without files, and asks for them.
+    """
+    if path is None:
+        from napari_diptomo.widgets.palette import choose_and_open
+
+        choose_and_open()
+        return None
     try:
         paths = [path] if isinstance(path, str) else list(path)
         return read if paths and all(_is_ours(Path(p)) for p in paths) else None
@@ -89,6 +97,7 @@ def _read(paths: list[str]) -> list[Any]:
         volume = load_isolated(paths[0])
         assert isinstance(volume, Volume)
         _warn_of(volume, paths[0])
+        _show_scale_bar()
         return [*layers.volume_layers(volume), *spread_layers(volume)]
     if _hand_to_dock(paths):
         return _NOTHING
@@ -102,6 +111,17 @@ def _warn_of(volume: Volume, path: str) -> None:
         from napari_diptomo.widgets.notifications import say_error
 
         say_error(f'{Path(path).name} must not be used: {" ".join(stops)}')
+
+
+def _show_scale_bar() -> None:
+    """In the viewer that asked, where there is one."""
+    import napari
+
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        from napari_diptomo.widgets.layers.first_look import label_canvas
+
+        label_canvas(viewer)
 
 
 def _show_dock() -> None:

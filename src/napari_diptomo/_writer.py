@@ -7,14 +7,15 @@ from typing import Any
 FullLayerData = tuple[Any, dict[str, Any], str]
 
 
-def write_layers(path: str, layer_data: list[FullLayerData]) -> list[str]:
+def write_layers(path: str | None = None, layer_data: list[FullLayerData] | None = None) -> list[str]:
     """Write image layers as one volume, or as one series of maps.
 
     Parameters
     ----------
-    path : str
-        Ends in ``.hspy``, ``.zarr``, ``.mrc``, ``.tif`` or ``.vti``.
-    layer_data : list of (data, meta, type)
+    path : str, optional
+        Ends in ``.hspy``, ``.zarr``, ``.mrc``, ``.tif`` or ``.vti``; asked for where it is not given, as from the command palette.
+    layer_data : list of (data, meta, type), optional
+        By default the selected layers of the viewer.
         3-D layers of one shape become the channels of a volume, 4-D layers
         with the tilt first those of a series of maps.
 
@@ -26,6 +27,13 @@ def write_layers(path: str, layer_data: list[FullLayerData]) -> list[str]:
     from napari_diptomo.series import DiptomoError
     from napari_diptomo.widgets.layers import reader_and_writer as layer_files
 
+    if path is None or layer_data is None:
+        from napari_diptomo.widgets.palette import choose_and_save
+
+        chosen = choose_and_save()
+        if chosen is None:
+            return []
+        path, layer_data = chosen
     try:
         written = layer_files.gather(layer_data).save(path)
     except DiptomoError as error:

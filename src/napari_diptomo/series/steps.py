@@ -96,6 +96,8 @@ class Parameter:
         Limits, in the unit.
     choices : tuple
         The values of a choice; empty for other kinds.
+    file : bool
+        Whether it names a file to read.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Parameter:
     minimum: float | None
     maximum: float | None
     choices: tuple[Any, ...]
+    file: bool = False
 
 
 class Step(BaseModel):
@@ -258,6 +261,7 @@ class Step(BaseModel):
                     label=str(extra.get('label', '')),
                     unit=str(extra.get('unit', '')),
                     advanced=bool(extra.get('advanced', False)),
+                    file=bool(extra.get('file', False)),
                     minimum=limits.get('ge', limits.get('gt')),
                     maximum=limits.get('le', limits.get('lt')),
                     choices=get_args(annotation) if get_origin(annotation) is Literal else (),

@@ -17,6 +17,7 @@ from napari_diptomo.widgets.autosave import Autosave, Leftover, checkpoint_of, l
 from napari_diptomo.widgets.closing_question import ask_what_to_do
 from napari_diptomo.widgets.controls.findings_panel import FindingsPanel, Shown, in_words
 from napari_diptomo.widgets.controls.run_bar import RunBar
+from napari_diptomo.widgets.controls.view_bar import ViewBar
 from napari_diptomo.widgets.file_drops import Dropped, paths_of
 from napari_diptomo.widgets.layers import image_layers
 from napari_diptomo.widgets.layers.composition_layers import shown_volumes
@@ -87,6 +88,7 @@ class TomographyDock(QWidget):
         )
         self.stages = Stages(self.pages)
         self.findings = FindingsPanel()
+        self.view_bar = ViewBar(napari_viewer)
         self.run_bar = RunBar()
         self.runs = self.session.runs
         self._cleaned = False
@@ -147,6 +149,7 @@ class TomographyDock(QWidget):
             signal.disconnect(slot)
         self._connections = []
         self._dropped.cleanup()
+        self.view_bar.cleanup()
         for page in self.pages:
             page.cleanup()
         self.session.dock_open = False
@@ -163,6 +166,7 @@ class TomographyDock(QWidget):
         column.setSpacing(2)
         column.addWidget(self.stages, 1)
         column.addWidget(self.findings)
+        column.addWidget(self.view_bar)
         column.addWidget(self.run_bar)
 
     def _connect(self) -> None:
@@ -185,6 +189,7 @@ class TomographyDock(QWidget):
         bar.resume.connect(session.resume)
         bar.finish.connect(self._finish)
         bar.cancel.connect(self._cancel)
+        bar.ask.connect(self._ask)
         bar.open_project.connect(self._choose_project)
         bar.save_project.connect(self._save_project)
         bar.save_project_as.connect(self._save_project_as)
@@ -202,6 +207,7 @@ class TomographyDock(QWidget):
             (self.session.message, self.run_bar.show_message),
             (self.session.message, self._follow),
             (self.session.frame, self._show_frame),
+            (self.viewer.events.theme, self._follow_theme),
         ]
         for signal, slot in connections:
             signal.connect(slot)
@@ -402,6 +408,11 @@ class TomographyDock(QWidget):
             self.run_bar.show_stopping('Cancelling…')
             self.session.cancel()
 
+    def _ask(self) -> None:
+        """Esc is pressed by accident too: it asks, and the job runs on until there is an answer."""
+        if self.session.busy and not self.findChildren(QMessageBox):
+            ask_what_to_do(self.session, self)
+
     def _take_files(self, paths: list[str]) -> None:
         """Whatever is dropped: a project, a recipe, saved volumes, the files of a tilt series."""
         if self.session.busy:
@@ -462,6 +473,12 @@ class TomographyDock(QWidget):
         self.open_page.clear()
         self.open_page.done(look_over(maps))
         self.stages.go_to(self.open_page)
+
+    def _follow_theme(self, event: Any = None) -> None:
+        """`viewer.theme` was set; what follows the setting alone would stay as it was."""
+        for widget in self.findChildren(QWidget):
+            if hasattr(widget, 'follow_theme'):
+                widget.follow_theme()
 
     def _refresh(self) -> None:
         self.stages.refresh()

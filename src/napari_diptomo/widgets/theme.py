@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from napari import current_viewer
 from napari.settings import get_settings
 from napari.utils.theme import get_system_theme, get_theme
 
@@ -21,8 +22,9 @@ class PlotColours:
 
 
 def plot_colours() -> PlotColours:
-    """As the appearance setting says now."""
-    name = get_settings().appearance.theme
+    """Those of the viewer, which may have another theme than the settings; of the settings where there is no viewer."""
+    viewer = current_viewer()
+    name = get_settings().appearance.theme if viewer is None else viewer.theme
     theme = get_theme(get_system_theme() if name == 'system' else name)
     return PlotColours(
         background=theme.background.as_hex(),

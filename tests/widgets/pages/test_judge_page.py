@@ -399,7 +399,7 @@ def test_report_and_movie_are_written(
     assert (tmp_path / 'cell.pdf').exists() and (tmp_path / 'cell_figures' / 'fsc.csv').exists()
     monkeypatch.setattr('napari_diptomo.widgets.tasks.judging.Path', Path)
     monkeypatch.setattr(QFileDialog, 'getSaveFileName', lambda *a, **k: (str(tmp_path / 'cell.gif'), 'GIF (*.gif)'))
-    buttons['&Write movie…'].click()
+    buttons['Write m&ovie…'].click()
     settled(dock)
     assert (tmp_path / 'cell.gif').stat().st_size > 1000
 

@@ -109,7 +109,7 @@ class DIPmTV(Reconstruction):
     title: ClassVar[str] = 'DIPm-TV'
     leading: ClassVar[tuple[str, ...]] = ('preset',)
 
-    preset: Literal['balanced', 'fast', 'best', 'published-edx', 'published-eels'] = param(
+    preset: Literal['fast', 'balanced', 'best', 'published-eels', 'published-edx'] = param(
         'balanced',
         'fast: a first look; balanced: a good volume, eight times the time; best: the mean of six fits, with error bars; '
         'published-*: the settings of the source papers.',

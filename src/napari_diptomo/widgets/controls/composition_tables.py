@@ -117,6 +117,8 @@ def plain(table: QTableWidget) -> None:
     lines.setVisible(False)
     columns.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
     table.setMinimumWidth(120)
+    # Tab leads on to the next control; the arrows move within.
+    table.setTabKeyNavigation(False)
     table.setSelectionMode(QAbstractItemView.SelectionMode.ContiguousSelection)
 
 

@@ -21,7 +21,18 @@ from magicgui.widgets import CheckBox
 from magicgui.widgets.bases import BaseValueWidget, RangedWidget, ValuedContainerWidget, ValueWidget
 from qtpy.QtCore import QEvent, QLocale, QObject, QSize, Qt
 from qtpy.QtGui import QIntValidator, QValidator
-from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QFormLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSizePolicy,
+    QWidget,
+)
 from superqt import QLargeIntSpinBox
 
 from napari_diptomo.series import InputError, Parameter, Source, Step
@@ -290,13 +301,37 @@ def form_rows() -> QFormLayout:
     return rows
 
 
-def add_row(rows: QFormLayout, widget: BaseValueWidget[Any]) -> None:
-    """The widget behind its label."""
+def add_row(rows: QFormLayout, widget: BaseValueWidget[Any], browse: bool = False) -> None:
+    """The widget behind its label; with ``browse`` a button beside it that asks for a file."""
     label = QLabel(widget.label)
     label.setBuddy(widget.native)
     label.setToolTip(widget.tooltip or '')
     label.setAccessibleName(widget.label)
-    rows.addRow(label, widget.native)
+    if not browse:
+        rows.addRow(label, widget.native)
+        return
+    beside = QWidget()
+    row = QHBoxLayout(beside)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.addWidget(widget.native, 1)
+    row.addWidget(_browse_button(widget))
+    rows.addRow(label, beside)
+
+
+def _browse_button(widget: BaseValueWidget[Any]) -> QPushButton:
+    button = QPushButton('Browse…')
+    button.setAccessibleName(f'Browse for {widget.label}')
+    button.setToolTip('<qt>Choose the file.</qt>')
+
+    def choose() -> None:
+        several = isinstance(widget, CommaList)
+        ask = QFileDialog.getOpenFileNames if several else QFileDialog.getOpenFileName
+        found, _ = ask(button, widget.label)
+        if found:
+            widget.value = found
+
+    button.clicked.connect(choose)
+    return button
 
 
 def _alternatives(annotation: Any) -> tuple[list[Any], bool]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QLayout, QScrollArea, QVBoxLayout, QWidget
 
 
 class Part(QWidget):
@@ -22,6 +25,28 @@ def freeze(whole: QWidget, frozen: bool) -> None:
             freeze(form, frozen)
         elif not isinstance(form, QLabel) and not hasattr(form, 'follow_theme') and not hasattr(form, 'never_frozen'):
             form.setEnabled(not frozen)
+
+
+def follow_layout(whole: QWidget) -> None:
+    """Have Tab go through the controls as they are laid out; Qt's own order is that in which they were made."""
+    found = list(_laid_out(whole.layout()))
+    for before, after in pairwise(found):
+        QWidget.setTabOrder(before, after)
+
+
+def _laid_out(layout: QLayout | None) -> Iterator[QWidget]:
+    """The widgets of a layout that have no layout of their own, row by row."""
+    if layout is None:
+        return
+    for index in range(layout.count()):
+        item = layout.itemAt(index)
+        widget = item.widget() if item is not None else None
+        if widget is None:
+            yield from _laid_out(item.layout() if item is not None else None)
+        elif widget.focusPolicy() & Qt.FocusPolicy.TabFocus:
+            yield widget
+        else:
+            yield from _laid_out(widget.layout())
 
 
 def words(text: str) -> QLabel:

@@ -11,6 +11,16 @@ from qtpy.QtWidgets import QHBoxLayout, QMenu, QProgressBar, QPushButton, QVBoxL
 from napari_diptomo.jobs import Stage
 from napari_diptomo.series import Progress
 from napari_diptomo.widgets.controls.parts import words
+from napari_diptomo.widgets.tasks.duration_estimate import Pace, duration
+
+#: Stages that go from tilt to tilt.
+_TILTS = (
+    *('Calibrate', 'Denoise', 'Edge maps', 'EELS MLLS maps', 'EELS oxidation maps', 'EELS white lines'),
+    *('Elements', 'Spectrum', 'Sum spectrum', 'Totals'),
+)
+#: What a stage counts, where it is no iteration.
+_UNITS = dict.fromkeys(_TILTS, 'tilt') | {'Movie': 'frame'}
+_PAUSE, _RESUME = 'Pa&use', 'Res&ume'
 
 
 class RunBar(QWidget):
@@ -18,8 +28,8 @@ class RunBar(QWidget):
 
     Signals
     -------
-    run, pause, resume, finish, cancel, next, open_project, save_project, save_project_as
-        What the user wants.
+    run, pause, resume, finish, cancel, ask, next, open_project, save_project, save_project_as
+        What the user wants; ``ask``: to be asked what shall become of the job (Esc).
     """
 
     run = Signal()
@@ -27,6 +37,7 @@ class RunBar(QWidget):
     resume = Signal()
     finish = Signal()
     cancel = Signal()
+    ask = Signal()
     next = Signal()
     open_project = Signal()
     save_project = Signal()
@@ -36,26 +47,29 @@ class RunBar(QWidget):
         super().__init__(parent)
         self.run_button = _button('', 'Start this stage.', self.run)
         self.next_button = _button('Ne&xt', 'Open the next stage.', self.next)
-        self.pause_button = QPushButton('&Pause')
+        self.pause_button = QPushButton(_PAUSE)
         self.pause_button.setToolTip('Suspend the run after the present iteration; press again to continue.')
         self.pause_button.setCheckable(True)
         self.pause_button.toggled.connect(self._pause_toggled)
-        self.finish_button = _button('&Stop && keep', 'Stop now and keep the best result so far.', self.finish)
-        self.cancel_button = _button('&Cancel', 'Stop now and keep nothing (Esc).', self.cancel)
+        self.finish_button = _button('Stop && &keep', 'Stop now and keep the best result so far.', self.finish)
+        self.cancel_button = _button('&Cancel', 'Stop now and keep nothing. Esc asks before it does.', self.cancel)
         self.project_button = self._project_menu()
         self.bar = QProgressBar()
         self.bar.setTextVisible(True)
         self.status = words('')
+        self._obstacle = ''
+        self._ways_out = QWidget()
         self._lay_out()
         self._escape = QShortcut(QKeySequence('Escape'), self)
-        self._escape.activated.connect(self.cancel_button.click)
+        self._escape.activated.connect(self.ask)
         self.set_running(False)
 
     def set_action(self, text: str, obstacle: str, onward: bool) -> None:
         """Name the button; an obstacle disables it and is written above; ``onward``: the next stage is open."""
         self.next_button.setEnabled(onward)
         self.run_button.setText(text)
-        self.run_button.setEnabled(not obstacle)
+        self._obstacle = obstacle
+        self.run_button.setEnabled(not obstacle and not self._running)
         if not self._running:
             self.status.setText(obstacle)
 
@@ -70,14 +84,15 @@ class RunBar(QWidget):
             It can pause and keep what it has.
         """
         self._running = running
-        self.run_button.setVisible(not running)
-        self.next_button.setVisible(not running)
-        self.cancel_button.setVisible(running)
+        # Disabled and not hidden: nothing that ends a job ever stands where one is started.
+        self.run_button.setEnabled(not running and not self._obstacle)
+        self._escape.setEnabled(running)
+        self._ways_out.setVisible(running)
         self.cancel_button.setEnabled(True)
         self.pause_button.blockSignals(True)
         self.pause_button.setChecked(False)
         self.pause_button.blockSignals(False)
-        self.pause_button.setText('&Pause')
+        self.pause_button.setText(_PAUSE)
         for button in (self.pause_button, self.finish_button):
             button.setVisible(running and stoppable)
             button.setEnabled(True)
@@ -85,6 +100,7 @@ class RunBar(QWidget):
         self.bar.setRange(0, 0)
         self.bar.setFormat('')
         self._title = ''
+        self._pace = Pace()
 
     def show_title(self, title: str) -> None:
         """A job begins."""
@@ -95,7 +111,9 @@ class RunBar(QWidget):
         """Follow a job's message."""
         if isinstance(message, Stage):
             self._title = message.title
+            self._pace = Pace()
         elif isinstance(message, Progress):
+            self._pace.add(message)
             self._show_progress(message)
 
     def show_paused(self, paused: bool) -> None:
@@ -104,7 +122,7 @@ class RunBar(QWidget):
             self.pause_button.blockSignals(True)
             self.pause_button.setChecked(True)
             self.pause_button.blockSignals(False)
-            self.pause_button.setText('&Resume')
+            self.pause_button.setText(_RESUME)
             self.status.setText(f'{self._title}: paused')
 
     def show_stopping(self, what: str) -> None:
@@ -123,10 +141,10 @@ class RunBar(QWidget):
         self.bar.setFormat(f'{progress.iteration} / {progress.total}')
         if self.pause_button.isChecked() or not self.finish_button.isEnabled():
             return
-        self.status.setText(pace(progress))
+        self.status.setText(pace(progress, self._pace.seconds()))
 
     def _pause_toggled(self, paused: bool) -> None:
-        self.pause_button.setText('&Resume' if paused else '&Pause')
+        self.pause_button.setText(_RESUME if paused else _PAUSE)
         if paused:
             self.status.setText(f'{self._title}: paused')
             self.pause.emit()
@@ -148,39 +166,40 @@ class RunBar(QWidget):
         return button
 
     def _lay_out(self) -> None:
+        running = QHBoxLayout(self._ways_out)
+        running.setContentsMargins(0, 0, 0, 0)
+        for button in (self.pause_button, self.finish_button, self.cancel_button):
+            running.addWidget(button)
         row = QHBoxLayout()
-        for button in (
-            self.run_button,
-            self.next_button,
-            self.pause_button,
-            self.finish_button,
-            self.cancel_button,
-        ):
+        for button in (self.run_button, self.next_button, self.project_button):
             row.addWidget(button)
-        row.addWidget(self.project_button)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 2, 8, 6)
         column.addWidget(self.bar)
         column.addWidget(self.status)
+        # Above, so that what is always there does not move when they come and go.
+        column.addWidget(self._ways_out)
         column.addLayout(row)
 
 
-def pace(progress: Progress) -> str:
-    """``'DIPm-TV: 0.41 s per iteration, 2 min to go'``."""
+def pace(progress: Progress, seconds: float | None = None) -> str:
+    """``'DIPm-TV: 0.41 s per iteration, 2 min to go'``; no numbers before the pace, seconds per iteration, is known."""
     parts = [progress.message] if progress.message else []
-    if progress.iteration and progress.seconds:
-        parts.append(f'{progress.seconds / progress.iteration:.2g} s per iteration')
-    if progress.eta is not None and progress.iteration < progress.total:
-        parts.append(f'{duration(progress.eta)} to go')
+    unit = _UNITS.get(progress.stage, 'iteration' if progress.losses else 'step')
+    if seconds:
+        parts.append(f'{in_seconds(seconds)} per {unit}')
+        if progress.iteration < progress.total:
+            parts.append(f'{duration(seconds * (progress.total - progress.iteration))} to go')
+    elif progress.iteration:
+        parts.append(f'{unit} {progress.iteration} of {progress.total}')
     return f'{progress.stage}: {", ".join(parts)}' if parts else progress.stage
 
 
-def duration(seconds: float) -> str:
-    """``'40 s'``, ``'3 min'``, ``'1 h 20 min'``."""
-    if seconds < 90:
-        return f'{seconds:.0f} s'
-    minutes = round(seconds / 60)
-    return f'{minutes} min' if minutes < 90 else f'{minutes // 60} h {minutes % 60} min'
+def in_seconds(seconds: float) -> str:
+    """``'0.41 s'``, ``'12 ms'``, ``'under 1 ms'``."""
+    if seconds < 1e-3:
+        return 'under 1 ms'
+    return f'{seconds * 1e3:.0f} ms' if seconds < 0.1 else f'{seconds:.2g} s'
 
 
 def _button(text: str, tip: str, pressed: Any) -> QPushButton:

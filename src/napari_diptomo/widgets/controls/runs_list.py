@@ -7,8 +7,8 @@ from typing import Any
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
-from napari_diptomo.widgets.controls.run_bar import duration
 from napari_diptomo.widgets.run import Run, RunStatus
+from napari_diptomo.widgets.tasks.duration_estimate import duration
 from napari_diptomo.widgets.volume_runs import VolumeRuns
 
 _COLUMNS = ('Run', 'Method', 'Status', 'Begun', 'Time')
@@ -45,6 +45,7 @@ class RunsList(QTableWidget):
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setTabKeyNavigation(False)
         self.setAccessibleName('Runs')
         self.setToolTip('<qt>Choose a run to see its volume, its convergence and its findings.</qt>')
         self.itemSelectionChanged.connect(self._selected)

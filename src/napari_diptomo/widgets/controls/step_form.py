@@ -12,6 +12,8 @@ from superqt import QCollapsible
 
 from napari_diptomo.series import DiptomoError, Parameter, Step
 from napari_diptomo.widgets.controls.form_widgets import add_row, form_rows, widget_for
+from napari_diptomo.widgets.controls.parameter_groups import grouped
+from napari_diptomo.widgets.controls.parts import heading
 
 StepT = TypeVar('StepT', bound=Step)
 
@@ -38,16 +40,20 @@ class StepForm(QWidget, Generic[StepT]):
         self.step_class = step_class
         self.fields: dict[str, BaseValueWidget[Any]] = {}
         self._rows_of: dict[str, QFormLayout] = {}
-        self._hidden: dict[str, Any] = {}
         self._filling = False
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         basic, advanced = form_rows(), form_rows()
-        for parameter in step_class.parameters():
-            if parameter.name in hide:
-                self._hidden[parameter.name] = parameter.default
-            else:
-                self._add(parameter, advanced if parameter.advanced else basic)
+        shown = {parameter.name: parameter for parameter in step_class.parameters() if parameter.name not in hide}
+        self._hidden = {p.name: p.default for p in step_class.parameters() if p.name in hide}
+        for parameter in shown.values():
+            if not parameter.advanced:
+                self._add(parameter, basic)
+        for title, names in grouped(name for name, parameter in shown.items() if parameter.advanced).items():
+            if title:
+                advanced.addRow(heading(title))
+            for name in names:
+                self._add(shown[name], advanced)
         layout.addLayout(basic)
         self.more = self._collapsible(advanced, layout)
         self._add_reset(layout)
@@ -130,7 +136,7 @@ class StepForm(QWidget, Generic[StepT]):
     def _add(self, parameter: Parameter, rows: QFormLayout) -> None:
         field = widget_for(parameter, _exclusive(self.step_class, parameter.name))
         field.changed.connect(self._preset_changed if parameter.name == 'preset' else self._field_changed)
-        add_row(rows, field)
+        add_row(rows, field, browse=parameter.file)
         self.fields[parameter.name], self._rows_of[parameter.name] = field, rows
 
     def _collapsible(self, rows: QFormLayout, layout: QVBoxLayout) -> QCollapsible | None:

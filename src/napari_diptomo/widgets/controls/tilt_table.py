@@ -418,12 +418,13 @@ class TiltTable(QTableWidget):
             self.setColumnWidth(number, 84)
 
     def _fit_height(self) -> None:
-        """As high as its rows, within limits: the page scrolls as a whole."""
+        """From some rows to all of them, as the height of the dock allows; otherwise the page scrolls as a whole."""
         heading, lines = self.horizontalHeader(), self.verticalHeader()
         assert heading is not None and lines is not None, 'every table has them'
         shown = min(max(len(self._rows), _FEWEST_SHOWN), _MOST_SHOWN)
-        height = heading.sizeHint().height() + shown * lines.defaultSectionSize() + 2 * self.frameWidth()
-        self.setFixedHeight(height)
+        rest = heading.sizeHint().height() + 2 * self.frameWidth()
+        self.setMinimumHeight(rest + shown * lines.defaultSectionSize())
+        self.setMaximumHeight(rest + max(shown, len(self._rows)) * lines.defaultSectionSize())
 
     def _item_changed(self, item: QTableWidgetItem) -> None:
         row = self._rows[item.row()]

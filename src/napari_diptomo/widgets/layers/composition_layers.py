@@ -14,6 +14,7 @@ from napari_diptomo.assess.ternary import CORNERS
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.series import InputError, Volume
 from napari_diptomo.widgets.layers import image_layers
+from napari_diptomo.widgets.layers.first_look import label_canvas, show_name
 from napari_diptomo.widgets.layers.reader_and_writer import gather
 from napari_diptomo.widgets.layers.voxel_status import VoxelStatus
 
@@ -117,8 +118,9 @@ def composition_layers(result: Volume, palette: str = 'elements') -> list[image_
                     'colormap': image_layers.colormap(name, hues[name]) if percent else 'viridis',
                     'visible': percent,
                     'blending': 'additive',
-                    'rendering': 'attenuated_mip',
+                    'rendering': image_layers.RENDERING,
                     'attenuation': image_layers.ATTENUATION,
+                    'gamma': image_layers.GAMMA,
                     'contrast_limits': (0.0, 100.0) if percent else image_layers.contrast_limits(data[index]),
                     'metadata': {image_layers.KEY: image_layers.volume_record(result, index) | {'kind': 'composition'}},
                 },
@@ -160,6 +162,7 @@ class CompositionView:
             if image_layers.KEY in layer.metadata:
                 layer.visible = False
         self._shown = [self._viewer.add_layer(Layer.create(*part)) for part in composition_layers(result, palette)]
+        label_canvas(self._viewer, [layer for layer in self._shown if layer.visible])
         VoxelStatus(result).answer_for(self._shown)
 
     def recolour(self, channels: tuple[str, ...], palette: str) -> None:
@@ -169,6 +172,7 @@ class CompositionView:
             name = layer.metadata[image_layers.KEY]['channel']
             if layer in self._viewer.layers and layer.name.endswith('%'):
                 layer.colormap = image_layers.colormap(name, hues[name])
+                show_name(layer)
 
 
 def _label(layers: tuple[Layer, ...]) -> str:

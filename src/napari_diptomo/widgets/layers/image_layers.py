@@ -23,7 +23,9 @@ LayerTuple = tuple[Any, dict[str, Any], str]
 KEY = 'diptomo'
 
 #: What lies in front dims what is behind: a plain maximum of several elements is white all over.
-ATTENUATION = 0.3
+RENDERING, ATTENUATION = 'attenuated_mip', 0.15
+#: Above one: the haze around and between particles fades, and nothing is cut off.
+GAMMA = 1.3
 
 _SAMPLE = 200_000
 
@@ -175,8 +177,9 @@ def volume_layers(volume: Volume, method: str = '', colour: dict[str, str] | Non
                 'colormap': colormap(name, colour[name]),
                 'blending': 'additive',
                 'opacity': opacity(colour.values()),
-                'rendering': 'attenuated_mip',
+                'rendering': RENDERING,
                 'attenuation': ATTENUATION,
+                'gamma': GAMMA,
                 'contrast_limits': contrast_limits(data[index]),
                 'metadata': {KEY: volume_record(volume, index)},
             },

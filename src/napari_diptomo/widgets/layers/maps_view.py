@@ -13,6 +13,7 @@ from napari_diptomo.series.tilts import angle_in_words
 from napari_diptomo.widgets.layers import image_layers
 from napari_diptomo.widgets.layers.canvas_view import fit_canvas, hide_ours
 from napari_diptomo.widgets.layers.error_layers import deviation_layers, residual_layers
+from napari_diptomo.widgets.layers.first_look import label_canvas
 from napari_diptomo.widgets.layers.haadf_layer import haadf_layer
 
 
@@ -109,7 +110,7 @@ class MapsView:
         self._viewer.dims.ndisplay = 2
         self._move_to_the_middle()
         fit_canvas(self._viewer, self._shown)
-        self._viewer.canvas.overlays.scale_bar.visible = True
+        label_canvas(self._viewer, [layer for layer in self._shown if layer.visible])
         self._show_angle()
 
     def _move_to_the_middle(self) -> None:

@@ -19,13 +19,10 @@ from napari_diptomo.jobs.project import LayerLook
 from napari_diptomo.series import MapSeries, Volume
 from napari_diptomo.widgets.layers import image_layers
 from napari_diptomo.widgets.layers.appearance import apply_looks, look_of
-from napari_diptomo.widgets.layers.canvas_view import Look, fit_canvas, hide_ours, seen
+from napari_diptomo.widgets.layers.canvas_view import Look, hide_ours, seen
 from napari_diptomo.widgets.layers.error_layers import spread_layers
+from napari_diptomo.widgets.layers.first_look import label_canvas, look_from_a_corner, where_from
 from napari_diptomo.widgets.layers.voxel_status import VoxelStatus
-
-#: Euler angles in degrees: a lamella seen from above its edge.
-_CAMERA = (20.0, 25.0, 75.0)
-_ZOOM = 0.68
 
 
 class VolumeView:
@@ -60,6 +57,7 @@ class VolumeView:
         self._looks: tuple[LayerLook, ...] = ()
         self._free: set[str] = set()
         self._setting = False
+        self._first: tuple[float, ...] | None = None
 
     @property
     def layers(self) -> list[Image]:
@@ -94,6 +92,9 @@ class VolumeView:
             given['metadata'][image_layers.KEY]['run'] = self._run
             self._spread.append(self._viewer.add_layer(Image(data, **given)))
         VoxelStatus(volume).answer_for(self.layers)
+        if self._first is not None and np.allclose(self._first, where_from(self._viewer)):
+            # The first preview was even all over; now it is seen where the specimen is.
+            self._look_from_a_corner()
 
     def adopt(self, volume: Volume, layers: Sequence[Image], spread: Sequence[Image]) -> None:
         """These layers (one per channel), which napari's reader has made, are the run's."""
@@ -103,6 +104,7 @@ class VolumeView:
             layer.metadata[image_layers.KEY]['run'] = self._run
         for layer in layers:
             layer.events.contrast_limits.connect(self._limits_moved)
+        label_canvas(self._viewer, [layer for layer in layers if layer.visible])
         VoxelStatus(volume).answer_for(self.layers)
 
     def finish_anew(self, volume: Volume) -> None:
@@ -176,8 +178,9 @@ class VolumeView:
                 colormap=image_layers.colormap(name, hue[name]),
                 blending='additive',
                 opacity=opacity(hue.values()),
-                rendering='attenuated_mip',
+                rendering=image_layers.RENDERING,
                 attenuation=image_layers.ATTENUATION,
+                gamma=image_layers.GAMMA,
                 contrast_limits=image_layers.contrast_limits(data),
                 metadata={image_layers.KEY: {'kind': 'preview', 'channel': name, 'run': self._run}},
                 **self._grid(data.shape),
@@ -188,19 +191,17 @@ class VolumeView:
         for layer in self._layers.values():
             self._viewer.add_layer(layer)
             layer.events.contrast_limits.connect(self._limits_moved)
+        label_canvas(self._viewer, self.channel_layers)
         self._look_from_a_corner()
 
     def _look_at_volume(self) -> None:
         self._before = Look.of(self._viewer)
         hide_ours(self._viewer)
         self._viewer.dims.ndisplay = 3
-        self._viewer.canvas.overlays.scale_bar.visible = True
 
     def _look_from_a_corner(self) -> None:
-        fit_canvas(self._viewer, self.layers)
-        self._viewer.scene.camera.angles = _CAMERA
-        # Seen from a corner a box is wider than from the front.
-        self._viewer.scene.camera.zoom *= _ZOOM
+        look_from_a_corner(self._viewer, self.channel_layers)
+        self._first = where_from(self._viewer)
 
     def _update(self, name: str, layer: Image, data: np.ndarray) -> None:
         if data.shape != layer.data.shape:

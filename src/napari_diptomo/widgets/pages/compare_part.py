@@ -12,7 +12,7 @@ from napari_diptomo.widgets.notifications import say_error
 from napari_diptomo.widgets.run import Run
 from napari_diptomo.widgets.session import Session
 
-_START, _END = 'Side &by side', 'End &comparison'
+_START, _END = 'Side &by side', 'End comparison (&b)'
 
 
 class ComparePart(Part):
@@ -39,7 +39,7 @@ class ComparePart(Part):
             '<qt>From left to right: the chosen run, the other one, the first less the second (blue less, orange more).</qt>'
         )
         self.start.clicked.connect(self._toggle)
-        self.body.addLayout(labelled('Com&pare with', self.other))
+        self.body.addLayout(labelled('Compare with', self.other))
         row = QHBoxLayout()
         row.addWidget(self.start)
         row.addStretch(1)

@@ -71,7 +71,7 @@ class CompositionPage(Page):
 
     start = Signal(object, str)
     title = 'Composition'
-    action = '&Compute'
+    action = 'Co&mpute'
     explanation = 'What every voxel consists of, in atomic or weight percent, where its counts can carry a number.'
     steps = ('Composition', 'OxidationState')
 
@@ -232,7 +232,7 @@ class CompositionPage(Page):
         self.regions = compact_box(
             'Regions', 'A labels layer painted on the volume: the mean composition of every label is shown.'
         )
-        self.body.addLayout(labelled('&Volume', self.volume))
+        self.body.addLayout(labelled('V&olume', self.volume))
         self._regions_row = Part()
         self._regions_row.body.addLayout(labelled('Re&gions', self.regions))
         self.body.addWidget(self._regions_row)
@@ -247,7 +247,7 @@ class CompositionPage(Page):
         row = QHBoxLayout()
         for text, tip, slot in (
             (
-                'From fi&le…',
+                'From f&ile…',
                 'Take the factors of a table (.csv or .json): line family, factor.',
                 self._factors_from_file,
             ),
@@ -256,7 +256,7 @@ class CompositionPage(Page):
                 'Measure factors on a specimen of known composition, save them as a table, and use it.',
                 self._factors_from_standard,
             ),
-            ('Calc&ulated', 'Go back to calculated factors.', self._factors_calculated),
+            ('C&alculated', 'Go back to calculated factors.', self._factors_calculated),
         ):
             button = QPushButton(text)
             button.setToolTip(f'<qt>{tip}</qt>')
@@ -279,7 +279,7 @@ class CompositionPage(Page):
         )
         self.palette_box.addItems(PALETTES)
         self.palette_box.currentTextChanged.connect(self._recolour)
-        row = labelled('Col&ours', self.palette_box)
+        row = labelled('Colou&rs', self.palette_box)
         self.save_button = QPushButton('Save…')
         self.save_button.setToolTip(
             '<qt>Write the composition as .hspy (with its recipe and errors), OME-Zarr, .mrc, .tif or .vti.</qt>'

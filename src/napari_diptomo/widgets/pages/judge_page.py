@@ -62,7 +62,7 @@ class JudgePage(Page):
 
     start = Signal(object, str)
     title = 'Judge'
-    action = 'J&udge'
+    action = 'Jud&ge'
     explanation = 'How far the volume can be trusted: its projections against the maps, and two halves of the counts.'
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
@@ -184,7 +184,7 @@ class JudgePage(Page):
                 ),
                 self._write_report,
             ),
-            ('&Write movie…', 'The volume turns once about its tilt axis, .mp4 or .gif.', self._write_movie),
+            ('Write m&ovie…', 'The volume turns once about its tilt axis, .mp4 or .gif.', self._write_movie),
         ):
             button = QPushButton(text)
             button.setToolTip(f'<qt>{tip}</qt>')
@@ -247,7 +247,7 @@ class JudgePage(Page):
         self.find_phases = QPushButton('Find ph&ases')
         self.find_phases.setToolTip('<qt>Divide the specimen, show the phases as labels, and measure them.</qt>')
         self.find_phases.clicked.connect(self._find_phases)
-        self.save_phases = QPushButton('Save re&gions…')
+        self.save_phases = QPushButton('Save regions…')
         self.save_phases.setToolTip('<qt>Volume, surface, thickness, neighbours of every phase, as .csv.</qt>')
         self.save_phases.clicked.connect(self._save_phases)
         row = QHBoxLayout()

@@ -18,7 +18,15 @@ from napari_diptomo.widgets.pages.edx_spectrum import SpectrumView
 from napari_diptomo.widgets.pages.eels_maps import EELSMaps
 from napari_diptomo.widgets.pages.element_totals import TotalsView
 from napari_diptomo.widgets.pages.page import Context, Page
-from napari_diptomo.widgets.tasks.edx_spectra import confusing, doubts_of, likely, lines_in_range, marks_of, totalling
+from napari_diptomo.widgets.tasks.edx_spectra import (
+    confusing,
+    doubts_of,
+    large_unchosen,
+    likely,
+    lines_in_range,
+    marks_of,
+    totalling,
+)
 from napari_diptomo.widgets.tasks.eels_spectra import MadeOxides
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.question import Question
@@ -276,7 +284,8 @@ class MapsPage(Page):
         if self._series is not None:
             chosen = self.picker.elements()
             marks, problem = marks_of(chosen, self._series)
-            self.view.set_elements(chosen, marks)
+            unchosen = large_unchosen(self.session.found, chosen, self._series)
+            self.view.set_elements(chosen, (*marks, *unchosen))
             self.hint.setText(problem or self._hint)
             self._warn(())
             self._overlaps.forget()

@@ -111,7 +111,7 @@ class OpenPage(Page):
         self.table.refused.connect(say_error)
         self.tools = TiltTools(self.table)
         self.note = words('')
-        self.body.addWidget(self.table)
+        self.body.addWidget(self.table, 10)
         self.body.addWidget(self.tools)
         self.body.addWidget(self.note)
         self._show_note('')
@@ -401,11 +401,11 @@ class OpenPage(Page):
     def _add_buttons(self) -> None:
         row = QHBoxLayout()
         for text, tip, slot in (
-            ('Add &files…', 'Choose the files of a tilt series, one per tilt, or one stack.', self._choose_files),
-            ('Add f&older…', 'Choose the folder that holds the tilt series.', self._choose_folder),
+            ('A&dd files…', 'Choose the files of a tilt series, one per tilt, or one stack.', self._choose_files),
+            ('Add fold&er…', 'Choose the folder that holds the tilt series.', self._choose_folder),
             ('Clear', 'Forget the files listed below.', self.clear),
             (
-                'Load sam&ple',
+                'Load &sample',
                 'Simulate a Ge-Sb-Te lamella with counted EDX spectra. Others, also of EELS: File > Open Sample.',
                 self._load_sample,
             ),

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_diptomo.widgets.controls.parts import scrolling, words
+from napari_diptomo.widgets.controls.parts import follow_layout, scrolling, words
 from napari_diptomo.widgets.pages.page import Page
 
 
@@ -43,6 +43,7 @@ class Stages(QWidget):
         for number, page in enumerate(self._pages):
             button = QPushButton(f'{number + 1} {page.title}')
             button.setCheckable(True)
+            button.setShortcut(f'Alt+{number + 1}')
             # All of them stand side by side in the narrowest dock.
             button.setStyleSheet('padding-left: 1px; padding-right: 1px')
             self._group.addButton(button, number)
@@ -118,6 +119,8 @@ class Stages(QWidget):
         if self._stack.currentIndex() != index or not self.current.isVisible():
             self._stack.setCurrentIndex(index)
         self._pages[index].enter()
+        # Forms are made when their page is entered.
+        follow_layout(self._pages[index])
         self.moved.emit()
 
 

@@ -23,6 +23,7 @@ from napari_diptomo.widgets.pages.page import Context, Page
 from napari_diptomo.widgets.plots.convergence_plot import ConvergencePlot
 from napari_diptomo.widgets.preferences import default_device, preview_seconds
 from napari_diptomo.widgets.run import Run, RunStatus, convergence_of
+from napari_diptomo.widgets.tasks.duration_estimate import Pace, kind_of, voxels_of
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.question import Question
 from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from napari_diptomo.reconstruct import DIPmTV
 
 _LAST_METHOD = 'method'
+_PACES = 'paces'
 
 
 class ReconstructPage(Page):
@@ -65,7 +67,7 @@ class ReconstructPage(Page):
         self.unaligned = words('These maps are not aligned: go back to Align, unless they were aligned before.')
         self.body.addWidget(self.unaligned)
         row = QHBoxLayout()
-        label = QLabel('Met&hod')
+        label = QLabel('Me&thod')
         label.setBuddy(self.method)
         row.addWidget(label)
         row.addWidget(self.method, 1)
@@ -83,6 +85,7 @@ class ReconstructPage(Page):
         self.previews.setToolTip('<qt>How often: Preferences, Tomography. Switch it off for very large volumes.</qt>')
         self.body.addWidget(self.previews)
         self._state: dict[str, Any] = {}
+        self._pace = Pace()
         self._shown: tuple[Run | None, RunStatus | None] | None = None
         self._outcome = self.outcome_widget = Part()
         self.body.addWidget(self._outcome)
@@ -138,9 +141,11 @@ class ReconstructPage(Page):
         if run is not self.session.runs.chosen:
             return
         if isinstance(message, Stage):
+            self._pace = Pace()
             self.convergence.clear_curves()
         elif isinstance(message, Progress):
             self.convergence.add(message.iteration, message.losses, message.validation, message.message)
+            self._pace.add(message)
 
     def show_iteration(self, iteration: int) -> None:
         """The viewer shows a preview of the running job."""
@@ -149,11 +154,25 @@ class ReconstructPage(Page):
             self.note.setText(f'The viewer shows iteration {iteration}.')
 
     def done(self, volume: Volume) -> None:
+        self._remember_pace()
         self.session.set_result(volume)
 
     def findings(self) -> tuple[Finding, ...]:
         chosen = self.session.runs.chosen
         return () if chosen is None else chosen.findings
+
+    def _paces(self) -> dict[str, float]:
+        """Seconds per voxel and iteration as measured on this machine, by kind of run."""
+        return dict(self.context.last_used.value(_PACES, {}))
+
+    def _remember_pace(self) -> None:
+        run, seconds = self.session.runs.chosen, self._pace.seconds()
+        self._pace = Pace()
+        if run is None or run.recipe is None or run.maps is None or not seconds:
+            return
+        step: Any = run.recipe.steps[-1]
+        pace = seconds / voxels_of(step, run.maps)
+        self.context.last_used.remember_value(_PACES, self._paces() | {kind_of(step): pace})
 
     def form_of(self, step: str) -> StepForm | None:
         return next((form for form in self.forms.values() if form.step_class.__name__ == step), None)
@@ -250,7 +269,7 @@ class ReconstructPage(Page):
             assert isinstance(thickness, AutoEdit)
             thickness.propose(maps.data.shape[-1] * maps.pixel_size)
         try:
-            self._estimated.ask(estimating_memory(self.forms[self.method.currentText()].value(), maps))
+            self._estimated.ask(estimating_memory(self.forms[self.method.currentText()].value(), maps, self._paces()))
         except DiptomoError as error:
             self.estimate.setText(str(error))
 
@@ -277,7 +296,7 @@ class ReconstructPage(Page):
         for name, text, tip, slot in (
             (
                 'volume',
-                'Save &volume…',
+                '&Save volume…',
                 'Write the volume as .hspy (with its recipe), OME-Zarr, .mrc, .tif or .vti.',
                 self._save_volume,
             ),

@@ -204,7 +204,7 @@ class ShiftsByHand(Part):
 
     def _add_buttons(self) -> None:
         row = QHBoxLayout()
-        self.undo, self.redo, self.reset = QPushButton('&Undo'), QPushButton('Re&do'), QPushButton('Reset r&ow')
+        self.undo, self.redo, self.reset = QPushButton('U&ndo'), QPushButton('Re&do'), QPushButton('Reset r&ow')
         self.reset.setToolTip('Take the corrections of the selected tilts back: their shifts as they were found.')
         for button, slot in (
             (self.undo, self.history.undo),

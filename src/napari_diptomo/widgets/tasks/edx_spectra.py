@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,17 @@ from napari_diptomo.widgets.plots.spectrum_contents import Explanation, Mark
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.edx.element_search import FoundElement
+    from napari_diptomo.spectra.edx.lines import LineFamily
     from napari_diptomo.spectra.edx.totals import Totals
 
 #: So many elements are chosen before anybody chooses.
 _FIRST_CHOICE = 4
 #: Weaker lines of a family are marked from this share of its photons.
 _LEAST_WEIGHT = 0.1
+#: Peaks that nobody has chosen get a label from this share of the counts of the strongest.
+_LARGE = 0.05
+#: Legible on both themes, and no element's colour.
+_GREY = '#8c8c8c'
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,14 +116,50 @@ def marks_of(elements: tuple[str, ...], series: SpectralTiltSeries) -> tuple[tup
         except DiptomoError as error:
             problem = problem or str(error)
             continue
-        main = family.main_energy
-        others = tuple(
-            energy
-            for energy, weight in zip(family.energies, family.weights, strict=True)
-            if weight > _LEAST_WEIGHT and energy != main
-        )
-        marks.append(Mark(family.name, main, hue[name], others))
+        marks.append(_mark(family, hue[name]))
     return tuple(marks), problem
+
+
+def large_unchosen(
+    found: Sequence[FoundElement], chosen: Sequence[str], series: SpectralTiltSeries
+) -> tuple[Mark, ...]:
+    """Grey labels for large peaks that nobody has chosen: what is left out of a sulphide should be seen to be sulphur.
+
+    Parameters
+    ----------
+    found : sequence of FoundElement
+        What the spectra show, stray elements as well.
+    chosen : sequence of str
+        Elements or families that have labels of their own.
+    series : SpectralTiltSeries
+        Its axis says which lines are in range.
+
+    Returns
+    -------
+    tuple of Mark
+        Of families with a share of the strongest one's counts that cannot be overlooked.
+    """
+    from napari_diptomo.spectra import families_for
+
+    taken = {name.split('_')[0] for name in chosen}
+    most = max((element.counts for element in found), default=0.0)
+    marks = []
+    for element in found:
+        if series.energy_unit == 'keV' and element.element not in taken and element.counts >= _LARGE * most:
+            with contextlib.suppress(DiptomoError):
+                (family,) = families_for((element.family,), *_range(series))
+                marks.append(_mark(family, _GREY))
+    return tuple(marks)
+
+
+def _mark(family: LineFamily, hue: str) -> Mark:
+    main = family.main_energy
+    others = tuple(
+        energy
+        for energy, weight in zip(family.energies, family.weights, strict=True)
+        if weight > _LEAST_WEIGHT and energy != main
+    )
+    return Mark(family.name, main, hue, others)
 
 
 def totalling(series: SpectralTiltSeries, maps: MapSeries) -> Callable[[Observer], tuple[Totals, ...]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_diptomo.series import MapSeries, Observer, Step
+from napari_diptomo.widgets.tasks.duration_estimate import time_in_words
 
 if TYPE_CHECKING:
     from napari_diptomo.reconstruct import Reconstruction
@@ -48,8 +49,8 @@ def saving(result: Any, path: str) -> Callable[[Observer], Any]:
     return save_result
 
 
-def estimating_memory(step: Reconstruction, maps: MapSeries) -> Callable[[Observer], str]:
-    """``'Needs about 0.6 GB, 12 GB are free. CPU, 2 threads (torch 2.13.0).'``; the first estimate imports torch."""
+def estimating_memory(step: Reconstruction, maps: MapSeries, paces: Mapping[str, float]) -> Callable[[Observer], str]:
+    """``'Needs about 0.6 GB, 12 GB are free. Up to 4 min ... CPU, 2 threads (torch 2.13.0).'``; the first imports torch."""
 
     def estimate_memory(observer: Observer) -> str:
         from napari_diptomo.reconstruct import device
@@ -58,7 +59,9 @@ def estimating_memory(step: Reconstruction, maps: MapSeries) -> Callable[[Observ
         free = device.free_memory(chosen)
         needed = step.memory_bytes(maps)
         verdict = '' if needed < free else ' That does not fit: use a higher binning or fewer elements.'
-        return f'Needs about {size(needed)}, {size(free)} are free.{verdict} {step.device_name()}.'
+        time = time_in_words(step, maps, paces)
+        memory = f'Needs about {size(needed)}, {size(free)} are free.{verdict}'
+        return ' '.join(part for part in (memory, time, f'{step.device_name()}.') if part)
 
     return estimate_memory
 

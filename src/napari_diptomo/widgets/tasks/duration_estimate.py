@@ -1,0 +1,90 @@
+"""How long a reconstruction will take, from the pace at which the last one of its kind ran on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_diptomo.series import MapSeries, Progress
+
+if TYPE_CHECKING:
+    from napari_diptomo.reconstruct import Reconstruction
+
+#: Until a run was measured here: seconds per voxel and iteration of `balanced` on two threads (docs/speed.md) and on
+#: slower processors of our trials.
+_SOMEWHERE = (0.9e-6, 1.7e-6)
+#: Reports at the beginning that are left out.
+_WARM_UP = 2
+#: Heads that are fitted where the held-out counts choose, see `napari_diptomo.reconstruct.dip.contest`.
+_HEADS = 2
+
+
+class Pace:
+    """Seconds per iteration of the job that runs, without its first iterations, which also warm up."""
+
+    def __init__(self) -> None:
+        self._reports: list[tuple[int, float]] = []
+
+    def add(self, report: Progress) -> None:
+        """A report of the job; where its iterations begin anew so does the measurement."""
+        if self._reports and report.iteration < self._reports[-1][0]:
+            self._reports.clear()
+        self._reports.append((report.iteration, report.seconds))
+
+    def seconds(self) -> float | None:
+        """Per iteration; None while there are too few."""
+        later = self._reports[_WARM_UP:]
+        if len(later) < 2 or later[-1][0] <= later[0][0]:
+            return None
+        return (later[-1][1] - later[0][1]) / (later[-1][0] - later[0][0])
+
+
+def kind_of(step: Reconstruction) -> str:
+    """Runs of the same kind take the same time per voxel and iteration."""
+    return f'{step.title} {getattr(step, "preset", "")} {step.device}'.replace('  ', ' ')
+
+
+def voxels_of(step: Reconstruction, maps: MapSeries) -> int:
+    """Voxels of the volume, of one channel."""
+    from napari_diptomo.reconstruct.grid import volume_shape
+
+    return int(np.prod(volume_shape(maps, step.thickness, step.beyond_field)))
+
+
+def time_in_words(step: Reconstruction, maps: MapSeries, paces: Mapping[str, float]) -> str:
+    """``'About 4 min at the pace of the last such run here.'``; empty where nothing is known.
+
+    Parameters
+    ----------
+    step : Reconstruction
+    maps : MapSeries
+        What will be reconstructed.
+    paces : mapping of str to float
+        Seconds per voxel and iteration by `kind_of`, as measured here.
+    """
+    iterations = _iterations(step)
+    work = voxels_of(step, maps) * iterations
+    measured = paces.get(kind_of(step))
+    if measured is not None:
+        return f'Up to {duration(measured * work)} at the pace of the last such run here.'
+    if hasattr(step, 'preset') and not step.device_name().startswith(('CUDA', 'cuda')):
+        low, high = (duration(pace * work) for pace in _SOMEWHERE)
+        return f'Roughly {low} to {high} at most; after a run here it is known better.'
+    return ''
+
+
+def duration(seconds: float) -> str:
+    """``'40 s'``, ``'3 min'``, ``'1 h 20 min'``."""
+    if seconds < 90:
+        return f'{seconds:.0f} s'
+    minutes = round(seconds / 60)
+    return f'{minutes} min' if minutes < 90 else f'{minutes // 60} h {minutes % 60} min'
+
+
+def _iterations(step: Reconstruction) -> int:
+    """Of all fits together, at most."""
+    longest = int(getattr(step, 'longest', None) or getattr(step, 'iterations', 0) or 0)
+    heads = _HEADS if getattr(step, 'output', '') == 'auto' else 1
+    return longest * heads * int(getattr(step, 'ensemble', 1))

@@ -1,0 +1,68 @@
+"""The pace leaves the warm-up out; the estimate multiplies it by the work to be done."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_diptomo.reconstruct import SIRT, DIPmTV
+from napari_diptomo.series import MapSeries, Progress
+from napari_diptomo.widgets.controls.run_bar import in_seconds, pace
+from napari_diptomo.widgets.tasks.duration_estimate import Pace, kind_of, time_in_words, voxels_of
+
+
+@pytest.fixture
+def maps() -> MapSeries:
+    counts = np.ones((2, 5, 16, 20), np.float32)
+    return MapSeries(counts, np.linspace(-40, 40, 5), ('Ge', 'Te'), pixel_size=2.0)
+
+
+def reports(*seconds: float, total: int = 100) -> Pace:
+    found = Pace()
+    for number, after in enumerate(seconds, start=1):
+        found.add(Progress('DIPm-TV', number, total, after))
+    return found
+
+
+def test_a_slow_beginning_is_left_out() -> None:
+    assert reports(30.0, 31.0).seconds() is None
+    assert reports(30.0, 31.0, 31.5, 32.0, 32.5).seconds() == pytest.approx(0.5)
+
+
+def test_where_iterations_begin_anew_so_does_the_measurement() -> None:
+    found = reports(1.0, 2.0, 3.0, 4.0)
+    found.add(Progress('DIPm-TV', 1, 100, 50.0))
+    assert found.seconds() is None
+
+
+def test_the_bar_shows_no_time_before_the_pace_is_known() -> None:
+    report = Progress('DIPm-TV', 2, 100, 20.0, {'tv': 1.0})
+    assert pace(report) == 'DIPm-TV: iteration 2 of 100'
+    assert pace(report, 0.5) == 'DIPm-TV: 0.5 s per iteration, 49 s to go'
+    assert pace(Progress('Totals', 3, 17, 6.0), 2.0) == 'Totals: 2 s per tilt, 28 s to go'
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'words'), [(4.9e-6, 'under 1 ms'), (0.0123, '12 ms'), (0.41, '0.41 s'), (12.0, '12 s')]
+)
+def test_short_times_are_no_powers_of_ten(seconds: float, words: str) -> None:
+    assert in_seconds(seconds) == words
+
+
+def test_what_was_measured_here_is_scaled_to_the_volume(maps: MapSeries) -> None:
+    step = SIRT(iterations=100)
+    assert voxels_of(step, maps) == 20 * 16 * 20
+    assert time_in_words(step, maps, {}) == ''
+    assert time_in_words(step, maps, {kind_of(step): 0.5 / 6400}).startswith('Up to 50 s ')
+
+
+def test_six_fits_take_six_times_as_long(maps: MapSeries) -> None:
+    one = DIPmTV(preset='balanced', iterations=100, output='softplus', ensemble=1)
+    six = DIPmTV(preset='balanced', iterations=100, output='softplus', ensemble=6)
+    paces = {kind_of(one): 0.1 / 6400}
+    assert time_in_words(one, maps, paces).startswith('Up to 10 s ')
+    assert time_in_words(six, maps, paces).startswith('Up to 60 s ')
+
+
+def test_without_a_run_here_the_range_of_other_machines_is_said(maps: MapSeries) -> None:
+    assert time_in_words(DIPmTV(device='cpu'), maps, {}).startswith('Roughly ')
