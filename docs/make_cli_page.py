@@ -65,7 +65,7 @@ def spelt(parameter: inspect.Parameter, kind: Any, info: OptionInfo) -> str:
 
 
 def value_of(kind: Any) -> str:
-    """What an option takes, in words."""
+    """Kind of the value of an option, in words."""
     if get_origin(kind) in (Union, UnionType):
         return value_of(next(arg for arg in get_args(kind) if arg is not type(None)))
     if get_origin(kind) is list:

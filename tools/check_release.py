@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def missing(tag: str, root: Path = ROOT) -> Iterator[str]:
-    """What keeps a tag from being released.
+    """Reasons that keep a tag from being released.
 
     Parameters
     ----------
