@@ -19,7 +19,7 @@ from napari_diptomo.jobs.movie import MovieSettings, movie_file
 
 IMAGES = Path(__file__).parent / 'images'
 #: A picture that grows with the page, and an animation that loads at once.
-_WIDTH, _COLOURS, _TURN = 1200, 128, MovieSettings(seconds=3.5, size=240)
+_WIDTH, _TURN = 1000, MovieSettings(seconds=3.5, size=240)
 
 
 def pictures(demo: Path, out: Path) -> None:
@@ -34,7 +34,7 @@ def pictures(demo: Path, out: Path) -> None:
     with Image.open(demo / 'slices.png') as page:
         height = round(page.height * _WIDTH / page.width)
         small = page.convert('RGB').resize((_WIDTH, height), Image.Resampling.LANCZOS)
-    small.quantize(_COLOURS, dither=Image.Dither.NONE).save(out / 'truth-and-methods.png', optimize=True)
+    small.save(out / 'truth-and-methods.png', optimize=True)
     movie_file(demo / 'volume.hspy', out / 'turning.gif', _TURN, overwrite=True)
 
 
