@@ -65,6 +65,17 @@ def test_the_site_fetches_nothing_from_elsewhere():
     assert 'http' not in config
 
 
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip('mkdocs', reason='`make docs` installs it')
+    command = [sys.executable, '-m', 'mkdocs', 'build', '--strict', '--quiet', '--site-dir', str(tmp_path / 'site')]
+    subprocess.run(command, check=True, timeout=290, cwd=ROOT)
+    pages = {path.name: path.read_text(encoding='utf-8') for path in (tmp_path / 'site').rglob('*.html')}
+    assert {'index.html', 'contributing.html', 'edx.html'} <= set(pages)
+    for name, page in pages.items():
+        assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="?https?:', page), name
+
+
 def test_links_of_the_readme_are_absolute_once_the_address_is_known():
     hook = module(ROOT / 'tools' / 'hatch_metadata.py')
     text = '[a](docs/a.md) ![b](docs/b.png) [![c](c.svg)](d.md) [web](https://napari.org) [here](#there)'
