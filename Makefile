@@ -41,7 +41,7 @@ docs: env $(DOCS_STAMP) ## write the generated pages anew and build the site in 
 	$(BIN)/python docs/make_parameter_tables.py
 	$(BIN)/python docs/make_cli_page.py
 	$(BIN)/python docs/make_map.py
-	$(BIN)/python -m mkdocs build --strict --clean --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --clean --quiet
 	@echo 'The site is in build/site: open build/site/index.html'
 
 # Not part of `make env`: tests need none of it.
