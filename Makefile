@@ -2,9 +2,11 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 STAMP := .venv/.up-to-date
+DOCS_STAMP := .venv/.docs-up-to-date
+PACKAGE_STAMP := .venv/.package-up-to-date
 
 .DEFAULT_GOAL := help
-.PHONY: help env system demo test lint bench docs clean
+.PHONY: help env system demo test lint bench docs package clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,15 +32,34 @@ lint: env ## style, layers, types, words
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/mypy
-	$(BIN)/codespell -D - -D tools/words.txt src tests benchmarks docs tools README.md SECURITY.md CHANGELOG.md
+	$(BIN)/codespell -D - -D tools/words.txt src tests benchmarks docs tools *.md
 
 bench: env ## run benchmarks/ (ONLY=name for one of them)
 	$(BIN)/python benchmarks/_run.py $(ONLY)
 
-docs: env ## write the parameter tables and the map of the code anew
+docs: env $(DOCS_STAMP) ## write the generated pages anew and build the site in build/site, links checked, notebooks executed
 	$(BIN)/python docs/make_parameter_tables.py
 	$(BIN)/python docs/make_recipe_page.py
+	$(BIN)/python docs/make_cli_page.py
 	$(BIN)/python docs/make_map.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --clean --quiet
+	@echo 'The site is in build/site: open build/site/index.html'
+
+# Not part of `make env`: tests need none of it.
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --group docs
+	@touch $@
+
+$(PACKAGE_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --group package
+	@touch $@
+
+package: env $(PACKAGE_STAMP) ## build wheel and source distribution in dist/ and check them, workflows too
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 clean: ## remove everything that was made here
 	rm -rf .venv build dist demo-output .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
