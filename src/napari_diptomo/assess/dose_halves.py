@@ -77,6 +77,11 @@ def dose_halves(first: MapSeries, second: MapSeries) -> DoseHalves:
     first, second : MapSeries
         Of the same tilts and channels, in the order of the dose.
 
+    Returns
+    -------
+    DoseHalves
+        Change of every channel with its error, and what follows at zero dose.
+
     Raises
     ------
     InputError
