@@ -354,7 +354,7 @@ class ReconstructPage(Page):
         self.result_row.setVisible(ended)
         other = haadf_counterpart(run) if run is not None and ended else None
         self.haadf_button.setVisible(run is not None and other is not None and not compared_haadf(run, runs))
-        self.haadf_button.setText(f'Run {"with" if other is not None and other.haadf else "without"} &HAADF to compare')
+        self.haadf_button.setText(f'Run {"with" if other is not None and other.haadf else "without"} HAADF to compare')
         if run is not None and ended:
             self.buttons['volume'].setVisible(run.volume is not None)
             self.buttons['recipe'].setVisible(run.whole_recipe is not None)
