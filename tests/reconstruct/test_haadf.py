@@ -100,6 +100,20 @@ def test_images_between_the_tilts_come_from_a_volume_of_all(specimen, series):
     assert np.corrcoef(found.ravel(), at.ravel())[0, 1] > 0.99
 
 
+def test_images_between_the_tilts_lie_where_their_neighbours_lie(specimen, series):
+    between = np.arange(-65, 66, 10.0)
+    model = HAADFModel(offset=0.0, gain=0.0, noise=0.005, misregistration=1.0)
+    moved = haadf_series(specimen, between, model, seed=6)
+    placed = HAADFSeries(moved.images, between, series.maps.pixel_size, shifts=moved.shifts)
+    at = images_at(placed, series.maps)
+    nearest = np.abs(between[None] - TILTS[:, None]).argmin(1)
+    still = haadf_series(specimen, TILTS, replace(model, misregistration=0.0)).images
+    rows, columns = np.mgrid[:24, :24]
+    for pixel, axis in ((rows, 0), (columns, 1)):
+        displaced = (at * pixel).sum((1, 2)) / at.sum((1, 2)) - (still * pixel).sum((1, 2)) / still.sum((1, 2))
+        np.testing.assert_allclose(displaced, moved.shifts[nearest, axis], atol=0.3)
+
+
 @pytest.mark.parametrize(
     ('change', 'words'),
     [

@@ -26,9 +26,8 @@ from napari_diptomo.align.held_out_tilts import Comparison, Geometry, Prediction
 from napari_diptomo.align.image_correlation import FINE
 from napari_diptomo.align.reference_images import Reference, binned, reference_images, uses_haadf
 from napari_diptomo.align.refinement import JUDGING
-from napari_diptomo.reconstruct.haadf_data import GAMMA, on_pixels_of
+from napari_diptomo.reconstruct.haadf_data import on_pixels_of, powers_of_atomic_numbers
 from napari_diptomo.series import Finding, HAADFSeries, MapSeries
-from napari_diptomo.series.elements import atomic_number
 from napari_diptomo.series.haadf_of_series import own_images
 
 #: Correlation with the projections, and standard error of a displacement in pixels, of images of the same specimen: right
@@ -40,8 +39,6 @@ GIVEN = 'their shifts were given, the fit finds the displacement between both.'
 _PASSES = 4
 #: Standard errors of a displacement, pixels, taken into account: none is known better or worse.
 _SURE, _UNSURE = 0.02, 3.0
-#: Atomic number of channels that are no elements.
-_UNKNOWN = 30.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,7 +234,7 @@ def _images_of(maps: MapSeries, reference: Reference) -> dict[str, np.ndarray]:
     images, name = reference_images(maps, reference)
     if uses_haadf(maps, reference):
         return {name: images}
-    weights = np.array([float(atomic_number(channel) or _UNKNOWN) ** GAMMA for channel in maps.channels])
+    weights = powers_of_atomic_numbers(maps.channels)
     unmixed = maps.unmixed()
     return {name: images, 'maps weighted by atomic number': np.tensordot(weights, unmixed.data, 1)}
 

@@ -353,19 +353,32 @@ def _print(found: Assessment, console: Console) -> None:
 
 def _consistency_table(found: Consistency) -> Table:
     table = Table('element', 'misfit / noise', 'worst tilt', 'correlation', 'above the ceiling', box=None)
+    for row in consistency_rows(found, ' deg', ''):
+        table.add_row(*row)
+    return table
+
+
+def consistency_rows(found: Consistency, degrees: str, unknown: str) -> list[tuple[str, ...]]:
+    """Name, mean misfit, the worst with its tilt, correlation and how far it lies above its ceiling, of each channel.
+
+    Parameters
+    ----------
+    found : Consistency
+        Of a volume with its maps.
+    degrees : str
+        Behind a tilt.
+    unknown : str
+        In place of a ceiling that is not known.
+    """
+    rows: list[tuple[str, ...]] = []
     for c, name in enumerate(found.channels):
         worst = int(np.argmax(found.misfit[c]))
-        above = ''
+        above = unknown
         if found.above_ceiling is not None and found.ceiling_error is not None:
             above = f'{found.above_ceiling[c]:+.3f} ± {found.ceiling_error[c]:.3f}'
-        table.add_row(
-            name,
-            f'{found.misfit[c].mean():.2f}',
-            f'{found.misfit[c, worst]:.2f} at {found.angles[worst]:g} deg',
-            f'{found.correlation[c]:.3f}',
-            above,
-        )
-    return table
+        worst_words = f'{found.misfit[c, worst]:.2f} at {found.angles[worst]:g}{degrees}'
+        rows.append((name, f'{found.misfit[c].mean():.2f}', worst_words, f'{found.correlation[c]:.3f}', above))
+    return rows
 
 
 def _resolution_table(found: HalfResolution) -> Table:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy import ndimage
@@ -11,7 +11,10 @@ from skimage.registration import phase_cross_correlation
 
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.reconstruct.data_split import noise_variance
+from napari_diptomo.reconstruct.haadf_observation import HAADFData
 from napari_diptomo.reconstruct.haadf_weights import Intensity, intensity_per_count
+from napari_diptomo.reconstruct.problem import Problem
+from napari_diptomo.reconstruct.sirt_iteration import short_sirt
 from napari_diptomo.series import Finding, InputError, MapSeries
 from napari_diptomo.series.elements import atomic_number
 from napari_diptomo.series.haadf import HAADFSeries
@@ -40,22 +43,6 @@ _REVERSALS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 _ITERATIONS = 30
 
 
-@dataclass(frozen=True, eq=False)
-class HAADFData:
-    """Images ready to be fitted.
-
-    Attributes
-    ----------
-    series : HAADFSeries
-        On the pixels and in the frame of the maps, over their own range.
-    intensity : Intensity
-        Per count of the maps.
-    """
-
-    series: HAADFSeries
-    intensity: Intensity
-
-
 def prepare_haadf(maps: MapSeries) -> tuple[HAADFData | None, tuple[Finding, ...]]:
     """The images of a series ready to be fitted, and what was noticed; None where they cannot be used.
 
@@ -82,7 +69,7 @@ def prepare_haadf(maps: MapSeries) -> tuple[HAADFData | None, tuple[Finding, ...
         )
     unmixed = maps.unmixed()
     variance = noise_variance(unmixed)
-    start = np.array([float(atomic_number(c) or _UNKNOWN) ** GAMMA for c in maps.channels])
+    start = powers_of_atomic_numbers(maps.channels)
     used = np.ones(unmixed.data.shape[1:], bool) if maps.missing is None else ~maps.missing.any(axis=0)
 
     def regression(images: np.ndarray) -> Intensity:
@@ -98,6 +85,11 @@ def prepare_haadf(maps: MapSeries) -> tuple[HAADFData | None, tuple[Finding, ...
     bright = np.tensordot(regression(at_maps).weights, unmixed.data, 1)
     series = in_frame_of(series, maps, at_maps, bright)
     return HAADFData(series, regression(_displaced(series, maps, images_at(series, maps)))), findings
+
+
+def powers_of_atomic_numbers(channels: Sequence[str]) -> np.ndarray:
+    """Z^gamma of each channel (channel,); of those that are no elements that of a medium one."""
+    return np.array([float(atomic_number(channel) or _UNKNOWN) ** GAMMA for channel in channels])
 
 
 def usable_pixels(series: HAADFSeries) -> tuple[HAADFSeries, tuple[Finding, ...]]:
@@ -193,26 +185,28 @@ def images_at(series: HAADFSeries, maps: MapSeries) -> np.ndarray:
     if series.missing is not None:
         found[series.missing[nearest]] = np.nan
     if not same.all():
-        found[~same] = _projected(series, maps.angles[~same])
+        # Where the nearest image lies: what is made of them has one displacement per tilt of the maps.
+        found[~same] = _projected(series, maps.angles[~same], np.asarray(series.shifts)[nearest[~same]])
     return found
 
 
-def _projected(series: HAADFSeries, angles: np.ndarray) -> np.ndarray:
-    """Projections of a SIRT of the images, less their level, in the frame of the images."""
+def _projected(series: HAADFSeries, angles: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Projections of a SIRT of the images, less their level, displaced by ``shifts`` (tilt, 2)."""
     _, ny, nx = series.images.shape
     signal = np.maximum(series.images - np.percentile(series.images, 5, axis=(1, 2), keepdims=True), 0)[None]
-    weight = np.ones(signal.shape, np.float32) if series.missing is None else (~series.missing)[None].astype(np.float32)
-    beam = ParallelBeam(
-        series.angles, (nx, ny, nx), series.shifts, series.axis_shift, axis_rotation=series.axis_rotation
+    missing = None if series.missing is None else series.missing[None]
+    maps = MapSeries(
+        signal,
+        series.angles,
+        ('HAADF',),
+        shifts=series.shifts,
+        axis_shift=series.axis_shift,
+        axis_rotation=series.axis_rotation,
+        missing=missing,
     )
-    x = np.zeros((1, nx, ny, nx), np.float32)
-    rows = weight / np.maximum(beam.project(x + 1), 1e-6)
-    columns = 1 / np.maximum(beam.backproject(weight), 1e-6)
-    for _ in range(_ITERATIONS):
-        x = np.maximum(x + columns * beam.backproject(rows * (signal - beam.project(x))), 0)
-    return ParallelBeam(angles, (nx, ny, nx), axis_shift=series.axis_shift, axis_rotation=series.axis_rotation).project(
-        x
-    )[0]
+    volume = short_sirt(Problem(maps), _ITERATIONS).numpy()
+    beam = ParallelBeam(angles, (nx, ny, nx), shifts, series.axis_shift, axis_rotation=series.axis_rotation)
+    return beam.project(volume)[0]
 
 
 def _contradiction(

@@ -22,6 +22,7 @@ Formulas: HAADF intensity of a volume, and its variance from the misfit (`HAADFO
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,22 @@ _FALL = 0.5
 _TRUST = 0.3
 #: Edge of the blocks whose mean shows errors that neighbours share, pixels.
 _BLOCK = 4
+
+
+@dataclass(frozen=True, eq=False)
+class HAADFData:
+    """Images ready to be fitted.
+
+    Attributes
+    ----------
+    series : HAADFSeries
+        On the pixels and in the frame of the maps, over their own range.
+    intensity : Intensity
+        Per count of the maps.
+    """
+
+    series: HAADFSeries
+    intensity: Intensity
 
 
 class HAADFObservation:

@@ -26,7 +26,7 @@ from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.geometry.torch_projector import TorchProjector
 from napari_diptomo.reconstruct.data_split import noise_variance, split_counts
 from napari_diptomo.reconstruct.grid import check_maps, volume_shape
-from napari_diptomo.reconstruct.haadf_data import HAADFData
+from napari_diptomo.reconstruct.haadf_observation import HAADFData
 from napari_diptomo.reconstruct.support import Support, counts_outside
 from napari_diptomo.series import Finding, MapSeries
 

@@ -146,6 +146,29 @@ def test_a_resumed_run_ends_with_the_same_volume(maps):
         np.testing.assert_array_equal(step.run(maps, Resumes(state)).data, whole.data)
 
 
+def test_every_network_has_the_weights_of_the_same_volume(maps, monkeypatch):
+    begun = []
+
+    def doubled(problem, alone):
+        begun.append(problem.haadf.intensity)
+        return replace(begun[-1], weights=2 * begun[-1].weights)
+
+    monkeypatch.setattr(haadf_contest, 'intensity_of_volume', doubled)
+    monkeypatch.setattr(haadf_contest, '_TOLERATED', 1e9)
+    DIPmTV(iterations=10, **SMALL).run(maps)
+    # Calibrated anew from what was calibrated before, the second network, and a resumed run, would have other weights.
+    assert all(intensity is begun[0] for intensity in begun)
+
+
+def test_the_estimate_of_memory_has_the_images_and_one_more_channel(maps):
+    step = DIPmTV()
+    alone = step.memory_bytes(replace(maps, haadf_series=None))
+    more = step.memory_bytes(maps) - alone
+    # 17 volumes of 24^3 voxels and four bytes for what no map holds; the matrices are less than twice that here.
+    assert 17 * 4 * 24**3 < more < 3 * 17 * 4 * 24**3
+    assert DIPmTV(haadf=False).memory_bytes(maps) == alone
+
+
 def test_an_ensemble_fits_the_images_in_every_member(maps):
     volume = DIPmTV(preset='best', ensemble=2, iterations=20, **SMALL).run(maps)
     assert volume.std is not None and volume.notes['output'] == 'shares'

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_diptomo.jobs.assess_volume import halving_step, reconstruction_of
+from napari_diptomo.jobs.assess_volume import consistency_rows, halving_step, reconstruction_of
 from napari_diptomo.jobs.report import graphs, images, words
 from napari_diptomo.jobs.report.style import ReportFigure
 from napari_diptomo.series import Finding, InputError, MapSeries, Observer, Volume, by_weight
@@ -276,27 +276,12 @@ def _period(value: float, voxel: float) -> str:
 
 
 def _residual_table(found: Consistency) -> ReportTable:
-    rows = []
-    for c, name in enumerate(found.channels):
-        worst = int(np.argmax(found.misfit[c]))
-        above = '–'
-        if found.above_ceiling is not None and found.ceiling_error is not None:
-            above = f'{found.above_ceiling[c]:+.3f} ± {found.ceiling_error[c]:.3f}'
-        rows.append(
-            (
-                name,
-                f'{found.misfit[c].mean():.2f}',
-                f'{found.misfit[c, worst]:.2f} at {found.angles[worst]:g}°',
-                f'{found.correlation[c]:.3f}',
-                above,
-            )
-        )
     return ReportTable(
         'Residuals',
         'Mean square residual in units of the noise variance over all tilts and at the worst one; correlation of projections '
         'and maps, and by how much it lies above the one of the noiseless specimen, with its standard error.',
         ('channel', 'residual² / variance', 'worst tilt', 'correlation', 'above the ceiling'),
-        tuple(rows),
+        tuple(consistency_rows(found, '°', '–')),
     )
 
 

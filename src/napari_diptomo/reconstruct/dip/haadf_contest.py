@@ -83,9 +83,9 @@ def fit_with_haadf(settings: FitSettings, problem: Problem, observer: Observer |
     if run.resumed is not None:
         done = [Candidate.restored(state, problem.device) for state in run.resumed['candidates']]
     while len(done) < _FITS and not run.finished:
-        if done:
-            problem = _calibrated(problem, done[0].x)
-        name, of, head, member = _next(settings, problem, alone, done)
+        # From the problem as it came, so that every network, of a resumed run too, has the same weights.
+        given = _calibrated(problem, done[0].x) if done else problem
+        name, of, head, member = _next(settings, given, alone, done)
         run.begin(len(done), lambda: {'candidates': [c.state() for c in done]}, preview_of(problem, done[:1]))
         found = replace(fit_candidate(settings, of, head, member, run), output=name)
         if not run.finished or not done:

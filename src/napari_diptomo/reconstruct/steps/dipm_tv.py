@@ -295,7 +295,16 @@ class DIPmTV(Reconstruction):
         voxels = float(np.prod(volume_shape(maps, self.thickness, self.beyond_field)))
         half_precision = takes_bf16(self.precision, pick(self.device))
         network = network_bytes(self.fit_settings().network, maps, voxels, half_precision)
-        return int(super().memory_bytes(maps) + network)
+        return int(super().memory_bytes(maps) + network + self._haadf_bytes(maps))
+
+    def _haadf_bytes(self, maps: MapSeries) -> float:
+        """Of images fitted beside the maps: their matrices, and the channel of what no map holds."""
+        if maps.haadf_series is None or not self.problem_settings().haadf:
+            return 0.0
+        depth, _, width = shape = volume_shape(maps, self.thickness, self.beyond_field)
+        tilts = len(maps.haadf_series.angles)
+        images = 8.0 * tilts * np.prod(maps.data.shape[2:])
+        return float(4 * (np.prod(shape) * self._volumes(maps) + images) + 2 * 12 * 2.0 * tilts * depth * width)
 
     def _volumes(self, maps: MapSeries) -> float:
         # Measured, with the state to fall back on, which holds two; mean and squares of an ensemble are in double precision,

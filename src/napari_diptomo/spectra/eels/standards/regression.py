@@ -56,7 +56,7 @@ _ITERATIONS = 3
 #: background, and were worth 0.03-0.06 where the truth had none.
 _PARAMETER_COST = 0.1
 _FREE_PARAMETERS = {'power law': 0, 'exponential': 0, 'log-polynomial': 1, 'plasmon tail': 0, 'sum of power laws': 2}
-#: Draws of `statistical_deviation`.
+#: Samples of `statistical_deviation`.
 BOOTSTRAP = 12
 
 
