@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from napari_diptomo.reconstruct import haadf_data
-from napari_diptomo.reconstruct.haadf_data import images_at, on_pixels_of, prepare_haadf, usable_pixels
+from napari_diptomo.reconstruct.haadf_data import images_at, prepare_haadf, usable_pixels
 from napari_diptomo.reconstruct.haadf_observation import HAADFObservation
-from napari_diptomo.reconstruct.haadf_weights import Intensity, damped, intensity_per_count
+from napari_diptomo.reconstruct.haadf_weights import Intensity, damped, intensity_per_count, powers_of_atomic_numbers
 from napari_diptomo.series import InputError, MapSeries
 from napari_diptomo.series.elements import ATOMIC_NUMBERS, atomic_number
 from napari_diptomo.series.haadf import HAADFSeries
+from napari_diptomo.series.haadf_of_series import on_pixels_of
 from napari_diptomo.simulate import facetted, lamella, porous, tilt_series
 from napari_diptomo.simulate.haadf import HAADFModel, haadf_series
 
@@ -208,4 +208,7 @@ def test_the_last_channel_is_the_brightness_that_no_map_holds(observed):
 def test_too_few_images_are_refused(series):
     with pytest.raises(InputError, match='2 HAADF images add nothing'):
         prepare_haadf(beside(series.maps, np.random.default_rng(0).normal(size=(2, 24, 24)), [-10.0, 10.0]))
-    assert haadf_data.GAMMA == 1.7
+
+
+def test_weights_begin_with_a_power_of_the_atomic_number():
+    assert powers_of_atomic_numbers(['Si', 'Fe2+', 'Te']) == pytest.approx([14**1.7, 26**1.7, 52**1.7])

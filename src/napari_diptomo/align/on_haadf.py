@@ -26,9 +26,9 @@ from napari_diptomo.align.held_out_tilts import Comparison, Geometry, Prediction
 from napari_diptomo.align.image_correlation import FINE
 from napari_diptomo.align.reference_images import Reference, binned, reference_images, uses_haadf
 from napari_diptomo.align.refinement import JUDGING
-from napari_diptomo.reconstruct.haadf_data import on_pixels_of, powers_of_atomic_numbers
+from napari_diptomo.reconstruct.haadf_weights import powers_of_atomic_numbers
 from napari_diptomo.series import Finding, HAADFSeries, MapSeries
-from napari_diptomo.series.haadf_of_series import own_images
+from napari_diptomo.series.haadf_of_series import on_pixels_of, own_images
 
 #: Correlation with the projections, and standard error of a displacement in pixels, of images of the same specimen: right
 #: ones had 0.76 to 0.99 and 0.09 to 0.7 at 1 to 30 counts, those of other specimens 0.49 to 0.79 and 1.1 to 37.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -12,20 +12,18 @@ from skimage.registration import phase_cross_correlation
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.reconstruct.data_split import noise_variance
 from napari_diptomo.reconstruct.haadf_observation import HAADFData
-from napari_diptomo.reconstruct.haadf_weights import Intensity, intensity_per_count
+from napari_diptomo.reconstruct.haadf_weights import Intensity, intensity_per_count, powers_of_atomic_numbers
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.sirt_iteration import short_sirt
 from napari_diptomo.series import Finding, InputError, MapSeries
-from napari_diptomo.series.elements import atomic_number
 from napari_diptomo.series.haadf import HAADFSeries
+from napari_diptomo.series.haadf_of_series import on_pixels_of
 
-#: Exponent of the atomic number that the weights begin with; that of channels that are no elements.
-GAMMA, _UNKNOWN = 1.7, 30
 #: Tilts of images and maps that count as the same, degrees.
 _SAME = 0.75
 _FEWEST = 3
-#: Share of a pixel that must be covered, of the pixels that may be saturated or static, and of a field that must be left.
-_COVERED, _FEW, _FIELD = 0.999, 0.2, 0.3
+#: Share of the pixels that may be saturated or static.
+_FEW = 0.2
 #: Correlation of images and weighted counts below which they show different things; displacement tried, pixels.
 _ALIKE, _REACH = 0.3, 4
 #: Correlation that images lose against the tilt they resemble most, mean, and how far that is away, degrees: right orders
@@ -87,11 +85,6 @@ def prepare_haadf(maps: MapSeries) -> tuple[HAADFData | None, tuple[Finding, ...
     return HAADFData(series, regression(_displaced(series, maps, images_at(series, maps)))), findings
 
 
-def powers_of_atomic_numbers(channels: Sequence[str]) -> np.ndarray:
-    """Z^gamma of each channel (channel,); of those that are no elements that of a medium one."""
-    return np.array([float(atomic_number(channel) or _UNKNOWN) ** GAMMA for channel in channels])
-
-
 def usable_pixels(series: HAADFSeries) -> tuple[HAADFSeries, tuple[Finding, ...]]:
     """Saturated pixels, and those that show the same in every image (burnt-in text), as missing ones."""
     images = series.images
@@ -123,46 +116,6 @@ def usable_pixels(series: HAADFSeries) -> tuple[HAADFSeries, tuple[Finding, ...]
 
 def _note(what: str, sentence: str, share: float) -> Finding:
     return Finding('note', 'HAADF series', sentence, {what: float(share)})
-
-
-def on_pixels_of(series: HAADFSeries, maps: MapSeries) -> HAADFSeries:
-    """The images on the pixels of the maps: means over their area, what lies outside missing.
-
-    Raises
-    ------
-    InputError
-        Less than a third of the maps' field is left.
-    """
-    factor = maps.pixel_size / series.pixel_size
-    wanted = maps.data.shape[2:]
-    if abs(factor - 1) < 1e-3 and series.images.shape[1:] == wanted:
-        return series
-    rows, columns = (_overlap(n, m, factor) for n, m in zip(wanted, series.images.shape[1:], strict=True))
-    there = np.ones(series.images.shape) if series.missing is None else 1.0 - series.missing
-    share = np.einsum('ay,tyx,bx->tab', rows, there, columns, optimize=True)
-    images = np.einsum('ay,tyx,bx->tab', rows, there * series.images, columns, optimize=True) / np.maximum(share, 1e-9)
-    missing = share < _COVERED
-    if missing.mean() > 1 - _FIELD:
-        raise InputError(
-            f'The HAADF images cover {1 - missing.mean():.0%} of the field of the maps; check their pixel size '
-            f'({series.pixel_size:.4g} nm, the maps have {maps.pixel_size:.4g} nm), or leave them out.'
-        )
-    return replace(
-        series,
-        images=images,
-        missing=missing,
-        pixel_size=maps.pixel_size,
-        shifts=np.asarray(series.shifts) / factor,
-        axis_shift=series.axis_shift / factor,
-    )
-
-
-def _overlap(wanted: int, given: int, factor: float) -> np.ndarray:
-    """Share (wanted, given) of each new pixel that each old one fills, both about the same middle."""
-    begin = (np.arange(wanted) - wanted / 2) * factor + given / 2
-    old = np.arange(given)
-    both = np.minimum(begin[:, None] + factor, old + 1) - np.maximum(begin[:, None], old)
-    return np.maximum(both, 0) / factor
 
 
 def in_unit_range(series: HAADFSeries) -> HAADFSeries:

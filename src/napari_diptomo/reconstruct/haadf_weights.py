@@ -14,11 +14,14 @@ Formulas: intensity per count of each channel (`intensity_per_count`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 from scipy.optimize import nnls
+
+from napari_diptomo.series.elements import atomic_number
 
 #: Smoothing before the regression of the weights, and in two stages before that of the damping, pixels.
 _SMOOTH, _BEFORE, _SMOOTHER = 1.5, 1.0, 2.0
@@ -26,6 +29,8 @@ _SMOOTH, _BEFORE, _SMOOTHER = 1.5, 1.0, 2.0
 #: none, and at most.
 _SPREAD, _DAMPED, _MOST_DAMPED = 0.5, 0.2, 1.0
 _ROUNDS = 3
+#: Exponent of the atomic number that the weights begin with; that of channels that are no elements.
+GAMMA, _UNKNOWN = 1.7, 30
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,11 @@ class Intensity:
     weights: np.ndarray
     errors: np.ndarray
     damping: float
+
+
+def powers_of_atomic_numbers(channels: Sequence[str]) -> np.ndarray:
+    """Z^gamma of each channel (channel,); of those that are no elements that of a medium one."""
+    return np.array([float(atomic_number(channel) or _UNKNOWN) ** GAMMA for channel in channels])
 
 
 def intensity_per_count(

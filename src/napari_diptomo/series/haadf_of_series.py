@@ -20,6 +20,8 @@ FEWEST = 3
 _FIELD = 0.7
 #: Degrees by which an image lies beyond the tilts of the spectra.
 _BEYOND = 1.0
+#: Share of a pixel that must be covered, and of the field of the maps that must be left.
+_COVERED, _LEFT = 0.999, 0.3
 
 
 def with_haadf(series: Series, haadf: HAADFSeries) -> Series:
@@ -107,6 +109,56 @@ def own_images(series: SpectralTiltSeries | MapSeries) -> np.ndarray | None:
     nearest = np.abs(haadf.angles[None] - series.angles[:, None]).argmin(axis=1)
     same = len(set(nearest)) == len(nearest) and np.array_equal(haadf.images[nearest], images)
     return nearest if same else None
+
+
+def on_pixels_of(series: HAADFSeries, maps: MapSeries) -> HAADFSeries:
+    """The images on the pixels of the maps: means over their area, what lies outside missing.
+
+    Parameters
+    ----------
+    series : HAADFSeries
+    maps : MapSeries
+
+    Returns
+    -------
+    HAADFSeries
+        Shifts and axis in the new pixels.
+
+    Raises
+    ------
+    InputError
+        Less than a third of the maps' field is left.
+    """
+    factor = maps.pixel_size / series.pixel_size
+    wanted = maps.data.shape[2:]
+    if abs(factor - 1) < 1e-3 and series.images.shape[1:] == wanted:
+        return series
+    rows, columns = (_overlap(n, m, factor) for n, m in zip(wanted, series.images.shape[1:], strict=True))
+    there = np.ones(series.images.shape) if series.missing is None else 1.0 - series.missing
+    share = np.einsum('ay,tyx,bx->tab', rows, there, columns, optimize=True)
+    images = np.einsum('ay,tyx,bx->tab', rows, there * series.images, columns, optimize=True) / np.maximum(share, 1e-9)
+    missing = share < _COVERED
+    if missing.mean() > 1 - _LEFT:
+        raise InputError(
+            f'The HAADF images cover {1 - missing.mean():.0%} of the field of the maps; check their pixel size '
+            f'({series.pixel_size:.4g} nm, the maps have {maps.pixel_size:.4g} nm), or leave them out.'
+        )
+    return replace(
+        series,
+        images=images,
+        missing=missing,
+        pixel_size=maps.pixel_size,
+        shifts=np.asarray(series.shifts) / factor,
+        axis_shift=series.axis_shift / factor,
+    )
+
+
+def _overlap(wanted: int, given: int, factor: float) -> np.ndarray:
+    """Share (wanted, given) of each new pixel that each old one fills, both about the same middle."""
+    begin = (np.arange(wanted) - wanted / 2) * factor + given / 2
+    old = np.arange(given)
+    both = np.minimum(begin[:, None] + factor, old + 1) - np.maximum(begin[:, None], old)
+    return np.maximum(both, 0) / factor
 
 
 def described(haadf: HAADFSeries, series: SpectralTiltSeries | MapSeries) -> str:
