@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from napari_diptomo.simulate.eels_shapes import OXIDES, edge_shape
 from napari_diptomo.spectra.eels.standards.phases_nobody_asked_for import unexpected_phases
@@ -29,6 +30,18 @@ def test_two_iron_oxides_raise_no_alarm_and_say_what_would_have_been_seen():
     found = unexpected_phases(standards())
     assert not doubts(found)
     assert 'would have been noticed' in found[0].sentence
+
+
+def test_fe2o3_that_passes_for_magnetite_is_not_said_to_be_unlikely():
+    # All of it haematite, 28 % of the iron of the purest pixels in FeO before and behind it: by (3 x - 1) / 2 nearly zero.
+    (note,) = [
+        one for one in unexpected_phases(standards(leading_edge=(-0.03, 0.04))) if 'stoichiometric' in one.sentence
+    ]
+    assert 'with 31% of their iron in FeO the purest pixels could hold Fe2O3 instead' in note.sentence
+    assert note.evidence['noticed below'] == pytest.approx(0.26, abs=0.005)
+    # Nothing is noticed, whatever the share, when the error is as large as what a third of Fe2+ makes.
+    (note,) = [one for one in unexpected_phases(standards(leading_edge=(0.3, 0.2))) if 'stoichiometric' in one.sentence]
+    assert note.evidence['noticed below'] == 0 and 'no share of it' in note.sentence
 
 
 def test_manganese_and_cobalt_are_named():

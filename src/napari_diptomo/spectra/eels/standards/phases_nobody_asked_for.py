@@ -4,7 +4,7 @@ r"""Phases nobody asked for: signs in the standards and in the core loss that tw
 L3 than that; haematite and maghemite have none. Leading edge and contrast of both ends must be those of some mixtures of FeO and
 Fe3O4 (`purity.beyond_mixtures`); ends that lie farther outside than noise and the shapes of L3 put them are of less Fe2+. Where the purest
 pixels hold more than a third of Fe2+, under a thick film of FeO, a layer of Fe2O3 and one of Fe3O4 below a
-thinner film are one and the same, nothing can be distinguished, and it is said how much would have been seen.
+thinner film are one and the same, nothing can be distinguished, and it is said at which share of FeO that is.
 
 *A third phase* under the edge, by the residual of two (`third_phase`).
 
@@ -86,31 +86,31 @@ def _oxidised_further(names: Sequence[str], notes: dict[str, Any]) -> tuple[Find
                 evidence,
             ),
         )
-    least = _hidden(share, error)
-    seen = (
-        f'Fe2O3 in its place would have been noticed with a probability of 90 % from {least:.0%} of the {oxidised} of the purest pixels on'
-        if least < 1
-        else f'the purest pixels hold so much {reduced}, or so few counts, that no share of Fe2O3 in its place would have been noticed with certainty: Fe2O3 '
-        f'below this {reduced} and {oxidised} below less {reduced} are one and the same'
+    same, least = _reduced_below(share, error)
+    noticed = (
+        f'with less than {least:.0%} it would have been noticed with a probability of 90 %'
+        if least > 0
+        else 'no share of it would have been noticed with certainty'
     )
     return (
         Finding(
             'note',
             'phases that were not asked for',
-            f'{oxidised} is taken to be stoichiometric; {seen} (leading edge {share:.2f} +- {error:.2f}).',
-            evidence | {'least share': least},
+            f'{oxidised} is taken to be stoichiometric. Fe2O3 below {reduced} and {oxidised} below less {reduced} are one and the same: with '
+            f'{same:.0%} of their iron in {reduced} the purest pixels could hold Fe2O3 instead, {noticed} (leading edge {share:.2f} +- '
+            f'{error:.2f}).',
+            evidence | {'share with Fe2O3': same, 'noticed below': least},
         ),
     )
 
 
-def _hidden(share: float, error: float) -> float:
-    """Share of the oxidised phase that may be Fe2O3 with a probability of 10 % to go unnoticed.
+def _reduced_below(share: float, error: float) -> tuple[float, float]:
+    """Share x of the reduced phase in an end that Fe2O3 explains as well, and below which Fe2O3 is noticed nine times in ten.
 
-    A share f of it takes f (1 - x) / 2 from the leading edge of an end with a share x of the reduced phase; what must be
-    passed is zero by the threshold, and by 1.28 standard deviations more.
+    The leading edge of Fe2O3 beside x of the reduced phase is (3 x - 1) / 2; noticed is what lies below zero by the threshold,
+    and nine times in ten what does so by 1.28 standard deviations more.
     """
-    x = float(np.clip(share, 0.0, 0.9))
-    return 2 * (x + (_OXIDISED + _POWER) * error) / (1 - x)
+    return float(np.clip((1 + 2 * share) / 3, 0.0, 1.0)), max((1 - 2 * (_OXIDISED + _POWER) * error) / 3, 0.0)
 
 
 def _third(names: Sequence[str], notes: dict[str, Any]) -> tuple[Finding, ...]:
