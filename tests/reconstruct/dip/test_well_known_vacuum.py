@@ -10,7 +10,7 @@ from napari_diptomo.reconstruct import DIPmTV
 from napari_diptomo.series import MapSeries
 
 
-@pytest.mark.parametrize(('on', 'beside'), [(4.0, 0.3), (8.0, 0.1)])
+@pytest.mark.parametrize(('on', 'beside'), [pytest.param(4.0, 0.3, marks=pytest.mark.slow), (8.0, 0.1)])
 def test_both_channels_are_found_where_the_vacuum_is_known_far_better(maps, on, beside):
     z, y, x = np.meshgrid(*(np.arange(16) - 7.5,) * 3, indexing='ij')
     side = (z - 2) ** 2 + (y + 1) ** 2 + (x - 2) ** 2 < 2**2
