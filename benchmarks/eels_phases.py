@@ -228,7 +228,7 @@ def main() -> None:
         f'{THRESHOLD:g} of both below zero. Where this bound finds little, "not found" is right, more dose changes little, and the note says so.', '',
         *theory(), '',
         '## Another metal in Fe3O4', '', *metals(), '',
-        'In the core loss the lines of the other metal are seen in the sum of all pixels; the share is too low by two fifths, as part of the step behind the',
+        'In the core loss the lines of the other metal are seen in the sum of all pixels; the share is too low by a third, as part of the step behind the',
         'lines passes for background. Where the range holds no L2,3 of theirs, M2,3 remain, which multiplets of iron blur.', '',
         '## A third phase', '', *third(), '',
     ]  # fmt: skip

@@ -13,7 +13,7 @@ of 12 to 16 eV explains more than the lines do, there are no lines. (A measured 
 that, 45 eV behind O-K.) Seen with a probability of 90 % would be a = (5 + 1.28) standard deviations.
 
 Sums of pixels of like mixtures give a in each; regressed on the atoms of the phases there (non-negative) they
-say which phase holds the metal. Counts become atoms by 3d holes (sum rule) at equal cross section, perhaps too few by two fifths, as part of the step behind the lines passes for background.
+say which phase holds the metal. Counts become atoms by 3d holes (sum rule) at equal cross section, perhaps too few by a third, as part of the step behind the lines passes for background.
 
 Formulas: white lines of other metals (`other_metals`).
 """

@@ -174,7 +174,7 @@ def _named(names: Sequence[str], one: dict[str, Any]) -> Finding:
         'doubt',
         'a metal that was not asked for',
         f'The core loss shows {one["element"]}-L2,3 at {one["energy"]:.0f} eV ({one["significance"]:.0f} standard deviations): {parts}, by the '
-        f'sum rule, perhaps too little by two fifths. The maps called {names[0]} and {names[1]} are of phases that hold it, and its M2,3 are counted with theirs; map '
+        f'sum rule, perhaps too little by a third. The maps called {names[0]} and {names[1]} are of phases that hold it, and its M2,3 are counted with theirs; map '
         f'it with EdgeMaps ({one["element"]}_L).',
         {'standard deviations': one['significance'], **dict(zip(names, one['shares'], strict=True))},
     )
