@@ -349,7 +349,7 @@ class BackgroundTest:
     other_law : float
         Signal with the other law, power law or exponential, relative to ``signal``, less one.
     short_range : float
-        What the background is wrong by within its own range, its last a third predicted from the rest: carried to the
+        What the background is wrong by within its own range, its last two fifths predicted from the rest: carried to the
         window of the edge, relative to ``signal``.
     short_range_sigma : float
         That in standard deviations.
