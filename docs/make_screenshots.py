@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 IMAGES = Path(__file__).parent / 'images'
+#: Column of the table of shifts that is filled in the background.
+_SCORE = 3
 
 
 class Tour:
@@ -53,7 +55,7 @@ class Tour:
         end = time.monotonic() + seconds
         self.until(lambda: time.monotonic() >= end)
 
-    def until(self, done: Callable[[], bool], timeout: float = 900.0) -> None:
+    def until(self, done: Callable[[], Any], timeout: float = 900.0) -> None:
         """Let the window live until `done`."""
         end = time.monotonic() + timeout
         while not done():
@@ -125,11 +127,13 @@ def _nudge(tour: Tour) -> None:
     from qtpy.QtTest import QTest
 
     by_hand = tour.dock.align_page.by_hand
-    by_hand.table.setCurrentCell(len(tour.dock.session.angles) // 3, 0)
+    row = len(tour.dock.session.angles) // 3
+    by_hand.table.setCurrentCell(row, 0)
     for _ in range(4):
         QTest.keyClick(by_hand.table, Qt.Key.Key_Right)
     by_hand.view.setCurrentIndex(2)
     tour.settle(3.0)
+    tour.until(lambda: by_hand.table.item(row, _SCORE).text())
     tour.dock.stages.bring_into_view(by_hand)
 
 

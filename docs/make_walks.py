@@ -162,7 +162,7 @@ class Walker(Tour):
         """Do what opens a dialog for files, type a path into it and confirm."""
         from qtpy.QtCore import Qt, QTimer
         from qtpy.QtTest import QTest
-        from qtpy.QtWidgets import QFileDialog, QLineEdit
+        from qtpy.QtWidgets import QDialogButtonBox, QFileDialog, QLineEdit
 
         def answer() -> None:
             found = [w for w in self._app.topLevelWidgets() if isinstance(w, QFileDialog) and w.isVisible()]
@@ -174,7 +174,9 @@ class Walker(Tour):
             QTest.keyClicks(line, text)
             if picture:
                 self.picture(picture)
-            QTest.keyClick(line, Qt.Key.Key_Return)
+            box = found[0].findChild(QDialogButtonBox)
+            QTest.mouseClick(box.buttons()[0], Qt.MouseButton.LeftButton)
+            self.clicks += 1
 
         QTimer.singleShot(100, answer)
         press()
