@@ -1,4 +1,4 @@
-"""How well the line families of the chosen elements can be distinguished: errors and correlations, folded away at first."""
+"""Errors and correlations of the line families of the chosen elements, folded away at first."""
 
 from __future__ import annotations
 
