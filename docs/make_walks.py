@@ -159,7 +159,7 @@ class Walker(Tour):
         self._choose(button.menu(), (name,))
 
     def in_dialog(self, text: str, press: Callable[[], None], picture: str = '') -> None:
-        """Do what opens a dialog for files, type a path into it and confirm."""
+        """Do what opens a dialog for files, paste a path into it and confirm."""
         from qtpy.QtCore import Qt, QTimer
         from qtpy.QtTest import QTest
         from qtpy.QtWidgets import QDialogButtonBox, QFileDialog, QLineEdit
@@ -170,8 +170,10 @@ class Walker(Tour):
                 QTimer.singleShot(100, answer)
                 return
             line = found[0].findChild(QLineEdit)
-            QTest.keyClick(line, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
-            QTest.keyClicks(line, text)
+            # Typed key by key the folders on the way would be taken for what is meant.
+            self._app.clipboard().setText(text)
+            for key in (Qt.Key.Key_A, Qt.Key.Key_V):
+                QTest.keyClick(line, key, Qt.KeyboardModifier.ControlModifier)
             if picture:
                 self.picture(picture)
             box = found[0].findChild(QDialogButtonBox)
@@ -216,7 +218,7 @@ class Walker(Tour):
         self.seconds.setdefault('napari to first preview', time.monotonic() - self._began)
 
     def report(self) -> dict[str, Any]:
-        """What was measured."""
+        """The measurements of this walk, JSON-ready."""
         late = np.array(self._late or [0.0])
         p50, p95 = np.percentile(late, (50, 95))
         return {
@@ -457,7 +459,7 @@ def morning(walker: Walker, arguments: argparse.Namespace) -> None:
 
 
 def _more(walker: Walker, form: Any) -> None:
-    """What stands under More, screen by screen."""
+    """The parameters under More, screen by screen."""
     walker.press(form.more.toggleButton())
     walker.settle(1.0)
     _down_the_page(walker, 'more')
@@ -537,7 +539,7 @@ def walk_all(arguments: argparse.Namespace) -> None:
 
 
 def table(out: Path) -> str:
-    """What the walks under a folder have measured, as a table of Markdown."""
+    """The measurements of the walks under a folder, as a table of Markdown."""
     lines = [
         '| walk | clicks to the volume | dock opens | first preview after Run | napari to first preview | latency p95 | worst |',
         '|---|---|---|---|---|---|---|',
