@@ -108,6 +108,16 @@ class Walker(Tour):
         self.clicks += 1
         QTest.mouseClick(widget, Qt.MouseButton.LeftButton, pos=widget.rect().center())
 
+    def press_cell(self, table: Any, row: int) -> None:
+        """Press the first cell of a row."""
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        self.see(table)
+        self.clicks += 1
+        place = table.visualItemRect(table.item(row, 0)).center()
+        QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+
     def see(self, widget: Any) -> None:
         """Scroll the page to a widget."""
         from qtpy.QtWidgets import QScrollArea
@@ -448,6 +458,9 @@ def morning(walker: Walker, arguments: argparse.Namespace) -> None:
     walker.press(_button(dock, 'Restore'))
     walker.idle()
     walker.picture('restored')
+    # The run that was cancelled last has no volume: choose the other.
+    walker.press_cell(dock.reconstruct_page.runs_list, len(dock.runs) - 1)
+    walker.picture('chosen')
     walker.press(dock.stages.buttons[5])
     walker.run()
     walker.picture('judged')
