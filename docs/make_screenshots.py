@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 IMAGES = Path(__file__).parent / 'images'
+#: Column of the table of shifts that is filled in the background.
+_SCORE = 3
 
 
 class Tour:
@@ -41,15 +43,19 @@ class Tour:
         self.viewer = napari.Viewer(show=True)
         self.settle(1.0)
         self.viewer.window.resize(*size)
-        _, self.dock = self.viewer.window.add_plugin_dock_widget('napari-diptomo', 'Tomography')
+        self.dock = self.open_dock()
         self.settle(1.0)
+
+    def open_dock(self) -> Any:
+        """The dock, opened."""
+        return self.viewer.window.add_plugin_dock_widget('napari-diptomo', 'Tomography')[1]
 
     def settle(self, seconds: float = 1.0) -> None:
         """Let the window paint."""
         end = time.monotonic() + seconds
         self.until(lambda: time.monotonic() >= end)
 
-    def until(self, done: Callable[[], bool], timeout: float = 900.0) -> None:
+    def until(self, done: Callable[[], Any], timeout: float = 900.0) -> None:
         """Let the window live until `done`."""
         end = time.monotonic() + timeout
         while not done():
@@ -111,6 +117,8 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     dock.run_page()
     tour.idle()
     tour.picture('7-judge')
+    tour.viewer.theme = 'light'
+    tour.picture('light')
 
 
 def _nudge(tour: Tour) -> None:
@@ -119,11 +127,13 @@ def _nudge(tour: Tour) -> None:
     from qtpy.QtTest import QTest
 
     by_hand = tour.dock.align_page.by_hand
-    by_hand.table.setCurrentCell(len(tour.dock.session.angles) // 3, 0)
+    row = len(tour.dock.session.angles) // 3
+    by_hand.table.setCurrentCell(row, 0)
     for _ in range(4):
         QTest.keyClick(by_hand.table, Qt.Key.Key_Right)
     by_hand.view.setCurrentIndex(2)
     tour.settle(3.0)
+    tour.until(lambda: by_hand.table.item(row, _SCORE).text())
     tour.dock.stages.bring_into_view(by_hand)
 
 
@@ -170,18 +180,38 @@ def guided(lead: Callable[[Tour, argparse.Namespace], None], parser: argparse.Ar
     arguments = parser.parse_args()
     if not on_a_screen(arguments.size):
         return 1
+    guide(lead, arguments)
+    return 0
+
+
+def guide(
+    lead: Callable[[Any, argparse.Namespace], None],
+    arguments: argparse.Namespace,
+    kind: type[Tour] = Tour,
+    state: str | None = None,
+) -> None:
+    """Open a window, lead a tour through it, close it.
+
+    Parameters
+    ----------
+    lead : callable
+    arguments : Namespace
+        With ``size``, ``theme`` and ``out``.
+    kind : type of Tour
+    state : str, optional
+        Folder of earlier sessions; a new one unless given.
+    """
     # Nobody's own settings shall be in the pictures, nor the pictures' in theirs.
     os.environ['NAPARI_CONFIG'] = str(Path(tempfile.mkdtemp()) / 'settings.yaml')
-    os.environ['XDG_STATE_HOME'] = tempfile.mkdtemp()
+    os.environ['XDG_STATE_HOME'] = state or tempfile.mkdtemp()
     from napari.settings import get_settings
 
     get_settings().appearance.theme = arguments.theme
     arguments.out.mkdir(parents=True, exist_ok=True)
     width, height = (int(number) for number in arguments.size.split('x'))
-    tour = Tour(arguments.out, (width, height))
+    tour = kind(arguments.out, (width, height))
     lead(tour, arguments)
     tour.viewer.close()
-    return 0
 
 
 def parser_of(text: str | None) -> argparse.ArgumentParser:

@@ -175,3 +175,18 @@ def test_notebooks_run(path, tmp_path):
     script = tmp_path / f'{path.stem}.py'
     script.write_text('\n'.join(''.join(c['source']) for c in cells if c['cell_type'] == 'code'), encoding='utf-8')
     subprocess.run([sys.executable, script], check=True, timeout=290, cwd=tmp_path)
+
+
+def test_what_the_page_of_quality_names_exists():
+    """Each true or partly true row names a test, a picture or a page."""
+    page = (ROOT / 'docs' / 'quality.md').read_text(encoding='utf-8')
+    rows = [line.split(' | ') for line in page.splitlines() if re.match(r'\| .* \| (true|partly|false) \|', line)]
+    assert len(rows) >= 25
+    for row in rows:
+        shown = ' '.join(row[2:])
+        tests = re.findall(r'`(tests/[\w/]+\.py)::(\w+)`', shown)
+        for path, name in tests:
+            assert f'def {name}(' in (ROOT / path).read_text(encoding='utf-8'), f'{path}::{name}'
+        files = re.findall(r'\]\(([\w./-]+)\)', shown)
+        assert all((ROOT / 'docs' / name).is_file() for name in files), row[0]
+        assert tests or files, row[0]

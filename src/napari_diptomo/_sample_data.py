@@ -56,16 +56,12 @@ def eels_phantom_maps() -> list[LayerTuple]:
 
 def measured_memory_device() -> list[LayerTuple]:
     """Measured EDX maps of a memory device, fetched after the licence was accepted."""
-    from napari_diptomo.widgets.published_sample_dialog import published_layers
-
-    return published_layers('gst-memory')
+    return _published('gst-memory')
 
 
 def measured_nanocrystals() -> list[LayerTuple]:
     """Measured EELS maps and HAADF of nanocrystals: 1.2 GB, fetched after the licence was accepted."""
-    from napari_diptomo.widgets.published_sample_dialog import published_layers
-
-    return published_layers('fused-multimodal')
+    return _published('fused-multimodal')
 
 
 def _spectra(series: SpectralTiltSeries, name: str) -> list[LayerTuple]:
@@ -85,3 +81,9 @@ def _maps(phantom: Phantom, angles: np.ndarray, name: str) -> list[LayerTuple]:
 
     shifts = np.random.default_rng(1).uniform(-2, 2, (len(angles), 2))
     return dropped_maps(tilt_series(phantom, angles, peak_counts=30.0, seed=0, shifts=shifts).maps, [name])
+
+
+def _published(key: str) -> list[LayerTuple]:
+    from napari_diptomo.widgets.published_sample_dialog import NO_LAYERS, published_layers
+
+    return published_layers(key) or NO_LAYERS

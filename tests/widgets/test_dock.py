@@ -54,6 +54,8 @@ def test_ready_maps_open_the_later_stages(dock: TomographyDock, maps: MapSeries,
     with_maps(dock, maps)
     assert [button.isEnabled() for button in dock.stages.buttons] == [True, True, True, True, False, False]
     assert [layer.name for layer in viewer.layers] == ['Ge maps', 'Te maps']
+    dock.stages.go_to(dock.open_page)
+    assert dock.run_bar.status.text() == 'Already open: press Next, or add other files.'
     assert '7 tilts from -30° to 30°, steps of 10°, missing wedge 120°' in dock.open_page.opened.text()
     dock.stages.go_to(dock.maps_page)
     assert 'ready maps' in dock.run_bar.status.text()

@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+from napari.components import ViewerModel
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox, QProgressDialog
 
@@ -61,6 +62,13 @@ def test_nothing_is_fetched_when_the_licence_is_declined(qtbot, manifest, site, 
     assert site.asked == []
 
 
+def test_a_declined_licence_opens_no_layer_and_is_no_error_of_napari(qtbot, monkeypatch):
+    monkeypatch.setattr(dialogs, 'published_layers', lambda key: [])
+    viewer = ViewerModel()
+    assert viewer.open_sample('napari-diptomo', 'measured-nanocrystals') == []
+    assert len(viewer.layers) == 0
+
+
 def test_a_failure_is_one_sentence_in_napari(qtbot, manifest, site, said, monkeypatch):
     monkeypatch.setattr(dialogs, 'licence_accepted', lambda sample: True)
     site.mode = 'page'
@@ -94,7 +102,7 @@ def test_a_sample_without_checksums_says_where_it_is_to_be_had(qtbot, said):
 
     if all(file.checksum for file in published_sample('gst-memory').files):
         pytest.skip('the checksums have been recorded')
-    assert _sample_data.measured_memory_device() == []
+    assert _sample_data.measured_memory_device() is dialogs.NO_LAYERS
     assert 'download it from https://github.com/' in said[0]
 
 

@@ -71,10 +71,10 @@ def test_the_volume_is_cut_through_its_middle_and_whole_again(shown: TomographyD
     for layer in volume_layers_seen(shown.viewer):
         (plane,) = layer.experimental_clipping_planes
         assert abs(plane.normal[0]) == 1.0
-        assert plane.position[0] == pytest.approx(11.5), 'z = 0, halfway through 24 voxels'
+        assert plane.position[0] == pytest.approx(0.0), 'nm, halfway through 24 voxels'
     bar.axis.setCurrentText('x')
     (plane,) = volume_layers_seen(shown.viewer)[0].experimental_clipping_planes
-    assert plane.position[2] == pytest.approx(23.0 / 2.0) and bar.place_note.text() == '23 nm'
+    assert plane.position[2] == pytest.approx(23.0) and bar.place_note.text() == '23 nm'
     click(bar.buttons['Cut'], qtbot)
     assert not bar.place.isVisible()
     assert not any(len(layer.experimental_clipping_planes) for layer in volume_layers_seen(shown.viewer))
@@ -198,3 +198,33 @@ def test_the_half_that_is_cut_away_is_the_near_one(
     cut(window, volume_layers_seen(window), 'z', 0.5)
     germanium, tellurium = seen()
     assert tellurium > 500 and germanium < 0.05 * tellurium, 'germanium has the smaller z: the camera stands there'
+
+
+def test_the_plane_stands_where_the_slider_says(
+    opened: Callable[[Any], Any], make_napari_viewer: Any, qtbot: Any
+) -> None:
+    """Three slabs of 2 nm voxels, the nearest germanium: near its front it is seen, further on it is gone."""
+    window = make_napari_viewer(show=True)
+    dock = opened(window)
+    data = np.zeros((3, 16, 16, 16), np.float32)
+    for channel in range(3):
+        data[channel, 2 + 4 * channel : 6 + 4 * channel, 3:13, 3:13] = 1.0
+    dock.runs.add(Volume(data, channels=('Ge', 'Sb', 'Te'), voxel_size=2.0), 'SIRT', shown=True)
+    window.scene.camera.set_view_direction((1.0, 0.0, 0.0), up_direction=(0.0, -1.0, 0.0))
+    layers = volume_layers_seen(window)
+    by_name = {layer.name[:2]: layer for layer in layers}
+
+    def seen(name: str, share: float) -> float:
+        """Brightness of one channel alone, cut at this share of the specimen."""
+        cut(window, layers, 'z', share)
+        for layer in layers:
+            layer.opacity = float(layer is by_name[name])
+            layer.name_overlay.visible = False
+        return float(window.screenshot(canvas_only=True, flash=False)[..., :3].astype(float).mean())
+
+    full = seen('Te', 0.2)
+    assert seen('Ge', 0.2) > 0.5 * full
+    assert seen('Ge', 0.5) < 0.1 * full
+    assert seen('Sb', 0.5) > 0.5 * full
+    assert seen('Sb', 0.8) < 0.1 * full
+    assert seen('Te', 0.8) > 0.5 * full

@@ -368,7 +368,7 @@ class TomographyDock(QWidget):
             self.reconstruct_page.follow(self.session.task.run, message)
 
     def _show_frame(self, frame: Any, iteration: int) -> None:
-        self.reconstruct_page.show_iteration(iteration)
+        self.reconstruct_page.show_preview(frame, iteration)
 
     def _ended(self, task: Task, outcome: Outcome) -> None:
         page = self._page_named(task.page)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QMessageBox, QProgressDialog, QWidget
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 _TITLE = 'Published sample'
 #: Milliseconds between two looks; seconds that a download which was cancelled may take to end.
 _POLL_MS, _JOIN_SECONDS = 100, 2.0
+
+#: An image of no channels. napari reports an error where a sample has no layers; of this it makes none.
+NO_LAYERS: list[LayerTuple] = [(np.zeros((0, 1, 1), np.float32), {'channel_axis': 0}, 'image')]
 
 
 def published_layers(key: str) -> list[LayerTuple]:

@@ -8,8 +8,10 @@ import pytest
 from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton
 
 from napari_diptomo.align import Align
-from napari_diptomo.reconstruct import SIRT, DIPmTV, TotalVariation
-from napari_diptomo.widgets.controls.parameter_groups import GROUPS, OTHER, grouped
+from napari_diptomo.assess import Composition
+from napari_diptomo.reconstruct import SIRT, DIPmTV, PoissonEM, TotalVariation
+from napari_diptomo.spectra import EdgeMaps, EDXMaps, EELSOxidationMaps, MLLSMaps, WhiteLineMaps
+from napari_diptomo.widgets.controls.parameter_groups import FURTHER_GROUPS, GROUPS, OTHER, grouped
 from napari_diptomo.widgets.controls.step_form import StepForm
 
 
@@ -29,12 +31,35 @@ def test_no_heading_names_a_parameter_that_is_gone() -> None:
     assert {name for names in GROUPS.values() for name in names} <= known
 
 
+MAPPING = (EDXMaps, EELSOxidationMaps, EdgeMaps, WhiteLineMaps, MLLSMaps, Composition)
+
+
+@pytest.mark.parametrize('kind', [Align, DIPmTV, TotalVariation, PoissonEM, SIRT, *MAPPING])
+def test_no_parameter_of_a_long_form_is_left_without_a_heading(kind: Any) -> None:
+    assert OTHER not in grouped(advanced(kind))
+
+
+def test_no_heading_of_maps_names_a_parameter_that_is_gone() -> None:
+    known = {name for kind in MAPPING for name in kind.model_fields}
+    assert {name for names in FURTHER_GROUPS.values() for name in names} <= known
+
+
 def test_headings_are_seen_in_a_long_form_and_not_in_a_short_one(qtbot: Any) -> None:
     for kind, shown in ((DIPmTV, True), (Align, False)):
         form = StepForm(kind)
         qtbot.addWidget(form)
         texts = [label.text() for label in form.findChildren(QLabel)]
         assert any('<b>Network</b>' in text for text in texts) is shown
+
+
+def test_what_is_folded_away_takes_the_height_of_its_title(qtbot: Any) -> None:
+    form = StepForm(DIPmTV)
+    qtbot.addWidget(form)
+    form.show()
+    folded = form.more.height()
+    assert folded <= form.more.toggleButton().height() + 4
+    form.more.expand(animate=False)
+    qtbot.waitUntil(lambda: form.more.height() > 10 * folded, timeout=3_000)
 
 
 def test_a_file_is_browsed_for(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:

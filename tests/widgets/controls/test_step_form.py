@@ -94,6 +94,16 @@ def test_units_and_limits_are_shown(form: StepForm) -> None:
     assert form.fields['iterations'].native.maximum() == 1000
 
 
+def test_one_voxel_is_a_voxel(qtbot: Any) -> None:
+    box = FloatEdit(unit='voxels', value=1.0, min=0.0, max=8.0)
+    qtbot.addWidget(box.native)
+    assert box.native.text() == '1 voxel'
+    box.value = 1.5
+    assert box.native.text() == '1.5 voxels' and box.value == 1.5
+    box.value = 1.0
+    assert box.native.text() == '1 voxel' and box.value == 1.0
+
+
 def test_an_open_limit_cannot_be_reached(form: StepForm) -> None:
     editor = form.fields['tv_weight'].native
     editor.setValue(0.0)

@@ -217,6 +217,23 @@ def test_regions_of_another_size_are_refused(
     assert len(reported) == 1 and 'same size' in reported[0]
 
 
+def test_regions_that_are_renamed_stay_chosen(
+    dock: TomographyDock, volume: Volume, viewer: ViewerModel, settled: Settled, qtbot: Any, reported: list[str]
+) -> None:
+    dock.session.set_result(volume)
+    page = enter(dock, qtbot)
+    type_factors(page)
+    viewer.add_layer(Labels(np.ones(volume.data.shape[1:], np.uint8), name='Labels'))
+    viewer.add_layer(Labels(np.ones((4, 4, 4), np.uint8), name='other'))
+    page.regions.setCurrentText('Labels')
+    viewer.layers['Labels'].name = 'grains'
+    assert page.regions.currentText() == 'grains'
+    assert [page.regions.itemText(i) for i in range(page.regions.count())] == ['none', 'grains', 'other']
+    compute(dock, settled)
+    assert reported == []
+    assert page.means.isVisibleTo(dock)
+
+
 def test_a_volume_of_oxides_has_an_oxidation_state_instead(
     dock: TomographyDock, volume: Volume, viewer: ViewerModel, settled: Settled, qtbot: Any
 ) -> None:
@@ -233,7 +250,9 @@ def test_a_volume_of_oxides_has_an_oxidation_state_instead(
     compute(dock, settled)
     assert [layer.name for layer in viewer.layers if layer.visible] == ['Fe2+ fraction']
     assert {'mean valence', 'mean valence ± std', 'Fe2+ fraction ± std'} <= {layer.name for layer in viewer.layers}
-    fraction = viewer.layers['Fe2+ fraction'].data
+    shown = viewer.layers['Fe2+ fraction']
+    assert shown.name_overlay.visible and shown.colorbar.visible, 'what the colours say stands on the canvas'
+    fraction = shown.data
     assert fraction[4, 5, 4] == pytest.approx(1.0)
     assert fraction[4, 5, 11] == pytest.approx(1 / 3, abs=1e-4)
     assert fraction[0, 0, 0] == 0

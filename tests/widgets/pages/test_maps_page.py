@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.utils._proxies import PublicOnlyProxy
+from qtpy.QtCore import Qt
 
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.series import MapSeries, Recipe, SpectralTiltSeries
 from napari_diptomo.spectra import EDXMaps, FoundElement
+from napari_diptomo.widgets.controls.overlap_table import _percent as in_percent
 from napari_diptomo.widgets.dock import TomographyDock
 from napari_diptomo.widgets.layers.region_of_interest import Region
 from napari_diptomo.widgets.pages.maps_page import MapsPage
@@ -216,6 +218,33 @@ def test_elements_that_cannot_be_resolved_are_named(page: MapsPage, still: Still
     assert 'Mo-L' in page.warning.text()
     page.picker.set_elements(('Ge',))
     assert page.warning.isHidden()
+
+
+def test_errors_and_correlations_stand_in_a_table(page: MapsPage, still: Still, qtbot: Any) -> None:
+    page.picker.set_elements(('S', 'Mo_L', 'Ge'))
+    still(page)
+    shown = page.overlap_table
+    assert not shown.isHidden() and not shown.folded.isExpanded()
+    table = shown.table
+    headings = [table.horizontalHeaderItem(column).text() for column in range(table.columnCount())]
+    assert headings == ['Lines', 'Error', 'S-K', 'Mo-L']
+    assert [table.item(row, 0).text() for row in range(3)] == ['S-K', 'Mo-L', 'Ge-K']
+    assert all(table.item(row, 1).text().endswith('%') for row in range(3))
+    assert float(table.item(1, 2).text()) < -0.9, 'S-K and Mo-L lie under one peak'
+    assert abs(float(table.item(2, 2).text())) < 0.05
+    assert [table.item(row, column).text() for row, column in ((0, 2), (0, 3), (1, 3))] == ['', '', '']
+    strong, weak = (table.item(row, 2).background() for row in (1, 2))
+    assert strong.color().alpha() > 150
+    assert weak.style() is Qt.BrushStyle.NoBrush
+    page.picker.set_elements(('Ge',))
+    assert shown.isHidden()
+
+
+@pytest.mark.parametrize(
+    ('share', 'text'), [(0.034, '3.4 %'), (0.43, '43 %'), (1.5, '150 %'), (123.0, '> 999 %'), (np.nan, '-')]
+)
+def test_errors_are_short(share: float, text: str) -> None:
+    assert in_percent(share) == text
 
 
 def test_totals_that_no_specimen_gives_are_named(page: MapsPage, maps: MapSeries) -> None:

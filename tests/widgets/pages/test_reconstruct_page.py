@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_diptomo.series import Volume
+from napari_diptomo.reconstruct import SIRT
+from napari_diptomo.series import Observer, Recipe, Volume
 from napari_diptomo.widgets.pages.reconstruct_page import describe_volume
+from napari_diptomo.widgets.tasks.opening import look_over
+from napari_diptomo.widgets.tasks.preview_misfit import misfit_of_preview
 
 
 def test_a_volume_is_described_with_its_size_its_end_and_its_missing_wedge():
@@ -22,3 +25,29 @@ def test_a_volume_is_described_with_its_size_its_end_and_its_missing_wedge():
     assert 'Tilts end' not in describe_volume(
         Volume(np.ones((1, 4, 5, 6)), ('Ge',), 2.0, notes={'max_tilt': [-90, 90]})
     )
+
+
+def test_the_misfit_of_a_preview_is_that_of_each_element(maps):
+    """The second element is left out of the preview, so that all its counts are misfit."""
+    volume = SIRT(iterations=30).run(maps).data.copy()
+    volume[1] *= 0.5
+    sentence = misfit_of_preview(volume, 12, maps)(Observer())
+    assert sentence.startswith('Misfit at iteration 12: Ge ')
+    germanium, tellurium = (
+        float(part.split()[-1]) for part in sentence.partition(' (')[0].partition(': ')[2].split(',')
+    )
+    assert 0.3 < germanium < 1.5 < tellurium
+    assert misfit_of_preview(volume[..., ::2, ::2], 12, maps)(Observer()) == '', 'binned previews are not compared'
+
+
+def test_the_note_of_a_run_has_the_misfit_of_its_preview(dock, maps, qtbot):
+    dock.open_page.done(look_over(maps))
+    page = dock.reconstruct_page
+    dock.stages.go_to(page)
+    run = dock.runs.begin(maps, 'SIRT', Recipe(steps=(SIRT(),)))
+    page.show_preview(SIRT(iterations=5).run(maps).data, 5)
+    assert page.note.text() == 'The viewer shows iteration 5.'
+    qtbot.waitUntil(lambda: 'Misfit at iteration 5: Ge ' in page.note.text(), timeout=30_000)
+    page.show_preview(np.zeros_like(run.maps.data[:, :1]), 6)
+    assert page.note.text().startswith('The viewer shows iteration 6. Misfit at iteration 5: Ge ')
+    assert not page._misfit.busy, 'no sooner than ten seconds later'

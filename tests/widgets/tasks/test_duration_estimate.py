@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_diptomo.reconstruct import SIRT, DIPmTV
 from napari_diptomo.series import MapSeries, Progress
+from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.widgets.controls.run_bar import in_seconds, pace
 from napari_diptomo.widgets.tasks.duration_estimate import Pace, kind_of, time_in_words, voxels_of
 
@@ -53,16 +56,52 @@ def test_what_was_measured_here_is_scaled_to_the_volume(maps: MapSeries) -> None
     step = SIRT(iterations=100)
     assert voxels_of(step, maps) == 20 * 16 * 20
     assert time_in_words(step, maps, {}) == ''
-    assert time_in_words(step, maps, {kind_of(step): 0.5 / 6400}).startswith('Up to 50 s ')
+    assert time_in_words(step, maps, {kind_of(step, maps): 0.5 / 6400}).startswith('Up to 50 s ')
 
 
 def test_six_fits_take_six_times_as_long(maps: MapSeries) -> None:
     one = DIPmTV(preset='balanced', iterations=100, output='softplus', ensemble=1)
     six = DIPmTV(preset='balanced', iterations=100, output='softplus', ensemble=6)
-    paces = {kind_of(one): 0.1 / 6400}
+    paces = {kind_of(one, maps): 0.1 / 6400}
     assert time_in_words(one, maps, paces).startswith('Up to 10 s ')
     assert time_in_words(six, maps, paces).startswith('Up to 60 s ')
 
 
-def test_without_a_run_here_the_range_of_other_machines_is_said(maps: MapSeries) -> None:
-    assert time_in_words(DIPmTV(device='cpu'), maps, {}).startswith('Roughly ')
+def test_without_a_run_here_the_range_of_other_machines_is_said_with_what_it_rests_on(maps: MapSeries) -> None:
+    said = time_in_words(DIPmTV(preset='fast', device='cpu'), maps, {})
+    assert said.startswith('All iterations take 1 s to 2 s on two idle cores, longer on a busy machine.')
+
+
+@pytest.mark.parametrize('device', ['GPU NVIDIA H200 (torch 2.13.0)', 'Apple GPU (torch 2.13.0)'])
+def test_of_a_graphics_card_nothing_is_said_before_a_run(
+    maps: MapSeries, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setattr(DIPmTV, 'device_name', lambda self: device)
+    assert time_in_words(DIPmTV(), maps, {}) == ''
+
+
+@pytest.mark.parametrize(
+    ('step', 'alone', 'with_haadf'),
+    [
+        (DIPmTV(iterations=100), 20, 30),
+        (DIPmTV(iterations=100, haadf=False), 20, 20),
+        (DIPmTV(iterations=100, holdout=0.0, stopping='last'), 10, 20),
+        (DIPmTV(iterations=100, stopping='last'), 10, 30),
+        (DIPmTV(preset='fast', iterations=100), 10, 30),
+        (DIPmTV(preset='best', iterations=100), 60, 60),
+    ],
+)
+def test_as_many_fits_as_there_will_be(maps: MapSeries, step: DIPmTV, alone: int, with_haadf: int) -> None:
+    """An ensemble fits one head a member; a HAADF series asks for up to three networks, without held-out counts for two."""
+    pictures = HAADFSeries(np.ones((3, 16, 20), np.float32), np.linspace(-60, 60, 3), 2.0)
+    for data, seconds in ((maps, alone), (replace(maps, haadf_series=pictures), with_haadf)):
+        paces = {kind_of(step, data): 0.1 / 6400}
+        assert time_in_words(step, data, paces).startswith(f'Up to {seconds} s ')
+
+
+def test_the_pace_of_a_run_with_images_is_its_own(maps: MapSeries) -> None:
+    pictures = HAADFSeries(np.ones((3, 16, 20), np.float32), np.linspace(-60, 60, 3), 2.0)
+    beside = replace(maps, haadf_series=pictures)
+    assert kind_of(DIPmTV(), beside) == 'DIPm-TV balanced auto HAADF'
+    assert kind_of(DIPmTV(haadf=False), beside) == kind_of(DIPmTV(), maps) == 'DIPm-TV balanced auto'
+    assert kind_of(SIRT(), beside) == 'SIRT auto'

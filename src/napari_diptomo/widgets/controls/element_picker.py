@@ -134,5 +134,6 @@ class ElementPicker(QWidget):
 def _style(hue: str | None, stray: bool) -> str:
     # The element's own colour, as in the plot and the layers, on which black is readable.
     fill = f'background-color: {hue}; color: black;' if hue else ''
-    frame = f'border: 2px dashed {plot_colours().warning};' if stray else ''
+    # As high as those without a frame: what the border takes the padding gives.
+    frame = f'border: 2px dashed {plot_colours().warning}; margin: 0px; padding: 1px 3px;' if stray else ''
     return f'QPushButton {{ {fill} {frame} }}' if fill or frame else ''

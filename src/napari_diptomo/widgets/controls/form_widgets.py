@@ -99,8 +99,16 @@ class FloatEdit(RangedWidget[float]):
 
     def __init__(self, unit: str = '', **options: Any) -> None:
         super().__init__(widget_type=_FloatBackend, **options)
+        self._unit = unit
         if unit:
-            self.native.setSuffix(f' {unit}')
+            self._show_unit()
+            self.native.valueChanged.connect(self._show_unit)
+
+    def _show_unit(self, *_: Any) -> None:
+        one = self._unit == 'voxels' and self.native.value() == 1
+        suffix = f' {"voxel" if one else self._unit}'
+        if self.native.suffix() != suffix:
+            self.native.setSuffix(suffix)
 
     def set_value(self, value: float) -> None:
         super().set_value(min(max(float(value), self.min), self.max))

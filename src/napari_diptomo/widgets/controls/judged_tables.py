@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Channels whose fractions leave room for the names of the phases.
 _FEW = 5
+#: Column of the table.
+_WORST_TILT = 2
 #: Diameter of a dot, pixels.
 _DOT = 10
 
@@ -59,6 +61,9 @@ class JudgedTable(QTableWidget):
             self.setItem(row, 0, _dotted(name, hues[name]))
             for column, text in enumerate(texts, start=1):
                 self.setItem(row, column, cell(text, right=True))
+        header: Any = self.horizontalHeader()
+        # A negative tilt is the longest text of all.
+        header.setSectionResizeMode(_WORST_TILT, QHeaderView.ResizeMode.ResizeToContents)
         fit_height(self)
 
 

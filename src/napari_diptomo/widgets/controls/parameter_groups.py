@@ -7,6 +7,21 @@ from collections.abc import Iterable
 #: Shorter lists need no headings.
 FEW = 8
 OTHER = 'Other'
+#: Of maps and of the composition.
+FURTHER_GROUPS: dict[str, tuple[str, ...]] = {
+    'Fit': (
+        *('energy_min', 'energy_max', 'method', 'deconvolve', 'fit_shift', 'background_width', 'signal_width'),
+        *('fine_structure', 'cross_section', 'calibrate', 'unit', 'equal_current'),
+    ),
+    'Standards': ('references',),
+    'Factors': ('factor_table', 'factor_error', 'lines', 'window'),
+    'Microscope': (
+        *('energy_offset', 'beam_energy', 'convergence_angle', 'collection_angle', 'elevation', 'azimuths'),
+        *('electrons', 'beam_current', 'live_time', 'solid_angle'),
+    ),
+    'Absorption and density': ('absorption', 'density', 'with_density', 'least_share'),
+}
+#: Of reconstructions.
 GROUPS: dict[str, tuple[str, ...]] = {
     'Data': (
         'slab_tilt',
@@ -64,6 +79,7 @@ def grouped(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     asked = list(names)
     if len(asked) <= FEW:
         return {'': tuple(asked)}
-    known = {name: heading for heading, members in GROUPS.items() for name in members}
-    found = {heading: tuple(n for n in asked if known.get(n, OTHER) == heading) for heading in (*GROUPS, OTHER)}
+    groups = FURTHER_GROUPS | GROUPS
+    known = {name: heading for heading, members in groups.items() for name in members}
+    found = {heading: tuple(n for n in asked if known.get(n, OTHER) == heading) for heading in (*groups, OTHER)}
     return {heading: members for heading, members in found.items() if members}

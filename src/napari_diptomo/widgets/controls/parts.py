@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QLabel, QLayout, QScrollArea, QVBoxLayout, QWidget
+from superqt import QCollapsible
 
 
 class Part(QWidget):
@@ -63,6 +65,18 @@ def heading(text: str) -> QLabel:
     label = QLabel(f'<b>{text}</b>')
     label.setContentsMargins(0, 6, 0, 0)
     return label
+
+
+def folded(title: str, inner: QWidget) -> QCollapsible:
+    """Controls folded away under a title, which takes no more height than a button then."""
+    section = QCollapsible(title, expandedIcon='▾', collapsedIcon='▸')
+    section.setDuration(0)
+    layout: Any = section.layout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(2)
+    section.addWidget(inner)
+    section.collapse(animate=False)
+    return section
 
 
 def scrolling(page: QWidget) -> QScrollArea:

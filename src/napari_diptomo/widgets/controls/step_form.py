@@ -13,7 +13,7 @@ from superqt import QCollapsible
 from napari_diptomo.series import DiptomoError, Parameter, Step
 from napari_diptomo.widgets.controls.form_widgets import add_row, form_rows, widget_for
 from napari_diptomo.widgets.controls.parameter_groups import grouped
-from napari_diptomo.widgets.controls.parts import heading
+from napari_diptomo.widgets.controls.parts import folded, heading
 
 StepT = TypeVar('StepT', bound=Step)
 
@@ -144,10 +144,7 @@ class StepForm(QWidget, Generic[StepT]):
             return None
         inner = QWidget()
         inner.setLayout(rows)
-        more = QCollapsible('More', expandedIcon='▾', collapsedIcon='▸')
-        more.setDuration(0)
-        more.addWidget(inner)
-        more.collapse(animate=False)
+        more = folded('More', inner)
         layout.addWidget(more)
         return more
 

@@ -41,11 +41,10 @@ def cut(viewer: ViewerModel, layers: Iterable[Image], axis: str, share: float) -
     away = 1.0 if towards >= 0 else -1.0
     near, far = (low, high) if away > 0 else (high, low)
     place = float(near[number] + share * (far[number] - near[number]))
+    # napari takes both in world coordinates, though it says data coordinates (napari/napari#3874).
+    position, normal = (low + high) / 2, np.zeros(3)
+    position[number], normal[number] = place, away
     for layer in shown:
-        position = np.array([(size - 1) / 2 for size in layer.data.shape])
-        position[number] = (place - layer.translate[number]) / layer.scale[number]
-        normal = np.zeros(3)
-        normal[number] = away
         layer.experimental_clipping_planes = [{'position': tuple(position), 'normal': tuple(normal), 'enabled': True}]
     return place
 

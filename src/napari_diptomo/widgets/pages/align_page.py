@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Title of the job that takes shifts from a file.
 IMPORT = 'Shifts'
+#: Distance of the axis from the middle, pixels, that is none.
+_NEGLIGIBLE = 0.005
 _FILES = 'Shifts of IMOD or a table (*.xf *.csv)'
 _TO_FILES = 'Shifts of IMOD, with angles beside them (*.xf);;Table (*.csv)'
 
@@ -268,7 +270,8 @@ def describe_shifts(maps: MapSeries) -> str:
     turned = f', turned by {maps.axis_rotation:.2g} deg' if maps.axis_rotation else ''
     largest = 0.0 if maps.shifts is None else float(np.abs(maps.shifts).max())
     axis = maps.axis_shift
+    where = 'in' if abs(axis) < _NEGLIGIBLE else f'{axis * maps.pixel_size:+.3g} nm ({axis:+.2g} pixels) from'
     return (
         f'Largest shift {largest * maps.pixel_size:.3g} nm ({largest:.2g} pixels); '
-        f'tilt axis {axis * maps.pixel_size:+.3g} nm ({axis:+.2g} pixels) from the middle of the images{turned}.'
+        f'tilt axis {where} the middle of the images{turned}.'
     )

@@ -72,7 +72,7 @@ class CompositionPage(Page):
     start = Signal(object, str)
     title = 'Composition'
     action = 'Co&mpute'
-    explanation = 'What every voxel consists of, in atomic or weight percent, where its counts can carry a number.'
+    explanation = 'The composition of every voxel with enough counts, in atomic or weight percent.'
     steps = ('Composition', 'OxidationState')
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
@@ -103,6 +103,7 @@ class CompositionPage(Page):
         layers = context.viewer.layers.events
         layers.inserted.connect(self._layers_changed)
         layers.removed.connect(self._layers_changed)
+        layers.renamed.connect(self._layer_renamed)
         self._list_layers()
 
     @property
@@ -222,6 +223,7 @@ class CompositionPage(Page):
         layers = self.context.viewer.layers.events
         layers.inserted.disconnect(self._layers_changed)
         layers.removed.disconnect(self._layers_changed)
+        layers.renamed.disconnect(self._layer_renamed)
 
     def _add_volume_row(self) -> None:
         self.volume = compact_box(
@@ -293,6 +295,13 @@ class CompositionPage(Page):
     def _layers_changed(self, event: Any = None) -> None:
         self._list_layers()
         self.changed.emit()
+
+    def _layer_renamed(self, event: Any = None) -> None:
+        # What was chosen has kept its place in the boxes.
+        places = [(box, box.currentIndex()) for box in (self.volume, self.regions)]
+        self._list_layers()
+        for box, place in places:
+            box.setCurrentIndex(place)
 
     def _list_layers(self) -> None:
         """Volumes and labels that are there now, keeping what was chosen."""

@@ -8,11 +8,10 @@ from dataclasses import replace
 import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
-from superqt import QCollapsible
 
 from napari_diptomo.jobs.colours import HUES
 from napari_diptomo.series import DiptomoError, InputError, MapSeries
-from napari_diptomo.widgets.controls.parts import words
+from napari_diptomo.widgets.controls.parts import folded, words
 from napari_diptomo.widgets.plots.themed_plot import ThemedPlot
 
 _HEIGHT = 130
@@ -125,10 +124,7 @@ class GainView(QWidget):
         column.addLayout(row)
         for part in (self.line, self.note, self.plot):
             column.addWidget(part)
-        self.section = QCollapsible('Gain of the tilts', expandedIcon='▾', collapsedIcon='▸')
-        self.section.setDuration(0)
-        self.section.addWidget(inner)
-        self.section.collapse(animate=False)
+        self.section = folded('Gain of the tilts', inner)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(self.section)

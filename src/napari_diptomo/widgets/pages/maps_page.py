@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_diptomo.series import Finding, InputError, MapSeries, Remedy, Step
 from napari_diptomo.widgets.controls.element_picker import ElementPicker
+from napari_diptomo.widgets.controls.overlap_table import OverlapTable
 from napari_diptomo.widgets.controls.parts import Part, heading, words
 from napari_diptomo.widgets.controls.periodic_table import PLACES
 from napari_diptomo.widgets.controls.remembered_form import RememberedForm
@@ -34,6 +35,7 @@ from napari_diptomo.widgets.tasks.steps import running
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra import EDXMaps
+    from napari_diptomo.spectra.edx.overlaps import OverlapReport
     from napari_diptomo.spectra.edx.totals import Totals
 
 #: Fewer tilts show no trend.
@@ -74,8 +76,9 @@ class MapsPage(Page):
         self.gain.applied.connect(self._gain_applied)
         self.hint = words('')
         self.warning = words('')
+        self.overlap_table = OverlapTable()
         self._overlaps = Question(self)
-        self._overlaps.answered.connect(self._warn)
+        self._overlaps.answered.connect(self._show_overlaps)
         self._totals = Question(self)
         self._totals.answered.connect(self._totals_answered)
         self._maps: MapSeries | None = None
@@ -83,6 +86,7 @@ class MapsPage(Page):
         self.edx.body.addWidget(self.picker)
         self.edx.body.addWidget(self.hint)
         self.edx.body.addWidget(self.warning)
+        self.edx.body.addWidget(self.overlap_table)
         self.edx.body.addWidget(heading('Spectrum'))
         self.edx.body.addWidget(self.view)
         self.edx.body.addWidget(self.parameters)
@@ -240,9 +244,11 @@ class MapsPage(Page):
         else:
             self.context.maps_view.hide_deviations()
 
-    def _warn(self, sentences: tuple[str, ...]) -> None:
-        self.warning.setText(' '.join(sentences))
-        self.warning.setVisible(bool(sentences))
+    def _show_overlaps(self, report: OverlapReport | None) -> None:
+        warnings = () if report is None else report.warnings
+        self.warning.setText(' '.join(warnings))
+        self.warning.setVisible(bool(warnings))
+        self.overlap_table.show_report(report)
 
     def _session_changed(self) -> None:
         losses = self.eels.wanted
@@ -258,6 +264,8 @@ class MapsPage(Page):
         self.view.setVisible(series is not None)
         self.picker.setVisible(series is not None)
         self.hint.setText('')
+        self._overlaps.forget()
+        self._show_overlaps(None)
         self.deviations.setVisible(False)
         self.view.set_series(series, self.session.spectrum, not self.session.doubt)
         self.totals.clear()
@@ -287,7 +295,7 @@ class MapsPage(Page):
             unchosen = large_unchosen(self.session.found, chosen, self._series)
             self.view.set_elements(chosen, (*marks, *unchosen))
             self.hint.setText(problem or self._hint)
-            self._warn(())
+            self._show_overlaps(None)
             self._overlaps.forget()
             if len(chosen) > 1 and not (problem or self.session.doubt):
                 self._overlaps.ask(confusing(self._series, chosen))

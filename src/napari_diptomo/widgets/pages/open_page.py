@@ -177,7 +177,13 @@ class OpenPage(Page):
             return self.table.problem
         if len(self.specimen.choices) > 1 and self.specimen.value is None:
             return 'The files are of several specimens: choose one.'
-        return '' if self._paths else 'Add the files of a tilt series first.'
+        if self._paths:
+            return ''
+        return (
+            'Add the files of a tilt series first.'
+            if self.session.whole is None
+            else 'Already open: press Next, or add other files.'
+        )
 
     def job(self) -> tuple[ThreadJob, str]:
         self._sample_wanted = False

@@ -14,6 +14,7 @@ from napari_diptomo.widgets.controls.parts import Part, heading, words
 from napari_diptomo.widgets.controls.remembered_form import RememberedForm
 from napari_diptomo.widgets.controls.step_form import StepForm
 from napari_diptomo.widgets.layers import image_layers
+from napari_diptomo.widgets.layers.first_look import label_canvas
 from napari_diptomo.widgets.layers.oxidation_layers import oxidation_layers
 from napari_diptomo.widgets.preferences import LastUsed
 from napari_diptomo.widgets.tasks.job import ThreadJob
@@ -89,6 +90,10 @@ class OxidationPart(Part):
             if image_layers.KEY in layer.metadata:
                 layer.visible = False
         self._shown = [self._viewer.add_layer(Layer.create(*part)) for part in oxidation_layers(result)]
+        label_canvas(self._viewer, self._shown)
+        for layer in self._shown:
+            # A value that is read off, not a density that is looked at.
+            layer.colorbar.visible = True
         self._viewer.layers.selection.active = next(layer for layer in self._shown if layer.visible)
         self.show_note(result)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from napari_diptomo.widgets.preferences import default_device, preview_seconds
 from napari_diptomo.widgets.run import Run, RunStatus, convergence_of
 from napari_diptomo.widgets.tasks.duration_estimate import Pace, kind_of, voxels_of
 from napari_diptomo.widgets.tasks.job import ThreadJob
+from napari_diptomo.widgets.tasks.preview_misfit import misfit_of_preview
 from napari_diptomo.widgets.tasks.question import Question
 from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
 from napari_diptomo.widgets.tasks.steps import VOLUME_FORMATS, estimating_memory, named, saving
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 _LAST_METHOD = 'method'
 _PACES = 'paces'
+#: A preview is compared with the maps this rarely, as the fit needs the processor.
+_SECONDS_BETWEEN_MISFITS = 10.0
 
 
 class ReconstructPage(Page):
@@ -96,6 +100,10 @@ class ReconstructPage(Page):
         self._estimated = Question(self, patience_ms=150)
         self._estimated.answered.connect(self.estimate.setText)
         self._estimated.failed.connect(self.estimate.setText)
+        self._misfit = Question(self)
+        self._misfit.answered.connect(self._show_misfit)
+        #: Of the preview that is seen; of the one that was compared last, and when that was.
+        self._previewed, self._misfit_sentence, self._compared = 0, '', 0.0
         self.session.changed.connect(self._session_changed)
         self._session_changed()
 
@@ -142,16 +150,32 @@ class ReconstructPage(Page):
             return
         if isinstance(message, Stage):
             self._pace = Pace()
+            self._misfit.forget()
+            self._misfit_sentence, self._compared = '', 0.0
             self.convergence.clear_curves()
         elif isinstance(message, Progress):
             self.convergence.add(message.iteration, message.losses, message.validation, message.message)
             self._pace.add(message)
 
-    def show_iteration(self, iteration: int) -> None:
-        """The viewer shows a preview of the running job."""
+    def show_preview(self, frame: np.ndarray, iteration: int) -> None:
+        """The viewer shows a preview of the running job; now and then it is compared with the maps, element by element."""
+        chosen = self.session.runs.chosen
+        if chosen is None or chosen.status is not RunStatus.RUNNING or chosen.maps is None:
+            return
+        self._previewed = iteration
+        self._show_preview()
+        if not self._misfit.busy and time.monotonic() - self._compared > _SECONDS_BETWEEN_MISFITS:
+            self._misfit.ask(misfit_of_preview(frame, iteration, chosen.maps))
+
+    def _show_misfit(self, sentence: str) -> None:
+        self._compared = time.monotonic()
         chosen = self.session.runs.chosen
         if chosen is not None and chosen.status is RunStatus.RUNNING:
-            self.note.setText(f'The viewer shows iteration {iteration}.')
+            self._misfit_sentence = sentence
+            self._show_preview()
+
+    def _show_preview(self) -> None:
+        self.note.setText(f'The viewer shows iteration {self._previewed}. {self._misfit_sentence}'.strip())
 
     def done(self, volume: Volume) -> None:
         self._remember_pace()
@@ -172,7 +196,7 @@ class ReconstructPage(Page):
             return
         step: Any = run.recipe.steps[-1]
         pace = seconds / voxels_of(step, run.maps)
-        self.context.last_used.remember_value(_PACES, self._paces() | {kind_of(step): pace})
+        self.context.last_used.remember_value(_PACES, self._paces() | {kind_of(step, run.maps): pace})
 
     def form_of(self, step: str) -> StepForm | None:
         return next((form for form in self.forms.values() if form.step_class.__name__ == step), None)
@@ -186,6 +210,7 @@ class ReconstructPage(Page):
 
     def cleanup(self) -> None:
         self._estimated.cleanup()
+        self._misfit.cleanup()
         self.convergence.cleanup()
 
     def _build_forms(self) -> None:

@@ -22,7 +22,7 @@ from napari_diptomo.widgets.tasks.question import Question
 _VIEWS = {
     'measured': 'as measured',
     'aligned': 'aligned',
-    'difference': 'difference from the neighbour',
+    'difference': 'neighbour difference',
     'flicker': 'flicker with the neighbour',
 }
 _LONGEST_HISTORY = 500

@@ -106,7 +106,7 @@ def describe_composition(result: Volume) -> str:
     parts = [f'Caution: {result.notes["denoised"]}.'] if 'denoised' in result.notes else []
     systematic = max(notes['error_of_mean_from_factors'].values())
     if systematic > 0:
-        parts.append(f'The factors add up to ± {systematic:.1f} %, alike everywhere.')
+        parts.append(f'The factors contribute a systematic error of {systematic:.1f} %.')
     parts.append(f'Masked: {notes["masked"]}.')
     if notes['pooled_fwhm_nm'] > 0:
         parts.append(f'Counts pooled over {notes["pooled_fwhm_nm"]:.3g} nm.')

@@ -12,13 +12,14 @@ from napari_diptomo.series import MapSeries, Progress
 if TYPE_CHECKING:
     from napari_diptomo.reconstruct import Reconstruction
 
-#: Until a run was measured here: seconds per voxel and iteration of `balanced` on two threads (docs/speed.md) and on
+#: Until a run was measured here: seconds per voxel and iteration of `balanced` on two idle cores (docs/speed.md) and on
 #: slower processors of our trials.
 _SOMEWHERE = (0.9e-6, 1.7e-6)
 #: Reports at the beginning that are left out.
 _WARM_UP = 2
-#: Heads that are fitted where the held-out counts choose, see `napari_diptomo.reconstruct.dip.contest`.
-_HEADS = 2
+#: Networks that are fitted where the held-out counts choose among heads (`napari_diptomo.reconstruct.dip.contest`), and at
+#: most where there is a HAADF series too (`napari_diptomo.reconstruct.dip.haadf_contest`): without held-out counts two.
+_HEADS, _WITH_HAADF, _WITH_HAADF_AND_NO_CHOICE = 2, 3, 2
 
 
 class Pace:
@@ -41,9 +42,10 @@ class Pace:
         return (later[-1][1] - later[0][1]) / (later[-1][0] - later[0][0])
 
 
-def kind_of(step: Reconstruction) -> str:
+def kind_of(step: Reconstruction, maps: MapSeries) -> str:
     """Runs of the same kind take the same time per voxel and iteration."""
-    return f'{step.title} {getattr(step, "preset", "")} {step.device}'.replace('  ', ' ')
+    words = (step.title, getattr(step, 'preset', ''), step.device, 'HAADF' if _fits_haadf(step, maps) else '')
+    return ' '.join(word for word in words if word)
 
 
 def voxels_of(step: Reconstruction, maps: MapSeries) -> int:
@@ -64,14 +66,13 @@ def time_in_words(step: Reconstruction, maps: MapSeries, paces: Mapping[str, flo
     paces : mapping of str to float
         Seconds per voxel and iteration by `kind_of`, as measured here.
     """
-    iterations = _iterations(step)
-    work = voxels_of(step, maps) * iterations
-    measured = paces.get(kind_of(step))
+    work = voxels_of(step, maps) * _iterations(step, maps)
+    measured = paces.get(kind_of(step, maps))
     if measured is not None:
         return f'Up to {duration(measured * work)} at the pace of the last such run here.'
-    if hasattr(step, 'preset') and not step.device_name().startswith(('CUDA', 'cuda')):
+    if hasattr(step, 'preset') and step.device_name().startswith('CPU'):
         low, high = (duration(pace * work) for pace in _SOMEWHERE)
-        return f'Roughly {low} to {high} at most; after a run here it is known better.'
+        return f'All iterations take {low} to {high} on two idle cores, longer on a busy machine. After the first run here its pace is used.'
     return ''
 
 
@@ -83,8 +84,22 @@ def duration(seconds: float) -> str:
     return f'{minutes} min' if minutes < 90 else f'{minutes // 60} h {minutes % 60} min'
 
 
-def _iterations(step: Reconstruction) -> int:
+def _iterations(step: Reconstruction, maps: MapSeries) -> int:
     """Of all fits together, at most."""
     longest = int(getattr(step, 'longest', None) or getattr(step, 'iterations', 0) or 0)
-    heads = _HEADS if getattr(step, 'output', '') == 'auto' else 1
-    return longest * heads * int(getattr(step, 'ensemble', 1))
+    return longest * _fits(step, maps)
+
+
+def _fits(step: Reconstruction, maps: MapSeries) -> int:
+    """Networks that are fitted one after the other, at most; 1 for what is no network."""
+    ensemble = int(getattr(step, 'ensemble', 1))
+    if ensemble > 1:
+        return ensemble
+    if _fits_haadf(step, maps):
+        return _WITH_HAADF if step.holdout else _WITH_HAADF_AND_NO_CHOICE
+    undecided = getattr(step, 'output', '') == 'auto' and len(maps.channels) > 1
+    return _HEADS if undecided and step.holdout and getattr(step, 'stopping', '') in ('auto', 'held-out') else 1
+
+
+def _fits_haadf(step: Reconstruction, maps: MapSeries) -> bool:
+    return maps.haadf_series is not None and hasattr(step, 'haadf') and step.problem_settings().haadf

@@ -16,6 +16,7 @@ from napari_diptomo.widgets.plots.spectrum_contents import Explanation, Mark
 if TYPE_CHECKING:
     from napari_diptomo.spectra.edx.element_search import FoundElement
     from napari_diptomo.spectra.edx.lines import LineFamily
+    from napari_diptomo.spectra.edx.overlaps import OverlapReport
     from napari_diptomo.spectra.edx.totals import Totals
 
 #: So many elements are chosen before anybody chooses.
@@ -82,10 +83,10 @@ def explaining(
     return explain_spectrum
 
 
-def confusing(series: SpectralTiltSeries, elements: tuple[str, ...]) -> Callable[[Observer], tuple[str, ...]]:
-    """Sentences on chosen elements that cannot be separated at the mean counts of a pixel."""
+def confusing(series: SpectralTiltSeries, elements: tuple[str, ...]) -> Callable[[Observer], OverlapReport]:
+    """How well the chosen elements can be distinguished at the mean counts of a pixel."""
 
-    def look_for_overlaps(observer: Observer) -> tuple[str, ...]:
+    def look_for_overlaps(observer: Observer) -> OverlapReport:
         from napari_diptomo.spectra import families_for, spectrum_model
         from napari_diptomo.spectra.common.tilt_counts import counts_of
         from napari_diptomo.spectra.edx.fit_range import FitRange
@@ -96,7 +97,7 @@ def confusing(series: SpectralTiltSeries, elements: tuple[str, ...]) -> Callable
         model = spectrum_model(spectrum, window, tuple(dict.fromkeys(families_for(elements, *_range(series)))))
         fit = model.fit(spectrum)
         pixels = float(np.prod(series.counts.shape[:3]))
-        return overlaps(model, fit.counts / pixels, float(fit.background.sum()) / pixels).warnings
+        return overlaps(model, fit.counts / pixels, float(fit.background.sum()) / pixels)
 
     return look_for_overlaps
 
