@@ -208,6 +208,9 @@ def assess(
             help='Resolution by two halves of the counts: "fast" (SIRT), "own" (the settings of the volume), "none".'
         ),
     ] = 'fast',
+    predict: Annotated[
+        bool, typer.Option(help='Predict every tilt from the others (SIRT, a third of the tilts left out at a time).')
+    ] = True,
     phases: Annotated[
         int | None, typer.Option(help='Divide it into so many phases; 0: as many as the data show.', min=0)
     ] = None,
@@ -215,11 +218,11 @@ def assess(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Say how far a volume can be trusted: residuals, resolution, phases."""
+    """Say how far a volume can be trusted: residuals, resolution, prediction of left-out tilts, phases."""
     with _one_line_errors(debug, as_json):
         from napari_diptomo.jobs.assess_volume import assess_file
 
-        assess_file(volume, maps, halves=halves, phases=phases, output=output, as_json=as_json)
+        assess_file(volume, maps, halves=halves, predict=predict, phases=phases, output=output, as_json=as_json)
 
 
 @app.command()

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_diptomo.assess import consistency, half_resolution
+from napari_diptomo.assess import consistency, half_resolution, predicted_tilts
 from napari_diptomo.assess.reprojection import reprojection
 from napari_diptomo.jobs.assess_volume import halving_step
 from napari_diptomo.jobs.colours import HUES
@@ -67,6 +67,10 @@ def test_the_data_beside_the_figures_are_those_of_the_functions(written: Path, v
     np.testing.assert_allclose(rows[:, 0], maps.angles)
     np.testing.assert_allclose(rows[:, 1], misfit.misfit[0], rtol=1e-5)
     name = volume.channels[0]
+    predicted = predicted_tilts(maps, halving_step(STEP, 'fast'), misfit)
+    headings, rows = table(folder / 'left-out-tilts.csv')
+    assert headings[:4] == ['tilt_deg', f'predicted_{name}', f'standard_error_{name}', f'fitted_{name}']
+    np.testing.assert_allclose(rows[:, 1], predicted.misfit[0], rtol=1e-5)
     np.testing.assert_allclose(np.loadtxt(folder / f'maps_{name}_-60deg.csv', delimiter=','), maps.data[0, 0])
     at = busiest(volume.data, 0)
     found_slice = np.loadtxt(folder / f'slices_{name}_xy.csv', delimiter=',')
@@ -74,7 +78,7 @@ def test_the_data_beside_the_figures_are_those_of_the_functions(written: Path, v
     # Every figure is there as a vector whose text can be edited.
     assert '<text' in (folder / 'fsc.svg').read_text()
     assert {path.stem for path in folder.glob('*.svg')} == {
-        'maps', 'sinograms', 'slices', 'fsc', 'fsc-directions', 'residuals', 'convergence',
+        'maps', 'sinograms', 'slices', 'fsc', 'fsc-directions', 'residuals', 'left-out-tilts', 'convergence',
     }  # fmt: skip
 
 
