@@ -171,7 +171,9 @@ def align(
     output: Annotated[Path, typer.Option('--output', '-o', help='File for the aligned maps (.hspy), or its folder.')],
     shifts: Annotated[
         str,
-        typer.Option(help='Shifts from a file, taken as they are: an .xf of IMOD, or a .csv with angle, dx and dy.'),
+        typer.Option(
+            help='Shifts from a file, taken as they are: an .xf of IMOD, a .csv with angle, dx and dy, an .hspy of ETSpy, an .npz of tomviz.'
+        ),
     ] = '',
     refine: Annotated[bool, typer.Option('--refine', help='Improve the shifts of the file.')] = False,
     axis: Annotated[
@@ -182,7 +184,10 @@ def align(
     ] = None,
     reference: Annotated[str, typer.Option(help='Images that are compared: "auto", "haadf" or "maps".')] = 'auto',
     table: Annotated[
-        Path | None, typer.Option(help='File for the shifts, .csv or .xf; default: a .csv beside the maps.')
+        Path | None,
+        typer.Option(
+            help='File for the shifts, .csv, .xf (IMOD), .hspy (ETSpy) or .npz (tomviz); default: a .csv beside the maps.'
+        ),
     ] = None,
     debug: Debug = False,
 ) -> None:

@@ -102,7 +102,8 @@ class Align(Step):
     upsampling: int = param(20, 'Displacements are found to this fraction of a pixel.', ge=1, le=200, advanced=True)
     shifts_file: str = param(
         '',
-        'Shifts to start from, instead of comparing neighbours: an .xf of IMOD or a .csv with angle, dx and dy.',
+        'Shifts to start from, instead of comparing neighbours: an .xf of IMOD, a .csv with angle, dx and dy, an .hspy of ETSpy '
+        'or an .npz of tomviz.',
         advanced=True,
         file=True,
     )

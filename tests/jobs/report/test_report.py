@@ -85,7 +85,7 @@ def test_the_data_beside_the_figures_are_those_of_the_functions(written: Path, v
 def test_the_page_holds_everything_and_reaches_for_nothing(written: Path) -> None:
     page = written.read_text(encoding='utf-8')
     assert re.findall(r'(?:src|href)="(?!data:)[^"]*"', page) == []
-    assert page.count('<figure>') == 7 and page.count('data:image/png;base64,') == 7
+    assert page.count('<figure>') == 8 and page.count('data:image/png;base64,') == 8
     for section in SECTIONS:
         assert f'<h2>{section}</h2>' in page
     assert 'Two &lt;sources&gt; &amp; one angle disagree.' in page and 'class="doubt"' in page
