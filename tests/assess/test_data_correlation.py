@@ -125,8 +125,8 @@ def test_normal_noise_has_its_own_error():
     rng = np.random.default_rng(0)
     truth = rng.uniform(0, 2, (2, 4, 20, 20))
     variance = rng.uniform(0.2, 3, truth.shape)
-    drawn = truth + np.sqrt(variance) * rng.standard_normal((300, *truth.shape))
-    correlations = np.array([projection_correlation(maps, truth) for maps in drawn])
+    noisy = truth + np.sqrt(variance) * rng.standard_normal((300, *truth.shape))
+    correlations = np.array([projection_correlation(maps, truth) for maps in noisy])
     # Of 300 draws a spread is known to 4 %.
     np.testing.assert_allclose(correlations.std(axis=0), correlation_error(truth, truth, variance), rtol=0.15)
 

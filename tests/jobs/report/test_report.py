@@ -107,7 +107,7 @@ def test_what_has_no_data_says_why(volume: Volume, tmp_path: Path) -> None:
     )
     page, *_ = write_report(made, tmp_path / 'bare.html')
     text = page.read_text(encoding='utf-8')
-    assert text.count('Left out: The maps of this volume are gone.') == 4
+    assert text.count('Left out: The maps of this volume are gone.') == 5
     assert 'Left out: the volume does not say how it was made.' in text or '<ol class="recipe">' in text
 
 

@@ -33,7 +33,7 @@ class JudgedTable(QTableWidget):
         self.setAccessibleName('Misfit and resolution')
         self.setToolTip(
             '<qt>Misfit: mean square of measured less expected in units of the noise, 1 for the truth, below 1 where noise '
-            f'was fitted. Left out: the same of tilts as the other tilts predict them. FSC: the period at which two halves of the counts agree to {THRESHOLD}, over all directions, across '
+            f'was fitted. FSC: the period at which two halves of the counts agree to {THRESHOLD}, over all directions, across '
             'the beam (x) and along it (z); ≤ where the voxels are too large to show it.</qt>'
         )
         plain(self)
@@ -42,9 +42,6 @@ class JudgedTable(QTableWidget):
         """Show what was found."""
         found, resolution = judged.consistency, judged.resolution
         headings = ['Element', 'Misfit', 'Worst tilt']
-        prediction = None if isinstance(judged.prediction, str) else judged.prediction
-        if prediction is not None:
-            headings.append('Left out')
         if resolution is not None:
             headings += [f'FSC {THRESHOLD}', 'Across', 'Along']
         self.setColumnCount(len(headings))
@@ -57,7 +54,6 @@ class JudgedTable(QTableWidget):
             texts = [
                 f'{found.misfit[row].mean():.2f}',
                 f'{found.misfit[row, worst]:.2f}, {found.angles[worst]:g}°',
-                *([] if prediction is None else [f'{prediction.misfit[row].mean():.2f}']),
                 *resolved[row],
             ]
             self.setItem(row, 0, _dotted(name, hues[name]))

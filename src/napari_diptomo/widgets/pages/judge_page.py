@@ -36,6 +36,7 @@ from napari_diptomo.widgets.tasks.judging import (
     Judged,
     MapsOfVolume,
     describe_halves,
+    describe_prediction,
     dividing,
     filming,
     judging,
@@ -334,9 +335,9 @@ class JudgePage(Page):
 
     def _show_prediction(self, judged: Judged) -> None:
         prediction = judged.prediction
-        told = prediction if isinstance(prediction, str) else prediction.note
-        self.prediction_note.setText(told)
-        self.prediction_note.setVisible(bool(told))
+        text = prediction if isinstance(prediction, str) else describe_prediction(prediction)
+        self.prediction_note.setText(text)
+        self.prediction_note.setVisible(bool(text))
         self.prediction.setVisible(not isinstance(prediction, str))
         if not isinstance(prediction, str):
             self.prediction.show_misfit(prediction)

@@ -225,6 +225,12 @@ def describe_halves(found: HalfResolution) -> str:
     return f'{found.method}.{wedge} {found.note}'
 
 
+def describe_prediction(found: TiltPrediction) -> str:
+    """The means over the tilts, and what they mean."""
+    means = ', '.join(f'{name} {value.mean():.2f}' for name, value in zip(found.channels, found.misfit, strict=True))
+    return f'Mean of the left-out tilts: {means}. {found.note}'
+
+
 def resolution_in_words(period: float, voxel_size: float) -> str:
     """``'5.2 nm'``; ``'≤ 4 nm'`` where the voxels are too large to show it."""
     if not np.isfinite(period):
