@@ -24,8 +24,8 @@ from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.series import Finding, MapSeries
 
 DOCS = Path(__file__).parents[1] / 'docs' / 'film-thickness.md'
-CASES = ((3.0, 30.0), (3.0, 5.0), (8.0, 30.0), (8.0, 5.0))
-SHARES = (0.06, 0.12, 0.3, 0.5)
+CASES = ((3.0, 30.0), (8.0, 5.0))
+SHARES = (0.12, 0.3)
 
 
 def layers(share: float, seed: int) -> np.ndarray:

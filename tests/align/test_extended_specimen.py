@@ -194,3 +194,13 @@ def test_align_proposes_it(make, extended):
     if extended:
         assert found[0].step == 'Align'
         assert found[0].remedy.changes['thickness'] < 2 * SIZE
+
+
+def test_a_film_of_few_counts_is_no_background():
+    """Two counts per pixel hide structure and growth from a test of all tilts at once; along 1 / cos the growth shows."""
+    even = np.ones((len(ANGLES), SIZE, SIZE)) / np.cos(np.deg2rad(ANGLES))[:, None, None]
+    assert edges_of(maps_of(even, 2)).typical
+    assert proposal(maps_of(even, 2)) is not None
+    level = maps_of(np.ones((len(ANGLES), SIZE, SIZE)), 2)
+    assert not edges_of(level).reached.any()
+    assert edges_of(level).background[0] == pytest.approx(1, abs=0.1)

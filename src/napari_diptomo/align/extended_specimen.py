@@ -36,6 +36,8 @@ _THIN = 0.35
 _PIXELS = 64
 #: Standard errors that are added to a thickness that the volume has to hold.
 _MARGIN = 1.5
+#: Smallest extent of a volume that is proposed, pixels.
+_LEAST_EXTENT = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +103,10 @@ def extended_specimen(maps: MapSeries) -> Extended | None:
     ):
         return found
     slab = _slab(images[kept], variance[kept], maps, errors[kept], kept)
-    # What is thin beside the field is worth to be known, however thin.
-    thin = slab.thickness + _MARGIN * slab.error < _THIN * images.shape[2]
-    sure = thin or slab.error < _UNDETERMINED * slab.thickness
+    # What is thin beside the field is worth to be known, however thin; as deep as the images are wide is the default.
+    held = _held(slab)
+    sure = held < _THIN * images.shape[2] or slab.error < _UNDETERMINED * slab.thickness
+    sure = sure and held < images.shape[2]
     return Extended(edges, growth, error, found.steepest, slab if sure else None)
 
 
@@ -189,9 +192,7 @@ def extended_findings(maps: MapSeries, found: Extended | None) -> tuple[Finding,
         sentence += ': its matter there comes into tilted images, and a volume that ends at the edge cannot hold it.'
     if found.slab is not None:
         slab = found.slab
-        extent = slab.thickness + _MARGIN * slab.error + 2 * abs(slab.height)
-        extent = min(max(extent, 4.0), float(maps.data.shape[3]))
-        changes['thickness'] = _rounded(extent * pixel)
+        changes['thickness'] = _rounded(max(_held(slab), _LEAST_EXTENT) * pixel)
         evidence |= {'thickness, nm': slab.thickness * pixel, 'its standard error, nm': slab.error * pixel}
         evidence['height of its middle, nm'] = slab.height * pixel
         sentence += (
@@ -202,6 +203,11 @@ def extended_findings(maps: MapSeries, found: Extended | None) -> tuple[Finding,
         sentence += ' Its images do not show its thickness: give it where it is known.'
     remedy = Remedy('Reconstruct beyond the field of view', 'DIPmTV', changes)
     return (Finding('note', 'extended specimen', sentence, evidence, remedy),)
+
+
+def _held(slab: SlabThickness) -> float:
+    """Extent along the beam, pixels, that holds the slab with a margin."""
+    return slab.thickness + _MARGIN * slab.error + 2 * abs(slab.height)
 
 
 def _rounded(value: float) -> float:

@@ -15,7 +15,7 @@ The field is that of the volume: an image that is displaced by s shows its edge 
 A particle that drifted out of an image ends within the volume all the same.
 
 Edges that are alike at all tilts, on both sides and in all rows, within counting
-noise, are those of a background: the path through a film grows with the tilt.
+noise, are those of a background: the path through a film grows with the tilt, as 1 / cos.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ AT_EDGE = 0.12
 _SIGMAS = 5.0
 #: Standard deviations that the reduced chi-square of what is alike may lie above 1.
 _ALIKE = 5.0
+#: Standard errors by which edges grow with 1 / cos from which on they are no background.
+_GROWS = 4.0
 #: Pixels along the image for each column that counts as its edge.
 _PER_COLUMN = 48
 #: Background over the specimen's level that is worth a doubt.
@@ -96,7 +98,7 @@ def edges_of(maps: MapSeries) -> Edges:
     pooled, pooled_sigmas = _pooled(at_edge, error, level, shown_there)
     together = (pooled > AT_EDGE) & (pooled_sigmas > _SIGMAS)
     reached |= together[:, None, :] & (share > AT_EDGE)
-    alike = _is_background(_sides(signal, width), _sides(variance, width))
+    alike = _is_background(_sides(signal, width), _sides(variance, width), np.asarray(maps.angles, float))
     reached &= ~alike[:, None, None]
     # A background is not displaced with the specimen.
     ends = np.stack([every[..., :width], every[..., -width:]], axis=2)
@@ -144,9 +146,9 @@ def _sides(images: np.ndarray, width: int) -> np.ndarray:
     return np.stack([images[..., :width].sum(-1), images[..., -width:].sum(-1)], axis=-1).astype(np.float64)
 
 
-def _is_background(signal: np.ndarray, variance: np.ndarray) -> np.ndarray:
+def _is_background(signal: np.ndarray, variance: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """Channels whose edges (channel, tilt, y, side) are alike along each axis within counting noise; (channel,)."""
-    alike = np.ones(len(signal), bool)
+    alike = ~_grows_as_a_film(signal.sum(axis=(2, 3)), variance.sum(axis=(2, 3)), angles)
     for axis in (1, 2, 3):
         others = tuple(a for a in (1, 2, 3) if a != axis)
         found, noise = signal.sum(others), variance.sum(others)
@@ -155,6 +157,19 @@ def _is_background(signal: np.ndarray, variance: np.ndarray) -> np.ndarray:
             degrees = found.shape[1] - 1
             alike &= misfit.sum(1) / degrees < 1 + _ALIKE * np.sqrt(2 / degrees)
     return alike
+
+
+def _grows_as_a_film(edges: np.ndarray, variance: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Channels whose signal at the edges (channel, tilt) follows 1 / cos, which few counts show before it is unlike a constant."""
+    path = 1 / np.maximum(np.cos(np.deg2rad(angles)), 0.1) - 1
+    pattern = path - path.mean()
+    power = (pattern**2).sum()
+    if power < 1e-6:
+        return np.zeros(len(edges), bool)
+    slope = edges @ pattern / power
+    error = np.sqrt(np.maximum(variance @ pattern**2, 1e-12)) / power
+    level = edges.mean(axis=1) - slope * path.mean()
+    return np.asarray((slope > _GROWS * error) & (slope > 0.5 * level) & (slope < 2 * level))
 
 
 def field_findings(
