@@ -63,7 +63,7 @@ class TiltPrediction:
 
     @property
     def note(self) -> str:
-        """What the numbers mean, in one sentence."""
+        """Meaning of the numbers, in one sentence."""
         return _NOTE.format(method=self.method)
 
     def __str__(self) -> str:
