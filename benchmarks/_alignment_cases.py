@@ -15,7 +15,7 @@ from napari_diptomo.simulate import edx_phantom, eels_phantom, facetted, lamella
 
 ANGLES = np.arange(-40.0, 41.0, 5.0)
 SIZE, FINE, AXIS = 48, 2, 3.0
-_BESIDE = 24  # pixels beyond the images that are simulated
+BESIDE = 24  # pixels beyond the images that are simulated
 
 
 def film(thickness: float, seed: int) -> np.ndarray:
@@ -51,7 +51,7 @@ SPECIMENS: dict[str, Callable[[], np.ndarray]] = {
 @lru_cache(maxsize=len(SPECIMENS))
 def projections(name: str, rotation: float = 0.0) -> np.ndarray:
     """Of a specimen at rest about an axis turned by ``rotation`` degrees, (tilt, y, x), wider than the images by what jitter brings in."""
-    beside = _BESIDE * FINE
+    beside = BESIDE * FINE
     padded = np.pad(SPECIMENS[name](), ((0, 0), (beside, beside), (0, 0)))[None].astype(np.float32)
     columns = padded.shape[3] + 2 * beside
     return ParallelBeam(ANGLES, padded.shape[1:], columns=columns, axis_rotation=rotation).project(padded)[0]

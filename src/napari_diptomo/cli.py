@@ -171,7 +171,9 @@ def align(
     output: Annotated[Path, typer.Option('--output', '-o', help='File for the aligned maps (.hspy), or its folder.')],
     shifts: Annotated[
         str,
-        typer.Option(help='Shifts from a file, taken as they are: an .xf of IMOD, or a .csv with angle, dx and dy.'),
+        typer.Option(
+            help='Shifts from a file, taken as they are: an .xf of IMOD, a .csv with angle, dx and dy, an .hspy of ETSpy, an .npz of tomviz.'
+        ),
     ] = '',
     refine: Annotated[bool, typer.Option('--refine', help='Improve the shifts of the file.')] = False,
     axis: Annotated[
@@ -182,7 +184,10 @@ def align(
     ] = None,
     reference: Annotated[str, typer.Option(help='Images that are compared: "auto", "haadf" or "maps".')] = 'auto',
     table: Annotated[
-        Path | None, typer.Option(help='File for the shifts, .csv or .xf; default: a .csv beside the maps.')
+        Path | None,
+        typer.Option(
+            help='File for the shifts, .csv, .xf (IMOD), .hspy (ETSpy) or .npz (tomviz); default: a .csv beside the maps.'
+        ),
     ] = None,
     debug: Debug = False,
 ) -> None:
@@ -208,6 +213,9 @@ def assess(
             help='Resolution by two halves of the counts: "fast" (SIRT), "own" (the settings of the volume), "none".'
         ),
     ] = 'fast',
+    predict: Annotated[
+        bool, typer.Option(help='Predict every tilt from the others (SIRT, a third of the tilts left out at a time).')
+    ] = True,
     phases: Annotated[
         int | None, typer.Option(help='Divide it into so many phases; 0: as many as the data show.', min=0)
     ] = None,
@@ -215,11 +223,11 @@ def assess(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Say how far a volume can be trusted: residuals, resolution, phases."""
+    """Say how far a volume can be trusted: residuals, resolution, prediction of left-out tilts, phases."""
     with _one_line_errors(debug, as_json):
         from napari_diptomo.jobs.assess_volume import assess_file
 
-        assess_file(volume, maps, halves=halves, phases=phases, output=output, as_json=as_json)
+        assess_file(volume, maps, halves=halves, predict=predict, phases=phases, output=output, as_json=as_json)
 
 
 @app.command()

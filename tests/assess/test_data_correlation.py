@@ -5,8 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_diptomo.assess import ceiling_excess, count_ceiling, half_ceiling, projection_correlation
+from napari_diptomo.assess import (
+    ceiling_excess,
+    correlation_error,
+    count_ceiling,
+    half_ceiling,
+    projection_correlation,
+)
 from napari_diptomo.series import InputError
+from napari_diptomo.simulate import facetted, lamella, needle, porous, project
 
 
 def rates(mean):
@@ -76,3 +83,56 @@ def test_the_excess_of_the_truth_lies_within_its_error():
     noisy = np.random.default_rng(0).poisson(truth)
     excess, error = ceiling_excess(noisy, truth + 0.5 * (noisy - truth))
     assert (excess > 10 * error).all()
+
+
+def draws_of(make, tilts, peak, number):
+    """Expected maps of a specimen, and counts of them."""
+    clean = project(make(20, 2), np.linspace(-50, 50, tilts))
+    expected = clean * peak / clean.max()
+    return expected, [np.random.default_rng(seed).poisson(expected) for seed in range(number)]
+
+
+@pytest.mark.parametrize('peak', [30, 2])
+@pytest.mark.parametrize(('make', 'tilts'), [(lamella, 9), (porous, 15), (needle, 9)])
+def test_the_stated_errors_cover_what_noise_does(make, tilts, peak):
+    """Deviations in units of the errors have a spread of 1, of 60 draws and three channels to 0.06 one standard deviation."""
+    expected, draws = draws_of(make, tilts, peak, 60)
+    correlations = np.array([projection_correlation(counts, expected) for counts in draws])
+    pulls = (correlations - correlations.mean(axis=0)) / correlation_error(expected, expected)
+    assert pulls.std() == pytest.approx(1, abs=0.18)
+    excesses, errors = zip(*(ceiling_excess(counts, expected) for counts in draws[:30]), strict=True)
+    pulls = np.array(excesses) / np.array(errors)
+    # The truth lies at its ceiling; of 30 draws the spread is known to 0.08.
+    assert abs(pulls.mean()) < 0.35
+    assert pulls.std() == pytest.approx(1, abs=0.25)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('peak', [100, 30, 5, 1])
+@pytest.mark.parametrize('make', [lamella, porous, needle, facetted])
+def test_the_stated_errors_cover_to_a_tenth(make, peak):
+    expected, draws = draws_of(make, 13, peak, 250)
+    correlations = np.array([projection_correlation(counts, expected) for counts in draws])
+    pulls = (correlations - correlations.mean(axis=0)) / correlation_error(expected, expected)
+    assert pulls.std() == pytest.approx(1, abs=0.1)
+    excesses, errors = zip(*(ceiling_excess(counts, expected) for counts in draws), strict=True)
+    pulls = np.array(excesses) / np.array(errors)
+    assert abs(pulls.mean()) < 0.2
+    assert pulls.std() == pytest.approx(1, abs=0.1)
+
+
+def test_normal_noise_has_its_own_error():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 2, (2, 4, 20, 20))
+    variance = rng.uniform(0.2, 3, truth.shape)
+    noisy = truth + np.sqrt(variance) * rng.standard_normal((300, *truth.shape))
+    correlations = np.array([projection_correlation(maps, truth) for maps in noisy])
+    # Of 300 draws a spread is known to 4 %.
+    np.testing.assert_allclose(correlations.std(axis=0), correlation_error(truth, truth, variance), rtol=0.15)
+
+
+def test_the_error_shrinks_with_the_root_of_the_pixels():
+    truth = rates(3)
+    many, few = correlation_error(truth, truth), correlation_error(truth[:, ::4], truth[:, ::4])
+    np.testing.assert_allclose(few, 2 * many, rtol=1e-6)
+    assert correlation_error(np.ones((1, 2, 4, 4)), np.ones((1, 2, 4, 4))) == 0

@@ -38,7 +38,33 @@ def test_a_volume_is_assessed_from_its_own_recipe(saved, tmp_path, capsys):
     assert 'misfit / noise' in said and 'FSC 0.143' in said and 'SIRT of each half' in said
     assert found.consistency.misfit.mean() == pytest.approx(0.9, abs=0.3)
     assert found.phases.count == 2
-    assert {path.name for path in (tmp_path / 'out').iterdir()} == {'misfit.csv', 'fsc.csv', 'phases.csv', 'phases.tif'}
+    assert {path.name for path in (tmp_path / 'out').iterdir()} == {
+        'misfit.csv',
+        'fsc.csv',
+        'left_out_tilts.csv',
+        'phases.csv',
+        'phases.tif',
+    }
+
+
+def test_left_out_tilts_are_predicted_unless_unwanted(saved, capsys):
+    import json
+
+    found = assess_file(saved[0], halves='none', as_json=True)
+    said = json.loads(capsys.readouterr().out)
+    for c, name in enumerate(found.prediction.channels):
+        row = said['left_out_tilts'][name]
+        assert row['tilt_deg'] == found.consistency.angles.tolist()
+        assert row['predicted'] == pytest.approx(found.prediction.misfit[c].tolist())
+        # A volume of the others foresees an image less well than one that has seen it explains it.
+        assert row['misfit_in_noise'] > said['consistency'][name]['misfit_in_noise']
+    assert 'SIRT' in said['left_out_method']
+    assert assess_file(saved[0], halves='none', predict=False).prediction is None
+    said = capsys.readouterr().out
+    assert 'left-out' not in said
+    assess_file(saved[0], halves='none')
+    said = ' '.join(capsys.readouterr().out.split())
+    assert 'left-out tilts / noise' in said and 'predicted by a volume of the other tilts' in said
 
 
 def test_saved_maps_give_the_same_residuals(saved):

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_diptomo.align.alignment_findings import alignment_findings, doubtful_tilts
 from napari_diptomo.align.axis_rotation import Rotation, rotation_in
+from napari_diptomo.align.extended_specimen import extended_findings, extended_specimen
 from napari_diptomo.align.held_out_tilts import Comparison, compared, predicted
 from napari_diptomo.align.image_correlation import FINE
 from napari_diptomo.align.neighbour_votes import voted_shifts
@@ -101,7 +102,8 @@ class Align(Step):
     upsampling: int = param(20, 'Displacements are found to this fraction of a pixel.', ge=1, le=200, advanced=True)
     shifts_file: str = param(
         '',
-        'Shifts to start from, instead of comparing neighbours: an .xf of IMOD or a .csv with angle, dx and dy.',
+        'Shifts to start from, instead of comparing neighbours: an .xf of IMOD, a .csv with angle, dx and dy, an .hspy of ETSpy '
+        'or an .npz of tomviz.',
         advanced=True,
         file=True,
     )
@@ -118,6 +120,11 @@ class Align(Step):
     )
 
     def _run(self, maps: MapSeries, observer: Observer | None) -> MapSeries:
+        aligned = self._with_its_images(maps, observer)
+        # Of the maps alone: the background of a detector is at the edges of HAADF images too.
+        return replace(aligned, findings=(*aligned.findings, *extended_findings(aligned, extended_specimen(aligned))))
+
+    def _with_its_images(self, maps: MapSeries, observer: Observer | None) -> MapSeries:
         haadf = maps.haadf_series
         if haadf is None:
             return self._aligned(maps, observer)

@@ -14,6 +14,8 @@ the specimen at s in the image,
 
     A = ((cos r, sin r), (-sin r, cos r)),    (DX, DY) = -A s - (a, 0).
 
+**ETSpy** and **tomviz**: see `napari_diptomo.align.peer_shifts`.
+
 Formulas: transformation of an aligned stack (`write_shifts`).
 """
 
@@ -28,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_diptomo.align.peer_shifts import PeerShifts, read_etspy, read_tomviz, tomviz_arrays, write_etspy
 from napari_diptomo.align.tilt_shifts import TiltShift, tilt_shifts, tilts_at
 from napari_diptomo.series import InputError, MapSeries
 from napari_diptomo.series.files import replacing_all
@@ -61,7 +64,8 @@ def read_shifts(path: str | Path, angles: np.ndarray) -> ImportedShifts:
     Parameters
     ----------
     path : path
-        ``.xf`` of IMOD, beside it a ``.tlt`` of the same name if there is one, or a table ``.csv``.
+        ``.xf`` of IMOD, beside it a ``.tlt`` of the same name if there is one, a table ``.csv``, a stack of ETSpy ``.hspy``, or
+        shifts of tomviz ``.npz``.
     angles : ndarray (tilt,)
         Degrees, of the series.
 
@@ -80,7 +84,24 @@ def read_shifts(path: str | Path, angles: np.ndarray) -> ImportedShifts:
         return _read_xf(path, np.asarray(angles, float))
     if path.suffix.lower() == '.csv':
         return ImportedShifts(_read_csv(path, np.asarray(angles, float)))
-    raise InputError(f'{path.name} is no table of shifts; give an .xf of IMOD or a .csv with angle, dx and dy.')
+    if path.suffix.lower() == '.npz':
+        return _of_peer(read_tomviz(path), path, np.asarray(angles, float))
+    if path.suffix.lower() == '.hspy':
+        return _of_peer(read_etspy(path), path, np.asarray(angles, float))
+    raise InputError(
+        f'{path.name} is no table of shifts; give an .xf of IMOD, a .csv with angle, dx and dy, an .hspy of ETSpy or an .npz of '
+        'tomviz.'
+    )
+
+
+def _of_peer(found: PeerShifts, path: Path, angles: np.ndarray) -> ImportedShifts:
+    if len(found.shifts) != len(angles):
+        raise InputError(
+            f'{path.name} has shifts of {len(found.shifts)} images, but the series {len(angles)} tilts; they must correspond.'
+        )
+    if found.angles is None or len(found.angles) != len(angles):
+        return ImportedShifts(found.shifts)
+    return ImportedShifts(found.shifts[_matched(path, found.angles, angles)])
 
 
 def check_shift_file(path: Path, maps: MapSeries) -> None:
@@ -94,10 +115,17 @@ def check_shift_file(path: Path, maps: MapSeries) -> None:
     Raises
     ------
     InputError
-        No folder, another ending, or x and y of the maps are those of the file exchanged, which an .xf cannot say.
+        No folder, another ending, a turned axis in a format without one, or x and y of the maps are those of the file exchanged, which an .xf cannot say.
     """
-    if path.suffix.lower() not in ('.csv', '.xf'):
-        raise InputError(f'{path.name} has no known ending; write .csv, or .xf for IMOD.')
+    if path.suffix.lower() not in ('.csv', '.xf', '.hspy', '.npz'):
+        raise InputError(
+            f'{path.name} has no known ending; write .csv, .xf for IMOD, .hspy for ETSpy, or .npz for tomviz.'
+        )
+    if path.suffix.lower() in ('.hspy', '.npz') and maps.axis_rotation:
+        raise InputError(
+            f'The tilt axis is turned by {maps.axis_rotation:g} degrees, which shifts of ETSpy and tomviz cannot say; write .xf '
+            'or .csv.'
+        )
     if not path.absolute().parent.is_dir():
         raise InputError(f'There is no folder {path.absolute().parent}; make it, or choose another file.')
     if path.suffix.lower() == '.xf' and maps.transposed:
@@ -114,7 +142,8 @@ def write_shifts(maps: MapSeries, path: str | Path) -> list[Path]:
     maps : MapSeries
         Aligned.
     path : path
-        Ends with ``.csv`` or ``.xf``; an earlier file is replaced.
+        Ends with ``.csv``, ``.xf`` (IMOD), ``.hspy`` (ETSpy: the sum of the maps, moved) or ``.npz`` (tomviz); an earlier file
+        is replaced.
 
     Returns
     -------
@@ -128,6 +157,10 @@ def write_shifts(maps: MapSeries, path: str | Path) -> list[Path]:
     """
     path = Path(path)
     check_shift_file(path, maps)
+    if path.suffix.lower() == '.hspy':
+        return list(replacing_all({path: partial(write_etspy, maps)}))
+    if path.suffix.lower() == '.npz':
+        return list(replacing_all({path: partial(_write_arrays, tomviz_arrays(maps))}))
     if path.suffix.lower() == '.csv':
         texts = {path: _csv(tilt_shifts(maps))}
     else:
@@ -138,6 +171,12 @@ def write_shifts(maps: MapSeries, path: str | Path) -> list[Path]:
 
 def _write(text: str, path: Path) -> None:
     path.write_text(text, encoding='utf-8', newline='')
+
+
+def _write_arrays(arrays: dict[str, np.ndarray], path: Path) -> None:
+    # A name without .npz would get one.
+    with path.open('wb') as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def _xf(maps: MapSeries) -> str:
@@ -181,7 +220,12 @@ def _order_of(path: Path, lines: int, angles: np.ndarray) -> np.ndarray:
         raise InputError(f'{path.name} has {len(theirs)} angles for {lines} images; they must correspond.')
     if lines != len(angles):
         return np.arange(lines)
-    order = np.empty(lines, int)
+    return _matched(path, theirs, angles)
+
+
+def _matched(path: Path, theirs: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Line of each tilt, by their angles."""
+    order = np.empty(len(theirs), int)
     order[np.argsort(angles, kind='stable')] = np.argsort(theirs, kind='stable')
     if np.abs(theirs[order] - angles).max() > _SAME_ANGLE:
         off = int(np.abs(theirs[order] - angles).argmax())

@@ -2,7 +2,13 @@
 
 from napari_diptomo.assess.composition import Composition
 from napari_diptomo.assess.consistency import Consistency, consistency
-from napari_diptomo.assess.data_correlation import ceiling_excess, count_ceiling, half_ceiling, projection_correlation
+from napari_diptomo.assess.data_correlation import (
+    ceiling_excess,
+    correlation_error,
+    count_ceiling,
+    half_ceiling,
+    projection_correlation,
+)
 from napari_diptomo.assess.dose_halves import DoseHalves, dose_halves
 from napari_diptomo.assess.error_bar_quality import SpreadQuality, away_from_edges, band, judge_spread, reliability
 from napari_diptomo.assess.factor_calibration import CalibratedFactors, StandardSettings, calibrate_factors
@@ -30,6 +36,7 @@ from napari_diptomo.assess.resolution import (
     wedge_elongation,
 )
 from napari_diptomo.assess.ternary import mix_colours, triangle
+from napari_diptomo.assess.tilt_prediction import TiltPrediction, predicted_tilts
 from napari_diptomo.assess.truth_scores import CompositionError, compare, composition_error, psnr, ssim
 from napari_diptomo.assess.voxel_classes import voxel_classes
 
@@ -50,6 +57,7 @@ __all__ = [
     'RegionComposition',
     'SpreadQuality',
     'StandardSettings',
+    'TiltPrediction',
     'WedgeFSC',
     'away_from_edges',
     'band',
@@ -59,6 +67,7 @@ __all__ = [
     'composition_error',
     'consistency',
     'correlate_halves',
+    'correlation_error',
     'count_ceiling',
     'dose_halves',
     'elongation',
@@ -76,6 +85,7 @@ __all__ = [
     'particles_of',
     'phase_by_threshold',
     'phases_by_clustering',
+    'predicted_tilts',
     'projection_correlation',
     'psnr',
     'region_composition',

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_diptomo.assess.data_correlation import ceiling_excess, projection_correlation
+from napari_diptomo.assess.data_correlation import ceiling_excess, correlation_error, projection_correlation
 from napari_diptomo.assess.reprojection import Reprojection, reprojection
 from napari_diptomo.series import Finding, MapSeries, Volume
 
@@ -44,8 +44,8 @@ class Consistency:
         Degrees.
     misfit, misfit_error : ndarray (channel, tilt)
         Mean square of the residual in units of the noise, 1 for the truth, and its standard error.
-    correlation : ndarray (channel,)
-        Of projections and maps, over all tilts.
+    correlation, correlation_error : ndarray (channel,)
+        Of projections and maps, over all tilts, and its standard error from the noise of the maps.
     above_ceiling, ceiling_error : ndarray (channel,), optional
         By how much the correlation lies above that of the noiseless truth, and its standard error; None where the
         maps are no counts.
@@ -62,6 +62,7 @@ class Consistency:
     misfit: np.ndarray
     misfit_error: np.ndarray
     correlation: np.ndarray
+    correlation_error: np.ndarray
     above_ceiling: np.ndarray | None
     ceiling_error: np.ndarray | None
     residual: np.ndarray
@@ -122,12 +123,20 @@ def consistency(volume: Volume, maps: MapSeries) -> Consistency:
         misfit=misfit,
         misfit_error=error,
         correlation=projection_correlation(found.maps.data[:, found.seen], found.expected[:, found.seen]),
+        correlation_error=_correlation_error(found),
         above_ceiling=above,
         ceiling_error=above_error,
         residual=found.residual,
         compared=float(found.seen.mean()),
         findings=(*_channels(found, misfit, error), *_followed(found, misfit), *_tilts(found, misfit, error)),
     )
+
+
+def _correlation_error(found: Reprojection) -> np.ndarray:
+    expected = found.expected[:, found.seen]
+    if found.unit is None:
+        return correlation_error(expected, expected, found.noise[:, found.seen])
+    return correlation_error(expected, expected / found.unit[:, None])
 
 
 def _misfit(found: Reprojection) -> tuple[np.ndarray, np.ndarray]:
@@ -184,17 +193,10 @@ def _tilts(found: Reprojection, misfit: np.ndarray, error: np.ndarray) -> list[F
     angles = found.maps.angles
     if len(angles) < _LEAST_TILTS:
         return []
-    weight = 1 / error**2
-    pooled = (weight * misfit).sum(axis=0) / weight.sum(axis=0)
-    pooled_error = 1 / np.sqrt(weight.sum(axis=0))
-    middle = np.median(pooled)
-    # What all volumes leave differs from tilt to tilt; a tilt has to stand out of that too.
-    scatter = 1.4826 * np.median(np.abs(pooled - middle))
-    excess = pooled - middle
-    bad = np.flatnonzero((excess > _SIGMAS * np.hypot(pooled_error, scatter)) & (excess > _LEAST_EXCESS))
+    outlying = outlying_tilts(misfit, error)
+    bad, pooled, middle = outlying.worst, outlying.pooled, outlying.middle
     if not bad.size:
         return []
-    bad = bad[np.argsort(-excess[bad])]
     named = ', '.join(f'{angles[t]:g}' for t in bad[:_MOST_NAMED]) + (', ...' if bad.size > _MOST_NAMED else '')
     several = bad.size > 1
     return [
@@ -207,3 +209,45 @@ def _tilts(found: Reprojection, misfit: np.ndarray, error: np.ndarray) -> list[F
             {'misfit': float(pooled[bad[0]]), 'of the others': float(middle), 'tilts': float(bad.size)},
         )
     ]
+
+
+@dataclass(frozen=True, eq=False)
+class OutlyingTilts:
+    """Tilts that fit worse than the others.
+
+    Attributes
+    ----------
+    worst : ndarray of int
+        Their numbers, the worst first.
+    pooled : ndarray (tilt,)
+        Misfit of all channels.
+    middle : float
+        Its median over the tilts.
+    """
+
+    worst: np.ndarray
+    pooled: np.ndarray
+    middle: float
+
+
+def outlying_tilts(misfit: np.ndarray, error: np.ndarray) -> OutlyingTilts:
+    """Tilts whose misfit stands out of their errors and of what all tilts scatter by.
+
+    Parameters
+    ----------
+    misfit, error : ndarray (channel, tilt)
+        In units of the noise, and the standard error.
+
+    Returns
+    -------
+    OutlyingTilts
+    """
+    weight = 1 / error**2
+    pooled = (weight * misfit).sum(axis=0) / weight.sum(axis=0)
+    pooled_error = 1 / np.sqrt(weight.sum(axis=0))
+    middle = float(np.median(pooled))
+    # What all volumes leave differs from tilt to tilt; a tilt has to stand out of that too.
+    scatter = 1.4826 * np.median(np.abs(pooled - middle))
+    excess = pooled - middle
+    bad = np.flatnonzero((excess > _SIGMAS * np.hypot(pooled_error, scatter)) & (excess > _LEAST_EXCESS))
+    return OutlyingTilts(bad[np.argsort(-excess[bad])], pooled, middle)

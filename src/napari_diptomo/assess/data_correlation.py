@@ -10,7 +10,15 @@ truth its square root. The ceiling is an estimate with a scatter of its own, and
 a good volume lies at it: only a fit that exceeds it by several standard errors
 has begun to fit noise (`ceiling_excess`).
 
-Formulas: ceiling of the correlation with noisy data (`count_ceiling`).
+The correlation r itself scatters with the noise of the maps. With the projections b held, it is a function of the sums of
+a, a^2 and a b over the pixels, and to first order
+
+    var r = sum_i var(alpha a_i + beta a_i^2 + gamma a_i b_i),
+
+alpha, beta and gamma being the derivatives of r by these sums: moments of a_i up to the fourth, which counts and normal
+deviates have in closed form.
+
+Formulas: ceiling of the correlation with noisy data (`count_ceiling`); standard error of a correlation (`correlation_error`).
 """
 
 from __future__ import annotations
@@ -44,6 +52,49 @@ def projection_correlation(maps: np.ndarray, projections: np.ndarray) -> np.ndar
     a, b = _centred(maps), _centred(projections)
     norm = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
     return np.divide((a * b).sum(axis=1), norm, out=np.zeros(len(a)), where=norm > 0)
+
+
+def correlation_error(projections: np.ndarray, expected: np.ndarray, variance: np.ndarray | None = None) -> np.ndarray:
+    """Standard error of `projection_correlation` from the noise of the maps, the projections held.
+
+    Parameters
+    ----------
+    projections : ndarray (channel, ...)
+        Of the volume.
+    expected : ndarray (channel, ...)
+        What the maps are without noise; of a good volume the projections, in the unit of the maps.
+    variance : ndarray (channel, ...), optional
+        Of normal noise; default: the maps are counts, and ``expected`` is in counts.
+
+    Returns
+    -------
+    ndarray (channel,)
+        0 where a channel is constant. A volume that is fitted anew follows the noise: its correlation scatters less.
+
+    Raises
+    ------
+    InputError
+        The shapes differ.
+    """
+    same_shape('set of projections', np.shape(projections), 'expected maps', np.shape(expected))
+    b, m = (np.asarray(a, np.float64).reshape(len(a), -1) for a in (projections, expected))
+    if variance is None:
+        m = np.maximum(m, 0)
+        second, with_square, of_square = m, m + 2 * m**2, m + 6 * m**2 + 4 * m**3
+    else:
+        second = np.asarray(variance, np.float64).reshape(len(b), -1)
+        with_square, of_square = 2 * m * second, 4 * m**2 * second + 2 * second**2
+    n = b.shape[1]
+    mean_a, mean_b = m.mean(axis=1, keepdims=True), b.mean(axis=1, keepdims=True)
+    spread_a = (second + m**2).sum(axis=1, keepdims=True) - n * mean_a**2
+    spread_b = (b**2).sum(axis=1, keepdims=True) - n * mean_b**2
+    norm = np.sqrt(np.maximum(spread_a * spread_b, 0))
+    safe, safe_a = np.where(norm > 0, norm, 1.0), np.where(spread_a > 0, spread_a, 1.0)
+    r = ((m * b).sum(axis=1, keepdims=True) - n * mean_a * mean_b) / safe
+    linear = (b - mean_b) / safe + r * mean_a / safe_a
+    square = -r / (2 * safe_a)
+    each = linear**2 * second + 2 * linear * square * with_square + square**2 * of_square
+    return np.where(norm[:, 0] > 0, np.sqrt(np.maximum(each.sum(axis=1), 0)), 0.0)
 
 
 def half_ceiling(half_a: np.ndarray, half_b: np.ndarray) -> np.ndarray:

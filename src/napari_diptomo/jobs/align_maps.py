@@ -27,7 +27,7 @@ def align_files(files: Sequence[Path], output: Path, step: Align, *, table: Path
         File or folder for the maps, see `napari_diptomo.jobs.output.output_path`.
     step : Align
     table : Path, optional
-        ``.csv``, or ``.xf`` for IMOD; default: the name of the maps with ``.csv``.
+        ``.csv``, ``.xf`` for IMOD, ``.hspy`` for ETSpy or ``.npz`` for tomviz; default: the name of the maps with ``.csv``.
 
     Returns
     -------

@@ -19,7 +19,7 @@ from napari_diptomo.jobs.terminal import Planned, TerminalBar, print_findings
 from napari_diptomo.series import InputError, MapSeries, Observer, Recipe, Source, Volume
 
 if TYPE_CHECKING:
-    from napari_diptomo.assess import Consistency, HalfResolution, Phases, Region
+    from napari_diptomo.assess import Consistency, HalfResolution, Phases, Region, TiltPrediction
     from napari_diptomo.reconstruct import Reconstruction
 
 #: Iterations of SIRT for halves that shall not take long.
@@ -36,6 +36,8 @@ class Assessment:
         Its projections against its maps.
     resolution : HalfResolution, optional
         By halves of the counts.
+    prediction : TiltPrediction, optional
+        Of each tilt by the others.
     phases : Phases, optional
     regions : tuple of Region
         The phases, or the particles of one.
@@ -43,6 +45,7 @@ class Assessment:
 
     consistency: Consistency
     resolution: HalfResolution | None = None
+    prediction: TiltPrediction | None = None
     phases: Phases | None = None
     regions: tuple[Region, ...] = ()
 
@@ -132,11 +135,41 @@ def halving_step(step: Reconstruction, halves: str) -> Reconstruction:
     return SIRT(**{**shared, 'iterations': _FAST_ITERATIONS})
 
 
+def prediction_of(
+    volume: Volume, maps: MapSeries, own: Consistency, observer: Observer | None = None
+) -> TiltPrediction | str:
+    """Every tilt predicted from the others by SIRT on the grid of the volume, or why it cannot be.
+
+    Parameters
+    ----------
+    volume : Volume
+    maps : MapSeries
+        What it was made from.
+    own : Consistency
+        Of both.
+    observer : Observer, optional
+        Of the reconstructions.
+
+    Returns
+    -------
+    TiltPrediction or str
+    """
+    from napari_diptomo.assess import predicted_tilts
+    from napari_diptomo.reconstruct import SIRT
+
+    try:
+        step = halving_step(reconstruction_of(volume)[1] if volume.recipe else SIRT(), 'fast')
+        return predicted_tilts(maps, step, own, observer)
+    except InputError as error:
+        return str(error)
+
+
 def assess(
     volume: Volume,
     maps: MapSeries,
     *,
     halves: str = 'fast',
+    predict: bool = True,
     phases: int | None = None,
     observer: Observer | None = None,
 ) -> Assessment:
@@ -150,6 +183,8 @@ def assess(
         What it was made from.
     halves : {'fast', 'own', 'none'}
         How two halves of the counts are reconstructed, see `halving_step`.
+    predict : bool
+        Whether every tilt is predicted from the others, see `prediction_of`.
     phases : int, optional
         How many phases to divide it into, 0 for as many as the data show; default: none.
     observer : Observer, optional
@@ -172,12 +207,13 @@ def assess(
     if halves != 'none':
         _, step = reconstruction_of(volume) if halves == 'own' or volume.recipe else ((), SIRT())
         resolution = half_resolution(maps, halving_step(step, halves), observer=observer)
+    prediction = prediction_of(volume, maps, found, observer) if predict else ''
     divided: Phases | None = None
     regions: tuple[Region, ...] = ()
     if phases is not None:
         divided = phases_by_clustering(volume, phases or None)
         regions = measure(divided.labels, volume, divided)
-    return Assessment(found, resolution, divided, regions)
+    return Assessment(found, resolution, None if isinstance(prediction, str) else prediction, divided, regions)
 
 
 def assess_file(
@@ -185,6 +221,7 @@ def assess_file(
     maps_path: Path | None = None,
     *,
     halves: str = 'fast',
+    predict: bool = True,
     phases: int | None = None,
     output: Path | None = None,
     as_json: bool = False,
@@ -197,7 +234,7 @@ def assess_file(
         The volume, ``.hspy``.
     maps_path : Path, optional
         Saved maps; default: made anew from the recipe of the volume.
-    halves, phases
+    halves, predict, phases
         As in `assess`.
     output : Path, optional
         Folder for the tables and labels.
@@ -222,7 +259,7 @@ def assess_file(
         bar.begin()
         maps = maps_of(volume, bar) if maps_path is None else saved_maps(maps_path, bar)
         bar.begin()
-        found = assess(volume, maps, halves=halves, phases=phases, observer=bar)
+        found = assess(volume, maps, halves=halves, predict=predict, phases=phases, observer=bar)
     if as_json:
         print_json(of_assessment(found))
     else:
@@ -243,7 +280,7 @@ def of_assessment(found: Assessment) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``consistency`` per channel; ``resolution_nm`` and ``phases`` where they were asked for; ``findings``.
+        ``consistency`` per channel; ``resolution_nm``, ``left_out_tilts`` and ``phases`` where they were asked for; ``findings``.
     """
     agreement = found.consistency
     consistency: dict[str, Any] = {}
@@ -254,7 +291,9 @@ def of_assessment(found: Assessment) -> dict[str, Any]:
             'worst_misfit': float(agreement.misfit[c, worst]),
             'worst_tilt_deg': float(agreement.angles[worst]),
             'correlation': float(agreement.correlation[c]),
+            'correlation_error': float(agreement.correlation_error[c]),
             'above_ceiling': None if agreement.above_ceiling is None else float(agreement.above_ceiling[c]),
+            'ceiling_error': None if agreement.ceiling_error is None else float(agreement.ceiling_error[c]),
         }
     values: dict[str, Any] = {'consistency': consistency}
     findings = agreement.findings
@@ -271,6 +310,19 @@ def of_assessment(found: Assessment) -> dict[str, Any]:
             for c, name in enumerate(found.resolution.channels)
         }
         values['halves'] = found.resolution.method
+    if found.prediction is not None:
+        values['left_out_tilts'] = {
+            name: {
+                'misfit_in_noise': float(found.prediction.misfit[c].mean()),
+                'tilt_deg': found.prediction.angles.tolist(),
+                'predicted': found.prediction.misfit[c].tolist(),
+                'standard_error': found.prediction.misfit_error[c].tolist(),
+                'fitted': found.prediction.fitted[c].tolist(),
+            }
+            for c, name in enumerate(found.prediction.channels)
+        }
+        values['left_out_method'] = found.prediction.method
+        findings = (*findings, *found.prediction.findings)
     if found.phases is not None:
         names = found.phases.names()
         findings = (*findings, *found.phases.findings)
@@ -299,7 +351,7 @@ def write_tables(found: Assessment, folder: Path) -> tuple[Path, ...]:
     Returns
     -------
     tuple of Path
-        ``misfit.csv``, ``fsc.csv``, ``phases.csv``, ``phases.tif``.
+        ``misfit.csv``, ``fsc.csv``, ``left_out_tilts.csv``, ``phases.csv``, ``phases.tif``.
     """
     from napari_diptomo.assess import write_regions
 
@@ -307,6 +359,8 @@ def write_tables(found: Assessment, folder: Path) -> tuple[Path, ...]:
     written = [found.consistency.write_csv(folder / 'misfit.csv')]
     if found.resolution is not None:
         written.append(found.resolution.write_csv(folder / 'fsc.csv'))
+    if found.prediction is not None:
+        written.append(found.prediction.write_csv(folder / 'left_out_tilts.csv'))
     if found.phases is not None:
         import tifffile
 
@@ -346,6 +400,10 @@ def _print(found: Assessment, console: Console) -> None:
     if found.resolution is not None:
         console.print(_resolution_table(found.resolution))
         console.print(f'{found.resolution.method}. {found.resolution.note}', soft_wrap=True)
+    if found.prediction is not None:
+        console.print(_prediction_table(found.prediction))
+        console.print(found.prediction.note, soft_wrap=True)
+        print_findings(found.prediction.findings, console)
     if found.phases is not None:
         console.print(_phase_table(found.phases, found.regions))
         print_findings(found.phases.findings, console)
@@ -377,7 +435,8 @@ def consistency_rows(found: Consistency, degrees: str, unknown: str) -> list[tup
         if found.above_ceiling is not None and found.ceiling_error is not None:
             above = f'{found.above_ceiling[c]:+.3f} ± {found.ceiling_error[c]:.3f}'
         worst_words = f'{found.misfit[c, worst]:.2f} at {found.angles[worst]:g}{degrees}'
-        rows.append((name, f'{found.misfit[c].mean():.2f}', worst_words, f'{found.correlation[c]:.3f}', above))
+        correlation = f'{found.correlation[c]:.3f} ± {found.correlation_error[c]:.3f}'
+        rows.append((name, f'{found.misfit[c].mean():.2f}', worst_words, correlation, above))
     return rows
 
 
@@ -389,6 +448,30 @@ def _resolution_table(found: HalfResolution) -> Table:
         values = (sevenths[c], halves[c], directed[c, across], directed[c, along])
         table.add_row(name, *(f'{value:.3g} nm' for value in values))
     return table
+
+
+def _prediction_table(found: TiltPrediction) -> Table:
+    table = Table('element', 'left-out tilts / noise', 'worst tilt', 'fitted by the volume', box=None)
+    for row in prediction_rows(found, ' deg'):
+        table.add_row(*row)
+    return table
+
+
+def prediction_rows(found: TiltPrediction, degrees: str) -> list[tuple[str, ...]]:
+    """Name, mean misfit of the predictions, the worst with its tilt, and the mean misfit of the volume, of each channel.
+
+    Parameters
+    ----------
+    found : TiltPrediction
+    degrees : str
+        Behind a tilt.
+    """
+    rows: list[tuple[str, ...]] = []
+    for c, name in enumerate(found.channels):
+        worst = int(np.argmax(found.misfit[c]))
+        worst_words = f'{found.misfit[c, worst]:.2f} at {found.angles[worst]:g}{degrees}'
+        rows.append((name, f'{found.misfit[c].mean():.2f}', worst_words, f'{found.fitted[c].mean():.2f}'))
+    return rows
 
 
 def _phase_table(phases: Phases, regions: Sequence[Region]) -> Table:

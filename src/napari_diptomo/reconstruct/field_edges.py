@@ -11,8 +11,11 @@ by themselves, which empty columns do not lower. e / l is about the fraction of 
 thickness that lies at the edge. Matter that leaves the field along y, the tilt axis, is
 harmless: every row is a slice of its own.
 
+The field is that of the volume: an image that is displaced by s shows its edge at low x in column s, and none at high x.
+A particle that drifted out of an image ends within the volume all the same.
+
 Edges that are alike at all tilts, on both sides and in all rows, within counting
-noise, are those of a background: the path through a film grows with the tilt.
+noise, are those of a background: the path through a film grows with the tilt, as 1 / cos.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ AT_EDGE = 0.12
 _SIGMAS = 5.0
 #: Standard deviations that the reduced chi-square of what is alike may lie above 1.
 _ALIKE = 5.0
+#: Standard errors by which edges grow with 1 / cos from which on they are no background.
+_GROWS = 4.0
 #: Pixels along the image for each column that counts as its edge.
 _PER_COLUMN = 48
 #: Background over the specimen's level that is worth a doubt.
@@ -52,6 +57,8 @@ class Edges:
     background : ndarray (channel,)
         Counts per pixel of a background at both edges that is in no model, relative to the specimen's mean
         signal per pixel; 0 where there is none.
+    channels : ndarray of bool (channel,)
+        Those that reach an edge by themselves; all where only their sum does.
     """
 
     share: np.ndarray
@@ -59,6 +66,7 @@ class Edges:
     angles: np.ndarray
     sigmas: float
     background: np.ndarray
+    channels: np.ndarray
 
     @property
     def typical(self) -> bool:
@@ -78,26 +86,59 @@ def edges_of(maps: MapSeries) -> Edges:
     signal, variance = (np.concatenate([a, a.sum(axis=0, keepdims=True)]) for a in (signal, variance))
     every, noise = (a.sum(axis=2, dtype=np.float64) for a in (signal, variance))
     level = (np.maximum(every, 0) ** 2).sum(-1) / np.maximum(np.maximum(every, 0).sum(-1), 1e-12)
-    at_edge = np.stack([every[..., :width].mean(-1), every[..., -width:].mean(-1)], axis=-1)
-    error = np.sqrt(np.stack([noise[..., :width].sum(-1), noise[..., -width:].sum(-1)], axis=-1)) / width
     # Of what is empty but for a count or two nothing can be said.
-    error = np.maximum(error, np.sqrt(noise.mean(-1, keepdims=True) / width) * 0.1)
+    least = np.sqrt(noise.mean(-1, keepdims=True) / width) * 0.1
+    columns, shown_there = _edge_columns(maps, width)
+    at_edge = _at(every, columns).mean(-1) * shown_there
+    error = np.maximum(np.sqrt(_at(noise, columns).sum(-1)) / width, least)
     share = at_edge / np.maximum(level, 1e-12)[..., None]
     sigmas = at_edge / np.maximum(error, 1e-12)
     reached = (share > AT_EDGE) & (sigmas > _SIGMAS)
     # Few counts at a single tilt add up over the tilts.
-    pooled = at_edge.sum(1) / np.maximum(level.sum(1), 1e-12)[:, None]
-    pooled_sigmas = at_edge.sum(1) / np.maximum(np.sqrt((error**2).sum(1)), 1e-12)
+    pooled, pooled_sigmas = _pooled(at_edge, error, level, shown_there)
     together = (pooled > AT_EDGE) & (pooled_sigmas > _SIGMAS)
     reached |= together[:, None, :] & (share > AT_EDGE)
-    alike = _is_background(_sides(signal, width), _sides(variance, width))
+    alike = _is_background(_sides(signal, width), _sides(variance, width), np.asarray(maps.angles, float))
     reached &= ~alike[:, None, None]
-    sure = (pooled_sigmas > 2 * _SIGMAS).all(axis=1)
-    background = np.where(alike & sure, pooled.mean(1), 0.0)[:-1]
+    # A background is not displaced with the specimen.
+    ends = np.stack([every[..., :width], every[..., -width:]], axis=2)
+    of_ends = np.maximum(np.sqrt(np.stack([noise[..., :width], noise[..., -width:]], axis=2).sum(-1)) / width, least)
+    at_ends, sigmas_there = _pooled(ends.mean(-1), of_ends, level, np.ones_like(shown_there))
+    sure = (sigmas_there > 2 * _SIGMAS).all(axis=1)
+    background = np.where(alike & sure, at_ends.mean(1), 0.0)[:-1]
     kept = np.where(reached, share, 0.0)
     shown = np.where(reached.any(0), kept.max(0), share[-1])
     best = np.where(reached, np.maximum(sigmas, pooled_sigmas[:, None, :]), 0.0)
-    return Edges(shown, reached.any(0), np.asarray(maps.angles, float), float(best.max()), background)
+    channels = reached[:-1].any(axis=(1, 2))
+    if not channels.any():
+        channels = np.ones_like(channels)
+    return Edges(shown, reached.any(0), np.asarray(maps.angles, float), float(best.max()), background, channels)
+
+
+def _pooled(
+    at_edge: np.ndarray, error: np.ndarray, level: np.ndarray, shown: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the level at each edge over all tilts that show it, and its standard errors, (channel, side)."""
+    total = at_edge.sum(1)
+    share = total / np.maximum((level[..., None] * shown).sum(1), 1e-12)
+    return share, total / np.maximum(np.sqrt((error**2 * shown).sum(1)), 1e-12)
+
+
+def _edge_columns(maps: MapSeries, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Columns of the images at the edges of the volume's field (tilt, side, column), and whether an image shows them (tilt, side)."""
+    cosines = np.cos(np.deg2rad(np.asarray(maps.angles, float)))
+    moved = np.rint(np.asarray(maps.shifts)[:, 1] + maps.axis_shift * (1 - cosines)).astype(int)
+    nx = maps.data.shape[3]
+    first = np.stack([moved, moved + nx - width], axis=1)
+    shown = (first >= 0) & (first + width <= nx)
+    return np.clip(first, 0, nx - width)[..., None] + np.arange(width), shown
+
+
+def _at(sums: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Sums over the rows (channel, tilt, x) at the columns of each edge, (channel, tilt, side, column)."""
+    tilts, sides, width = columns.shape
+    where = np.broadcast_to(columns.reshape(tilts, -1), (len(sums), tilts, sides * width))
+    return np.take_along_axis(sums, where, axis=-1).reshape(len(sums), tilts, sides, width)
 
 
 def _sides(images: np.ndarray, width: int) -> np.ndarray:
@@ -105,9 +146,9 @@ def _sides(images: np.ndarray, width: int) -> np.ndarray:
     return np.stack([images[..., :width].sum(-1), images[..., -width:].sum(-1)], axis=-1).astype(np.float64)
 
 
-def _is_background(signal: np.ndarray, variance: np.ndarray) -> np.ndarray:
+def _is_background(signal: np.ndarray, variance: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """Channels whose edges (channel, tilt, y, side) are alike along each axis within counting noise; (channel,)."""
-    alike = np.ones(len(signal), bool)
+    alike = ~_grows_as_a_film(signal.sum(axis=(2, 3)), variance.sum(axis=(2, 3)), angles)
     for axis in (1, 2, 3):
         others = tuple(a for a in (1, 2, 3) if a != axis)
         found, noise = signal.sum(others), variance.sum(others)
@@ -116,6 +157,19 @@ def _is_background(signal: np.ndarray, variance: np.ndarray) -> np.ndarray:
             degrees = found.shape[1] - 1
             alike &= misfit.sum(1) / degrees < 1 + _ALIKE * np.sqrt(2 / degrees)
     return alike
+
+
+def _grows_as_a_film(edges: np.ndarray, variance: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """Channels whose signal at the edges (channel, tilt) follows 1 / cos, which few counts show before it is unlike a constant."""
+    path = 1 / np.maximum(np.cos(np.deg2rad(angles)), 0.1) - 1
+    pattern = path - path.mean()
+    power = (pattern**2).sum()
+    if power < 1e-6:
+        return np.zeros(len(edges), bool)
+    slope = edges @ pattern / power
+    error = np.sqrt(np.maximum(variance @ pattern**2, 1e-12)) / power
+    level = edges.mean(axis=1) - slope * path.mean()
+    return np.asarray((slope > _GROWS * error) & (slope > 0.5 * level) & (slope < 2 * level))
 
 
 def field_findings(

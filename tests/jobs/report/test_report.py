@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_diptomo.assess import consistency, half_resolution
+from napari_diptomo.assess import consistency, half_resolution, predicted_tilts
 from napari_diptomo.assess.reprojection import reprojection
 from napari_diptomo.jobs.assess_volume import halving_step
 from napari_diptomo.jobs.colours import HUES
@@ -67,6 +67,10 @@ def test_the_data_beside_the_figures_are_those_of_the_functions(written: Path, v
     np.testing.assert_allclose(rows[:, 0], maps.angles)
     np.testing.assert_allclose(rows[:, 1], misfit.misfit[0], rtol=1e-5)
     name = volume.channels[0]
+    predicted = predicted_tilts(maps, halving_step(STEP, 'fast'), misfit)
+    headings, rows = table(folder / 'left-out-tilts.csv')
+    assert headings[:4] == ['tilt_deg', f'predicted_{name}', f'standard_error_{name}', f'fitted_{name}']
+    np.testing.assert_allclose(rows[:, 1], predicted.misfit[0], rtol=1e-5)
     np.testing.assert_allclose(np.loadtxt(folder / f'maps_{name}_-60deg.csv', delimiter=','), maps.data[0, 0])
     at = busiest(volume.data, 0)
     found_slice = np.loadtxt(folder / f'slices_{name}_xy.csv', delimiter=',')
@@ -74,14 +78,14 @@ def test_the_data_beside_the_figures_are_those_of_the_functions(written: Path, v
     # Every figure is there as a vector whose text can be edited.
     assert '<text' in (folder / 'fsc.svg').read_text()
     assert {path.stem for path in folder.glob('*.svg')} == {
-        'maps', 'sinograms', 'slices', 'fsc', 'fsc-directions', 'residuals', 'convergence',
+        'maps', 'sinograms', 'slices', 'fsc', 'fsc-directions', 'residuals', 'left-out-tilts', 'convergence',
     }  # fmt: skip
 
 
 def test_the_page_holds_everything_and_reaches_for_nothing(written: Path) -> None:
     page = written.read_text(encoding='utf-8')
     assert re.findall(r'(?:src|href)="(?!data:)[^"]*"', page) == []
-    assert page.count('<figure>') == 7 and page.count('data:image/png;base64,') == 7
+    assert page.count('<figure>') == 8 and page.count('data:image/png;base64,') == 8
     for section in SECTIONS:
         assert f'<h2>{section}</h2>' in page
     assert 'Two &lt;sources&gt; &amp; one angle disagree.' in page and 'class="doubt"' in page
@@ -103,7 +107,7 @@ def test_what_has_no_data_says_why(volume: Volume, tmp_path: Path) -> None:
     )
     page, *_ = write_report(made, tmp_path / 'bare.html')
     text = page.read_text(encoding='utf-8')
-    assert text.count('Left out: The maps of this volume are gone.') == 4
+    assert text.count('Left out: The maps of this volume are gone.') == 5
     assert 'Left out: the volume does not say how it was made.' in text or '<ol class="recipe">' in text
 
 

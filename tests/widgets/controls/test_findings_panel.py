@@ -105,6 +105,17 @@ def test_a_remedy_changes_the_form_and_runs_nothing(dock: TomographyDock, maps: 
     assert shown(dock), 'it is about the result, which has not changed'
 
 
+def test_what_holds_for_the_specimen_holds_for_every_method(dock: TomographyDock, maps: MapSeries, qtbot: Any) -> None:
+    remedy = Remedy('Beyond', 'DIPmTV', {'beyond_field': True, 'thickness': 30.0})
+    proposed = Finding('note', 'extended specimen', 'A film.', {}, remedy, 'Align')
+    reconstructed(dock, maps, proposed)
+    press(dock, qtbot, proposed)
+    page = dock.reconstruct_page
+    for method in ('DIPm-TV', 'SIRT', 'Poisson EM'):
+        page.method.setCurrentText(method)
+        assert (page.step().beyond_field, page.step().thickness) == (True, 30.0)
+
+
 def test_a_remedy_under_more_is_brought_to_light(dock: TomographyDock, maps: MapSeries, qtbot: Any) -> None:
     finer = Finding('doubt', 'seed', 'An unlucky one.', {}, Remedy('Another', 'DIPmTV', {'seed': 3}), 'DIPmTV')
     reconstructed(dock, maps, finer)

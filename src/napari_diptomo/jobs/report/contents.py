@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_diptomo.jobs.assess_volume import consistency_rows, halving_step, reconstruction_of
+from napari_diptomo.jobs.assess_volume import (
+    consistency_rows,
+    halving_step,
+    prediction_of,
+    prediction_rows,
+    reconstruction_of,
+)
 from napari_diptomo.jobs.report import graphs, images, words
 from napari_diptomo.jobs.report.style import ReportFigure
 from napari_diptomo.series import Finding, InputError, MapSeries, Observer, Volume, by_weight
 
 if TYPE_CHECKING:
-    from napari_diptomo.assess import Consistency, HalfResolution, Phases, Region
+    from napari_diptomo.assess import Consistency, HalfResolution, Phases, Region, TiltPrediction
     from napari_diptomo.assess.reprojection import Reprojection
 
 #: Sections in the order of the report.
@@ -24,9 +30,11 @@ SECTIONS = (
     'Slices',
     'Resolution',
     'Residuals',
+    'Left-out tilts',
     'Convergence',
     'Phases and composition',
 )
+_LEFT_OUT_TILTS = 'Left-out tilts'
 #: Phases that a report asks for when nobody says how many: as many as the data show.
 AUTO = 0
 
@@ -94,6 +102,7 @@ class Judgement:
     reprojection : Reprojection, optional
     consistency : Consistency, optional
     resolution : HalfResolution, optional
+    prediction : TiltPrediction, optional
     phases : Phases, optional
     regions : tuple of Region
     composed : bool
@@ -106,6 +115,7 @@ class Judgement:
     reprojection: Reprojection | None = None
     consistency: Consistency | None = None
     resolution: HalfResolution | None = None
+    prediction: TiltPrediction | None = None
     phases: Phases | None = None
     regions: tuple[Region, ...] = ()
     composed: bool = False
@@ -119,7 +129,7 @@ def judge(
     halves: str = 'fast',
     phases: int | None = AUTO,
     observer: Observer | None = None,
-    known: tuple[Consistency | None, HalfResolution | None] = (None, None),
+    known: tuple[Consistency | None, HalfResolution | None, TiltPrediction | None] = (None, None, None),
 ) -> Judgement:
     """Judge a volume as far as its data allow.
 
@@ -135,7 +145,7 @@ def judge(
         How many, 0 for as many as the data show; None: not divided.
     observer : Observer, optional
         Of the reconstructions of the halves.
-    known : tuple of (Consistency or None, HalfResolution or None)
+    known : tuple of (Consistency or None, HalfResolution or None, TiltPrediction or None)
         What was computed before and is taken as it is.
 
     Returns
@@ -153,13 +163,13 @@ def judge(
     left_out: dict[str, str] = {}
     projected = found = resolution = None
     if isinstance(maps, str):
-        left_out |= dict.fromkeys(('Maps', 'Sinograms', 'Residuals', 'Resolution'), maps)
+        left_out |= dict.fromkeys(('Maps', 'Sinograms', 'Residuals', _LEFT_OUT_TILTS, 'Resolution'), maps)
     else:
         try:
             projected = reprojection(volume, maps)
             found = known[0] or consistency(volume, maps)
         except InputError as error:
-            left_out |= dict.fromkeys(('Sinograms', 'Residuals'), str(error))
+            left_out |= dict.fromkeys(('Sinograms', 'Residuals', _LEFT_OUT_TILTS), str(error))
         resolution = known[1]
         if resolution is None and halves == 'none':
             left_out['Resolution'] = 'Halves of the counts were not asked for.'
@@ -169,11 +179,21 @@ def judge(
                 resolution = half_resolution(maps, step, observer=observer)
             except InputError as error:
                 left_out['Resolution'] = str(error)
+    prediction: TiltPrediction | str | None = known[2]
+    if prediction is None and found is not None and not isinstance(maps, str):
+        prediction = (
+            'Neither halves of the counts nor left-out tilts were asked for.'
+            if halves == 'none'
+            else prediction_of(volume, maps, found, observer)
+        )
+    if isinstance(prediction, str):
+        left_out[_LEFT_OUT_TILTS] = prediction
+        prediction = None
     divided, regions, composed, why = _phases(volume, phases)
     if why:
         left_out['Phases and composition'] = why
     given = None if isinstance(maps, str) else maps
-    return Judgement(given, projected, found, resolution, divided, regions, composed, left_out)
+    return Judgement(given, projected, found, resolution, prediction, divided, regions, composed, left_out)
 
 
 def _phases(volume: Volume, count: int | None) -> tuple[Phases | None, tuple[Region, ...], bool, str]:
@@ -221,6 +241,10 @@ def contents(volume: Volume, found: Judgement, title: str) -> Contents:
     if found.consistency is not None:
         figures.append(graphs.misfit_figure(found.consistency))
         tables.append(_residual_table(found.consistency))
+    if found.prediction is not None:
+        figures.append(graphs.prediction_figure(found.prediction, _LEFT_OUT_TILTS))
+        tables.append(_prediction_table(found.prediction))
+        notes[_LEFT_OUT_TILTS] = found.prediction.note
     convergence = graphs.convergence_figure(volume)
     if convergence is not None:
         figures.append(convergence)
@@ -230,6 +254,8 @@ def contents(volume: Volume, found: Judgement, title: str) -> Contents:
         tables.append(_phase_table(found))
         notes['Phases and composition'] = _about_phases(found)
     seen = (*volume.findings, *(found.consistency.findings if found.consistency is not None else ()))
+    if found.prediction is not None:
+        seen = (*seen, *found.prediction.findings)
     if found.phases is not None:
         seen = (*seen, *found.phases.findings)
     return Contents(
@@ -282,6 +308,16 @@ def _residual_table(found: Consistency) -> ReportTable:
         'and maps, and by how much it lies above the one of the noiseless specimen, with its standard error.',
         ('channel', 'residual² / variance', 'worst tilt', 'correlation', 'above the ceiling'),
         tuple(consistency_rows(found, '°', '–')),
+    )
+
+
+def _prediction_table(found: TiltPrediction) -> ReportTable:
+    return ReportTable(
+        _LEFT_OUT_TILTS,
+        'Mean square of the images less what the other tilts predict, in units of the noise variance, over all tilts and at the '
+        'worst one; beside it that of the volume, which has seen them.',
+        ('channel', 'predicted² / variance', 'worst tilt', 'fitted by the volume'),
+        tuple(prediction_rows(found, '°')),
     )
 
 

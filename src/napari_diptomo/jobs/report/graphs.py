@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-    from napari_diptomo.assess import Consistency, HalfResolution
+    from napari_diptomo.assess import Consistency, HalfResolution, TiltPrediction
 
 _CRITERIA = {0.143: '0.143', 0.5: '0.5'}
 #: Panels of directions in one row.
@@ -205,7 +205,32 @@ def misfit_figure(found: Consistency) -> ReportFigure:
     )
 
 
-def _draw_misfit(found: Consistency, figure: FigureBase) -> None:
+def prediction_figure(found: TiltPrediction, section: str) -> ReportFigure:
+    """Every tilt as the others predict it, in units of its noise.
+
+    Parameters
+    ----------
+    found : TiltPrediction
+    section : str
+        Of the report.
+
+    Returns
+    -------
+    ReportFigure
+    """
+    return ReportFigure(
+        name='left-out-tilts',
+        section=section,
+        caption='Mean square of each image less its prediction by a volume of other tilts '
+        f'({found.method}), in units of the noise variance, with standard errors; 1 (dashed) is the noise of the image alone. '
+        'The outermost tilts are extrapolated.',
+        height=55.0,
+        draw=partial(_draw_misfit, found),
+        tables={'left-out-tilts': Table(*found.table())},
+    )
+
+
+def _draw_misfit(found: Consistency | TiltPrediction, figure: FigureBase) -> None:
     axis = figure.subplots()
     order = np.argsort(found.angles)
     hues = inks(found.channels)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 IMPORT = 'Shifts'
 #: Distance of the axis from the middle, pixels, that is none.
 _NEGLIGIBLE = 0.005
-_FILES = 'Shifts of IMOD or a table (*.xf *.csv)'
-_TO_FILES = 'Shifts of IMOD, with angles beside them (*.xf);;Table (*.csv)'
+_FILES = 'Shifts: IMOD, table, ETSpy, tomviz (*.xf *.csv *.hspy *.npz)'
+_TO_FILES = 'IMOD, with angles beside them (*.xf);;Table (*.csv);;ETSpy (*.hspy);;tomviz (*.npz)'
 
 
 class AlignPage(Page):
@@ -162,10 +162,12 @@ class AlignPage(Page):
         row = QHBoxLayout()
         self.import_button, self.export_button = QPushButton('&Import…'), QPushButton('&Export…')
         self.import_button.setToolTip(
-            '<qt>Take shifts from an .xf of IMOD (its angles from the .tlt beside it) or a .csv with angle, dx and dy, '
-            'instead of those found.</qt>'
+            '<qt>Take shifts from an .xf of IMOD (its angles from the .tlt beside it) a .csv with angle, dx and dy, an .hspy of '
+            'ETSpy or an .npz of tomviz, instead of those found.</qt>'
         )
-        self.export_button.setToolTip('Write the shifts as .xf with .tlt for IMOD, or as .csv.')
+        self.export_button.setToolTip(
+            'Write the shifts as .xf with .tlt for IMOD, as .csv, as .hspy for ETSpy or .npz for tomviz.'
+        )
         self.import_button.clicked.connect(self._choose_import)
         self.export_button.clicked.connect(self._choose_export)
         row.addWidget(self.import_button)
@@ -182,7 +184,7 @@ class AlignPage(Page):
         if not path:
             return
         if not Path(path).suffix:
-            path += '.csv' if 'csv' in kind else '.xf'
+            path += next((ending for ending in ('.csv', '.hspy', '.npz') if ending in kind), '.xf')
         self.export_shifts(path)
 
     def _folder(self) -> str:

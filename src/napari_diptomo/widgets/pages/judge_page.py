@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QSpinBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QSpinBox, QWidget
 
 from napari_diptomo.series import DiptomoError, Finding, InputError, Volume
 from napari_diptomo.widgets.controls.combo_boxes import compact_box, labelled
@@ -36,6 +36,7 @@ from napari_diptomo.widgets.tasks.judging import (
     Judged,
     MapsOfVolume,
     describe_halves,
+    describe_prediction,
     dividing,
     filming,
     judging,
@@ -79,6 +80,13 @@ class JudgePage(Page):
         )
         self.halves.addItems(HALVES)
         self.body.addLayout(labelled('Resolution by halv&es', self.halves))
+        self.predict = QCheckBox('Predict left-out tilts')
+        self.predict.setChecked(True)
+        self.predict.setToolTip(
+            '<qt>A third of the tilts at a time is left out, a volume is reconstructed from the others by SIRT, and compared with '
+            'the images that it has not seen.</qt>'
+        )
+        self.body.addWidget(self.predict)
         self._add_maps()
         self._add_result()
         self.profile = ProfilePart(context.viewer, self._volume, self._save)
@@ -111,7 +119,9 @@ class JudgePage(Page):
         found = self._maps()
         if found is None:
             raise InputError(self.obstacle())
-        return ThreadJob(judging(found.volume, found.maps, HALVES[self.halves.currentText()])), JUDGE
+        return ThreadJob(
+            judging(found.volume, found.maps, HALVES[self.halves.currentText()], self.predict.isChecked())
+        ), JUDGE
 
     def done(self, result: Judged | Divided | MapsOfVolume) -> None:
         if isinstance(result, MapsOfVolume):
@@ -132,20 +142,24 @@ class JudgePage(Page):
         found: tuple[Finding, ...] = ()
         if self.judged is not None and self.judged.volume is self._volume():
             found += self.judged.consistency.findings
+            if not isinstance(self.judged.prediction, str):
+                found += self.judged.prediction.findings
         if self.divided is not None and self.divided.volume is self._volume():
             found += self.divided.phases.findings
         return found
 
     def state(self) -> dict[str, Any]:
-        return {'halves': self.halves.currentText()}
+        return {'halves': self.halves.currentText(), 'predict': self.predict.isChecked()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         self.halves.setCurrentText(str(state.get('halves', next(iter(HALVES)))))
+        self.predict.setChecked(bool(state.get('predict', True)))
 
     def cleanup(self) -> None:
         self.profile.cleanup()
         self.compare.end()
         self.misfit.cleanup()
+        self.prediction.cleanup()
         self.correlation.cleanup()
         self.directions.cleanup()
 
@@ -199,6 +213,12 @@ class JudgePage(Page):
         self.table = JudgedTable()
         self.misfit = MisfitPlot()
         self.misfit.setToolTip('<qt>Dashed: 1, what the true specimen leaves. A tilt above the others is doubted.</qt>')
+        self.prediction = MisfitPlot('left out: misfit / noise')
+        self.prediction.setToolTip(
+            '<qt>Every tilt as a volume of other tilts predicts it. Dashed: 1, the noise of the image alone. The outermost tilts '
+            'are extrapolated.</qt>'
+        )
+        self.prediction_note = words('')
         self.correlation = ShellCorrelationPlot()
         self.directions = DirectionPlot()
         self.directions.setToolTip(
@@ -210,6 +230,8 @@ class JudgePage(Page):
             heading('Projections against maps'),
             self.table,
             self.misfit,
+            self.prediction,
+            self.prediction_note,
             self.correlation,
             self.directions,
             self.note,
@@ -297,6 +319,7 @@ class JudgePage(Page):
         if judged is not None:
             self.table.show_judged(judged)
             self.misfit.show_misfit(judged.consistency)
+            self._show_prediction(judged)
             self.correlation.setVisible(judged.resolution is not None)
             self.directions.setVisible(judged.resolution is not None)
             self.note.setVisible(judged.resolution is not None)
@@ -309,6 +332,15 @@ class JudgePage(Page):
         if divided is not None:
             self.phase_table.show_phases(divided)
         self.changed.emit()
+
+    def _show_prediction(self, judged: Judged) -> None:
+        prediction = judged.prediction
+        text = prediction if isinstance(prediction, str) else describe_prediction(prediction)
+        self.prediction_note.setText(text)
+        self.prediction_note.setVisible(bool(text))
+        self.prediction.setVisible(not isinstance(prediction, str))
+        if not isinstance(prediction, str):
+            self.prediction.show_misfit(prediction)
 
     def _find_phases(self) -> None:
         volume = self._volume()
@@ -355,8 +387,15 @@ class JudgePage(Page):
         judged = self.judged
         if judged is None:
             return
-        if self._save('misfit.csv', judged.consistency.write_csv) and judged.resolution is not None:
-            self._save('fsc.csv', judged.resolution.write_csv)
+        more: list[tuple[str, Any]] = [
+            ('fsc.csv', judged.resolution),
+            ('left_out_tilts.csv', judged.prediction or None),
+        ]
+        if not self._save('misfit.csv', judged.consistency.write_csv):
+            return
+        for name, found in more:
+            if found is not None and not isinstance(found, str) and not self._save(name, found.write_csv):
+                return
 
     def _save_phases(self) -> None:
         from napari_diptomo.assess import write_regions

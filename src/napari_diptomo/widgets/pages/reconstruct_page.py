@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ from napari_diptomo.widgets.tasks.steps import VOLUME_FORMATS, estimating_memory
 if TYPE_CHECKING:
     from napari_diptomo.reconstruct import DIPmTV
 
+#: Fields that say what the specimen is, whichever method reconstructs it.
+_OF_SPECIMEN = {'thickness', 'beyond_field'}
 _LAST_METHOD = 'method'
 _PACES = 'paces'
 #: A preview is compared with the maps this rarely, as the fit needs the processor.
@@ -206,6 +209,12 @@ class ReconstructPage(Page):
         form = self.form_of(remedy.step)
         if form is not None:
             self.method.setCurrentText(form.step_class.title)
+        of_specimen = {name: value for name, value in remedy.changes.items() if name in _OF_SPECIMEN}
+        for other in self.forms.values() if of_specimen else ():
+            if other is not form:
+                # A form that refuses it says so once it is chosen.
+                with suppress(DiptomoError):
+                    other.apply(of_specimen)
         return changed or self.method
 
     def cleanup(self) -> None:

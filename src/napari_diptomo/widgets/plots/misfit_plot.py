@@ -14,17 +14,17 @@ from napari_diptomo.widgets.plots.themed_plot import ThemedPlot
 from napari_diptomo.widgets.theme import plot_colours
 
 if TYPE_CHECKING:
-    from napari_diptomo.assess import Consistency
+    from napari_diptomo.assess import Consistency, TiltPrediction
 
 
 class MisfitPlot(ThemedPlot):
     """Misfit of every channel over the tilt angle with standard errors; 1, that of the truth, is marked."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, label: str = 'misfit / noise', parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
         self.plot = self.plots[0]
         self.plot.setLabel('bottom', 'tilt / deg')
-        self.plot.setLabel('left', 'misfit / noise')
+        self.plot.setLabel('left', label)
         self.plot.showGrid(y=True, alpha=0.2)
         self._truth = pg.InfiniteLine(1.0, angle=0)
         self.plot.addItem(self._truth, ignoreBounds=True)
@@ -36,7 +36,7 @@ class MisfitPlot(ThemedPlot):
         if hasattr(self, '_truth'):
             self._truth.setPen(pg.mkPen(plot_colours().text, style=Qt.PenStyle.DashLine))
 
-    def show_misfit(self, found: Consistency) -> None:
+    def show_misfit(self, found: Consistency | TiltPrediction) -> None:
         """Show residuals in place of those before."""
         for curve in self._curves:
             self.plot.removeItem(curve)

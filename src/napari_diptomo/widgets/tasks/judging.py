@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from napari_diptomo.series import InputError, MapSeries, Observer, Recipe, Volum
 from napari_diptomo.series.observe import Watch
 
 if TYPE_CHECKING:
-    from napari_diptomo.assess import Consistency, HalfResolution, Phases, Profile, Region
+    from napari_diptomo.assess import Consistency, HalfResolution, Phases, Profile, Region, TiltPrediction
     from napari_diptomo.widgets.session import Session
 
 #: Titles of the tasks.
@@ -34,12 +34,15 @@ class Judged:
         What it was made from.
     consistency : Consistency
     resolution : HalfResolution, optional
+    prediction : TiltPrediction or str
+        Of each tilt by the others, or why there is none.
     """
 
     volume: Volume
     maps: MapSeries
     consistency: Consistency
     resolution: HalfResolution | None
+    prediction: TiltPrediction | str = ''
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +140,9 @@ def reporting(
         from napari_diptomo.jobs.report.write import write_report
 
         output = Path(path)
-        known = (None, None) if judged is None else (judged.consistency, judged.resolution)
+        known: Any = (None, None, None)
+        if judged is not None:
+            known = judged.consistency, judged.resolution, judged.prediction or None
         count = AUTO if divided is None else divided.phases.count
         found = judge(volume, maps, halves=halves, phases=count, observer=observer, known=known)
         return write_report(contents(volume, found, output.stem), output, observer)
@@ -160,12 +165,12 @@ def _fit(volume: Volume, maps: MapSeries) -> bool:
     return volume.channels == maps.channels and volume.data.shape[2:] == maps.data.shape[2:]
 
 
-def judging(volume: Volume, maps: MapSeries, halves: str) -> Callable[[Observer], Judged]:
-    """Compare a volume with its maps; ``halves`` as in `napari_diptomo.jobs.assess_volume.assess`."""
+def judging(volume: Volume, maps: MapSeries, halves: str, predict: bool) -> Callable[[Observer], Judged]:
+    """Compare a volume with its maps; ``halves`` and ``predict`` as in `napari_diptomo.jobs.assess_volume.assess`."""
 
     def judge_volume(observer: Observer) -> Judged:
         from napari_diptomo.assess import consistency, half_resolution
-        from napari_diptomo.jobs.assess_volume import halving_step, reconstruction_of
+        from napari_diptomo.jobs.assess_volume import halving_step, prediction_of, reconstruction_of
 
         step = None if halves == 'none' else halving_step(reconstruction_of(volume)[1], halves)
         watch = Watch(observer, 'Projections against maps', 1)
@@ -173,7 +178,8 @@ def judging(volume: Volume, maps: MapSeries, halves: str) -> Callable[[Observer]
         found = consistency(volume, maps)
         watch.step(1)
         resolution = None if step is None else half_resolution(maps, step, observer=observer)
-        return Judged(volume, maps, found, resolution)
+        prediction = prediction_of(volume, maps, found, observer) if predict else ''
+        return Judged(volume, maps, found, resolution, prediction)
 
     return judge_volume
 
@@ -217,6 +223,12 @@ def describe_halves(found: HalfResolution) -> str:
     if not found.is_measured(-90.0):
         wedge = ' No tilt measured the frequencies along the beam: the number there is that of the method.'
     return f'{found.method}.{wedge} {found.note}'
+
+
+def describe_prediction(found: TiltPrediction) -> str:
+    """The means over the tilts, and what they mean."""
+    means = ', '.join(f'{name} {value.mean():.2f}' for name, value in zip(found.channels, found.misfit, strict=True))
+    return f'Mean of the left-out tilts: {means}. {found.note}'
 
 
 def resolution_in_words(period: float, voxel_size: float) -> str:
