@@ -127,7 +127,8 @@ def halving_step(step: Reconstruction, halves: str) -> Reconstruction:
     from napari_diptomo.reconstruct import SIRT, Reconstruction
 
     if halves == 'own':
-        return step
+        # Halves have the geometry of the volume, or they would differ by what each refined.
+        return step.model_copy(update={'refine_shifts': False}) if hasattr(step, 'refine_shifts') else step
     shared = {name: getattr(step, name) for name in Reconstruction.model_fields if name in SIRT.model_fields}
     return SIRT(**{**shared, 'iterations': _FAST_ITERATIONS})
 
@@ -166,12 +167,13 @@ def assess(
     """
     from napari_diptomo.assess import consistency, half_resolution, measure, phases_by_clustering
     from napari_diptomo.reconstruct import SIRT
+    from napari_diptomo.reconstruct.refined_geometry import in_geometry_of
 
     found = consistency(volume, maps)
     resolution = None
     if halves != 'none':
         _, step = reconstruction_of(volume) if halves == 'own' or volume.recipe else ((), SIRT())
-        resolution = half_resolution(maps, halving_step(step, halves), observer=observer)
+        resolution = half_resolution(in_geometry_of(volume.notes, maps), halving_step(step, halves), observer=observer)
     divided: Phases | None = None
     regions: tuple[Region, ...] = ()
     if phases is not None:
