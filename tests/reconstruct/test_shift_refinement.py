@@ -141,6 +141,9 @@ def test_a_volume_gains_and_is_judged_in_its_own_geometry(step, displaced, tmp_p
 def test_nothing_changes_unless_it_is_asked_for(displaced):
     volume = TotalVariation(iterations=20).run(displaced[0].maps)
     assert NOTE not in volume.notes and not any(f.about == 'joint refinement' for f in volume.findings)
+    # But displaced images are named, with what to do.
+    (doubt,) = [finding for finding in volume.findings if finding.about == 'alignment']
+    assert doubt.remedy.step == 'TotalVariation' and doubt.remedy.changes == {'refine_shifts': True}
     assert DIPmTV().refine_shifts is TotalVariation().refine_shifts is False
 
 

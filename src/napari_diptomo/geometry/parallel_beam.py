@@ -90,7 +90,8 @@ class ParallelBeam:
 
     def with_shifts(self, shifts: np.ndarray) -> ParallelBeam:
         """The same volume and images, the images shifted by ``shifts`` (tilt, 2) pixels."""
-        return ParallelBeam(self.angles, self.shape, shifts, self.axis_shift, self.columns, self.axis_rotation)
+        nz, ny, nx = self.shape
+        return ParallelBeam(self.angles, (nz, ny, nx), shifts, self.axis_shift, self.columns, self.axis_rotation)
 
     @property
     def sinogram_shape(self) -> tuple[int, int, int]:
