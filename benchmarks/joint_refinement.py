@@ -114,11 +114,11 @@ def write() -> None:
         '',
     ]
     lines += [*(__doc__ or '').partition(' Resumable')[0].splitlines(), '']
-    lines += [
+    measured = (
         f'Measured on {", ".join(sorted({r["processor"] for r in known.values()}))}; {SIZE} voxels along each edge, tilts of ±40 '
-        'degrees in steps of 5, the EELS phantom nine of ±70; DIPm-TV: preset fast, 100 iterations.',
-        '',
-    ]
+        'degrees in steps of 5, the EELS phantom nine of ±70; DIPm-TV: preset fast, 100 iterations.'
+    )
+    lines += [measured, '']
     for method in METHODS:
         rows = [(*key.split(' | ')[:2], r) for key, r in known.items() if key.endswith(f'| {method}')]
         if rows:
@@ -149,13 +149,11 @@ def _volumes(method: str, rows: list[tuple[str, str, dict[str, Any]]]) -> list[s
             f'| {aligned["alone"]:.2f} | {aligned["refined"]:.2f} | {_verdict(aligned)} '
             f'| {t["true"]:.2f} | {still["refined"]:.2f} | {_verdict(still)} |'
         )
-    return [
-        *lines,
-        '',
+    summary = (
         f'Of 1 pixel unknown: loss {np.mean(before):.2f} dB in the mean, {max(before):.2f} at most; refined {np.mean(after):.2f} and '
-        f'{max(after):.2f}. Of the true shifts: loss {max(harm):.2f} dB at most.',
-        '',
-    ]
+        f'{max(after):.2f}. Of the true shifts: loss {max(harm):.2f} dB at most.'
+    )
+    return [*lines, '', summary, '']
 
 
 def _verdict(part: dict[str, Any]) -> str:
@@ -163,11 +161,14 @@ def _verdict(part: dict[str, Any]) -> str:
 
 
 def _shifts(known: dict[str, Any]) -> list[str]:
+    explained = (
+        'Distance from the true shifts in pixels, root mean square over tilts and both axes, before and after; the standard error '
+        'that is given; distances over their errors (1 where the errors are right), and the part within two errors.'
+    )
     lines = [
         '## Shifts',
         '',
-        'Distance from the true shifts in pixels, root mean square over tilts and both axes, before and after; the standard error '
-        'that is given; distances over their errors (1 where the errors are right), and the part within two errors.',
+        explained,
         '',
         '| specimen | peak | unknown | refined | given error | over error | within two | after Align | refined | given error |',
         '|---' * 10 + '|',

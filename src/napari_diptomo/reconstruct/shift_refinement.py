@@ -20,7 +20,7 @@ is added what the interpolation of displaced images leaves wrong without any noi
 The counts that are held out judge: the shifts are used only where a volume made with them predicts these better than one with
 the shifts of the alignment, by more than the standard error of the difference.
 
-Formulas: joint refinement of shifts (`refined_shifts`); error of a refined shift (`measure_errors`).
+Formulas: joint refinement of shifts (`refined_shifts`); error of a refined shift (`_Turns`).
 """
 
 from __future__ import annotations

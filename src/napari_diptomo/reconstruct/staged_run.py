@@ -1,4 +1,4 @@
-"""A stage before the fit proper: its result is kept in the checkpoints of the whole, so that it is computed once."""
+"""A stage before the fit proper, computed once: its result is kept in the checkpoints of the whole."""
 
 from __future__ import annotations
 
