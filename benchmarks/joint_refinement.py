@@ -113,7 +113,7 @@ def write() -> None:
         'Written by `make bench ONLY=joint_refinement`; do not edit by hand.',
         '',
     ]
-    lines += [*(__doc__ or '').partition(' Resumable')[0].splitlines(), '']
+    lines += [*(__doc__ or '').partition('\nResumable')[0].splitlines(), '']
     measured = (
         f'Measured on {", ".join(sorted({r["processor"] for r in known.values()}))}; {SIZE} voxels along each edge, tilts of ±40 '
         'degrees in steps of 5, the EELS phantom nine of ±70; DIPm-TV: preset fast, 100 iterations.'

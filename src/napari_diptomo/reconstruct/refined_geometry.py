@@ -1,4 +1,4 @@
-"""The geometry that a volume was made with, where its run refined the shifts of the images: kept in its notes."""
+"""The geometry that a volume was made with: shifts that its run refined are in its notes."""
 
 from __future__ import annotations
 
