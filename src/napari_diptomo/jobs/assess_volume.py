@@ -128,7 +128,7 @@ def halving_step(step: Reconstruction, halves: str) -> Reconstruction:
 
     if halves == 'own':
         # Halves have the geometry of the volume, or they would differ by what each refined.
-        return step.model_copy(update={'refine_shifts': False}) if hasattr(step, 'refine_shifts') else step
+        return step.model_copy(update={'refine_shifts': False}) if getattr(step, 'refine_shifts', False) else step
     shared = {name: getattr(step, name) for name in Reconstruction.model_fields if name in SIRT.model_fields}
     return SIRT(**{**shared, 'iterations': _FAST_ITERATIONS})
 
