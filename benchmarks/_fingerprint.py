@@ -41,6 +41,7 @@ _SILENT = tuple(
 #: Modules that are imported only for an option, by the field of the step and the values that do without.
 _OPTIONAL: dict[str, tuple[str, tuple[Any, ...]]] = {
     f'{PACKAGE}.reconstruct.dip.ensemble': ('ensemble', (1,)),
+    f'{PACKAGE}.reconstruct.shift_refinement': ('refine_shifts', (False,)),
     f'{PACKAGE}.reconstruct.slab_fit': ('support', ('none', 'box', 'mask')),
 }
 _LONGEST = 40

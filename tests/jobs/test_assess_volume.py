@@ -78,6 +78,8 @@ def test_fast_halves_keep_the_grid_of_the_volume():
     fast = halving_step(step, 'fast')
     assert (type(fast), fast.thickness, fast.beyond_field) == (SIRT, 40.0, True)
     assert halving_step(step, 'own') is step
+    # Halves have the geometry of the volume; refined by themselves they would differ by it.
+    assert halving_step(step.model_copy(update={'refine_shifts': True}), 'own') == step
 
 
 def test_what_cannot_be_assessed(saved, tmp_path):

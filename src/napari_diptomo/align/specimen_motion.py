@@ -5,7 +5,7 @@ Image t shows the point (x, y, z) at
     u = a + (x - a) cos t + z sin t + s_x(t),    v = y + s_y(t).
 
 Moving the whole specimen by (dx, dy, dz) changes s_x by dx cos t + dz sin t and
-s_y by dy: no image shows the difference. This gauge freedom is used so that
+s_y by dy: no image shows the difference. This gauge freedom (`geometry.rigid_motion`) is used so that
 the mass lies at middle height and the shifts are as small as they can be, which
 keeps most of every image in the volume.
 
@@ -14,7 +14,7 @@ already. It is separated from them only as that smooth part which leaves the
 remaining shifts smallest; the sum of both, and so the volume, stays the same.
 Over +-40 degrees the pattern is weak, hence the uncertainty that goes with it.
 
-Formulas: gauge freedom of an alignment (`rigid_motion`); tilt axis (`tilt_axis_in`).
+Formulas: tilt axis (`tilt_axis_in`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+
+from napari_diptomo.geometry.rigid_motion import rigid_motion as rigid_motion
+from napari_diptomo.geometry.rigid_motion import without_rigid_motion as without_rigid_motion
 
 _CLEAR = 3.0  # standard deviations
 
@@ -32,32 +35,6 @@ class Axis:
 
     shift: float
     uncertainty: float
-
-
-def rigid_motion(shifts: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """The part of the shifts that a motion of the specimen explains, by least squares.
-
-    Parameters
-    ----------
-    shifts : ndarray (tilt, 2)
-        Pixels (y, x).
-    angles : ndarray (tilt,)
-        Degrees.
-
-    Returns
-    -------
-    ndarray (tilt, 2)
-        The mean along y, a cosine and a sine of the tilt along x.
-    """
-    t = np.deg2rad(angles)
-    patterns = np.stack([np.cos(t), np.sin(t)], axis=1)
-    along_x = patterns @ np.linalg.lstsq(patterns, shifts[:, 1], rcond=None)[0]
-    return np.stack([np.full(len(t), shifts[:, 0].mean()), along_x], axis=1)
-
-
-def without_rigid_motion(shifts: np.ndarray, angles: np.ndarray) -> np.ndarray:
-    """The part of the shifts (tilt, 2) that no motion of the specimen explains."""
-    return shifts - rigid_motion(shifts, angles)
 
 
 def smallest_shifts(shifts: np.ndarray, angles: np.ndarray, height: float = 0.0) -> np.ndarray:

@@ -16,6 +16,7 @@ from napari_diptomo.reconstruct import Reconstruction
 from napari_diptomo.reconstruct.counting_unit import in_counts
 from napari_diptomo.reconstruct.data_split import noise_variance
 from napari_diptomo.reconstruct.grid import volume_shape
+from napari_diptomo.reconstruct.refined_geometry import in_geometry_of
 from napari_diptomo.series import InputError, MapSeries, Volume
 from napari_diptomo.series.counts import thin
 from napari_diptomo.series.outliers import without_outliers
@@ -73,7 +74,7 @@ def reprojection(volume: Volume, maps: MapSeries) -> Reprojection:
     volume : Volume
         Counts, as a reconstruction made them.
     maps : MapSeries
-        What was reconstructed: its geometry is taken.
+        What was reconstructed: its geometry is taken, with shifts that the reconstruction refined.
 
     Returns
     -------
@@ -95,6 +96,7 @@ def reprojection(volume: Volume, maps: MapSeries) -> Reprojection:
             f'The volume has {volume.data.shape[3]} x {volume.data.shape[2]} voxels (x, y) and the maps {nx} x {ny} pixels; '
             'take the maps that it was made from.'
         )
+    maps = in_geometry_of(volume.notes, maps)
     # The reconstruction left them out as well.
     maps, _ = without_outliers(maps)
     counted = by_element(in_counts(maps).maps)

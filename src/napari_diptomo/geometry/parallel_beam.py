@@ -88,6 +88,11 @@ class ParallelBeam:
         self.columns = int(columns or self.shape[2])
         self.axis_rotation = float(axis_rotation)
 
+    def with_shifts(self, shifts: np.ndarray) -> ParallelBeam:
+        """The same volume and images, the images shifted by ``shifts`` (tilt, 2) pixels."""
+        nz, ny, nx = self.shape
+        return ParallelBeam(self.angles, (nz, ny, nx), shifts, self.axis_shift, self.columns, self.axis_rotation)
+
     @property
     def sinogram_shape(self) -> tuple[int, int, int]:
         """Shape of the images of one channel, (tilt, y, u)."""

@@ -130,7 +130,8 @@ def halving_step(step: Reconstruction, halves: str) -> Reconstruction:
     from napari_diptomo.reconstruct import SIRT, Reconstruction
 
     if halves == 'own':
-        return step
+        # Halves have the geometry of the volume, or they would differ by what each refined.
+        return step.model_copy(update={'refine_shifts': False}) if getattr(step, 'refine_shifts', False) else step
     shared = {name: getattr(step, name) for name in Reconstruction.model_fields if name in SIRT.model_fields}
     return SIRT(**{**shared, 'iterations': _FAST_ITERATIONS})
 
@@ -159,7 +160,7 @@ def prediction_of(
 
     try:
         step = halving_step(reconstruction_of(volume)[1] if volume.recipe else SIRT(), 'fast')
-        return predicted_tilts(maps, step, own, observer)
+        return predicted_tilts(in_geometry_of(volume.notes, maps), step, own, observer)
     except InputError as error:
         return str(error)
 
@@ -201,12 +202,13 @@ def assess(
     """
     from napari_diptomo.assess import consistency, half_resolution, measure, phases_by_clustering
     from napari_diptomo.reconstruct import SIRT
+    from napari_diptomo.reconstruct.refined_geometry import in_geometry_of
 
     found = consistency(volume, maps)
     resolution = None
     if halves != 'none':
         _, step = reconstruction_of(volume) if halves == 'own' or volume.recipe else ((), SIRT())
-        resolution = half_resolution(maps, halving_step(step, halves), observer=observer)
+        resolution = half_resolution(in_geometry_of(volume.notes, maps), halving_step(step, halves), observer=observer)
     prediction = prediction_of(volume, maps, found, observer) if predict else ''
     divided: Phases | None = None
     regions: tuple[Region, ...] = ()

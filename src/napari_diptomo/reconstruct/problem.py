@@ -92,6 +92,7 @@ class Problem:
             maps.angles, shape, maps.shifts, maps.axis_shift, maps.data.shape[3], axis_rotation=maps.axis_rotation
         )
         self.projector = TorchProjector(self.beam, self.device)
+        self.mask = self._seen()
         self.unit = torch.ones(len(maps.channels), device=self.device) if unit is None else self._tensor(unit)
         split = split_counts(maps, holdout, seed, quasi)
         if quasi and split.held_out is not None:
@@ -103,16 +104,17 @@ class Problem:
         self.mixing = None if maps.mixing is None else self._tensor(maps.mixing)
         self.gain = None if maps.gain is None else self._tensor(maps.gain)[:, :, None, None]
         self.background = None if maps.background is None else self._tensor(maps.background)
-        #: Weight of the data: (1, tilt, y, 1 or u), or (window, tilt, y, u) where some are missing.
-        self.mask = self._tensor(self.beam.covered_pixels[None])
-        if maps.missing is not None:
-            self.mask = self.mask * self._tensor(~maps.missing)
         if support is not None:
             path_length = self.beam.project(support.cropped()[None])[0]
             self.support_notes = {**support.notes, 'counts_outside': counts_outside(maps, path_length)}
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.as_tensor(np.ascontiguousarray(array, np.float32), device=self.device)
+
+    def _seen(self) -> torch.Tensor:
+        """Weight of the data: (1, tilt, y, 1 or u), or (window, tilt, y, u) where some are missing."""
+        seen = self._tensor(self.beam.covered_pixels[None])
+        return seen if self.maps.missing is None else seen * self._tensor(~self.maps.missing)
 
     @property
     def channels(self) -> int:
@@ -175,6 +177,21 @@ class Problem:
         other = copy(self)
         other.haadf = haadf
         return other
+
+    def with_shifts(self, shifts: np.ndarray) -> Problem:
+        """The same data on the same grid, the images shifted by ``shifts`` (tilt, 2) pixels."""
+        other = copy(self)
+        other.maps = replace(self.maps, shifts=shifts)
+        other.beam = self.beam.with_shifts(shifts)
+        other.projector = TorchProjector(other.beam, self.device)
+        other.mask = other._seen()
+        return other
+
+    def seen_with(self, other: Problem) -> Problem:
+        """The same problem on the data that carry weight in another one too."""
+        both = copy(self)
+        both.mask = self.mask * other.mask
+        return both
 
     def frame(self, x: torch.Tensor) -> np.ndarray:
         """The volume as the user sees it: zero outside the support, cut to the field, in the unit of the user's data.

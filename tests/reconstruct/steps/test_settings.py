@@ -25,7 +25,7 @@ OTHER: dict[str, Any] = {
     'tolerance': 0.01,
 }
 #: They choose the defaults of other fields, how many fits there are, or which weights.
-NOT_TRANSLATED = {'preset', 'ensemble'}
+NOT_TRANSLATED = {'preset', 'ensemble', 'refine_shifts'}
 
 
 def other_value(step: Reconstruction, name: str) -> Any:

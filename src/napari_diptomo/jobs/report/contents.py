@@ -159,6 +159,7 @@ def judge(
     """
     from napari_diptomo.assess import consistency, half_resolution
     from napari_diptomo.assess.reprojection import reprojection
+    from napari_diptomo.reconstruct.refined_geometry import in_geometry_of
 
     left_out: dict[str, str] = {}
     projected = found = resolution = None
@@ -176,7 +177,7 @@ def judge(
         elif resolution is None:
             try:
                 step = halving_step(reconstruction_of(volume)[1], halves)
-                resolution = half_resolution(maps, step, observer=observer)
+                resolution = half_resolution(in_geometry_of(volume.notes, maps), step, observer=observer)
             except InputError as error:
                 left_out['Resolution'] = str(error)
     prediction: TiltPrediction | str | None = known[2]

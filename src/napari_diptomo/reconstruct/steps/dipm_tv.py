@@ -29,7 +29,8 @@ from napari_diptomo.reconstruct.dip.settings import (
 )
 from napari_diptomo.reconstruct.grid import volume_shape
 from napari_diptomo.reconstruct.settings import ProblemSettings
-from napari_diptomo.reconstruct.steps.base import Reconstruction, with_default
+from napari_diptomo.reconstruct.steps.base import with_default
+from napari_diptomo.reconstruct.steps.shift_refining import ShiftRefining
 from napari_diptomo.series import MapSeries, Observer, Volume, param
 
 _PUBLISHED: dict[str, Any] = {
@@ -86,7 +87,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-class DIPmTV(Reconstruction):
+class DIPmTV(ShiftRefining):
     """All channels from one untrained network, fitted to the counts.
 
     Notes
@@ -311,7 +312,7 @@ class DIPmTV(Reconstruction):
         # the first of two fits is kept while the second runs.
         return 17.0 + 8.0 * (self.ensemble > 1)
 
-    def _run(self, maps: MapSeries, observer: Observer | None) -> Volume:
+    def _fit(self, maps: MapSeries, observer: Observer | None) -> Volume:
         if self.ensemble > 1:
             from napari_diptomo.reconstruct.dip.ensemble import fit_ensemble
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from napari_diptomo.reconstruct.settings import ProblemSettings
-from napari_diptomo.reconstruct.steps.base import Reconstruction
+from napari_diptomo.reconstruct.steps.shift_refining import ShiftRefining
 from napari_diptomo.series import MapSeries, Observer, Volume, Watch, param
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _HOLDOUT = 0.1
 
 
-class TotalVariation(Reconstruction):
+class TotalVariation(ShiftRefining):
     """Non-negative total variation over all channels.
 
     Notes
@@ -86,7 +86,7 @@ class TotalVariation(Reconstruction):
         weights = WEIGHTS if self.choose_weight else (self.weight,)
         return TVSettings(weights, self.coupling, self.iterations, self.tolerance, self.data_term)
 
-    def _run(self, maps: MapSeries, observer: Observer | None) -> Volume:
+    def _fit(self, maps: MapSeries, observer: Observer | None) -> Volume:
         from napari_diptomo.reconstruct.tv.minimise import minimise
 
         settings = self.tv_settings()

@@ -43,17 +43,14 @@ class PrimalDual:
     def __init__(
         self, problem: Problem, scale: torch.Tensor, weight: float, poisson: bool, coupling: Coupling = 'joint'
     ) -> None:
-        self._problem, self._scale, self._poisson, self._coupling = problem, scale, poisson, coupling
+        self._scale, self._poisson, self._coupling = scale, poisson, coupling
         self._share = 1 - problem.share
         # Counts are their own unit; other data are measured in their noise, or the
         # step sizes, and with them the speed, would depend on the unit of the maps.
-        unit = torch.ones_like(problem.fit) if poisson else (self._share * problem.variance).sqrt()
-        self._weight = problem.mask * self._share / unit
-        self._target = problem.fit / unit
-        self._background = 0.0 if problem.background is None else self._share * problem.background / unit
-        rows = self._weight * problem.forward((problem.zeros() + 1) * scale)
-        self._sigma_data = 1 / rows.clamp_min(1e-6)
-        self._columns = problem.adjoint(self._weight) * scale
+        self._unit = torch.ones_like(problem.fit) if poisson else (self._share * problem.variance).sqrt()
+        self._target = problem.fit / self._unit
+        self._background = 0.0 if problem.background is None else self._share * problem.background / self._unit
+        self._see(problem)
         self.u = problem.zeros()
         self._ahead = self.u
         self._dual_data = torch.zeros_like(problem.fit)
@@ -62,6 +59,13 @@ class PrimalDual:
         #: Of the total variation, see `tv.minimise`.
         self.weight = weight
         self.set_weight(weight)
+
+    def _see(self, problem: Problem) -> None:
+        self._problem = problem
+        self._weight = problem.mask * self._share / self._unit
+        rows = self._weight * problem.forward((problem.zeros() + 1) * self._scale)
+        self._sigma_data = 1 / rows.clamp_min(1e-6)
+        self._columns = problem.adjoint(self._weight) * self._scale
 
     @property
     def volume(self) -> torch.Tensor:
@@ -73,6 +77,12 @@ class PrimalDual:
         """The term of the total variation per datum, its weight included."""
         jacobian = gradient(self._problem.regular(self.u))
         return self._bound * float(norm(jacobian, self._coupling).sum()) / self._problem.data_size
+
+    def move_to(self, problem: Problem) -> None:
+        """Continue from here with the same data and grid in another geometry."""
+        self._see(problem)
+        self._dual_data = problem.mask * self._dual_data
+        self.set_weight(self.weight)
 
     def set_weight(self, weight: float) -> None:
         """Continue from here with another weight."""

@@ -31,6 +31,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         'support_box',
         'support_file',
         'fit_gain',
+        'refine_shifts',
         'data_term',
         'scale',
         'sum_rule',

@@ -171,13 +171,15 @@ def judging(volume: Volume, maps: MapSeries, halves: str, predict: bool) -> Call
     def judge_volume(observer: Observer) -> Judged:
         from napari_diptomo.assess import consistency, half_resolution
         from napari_diptomo.jobs.assess_volume import halving_step, prediction_of, reconstruction_of
+        from napari_diptomo.reconstruct.refined_geometry import in_geometry_of
 
         step = None if halves == 'none' else halving_step(reconstruction_of(volume)[1], halves)
         watch = Watch(observer, 'Projections against maps', 1)
         watch.step(0)
         found = consistency(volume, maps)
         watch.step(1)
-        resolution = None if step is None else half_resolution(maps, step, observer=observer)
+        placed = in_geometry_of(volume.notes, maps)
+        resolution = None if step is None else half_resolution(placed, step, observer=observer)
         prediction = prediction_of(volume, maps, found, observer) if predict else ''
         return Judged(volume, maps, found, resolution, prediction)
 
