@@ -323,6 +323,8 @@ def test_align_writes_maps_with_shifts_and_a_table(tmp_path):
         (('maps.hspy', '-o', 'a.hspy', '--reference', 'other'), 'reference'),
         (('maps.hspy', '-o', 'a.mrc'), '.mrc'),
         (('maps.hspy', '-o', 'a.hspy', '--table', 'a.txt'), 'a.txt has no known ending'),
+        (('maps.hspy', '-o', 'a.hspy', '--table', 'a.hspy'), 'give the table another name'),
+        (('maps.hspy', '-o', 'a.hspy', '--table', 'maps.hspy'), 'give the table another name'),
         (('maps.hspy', '-o', 'a.hspy', '--shifts', 'short.xf'), 'short.xf has 1 lines'),
     ],
 )

@@ -45,6 +45,8 @@ def align_files(files: Sequence[Path], output: Path, step: Align, *, table: Path
             raise InputError(f'There is no {needed}; check the path.')
     output = output_path(recipe, files[0], output)
     table = output.with_suffix('.csv') if table is None else table
+    if table.resolve() in {path.resolve() for path in (output, *files, *recipe.files())}:
+        raise InputError(f'{table} is a file of maps or shifts that would be lost; give the table another name.')
     with TerminalBar([Planned('Open', keeps=False), Planned(Align.title), Planned('Save')]) as bar, reserved(output):
         bar.begin()
         maps = open_isolated(recipe.source, bar)

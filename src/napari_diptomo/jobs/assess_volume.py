@@ -157,6 +157,7 @@ def prediction_of(
     """
     from napari_diptomo.assess import predicted_tilts
     from napari_diptomo.reconstruct import SIRT
+    from napari_diptomo.reconstruct.refined_geometry import in_geometry_of
 
     try:
         step = halving_step(reconstruction_of(volume)[1] if volume.recipe else SIRT(), 'fast')

@@ -392,7 +392,7 @@ def test_report_and_movie_are_written(
     buttons = {button.text(): button for button in page.findChildren(QPushButton)}
     monkeypatch.setattr(QFileDialog, 'getSaveFileName', lambda *a, **k: (str(tmp_path / 'cell'), 'Page (*.html)'))
     buttons['Write &report…'].click()
-    settled(dock)
+    settled(dock, timeout=180_000)
     assert reported == ['Report: done.']
     written = (tmp_path / 'cell.html').read_text(encoding='utf-8')
     assert f'{page.judged.consistency.misfit[0].mean():.2f}' in written and '<h2>Resolution</h2>' in written
@@ -400,7 +400,7 @@ def test_report_and_movie_are_written(
     monkeypatch.setattr('napari_diptomo.widgets.tasks.judging.Path', Path)
     monkeypatch.setattr(QFileDialog, 'getSaveFileName', lambda *a, **k: (str(tmp_path / 'cell.gif'), 'GIF (*.gif)'))
     buttons['Write m&ovie…'].click()
-    settled(dock)
+    settled(dock, timeout=180_000)
     assert (tmp_path / 'cell.gif').stat().st_size > 1000
 
 
