@@ -129,7 +129,7 @@ def _scores(volume: Volume, data: Sample) -> dict[str, Any]:
 
 
 def _foreign(volume: np.ndarray, truth: np.ndarray) -> float | None:
-    """What is read of the other channels inside voxels that hold one channel alone, each over its own pure density."""
+    """Share of the other channels in voxels that hold one channel alone, each over its own pure density."""
     full = truth.max(axis=(1, 2, 3), keepdims=True)
     part, found = truth / full, []
     for channel in range(len(truth)):
