@@ -52,7 +52,7 @@ def make_edx(folder: Path) -> None:
 def edx(folder: Path) -> tuple[SpectralTiltSeries, EDXMaps]:
     known = np.load(folder / 'edx.npz')
     counts = np.load(folder / 'edx.npy', mmap_mode='r')
-    series = SpectralTiltSeries(counts, known['energy'], known['angles'], recipe=Recipe())
+    series = SpectralTiltSeries(counts, known['energy'], known['angles'], 1.0, recipe=Recipe())
     return series, EDXMaps(elements=('Ge', 'Sb', 'Te'))
 
 
@@ -71,7 +71,9 @@ def eels(folder: Path) -> tuple[SpectralTiltSeries, EELSOxidationMaps]:
     known = np.load(folder / 'eels.npz')
     core = CoreLoss(np.load(folder / 'core.npy', mmap_mode='r'), known['core'], tuple(map(int, known['tilts'])))
     counts = np.load(folder / 'eels.npy', mmap_mode='r')
-    series = SpectralTiltSeries(counts, known['energy'], known['angles'], core_loss=core, recipe=Recipe())
+    series = SpectralTiltSeries(
+        counts, known['energy'], known['angles'], 1.0, energy_unit='eV', core_loss=core, recipe=Recipe()
+    )
     return series, EELSOxidationMaps()
 
 
@@ -112,7 +114,7 @@ def main() -> None:
         for kind, (make, _) in KINDS.items():
             make(Path(folder))
             done = subprocess.run(
-                [sys.executable, __file__, '--one', kind, folder], check=True, capture_output=True, text=True
+                [sys.executable, __file__, '--one', kind, folder], check=True, stdout=subprocess.PIPE, text=True
             )
             found = json.loads(done.stdout.splitlines()[-1])
             lines.append(
