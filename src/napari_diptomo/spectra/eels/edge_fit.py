@@ -22,7 +22,9 @@ Formulas: fit of edges and background of a pixel (`fit_edges`).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +38,8 @@ from napari_diptomo.spectra.eels.scattering import SingleLoss
 
 #: Pixels that are solved together.
 _CHUNK = 1024
+#: Of these at the same time at most: each holds edges of its own pixels.
+_SIDE_BY_SIDE = 4
 #: Standards may be moved by this much, eV, in so many rounds.
 _MOST_SHIFT, _SHIFT_ROUNDS = 0.8, 2
 #: Between these distances edges are interpolated: of shifts, eV; of thickness, t/lambda.
@@ -281,10 +285,7 @@ def fit_edges(
         columns = tilt.columns(energy[inside], order) / len(spectra)
         mean = np.maximum(total, 0) / len(spectra)
         solver = PixelSolver.of(edges.mean(weights), columns, mean, read_variance, allow_negative)
-        found = [
-            _solved(solver, spectra[part], None if held is None else held[part][:, inside], edges.at(part), between)
-            for part in _parts(len(spectra))
-        ]
+        found = _solved(solver, spectra, None if held is None else held[:, inside], edges, between)
         intensities, background, covariance, chi2, kept = (np.concatenate(one) for one in zip(*found, strict=True))
         weights = np.maximum(intensities, 1e-6)
     return EdgeFit(
@@ -305,12 +306,21 @@ def _solved(
     solver: PixelSolver,
     spectra: np.ndarray,
     held: np.ndarray | None,
-    edges: np.ndarray,
+    edges: PixelEdges,
     between: Callable[[], object] | None,
-) -> tuple[np.ndarray, ...]:
-    if between is not None:
-        between()
-    return solver.solve(spectra, edges, held)
+) -> list[tuple[np.ndarray, ...]]:
+    """All pixels, a thousand at a time and on all cores: most of it is work on arrays, which threads share well."""
+
+    def solved(part: slice) -> tuple[np.ndarray, ...]:
+        return solver.solve(spectra[part], edges.at(part), None if held is None else held[part])
+
+    started = []
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, _SIDE_BY_SIDE)) as pool:
+        for part in _parts(len(spectra)):
+            if between is not None:
+                between()
+            started.append(pool.submit(solved, part))
+        return [one.result() for one in started]
 
 
 def _inside(counts: np.ndarray, energy: np.ndarray, standards: np.ndarray, window: tuple[float, float]) -> np.ndarray:
