@@ -196,7 +196,8 @@ def extended_findings(maps: MapSeries, found: Extended | None) -> tuple[Finding,
         evidence |= {'thickness, nm': slab.thickness * pixel, 'its standard error, nm': slab.error * pixel}
         evidence['height of its middle, nm'] = slab.height * pixel
         sentence += (
-            f' Its parallax shows a thickness of about {slab.thickness * pixel:.3g} ± {slab.error * pixel:.2g} nm: with a margin '
+            f' Its parallax suggests a thickness of about {_two_digits(slab.thickness * pixel)} ± {_two_digits(slab.error * pixel)} nm, too '
+            'much where tilts do not fit together: with a margin '
             f'{changes["thickness"]:g} nm; where you know it better, give it.'
         )
     elif found.is_slab:
@@ -208,6 +209,10 @@ def extended_findings(maps: MapSeries, found: Extended | None) -> tuple[Finding,
 def _held(slab: SlabThickness) -> float:
     """Extent along the beam, pixels, that holds the slab with a margin."""
     return slab.thickness + _MARGIN * slab.error + 2 * abs(slab.height)
+
+
+def _two_digits(value: float) -> str:
+    return f'{float(f"{value:.2g}"):g}'
 
 
 def _rounded(value: float) -> float:

@@ -11,6 +11,8 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 
 _FIXED = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
 _FACTOR = 2
+#: Elements that stand side by side in a dock.
+_WIDE = 4
 
 
 class FactorTable(QTableWidget):
@@ -77,7 +79,7 @@ class FactorTable(QTableWidget):
 
 
 class MeanTable(QTableWidget):
-    """A row per region: its mean composition with standard errors."""
+    """Mean composition of the regions with standard errors: a row per region, or per element where there are many."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -91,23 +93,34 @@ class MeanTable(QTableWidget):
     def show_regions(self, regions: Mapping[str, Any]) -> None:
         """Regions by name, as `napari_diptomo.assess.RegionComposition`, or a sentence why there is none."""
         first = next(iter(regions.values()))
-        self.setColumnCount(1 + len(first.channels))
-        self.setHorizontalHeaderLabels(['Region', *(f'{name} {first.unit}' for name in first.channels)])
-        self.setRowCount(len(regions))
-        for row, (name, found) in enumerate(regions.items()):
-            self.setItem(row, 0, cell(name))
-            for column in range(len(first.channels)):
-                text = (
-                    '-'
-                    if isinstance(found, str)
-                    else f'{found.percent[column]:.1f} ± {found.standard_error[column]:.1f}'
-                )
-                shown = cell(text, right=True)
-                shown.setToolTip(
-                    found if isinstance(found, str) else f'{found.voxels} voxel{"s" * (found.voxels != 1)}'
-                )
-                self.setItem(row, column + 1, shown)
+        elements = [f'{name} {first.unit}' for name in first.channels]
+        cells = [[_mean(found, channel) for channel in range(len(elements))] for found in regions.values()]
+        if len(elements) > _WIDE:
+            self._fill('Element', elements, list(regions), [list(row) for row in zip(*cells, strict=True)])
+        else:
+            self._fill('Region', list(regions), elements, cells)
         fit_height(self)
+
+    def _fill(
+        self, corner: str, rows: list[str], columns: list[str], cells: Sequence[Sequence[QTableWidgetItem]]
+    ) -> None:
+        self.setColumnCount(1 + len(columns))
+        self.setHorizontalHeaderLabels([corner, *columns])
+        self.setRowCount(len(rows))
+        for row, name in enumerate(rows):
+            self.setItem(row, 0, cell(name))
+            for column, shown in enumerate(cells[row], start=1):
+                self.setItem(row, column, shown)
+
+
+def _mean(found: Any, channel: int) -> QTableWidgetItem:
+    if isinstance(found, str):
+        shown = cell('-', right=True)
+        shown.setToolTip(found)
+        return shown
+    shown = cell(f'{found.percent[channel]:.1f} ± {found.standard_error[channel]:.1f}', right=True)
+    shown.setToolTip(f'{found.voxels} voxel{"s" * (found.voxels != 1)}')
+    return shown
 
 
 def plain(table: QTableWidget) -> None:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 #: Channels whose fractions leave room for the names of the phases.
 _FEW = 5
-#: Column of the table.
-_WORST_TILT = 2
 #: Diameter of a dot, pixels.
 _DOT = 10
 
@@ -62,8 +60,9 @@ class JudgedTable(QTableWidget):
             for column, text in enumerate(texts, start=1):
                 self.setItem(row, column, cell(text, right=True))
         header: Any = self.horizontalHeader()
-        # A negative tilt is the longest text of all.
-        header.setSectionResizeMode(_WORST_TILT, QHeaderView.ResizeMode.ResizeToContents)
+        # Names of elements are short: what is left is theirs, and no number takes two lines.
+        for column in range(1, len(headings)):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
         fit_height(self)
 
 

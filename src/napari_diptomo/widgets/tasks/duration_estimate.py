@@ -12,9 +12,9 @@ from napari_diptomo.series import MapSeries, Progress
 if TYPE_CHECKING:
     from napari_diptomo.reconstruct import Reconstruction
 
-#: Until a run was measured here: seconds per voxel and iteration of `balanced` on two idle cores (docs/speed.md) and on
-#: slower processors of our trials.
-_SOMEWHERE = (0.9e-6, 1.7e-6)
+#: Until a run was measured here, seconds of an iteration, and per voxel in addition: of `balanced` on two idle cores
+#: (docs/speed.md), and on slower processors of our trials, one of them drawing previews without a graphics card.
+_SOMEWHERE = ((0.03, 0.9e-6), (0.15, 1.7e-6))
 #: Reports at the beginning that are left out.
 _WARM_UP = 2
 #: Networks that are fitted where the held-out counts choose among heads (`napari_diptomo.reconstruct.dip.contest`), and at
@@ -66,12 +66,12 @@ def time_in_words(step: Reconstruction, maps: MapSeries, paces: Mapping[str, flo
     paces : mapping of str to float
         Seconds per voxel and iteration by `kind_of`, as measured here.
     """
-    work = voxels_of(step, maps) * _iterations(step, maps)
+    voxels, iterations = voxels_of(step, maps), _iterations(step, maps)
     measured = paces.get(kind_of(step, maps))
     if measured is not None:
-        return f'Up to {duration(measured * work)} at the pace of the last such run here.'
+        return f'Up to {duration(measured * voxels * iterations)} at the pace of the last such run here.'
     if hasattr(step, 'preset') and step.device_name().startswith('CPU'):
-        low, high = (duration(pace * work) for pace in _SOMEWHERE)
+        low, high = (duration((each + pace * voxels) * iterations) for each, pace in _SOMEWHERE)
         return f'All iterations take {low} to {high} on two idle cores, longer on a busy machine. After the first run here its pace is used.'
     return ''
 
