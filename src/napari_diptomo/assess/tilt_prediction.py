@@ -50,7 +50,7 @@ class TiltPrediction:
     method : str
         What predicts, in words.
     findings : tuple of Finding
-        Tilts that the others predict worse than the rest.
+        Tilts that the others predict worse than the rest, as notes: edge-on faces or a bad tilt.
     """
 
     channels: tuple[str, ...]
@@ -163,11 +163,12 @@ def _surprises(angles: np.ndarray, misfit: np.ndarray, error: np.ndarray) -> tup
     several = worst.size > 1
     return (
         Finding(
-            'doubt',
+            # Faces that are seen edge-on at one tilt are not foreseen either, however good the data.
+            'note',
             'left-out tilts',
             f'The other tilts predict the {"tilts" if several else "tilt"} at {named} deg worse than the rest '
-            f'({found.pooled[found.worst[0]]:.2f} against {found.middle:.2f} times the noise): check '
-            f'{"their" if several else "its"} alignment, angle and dose, or leave {"them" if several else "it"} out.',
+            f'({found.pooled[found.worst[0]]:.2f} against {found.middle:.2f} times the noise): either {"they show" if several else "it shows"} '
+            f'flat faces edge-on, as no other does, or {"their" if several else "its"} alignment, angle or dose is off.',
             {
                 'misfit': float(found.pooled[found.worst[0]]),
                 'of the others': float(found.middle),
