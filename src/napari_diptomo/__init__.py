@@ -35,6 +35,7 @@ _HOMES = {
     'MLLSMaps': 'spectra',
     'WhiteLineMaps': 'spectra',
     'Align': 'align',
+    'SecondAxis': 'align',
     'SIRT': 'reconstruct',
     'PoissonEM': 'reconstruct',
     'TotalVariation': 'reconstruct',

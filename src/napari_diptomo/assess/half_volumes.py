@@ -253,6 +253,10 @@ def halved(maps: MapSeries, seed: int = 0) -> tuple[MapSeries, MapSeries]:
     InputError
         Nothing was counted.
     """
+    if maps.second_axis is not None:
+        firsts, seconds = halved(replace(maps, second_axis=None), seed), halved(maps.second_axis, seed + 1)
+        one, other = (replace(a, second_axis=b) for a, b in zip(firsts, seconds, strict=True))
+        return one, other
     rng = np.random.default_rng((seed, 2))
     data = maps.data
     if maps.are_counts:

@@ -250,6 +250,10 @@ def _describe(data: Any) -> dict[str, Any]:
         images = data.haadf_series.images
         described['haadf'] = list(images.shape)
         described['totals'] = [*described['totals'], float(images.sum(dtype=float))]
+    if isinstance(data, MapSeries) and data.second_axis is not None:
+        second = _describe(data.second_axis)
+        described['second axis'] = second['shape']
+        described['totals'] = [*described['totals'], *second['totals']]
     return described
 
 

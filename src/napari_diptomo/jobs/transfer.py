@@ -9,7 +9,7 @@ a hand-over between two processes of one version, not an archive; that is
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ import numpy as np
 from napari_diptomo.series import Evidence, Finding, InputError, MapSeries, Recipe, SpectralTiltSeries, Volume
 from napari_diptomo.series.files import cannot_be_written
 from napari_diptomo.series.haadf import HAADFSeries
+from napari_diptomo.series.reinsertion import Reinsertion
 
-_KINDS = {kind.__name__: kind for kind in (SpectralTiltSeries, MapSeries, Volume)}
+_KINDS = {kind.__name__: kind for kind in (SpectralTiltSeries, MapSeries, Volume, HAADFSeries)}
 
 
 def write(data: SpectralTiltSeries | MapSeries | Volume, path: str | Path) -> Path:
@@ -30,21 +31,7 @@ def write(data: SpectralTiltSeries | MapSeries | Volume, path: str | Path) -> Pa
     InputError
         It cannot be written; the sentence names the disk.
     """
-    arrays: dict[str, np.ndarray] = {}
-    values: dict[str, Any] = {'kind': type(data).__name__}
-    for field in fields(data):
-        value = getattr(data, field.name)
-        if isinstance(value, Recipe):
-            values[field.name] = value.to_dict()
-        elif isinstance(value, HAADFSeries):
-            inside = {part.name: getattr(value, part.name) for part in fields(value)}
-            images = {name: one for name, one in inside.items() if isinstance(one, np.ndarray)}
-            arrays |= {f'{field.name}.{name}': one for name, one in images.items()}
-            values[field.name] = {name: one for name, one in inside.items() if name not in images}
-        elif hasattr(value, 'compute') or isinstance(value, np.ndarray):
-            arrays[field.name] = np.asarray(value)
-        elif value is not None:
-            values[field.name] = dict(value) if hasattr(value, 'items') else value
+    arrays, values = _parts(data)
     size = sum(array.nbytes for array in arrays.values())
     try:
         with open(path, 'wb') as file:
@@ -52,6 +39,26 @@ def write(data: SpectralTiltSeries | MapSeries | Volume, path: str | Path) -> Pa
     except OSError as error:
         raise InputError(cannot_be_written(Path(path), error, size)) from None
     return Path(path)
+
+
+def _parts(data: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and values of the fields; those of a series within have its field in front of their names."""
+    arrays: dict[str, np.ndarray] = {}
+    values: dict[str, Any] = {'kind': type(data).__name__}
+    for field in fields(data):
+        value = getattr(data, field.name)
+        if isinstance(value, Recipe):
+            values[field.name] = value.to_dict()
+        elif isinstance(value, HAADFSeries | MapSeries):
+            inside, values[field.name] = _parts(value)
+            arrays |= {f'{field.name}.{name}': one for name, one in inside.items()}
+        elif isinstance(value, Reinsertion):
+            values[field.name] = asdict(value)
+        elif hasattr(value, 'compute') or isinstance(value, np.ndarray):
+            arrays[field.name] = np.asarray(value)
+        elif value is not None:
+            values[field.name] = dict(value) if hasattr(value, 'items') else value
+    return arrays, values
 
 
 def read(path: str | Path) -> Any:
@@ -66,27 +73,31 @@ def read(path: str | Path) -> Any:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         values = json.loads(str(arrays.pop('_values')))
-        kind = _KINDS[values.pop('kind')]
-        findings = tuple(Finding.from_dict(finding) for finding in values.pop('findings'))
-        if 'haadf_series' in values:
-            values['haadf_series'] = _haadf_series(values['haadf_series'], arrays)
-        if 'evidence' in values:
-            values['evidence'] = tuple(Evidence.from_dict(one) for one in values['evidence'])
+        return _whole(values, arrays)
+    except InputError:
+        raise
     except Exception:  # zipfile, numpy and json each have their own errors for broken bytes
         raise InputError(f'The data handed over in {path} cannot be read; run again.') from None
-    # An absent recipe means none: the class would put an empty one in its place.
-    recipe = values.pop('recipe', None)
-    known = Recipe.from_dict(recipe, embedded=True) if recipe else None
-    return kind(**values, **arrays, recipe=known, findings=findings)
 
 
-def _haadf_series(values: dict[str, Any], arrays: dict[str, np.ndarray]) -> HAADFSeries:
-    """Made of its values and its arrays, which are taken from those of the maps."""
-    names = [name for name in arrays if name.startswith('haadf_series.')]
-    inside: dict[str, Any] = {name.partition('.')[2]: arrays.pop(name) for name in names}
+def _whole(values: dict[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+    """The opposite of `_parts`."""
+    kind = _KINDS[values.pop('kind')]
+    for name in ('haadf_series', 'second_axis'):
+        if name in values:
+            inside = {key: arrays.pop(key) for key in list(arrays) if key.startswith(f'{name}.')}
+            values[name] = _whole(values[name], {key.partition('.')[2]: one for key, one in inside.items()})
+    if 'reinsertion' in values:
+        values['reinsertion'] = Reinsertion(**values['reinsertion'])
+    if 'evidence' in values:
+        values['evidence'] = tuple(Evidence.from_dict(one) for one in values['evidence'])
     values['findings'] = tuple(Finding.from_dict(one) for one in values['findings'])
-    values['evidence'] = tuple(Evidence.from_dict(one) for one in values['evidence'])
-    return HAADFSeries(**values, **inside)
+    if kind is not HAADFSeries:
+        # An absent recipe means none: the class would put an empty one in its place.
+        recipe = values.pop('recipe', None)
+        values['recipe'] = Recipe.from_dict(recipe, embedded=True) if recipe else None
+    parts: dict[str, Any] = {**values, **arrays}
+    return kind(**parts)
 
 
 def _plain(value: Any) -> Any:

@@ -32,6 +32,8 @@ from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.settings import ProblemSettings
 from napari_diptomo.series import Finding, Remedy
 
+#: What a finding on a floor of all channels is about.
+FLOOR_OF_ALL = 'floor of all channels'
 #: Scatter of the dose over the tilts, relative, and of the displacements, pixels, from which on they are doubted.
 DOSE, SHIFT = 0.02, 0.12
 #: Displaced images move matter across the rim of the field: up to here that explains what their totals scatter.
@@ -263,7 +265,7 @@ def _floor(problem: Problem, x: torch.Tensor) -> Finding | None:
     each = ', '.join(f'{name} {100 * value:.0f} %' for name, value in zip(names, low, strict=True))
     return Finding(
         'doubt',
-        'floor of all channels',
+        FLOOR_OF_ALL,
         f'Nowhere inside the specimen does a channel fall below a few percent of the total ({each}): a part of the total '
         'signal leaks into every map, or a background common to all is in no model. Subtract the background, or give the '
         'mixing of the windows; unless the specimen holds all elements everywhere.',

@@ -5,22 +5,23 @@ What is noticed of the data on the way is a finding of the problem.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from napari_diptomo.reconstruct.counting_unit import in_counts
+from napari_diptomo.reconstruct.counting_unit import Counting, in_counts
 from napari_diptomo.reconstruct.data_checks import data_findings, without_empty_tilts
 from napari_diptomo.reconstruct.device import pick
 from napari_diptomo.reconstruct.field_edges import field_findings
 from napari_diptomo.reconstruct.grid import check_maps, volume_shape
 from napari_diptomo.reconstruct.haadf_data import prepare_haadf
 from napari_diptomo.reconstruct.problem import Problem
+from napari_diptomo.reconstruct.second_series import of_second_axis
 from napari_diptomo.reconstruct.settings import ProblemSettings, SupportSettings
 from napari_diptomo.reconstruct.support import Slab, Support, box, read_mask
 from napari_diptomo.reconstruct.tilt_gain import with_fitted_gain
-from napari_diptomo.series import MapSeries
+from napari_diptomo.series import Finding, InputError, MapSeries
 from napari_diptomo.series.outliers import without_outliers
 
 
@@ -39,17 +40,13 @@ def prepare(maps: MapSeries, settings: ProblemSettings) -> Problem:
     InputError
         Maps that no method can reconstruct, a support that does not suit them, or a gain that cannot be fitted.
     """
+    second, maps = maps.second_axis, replace(maps, second_axis=None)
     check_maps(maps)
     device = pick(settings.device)
-    maps, outliers = without_outliers(maps)
-    # A gain cannot be fitted to an empty image, and its sentence says so.
-    maps, empty = (maps, ()) if settings.fit_gain else without_empty_tilts(maps)
-    doubts = data_findings(maps)
-    # A channel may have held nothing but its outliers.
-    check_maps(maps)
-    counted = in_counts(maps, settings.thickness, settings.beyond_field)
-    maps = with_fitted_gain(counted.maps) if settings.fit_gain else counted.maps
+    first = _counted(maps, settings, settings.thickness)
+    maps = first.counting.maps
     haadf, of_haadf = (None, ()) if not settings.haadf or maps.haadf_series is None else prepare_haadf(maps)
+    other = None if second is None else _counted_second(second, settings, first.counting)
     problem = Problem(
         maps,
         settings.thickness,
@@ -58,13 +55,53 @@ def prepare(maps: MapSeries, settings: ProblemSettings) -> Problem:
         settings.seed,
         device,
         support_of(settings, maps, device),
-        counted.unit,
-        counted.quasi,
+        first.counting.unit,
+        first.counting.quasi,
         haadf,
+        None if other is None else other.counting.maps,
     )
     edges = field_findings(maps, settings.step, settings.beyond_field, settings.fit_gain)
-    problem.findings = (*outliers, *empty, *doubts, *counted.findings, *edges, *of_haadf)
+    of_second = () if other is None else tuple(map(of_second_axis, other.findings))
+    problem.findings = (*first.findings, *edges, *of_haadf, *of_second)
     return problem
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """Maps in counts, and what was noticed on the way."""
+
+    counting: Counting
+    findings: tuple[Finding, ...]
+
+
+def _counted(maps: MapSeries, settings: ProblemSettings, thickness: float | None) -> _Counted:
+    maps, outliers = without_outliers(maps)
+    # A gain cannot be fitted to an empty image, and its sentence says so.
+    maps, empty = (maps, ()) if settings.fit_gain else without_empty_tilts(maps)
+    doubts = data_findings(maps)
+    # A channel may have held nothing but its outliers.
+    check_maps(maps)
+    found = in_counts(maps, thickness, settings.beyond_field)
+    if settings.fit_gain:
+        found = replace(found, maps=with_fitted_gain(found.maps))
+    return _Counted(found, (*outliers, *empty, *doubts, *found.findings))
+
+
+def _counted_second(maps: MapSeries, settings: ProblemSettings, first: Counting) -> _Counted:
+    """The second series in counts; its gain is per count of the first."""
+    check_maps(maps)
+    found = _counted(maps, settings, None)
+    if found.counting.quasi != first.quasi:
+        raise InputError(
+            'The counts of the two axes scatter differently (one as counts do, the other not); give the counts of both '
+            'as recorded, or both as the same program made them.'
+        )
+    counted = found.counting.maps
+    gain = np.ones(counted.data.shape[:2], np.float32) if counted.gain is None else counted.gain
+    ratio = first.unit / found.counting.unit
+    # Windows of one series share a unit.
+    gain = gain * (ratio[0] if counted.mixing is not None else ratio[:, None])
+    return replace(found, counting=replace(found.counting, maps=replace(counted, gain=gain)))
 
 
 def support_of(settings: ProblemSettings, maps: MapSeries, device: torch.device) -> Support | None:

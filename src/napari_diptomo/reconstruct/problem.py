@@ -9,7 +9,8 @@ is fitted, see `data_split`.
 
 Data that the volume cannot account for (rows shifted in from outside) and those
 that are missing or outliers carry no weight. With a support S (see `reconstruct.support`) the solvers' variable is v,
-the volume S v, and A S stands for A throughout.
+the volume S v, and A S stands for A throughout. Maps of a second tilt axis have a projector of their own (`second_series`); their
+images follow those of the first in all data.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ import numpy as np
 import torch
 
 from napari_diptomo.geometry import ParallelBeam
+from napari_diptomo.geometry.second_projector import JoinedProjector, Projector
 from napari_diptomo.geometry.torch_projector import TorchProjector
 from napari_diptomo.reconstruct.data_split import noise_variance, split_counts
 from napari_diptomo.reconstruct.grid import check_maps, volume_shape
 from napari_diptomo.reconstruct.haadf_observation import HAADFData
+from napari_diptomo.reconstruct.second_series import SecondSeries, second_series
 from napari_diptomo.reconstruct.support import Support, counts_outside
 from napari_diptomo.series import Finding, MapSeries
 
@@ -61,6 +64,15 @@ class Problem:
         The data are no whole counts but have the variance of such.
     haadf : HAADFData, optional
         Images that are fitted beside the maps, see `haadf_observation`.
+    second : MapSeries, optional
+        Maps of a second tilt axis, in counts as ``maps`` are.
+
+    Attributes
+    ----------
+    fit, held_out : Tensor (window, tilt, y, u)
+        Fitted and held-out data of all series, padded behind to one size; held_out None where there is none.
+    mask : Tensor
+        Weight of the data, broadcast to them.
     """
 
     def __init__(
@@ -75,9 +87,14 @@ class Problem:
         unit: np.ndarray | None = None,
         quasi: bool = False,
         haadf: HAADFData | None = None,
+        second: MapSeries | None = None,
     ) -> None:
         check_maps(maps)
         self.maps, self.quasi, self.haadf = maps, quasi, haadf
+        self.second: SecondSeries | None = None
+        #: What the mean over all data is multiplied by: a second axis adds data, and must not dilute those of the first.
+        #: Half the dose about each of two axes then weighs against the prior as all of it about one (docs/dual-axis.md).
+        self.data_weight = 1.0
         #: Of the data before the fit.
         self.findings: tuple[Finding, ...] = ()
         self.device = torch.device(device)
@@ -91,7 +108,7 @@ class Problem:
         self.beam = ParallelBeam(
             maps.angles, shape, maps.shifts, maps.axis_shift, maps.data.shape[3], axis_rotation=maps.axis_rotation
         )
-        self.projector = TorchProjector(self.beam, self.device)
+        self.projector: Projector = TorchProjector(self.beam, self.device)
         self.mask = self._seen()
         self.unit = torch.ones(len(maps.channels), device=self.device) if unit is None else self._tensor(unit)
         split = split_counts(maps, holdout, seed, quasi)
@@ -107,6 +124,59 @@ class Problem:
         if support is not None:
             path_length = self.beam.project(support.cropped()[None])[0]
             self.support_notes = {**support.notes, 'counts_outside': counts_outside(maps, path_length)}
+        if second is not None:
+            z, y, x = self.beam.shape
+            self._join(
+                second_series(second, (z, y, x), maps.pixel_size, beyond_field, holdout, seed, quasi, self.device)
+            )
+
+    def _join(self, second: SecondSeries) -> None:
+        """Put the data of a second series behind those of the first."""
+        self.second = second
+        self.projector = JoinedProjector((self.projector, second.projector), (self.beam.sinogram_shape, second.images))
+        split, maps, one = second.split, second.maps, torch.ones((1, 1, 1, 1), device=self.device)
+        of_first = self._both(self.mask, np.zeros_like(second.mask))
+        self.mask, self.fit = self._both(self.mask, second.mask), self._both(self.fit, split.fit)
+        self.data_weight = float(self.mask.sum() / of_first.sum())
+        if self.held_out is not None and split.held_out is not None:
+            self.held_out = self._both(self.held_out, split.held_out)
+        if self.background is not None or maps.background is not None:
+            first = 0 * one if self.background is None else self.background
+            self.background = self._both(first, np.zeros((1, 1, 1, 1)) if maps.background is None else maps.background)
+        if self.gain is not None or maps.gain is not None:
+            gains = (
+                one if self.gain is None else self.gain,
+                one if maps.gain is None else self._tensor(maps.gain)[:, :, None, None],
+            )
+            tilts = (len(self.maps.angles), len(maps.angles))
+            self.gain = torch.cat([g.expand(len(self.fit), n, 1, 1) for g, n in zip(gains, tilts, strict=True)], dim=1)
+
+    def _both(self, first: torch.Tensor, second: np.ndarray) -> torch.Tensor:
+        """Data of both series, (window, tilt, y, u), from those of each."""
+        assert isinstance(self.projector, JoinedProjector) and self.second is not None
+        sizes = (self.beam.sinogram_shape, self.second.images)
+        parts = (first, self._tensor(second))
+        windows = len(self.maps.data)
+        return self.projector.joined([part.expand(windows, *size) for part, size in zip(parts, sizes, strict=True)])
+
+    def of_series(self) -> tuple[Problem, ...]:
+        """The problem of each series alone, on the same volume: the first, then the second where there is one."""
+        second, projector = self.second, self.projector
+        if second is None or not isinstance(projector, JoinedProjector):
+            return (self,)
+        found = []
+        for number, maps in enumerate((self.maps, second.maps)):
+            part = copy(self)
+            part.maps, part.second, part.projector = maps, None, projector.projectors[number]
+            vars(part).pop('variance', None)
+            for name in ('mask', 'fit', 'held_out', 'background'):
+                whole = getattr(self, name)
+                setattr(part, name, None if whole is None else projector.parted(whole)[number])
+            if self.gain is not None:
+                first = len(self.maps.angles)
+                part.gain = self.gain[:, :first] if number == 0 else self.gain[:, first:]
+            found.append(part)
+        return tuple(found)
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.as_tensor(np.ascontiguousarray(array, np.float32), device=self.device)
@@ -127,13 +197,15 @@ class Problem:
 
     @property
     def data_size(self) -> float:
-        """Data that carry weight, as many as there were if every channel had one window."""
-        return int(self.mask.sum().item()) * (self.fit.numel() // self.mask.numel()) / self.windows_per_channel
+        """Data of the first series that carry weight, as many as there were if every channel had one window."""
+        first = self.of_series()[0]
+        return int(first.mask.sum().item()) * (first.fit.numel() // first.mask.numel()) / self.windows_per_channel
 
     @cached_property
     def variance(self) -> torch.Tensor:
         """Of the data of the full exposure, (window, tilt, y, u)."""
-        return self._tensor(noise_variance(self.maps))
+        first = self._tensor(noise_variance(self.maps))
+        return first if self.second is None else self._both(first, noise_variance(self.second.maps))
 
     @property
     def filling(self) -> float:

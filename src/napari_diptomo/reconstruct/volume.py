@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from napari_diptomo.reconstruct.device import describe
-from napari_diptomo.reconstruct.model_checks import model_findings
+from napari_diptomo.reconstruct.model_checks import FLOOR_OF_ALL, model_findings
 from napari_diptomo.reconstruct.problem import Problem
+from napari_diptomo.reconstruct.second_series import of_second_axis
 from napari_diptomo.reconstruct.settings import ProblemSettings
 from napari_diptomo.series import Finding, MapSeries, Volume
 
@@ -63,6 +64,8 @@ def volume_of(problem: Problem, solution: Solution, settings: ProblemSettings, t
         'device': describe(problem.device),
     }
     common |= {key: maps.notes[key] for key in _KEPT if key in maps.notes}
+    if problem.second is not None:
+        common['second_axis'] = notes_on_second_axis(problem.second.maps)
     if problem.support_notes:
         common['support'] = problem.support_notes
     if settings.fit_gain and maps.gain is not None:
@@ -75,8 +78,31 @@ def volume_of(problem: Problem, solution: Solution, settings: ProblemSettings, t
         notes={**common, **solution.notes},
         transposed=maps.transposed,
         recipe=None,
-        findings=(*problem.findings, *model_findings(problem, solution.x, settings), *solution.findings),
+        findings=(*problem.findings, *_of_model(problem, solution.x, settings), *solution.findings),
     )
+
+
+def _of_model(problem: Problem, x: torch.Tensor, settings: ProblemSettings) -> tuple[Finding, ...]:
+    """Doubts about the model, of each series by its own residuals."""
+    first, *others = problem.of_series()
+    found = model_findings(first, x, settings)
+    for other in others:
+        # What is said of the volume itself is said once.
+        of_data = [f for f in model_findings(other, x, settings) if f.about != FLOOR_OF_ALL]
+        found = (*found, *map(of_second_axis, of_data))
+    return found
+
+
+def notes_on_second_axis(maps: MapSeries) -> dict[str, Any]:
+    """Tilts of a second series and how the specimen lies in it, JSON-ready."""
+    placed = maps.reinsertion
+    found: dict[str, Any] = {
+        'tilts': len(maps.angles),
+        'max_tilt': [float(maps.angles.min()), float(maps.angles.max())],
+    }
+    if placed is not None:
+        found |= {'turn': placed.turn, 'rotation': list(placed.rotation), 'offset_nm': list(placed.offset)}
+    return found
 
 
 def statistics(maps: MapSeries, quasi: bool = False) -> str:

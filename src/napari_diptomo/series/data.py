@@ -30,6 +30,7 @@ from napari_diptomo.series.evidence import Evidence
 from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.series.recipe import Recipe
+from napari_diptomo.series.reinsertion import Reinsertion
 
 
 class Saveable:
@@ -353,6 +354,11 @@ class MapSeries(Saveable, HyperSpyView, Shown):
         downwards. The volume has its y along the tilt axis; `axis_shift` is the distance of the axis from the middle.
     haadf_series : HAADFSeries, optional
         Images of the same specimen with tilts and pixels of their own, to be fitted beside the maps.
+    second_axis : MapSeries, optional
+        Maps of the same specimen and channels tilted about another axis, to be fitted together with these. Their
+        ``gain`` holds their dose relative to these.
+    reinsertion : Reinsertion, optional
+        Of such a second series: how the specimen lies in it, relative to the first.
 
     Raises
     ------
@@ -393,6 +399,8 @@ class MapSeries(Saveable, HyperSpyView, Shown):
     positions: tuple[int, ...] = ()
     axis_rotation: float = 0.0
     haadf_series: HAADFSeries | None = None
+    second_axis: MapSeries | None = None
+    reinsertion: Reinsertion | None = None
 
     def __post_init__(self) -> None:
         self._check_missing()
@@ -440,6 +448,29 @@ class MapSeries(Saveable, HyperSpyView, Shown):
             if images is not None:
                 set_values(self, **{name: as_float32(images, what)})
                 check_shape(f'The {what}', np.shape(images), data.shape[1:])
+        if self.second_axis is not None:
+            self._check_second(self.second_axis)
+
+    def _check_second(self, second: MapSeries) -> None:
+        """Maps of a second axis are of the same channels and statistics, and it is known how the specimen lies in them."""
+        if second.reinsertion is None:
+            raise InputError(
+                'It is not known how the specimen lies in the maps of the second axis; join them with SecondAxis.'
+            )
+        if second.channels != self.channels:
+            raise InputError(
+                f'The maps of the second axis have the channels {", ".join(second.channels)} and those of the first '
+                f'{", ".join(self.channels)}; extract the same ones from both.'
+            )
+        if (second.variance is None) != (self.variance is None) or second.held_out_share != self.held_out_share:
+            raise InputError(
+                'The maps of the two axes were extracted differently (counts or fitted, held-out fraction); extract both '
+                'with the same settings.'
+            )
+        if (second.mixing is None) != (self.mixing is None) or not np.array_equal(
+            second.mixing if second.mixing is not None else 0, self.mixing if self.mixing is not None else 0
+        ):
+            raise InputError('The windows of the two axes differ; extract the maps of both with the same settings.')
 
     def _check_missing(self) -> None:
         """Zeros where data are missing; at least one pixel of every tilt has to be there."""
@@ -495,7 +526,10 @@ class MapSeries(Saveable, HyperSpyView, Shown):
             for name in ('data', 'variance', 'held_out', 'background', 'gain', 'missing')
             if getattr(self, name) is not None
         }
-        return replace(self, channels=tuple(channels), **parts)
+        second = None if self.second_axis is None else self.second_axis.select(channels)
+        # The parts are checked against each other when all of them are there.
+        alone = replace(self, second_axis=None)
+        return replace(replace(alone, channels=tuple(channels), **parts), second_axis=second)
 
     def unmixed(self) -> MapSeries:
         """Maps of the channels where ``data`` are windows, the series itself where they are not.
@@ -535,7 +569,10 @@ class MapSeries(Saveable, HyperSpyView, Shown):
         # A pixel that one window lacks is missing in every channel.
         missing = None if self.missing is None else np.broadcast_to(self.missing.any(axis=0), found.data.shape)
         parts: dict[str, Any] = {'variance': found.variance, 'held_out': found.held_out, 'missing': missing}
-        return replace(self, data=found.data, mixing=None, background=None, gain=None, **parts)
+        second = None if self.second_axis is None else self.second_axis.unmixed()
+        alone = replace(self, second_axis=None)
+        plain = replace(alone, data=found.data, mixing=None, background=None, gain=None, **parts)
+        return replace(plain, second_axis=second)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -5,7 +5,7 @@ from napari_diptomo.simulate.edx_emission import counts_from_dose, true_k_factor
 from napari_diptomo.simulate.eels import SimulatedEELS, demo_eels, eels_tilt_series
 from napari_diptomo.simulate.nanocube import oxide_nanocube
 from napari_diptomo.simulate.phantoms import GST_PHASES, Phantom, edx_phantom, eels_phantom, lamella, lamella_frame
-from napari_diptomo.simulate.projections import Simulated, project, tilt_series
+from napari_diptomo.simulate.projections import Simulated, project, second_tilt_series, tilt_series
 from napari_diptomo.simulate.specimens import facetted, interdiffusion, needle, porous
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     'oxide_nanocube',
     'porous',
     'project',
+    'second_tilt_series',
     'tilt_series',
     'true_k_factors',
 ]

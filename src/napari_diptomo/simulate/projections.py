@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.series import InputError, MapSeries, Volume
+from napari_diptomo.series.reinsertion import Reinsertion
 from napari_diptomo.simulate.phantoms import Phantom
 
 
@@ -101,3 +102,34 @@ def tilt_series(
     maps = MapSeries(counts, np.asarray(angles, float), phantom.channels, phantom.voxel_size)
     truth = phantom.truth
     return Simulated(maps, replace(truth, data=truth.data * np.float32(scale)), clean)
+
+
+def second_tilt_series(
+    phantom: Phantom, placed: Reinsertion, angles: ArrayLike, peak_counts: float = 30.0, seed: int = 0
+) -> Simulated:
+    """Maps of a phantom that was taken out after a first series, turned, and put back.
+
+    Parameters
+    ----------
+    phantom : Phantom
+        The specimen as it lay in the first series.
+    placed : Reinsertion
+        How it lies in this one; it is NOT written into the maps.
+    angles, peak_counts, seed
+        See `tilt_series`.
+
+    Returns
+    -------
+    Simulated
+        In the frame of the second series.
+    """
+    # Torch, and only here.
+    import torch
+
+    from napari_diptomo.geometry.second_projector import resample
+
+    z, y, x = phantom.fine.shape[1:]
+    voxel = phantom.voxel_size / phantom.supersample
+    fine = torch.as_tensor(np.ascontiguousarray(phantom.fine))
+    moved = resample(fine, placed, (z, y, x), voxel, (z, y, x), voxel).numpy()
+    return tilt_series(replace(phantom, fine=moved), angles, peak_counts, seed)

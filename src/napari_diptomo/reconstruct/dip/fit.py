@@ -158,7 +158,11 @@ class PriorFit:
             if self.haadf is not None:
                 self.haadf.after(self.iteration, problem.inside(self.whole_average))
         # Reported as the full deviance per datum, in the units of the held-out one.
-        full = 1.0 if settings.data_term.startswith('normalised') else 2.0 / problem.windows_per_channel
+        full = (
+            1.0
+            if settings.data_term.startswith('normalised')
+            else 2.0 / (problem.windows_per_channel * problem.data_weight)
+        )
         return {'data': full * float(data.detach()), 'tv': float(tv.detach())}
 
     def _known(self, u: torch.Tensor, done: float) -> torch.Tensor | float:
@@ -218,7 +222,8 @@ class PriorFit:
         x = self._densities(u)
         expected = problem.expected(x[: problem.channels])
         if not self.settings.data_term.startswith('normalised'):
-            term = 0.5 * problem.windows_per_channel * fit_term(problem, expected, self.poisson)
+            weight = 0.5 * problem.windows_per_channel * problem.data_weight
+            term = weight * fit_term(problem, expected, self.poisson)
             return term if self.haadf is None else term + self.haadf.term(problem.inside(x))
         top = problem.fit.amax((1, 2, 3), keepdim=True)
         residual = problem.mask * ((1 - problem.share) * expected - problem.fit) / top

@@ -214,7 +214,14 @@ class Reconstruction(Step):
         voxels = float(np.prod(shape))
         data = float(maps.data.size)
         matrices = 2 * 12 * 2.0 * len(maps.angles) * shape[0] * shape[2]
-        return int(4 * (voxels * len(maps.channels) * self._volumes(maps) + 8 * data) + matrices + 10e6)
+        own = int(4 * (voxels * len(maps.channels) * self._volumes(maps) + 8 * data) + matrices + 10e6)
+        return own if maps.second_axis is None else own + self._second_bytes(maps.second_axis, shape)
+
+    def _second_bytes(self, second: MapSeries, shape: tuple[int, int, int]) -> int:
+        """Of a second axis: its data and matrices, where each voxel lies in its frame, and the volume read there."""
+        voxels = float(np.prod(shape))
+        matrices = 2 * 12 * 2.0 * len(second.angles) * shape[0] * shape[2]
+        return int(4 * (voxels * (3 + 3 * len(second.channels)) + 8 * second.data.size) + matrices)
 
     def _volumes(self, maps: MapSeries) -> float:
         """Volumes of all channels, float32, held at the same time."""

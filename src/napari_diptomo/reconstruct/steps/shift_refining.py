@@ -7,7 +7,7 @@ from dataclasses import replace
 from napari_diptomo.reconstruct.refined_geometry import NOTE, in_geometry_of
 from napari_diptomo.reconstruct.staged_run import StagedRun
 from napari_diptomo.reconstruct.steps.base import Reconstruction
-from napari_diptomo.series import Finding, MapSeries, Observer, Remedy, Volume, param
+from napari_diptomo.series import Finding, InputError, MapSeries, Observer, Remedy, Volume, param
 
 #: Arrays like the data, float32, that a step of the refinement holds beside the solver.
 _ARRAYS = 12
@@ -35,6 +35,10 @@ class ShiftRefining(Reconstruction):
             return replace(volume, findings=tuple(map(self._advising, volume.findings)))
         from napari_diptomo.reconstruct.shift_refinement import findings_on, refined_shifts
 
+        if maps.second_axis is not None:
+            raise InputError(
+                'Shifts are refined of one axis only: untick "Refine shifts", or refine them in a run of each series by itself.'
+            )
         self._check_memory(maps)
         run = StagedRun(observer)
         found = dict(run.result(lambda whole: refined_shifts(maps, self.problem_settings(), whole)))

@@ -20,6 +20,7 @@ from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.series.reading import hyperspy_adapter
 from napari_diptomo.series.reading.ome_zarr import is_ome_zarr, read_ome_zarr
 from napari_diptomo.series.recipe import Recipe
+from napari_diptomo.series.reinsertion import Reinsertion
 
 #: Version of the format, and the branch of the metadata that it is under.
 FORMAT, KEY = 1, 'napari_diptomo'
@@ -53,17 +54,8 @@ def load(path: str | os.PathLike[str]) -> MapSeries | Volume:
     data, metadata = hyperspy_adapter.read_whole(path)
     stored = metadata[KEY]
     try:
-        values = json.loads(stored['values'])
         arrays = {name: np.asarray(value) for name, value in stored.get('arrays', {}).items()}
-        values['channels'] = tuple(values['channels'])
-        recipe = json.loads(stored['recipe'])
-        # Files of the first edition have none.
-        values['findings'] = findings.from_json(stored.get('findings', '[]'))
-        if kind == 'map series' and 'haadf_series' in stored:
-            values['haadf_series'] = _haadf(stored['haadf_series'])
-        restored = _whole(
-            kind, data, arrays, values, Recipe.from_dict(recipe, embedded=True) if recipe is not None else None
-        )
+        restored = _whole(kind, data, arrays, _values(stored), _recipe(stored))
     except DiptomoError as error:
         raise InputError(f'{path.name}: {error}') from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
@@ -97,6 +89,32 @@ def swapped(array: np.ndarray, transposed: bool) -> np.ndarray:
 def _haadf(stored: Any) -> HAADFSeries:
     arrays: dict[str, Any] = {name: np.asarray(value) for name, value in stored['arrays'].items()}
     return HAADFSeries(**arrays, **json.loads(stored['values']), findings=findings.from_json(stored['findings']))
+
+
+def _values(stored: Any) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(stored['values'])
+    values['channels'] = tuple(values['channels'])
+    # Files of the first edition have none.
+    values['findings'] = findings.from_json(stored.get('findings', '[]'))
+    if 'haadf_series' in stored:
+        values['haadf_series'] = _haadf(stored['haadf_series'])
+    if 'reinsertion' in stored:
+        values['reinsertion'] = Reinsertion(**json.loads(stored['reinsertion']))
+    if 'second_axis' in stored:
+        values['second_axis'] = _second(stored['second_axis'])
+    return values
+
+
+def _recipe(stored: Any) -> Recipe | None:
+    recipe = json.loads(stored['recipe'])
+    return None if recipe is None else Recipe.from_dict(recipe, embedded=True)
+
+
+def _second(stored: Any) -> MapSeries:
+    if 'second_axis' in stored:
+        raise ValueError('a second axis within a second axis')
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in stored['arrays'].items()}
+    return MapSeries(**arrays, **_values(stored), recipe=_recipe(stored))
 
 
 def _whole(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -58,18 +59,37 @@ def write_hspy(obj: MapSeries | Volume, path: Path) -> None:
         swap = obj.transposed
         axes = _volume_axes(swapped(obj.data, swap).shape, obj.voxel_size)
     arrays = {name: swapped(getattr(obj, name), swap) for name in names if getattr(obj, name) is not None}
-    metadata = {
-        'format': FORMAT,
-        'kind': kind,
-        'arrays': arrays,
+    metadata = {'format': FORMAT, 'kind': kind, 'arrays': arrays, **_described(obj, values)}
+    if isinstance(obj, MapSeries):
+        metadata |= _beside(obj)
+    hyperspy_adapter.write(path, swapped(obj.data, swap), axes, ', '.join(obj.channels), {KEY: metadata})
+
+
+def _described(obj: MapSeries | Volume, values: tuple[str, ...]) -> dict[str, str]:
+    """Values, recipe and findings as JSON."""
+    return {
         'values': json.dumps({name: getattr(obj, name) for name in values}, default=_jsonable),
         'recipe': json.dumps(None if obj.recipe is None else obj.recipe.to_dict()),
         'findings': findings.to_json(obj.findings),
     }
-    if isinstance(obj, MapSeries) and obj.haadf_series is not None:
-        # Beside the arrays of the maps: older versions pass it over.
-        metadata['haadf_series'] = _haadf(obj.haadf_series)
-    hyperspy_adapter.write(path, swapped(obj.data, swap), axes, ', '.join(obj.channels), {KEY: metadata})
+
+
+def _beside(maps: MapSeries) -> dict[str, Any]:
+    """Other series of the specimen, beside the arrays of the maps: older versions pass them over."""
+    found: dict[str, Any] = {}
+    if maps.haadf_series is not None:
+        found['haadf_series'] = _haadf(maps.haadf_series)
+    if maps.reinsertion is not None:
+        found['reinsertion'] = json.dumps(asdict(maps.reinsertion))
+    if maps.second_axis is not None:
+        second = maps.second_axis
+        arrays = {name: getattr(second, name) for name in _MAP_ARRAYS if getattr(second, name) is not None}
+        found['second_axis'] = {
+            'arrays': {'data': second.data, **arrays},
+            **_described(second, _MAP_VALUES),
+            **_beside(second),
+        }
+    return found
 
 
 def _haadf(haadf: HAADFSeries) -> dict[str, Any]:
@@ -86,7 +106,8 @@ def array_bytes(obj: MapSeries | Volume) -> int:
     arrays = [getattr(obj, name) for name in ('data', *names)]
     if isinstance(obj, MapSeries) and obj.haadf_series is not None:
         arrays += [getattr(obj.haadf_series, name) for name in _HAADF_ARRAYS]
-    return sum(int(array.nbytes) for array in arrays if array is not None)
+    own = sum(int(array.nbytes) for array in arrays if array is not None)
+    return own + (array_bytes(obj.second_axis) if isinstance(obj, MapSeries) and obj.second_axis is not None else 0)
 
 
 def _map_axes(maps: MapSeries) -> list[dict[str, Any]]:

@@ -1,0 +1,217 @@
+"""The step `SecondAxis`: maps of a second tilt axis beside those of the first.
+
+How the specimen lies in them is found by `second_motion`; every reconstruction then fits both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from napari_diptomo.series import Finding, InputError, MapSeries, Observer, Step, load, param
+
+if TYPE_CHECKING:
+    from napari_diptomo.align.second_motion import SecondMotion
+
+#: Correlation of images and projections of the first series below which the specimens are taken for different ones.
+_ALIKE = 0.5
+#: Relative difference of the dose between channels, beyond its errors, that is named.
+_DOSE = 0.15
+
+
+class SecondAxis(Step):
+    """Add maps of a second tilt axis: the specimen turned in its plane between two series.
+
+    Two axes leave a missing pyramid where one leaves a missing wedge. Extract and align the maps of each series by
+    themselves and save those of the second; this step finds how the specimen was turned and moved in between, and how the
+    doses compare. Every reconstruction then fits both.
+
+    Notes
+    -----
+    A sample tilted about two axes: P. Penczek, M. Marko, K. Buttle, J. Frank, Ultramicroscopy 60 (1995) 393. The
+    volumes are not averaged, as is done there: one volume is fitted to the images of both.
+
+    Examples
+    --------
+    >>> from napari_diptomo import SecondAxis
+    >>> SecondAxis(maps='second.hspy').turn is None
+    True
+    """
+
+    title: ClassVar[str] = 'Second axis'
+
+    maps: str = param(
+        '',
+        'Saved maps of the second series (.hspy), of the same elements, extracted with the same settings and aligned.',
+        file=True,
+    )
+    turn: float | None = param(
+        None,
+        'By how much the specimen was turned in its plane between the series, positive clockwise in the images; empty: found. '
+        'Within 15 degrees is enough.',
+        unit='deg',
+        ge=-180.0,
+        le=180.0,
+    )
+    upside_down: bool | None = param(
+        None,
+        'Whether the other face of the specimen was up in the second series; empty: found.',
+        advanced=True,
+    )
+
+    def _run(self, maps: MapSeries, observer: Observer | None) -> MapSeries:
+        if not self.maps:
+            raise InputError('SecondAxis needs the saved maps of the second series; name their file.')
+        return joined(maps, second_maps(self.maps, maps), self.turn, self.upside_down, observer)
+
+
+def second_maps(path: str | Path, first: MapSeries) -> MapSeries:
+    """Saved maps of a second series, of the channels of the first.
+
+    Parameters
+    ----------
+    path : str or Path
+    first : MapSeries
+
+    Returns
+    -------
+    MapSeries
+
+    Raises
+    ------
+    InputError
+        No maps, or other channels.
+    """
+    found = load(path)
+    if not isinstance(found, MapSeries):
+        raise InputError(f'{Path(path).name} holds a volume; give the saved maps of the second series.')
+    missing = [channel for channel in first.channels if channel not in found.channels]
+    if missing:
+        raise InputError(
+            f'The maps of the second axis lack {missing[0]} (they have {", ".join(found.channels)}); extract the same '
+            'elements from both series.'
+        )
+    return found if found.channels == first.channels else found.select(first.channels)
+
+
+def joined(
+    first: MapSeries,
+    second: MapSeries,
+    turn: float | None = None,
+    upside_down: bool | None = None,
+    observer: Observer | None = None,
+) -> MapSeries:
+    """Maps with those of a second tilt axis placed beside them.
+
+    Parameters
+    ----------
+    first, second : MapSeries
+        Of one specimen and the same channels, each aligned.
+    turn : float, optional
+        Of the specimen in its plane, degrees, within 15; None: found.
+    upside_down : bool, optional
+        Whether the other face was up; None: found.
+    observer : Observer, optional
+        Notified of the progress.
+
+    Returns
+    -------
+    MapSeries
+        The first series with `second_axis`; what was found is among its findings.
+
+    Raises
+    ------
+    InputError
+        Series that cannot be of one specimen.
+    """
+    if second.second_axis is not None:
+        raise InputError('The second series has a second axis itself; give the maps of one axis.')
+    plain = replace(first, second_axis=None)
+    if np.array_equal(first.data, second.data):
+        raise InputError('The second series holds the same counts as the first; give the maps of the other axis.')
+    for maps, which in ((plain, 'first'), (second, 'second')):
+        if len(np.unique(maps.angles)) < 2:
+            raise InputError(f'The {which} series has one tilt only; each axis needs two or more.')
+    # Torch is loaded when it computes, not when steps are named.
+    from napari_diptomo.align.second_motion import second_motion
+
+    found = second_motion(plain, second, turn, upside_down, observer)
+    placed = replace(
+        second,
+        angles=-second.angles if found.reversed else second.angles,
+        shifts=second.shifts,
+        gain=_gain_of(second, found),
+        reinsertion=found.reinsertion,
+        haadf_series=None,
+    )
+    return replace(plain, second_axis=placed, findings=(*first.findings, *findings_on(found, first, second)))
+
+
+def _gain_of(second: MapSeries, found: SecondMotion) -> np.ndarray:
+    """Dose of the data relative to the first series, times the gain that they have: (channel or window, tilt)."""
+    known = np.ones(second.data.shape[:2], np.float32) if second.gain is None else second.gain
+    # Windows are mixtures of the channels: one dose serves them all.
+    dose = found.dose[:, None] if second.mixing is None else found.common_dose
+    return np.asarray(known * dose, np.float32)
+
+
+def findings_on(found: SecondMotion, first: MapSeries, second: MapSeries) -> tuple[Finding, ...]:
+    """What the placement says, and the doubts about it.
+
+    Parameters
+    ----------
+    found : SecondMotion
+    first, second : MapSeries
+
+    Returns
+    -------
+    tuple of Finding
+    """
+    placed, dose = found.reinsertion, found.common_dose
+    turn_error = float(found.errors[2])
+    moved = float(np.linalg.norm(placed.offset)) / first.pixel_size
+    evidence: dict[str, Any] = {
+        'turn': placed.turn,
+        'turn error': turn_error,
+        'out of plane': placed.out_of_plane,
+        'offset in pixels': moved,
+        'dose': dose,
+        'correlation': found.correlation,
+    }
+    sentence = (
+        f'Second axis: {len(second.angles)} tilts from {second.angles.min():g} to {second.angles.max():g} deg. The specimen '
+        f'was turned by {placed.turn:.1f} ± {turn_error:.1f} deg in its plane{", upside down" if placed.upside_down else ""}, '
+        f'lies {placed.out_of_plane:.1f} deg out of it and is off by {moved:.1f} pixels; {dose:.2g} times the dose of the first.'
+    )
+    doubts = [Finding('note', SecondAxis.title, sentence, evidence)]
+    if found.correlation < _ALIKE:
+        words = (
+            f'The images of the second axis agree little with what the first series makes expect (correlation '
+            f'{found.correlation:.2f}): check that they are of this specimen, their angles and their alignment.'
+        )
+        doubts.append(Finding('doubt', SecondAxis.title, words, evidence))
+    if found.reversed:
+        words = (
+            'The tilts of the second axis were taken with the opposite sign: the specimen agrees with itself better so. '
+            'Check the sign of the angles of both series; with both wrong the volume is a mirror image.'
+        )
+        doubts.append(Finding('doubt', SecondAxis.title, words, {'reversed': True}))
+    if min(abs(placed.turn), 180 - abs(placed.turn)) < 30:
+        words = (
+            f'The two axes lie {min(abs(placed.turn), 180 - abs(placed.turn)):.0f} deg apart: the second fills little of the '
+            'missing wedge of the first, which it does best at 90.'
+        )
+        doubts.append(Finding('doubt', SecondAxis.title, words, evidence))
+    off = np.abs(found.dose / dose - 1)
+    unlike = (off > _DOSE) & (off > 3 * found.dose_errors / dose)
+    if unlike.any():
+        listed = ', '.join(f'{c} {d:.2g}' for c, d in zip(first.channels, found.dose, strict=True))
+        words = (
+            f'The counts of the second axis over those of the first differ between the channels ({listed}): absorption on the '
+            'way to the detector, damage in between, or another specimen. Each channel was given a dose of its own.'
+        )
+        doubts.append(Finding('doubt', SecondAxis.title, words, {'largest difference': float(off.max())}))
+    return tuple(doubts)

@@ -1,0 +1,303 @@
+r"""How the specimen lies in a second tilt series.
+
+Between the series the specimen was turned in the holder, by hand, and put back: all of the motion (`Reinsertion`) is unknown.
+A volume is made of each series by SIRT. The second one, turned in steps through the full circle, either face up, and with
+either sign of its tilts, is laid over the first by Fourier correlation; what agrees best is the start. Then the motion is refined against the images of the second series,
+
+    min over T of  sum_c,t (y_c,t - g_c A'_t T x_c)^2 / variance,
+
+by Gauss-Newton steps, x being a volume of the first series by total variation: in one by SIRT there is noise enough to draw
+the motion to where interpolation smooths it or the field cuts it off. The dose g_c of each channel is that of the totals.
+The same is done from the second series to the images of the first. The middle of both is returned; half of what lies between
+them is part of the errors.
+
+Formulas: motion of the specimen between two tilt axes (`second_motion`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.fft import irfftn, next_fast_len, rfftn
+from scipy.spatial.transform import Rotation
+
+from napari_diptomo.geometry.second_projector import ReinsertedProjector, resample
+from napari_diptomo.reconstruct import TotalVariation
+from napari_diptomo.reconstruct.data_split import noise_variance
+from napari_diptomo.reconstruct.problem import Problem
+from napari_diptomo.reconstruct.second_series import reinserted_projector
+from napari_diptomo.reconstruct.sirt_iteration import short_sirt
+from napari_diptomo.series import MapSeries, Observer, Watch
+from napari_diptomo.series.reinsertion import Reinsertion
+
+#: Pixels of the images compared: for the search of the start, and for the refinement.
+_COARSE, _FINE = 24, 64
+#: Degrees between two turns that are tried.
+_TURN = 10.0
+#: Of SIRT for the start, of total variation for the refinement.
+_ROUGHLY, _ITERATIONS = 25, 60
+#: Gauss-Newton steps.
+_STEPS = 8
+#: A step of the Gauss-Newton iteration at most: degrees, and pixels.
+_LARGEST_TURN, _LARGEST_MOVE = 3.0, 2.0
+#: By how much the mirrored specimen has to agree better: a specimen can be its own mirror image.
+_MIRRORED = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class SecondMotion:
+    """Where a second series was placed.
+
+    Attributes
+    ----------
+    reinsertion : Reinsertion
+        How the specimen lies in it.
+    dose : ndarray (channel,)
+        Counts per count of the first series.
+    errors : ndarray (6,)
+        Standard errors: of rotations about x, y and z of the second frame, degrees, and of displacements along them, nm.
+    dose_errors : ndarray (channel,)
+        Standard errors of the dose.
+    correlation : float
+        Of its images with projections of the first series alone, mean over the tilts.
+    reversed : bool
+        Whether the sign of its tilts has to be reversed.
+    """
+
+    reinsertion: Reinsertion
+    dose: np.ndarray
+    errors: np.ndarray
+    dose_errors: np.ndarray
+    correlation: float
+    reversed: bool
+
+    @property
+    def common_dose(self) -> float:
+        """One dose of all channels, each weighted by its error."""
+        weight = (self.dose / np.maximum(self.dose_errors, 1e-12)) ** 2
+        return float(np.exp((weight * np.log(self.dose)).sum() / weight.sum()))
+
+
+def second_motion(
+    first: MapSeries,
+    second: MapSeries,
+    turn: float | None = None,
+    upside_down: bool | None = None,
+    observer: Observer | None = None,
+) -> SecondMotion:
+    """How the specimen lies in a second series, and its dose; see the module for the method, `second_axis.joined` for the parameters."""
+    tilts = (second, replace(second, angles=-second.angles))
+    watch = Watch(observer, 'Second axis', 4 + _STEPS)
+    coarse = [_small(maps, _COARSE) for maps in (first, *tilts)]
+    volumes = [short_sirt(Problem(maps), _ROUGHLY) for maps in coarse]
+    voxel = [maps.pixel_size for maps in coarse]
+    watch.step(1)
+    starts = []
+    for mirrored in (False, True):
+        score, start = _best_start(
+            volumes[0].numpy(), volumes[1 + mirrored].numpy(), (voxel[0], voxel[1]), turn, upside_down
+        )
+        starts.append((score - _MIRRORED * mirrored, mirrored, start))
+    watch.step(2)
+    _, mirrored, start = max(starts, key=lambda found: found[0])
+    return _refined(_small(first, _FINE), _small(tilts[mirrored], _FINE), start, mirrored, watch)
+
+
+def _small(maps: MapSeries, size: int) -> MapSeries:
+    """Maps of the channels, pixels added up so that the images have at most so many along an edge."""
+    maps = replace(maps.unmixed(), haadf_series=None)
+    n = -(-max(maps.data.shape[2:]) // size)
+    ny, nu = (length // n * n for length in maps.data.shape[2:])
+    # What is cut off lies at one side.
+    cut = (np.array(maps.data.shape[2:]) - (ny, nu)) / 2
+
+    def summed(data: Any) -> Any:
+        if data is None:
+            return None
+        return data[:, :, :ny, :nu].reshape(*data.shape[:2], ny // n, n, nu // n, n).sum(axis=(3, 5))
+
+    missing = summed(maps.missing)
+    return replace(
+        maps,
+        data=summed(maps.data),
+        pixel_size=maps.pixel_size * n,
+        shifts=(np.asarray(maps.shifts) + cut) / n,
+        axis_shift=maps.axis_shift / n,
+        variance=summed(maps.variance),
+        background=summed(maps.background),
+        missing=None if missing is None else missing > 0,
+        held_out=None,
+        held_out_share=0.0,
+        residual=None,
+        haadf=None,
+    )
+
+
+def _best_start(
+    first: np.ndarray,
+    second: np.ndarray,
+    voxel_sizes: tuple[float, float],
+    turn: float | None,
+    upside_down: bool | None,
+) -> tuple[float, Reinsertion]:
+    """The motion under which two volumes (channel, z, y, x) agree best, and their correlation."""
+    turns = np.arange(-180, 180, _TURN) if turn is None else turn + np.array([-_TURN, 0, _TURN])
+    faces = (False, True) if upside_down is None else (upside_down,)
+    # Of the larger field, so that nothing is cut.
+    edge = int(
+        np.ceil(max(max(first.shape[1:]) * voxel_sizes[0], max(second.shape[1:]) * voxel_sizes[1]) / voxel_sizes[0])
+    )
+    size = next_fast_len(2 * edge, real=True)
+    a = _spectrum(_resampled(first, Reinsertion(), voxel_sizes[0], voxel_sizes[0], edge), size)
+    best, found = -np.inf, Reinsertion()
+    for face in faces:
+        for angle in turns:
+            placed = Reinsertion.turned(float(angle), face)
+            # What lies at p' in the second frame lies at R^T p' in the first.
+            back = Reinsertion.of(placed.matrix.T, np.zeros(3))
+            b = _spectrum(_resampled(second, back, voxel_sizes[1], voxel_sizes[0], edge), size)
+            overlay = irfftn((a * b.conj()).sum(axis=0), (size,) * 3)
+            at = np.unravel_index(int(overlay.argmax()), overlay.shape)
+            score = float(overlay[at])
+            if score > best:
+                z, y, x = (i - size if i > size // 2 else i for i in at)
+                # The second, turned back, has to be moved by this; in its own frame the specimen is off by as much.
+                offset = -placed.matrix @ (np.array([x, y, z]) * voxel_sizes[0])
+                best, found = score, Reinsertion.of(placed.matrix, offset)
+    return best, found
+
+
+def _spectrum(volume: np.ndarray, size: int) -> np.ndarray:
+    """Fourier transform of a volume of unit energy, each channel less its mean and of equal weight."""
+    centred = volume - volume.mean(axis=(1, 2, 3), keepdims=True)
+    energy = np.sqrt((centred**2).sum(axis=(1, 2, 3), keepdims=True))
+    return np.asarray(rfftn(centred / np.maximum(energy, 1e-30) / np.sqrt(len(volume)), (size,) * 3, axes=(1, 2, 3)))
+
+
+def _resampled(volume: np.ndarray, motion: Reinsertion, voxel: float, wanted: float, edge: int) -> np.ndarray:
+    """A volume read in the frame that a motion leads to, on a cube of so many voxels."""
+    z, y, x = volume.shape[1:]
+    grid = (edge, edge, edge)
+    return resample(torch.as_tensor(np.ascontiguousarray(volume)), motion, (z, y, x), voxel, grid, wanted).numpy()
+
+
+def _refined(first: MapSeries, second: MapSeries, start: Reinsertion, mirrored: bool, watch: Watch) -> SecondMotion:
+    volumes = []
+    for maps in (first, second):
+        volumes.append(_volume(maps))
+        watch.step(2 + len(volumes))
+    there = _Fit(second, volumes[0], first.pixel_size, start)
+    back = _Fit(first, volumes[1], second.pixel_size, _inverse(start))
+    for number in range(_STEPS):
+        there.step()
+        back.step()
+        watch.step(5 + number)
+    correlation = there.correlation()
+    placed, apart = _between(there.placed, _inverse(back.placed))
+    # Both are off by errors of their own: what lies between them says how far, whatever the cause.
+    # One difference says little of its own spread: those of a kind are taken together.
+    for kind in (slice(0, 2), slice(3, 6)):
+        apart[kind] = np.sqrt((apart[kind] ** 2).mean())
+    errors = np.sqrt(there.errors**2 / 2 + apart**2 / 4)
+    return SecondMotion(placed, there.dose, errors, there.dose_errors, correlation, mirrored)
+
+
+def _volume(maps: MapSeries) -> torch.Tensor:
+    """A short reconstruction (channel, z, y, x) with the totals of the maps: noise of an unregularised one draws the motion."""
+    step = TotalVariation(iterations=_ITERATIONS, device='cpu')
+    problem = Problem(replace(maps, held_out=None, held_out_share=0.0))
+    x = torch.as_tensor(step.run(maps, progress=False).data)
+    with torch.no_grad():
+        expected = problem.forward(x)
+    data = problem.fit if problem.background is None else problem.fit - problem.background
+    measured, found = ((problem.mask * images).sum(dim=(1, 2, 3)) for images in (data, expected))
+    return x * (measured.clamp_min(0) / found.clamp_min(1e-12))[:, None, None, None]
+
+
+def _inverse(placed: Reinsertion) -> Reinsertion:
+    """From the second frame to the first."""
+    back = placed.matrix.T
+    return Reinsertion.of(back, -back @ np.array(placed.offset))
+
+
+def _between(one: Reinsertion, other: Reinsertion) -> tuple[Reinsertion, np.ndarray]:
+    """The middle of two motions, and by how much they differ (6,): degrees and nm in the second frame."""
+    turn = Rotation.from_matrix(other.matrix @ one.matrix.T).as_rotvec()
+    apart = np.array(other.offset) - Rotation.from_rotvec(turn).as_matrix() @ np.array(one.offset)
+    middle = one.then(Rotation.from_rotvec(turn / 2).as_matrix(), np.zeros(3))
+    offset = (np.array(one.offset) + np.array(other.offset)) / 2
+    return Reinsertion.of(middle.matrix, offset), np.concatenate([np.rad2deg(turn), apart])
+
+
+class _Fit:
+    """Motion into the frame of a series, refined against its images; the volume is one of the other series."""
+
+    def __init__(self, maps: MapSeries, x: torch.Tensor, voxel_size: float, start: Reinsertion) -> None:
+        self._maps, self._x, self._voxel = maps, x, voxel_size
+        self.placed = start
+        self.dose = self.dose_errors = np.ones(len(x))
+        self._gain = 1.0 if maps.gain is None else maps.gain[:, :, None, None]
+        self._data = maps.data if maps.background is None else maps.data - maps.background
+        self._variance = noise_variance(maps)
+        self.errors = np.full(6, np.inf)
+
+    def step(self) -> None:
+        """One Gauss-Newton step."""
+        projector = self._projector(self.placed)
+        weight, model = self._weight(projector), self._images(projector)
+        self._find_dose(model, weight)
+        dose = self.dose[:, None, None, None]
+        sizes = [np.deg2rad(0.5)] * 3 + [0.25 * self._maps.pixel_size] * 3
+        columns = [
+            dose * (self._images(self._projector(self._moved(d * e))) - model) / d
+            for d, e in zip(sizes, np.eye(6), strict=True)
+        ]
+        stacked, residual = np.stack(columns).astype(np.float64), self._data - dose * model
+        weighted = stacked * weight
+        matrix = np.einsum('actyu,bctyu->ab', weighted, stacked, optimize=True)
+        right = np.einsum('actyu,ctyu->a', weighted, residual, optimize=True)
+        inverse = np.linalg.inv(matrix + 1e-9 * np.diag(np.diag(matrix)))
+        left = float((weight * residual**2).sum() / max(float((weight > 0).sum()), 1.0))
+        self.errors = np.sqrt(np.diag(inverse) * max(left, 1.0))
+        self.errors[:3] = np.rad2deg(self.errors[:3])
+        limits = np.array([np.deg2rad(_LARGEST_TURN)] * 3 + [_LARGEST_MOVE * self._maps.pixel_size] * 3)
+        self.placed = self._moved(np.clip(inverse @ right, -limits, limits))
+
+    def correlation(self) -> float:
+        """Of the images with projections of the volume, the mean over the tilts."""
+        projector = self._projector(self.placed)
+        model, seen = self._images(projector), self._weight(projector) > 0
+        found = []
+        for t in range(model.shape[1]):
+            a, b = (np.where(seen[:, t], images[:, t], 0).sum(axis=0).ravel() for images in (model, self._data))
+            found.append(float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else 0.0)
+        return float(np.mean(found))
+
+    def _moved(self, change: np.ndarray) -> Reinsertion:
+        return self.placed.then(Rotation.from_rotvec(change[:3]).as_matrix(), change[3:6])
+
+    def _projector(self, placed: Reinsertion) -> ReinsertedProjector:
+        _, z, y, x = self._x.shape
+        return reinserted_projector(replace(self._maps, reinsertion=placed), (z, y, x), self._voxel)
+
+    @torch.no_grad()
+    def _images(self, projector: ReinsertedProjector) -> np.ndarray:
+        return np.asarray(self._gain * projector.project(self._x).numpy())
+
+    def _weight(self, projector: ReinsertedProjector) -> np.ndarray:
+        seen = np.broadcast_to(projector.beam.covered_pixels, projector.beam.sinogram_shape)[None]
+        if self._maps.missing is not None:
+            seen = seen & ~self._maps.missing
+        return np.asarray(seen / self._variance)
+
+    def _find_dose(self, model: np.ndarray, weight: np.ndarray) -> None:
+        """Totals of the images over those of the projections: noise of the volume lowers a regression, and not these."""
+        seen = weight > 0
+        measured, expected = (np.where(seen, i, 0).sum(axis=(1, 2, 3), dtype=float) for i in (self._data, model))
+        variance = np.where(seen, self._variance, 0).sum(axis=(1, 2, 3), dtype=float)
+        expected = np.maximum(expected, 1e-12)
+        self.dose = np.maximum(measured, 1e-12) / expected
+        self.dose_errors = np.sqrt(variance * (1 + self.dose)) / expected
