@@ -189,16 +189,27 @@ def align(
             help='File for the shifts, .csv, .xf (IMOD), .hspy (ETSpy) or .npz (tomviz); default: a .csv beside the maps.'
         ),
     ] = None,
+    second_axis: Annotated[
+        Path | None,
+        typer.Option(
+            help='Saved, aligned maps (.hspy) of the specimen turned in its plane and tilted again, to be fitted together.'
+        ),
+    ] = None,
+    turn: Annotated[
+        float | None,
+        typer.Option(help='By how much it was turned, degrees, positive clockwise, within 15; default: found.'),
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Find where the specimen sits in each image, and write maps with these shifts and a table of them."""
     with _one_line_errors(debug):
-        from napari_diptomo.align import Align
+        from napari_diptomo.align import Align, SecondAxis
         from napari_diptomo.jobs.align_maps import align_files
 
         rounds = {'rounds': 0} if shifts and not refine else {}
         step = Align(**{'reference': reference, 'shifts_file': shifts, 'axis_rotation': axis, **rounds})
-        align_files(maps, output, step, table=table)
+        second = None if second_axis is None else SecondAxis(maps=str(second_axis), turn=turn)
+        align_files(maps, output, step, table=table, second=second)
 
 
 @app.command()

@@ -103,7 +103,7 @@ def test_the_step_reads_saved_maps_and_keeps_them_in_its_result(pair, tmp_path):
 
 
 def test_another_specimen_is_doubted(pair):
-    phantom, _, first, _ = pair
+    _, _, first, _ = pair
     other = simulate.tilt_series(simulate.needle(32, seed=8), ANGLES, 30, seed=1).maps
     found = joined(first.maps, replace(other, channels=first.maps.channels, pixel_size=first.maps.pixel_size))
     doubts = [f.sentence for f in found.findings if f.level == 'doubt' and f.about == 'Second axis']

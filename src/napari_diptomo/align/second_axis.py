@@ -182,8 +182,8 @@ def findings_on(found: SecondMotion, first: MapSeries, second: MapSeries) -> tup
         'correlation': found.correlation,
     }
     sentence = (
-        f'Second axis: {len(second.angles)} tilts from {second.angles.min():g} to {second.angles.max():g} deg. The specimen '
-        f'was turned by {placed.turn:.1f} ± {turn_error:.1f} deg in its plane{", upside down" if placed.upside_down else ""}, '
+        f'The second axis has {len(second.angles)} tilts from {second.angles.min():g} to {second.angles.max():g} deg. The specimen '
+        f'was turned by {placed.turn:.1f} ± {turn_error:.1g} deg in its plane{", upside down" if placed.upside_down else ""}, '
         f'lies {placed.out_of_plane:.1f} deg out of it and is off by {moved:.1f} pixels; {dose:.2g} times the dose of the first.'
     )
     doubts = [Finding('note', SecondAxis.title, sentence, evidence)]

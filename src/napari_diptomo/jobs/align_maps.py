@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from napari_diptomo.align import Align, check_shift_file, read_shifts, tilt_shifts, write_shifts
+from napari_diptomo.align import Align, SecondAxis, check_shift_file, read_shifts, tilt_shifts, write_shifts
 from napari_diptomo.jobs.output import output_path, reserved
 from napari_diptomo.jobs.reading.isolated import open_isolated
 from napari_diptomo.jobs.recipe_run import run
@@ -16,7 +16,14 @@ from napari_diptomo.jobs.terminal import Planned, TerminalBar, print_findings
 from napari_diptomo.series import InputError, MapSeries, Recipe, Source, save
 
 
-def align_files(files: Sequence[Path], output: Path, step: Align, *, table: Path | None = None) -> MapSeries:
+def align_files(
+    files: Sequence[Path],
+    output: Path,
+    step: Align,
+    *,
+    table: Path | None = None,
+    second: SecondAxis | None = None,
+) -> MapSeries:
     """Align maps, write them with their shifts and a table of these, and print what was found.
 
     Parameters
@@ -28,6 +35,8 @@ def align_files(files: Sequence[Path], output: Path, step: Align, *, table: Path
     step : Align
     table : Path, optional
         ``.csv``, ``.xf`` for IMOD, ``.hspy`` for ETSpy or ``.npz`` for tomviz; default: the name of the maps with ``.csv``.
+    second : SecondAxis, optional
+        Joins maps of a second tilt axis.
 
     Returns
     -------
@@ -39,7 +48,7 @@ def align_files(files: Sequence[Path], output: Path, step: Align, *, table: Path
     InputError
         These are no maps, they cannot be aligned, or the files cannot be written.
     """
-    recipe = Recipe(Source(paths=tuple(map(str, files))), (step,))
+    recipe = Recipe(Source(paths=tuple(map(str, files))), (step,) if second is None else (step, second))
     for needed in recipe.files():
         if not needed.exists():
             raise InputError(f'There is no {needed}; check the path.')
@@ -47,7 +56,8 @@ def align_files(files: Sequence[Path], output: Path, step: Align, *, table: Path
     table = output.with_suffix('.csv') if table is None else table
     if table.resolve() in {path.resolve() for path in (output, *files, *recipe.files())}:
         raise InputError(f'{table} is a file of maps or shifts that would be lost; give the table another name.')
-    with TerminalBar([Planned('Open', keeps=False), Planned(Align.title), Planned('Save')]) as bar, reserved(output):
+    stages = [Planned(kind.title) for kind in (Align, SecondAxis)[: len(recipe.steps)]]
+    with TerminalBar([Planned('Open', keeps=False), *stages, Planned('Save')]) as bar, reserved(output):
         bar.begin()
         maps = open_isolated(recipe.source, bar)
         if not isinstance(maps, MapSeries):
@@ -56,7 +66,10 @@ def align_files(files: Sequence[Path], output: Path, step: Align, *, table: Path
         if step.shifts_file:
             read_shifts(step.shifts_file, maps.angles)
         bar.begin()
-        aligned = run(recipe, data=maps, observer=bar)
+        aligned = run(Recipe(recipe.source, (step,)), data=maps, observer=bar)
+        if second is not None:
+            bar.begin()
+            aligned = second.run(aligned, bar)
         bar.saving()
         save(aligned, output, before=bar.check_cancelled)
         written = write_shifts(aligned, table)

@@ -22,7 +22,7 @@ from napari_diptomo.widgets.file_drops import Dropped, paths_of
 from napari_diptomo.widgets.layers import image_layers
 from napari_diptomo.widgets.layers.composition_layers import shown_volumes
 from napari_diptomo.widgets.notifications import say, say_error
-from napari_diptomo.widgets.pages.align_page import IMPORT, AlignPage
+from napari_diptomo.widgets.pages.align_page import IMPORT, JOIN, AlignPage
 from napari_diptomo.widgets.pages.composition_page import CompositionPage
 from napari_diptomo.widgets.pages.judge_page import JudgePage
 from napari_diptomo.widgets.pages.maps_page import MapsPage
@@ -348,6 +348,7 @@ class TomographyDock(QWidget):
             pages: dict[str, Page] = {
                 'Sample': self.open_page,
                 IMPORT: self.align_page,
+                JOIN: self.align_page,
                 CALIBRATION: self.composition_page,
                 PHASES: self.judge_page,
                 MAPS: self.judge_page,

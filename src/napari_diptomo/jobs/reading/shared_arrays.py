@@ -24,10 +24,22 @@ import numpy as np
 from napari_diptomo.series import CoreLoss, Evidence, Finding, InputError, MapSeries, Recipe, SpectralTiltSeries, Volume
 from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.series.reading.pictures import Picture
+from napari_diptomo.series.reinsertion import Reinsertion
 
 _KINDS: dict[str, Any] = {
     kind.__name__: kind
-    for kind in (SpectralTiltSeries, CoreLoss, HAADFSeries, MapSeries, Volume, Picture, Recipe, Finding, Evidence)
+    for kind in (
+        SpectralTiltSeries,
+        CoreLoss,
+        HAADFSeries,
+        MapSeries,
+        Volume,
+        Picture,
+        Recipe,
+        Finding,
+        Evidence,
+        Reinsertion,
+    )
 }
 _ALIGNED = 64
 _LENGTH = 8

@@ -15,16 +15,21 @@ from napari_diptomo.widgets.controls.remembered_form import RememberedForm
 from napari_diptomo.widgets.controls.step_form import StepForm
 from napari_diptomo.widgets.notifications import say, say_error
 from napari_diptomo.widgets.pages.page import Context, Page
+from napari_diptomo.widgets.pages.second_axis_part import SecondAxisPart, without_second_axis
 from napari_diptomo.widgets.pages.shifts_by_hand import ShiftsByHand
 from napari_diptomo.widgets.plots.shift_plot import ShiftPlot
 from napari_diptomo.widgets.tasks.job import ThreadJob
-from napari_diptomo.widgets.tasks.steps import running
+from napari_diptomo.widgets.tasks.steps import running, running_all
 
 if TYPE_CHECKING:
     from napari_diptomo.align import Align
 
 #: Title of the job that takes shifts from a file.
 IMPORT = 'Shifts'
+#: Title of the job that places a second series.
+JOIN = 'Second axis'
+#: In the state of the page: the controls of the second axis.
+_SECOND = 'second_axis'
 #: Distance of the axis from the middle, pixels, that is none.
 _NEGLIGIBLE = 0.005
 _FILES = 'Shifts: IMOD, table, ETSpy, tomviz (*.xf *.csv *.hspy *.npz)'
@@ -49,7 +54,7 @@ class AlignPage(Page):
     explanation = (
         'Find how far the specimen moved between the tilts. The counts stay as measured: the geometry follows.'
     )
-    steps = ('Align',)
+    steps = ('Align', 'SecondAxis')
 
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(context, parent)
@@ -63,12 +68,16 @@ class AlignPage(Page):
         self.by_hand = ShiftsByHand(context)
         self.body.addWidget(self.by_hand, 100)
         self._add_files()
+        self.second = SecondAxisPart(context.last_used)
+        self.body.addWidget(self.second)
         self.body.addStretch(1)
         #: What was opened last: corrections are of its tilts.
         self._opened: Any = None
         self._show(None)
         self.by_hand.corrected.connect(self._corrected)
         self.plot.moved.connect(self.by_hand.move_point)
+        self.second.join.connect(self._join)
+        self.second.part.connect(self._take_apart)
         self.session.changed.connect(self._session_changed)
 
     @property
@@ -83,6 +92,7 @@ class AlignPage(Page):
 
     def enter(self) -> None:
         self.parameters.build()
+        self.second.parameters.build()
 
     def job(self) -> tuple[ThreadJob, str]:
         from napari_diptomo.align.by_hand import at_these_tilts
@@ -92,16 +102,39 @@ class AlignPage(Page):
         step = self.parameters.step()
         # Files and corrections are of these data; the next ones shall not begin with them.
         self.context.last_used.remember(_of_no_data(step))
-        return ThreadJob(running(at_these_tilts(step, self.session.maps.angles), self.session.maps)), 'Align'
+        steps: tuple[Step, ...] = (at_these_tilts(step, self.session.maps.angles),)
+        if self.second.named:
+            # Where the specimen lies in the second series depends on where it lies in the first.
+            steps = (*steps, self.second.step())
+        return ThreadJob(running_all(steps, self.session.maps)), 'Align'
 
     def done(self, maps: MapSeries) -> None:
         self.by_hand.replace(maps, 'Alignment')
+
+    def _join(self) -> None:
+        """Place the second series beside the aligned maps as they are."""
+        maps = self.session.aligned
+        if maps is None or self.session.busy:
+            return
+        try:
+            step = self.second.step()
+        except DiptomoError as error:
+            say_error(str(error))
+            return
+        self.start.emit(ThreadJob(running(step, without_second_axis(maps))), JOIN)
+
+    def _take_apart(self) -> None:
+        maps = self.session.aligned
+        if maps is None or maps.second_axis is None or self.session.busy:
+            return
+        self.second.forget()
+        self.by_hand.replace(without_second_axis(maps), 'Second axis')
 
     def findings(self) -> tuple[Finding, ...]:
         return () if self.session.aligned is None else self.session.aligned.findings
 
     def form_of(self, step: str) -> StepForm | None:
-        return self.form
+        return self.second.form if step == 'SecondAxis' else self.form
 
     def take_step(self, step: Step) -> bool:
         taken = super().take_step(step)
@@ -111,11 +144,16 @@ class AlignPage(Page):
         return taken
 
     def state(self) -> dict[str, Any]:
-        return {**self.parameters.state(), 'tilts_shown': self.by_hand.view_shown()}
+        return {
+            **self.parameters.state(),
+            'tilts_shown': self.by_hand.view_shown(),
+            _SECOND: self.second.parameters.state(),
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
         self._opened = self._data()
-        self.parameters.set_state({name: value for name, value in state.items() if name != 'tilts_shown'})
+        self.parameters.set_state({n: value for n, value in state.items() if n not in ('tilts_shown', _SECOND)})
+        self.second.parameters.set_state(state.get(_SECOND) or {})
         self._session_changed()
         self.by_hand.set_view(state.get('tilts_shown'))
 
@@ -209,6 +247,7 @@ class AlignPage(Page):
 
     def _forget_corrections(self) -> None:
         """Other data were opened: shifts by hand and from files are of the earlier ones."""
+        self.second.forget()
         form = self.form
         if form is None:
             kept = {'by_hand', 'axis_by_hand', 'shifts_file'}
@@ -239,6 +278,7 @@ class AlignPage(Page):
         self.by_hand.refresh()
         self.import_button.setEnabled(self.session.maps is not None and not self.session.busy)
         self.export_button.setEnabled(self.session.aligned is not None)
+        self.second.show_maps(self.session.aligned, self.session.busy)
 
     def _show(self, maps: MapSeries | None) -> None:
         for widget in (self.found_heading, self.plot, self.found, self.by_hand):

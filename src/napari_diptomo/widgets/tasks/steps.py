@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,12 +32,20 @@ def named(path: str, chosen: str) -> str:
 
 def running(step: Step, data: Any) -> Callable[[Observer], Any]:
     """Run a short step."""
+    return running_all((step,), data)
 
-    def run_step(observer: Observer) -> Any:
-        return step.run(data, observer)
 
-    run_step.__name__ = f'run_{type(step).__name__}'
-    return run_step
+def running_all(steps: Sequence[Step], data: Any) -> Callable[[Observer], Any]:
+    """Run short steps, each on what the one before it made."""
+
+    def run_steps(observer: Observer) -> Any:
+        made = data
+        for step in steps:
+            made = step.run(made, observer)
+        return made
+
+    run_steps.__name__ = f'run_{"_".join(type(step).__name__ for step in steps)}'
+    return run_steps
 
 
 def saving(result: Any, path: str) -> Callable[[Observer], Any]:
