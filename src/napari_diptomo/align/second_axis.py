@@ -159,7 +159,7 @@ def _gain_of(second: MapSeries, found: SecondMotion) -> np.ndarray:
 
 
 def findings_on(found: SecondMotion, first: MapSeries, second: MapSeries) -> tuple[Finding, ...]:
-    """What the placement says, and the doubts about it.
+    """A note on the placement, and the doubts about it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Maps of a second tilt axis as a problem solves them: their split counts, their projector, the pixels that count."""
+"""Maps of a second tilt axis as a problem solves them: split counts, projector, the pixels that count."""
 
 from __future__ import annotations
 

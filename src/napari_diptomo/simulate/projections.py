@@ -115,13 +115,22 @@ def second_tilt_series(
         The specimen as it lay in the first series.
     placed : Reinsertion
         How it lies in this one; it is NOT written into the maps.
-    angles, peak_counts, seed
+    angles : array-like (tilt,)
+        Tilts, degrees.
+    peak_counts : float
         See `tilt_series`.
+    seed : int
+        Of the counting noise.
 
     Returns
     -------
     Simulated
         In the frame of the second series.
+
+    Raises
+    ------
+    InputError
+        ``peak_counts`` not positive.
     """
     # Torch, and only here.
     import torch

@@ -80,7 +80,7 @@ class SecondAxisPart(Part):
         self._refresh()
 
     def show_maps(self, maps: MapSeries | None, busy: bool) -> None:
-        """What the aligned maps have beside them."""
+        """Say which second series the aligned maps have beside them."""
         second = None if maps is None else maps.second_axis
         self.found.setText(_NONE if maps is None or second is None else describe(maps))
         self.part_button.setVisible(second is not None)
