@@ -40,7 +40,7 @@ ROTATION_TEXT = """The same specimens about an axis turned in the images by so m
 standard error, in degrees; ? where the images determine none. A point moves along the assumed axis by its distance from the
 middle times sin t sin r: .3 pixels at 10 pixels, 40 degrees and r = 3 degrees, so most specimens show it to a degree only."""
 #: Modules of the package that no shift depends on.
-_APART = {'__init__', 'by_hand', 'shift_files', 'alignment_findings'}
+_APART = {'__init__', 'by_hand', 'shift_files', 'alignment_findings', 'second_axis', 'second_motion'}
 
 
 def version() -> str:
