@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from napari_diptomo import SIRT, SecondAxis, TotalVariation, simulate
+from napari_diptomo import SIRT, Align, SecondAxis, TotalVariation, simulate
 from napari_diptomo.align.second_axis import joined
-from napari_diptomo.assess import psnr
+from napari_diptomo.assess import consistency, psnr
+from napari_diptomo.assess.reprojection import reprojection
 from napari_diptomo.series import InputError, MapSeries, load
 from napari_diptomo.series.reinsertion import Reinsertion
 from napari_diptomo.simulate import second_tilt_series
@@ -100,6 +101,23 @@ def test_the_step_reads_saved_maps_and_keeps_them_in_its_result(pair, tmp_path):
     assert back.recipe.steps[-1] == SecondAxis(maps=str(path), turn=90.0)
     one, other = (SIRT(iterations=3).run(maps).data for maps in (found, back))
     np.testing.assert_array_equal(one, other)
+
+
+def test_another_alignment_leaves_the_second_series_out_and_says_so(pair):
+    _, _, first, second = pair
+    both = joined(first.maps, second.maps)
+    found = Align(rounds=0, axis_rotation=0.0).run(both)
+    assert found.second_axis is None
+    assert any('join it again' in f.sentence for f in found.findings if f.level == 'doubt')
+
+
+def test_a_volume_of_both_is_judged_against_the_first_series(pair):
+    """Held-out tilts, residuals and correlations take the maps as they are, whatever is joined to them."""
+    _, _, first, second = pair
+    both = joined(first.maps, second.maps)
+    volume = SIRT(iterations=10).run(both)
+    assert consistency(volume, both).angles.tolist() == ANGLES.tolist()
+    np.testing.assert_array_equal(reprojection(volume, both).expected, reprojection(volume, first.maps).expected)
 
 
 def test_another_specimen_is_doubted(pair):

@@ -37,7 +37,7 @@ from napari_diptomo.align.tilt_shifts import (
     corrections,
 )
 from napari_diptomo.reconstruct.field_edges import edges_of
-from napari_diptomo.series import HAADFSeries, InputError, MapSeries, Observer, Step, Watch, param
+from napari_diptomo.series import Finding, HAADFSeries, InputError, MapSeries, Observer, Step, Watch, param
 from napari_diptomo.series.haadf_of_series import own_images
 
 #: Structures that neighbours are compared by, pixels (see `voted_shifts`): fine ones place best, coarse ones survive few counts.
@@ -120,9 +120,12 @@ class Align(Step):
     )
 
     def _run(self, maps: MapSeries, observer: Observer | None) -> MapSeries:
+        maps, apart = _without_second_axis(maps)
         aligned = self._with_its_images(maps, observer)
         # Of the maps alone: the background of a detector is at the edges of HAADF images too.
-        return replace(aligned, findings=(*aligned.findings, *extended_findings(aligned, extended_specimen(aligned))))
+        return replace(
+            aligned, findings=(*aligned.findings, *extended_findings(aligned, extended_specimen(aligned)), *apart)
+        )
 
     def _with_its_images(self, maps: MapSeries, observer: Observer | None) -> MapSeries:
         haadf = maps.haadf_series
@@ -279,6 +282,15 @@ def _score(small: np.ndarray, here: Refined, upsampling: int) -> float:
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def _without_second_axis(maps: MapSeries) -> tuple[MapSeries, tuple[Finding, ...]]:
+    """Maps without the second series that was joined to an earlier alignment: the specimen lies elsewhere in the new one."""
+    if maps.second_axis is None:
+        return maps, ()
+    sentence = 'The second axis was joined to an earlier alignment and is left out of the new one; join it again.'
+    tilts = len(maps.second_axis.angles)
+    return replace(maps, second_axis=None), (Finding('doubt', 'second axis', sentence, {'tilts': tilts}),)
 
 
 def tilt_table(

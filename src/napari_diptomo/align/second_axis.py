@@ -127,17 +127,19 @@ def joined(
     InputError
         Series that cannot be of one specimen.
     """
+    # Torch is loaded when it computes, not when steps are named.
+    from napari_diptomo.align.second_motion import second_motion
+    from napari_diptomo.reconstruct.second_series import check_alike
+
     if second.second_axis is not None:
         raise InputError('The second series has a second axis itself; give the maps of one axis.')
     plain = replace(first, second_axis=None)
     if np.array_equal(first.data, second.data):
         raise InputError('The second series holds the same counts as the first; give the maps of the other axis.')
+    check_alike(first, second)
     for maps, which in ((plain, 'first'), (second, 'second')):
         if len(np.unique(maps.angles)) < 2:
             raise InputError(f'The {which} series has one tilt only; each axis needs two or more.')
-    # Torch is loaded when it computes, not when steps are named.
-    from napari_diptomo.align.second_motion import second_motion
-
     found = second_motion(plain, second, turn, upside_down, observer)
     placed = replace(
         second,

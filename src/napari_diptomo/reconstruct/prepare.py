@@ -17,7 +17,7 @@ from napari_diptomo.reconstruct.field_edges import field_findings
 from napari_diptomo.reconstruct.grid import check_maps, volume_shape
 from napari_diptomo.reconstruct.haadf_data import prepare_haadf
 from napari_diptomo.reconstruct.problem import Problem
-from napari_diptomo.reconstruct.second_series import of_second_axis
+from napari_diptomo.reconstruct.second_series import check_alike, of_second_axis
 from napari_diptomo.reconstruct.settings import ProblemSettings, SupportSettings
 from napari_diptomo.reconstruct.support import Slab, Support, box, read_mask
 from napari_diptomo.reconstruct.tilt_gain import with_fitted_gain
@@ -41,6 +41,8 @@ def prepare(maps: MapSeries, settings: ProblemSettings) -> Problem:
         Maps that no method can reconstruct, a support that does not suit them, or a gain that cannot be fitted.
     """
     second, maps = maps.second_axis, replace(maps, second_axis=None)
+    if second is not None:
+        check_alike(maps, second)
     check_maps(maps)
     device = pick(settings.device)
     first = _counted(maps, settings, settings.thickness)

@@ -10,7 +10,7 @@ import torch
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.geometry.second_projector import ReinsertedProjector, reinserted_shape
 from napari_diptomo.reconstruct.data_split import Split, split_counts
-from napari_diptomo.series import Finding, MapSeries
+from napari_diptomo.series import Finding, InputError, MapSeries
 from napari_diptomo.series.reinsertion import Reinsertion
 
 #: Added to the seed: the coins of the two series are others.
@@ -45,6 +45,33 @@ class SecondSeries:
         """Shape of the images of one channel (tilt, y, u)."""
         _, tilts, rows, columns = self.maps.data.shape
         return tilts, rows, columns
+
+
+def check_alike(first: MapSeries, second: MapSeries) -> None:
+    """Refuse a second series of other channels, or whose maps were made otherwise.
+
+    Parameters
+    ----------
+    first, second : MapSeries
+
+    Raises
+    ------
+    InputError
+        They cannot be fitted together.
+    """
+    if second.channels != first.channels:
+        raise InputError(
+            f'The maps of the second axis have the channels {", ".join(second.channels)} and those of the first '
+            f'{", ".join(first.channels)}; extract the same ones from both.'
+        )
+    one, other = (np.zeros(0) if maps.mixing is None else maps.mixing for maps in (first, second))
+    if not np.array_equal(one, other):
+        raise InputError('The windows of the two axes differ; extract the maps of both with the same settings.')
+    if (second.variance is None) != (first.variance is None) or second.held_out_share != first.held_out_share:
+        raise InputError(
+            'The maps of the two axes were extracted differently (counts or fitted, held-out fraction); extract both with '
+            'the same settings.'
+        )
 
 
 def second_series(

@@ -448,29 +448,11 @@ class MapSeries(Saveable, HyperSpyView, Shown):
             if images is not None:
                 set_values(self, **{name: as_float32(images, what)})
                 check_shape(f'The {what}', np.shape(images), data.shape[1:])
-        if self.second_axis is not None:
-            self._check_second(self.second_axis)
-
-    def _check_second(self, second: MapSeries) -> None:
-        """Maps of a second axis are of the same channels and statistics, and it is known how the specimen lies in them."""
-        if second.reinsertion is None:
+        # That channels and noise agree is asked before a fit: views of the first series take it as it is.
+        if self.second_axis is not None and self.second_axis.reinsertion is None:
             raise InputError(
                 'It is not known how the specimen lies in the maps of the second axis; join them with SecondAxis.'
             )
-        if second.channels != self.channels:
-            raise InputError(
-                f'The maps of the second axis have the channels {", ".join(second.channels)} and those of the first '
-                f'{", ".join(self.channels)}; extract the same ones from both.'
-            )
-        if (second.variance is None) != (self.variance is None) or second.held_out_share != self.held_out_share:
-            raise InputError(
-                'The maps of the two axes were extracted differently (counts or fitted, held-out fraction); extract both '
-                'with the same settings.'
-            )
-        if (second.mixing is None) != (self.mixing is None) or not np.array_equal(
-            second.mixing if second.mixing is not None else 0, self.mixing if self.mixing is not None else 0
-        ):
-            raise InputError('The windows of the two axes differ; extract the maps of both with the same settings.')
 
     def _check_missing(self) -> None:
         """Zeros where data are missing; at least one pixel of every tilt has to be there."""
@@ -527,9 +509,7 @@ class MapSeries(Saveable, HyperSpyView, Shown):
             if getattr(self, name) is not None
         }
         second = None if self.second_axis is None else self.second_axis.select(channels)
-        # The parts are checked against each other when all of them are there.
-        alone = replace(self, second_axis=None)
-        return replace(replace(alone, channels=tuple(channels), **parts), second_axis=second)
+        return replace(self, channels=tuple(channels), second_axis=second, **parts)
 
     def unmixed(self) -> MapSeries:
         """Maps of the channels where ``data`` are windows, the series itself where they are not.
@@ -569,10 +549,8 @@ class MapSeries(Saveable, HyperSpyView, Shown):
         # A pixel that one window lacks is missing in every channel.
         missing = None if self.missing is None else np.broadcast_to(self.missing.any(axis=0), found.data.shape)
         parts: dict[str, Any] = {'variance': found.variance, 'held_out': found.held_out, 'missing': missing}
-        second = None if self.second_axis is None else self.second_axis.unmixed()
-        alone = replace(self, second_axis=None)
-        plain = replace(alone, data=found.data, mixing=None, background=None, gain=None, **parts)
-        return replace(plain, second_axis=second)
+        parts['second_axis'] = None if self.second_axis is None else self.second_axis.unmixed()
+        return replace(self, data=found.data, mixing=None, background=None, gain=None, **parts)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
