@@ -54,6 +54,22 @@ class ChannelValues:
         counts, _ = np.histogram(self.values, edges)
         return edges, counts
 
+    def of_voxel(self, voxel: tuple[int, int, int]) -> float | None:
+        """The value of a voxel.
+
+        Parameters
+        ----------
+        voxel : tuple of int
+            (z, y, x).
+
+        Returns
+        -------
+        float or None
+            None where it is not among these.
+        """
+        number = place_among(self.inside, voxel)
+        return None if number is None else float(self.values[number])
+
     def between(self, low: float, high: float) -> np.ndarray:
         """The voxels of an interval.
 
@@ -176,6 +192,25 @@ def units_of(composition: Volume) -> dict[str, str]:
     """
     units = composition.notes.get('composition', {}).get('units', {})
     return {name: str(units.get(name, '')) for name in composition.channels}
+
+
+def place_among(inside: np.ndarray, voxel: tuple[int, int, int]) -> int | None:
+    """The place of a voxel among those of a mask, in their order; None where it is none of them.
+
+    Parameters
+    ----------
+    inside : ndarray of bool (z, y, x)
+    voxel : tuple of int
+        (z, y, x).
+
+    Returns
+    -------
+    int or None
+    """
+    if not inside[voxel]:
+        return None
+    before = int(np.ravel_multi_index(voxel, inside.shape))
+    return int(np.count_nonzero(inside.ravel()[:before]))
 
 
 def _is_quantified(volume: Volume) -> bool:

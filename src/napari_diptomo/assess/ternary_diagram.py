@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_diptomo.assess.composition_values import carried_voxels, percent_channels, units_of
+from napari_diptomo.assess.composition_values import carried_voxels, percent_channels, place_among, units_of
 from napari_diptomo.assess.fractions import fractions
 from napari_diptomo.series import InputError, Volume
 
@@ -83,6 +83,22 @@ class TernaryPoints:
         shape = (divisions, divisions, 2)
         number = np.ravel_multi_index(triangle_of(self.fractions, divisions), shape)
         return np.bincount(number, minlength=int(np.prod(shape))).reshape(shape)
+
+    def of_voxel(self, voxel: tuple[int, int, int]) -> np.ndarray | None:
+        """Where a voxel lies.
+
+        Parameters
+        ----------
+        voxel : tuple of int
+            (z, y, x).
+
+        Returns
+        -------
+        ndarray (3,) or None
+            Its fractions; None where it is not in the diagram.
+        """
+        number = place_among(self.inside, voxel)
+        return None if number is None else self.fractions[:, number]
 
     def in_circle(self, centre: Sequence[float], radius: float) -> np.ndarray:
         """The voxels that are no farther than a distance from a composition.
