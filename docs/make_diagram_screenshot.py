@@ -3,14 +3,14 @@
     python docs/make_diagram_screenshot.py
 
 Runs under Xvfb where there is no screen. Takes the diagram with its regions (composition-diagram), and where ``--all`` is
-given the page before (diagram-before), in three dimensions (diagram-volume) and a histogram (diagram-histogram).
+given the page before (diagram-before), the table (diagram-table), in three dimensions (diagram-volume) and a histogram
+(diagram-histogram).
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,9 +36,6 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     """Compute a composition, select two phases, turn to a slice."""
     dock = tour.dock
     volume, factors = specimen(arguments.side, arguments.peak)
-    if arguments.spread:
-        # As large as that of six fits at such counts.
-        volume = replace(volume, std=0.06 * volume.data + 0.02 * volume.data.max())
     dock.session.set_result(volume)
     page = dock.composition_page
     dock.stages.go_to(page)
@@ -113,7 +110,6 @@ def main() -> int:
     parser = parser_of(__doc__)
     parser.add_argument('--side', type=int, default=40, help='voxels along a side')
     parser.add_argument('--peak', type=float, default=100.0, help='counts')
-    parser.add_argument('--spread', action='store_true', help='with error bars')
     parser.add_argument('--all', action='store_true')
     return guided(lead, parser, '1366x768')
 

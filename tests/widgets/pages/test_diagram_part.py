@@ -315,15 +315,31 @@ def test_of_four_elements_three_are_chosen_and_none_twice(compute: Callable[[Vol
     ready(diagram, qtbot)
     assert diagram.ternary.points.channels == ('Te', 'O', 'Ge')
     assert diagram.ternary.points.in_circle((3, 5, 0), 0.01).sum() == 6 * 10 * 14 - 168
+    # Elements below each other, and nothing wider than the dock.
+    circle_at(diagram, np.array([3, 5, 0]) / 8, 0.05, qtbot)
+    circle_at(diagram, np.array([5, 1, 2]) / 8, 0.05, qtbot, SHIFT)
+    table = diagram.table
+    assert [table.item(number, 0).text() for number in range(6)] == [
+        'Voxels', 'Volume nm³', 'Ge at.%', 'Sb at.%', 'Te at.%', 'O at.%',
+    ]  # fmt: skip
+    assert [table.horizontalHeaderItem(column).text() for column in range(3)] == ['Region', '1', '2']
+    assert [table.item(0, column).text() for column in (1, 2)] == [str(6 * 10 * 14 - 168), '168']
+    assert [float(table.item(number, 2).text().split(' ± ')[0]) for number in range(2, 6)] == pytest.approx(
+        [20, 20, 50, 10], abs=0.1
+    )
+    assert diagram.minimumSizeHint().width() <= 400
 
 
 def test_the_error_of_a_voxel_is_said_with_its_source(volume: Volume, compute: Callable[[Volume], Any]) -> None:
     diagram = compute(replace(volume, std=volume.data / 20))
     error = 100 * float(np.median(diagram.ternary.points.error))
     assert 1 < error < 5
-    assert f'± {error:.2g} at.% (median, from the spread of the volume)' in diagram.note.text()
+    assert f'moves it by ± {error:.2g} at.% (median, from the spread of the volume)' in diagram.note.text()
+    assert 'is noise, not a range of phases' in diagram.note.text()
+    # Without a spread noise may be wider than what is known of it.
     diagram = compute(volume)
-    assert 'counting statistics alone, a lower bound' in diagram.note.text()
+    assert re.search(r'by at least ± [\d.]+ at.% \(median, counting statistics alone\)', diagram.note.text())
+    assert 'a wider one may be as well' in diagram.note.text()
 
 
 def test_regions_are_saved_as_a_table_and_as_labels(

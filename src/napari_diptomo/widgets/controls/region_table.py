@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QHeaderView, QTableWidget, QWidget
+from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from napari_diptomo.widgets.controls.composition_tables import cell, fit_height, plain
 from napari_diptomo.widgets.controls.judged_tables import dotted, short
 from napari_diptomo.widgets.tasks.composition_diagram import SelectedRegion
 
-#: Channels that leave space for errors beside the numbers.
+#: Channels that stand side by side in a dock; of more there is a row each.
 _FEW = 3
+_MOST_ROWS = 12
 
 
 class RegionTable(QTableWidget):
-    """A row per region: voxels, volume, mean composition."""
+    """Voxels, volume and mean composition of every region: a row per region, or a column where elements are many."""
 
     never_frozen = True
 
@@ -32,45 +33,62 @@ class RegionTable(QTableWidget):
 
     def show_regions(self, regions: Sequence[SelectedRegion], hues: Sequence[str]) -> None:
         """Show regions in the order in which they were made, each with its colour."""
+        self.clear()
+        self.setRowCount(0)
         if not regions:
-            self.setRowCount(0)
             return
         first = regions[0].composition
-        unit = f'\n{first.unit}' if first.unit else ''
-        headings = ['Region', 'Voxels', 'Volume\nnm³', *(f'{name}{unit}' for name in first.channels)]
+        side_by_side = len(first.channels) <= _FEW
+        unit = f'{chr(10) if side_by_side else " "}{first.unit}' if first.unit else ''
+        volume = 'Volume\nnm³' if side_by_side else 'Volume nm³'
+        headings = ['Region', 'Voxels', volume, *(f'{name}{unit}' for name in first.channels)]
+        columns = [
+            [dotted(str(number), hue), *(cell(text, right=True) for text in _texts(region))]
+            for number, (region, hue) in enumerate(zip(regions, hues, strict=True), start=1)
+        ]
+        for items, region in zip(columns, regions, strict=True):
+            for item in items:
+                item.setToolTip(f'<qt>{_in_words(region)}</qt>')
+        if side_by_side:
+            self._fill(headings, columns)
+        else:
+            names = [headings[0], *(item.text() for item, *_ in columns)]
+            rows = [list(row) for row in zip(*columns, strict=True)][1:]
+            named = [[cell(name), *row] for name, row in zip(headings[1:], rows, strict=True)]
+            self._fill(names, named)
+            for column, (dot, *_) in enumerate(columns, start=1):
+                self.setHorizontalHeaderItem(column, dot)
+        fit_height(self, _MOST_ROWS)
+
+    def _fill(self, headings: list[str], rows: list[list[QTableWidgetItem]]) -> None:
         self.setColumnCount(len(headings))
         self.setHorizontalHeaderLabels(headings)
-        self.setRowCount(len(regions))
+        self.setRowCount(len(rows))
         header: Any = self.horizontalHeader()
-        for column in range(1, len(headings)):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
-        for row, region in enumerate(regions):
-            self.setItem(row, 0, dotted(str(row + 1), hues[row]))
-            found = region.composition
-            texts = [str(found.voxels), short(region.volume), *_means(region)]
-            for column, text in enumerate(texts, start=1):
-                self.setItem(row, column, cell(text, right=True))
-            for column in range(len(headings)):
-                shown: Any = self.item(row, column)
-                shown.setToolTip(
-                    f'<qt>{region.shape}: {found.voxels} voxels, {short(region.volume)} nm³, {_long(region)}</qt>'
-                )
-        fit_height(self)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        for row, items in enumerate(rows):
+            for column, item in enumerate(items):
+                self.setItem(row, column, item)
 
 
-def _means(region: SelectedRegion) -> list[str]:
+def _texts(region: SelectedRegion) -> list[str]:
+    """Voxels, volume, percent of each element."""
     found = region.composition
-    with_error = len(found.channels) <= _FEW and np.isfinite(found.standard_error).all()
     pairs = zip(found.percent, found.standard_error, strict=True)
-    return [f'{value:.1f} ± {error:.1f}' if with_error else _plain(value, found.unit) for value, error in pairs]
+    means = [
+        f'{value:.1f} ± {error:.1f}' if np.isfinite(error) else _plain(value, found.unit) for value, error in pairs
+    ]
+    return [str(found.voxels), short(region.volume), *means]
 
 
-def _long(region: SelectedRegion) -> str:
+def _in_words(region: SelectedRegion) -> str:
     found = region.composition
-    if np.isfinite(found.standard_error).all():
-        return str(found)
-    values = ', '.join(f'{n} {_plain(v, found.unit)}' for n, v in zip(found.channels, found.percent, strict=True))
-    return f'mean of the voxels {values} {found.unit}'.strip()
+    means = str(found)
+    if not np.isfinite(found.standard_error).all():
+        values = ', '.join(f'{n} {_plain(v, found.unit)}' for n, v in zip(found.channels, found.percent, strict=True))
+        means = f'mean of the voxels {values} {found.unit}'.strip()
+    return f'{region.shape}: {found.voxels} voxels, {short(region.volume)} nm³, {means}'
 
 
 def _plain(value: float, unit: str) -> str:

@@ -30,7 +30,6 @@ from napari_diptomo.widgets.tasks.composition_diagram import (
     View,
     describe_points,
     describe_values,
-    errors_from,
     labels_of,
     names_of,
     plotting,
@@ -162,9 +161,9 @@ class DiagramPart(Part):
         )
         self.tool.addItems(_TOOLS)
         self.tool.currentTextChanged.connect(self._take_tool)
-        row = labelled('P&lot', self.view)
+        row = labelled('Plo&t', self.view)
         self._tool_row = Part()
-        self._tool_row.body.addLayout(labelled('Dra&w', self.tool))
+        self._tool_row.body.addLayout(labelled('Draw', self.tool))
         row.addWidget(self._tool_row)
         self.body.addLayout(row)
         self._corner_row = Part()
@@ -172,6 +171,7 @@ class DiagramPart(Part):
         self.corners: list[QComboBox] = []
         for place in ('top', 'left', 'right'):
             box = compact_box(f'Element at the {place}', f'The element whose corner is at the {place}.')
+            box.setMinimumContentsLength(2)
             box.activated.connect(self._exchange_corners)
             self.corners.append(box)
             row.addLayout(labelled(place.capitalize(), box))
@@ -241,15 +241,14 @@ class DiagramPart(Part):
         if view is None or quantified is None:
             return
         self._plotted = plotted
-        source = errors_from(quantified.result)
         self.ternary.setVisible(view.ternary)
         self.histogram.setVisible(not view.ternary)
         if isinstance(plotted, ChannelValues):
             self.histogram.show_values(plotted)
-            text = describe_values(plotted, source)
+            text = describe_values(plotted, quantified.result)
         else:
             self.ternary.show_points(plotted)
-            text = describe_points(plotted, source)
+            text = describe_points(plotted, quantified.result)
         few = _elements(quantified)
         if len(few) == 2:
             text += f' A ternary diagram needs three elements; the composition has {few[0]} and {few[1]}.'

@@ -26,6 +26,8 @@ _COLOURS, _ONE = 'cividis', 0.22
 _TICKS = (20, 40, 60, 80)
 #: The scale of the colours: left edge, bottom, width, height.
 _SCALE = (0.93, 0.5, 0.035, 0.31)
+#: Height of a line of text.
+_LINE = 0.05
 #: Where the circle of an error is, and the largest that is still shown beside the diagram.
 _ERROR_AT, _LARGEST = (0.03, 0.65), 0.1
 _MARKER = '#ffffff'
@@ -165,7 +167,7 @@ class TernaryPlot(ThemedPlot):
         most = max(int(self.counts.max()), 1)
         self._scale.setImage(_map(np.linspace(_ONE, 1, 128))[:, None], levels=None, rect=QRectF(*_SCALE))
         decades = [10**power for power in range(int(np.log10(most)) + 1)]
-        if np.log10(most / decades[-1]) > 0.25 or most == 1:
+        if most == 1 or height * np.log(most / decades[-1]) / np.log(most) > _LINE:
             decades = sorted({*decades, most})
         self._steps = []
         for number in decades:

@@ -227,40 +227,44 @@ def region_hues(channels: Sequence[str], count: int) -> list[str]:
     return [free[number % len(free)] for number in range(count)]
 
 
-def describe_points(points: TernaryPoints, errors_from: str) -> str:
+def describe_points(points: TernaryPoints, result: Volume) -> str:
     """How far a single voxel's error moves it, and which voxels lie where they do by convention."""
     parts = [f'{points.fractions.shape[1]} voxels.']
     error = 100 * float(np.median(points.error))
     if np.isfinite(error):
-        parts.append(
-            f"A single voxel's error moves it by ± {error:.2g} {points.unit} (median, {errors_from}): a cloud no wider than this "
-            'is noise, and no phases.'
-        )
+        words = _with_source(f'± {error:.2g} {points.unit}', result)
+        wider = 'a wider one may be as well' if _is_lower_bound(result) else 'not a range of phases'
+        parts.append(f"A single voxel's error moves it by {words}: a cloud no wider than this is noise, {wider}.")
     if points.moved:
-        parts.append(f'{_share(points.moved, points)} lie on a side because a negative percentage counts as none.')
+        share = 100 * points.moved / points.fractions.shape[1]
+        parts.append(f'{share:.2g} % of them lie on a side because a negative percentage counts as none.')
     if points.left_out:
         together = ', '.join(points.channels)
         parts.append(f'{points.left_out} voxels with less than a tenth of {together} are left out.')
     return ' '.join(parts)
 
 
-def describe_values(values: ChannelValues, errors_from: str) -> str:
+def describe_values(values: ChannelValues, result: Volume) -> str:
     """How wide a single voxel's error is."""
     parts = [f'{len(values.values)} voxels.']
     error = float(np.median(values.error))
     if np.isfinite(error) and values.unit != 'counts':
-        unit = f' {values.unit}' if values.unit else ''
-        parts.append(
-            f"A single voxel's error is ± {error:.2g}{unit} (median, {errors_from}): a peak no wider than this is one phase."
-        )
+        words = _with_source(f'± {error:.2g} {values.unit}'.strip(), result)
+        wider = 'and a wider one may be' if _is_lower_bound(result) else 'not a range of phases'
+        parts.append(f"A single voxel's error is {words}: a peak no wider than this is one phase, {wider}.")
     return ' '.join(parts)
 
 
-def errors_from(result: Volume) -> str:
-    """Where the errors of a composition or oxidation state come from, in a few words."""
+def _with_source(error: str, result: Volume) -> str:
+    if _is_lower_bound(result):
+        return f'at least {error} (median, counting statistics alone)'
+    return f'{error} (median, from the spread of the volume)'
+
+
+def _is_lower_bound(result: Volume) -> bool:
+    """Whether the errors of a composition or oxidation state are those of the counts alone."""
     notes: Mapping[str, Any] = result.notes.get('composition') or result.notes.get('oxidation_state') or {}
-    words = str(notes.get('errors', ''))
-    return 'counting statistics alone, a lower bound' if 'lower bound' in words else 'from the spread of the volume'
+    return 'lower bound' in str(notes.get('errors', ''))
 
 
 def _region(quantified: Quantified, shape: Shape, whole: np.ndarray, mask: np.ndarray) -> SelectedRegion:
@@ -279,7 +283,3 @@ def _mean(quantified: Quantified, mask: np.ndarray) -> RegionComposition:
     means = np.array([result.data[result.channels.index(name)][mask].mean(dtype=float) for name in channels])
     unknown = np.full(len(means), np.nan)
     return RegionComposition(channels, means, unknown, unknown, units_of(result)[channels[0]], int(mask.sum()))
-
-
-def _share(voxels: int, points: TernaryPoints) -> str:
-    return f'{100 * voxels / points.fractions.shape[1]:.2g} % of them'
