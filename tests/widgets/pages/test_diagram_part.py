@@ -19,11 +19,12 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog, QPushButton
 
-from napari_diptomo.assess import on_plane, triangle_of
+from napari_diptomo.assess import TernaryPoints, on_plane, triangle_of
 from napari_diptomo.series import Recipe, Volume
 from napari_diptomo.widgets.dock import TomographyDock
 from napari_diptomo.widgets.layers.selected_voxels import SelectedVoxels
 from napari_diptomo.widgets.plots.ternary_plot import DIVISIONS, rounded_circle
+from napari_diptomo.widgets.tasks.composition_diagram import describe_points
 
 Settled = Callable[..., None]
 WEIGHTS = {'Ge': 72.63, 'Sb': 121.76, 'Te': 127.60, 'O': 16.0}
@@ -375,10 +376,11 @@ def test_another_composition_leaves_the_labels_and_begins_anew(
     diagram = compute(volume)
     circle_at(diagram, CORE, 0.06, qtbot)
     diagram = compute(volume, 'wt.%')
-    assert isinstance(labels_of(viewer), Labels) and diagram.regions == []
+    before = labels_of(viewer)
+    assert not before.visible and diagram.regions == []
     assert 'wt.%' in diagram.view.itemText(1) and diagram.ternary.points.unit == 'wt.%'
     circle_at(diagram, np.array([0.15, 0.25, 0.6]), 0.3, qtbot)
-    assert sum(isinstance(layer, Labels) for layer in viewer.layers) == 2
+    assert [layer.visible for layer in viewer.layers if isinstance(layer, Labels)] == [False, True]
 
 
 def test_a_composition_of_a_file_has_the_means_of_its_voxels(
@@ -482,3 +484,34 @@ def test_in_a_window_the_pointer_over_a_slice_is_marked(
     np.testing.assert_allclose(page.diagram.ternary.marked('label'), CORE, atol=1e-3)
     status = viewer.layers.selection.active.get_status((0.0, 12.0, 14.0), dims_displayed=[1, 2], world=True)
     assert 'Ge 22.2 ±' in status['coordinates'] and 'Te 55.6 ±' in status['coordinates']
+
+
+def test_the_plot_says_what_is_under_the_mouse(volume: Volume, compute: Callable[[Volume], Any]) -> None:
+    plot = compute(volume).ternary
+
+    def hover(shares: np.ndarray) -> str:
+        QTest.qWait(50)
+        at = QPointF(plot.mapFromScene(plot.box.mapViewToScene(QPointF(*on_plane(shares)))))
+        none, widget = Qt.MouseButton.NoButton, plot.viewport()
+        where = QPointF(widget.mapToGlobal(at.toPoint()))
+        QApplication.sendEvent(widget, QMouseEvent(QEvent.Type.MouseMove, at, where, none, none, NONE))
+        return plot.readout.textItem.toPlainText()
+
+    assert hover(CORE) == 'Ge 22\nSb 22\nTe 56\n168 voxels'
+    assert hover(np.array([0.7, 0.2, 0.1])) == 'Ge 70\nSb 20\nTe 10\n0 voxels'
+    assert hover(np.array([0.7, -0.2, 0.5])) == ''
+
+
+def test_what_lies_where_by_convention_is_said() -> None:
+    points = TernaryPoints(
+        ('Ge', 'Sb', 'Te'), 'at.%', np.ones((1, 1, 4), bool), np.full((3, 4), 1 / 3), np.full(4, 0.031), 1, 7
+    )
+    result = Volume(
+        np.ones((3, 1, 1, 4)), ('Ge', 'Sb', 'Te'), notes={'composition': {'errors': 'spread of the volume'}}
+    )
+    assert describe_points(points, result) == (
+        "4 voxels. A single voxel's error moves it by ± 3.1 at.% (median, from the spread of the volume): a cloud no wider than "
+        'this is noise, not a range of phases. 25 % of them lie on a side because a negative percentage counts as none. '
+        '7 voxels with less than a tenth of Ge, Sb, Te are left out.'
+    )
+    assert describe_points(replace(points, error=np.full(4, np.nan), moved=0, left_out=0), result) == '4 voxels.'

@@ -73,8 +73,10 @@ class SelectedVoxels(QObject):
         self._layer.selected_label = len(names)
 
     def leave(self) -> None:
-        """Leave the layer to the user: the next regions get a layer of their own."""
-        self._layer = None
+        """Hide the layer and leave it to the user: the next regions, of another composition, get one of their own."""
+        layer, self._layer = self._layer, None
+        if layer is not None and layer in self._viewer.layers:
+            layer.visible = False
 
     def remove(self) -> None:
         """Take the layer away."""
