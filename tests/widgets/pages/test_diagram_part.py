@@ -486,6 +486,21 @@ def test_in_a_window_the_pointer_over_a_slice_is_marked(
     assert 'Ge 22.2 ±' in status['coordinates'] and 'Te 55.6 ±' in status['coordinates']
 
 
+def test_a_layer_that_was_painted_in_is_the_users(
+    viewer: ViewerModel, volume: Volume, core: np.ndarray, compute: Callable[[Volume], Any], qtbot: Any
+) -> None:
+    diagram = compute(volume)
+    circle_at(diagram, CORE, 0.06, qtbot)
+    painted = labels_of(viewer)
+    painted.paint((0, 0, 0), 7)
+    assert painted.data[0, 0, 0] == 7
+    circle_at(diagram, CORE, 0.06, qtbot)
+    assert painted in viewer.layers and painted.data[0, 0, 0] == 7
+    np.testing.assert_array_equal(viewer.layers[-1].data, core)
+    diagram.clear_regions()
+    assert labels_of(viewer) is painted
+
+
 def test_the_plot_says_what_is_under_the_mouse(volume: Volume, compute: Callable[[Volume], Any]) -> None:
     plot = compute(volume).ternary
 

@@ -19,6 +19,8 @@ from napari_diptomo.widgets.layers.voxel_status import VoxelStatus
 class SelectedVoxels(QObject):
     """One layer whose labels are the regions of a diagram; it is changed in place, so the user's opacity stays.
 
+    A layer that the user has painted in is the user's: the next regions get one of their own.
+
     Parameters
     ----------
     viewer : ViewerModel
@@ -68,6 +70,7 @@ class SelectedVoxels(QObject):
         else:
             grid = volume_grid(labels.shape[0], volume.voxel_size)
             self._layer = self._viewer.add_layer(Labels(shown, name=name, colormap=colormap, opacity=0.7, **grid))
+            self._layer.events.paint.connect(self._painted)
             if 'composition' in volume.notes:
                 VoxelStatus(volume).answer_for([self._layer])
         self._layer.selected_label = len(names)
@@ -87,6 +90,11 @@ class SelectedVoxels(QObject):
     def cleanup(self) -> None:
         """Let go of the viewer; the layer stays."""
         self._viewer.layers.events.removed.disconnect(self._gone)
+        self._layer = None
+
+    def _painted(self, event: Any = None) -> None:
+        if self._layer is not None:
+            self._layer.events.paint.disconnect(self._painted)
         self._layer = None
 
     def _gone(self, event: Any) -> None:
