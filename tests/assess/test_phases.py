@@ -139,3 +139,12 @@ def test_the_specimen_is_what_is_there(core_shell):
 def test_what_cannot_be_divided_or_measured(core_shell, make, sentence):
     with pytest.raises(InputError, match=sentence):
         make(core_shell[0])
+
+
+def test_by_what_a_region_was_selected_stands_beside_it(core_shell, tmp_path):
+    volume, labels = core_shell
+    regions = measure(labels, volume)
+    path = write_regions(regions, volume.channels, tmp_path / 'a.csv', selected={1: 'Fe 75 to 90 at.%'})
+    rows = list(csv.DictReader(path.open()))
+    assert [row['selected_by'] for row in rows] == ['Fe 75 to 90 at.%', '']
+    assert rows[0]['voxels'] == str((labels == 1).sum()) and rows[0]['Fe'] == 'nan'

@@ -1,6 +1,13 @@
 """Composition, oxidation state and quality of a volume, by the data alone or by a known truth."""
 
 from napari_diptomo.assess.composition import Composition
+from napari_diptomo.assess.composition_values import (
+    ChannelValues,
+    carried_voxels,
+    channel_values,
+    percent_channels,
+    units_of,
+)
 from napari_diptomo.assess.consistency import Consistency, consistency
 from napari_diptomo.assess.data_correlation import (
     ceiling_excess,
@@ -36,6 +43,7 @@ from napari_diptomo.assess.resolution import (
     wedge_elongation,
 )
 from napari_diptomo.assess.ternary import mix_colours, triangle
+from napari_diptomo.assess.ternary_diagram import TernaryPoints, off_plane, on_plane, ternary_points, triangle_of
 from napari_diptomo.assess.tilt_prediction import TiltPrediction, predicted_tilts
 from napari_diptomo.assess.truth_scores import CompositionError, compare, composition_error, psnr, ssim
 from napari_diptomo.assess.voxel_classes import voxel_classes
@@ -43,6 +51,7 @@ from napari_diptomo.assess.voxel_classes import voxel_classes
 __all__ = [
     'FSC',
     'CalibratedFactors',
+    'ChannelValues',
     'Composition',
     'CompositionError',
     'Consistency',
@@ -57,12 +66,15 @@ __all__ = [
     'RegionComposition',
     'SpreadQuality',
     'StandardSettings',
+    'TernaryPoints',
     'TiltPrediction',
     'WedgeFSC',
     'away_from_edges',
     'band',
     'calibrate_factors',
+    'carried_voxels',
     'ceiling_excess',
+    'channel_values',
     'compare',
     'composition_error',
     'consistency',
@@ -82,7 +94,10 @@ __all__ = [
     'measure',
     'measured_frequencies',
     'mix_colours',
+    'off_plane',
+    'on_plane',
     'particles_of',
+    'percent_channels',
     'phase_by_threshold',
     'phases_by_clustering',
     'predicted_tilts',
@@ -92,7 +107,10 @@ __all__ = [
     'region_compositions',
     'reliability',
     'ssim',
+    'ternary_points',
     'triangle',
+    'triangle_of',
+    'units_of',
     'voxel_classes',
     'wedge_elongation',
     'write_regions',

@@ -14,7 +14,7 @@ Formulas: volume, surface and thickness of a region (`measure`).
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_diptomo.assess.composition import Composition
-from napari_diptomo.assess.regions import region_composition
+from napari_diptomo.assess.regions import RegionComposition, region_compositions
 from napari_diptomo.series import Finding, InputError, Volume
 
 #: Smoothing of the fractions before they are clustered, and of an indicator before its surface is taken, voxels.
@@ -307,15 +307,20 @@ def measure(
         )
     shared = _shared_faces(labels, volume.voxel_size)
     boxes = ndimage.find_objects(labels)
+    quantified = {} if composition is None else region_compositions(volume, labels, composition)
     return tuple(
-        _region(label, box, labels, volume, phases, composition, shared.get(label, {}))
+        _region(label, box, labels, volume, phases, quantified.get(label), shared.get(label, {}))
         for label, box in enumerate(boxes, start=1)
         if box is not None
     )
 
 
 def write_regions(
-    regions: Sequence[Region], channels: Sequence[str], path: str | Path, phases: Phases | None = None
+    regions: Sequence[Region],
+    channels: Sequence[str],
+    path: str | Path,
+    phases: Phases | None = None,
+    selected: Mapping[int, str] | None = None,
 ) -> Path:
     """Write a table of regions, one line each.
 
@@ -328,6 +333,8 @@ def write_regions(
         ``.csv``.
     phases : Phases, optional
         Whose fractions of the counts are written beside each region.
+    selected : mapping of int to str, optional
+        By what each region was selected, by its label.
 
     Returns
     -------
@@ -338,6 +345,8 @@ def write_regions(
     headings += [heading for name in channels for heading in (name, f'standard_error_{name}')] + ['neighbours']
     if phases is not None:
         headings += [f'of_counts_{name}' for name in phases.channels]
+    if selected is not None:
+        headings.append('selected_by')
     with Path(path).open('w', newline='') as file:
         table = csv.writer(file)
         table.writerow(headings)
@@ -352,6 +361,7 @@ def write_regions(
                     *(f'{value:.6g}' for value in (*one.centre, *composition)),
                     ' '.join(f'{label}:{area:.5g}' for label, area in one.neighbours.items()),
                     *(() if phases is None else (f'{value:.6g}' for value in phases.fractions[one.phase - 1])),
+                    *(() if selected is None else (selected.get(one.label, ''),)),
                 ]
             )
     return Path(path)
@@ -440,7 +450,7 @@ def _region(
     labels: np.ndarray,
     volume: Volume,
     phases: Phases | None,
-    composition: Composition | None,
+    quantified: RegionComposition | None,
     neighbours: dict[int, float],
 ) -> Region:
     inside = labels == label
@@ -449,9 +459,8 @@ def _region(
     if phases is not None:
         phase = int(np.bincount(phases.labels[inside]).argmax())
     percent = error = np.full(len(volume.channels), np.nan)
-    if composition is not None:
-        found = region_composition(volume, inside, composition)
-        percent, error = found.percent, np.hypot(found.standard_error, found.factor_error)
+    if quantified is not None:
+        percent, error = quantified.percent, np.hypot(quantified.standard_error, quantified.factor_error)
     centre = ndimage.center_of_mass(inside)
     cut = any(part.start == 0 or part.stop == length for part, length in zip(box, labels.shape, strict=True))
     return Region(

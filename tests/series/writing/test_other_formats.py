@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_diptomo.series import Finding, InputError, Recipe, Source, Volume, load, save
 from napari_diptomo.series.writing import ome_zarr
+from napari_diptomo.series.writing.stacks import write_labels
 
 FOUND = Finding('doubt', 'angles', 'They disagree.', {'deg': 2.0})
 
@@ -91,7 +93,6 @@ def test_vtk_reads_what_stands_behind_the_header(volume, tmp_path):
 
 def test_tif_and_mrc_know_the_voxel(volume, tmp_path):
     import mrcfile
-    import tifffile
 
     with tifffile.TiffFile(save(volume, tmp_path / 'v.tif')) as file:
         assert (file.imagej_metadata['spacing'], file.imagej_metadata['unit']) == (1.07, 'nm')
@@ -169,3 +170,26 @@ def test_an_image_of_another_program_without_names_and_in_micrometres(tmp_path):
     again = load(tmp_path / 'o.zarr')
     assert (again.channels, again.voxel_size) == (('channel 1',), pytest.approx(2.0))
     np.testing.assert_array_equal(again.data[0], np.arange(60).reshape(3, 4, 5))
+
+
+@pytest.mark.parametrize('transposed', [False, True])
+def test_labels_lie_on_the_voxels_of_the_tiff_of_their_volume(tmp_path: Path, transposed: bool) -> None:
+    volume = Volume(np.arange(2 * 3 * 4 * 5.0).reshape(2, 3, 4, 5), ('Ge', 'Te'), 2.5, transposed=transposed)
+    labels = np.zeros((3, 4, 5), int)
+    labels[1, 2, 3] = 300
+    with tifffile.TiffFile(write_labels(labels, volume, tmp_path / 'labels.tif')) as file:
+        found, notes = file.asarray(), file.imagej_metadata
+    save(volume, tmp_path / 'volume.tif')
+    counts = tifffile.imread(tmp_path / 'volume.tif')
+    assert found.dtype == np.uint16 and found.shape == counts[:, 0].shape
+    assert counts[:, 0][found == 300].tolist() == [volume.data[0, 1, 2, 3]]
+    assert notes is not None and notes['spacing'] == 2.5 and notes['unit'] == 'nm'
+
+
+def test_labels_that_cannot_be_written_are_one_sentence(tmp_path: Path) -> None:
+    volume = Volume(np.ones((1, 3, 4, 5)), ('Ge',), 1.0)
+    with pytest.raises(InputError, match='take labels of it'):
+        write_labels(np.zeros((3, 4, 4), int), volume, tmp_path / 'labels.tif')
+    with pytest.raises(InputError, match='from 0 to 65535'):
+        write_labels(np.full((3, 4, 5), 70_000), volume, tmp_path / 'labels.tif')
+    assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Volumes as stacks of images for other programs: MRC, one file per channel, and calibrated ImageJ TIFF."""
+"""Volumes and labels as stacks of images for other programs: MRC, a file per channel, and ImageJ TIFF with nm."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from napari_diptomo.series.data import Volume
+from napari_diptomo.series.errors import InputError
+from napari_diptomo.series.files import replacing
 from napari_diptomo.series.reading.saved import swapped
 
 
@@ -43,3 +45,45 @@ def write_tiff(volume: Volume, path: Path) -> None:
             'Labels': [name for _ in range(depth) for name in volume.channels],
         },
     )
+
+
+def write_labels(labels: np.ndarray, volume: Volume, path: str | Path) -> Path:
+    """Write the labels of the voxels of a volume as a stack of its grid.
+
+    Parameters
+    ----------
+    labels : ndarray of int (z, y, x)
+        0 to 65535.
+    volume : Volume
+        Whose voxel size and axes are taken: labels lie on its voxels as `write_tiff` writes them.
+    path : str or Path
+        ``.tif``.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        Labels of another shape, more than the format numbers, or a file that cannot be written.
+    """
+    import tifffile
+
+    if labels.shape != volume.data.shape[1:]:
+        raise InputError(
+            f'The labels have the shape {labels.shape} and the volume {volume.data.shape[1:]}; take labels of it.'
+        )
+    if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) <= np.iinfo(np.uint16).max:
+        raise InputError(f'Labels are saved from 0 to {np.iinfo(np.uint16).max}; number them anew.')
+
+    def write(partial: Path) -> None:
+        tifffile.imwrite(
+            partial,
+            np.ascontiguousarray(swapped(labels, volume.transposed), dtype=np.uint16),
+            imagej=True,
+            resolution=(1 / volume.voxel_size, 1 / volume.voxel_size),
+            metadata={'axes': 'ZYX', 'unit': 'nm', 'spacing': volume.voxel_size},
+        )
+
+    return replacing(Path(path), write)

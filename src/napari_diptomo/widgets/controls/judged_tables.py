@@ -56,7 +56,7 @@ class JudgedTable(QTableWidget):
                 f'{found.misfit[row, worst]:.2f}, {found.angles[worst]:g}°',
                 *resolved[row],
             ]
-            self.setItem(row, 0, _dotted(name, hues[name]))
+            self.setItem(row, 0, dotted(name, hues[name]))
             for column, text in enumerate(texts, start=1):
                 self.setItem(row, column, cell(text, right=True))
         header: Any = self.horizontalHeader()
@@ -92,10 +92,10 @@ class PhaseTable(QTableWidget):
         for row, region in enumerate(divided.regions):
             tip = f'{names[region.phase - 1]}: {region.voxels} voxels{_cut(region)}'
             texts = [
-                *(_short(value) for value in (region.volume, region.surface, region.thickness)),
+                *(short(value) for value in (region.volume, region.surface, region.thickness)),
                 *(f'{100 * value:.0f}' for value in phases.fractions[region.phase - 1]),
             ]
-            self.setItem(row, 0, _dotted(f'{region.label} {names[region.phase - 1]}', phase_hue(region.label)))
+            self.setItem(row, 0, dotted(f'{region.label} {names[region.phase - 1]}', phase_hue(region.label)))
             for column, text in enumerate(texts, start=1):
                 self.setItem(row, column, cell(text, right=True))
             for column in range(len(headings)):
@@ -122,7 +122,7 @@ def _resolved(found: HalfResolution) -> list[list[str]]:
     ]
 
 
-def _dotted(text: str, hue: str) -> QTableWidgetItem:
+def dotted(text: str, hue: str) -> QTableWidgetItem:
     """Text behind a dot: letters in a pale colour would be lost on a light page."""
     dot = QPixmap(_DOT, _DOT)
     dot.fill(Qt.GlobalColor.transparent)
@@ -137,7 +137,7 @@ def _dotted(text: str, hue: str) -> QTableWidgetItem:
     return item
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     """``'9040'``, ``'1.23e6'``: three digits."""
     return f'{float(f"{value:.3g}"):g}'.replace('e+0', 'e') if np.isfinite(value) else '-'
 

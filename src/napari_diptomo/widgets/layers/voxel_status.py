@@ -32,7 +32,9 @@ class VoxelStatus:
     def answer_for(self, layers: Sequence[Layer]) -> None:
         """Let these layers, all on the grid of the volume, say the composition."""
         for layer in layers:
-            layer.get_status = self._with_composition(layer)
+            # What a window's proxy of the viewer gives is a proxy itself, with a class of its own.
+            own = getattr(layer, '__wrapped__', layer)
+            own.get_status = self._with_composition(own)
 
     def words_at(self, layer: Layer, position: Sequence[float]) -> str:
         """The composition at a position in the viewer's world; empty outside of the volume."""

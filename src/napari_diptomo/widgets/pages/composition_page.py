@@ -24,6 +24,7 @@ from napari_diptomo.widgets.layers.composition_layers import (
     labels_on,
     shown_volumes,
 )
+from napari_diptomo.widgets.pages.diagram_part import DiagramPart
 from napari_diptomo.widgets.pages.oxidation_state import OxidationPart, are_oxides
 from napari_diptomo.widgets.pages.page import Context, Page
 from napari_diptomo.widgets.tasks.composition import (
@@ -35,6 +36,7 @@ from napari_diptomo.widgets.tasks.composition import (
     composing,
     describe_composition,
 )
+from napari_diptomo.widgets.tasks.composition_diagram import Quantified
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.question import Question
 from napari_diptomo.widgets.tasks.steps import VOLUME_FORMATS, named, saving
@@ -66,7 +68,7 @@ class CompositionPage(Page):
     Signals
     -------
     start(Job, str)
-        Saving, which the page's button does not start.
+        Saving and calibrating, which the page's button does not start.
     """
 
     start = Signal(object, str)
@@ -97,6 +99,9 @@ class CompositionPage(Page):
         self._add_factors()
         self.percent.body.addWidget(self.parameters)
         self._add_result()
+        self.diagram = DiagramPart(context.viewer, self._folder)
+        self.diagram.start.connect(self.start)
+        self.body.addWidget(self.diagram)
         self.body.addStretch(1)
         self.session.changed.connect(self._list_layers)
         self.session.renewed.connect(self._renewed)
@@ -161,6 +166,7 @@ class CompositionPage(Page):
         self.session.composition = composed
         if isinstance(composed, Volume):
             self.oxidation.done(composed)
+            self._show_diagram()
             return
         self._view.show(composed.volume, self.palette_box.currentText())
         self._show_note(composed)
@@ -170,6 +176,7 @@ class CompositionPage(Page):
             'form': self.parameters.state(),
             'oxidation': self.oxidation.state(),
             'palette': self.palette_box.currentText(),
+            'diagram': self.diagram.state(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -184,6 +191,8 @@ class CompositionPage(Page):
             self._show_note(made)
         elif made is not None and 'composition' not in made.notes:
             self.oxidation.show_note(made)
+        self._show_diagram()
+        self.diagram.set_state(state.get('diagram', {}))
 
     def show_again(self) -> None:
         """Layers of the composition that a project brought along."""
@@ -194,19 +203,32 @@ class CompositionPage(Page):
                 self._show_note(Composed(made, {}))
             else:
                 self.oxidation.done(made)
+        self._show_diagram()
 
     def _renewed(self) -> None:
         """Other data were opened."""
         self.result = self.session.composition = None
         self.result_box.setVisible(False)
         self.oxidation.clear()
+        self._show_diagram()
 
     def _show_note(self, composed: Composed) -> None:
         self.result = composed.volume
-        self.means.show_regions(composed.regions)
+        # Of a composition that was opened the means are not known.
         self.means.setVisible(bool(composed.regions))
+        if composed.regions:
+            self.means.show_regions(composed.regions)
         self.note.setText(describe_composition(composed.volume))
         self.result_box.setVisible(True)
+        self._show_diagram()
+
+    def _show_diagram(self) -> None:
+        """The voxels of the latest composition or oxidation state."""
+        made = self.session.composition
+        if isinstance(made, Composed):
+            self.diagram.show_composition(Quantified(made.volume, made.counts, made.step))
+        else:
+            self.diagram.show_composition(None if made is None else Quantified(made))
 
     def findings(self) -> tuple[Finding, ...]:
         result = self.oxidation.result if self._of_oxides() else self.result
@@ -220,6 +242,7 @@ class CompositionPage(Page):
 
     def cleanup(self) -> None:
         self._asker.cleanup()
+        self.diagram.cleanup()
         layers = self.context.viewer.layers.events
         layers.inserted.disconnect(self._layers_changed)
         layers.removed.disconnect(self._layers_changed)

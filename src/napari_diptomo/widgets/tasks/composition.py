@@ -32,10 +32,16 @@ class Composed:
         Percent, 0 where masked.
     regions : dict of str to RegionComposition or str
         The whole first; a sentence where a region has no composition.
+    counts : Volume, optional
+        What was quantified; None where the composition was opened from a file.
+    step : Composition, optional
+        That quantified it.
     """
 
     volume: Volume
     regions: dict[str, RegionComposition | str]
+    counts: Volume | None = None
+    step: Composition | None = None
 
 
 def composing(step: Composition, volume: Volume, labels: np.ndarray | None) -> Callable[[Observer], Composed]:
@@ -53,7 +59,7 @@ def composing(step: Composition, volume: Volume, labels: np.ndarray | None) -> C
                 regions[f'label {label}'] = region_composition(volume, labels == label, step)
             except InputError as error:
                 regions[f'label {label}'] = str(error)
-        return Composed(result, regions)
+        return Composed(result, regions, volume, step)
 
     return run_composition
 
