@@ -115,6 +115,21 @@ class Ends(Observer):
         return Request.FINISH if self.seen >= self.at else Request.GO
 
 
+class Keeps(Observer):
+    """Keeps the states that `save_state` is set to take."""
+
+    def __init__(self):
+        self.states = []
+
+
+class Resumes(Observer):
+    def __init__(self, state):
+        self.state = state
+
+    def load_state(self):
+        return self.state
+
+
 @pytest.mark.parametrize(('at', 'used'), [(10, None), (50, None), (70, None)])
 def test_a_run_that_is_ended_keeps_what_is_complete(maps, at, used):
     volume = DIPmTV(iterations=30, **SMALL).run(maps, Ends(at))
@@ -123,20 +138,6 @@ def test_a_run_that_is_ended_keeps_what_is_complete(maps, at, used):
 
 
 def test_a_resumed_run_ends_with_the_same_volume(maps):
-    class Keeps(Observer):
-        def __init__(self):
-            self.states = []
-
-        def save_state(self, state):
-            self.states.append(copy.deepcopy(state()) if len(self.states) in (40, 70) else None)
-
-    class Resumes(Observer):
-        def __init__(self, state):
-            self.state = state
-
-        def load_state(self):
-            return self.state
-
     step, keeps = DIPmTV(iterations=30, precision='float32', **SMALL), Keeps()
     keeps.save_state = lambda state, kept=keeps.states: kept.append(
         copy.deepcopy(state()) if len(kept) in (40, 70) else None
@@ -169,11 +170,45 @@ def test_the_estimate_of_memory_has_the_images_and_one_more_channel(maps):
     assert DIPmTV(haadf=False).memory_bytes(maps) == alone
 
 
-def test_an_ensemble_fits_the_images_in_every_member(maps):
+def test_an_ensemble_asks_the_held_out_counts_once_and_fits_the_images_in_every_member(maps, monkeypatch):
+    # Fits of 20 iterations are far from their ends, where images mostly help.
+    monkeypatch.setattr(haadf_contest, '_TOLERATED', 1e9)
     volume = DIPmTV(preset='best', ensemble=2, iterations=20, **SMALL).run(maps)
     assert volume.std is not None and volume.notes['output'] == 'shares'
+    assert volume.notes['haadf']['used'] is True
     (note,) = [finding for finding in volume.findings if '15 HAADF images' in finding.sentence]
-    assert 'was not asked of held-out counts' in note.sentence
+    assert 'the held-out counts are predicted' in note.sentence
+
+
+def test_an_ensemble_whose_images_harm_is_that_of_the_maps_alone(maps, monkeypatch):
+    monkeypatch.setattr(haadf_contest, '_TOLERATED', -1e9)
+    step = DIPmTV(preset='best', ensemble=2, iterations=10, precision='float32', **SMALL)
+    volume = step.run(maps)
+    alone = step.model_copy(update={'haadf': False}).run(maps)
+    np.testing.assert_array_equal(volume.data, alone.data)
+    np.testing.assert_array_equal(volume.std, alone.std)
+    assert volume.notes['haadf']['used'] is False
+    assert any('are left out' in finding.sentence for finding in volume.findings if finding.level == 'doubt')
+
+
+def test_an_ensemble_with_images_resumes_among_the_fits_that_judge_and_among_its_members(maps):
+    step, keeps = DIPmTV(preset='best', ensemble=2, iterations=10, precision='float32', **SMALL), Keeps()
+    keeps.save_state = lambda state, kept=keeps.states: kept.append(
+        copy.deepcopy(state()) if len(kept) in (5, 14, 26, 36) else None
+    )
+    whole = step.run(maps, keeps)
+    states = [state for state in keeps.states if state is not None]
+    assert len(states) == 4
+    for state in states:
+        found = step.run(maps, Resumes(state))
+        np.testing.assert_array_equal(found.data, whole.data)
+        np.testing.assert_array_equal(found.std, whole.std)
+
+
+def test_an_ensemble_ended_while_the_images_are_judged_is_one_fit(maps):
+    volume = DIPmTV(preset='best', ensemble=3, iterations=20, **SMALL).run(maps, Ends(8))
+    assert volume.std is None
+    assert volume.notes['ensemble'] == {'asked': 3, 'members': 1}
 
 
 def test_a_fit_with_images_is_as_long_as_planned_and_published_settings_take_none(maps):

@@ -26,6 +26,9 @@ docs/uncertainty.md for how often such intervals hold the truth.
 
 What all members get wrong alike is in no spread. `error_bars` has what is made of s and c, and what is added.
 
+Where a HAADF series stands beside the maps, two fits before the members ask the held-out counts whether it helps
+(`haadf_contest`): all members take the images, or none does.
+
 All this is about what the tilts measure. Inside the missing wedge the spread
 says how far networks differ when no data bind them, no more.
 """
@@ -42,7 +45,7 @@ import torch
 from napari_diptomo.reconstruct.dip.contest import heads_of
 from napari_diptomo.reconstruct.dip.error_bars import HEIGHT, SHARE, standard_deviation
 from napari_diptomo.reconstruct.dip.fit_loop import Fitted, fit_network
-from napari_diptomo.reconstruct.dip.haadf_contest import findings_on
+from napari_diptomo.reconstruct.dip.haadf_contest import ImagesJudge
 from napari_diptomo.reconstruct.dip.joined_run import JoinedRun, append_curves, latest
 from napari_diptomo.reconstruct.dip.running_variance import RunningVariance
 from napari_diptomo.reconstruct.dip.settings import FitSettings
@@ -91,16 +94,32 @@ def fit_ensemble(
     Volume
         With ``std`` when two members or more were completed.
     """
-    run = JoinedRun(members, settings.longest, observer)
+    maps = _resampled(maps)
+    judge = _judge_of(maps, problem_settings, settings)
+    fits_before = 0 if judge is None else judge.fits
+    run = JoinedRun(members + fits_before, settings.longest, observer)
     record = _Record()
     if run.resumed is not None:
-        record.restore(run.resumed)
-    maps = _resampled(maps)
+        if judge is not None:
+            judge.restore(run.resumed['images'])
+        if 'volumes' in run.resumed:
+            record.restore(run.resumed)
+    if judge is not None:
+        judge.judge(run)
+        if run.finished and record.members == 0:
+            volume = volume_of(judge.problem, judge.result(), problem_settings, settings.title)
+            return replace(volume, notes={**volume.notes, **_of_one(members)})
+
+    def state() -> dict[str, Any]:
+        return {**record.state(), **({} if judge is None else {'images': judge.state()})}
+
     for member in range(record.members, members):
-        run.begin(member, record.state, record.preview)
+        run.begin(fits_before + member, state, record.preview)
         seed = settings.seed + _SEEDS_APART * member
         own = replace(problem_settings, seed=seed)
         problem = prepare(maps, own)
+        if judge is not None:
+            problem = judge.applied(problem)
         heads = heads_of(settings, problem)
         of_member = settings.with_network(heads[member % len(heads)], seed)
         fitted = fit_network(of_member, problem, Watch(run, settings.title, settings.longest))
@@ -114,9 +133,18 @@ def fit_ensemble(
         if run.finished:
             break
     volume = record.volume(template, members)
-    if 'haadf' not in volume.notes:
+    if judge is None:
         return volume
-    return replace(volume, findings=(*volume.findings, *findings_on(volume.notes['haadf'], volume.channels, None)))
+    numbers, said = judge.judged(volume.notes, volume.channels)
+    return replace(volume, notes={**volume.notes, 'haadf': numbers}, findings=(*volume.findings, *said))
+
+
+def _judge_of(maps: MapSeries, problem_settings: ProblemSettings, settings: FitSettings) -> ImagesJudge | None:
+    """That of a HAADF series, None where there is none to be fitted."""
+    if maps.haadf_series is None or not problem_settings.haadf:
+        return None
+    problem = prepare(maps, problem_settings)
+    return None if problem.haadf is None else ImagesJudge(settings, problem)
 
 
 def _resampled(maps: MapSeries) -> MapSeries:
@@ -162,9 +190,7 @@ class _Record:
         notes['stopping'] = f'mean of {self.members} fits; of the first, {first["stopping"]}'
         mean = self._volumes.mean.astype(np.float32)
         if self.members < 2:
-            notes['stopping'] = first['stopping']
-            notes['ensemble'] = {'asked': asked, 'members': self.members}
-            notes['uncertainty'] = 'one fit only was completed: it has no standard deviation'
+            notes |= {'stopping': first['stopping'], **_of_one(asked)}
             return replace(template, data=mean, scores=self._scores, notes=notes)
         calibration = self._check.calibration()
         std = standard_deviation(mean, self._volumes.variance, calibration.factor, template.notes['max_tilt'])
@@ -189,6 +215,14 @@ class _Record:
         self._scores = {name: list(curve) for name, curve in state['scores'].items()}
         self._notes = [dict(notes) for notes in state['told']]
         self._findings = tuple(Finding.from_dict(finding) for finding in state['findings'])
+
+
+def _of_one(asked: int) -> dict[str, Any]:
+    """Notes of an ensemble of which one fit only was completed."""
+    return {
+        'ensemble': {'asked': asked, 'members': 1},
+        'uncertainty': 'one fit only was completed: it has no standard deviation',
+    }
 
 
 def _sentence(members: int, calibration: Calibration, tilts: Sequence[float]) -> str:

@@ -40,6 +40,73 @@ _TOLERATED = 1.0
 _ODD, _LARGE = 2.0, 0.12
 
 
+class ImagesJudge:
+    """Asks the held-out counts of one split, once for all members of an ensemble, whether the images help.
+
+    Parameters
+    ----------
+    settings : FitSettings
+        Of each fit.
+    problem : Problem
+        With HAADF data and held-out counts.
+
+    Attributes
+    ----------
+    problem : Problem
+        The same.
+    done : list of Candidate
+        The fits that are complete: of the maps alone, then with the images.
+    """
+
+    fits = 2
+
+    def __init__(self, settings: FitSettings, problem: Problem) -> None:
+        self._settings, self.problem = settings, problem
+        self._alone = problem.with_haadf(None)
+        self.done: list[Candidate] = []
+
+    def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Continue from `state`."""
+        self.done = [Candidate.restored(state, self.problem.device) for state in states]
+
+    def state(self) -> list[dict[str, Any]]:
+        """For a checkpoint."""
+        return [candidate.state() for candidate in self.done]
+
+    def judge(self, run: JoinedRun) -> None:
+        """Do the fits that are missing; ``finish`` ends it before."""
+        while len(self.done) < self.fits and not run.finished:
+            run.begin(len(self.done), lambda: {'images': self.state()}, preview_of(self.problem, self.done[:1]))
+            given = _calibrated(self.problem, self.done[0].x) if self.done else self.problem
+            name, of, head, member = _next(self._settings, given, self._alone, self.done)
+            found = replace(fit_candidate(self._settings, of, head, member, run), output=name)
+            if not run.finished or not self.done:
+                self.done.append(found)
+
+    def result(self) -> Solution:
+        """Of a run that was ended before the first member."""
+        return _result(self._settings, self.problem, self._alone, self.done)
+
+    def verdict(self) -> Verdict:
+        """Of the held-out counts."""
+        return _verdict(self._settings, self.problem, self.done)
+
+    def applied(self, problem: Problem) -> Problem:
+        """A member's problem with the images as the maps calibrate them, or without."""
+        if problem.haadf is None or not self.verdict().helps:
+            return problem.with_haadf(None)
+        calibrated = _calibrated(self.problem, self.done[0].x).haadf
+        assert calibrated is not None
+        return problem.with_haadf(replace(problem.haadf, intensity=calibrated.intensity))
+
+    def judged(self, notes: Mapping[str, Any], channels: Sequence[str]) -> tuple[dict[str, Any], tuple[Finding, ...]]:
+        """Numbers of the images and what is said of them, from the notes of the ensemble."""
+        verdict = self.verdict()
+        note = {'gain': verdict.gain, 'error': verdict.error, 'used': verdict.helps}
+        numbers = {**self.done[1].notes['haadf'], **notes.get('haadf', {}), **note}
+        return numbers, findings_on(numbers, channels, verdict) if verdict.helps else (_against(verdict),)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Judgement of the held-out counts on the images.

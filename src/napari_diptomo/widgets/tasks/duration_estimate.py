@@ -94,7 +94,8 @@ def _fits(step: Reconstruction, maps: MapSeries) -> int:
     """Networks that are fitted one after the other, at most; 1 for what is no network."""
     ensemble = int(getattr(step, 'ensemble', 1))
     if ensemble > 1:
-        return ensemble
+        # Two fits before the members ask whether the images help.
+        return ensemble + 2 * _fits_haadf(step, maps)
     if _fits_haadf(step, maps):
         return _WITH_HAADF if step.holdout else _WITH_HAADF_AND_NO_CHOICE
     undecided = getattr(step, 'output', '') == 'auto' and len(maps.channels) > 1
