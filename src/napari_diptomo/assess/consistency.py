@@ -115,7 +115,7 @@ def consistency(volume: Volume, maps: MapSeries) -> Consistency:
     found = reprojection(volume, maps)
     misfit, error = _misfit(found)
     above, above_error = None, None
-    if found.counted.are_counts and len(found.maps.angles) >= _LEAST_TILTS:
+    if found.counted.are_counts:
         above, above_error = ceiling_excess(found.counted.data, found.expected, found.seen)
     return Consistency(
         channels=found.maps.channels,
