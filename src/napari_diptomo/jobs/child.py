@@ -13,6 +13,7 @@ On its standard output it sends one JSON object a line (`messages`)::
     {"type": "frame_memory", "shape": [3, 48, 48, 48]}  there are previews of this shape: provide shared memory
     {"type": "frame", "number": 7, "iteration": 12}     a preview lies in the shared memory (`frames`)
     {"type": "log", "level": "warning", "text": "..."}
+    {"type": "note", "notes": {...}}                    found on the way: entries of the notes of the result
     {"type": "file", "path": "..."}                     a library is about to read this file
     {"type": "result", "path": "..."}                   the end, well
     {"type": "error", "text": "...", "kind": "InputError", "details": "Traceback ..."}
@@ -39,6 +40,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -54,6 +56,7 @@ from napari_diptomo.jobs.messages import (
     FrameReady,
     Log,
     Message,
+    Noted,
     Result,
     Stage,
     format_message,
@@ -132,6 +135,9 @@ class ChildObserver(Observer):
         if self._request is Request.FINISH:
             self._request = Request.GO
         self._line.send(Stage(index, count, title))
+
+    def note(self, notes: Mapping[str, Any]) -> None:
+        self._line.send(Noted(notes))
 
     def request(self) -> Request:
         return self._request

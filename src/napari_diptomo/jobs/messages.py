@@ -88,6 +88,19 @@ class Log:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """A step has found something out that its result will have in its notes.
+
+    Attributes
+    ----------
+    notes : mapping
+        The entries.
+    """
+
+    notes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class FileBegun:
     """A library is about to read the file ``path``."""
 
@@ -148,7 +161,7 @@ class CancelledRun:
     stage: str = ''
 
 
-Message = Progress | Stage | FrameMemoryNeeded | FrameReady | Log | FileBegun | Result | Failure | CancelledRun
+Message = Progress | Stage | FrameMemoryNeeded | FrameReady | Log | Noted | FileBegun | Result | Failure | CancelledRun
 
 _TYPES: dict[str, type] = {
     'progress': Progress,
@@ -156,6 +169,7 @@ _TYPES: dict[str, type] = {
     'frame_memory': FrameMemoryNeeded,
     'frame': FrameReady,
     'log': Log,
+    'note': Noted,
     'file': FileBegun,
     'result': Result,
     'error': Failure,

@@ -90,6 +90,15 @@ class Observer:
     def report(self, progress: Progress) -> None:
         """Take note of where the step stands."""
 
+    def note(self, notes: Mapping[str, Any]) -> None:
+        """Take note of what the step has found out on the way.
+
+        Parameters
+        ----------
+        notes : mapping
+            Entries of the notes that its result will have, made of numbers, texts, lists and mappings.
+        """
+
     def request(self) -> Request:
         """Say what the step shall do next."""
         return Request.GO
@@ -152,6 +161,9 @@ class StopAt(Observer):
     def report(self, progress: Progress) -> None:
         self._at_the_end = progress.iteration >= progress.total
         self._observer.report(progress)
+
+    def note(self, notes: Mapping[str, Any]) -> None:
+        self._observer.note(notes)
 
     def request(self) -> Request:
         request = self._observer.request()

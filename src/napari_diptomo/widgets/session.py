@@ -22,7 +22,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_diptomo.jobs import Stage
+from napari_diptomo.jobs import Noted, Stage
 from napari_diptomo.series import MapSeries, Progress, Recipe, Source, SpectralTiltSeries, Volume
 from napari_diptomo.series.tilts import angle_in_words
 from napari_diptomo.widgets.layers.image_layers import method_of
@@ -291,6 +291,8 @@ class Session(QObject):
         elif run is not None and isinstance(message, Progress):
             values = dict(message.losses)
             run.convergence.append(ConvergencePoint(message.iteration, values, message.validation, message.message))
+        elif run is not None and isinstance(message, Noted):
+            run.noted.update(message.notes)
         self.message.emit(message)
 
     def _show_frame(self, frame: Any, iteration: int) -> None:

@@ -36,7 +36,7 @@ class ShiftRefining(Reconstruction):
         from napari_diptomo.reconstruct.shift_refinement import findings_on, refined_shifts
 
         self._check_memory(maps)
-        run = StagedRun(observer)
+        run = StagedRun(observer, NOTE)
         found = dict(run.result(lambda whole: refined_shifts(maps, self.problem_settings(), whole)))
         volume = self._fit(in_geometry_of({NOTE: found}, maps), run)
         return replace(

@@ -13,6 +13,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_diptomo.jobs import Stage
+from napari_diptomo.reconstruct.refined_geometry import NOTE
 from napari_diptomo.series import DiptomoError, Finding, InputError, Progress, Recipe, Remedy, Step, Volume
 from napari_diptomo.series.haadf_of_series import described, own_images
 from napari_diptomo.series.tilts import angle_in_words
@@ -25,7 +26,7 @@ from napari_diptomo.widgets.pages.page import Context, Page
 from napari_diptomo.widgets.plots.convergence_plot import ConvergencePlot
 from napari_diptomo.widgets.preferences import default_device, preview_seconds
 from napari_diptomo.widgets.run import Run, RunStatus, convergence_of
-from napari_diptomo.widgets.tasks.duration_estimate import Pace, kind_of, voxels_of
+from napari_diptomo.widgets.tasks.duration_estimate import Pace, kind_of, kind_of_refinement, voxels_of
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.preview_misfit import misfit_of_preview
 from napari_diptomo.widgets.tasks.question import Question
@@ -107,6 +108,8 @@ class ReconstructPage(Page):
         self._misfit.answered.connect(self._show_misfit)
         #: Of the preview that is seen; of the one that was compared last, and when that was.
         self._previewed, self._misfit_sentence, self._compared = 0, '', 0.0
+        #: Of the last preview that was shown while the shifts were being refined, until the fit proper shows one.
+        self._of_refinement: int | None = None
         self.session.changed.connect(self._session_changed)
         self._session_changed()
 
@@ -154,7 +157,7 @@ class ReconstructPage(Page):
         if isinstance(message, Stage):
             self._pace = Pace()
             self._misfit.forget()
-            self._misfit_sentence, self._compared = '', 0.0
+            self._misfit_sentence, self._compared, self._of_refinement = '', 0.0, None
             self.convergence.clear_curves()
         elif isinstance(message, Progress):
             self.convergence.add(message.iteration, message.losses, message.validation, message.message)
@@ -166,9 +169,15 @@ class ReconstructPage(Page):
         if chosen is None or chosen.status is not RunStatus.RUNNING or chosen.maps is None:
             return
         self._previewed = iteration
+        if shifts_are_sought(chosen):
+            self._of_refinement, self._misfit_sentence = iteration, 'Its misfit is shown once the shifts are refined.'
+        elif self._of_refinement is not None and iteration < self._of_refinement:
+            self._of_refinement, self._misfit_sentence = None, ''
         self._show_preview()
-        if not self._misfit.busy and time.monotonic() - self._compared > _SECONDS_BETWEEN_MISFITS:
-            self._misfit.ask(misfit_of_preview(frame, iteration, chosen.maps))
+        # The last preview of the refinement may arrive after its end: its geometry is not known.
+        comparable = self._of_refinement is None and not self._misfit.busy
+        if comparable and time.monotonic() - self._compared > _SECONDS_BETWEEN_MISFITS:
+            self._misfit.ask(misfit_of_preview(frame, iteration, chosen.maps, chosen.noted))
 
     def _show_misfit(self, sentence: str) -> None:
         self._compared = time.monotonic()
@@ -189,17 +198,23 @@ class ReconstructPage(Page):
         return () if chosen is None else chosen.findings
 
     def _paces(self) -> dict[str, float]:
-        """Seconds per voxel and iteration as measured on this machine, by kind of run."""
+        """Seconds per voxel, and iteration as a rule, as measured on this machine, by kind of work."""
         return dict(self.context.last_used.value(_PACES, {}))
 
     def _remember_pace(self) -> None:
         run, seconds = self.session.runs.chosen, self._pace.seconds()
         self._pace = Pace()
-        if run is None or run.recipe is None or run.maps is None or not seconds:
+        if run is None or run.recipe is None or run.maps is None:
             return
         step: Any = run.recipe.steps[-1]
-        pace = seconds / voxels_of(step, run.maps)
-        self.context.last_used.remember_value(_PACES, self._paces() | {kind_of(step, run.maps): pace})
+        voxels = voxels_of(step, run.maps)
+        paces = {kind_of(step, run.maps): seconds / voxels} if seconds else {}
+        refinement = run.noted.get(NOTE)
+        # Without a verdict it was ended before its time.
+        if refinement and refinement['standard_error']:
+            paces[kind_of_refinement(step)] = refinement['seconds'] / voxels
+        if paces:
+            self.context.last_used.remember_value(_PACES, self._paces() | paces)
 
     def form_of(self, step: str) -> StepForm | None:
         return next((form for form in self.forms.values() if form.step_class.__name__ == step), None)
@@ -460,6 +475,12 @@ def describe_run(run: Run, has_preview: bool = False) -> str:
         where = 'continues from its last checkpoint' if saved else 'starts it anew: it had no checkpoint yet'
         return f'napari ended before this run did. Resume {where}.'
     return ''
+
+
+def shifts_are_sought(run: Run) -> bool:
+    """Whether a run refines the shifts of its maps and has not found them yet."""
+    step = run.recipe.steps[-1] if run.recipe is not None and run.recipe.steps else None
+    return bool(getattr(step, 'refine_shifts', False)) and NOTE not in run.noted
 
 
 def haadf_counterpart(run: Run) -> DIPmTV | None:
