@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_diptomo.reconstruct import SIRT, TotalVariation
+from napari_diptomo.reconstruct import SIRT, TotalVariation, device
 from napari_diptomo.reconstruct.refined_geometry import NOTE
-from napari_diptomo.series import Observer, Recipe, Volume
+from napari_diptomo.series import InputError, Observer, Recipe, Volume
 from napari_diptomo.widgets.pages.reconstruct_page import describe_volume, shifts_are_sought
 from napari_diptomo.widgets.tasks.duration_estimate import kind_of_refinement
 from napari_diptomo.widgets.tasks.opening import look_over
@@ -98,3 +98,46 @@ def test_what_a_run_has_found_reaches_the_window(dock, maps, qtbot, settled):
     assert not shifts_are_sought(run)
     found = run.noted[NOTE]
     assert dock.reconstruct_page._paces()[kind_of_refinement(step)] == pytest.approx(found['seconds'] / 16**3)
+
+
+def entries(form):
+    """Texts of the box of devices, and whether they can be chosen."""
+    box = form.fields['device'].native
+    model = box.model()
+    return {box.itemText(i): bool(model.item(i).isEnabled()) for i in range(box.count())}
+
+
+@pytest.mark.parametrize('lacking', [('cuda', 'mps'), ('mps',), ()])
+def test_devices_that_this_machine_lacks_cannot_be_chosen(dock, maps, qtbot, monkeypatch, lacking):
+    monkeypatch.setattr(device, 'missing', lambda: {name: f'There is no {name}.' for name in lacking})
+    dock.open_page.done(look_over(maps))
+    page = dock.reconstruct_page
+    dock.stages.go_to(page)
+    qtbot.waitUntil(lambda: not page._devices.busy, timeout=30_000)
+    for form in page.forms.values():
+        assert entries(form) == {name: name not in lacking for name in ('auto', 'cpu', 'cuda', 'mps')}
+    assert page.no_device.isHidden()
+
+
+def test_a_recipe_for_a_device_that_is_not_there_loads_and_says_so(dock, maps, qtbot, monkeypatch, tmp_path):
+    sentence = 'This machine offers torch no CUDA device; choose auto or cpu.'
+    monkeypatch.setattr(device, 'missing', lambda: {'cuda': sentence})
+    Recipe(steps=(SIRT(device='cuda', iterations=3),)).save(tmp_path / 'recipe.json')
+    dock.open_recipe(tmp_path / 'recipe.json')
+    page = dock.reconstruct_page
+    dock.open_page.done(look_over(maps))
+    dock.stages.go_to(page)
+    qtbot.waitUntil(lambda: not page.no_device.isHidden(), timeout=30_000)
+    assert page.no_device.text() == sentence
+    assert page.step() == SIRT(device='cuda', iterations=3), 'what the recipe says stays'
+    with pytest.raises(InputError, match='no CUDA device'):
+        page.job()
+    page.forms['SIRT'].fields['device'].value = 'cpu'
+    assert page.no_device.isHidden()
+    qtbot.waitUntil(lambda: 'Needs about' in page.estimate.text(), timeout=30_000)
+
+
+def test_auto_is_never_missing():
+    assert 'cpu' not in device.missing()
+    assert 'auto' not in device.missing()
+    assert device.pick('auto').type not in device.missing()

@@ -17,6 +17,7 @@ from napari_diptomo.reconstruct.refined_geometry import NOTE
 from napari_diptomo.series import DiptomoError, Finding, InputError, Progress, Recipe, Remedy, Step, Volume
 from napari_diptomo.series.haadf_of_series import described, own_images
 from napari_diptomo.series.tilts import angle_in_words
+from napari_diptomo.widgets.controls.combo_boxes import disable_entries
 from napari_diptomo.widgets.controls.form_widgets import AutoEdit
 from napari_diptomo.widgets.controls.parts import Part, heading, words
 from napari_diptomo.widgets.controls.runs_list import RunsList
@@ -31,7 +32,7 @@ from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.preview_misfit import misfit_of_preview
 from napari_diptomo.widgets.tasks.question import Question
 from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
-from napari_diptomo.widgets.tasks.steps import VOLUME_FORMATS, estimating_memory, named, saving
+from napari_diptomo.widgets.tasks.steps import VOLUME_FORMATS, estimating_memory, missing_devices, named, saving
 
 if TYPE_CHECKING:
     from napari_diptomo.reconstruct import DIPmTV
@@ -82,6 +83,9 @@ class ReconstructPage(Page):
         self.body.addLayout(row)
         self._place = QVBoxLayout()
         self.body.addLayout(self._place)
+        self.no_device = words('')
+        self.no_device.hide()
+        self.body.addWidget(self.no_device)
         self.haadf = words('')
         self.haadf.setToolTip('<qt>Images fitted beside the maps; the findings of a run say what they were worth.</qt>')
         self.body.addWidget(self.haadf)
@@ -104,6 +108,10 @@ class ReconstructPage(Page):
         self._estimated = Question(self, patience_ms=150)
         self._estimated.answered.connect(self.estimate.setText)
         self._estimated.failed.connect(self.estimate.setText)
+        #: The devices that this machine lacks, each with a sentence, once torch was asked.
+        self._missing: dict[str, str] = {}
+        self._devices = Question(self)
+        self._devices.answered.connect(self._know_devices)
         self._misfit = Question(self)
         self._misfit.answered.connect(self._show_misfit)
         #: Of the preview that is seen; of the one that was compared last, and when that was.
@@ -124,6 +132,7 @@ class ReconstructPage(Page):
     def enter(self) -> None:
         if not self.forms:
             self._build_forms()
+            self._devices.ask(missing_devices)
         self._ask_estimate()
 
     def step(self) -> Step:
@@ -136,6 +145,8 @@ class ReconstructPage(Page):
         maps = self.session.input_maps
         if maps is None:
             raise InputError(self.obstacle())
+        if self.no_device.text():
+            raise InputError(self.no_device.text())
         self.context.last_used.remember(step)
         self.context.last_used.remember_value(_LAST_METHOD, step.title)
         seconds = (preview_seconds() or 1.0) if self.previews.isChecked() else 0.0
@@ -235,6 +246,7 @@ class ReconstructPage(Page):
     def cleanup(self) -> None:
         self._estimated.cleanup()
         self._misfit.cleanup()
+        self._devices.cleanup()
         self.convergence.cleanup()
 
     def _build_forms(self) -> None:
@@ -309,9 +321,27 @@ class ReconstructPage(Page):
         self._show_haadf()
         self._ask_estimate()
 
+    def _know_devices(self, missing: dict[str, str]) -> None:
+        """Devices that this machine lacks can be seen in the forms and not be chosen; a step that names one keeps it."""
+        self._missing = missing
+        for form in self.forms.values():
+            disable_entries(form.fields['device'].native, missing)
+        self._say_missing_device()
+
+    def _say_missing_device(self) -> None:
+        form = self.forms.get(self.method.currentText())
+        sentence = '' if form is None else self._missing.get(str(form.fields['device'].value), '')
+        self.no_device.setText(sentence)
+        self.no_device.setVisible(bool(sentence))
+
     def _ask_estimate(self) -> None:
+        self._say_missing_device()
         maps = self.session.input_maps
         if maps is None or not self.forms:
+            return
+        if self.no_device.text():
+            self._estimated.forget()
+            self.estimate.setText('')
             return
         for form in self.forms.values():
             thickness = form.fields['thickness']
