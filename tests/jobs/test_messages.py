@@ -26,6 +26,7 @@ from napari_diptomo.series import Progress
     [
         Progress('SIRT', 3, 10, 1.5, {'data': 0.25, 'tv': 1e-9}, 0.5, None, 'µ-step "quoted"\nsecond line'),
         Progress('SIRT', 0, 10),
+        Progress('SIRT', 4, 10, by_channel={'Ge': 1.25, 'Te': 0.5}),
         Stage(1, 3, 'DIPm-TV'),
         FrameMemoryNeeded((3, 48, 47, 46)),
         FrameReady(7, 12),

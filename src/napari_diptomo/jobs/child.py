@@ -66,7 +66,7 @@ from napari_diptomo.jobs.recipe_run import run
 from napari_diptomo.series import Cancelled, DiptomoError, Observer, Progress, Recipe, Request
 from napari_diptomo.series.files import abandon_partials, replacing
 
-#: At most so many progress lines a second; the last of a stage always goes out.
+#: At most so many progress lines a second; the last of a stage always goes out, and what is said with a preview.
 _LINES_PER_SECOND = 20
 _COMMANDS = {
     'pause': Request.PAUSE,
@@ -150,7 +150,8 @@ class ChildObserver(Observer):
         if progress.preview is not None:
             self._last_preview = now
             self._show(progress)
-        if now - self._last_line >= 1 / _LINES_PER_SECOND or progress.iteration >= progress.total:
+        due = now - self._last_line >= 1 / _LINES_PER_SECOND
+        if due or progress.by_channel or progress.iteration >= progress.total:
             self._last_line = now
             self._line.send(progress)
 

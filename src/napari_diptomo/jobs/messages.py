@@ -193,8 +193,9 @@ def parse_message(line: str) -> Message | None:
         values = json.loads(line)
         kind = _TYPES[values.pop('type')]
         if kind is Progress:
-            losses = values.get('losses', {}).items()
-            values['losses'] = {name: math.nan if loss is None else loss for name, loss in losses}
+            for terms in ('losses', 'by_channel'):
+                given = values.get(terms, {}).items()
+                values[terms] = {name: math.nan if value is None else value for name, value in given}
         if kind is Failure:
             values['evidence'] = tuple(Evidence.from_dict(one) for one in values.get('evidence', ()))
         if kind is FrameMemoryNeeded:

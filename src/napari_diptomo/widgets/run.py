@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -31,6 +32,7 @@ class ConvergencePoint(NamedTuple):
     losses: dict[str, float]
     validation: float | None = None
     fit: str = ''
+    by_channel: Mapping[str, float] = {}
 
 
 @dataclass(eq=False)

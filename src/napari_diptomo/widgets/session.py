@@ -290,7 +290,10 @@ class Session(QObject):
             run.convergence.clear()
         elif run is not None and isinstance(message, Progress):
             values = dict(message.losses)
-            run.convergence.append(ConvergencePoint(message.iteration, values, message.validation, message.message))
+            point = ConvergencePoint(
+                message.iteration, values, message.validation, message.message, dict(message.by_channel)
+            )
+            run.convergence.append(point)
         elif run is not None and isinstance(message, Noted):
             run.noted.update(message.notes)
         self.message.emit(message)

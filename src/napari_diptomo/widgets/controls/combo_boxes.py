@@ -35,7 +35,9 @@ def disable_entries(box: QComboBox, reasons: Mapping[str, str]) -> None:
     assert isinstance(model, QStandardItemModel)
     for index in range(box.count()):
         reason = reasons.get(box.itemText(index), '')
-        model.item(index).setEnabled(not reason)
+        item = model.item(index)
+        assert item is not None
+        item.setEnabled(not reason)
         box.setItemData(index, reason or None, Qt.ItemDataRole.ToolTipRole)
 
 

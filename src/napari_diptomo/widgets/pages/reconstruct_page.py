@@ -24,7 +24,7 @@ from napari_diptomo.widgets.controls.runs_list import RunsList
 from napari_diptomo.widgets.controls.step_form import StepForm
 from napari_diptomo.widgets.notifications import say, say_error
 from napari_diptomo.widgets.pages.page import Context, Page
-from napari_diptomo.widgets.plots.convergence_plot import ConvergencePlot
+from napari_diptomo.widgets.plots.convergence_plot import ConvergencePlot, EachElement
 from napari_diptomo.widgets.preferences import default_device, preview_seconds
 from napari_diptomo.widgets.run import Run, RunStatus, convergence_of
 from napari_diptomo.widgets.tasks.duration_estimate import Pace, kind_of, kind_of_refinement, voxels_of
@@ -170,8 +170,12 @@ class ReconstructPage(Page):
             self._misfit.forget()
             self._misfit_sentence, self._compared, self._of_refinement = '', 0.0, None
             self.convergence.clear_curves()
+            self.by_element.hide()
         elif isinstance(message, Progress):
-            self.convergence.add(message.iteration, message.losses, message.validation, message.message)
+            self.convergence.add(
+                message.iteration, message.losses, message.validation, message.message, message.by_channel
+            )
+            self.by_element.setVisible(self.convergence.has_channels)
             self._pace.add(message)
 
     def show_preview(self, frame: np.ndarray, iteration: int) -> None:
@@ -360,8 +364,9 @@ class ReconstructPage(Page):
             'is being fitted. Below: the other terms of what is minimised. The dashed line marks the returned '
             'iterate.</qt>'
         )
+        self.by_element = EachElement(self.convergence)
         self.note = words('')
-        for widget in (self.convergence_heading, self.convergence, self.note):
+        for widget in (self.convergence_heading, self.convergence, self.by_element, self.note):
             self._outcome.body.addWidget(widget)
 
     def _add_runs(self) -> None:
@@ -455,6 +460,7 @@ class ReconstructPage(Page):
         shown = running or (run is not None and bool(convergence_of(run)))
         self.convergence_heading.setVisible(shown)
         self.convergence.setVisible(shown)
+        self.by_element.setVisible(shown and self.convergence.has_channels)
         self.convergence_heading.setText(f'<b>Convergence of run {run.number}</b>' if run is not None else '')
         if run is not None and run.volume is not None:
             self.convergence.mark_returned(run.volume.notes.get('returned_iteration'))
