@@ -19,8 +19,9 @@ import numpy as np
 
 from napari_diptomo.series import Finding, InputError, MapSeries, Volume
 
-#: Standard errors, and fraction of the noise from which on it was fitted (any fit takes up some).
-_SIGMAS, _LEAST_SHARE = 3.0, 0.2
+#: Standard errors, and fraction of the noise from which on it was fitted (any fit takes up some); tilts below which nothing
+#: keeps a volume from following each of them.
+_SIGMAS, _LEAST_SHARE, _LEAST_TILTS = 3.0, 0.2, 5
 
 
 def compared_with_maps(volume: Volume, maps: MapSeries) -> Volume:
@@ -75,7 +76,7 @@ def _fitted_noise(volume: Volume, maps: MapSeries, expected: np.ndarray, seen: n
     """
     from napari_diptomo.assess import ceiling_excess, projection_correlation
 
-    if not maps.are_counts:
+    if not maps.are_counts or len(maps.angles) < _LEAST_TILTS:
         return None
     excess, error = ceiling_excess(maps.data, expected, seen)
     found = projection_correlation(maps.data[:, seen], expected[:, seen])
