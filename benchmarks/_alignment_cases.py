@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 from scipy import ndimage
 
-from napari_diptomo.align.specimen_motion import without_rigid_motion
 from napari_diptomo.geometry import ParallelBeam
+from napari_diptomo.geometry.rigid_motion import without_rigid_motion
 from napari_diptomo.series import MapSeries
 from napari_diptomo.simulate import edx_phantom, eels_phantom, facetted, lamella, needle, porous
 

@@ -17,8 +17,9 @@ from _alignment_peers import PEERS
 from napari_diptomo import load_tilt_series
 from napari_diptomo.align import Align
 from napari_diptomo.align.held_out_tilts import _reconstructed
-from napari_diptomo.align.specimen_motion import smallest_shifts, without_rigid_motion
+from napari_diptomo.align.specimen_motion import smallest_shifts
 from napari_diptomo.geometry import ParallelBeam
+from napari_diptomo.geometry.rigid_motion import without_rigid_motion
 from napari_diptomo.series import MapSeries
 
 OPENNCEM = Path(__file__).parents[2] / 'shared' / 'data' / 'openncem-edx'

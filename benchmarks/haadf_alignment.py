@@ -19,7 +19,7 @@ import numpy as np
 
 from napari_diptomo import Align, HAADFSeries, MapSeries
 from napari_diptomo.align.on_haadf import placed
-from napari_diptomo.align.specimen_motion import without_rigid_motion
+from napari_diptomo.geometry.rigid_motion import without_rigid_motion
 from napari_diptomo.series import with_haadf
 from napari_diptomo.simulate import facetted, lamella, needle, porous, tilt_series
 from napari_diptomo.simulate.haadf import HAADFModel, haadf_series

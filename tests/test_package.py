@@ -131,6 +131,14 @@ def test_no_two_files_import_each_other_not_even_for_types(folder, prefix):
     graphlib.TopologicalSorter(imports).prepare()
 
 
+def test_a_name_is_imported_from_where_it_is_defined():
+    """Only a package hands on what its files define: ``import a as a`` elsewhere would give a name two places."""
+    for path in (ROOT / 'src').rglob('*.py'):
+        imported = [n for n in ast.walk(ast.parse(path.read_text(encoding='utf-8'))) if isinstance(n, ast.ImportFrom)]
+        twice = [a.name for n in imported for a in n.names if a.asname == a.name]
+        assert path.name == '__init__.py' or not twice, f'{path} hands on {twice}'
+
+
 def test_the_map_of_the_code_is_up_to_date(tmp_path):
     written = tmp_path / 'map.md'
     subprocess.run([sys.executable, ROOT / 'docs' / 'make_map.py', written], check=True, timeout=120)

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from napari_diptomo.align import Align
-from napari_diptomo.align.specimen_motion import rigid_motion, smallest_shifts, tilt_axis_in, without_rigid_motion
+from napari_diptomo.align.specimen_motion import smallest_shifts, tilt_axis_in
+from napari_diptomo.geometry.rigid_motion import rigid_motion, without_rigid_motion
 from napari_diptomo.series import Cancelled, InputError, MapSeries, Observer, Request, load_tilt_series
 from napari_diptomo.simulate.edx import demo_series
 

@@ -10,7 +10,7 @@ import pytest
 
 from napari_diptomo import Align, HAADFSeries, MapSeries, simulate
 from napari_diptomo.align.by_hand import corrected, judged
-from napari_diptomo.align.specimen_motion import rigid_motion
+from napari_diptomo.geometry.rigid_motion import rigid_motion
 from napari_diptomo.series import with_haadf, with_own_haadf
 from napari_diptomo.simulate.haadf import HAADFModel, haadf_series
 from napari_diptomo.simulate.specimens import porous

@@ -15,7 +15,8 @@ from napari_diptomo.align.neighbour_votes import squeezed, voted_shifts
 from napari_diptomo.align.overlap_correlation import overlap_correlation
 from napari_diptomo.align.reference_images import binned
 from napari_diptomo.align.refinement import best_start, refined
-from napari_diptomo.align.specimen_motion import smallest_shifts, tilt_axis_in, without_rigid_motion
+from napari_diptomo.align.specimen_motion import smallest_shifts, tilt_axis_in
+from napari_diptomo.geometry.rigid_motion import without_rigid_motion
 from napari_diptomo.series import InputError, MapSeries, Watch
 
 ANGLES = np.arange(-60.0, 61.0, 10.0)

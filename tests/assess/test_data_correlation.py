@@ -107,6 +107,34 @@ def test_the_stated_errors_cover_what_noise_does(make, tilts, peak):
     assert pulls.std() == pytest.approx(1, abs=0.25)
 
 
+@pytest.mark.parametrize(('make', 'tilts', 'peak'), [(facetted, 13, 1), (needle, 3, 30)])
+def test_the_stated_errors_hold_for_the_fewest_counts_and_tilts(make, tilts, peak):
+    """A channel of 0.007 counts per pixel, whose halves hardly correlate; three tilts, of whose scatter nothing is known."""
+    expected, draws = draws_of(make, tilts, peak, 60)
+    excesses, errors = zip(*(ceiling_excess(counts, expected) for counts in draws), strict=True)
+    pulls = np.array(excesses) / np.array(errors)
+    assert abs(pulls.mean()) < 0.25
+    assert pulls.std() == pytest.approx(1, abs=0.18)
+
+
+def test_the_excess_does_not_depend_on_the_unit_of_the_projections_nor_on_hidden_pixels():
+    truth = 6 * np.random.default_rng(0).random((2, 5, 16, 16)) ** 2
+    counts = np.random.default_rng(1).poisson(truth)
+    plain = ceiling_excess(counts, truth)
+    np.testing.assert_allclose(ceiling_excess(counts, 7 * truth), plain)
+    seen = np.ones(truth.shape[1:], bool)
+    seen[:, :, 10:] = False
+    hidden = ceiling_excess(np.where(seen, counts, 900), np.where(seen, truth, 0), seen)
+    np.testing.assert_allclose(hidden, ceiling_excess(counts[..., :10], truth[..., :10]))
+
+
+def test_a_channel_without_contrast_has_no_excess():
+    zeros, ones = np.zeros((1, 3, 4, 4), int), np.ones((1, 3, 4, 4), int)
+    for counts, projections in ((zeros, zeros), (ones, ones), (zeros, ones + np.arange(4)), (ones, zeros)):
+        excess, error = ceiling_excess(counts, projections)
+        assert (excess, error) == (0, 0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('peak', [100, 30, 5, 1])
 @pytest.mark.parametrize('make', [lamella, porous, needle, facetted])

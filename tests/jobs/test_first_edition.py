@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_diptomo import Align
-from napari_diptomo.align.specimen_motion import without_rigid_motion
+from napari_diptomo.geometry.rigid_motion import without_rigid_motion
 from napari_diptomo.jobs import Checkpoint, run
 from napari_diptomo.series import MapSeries, Observer, Recipe, UnknownStep, Volume, load
 

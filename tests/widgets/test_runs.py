@@ -149,6 +149,47 @@ def test_a_failed_run_has_a_recipe_to_save(
     assert Recipe.load(tmp_path / 'r.json').steps == (SIRT(iterations=3),)
 
 
+def test_after_a_cancelled_run_the_finished_one_is_chosen_again(
+    dock: TomographyDock, ran: Callable[..., None], qtbot: Any
+) -> None:
+    """The page Judge stays open, on the volume that is seen; the cancelled run stays in the list."""
+    first, second = made(1, DOUBT), made(2)
+    ran(Outcome('SIRT', result=first))
+    ran(Outcome('SIRT', result=second))
+    choose(dock, 1, qtbot)
+    ran(Outcome('SIRT'), preview=3)
+    assert dock.session.volume is first, 'the one that was chosen, not the latest'
+    assert not dock.judge_page.closed()
+    assert dock.run_bar.status.text() == 'SIRT: cancelled. Run 1 (SIRT) is the chosen run again.'
+    assert dock.reconstruct_page.convergence_heading.text() == '<b>Convergence of run 1</b>'
+    ran(Outcome('SIRT', error='Out of memory.'))
+    ran(Outcome('SIRT'))
+    assert dock.session.volume is second, 'what failed before has no volume either'
+    assert [row[2] for row in rows(dock)].count('cancelled') == 2
+
+
+def test_a_run_that_was_chosen_while_another_ran_stays_chosen(
+    dock: TomographyDock, ran: Callable[..., None], qtbot: Any
+) -> None:
+    first, second = made(1), made(2)
+    ran(Outcome('SIRT', result=first))
+    ran(Outcome('SIRT', result=second))
+    end, dock.runs.end = dock.runs.end, lambda outcome: (dock.runs.choose(next(iter(dock.runs))), end(outcome))
+    ran(Outcome('SIRT'))
+    assert dock.session.volume is first
+
+
+def test_a_cancelled_run_of_other_maps_does_not_bring_back_a_volume_of_the_first(
+    dock: TomographyDock, ran: Callable[..., None], maps: MapSeries
+) -> None:
+    ran(Outcome('SIRT', result=made(1)))
+    dock.session.drop_volume()
+    run = dock.runs.begin(replace(maps), 'SIRT')
+    dock.runs.end(Outcome('SIRT'))
+    assert dock.runs.chosen is run
+    assert dock.session.volume is None
+
+
 def test_a_cancelled_run_leaves_the_view_as_it_was(
     dock: TomographyDock, viewer: ViewerModel, ran: Callable[..., None]
 ) -> None:

@@ -27,7 +27,7 @@ from napari_diptomo.align.on_haadf import (
 from napari_diptomo.align.reference_images import Reference, binned, binning_of, reference_images
 from napari_diptomo.align.refinement import Refined, best_start, refined
 from napari_diptomo.align.shift_files import read_shifts
-from napari_diptomo.align.specimen_motion import Axis, smallest_shifts, tilt_axis_in, without_rigid_motion
+from napari_diptomo.align.specimen_motion import Axis, smallest_shifts, tilt_axis_in
 from napari_diptomo.align.tilt_shifts import (
     ShiftSource,
     TiltShift,
@@ -36,6 +36,7 @@ from napari_diptomo.align.tilt_shifts import (
     check_within_images,
     corrections,
 )
+from napari_diptomo.geometry.rigid_motion import without_rigid_motion
 from napari_diptomo.reconstruct.field_edges import edges_of
 from napari_diptomo.series import Finding, HAADFSeries, InputError, MapSeries, Observer, Step, Watch, param
 from napari_diptomo.series.haadf_of_series import own_images

@@ -19,7 +19,8 @@ import numpy as np
 
 from napari_diptomo.align.held_out_tilts import DEPTHS, Comparison, Geometry, compared, depth_of, height_of, predicted
 from napari_diptomo.align.image_correlation import FINE
-from napari_diptomo.align.specimen_motion import smallest_shifts, without_rigid_motion
+from napari_diptomo.align.specimen_motion import smallest_shifts
+from napari_diptomo.geometry.rigid_motion import without_rigid_motion
 from napari_diptomo.series import Watch
 
 #: Smoothing in which starts are judged and the first rounds made, pixels: at few counts finer detail is noise.

@@ -23,9 +23,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_diptomo.geometry.rigid_motion import rigid_motion as rigid_motion
-from napari_diptomo.geometry.rigid_motion import without_rigid_motion as without_rigid_motion
-
 _CLEAR = 3.0  # standard deviations
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_diptomo.assess.csv_tables import write_table
 from napari_diptomo.assess.data_correlation import ceiling_excess, correlation_error, projection_correlation
 from napari_diptomo.assess.reprojection import Reprojection, reprojection
 from napari_diptomo.series import Finding, MapSeries, Volume
@@ -89,8 +90,7 @@ class Consistency:
             headings += [f'misfit_{name}', f'standard_error_{name}']
         pairs = np.stack([self.misfit, self.misfit_error], axis=1).reshape(-1, len(self.angles))
         rows = np.column_stack([self.angles, pairs.T])
-        np.savetxt(path, rows, fmt='%.6g', delimiter=',', header=','.join(headings), comments='')
-        return Path(path)
+        return write_table(path, headings, rows)
 
 
 def consistency(volume: Volume, maps: MapSeries) -> Consistency:
@@ -115,7 +115,7 @@ def consistency(volume: Volume, maps: MapSeries) -> Consistency:
     found = reprojection(volume, maps)
     misfit, error = _misfit(found)
     above, above_error = None, None
-    if found.counted.are_counts and len(found.maps.angles) >= _LEAST_TILTS:
+    if found.counted.are_counts:
         above, above_error = ceiling_excess(found.counted.data, found.expected, found.seen)
     return Consistency(
         channels=found.maps.channels,

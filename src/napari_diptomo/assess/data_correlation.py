@@ -18,6 +18,11 @@ a, a^2 and a b over the pixels, and to first order
 alpha, beta and gamma being the derivatives of r by these sums: moments of a_i up to the fourth, which counts and normal
 deviates have in closed form.
 
+`ceiling_excess` compares with the ceiling that all tosses of the coin give together: halves of counts of mean m and
+variance v have the covariance (v - m) / 4 and the variance (v + m) / 4, so that the ceiling is sqrt(1 - m / v), without the
+scatter of the coin. Of few counts this root is skew and its mean too low, while r^2 - (1 - m / v) is nearly linear in the
+sums: its standard error is taken in the same way, and divided by r + ceiling it is that of the difference itself.
+
 Formulas: ceiling of the correlation with noisy data (`count_ceiling`); standard error of a correlation (`correlation_error`).
 """
 
@@ -80,7 +85,7 @@ def correlation_error(projections: np.ndarray, expected: np.ndarray, variance: n
     b, m = (np.asarray(a, np.float64).reshape(len(a), -1) for a in (projections, expected))
     if variance is None:
         m = np.maximum(m, 0)
-        second, with_square, of_square = m, m + 2 * m**2, m + 6 * m**2 + 4 * m**3
+        second, with_square, of_square = _moments_of_counts(m)
     else:
         second = np.asarray(variance, np.float64).reshape(len(b), -1)
         with_square, of_square = 2 * m * second, 4 * m**2 * second + 2 * second**2
@@ -93,8 +98,8 @@ def correlation_error(projections: np.ndarray, expected: np.ndarray, variance: n
     r = ((m * b).sum(axis=1, keepdims=True) - n * mean_a * mean_b) / safe
     linear = (b - mean_b) / safe + r * mean_a / safe_a
     square = -r / (2 * safe_a)
-    each = linear**2 * second + 2 * linear * square * with_square + square**2 * of_square
-    return np.where(norm[:, 0] > 0, np.sqrt(np.maximum(each.sum(axis=1), 0)), 0.0)
+    variance = _variance_of_sum(linear, square, second, with_square, of_square)
+    return np.where(norm[:, 0] > 0, np.sqrt(variance), 0.0)
 
 
 def half_ceiling(half_a: np.ndarray, half_b: np.ndarray) -> np.ndarray:
@@ -147,58 +152,75 @@ def count_ceiling(counts: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def ceiling_excess(
-    counts: np.ndarray, projections: np.ndarray, seen: np.ndarray | None = None, halvings: int = 8, seed: int = 0
+    counts: np.ndarray, projections: np.ndarray, seen: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Correlation of projections with count maps less its ceiling, and the standard error of this difference.
 
     Parameters
     ----------
     counts, projections : ndarray (channel, tilt, y, x)
-        Whole counts, and projections of the volume on the same pixels.
+        Whole counts, and projections of the volume on the same pixels, in any unit.
     seen : ndarray of bool (tilt, y, x), optional
         The pixels that are compared; default: all.
-    halvings : int
-        Divisions of the counts into halves that the ceiling is the mean of.
-    seed : int
-        Of the halvings.
 
     Returns
     -------
     excess, error : ndarray (channel,)
-        The error is that of a jackknife over the tilts, and of the mean over the halvings.
+        Both 0 where a channel is constant. The error is that of counts that scatter about the projections.
+
+    Raises
+    ------
+    InputError
+        The shapes differ.
     """
     same_shape('set of maps', np.shape(counts), 'projections', np.shape(projections))
-    weight = np.ones(np.shape(counts)[1:]) if seen is None else np.asarray(seen, float)
-    whole = np.asarray(counts).astype(np.int64)
-    rng = np.random.default_rng(seed)
-    fitted = _left_out(_sums(whole, projections, weight))
-    ceilings = []
-    for _ in range(halvings):
-        half = thin(whole, 0.5, rng)
-        r = np.clip(_left_out(_sums(half, whole - half, weight)), 0, 1)
-        ceilings.append(np.sqrt(2 * r / (1 + r)))
-    excess = fitted - np.mean(ceilings, axis=0)
-    tilts = len(weight)
-    spread = excess[:, 1:] - excess[:, 1:].mean(axis=1, keepdims=True)
-    variance = (tilts - 1) / tilts * (spread**2).sum(axis=1)
-    coin = np.array(ceilings)[:, :, 0].var(axis=0) / max(halvings - 1, 1)
-    return excess[:, 0], np.sqrt(variance + coin)
+    shown = np.ones(np.shape(counts)[1:], bool) if seen is None else np.asarray(seen, bool)
+    a, b = (np.asarray(values, np.float64)[:, shown] for values in (counts, projections))
+    mean = a.mean(axis=1)
+    spread = a.var(axis=1, ddof=1) if a.shape[1] > 1 else np.zeros(len(a))
+    ceiling = np.sqrt(np.clip(1 - np.divide(mean, spread, out=np.ones(len(a)), where=spread > 0), 0, 1))
+    fitted = projection_correlation(a, b)
+    together = np.abs(fitted) + ceiling
+    error = np.divide(_error_of_squares(mean, b), together, out=np.zeros(len(a)), where=together > 0)
+    return np.where(together > 0, fitted - ceiling, 0.0), error
 
 
-def _sums(a: np.ndarray, b: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Sums for a correlation, (sum, channel, tilt)."""
-    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    ones = np.ones_like(a)
-    return np.array([(part * weight).sum(axis=(2, 3)) for part in (ones, a, b, a * a, b * b, a * b)])
+def _error_of_squares(mean: np.ndarray, projections: np.ndarray) -> np.ndarray:
+    """Standard error, (channel,), of the squared correlation less the squared ceiling; see the module.
+
+    Parameters
+    ----------
+    mean : ndarray (channel,)
+        Counts of a pixel.
+    projections : ndarray (channel, pixel)
+        Proportional to what is expected of it.
+    """
+    b = np.maximum(projections, 0)
+    level = b.mean(axis=1)
+    rate = b * np.divide(mean, level, out=np.zeros(len(b)), where=level > 0)[:, None]
+    mean_a, mean_b = rate.mean(axis=1, keepdims=True), b.mean(axis=1, keepdims=True)
+    spread_a = mean_a + rate.var(axis=1, keepdims=True)
+    spread_b = b.var(axis=1, keepdims=True)
+    determined = (spread_a > 0) & (spread_b > 0)
+    spread_a, spread_b = np.where(determined, spread_a, 1), np.where(determined, spread_b, 1)
+    covariance = (rate * b).mean(axis=1, keepdims=True) - mean_a * mean_b
+    by_spread = -((covariance / spread_a) ** 2) / spread_b - mean_a / spread_a**2
+    linear = 2 * covariance * (b - mean_b) / (spread_a * spread_b) - 2 * mean_a * by_spread + 1 / spread_a
+    variance = _variance_of_sum(linear, by_spread, *_moments_of_counts(rate)) / rate.shape[1] ** 2
+    return np.where(determined[:, 0], np.sqrt(variance), 0.0)
 
 
-def _left_out(sums: np.ndarray) -> np.ndarray:
-    """Correlation from all tilts, and without each of them in turn, (channel, 1 + tilt)."""
-    total = sums.sum(axis=2, keepdims=True)
-    n, a, b, aa, bb, ab = np.concatenate([total, total - sums], axis=2)
-    n = np.maximum(n, 1)
-    norm = np.sqrt(np.maximum(aa - a * a / n, 0) * np.maximum(bb - b * b / n, 0))
-    return np.divide(ab - a * b / n, norm, out=np.zeros_like(norm), where=norm > 0)
+def _moments_of_counts(rate: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Variance of Poisson counts a, covariance of a and a^2, variance of a^2."""
+    return rate, rate + 2 * rate**2, rate + 6 * rate**2 + 4 * rate**3
+
+
+def _variance_of_sum(
+    linear: np.ndarray, square: np.ndarray, second: np.ndarray, with_square: np.ndarray, of_square: np.ndarray
+) -> np.ndarray:
+    """Variance, (channel,), of the sum of linear a + square a^2 over the pixels, of the moments of `_moments_of_counts`."""
+    each = linear**2 * second + 2 * linear * square * with_square + square**2 * of_square
+    return np.maximum(each.sum(axis=1), 0)
 
 
 def _centred(maps: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from scipy.fft import fftfreq
 
+from napari_diptomo.assess.csv_tables import write_table
 from napari_diptomo.assess.resolution import FSC, fsc
 from napari_diptomo.reconstruct import Reconstruction
 from napari_diptomo.reconstruct.data_split import noise_variance, thinned
@@ -141,9 +142,7 @@ class HalfResolution:
         """
         frequency = self.curves[0].frequency / self.voxel_size
         columns = [frequency, self.half_bit, *(curve.correlation for curve in self.curves)]
-        headings = ','.join(['frequency_per_nm', 'half_bit', *self.channels])
-        np.savetxt(path, np.column_stack(columns), fmt='%.6g', delimiter=',', header=headings, comments='')
-        return Path(path)
+        return write_table(path, ['frequency_per_nm', 'half_bit', *self.channels], np.column_stack(columns))
 
 
 def half_resolution(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from napari_diptomo.assess.csv_tables import write_table
 from napari_diptomo.series import InputError, Volume
 
 
@@ -81,8 +82,7 @@ class Profile:
             headings += [name, f'standard_error_{name}']
         pairs = np.stack([self.values, self.error], axis=1).reshape(-1, len(self.distance))
         rows = np.column_stack([self.distance, pairs.T])
-        np.savetxt(path, rows, fmt='%.6g', delimiter=',', header=','.join(headings), comments='')
-        return Path(path)
+        return write_table(path, headings, rows)
 
 
 def line_profile(volume: Volume, start: Sequence[float], end: Sequence[float], width: float = 0.0) -> Profile:

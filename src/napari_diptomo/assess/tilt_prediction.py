@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_diptomo.assess.consistency import Consistency, consistency, outlying_tilts
+from napari_diptomo.assess.csv_tables import write_table
 from napari_diptomo.reconstruct import Reconstruction
 from napari_diptomo.series import Finding, InputError, MapSeries, Observer
 from napari_diptomo.series.tilts import in_use
@@ -96,8 +97,7 @@ class TiltPrediction:
         Path
         """
         headings, rows = self.table()
-        np.savetxt(path, rows, fmt='%.6g', delimiter=',', header=','.join(headings), comments='')
-        return Path(path)
+        return write_table(path, headings, rows)
 
 
 def predicted_tilts(

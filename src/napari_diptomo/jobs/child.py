@@ -13,6 +13,7 @@ On its standard output it sends one JSON object a line (`messages`)::
     {"type": "frame_memory", "shape": [3, 48, 48, 48]}  there are previews of this shape: provide shared memory
     {"type": "frame", "number": 7, "iteration": 12}     a preview lies in the shared memory (`frames`)
     {"type": "log", "level": "warning", "text": "..."}
+    {"type": "note", "notes": {...}}                    found on the way: entries of the notes of the result
     {"type": "file", "path": "..."}                     a library is about to read this file
     {"type": "result", "path": "..."}                   the end, well
     {"type": "error", "text": "...", "kind": "InputError", "details": "Traceback ..."}
@@ -39,6 +40,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -54,6 +56,7 @@ from napari_diptomo.jobs.messages import (
     FrameReady,
     Log,
     Message,
+    Noted,
     Result,
     Stage,
     format_message,
@@ -63,7 +66,7 @@ from napari_diptomo.jobs.recipe_run import run
 from napari_diptomo.series import Cancelled, DiptomoError, Observer, Progress, Recipe, Request
 from napari_diptomo.series.files import abandon_partials, replacing
 
-#: At most so many progress lines a second; the last of a stage always goes out.
+#: At most so many progress lines a second; the last of a stage always goes out, and what is said with a preview.
 _LINES_PER_SECOND = 20
 _COMMANDS = {
     'pause': Request.PAUSE,
@@ -133,6 +136,9 @@ class ChildObserver(Observer):
             self._request = Request.GO
         self._line.send(Stage(index, count, title))
 
+    def note(self, notes: Mapping[str, Any]) -> None:
+        self._line.send(Noted(notes))
+
     def request(self) -> Request:
         return self._request
 
@@ -144,7 +150,8 @@ class ChildObserver(Observer):
         if progress.preview is not None:
             self._last_preview = now
             self._show(progress)
-        if now - self._last_line >= 1 / _LINES_PER_SECOND or progress.iteration >= progress.total:
+        due = now - self._last_line >= 1 / _LINES_PER_SECOND
+        if due or progress.by_channel or progress.iteration >= progress.total:
             self._last_line = now
             self._line.send(progress)
 

@@ -88,6 +88,19 @@ class Log:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """A step has found something out that its result will have in its notes.
+
+    Attributes
+    ----------
+    notes : mapping
+        The entries.
+    """
+
+    notes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class FileBegun:
     """A library is about to read the file ``path``."""
 
@@ -148,7 +161,7 @@ class CancelledRun:
     stage: str = ''
 
 
-Message = Progress | Stage | FrameMemoryNeeded | FrameReady | Log | FileBegun | Result | Failure | CancelledRun
+Message = Progress | Stage | FrameMemoryNeeded | FrameReady | Log | Noted | FileBegun | Result | Failure | CancelledRun
 
 _TYPES: dict[str, type] = {
     'progress': Progress,
@@ -156,6 +169,7 @@ _TYPES: dict[str, type] = {
     'frame_memory': FrameMemoryNeeded,
     'frame': FrameReady,
     'log': Log,
+    'note': Noted,
     'file': FileBegun,
     'result': Result,
     'error': Failure,
@@ -179,8 +193,9 @@ def parse_message(line: str) -> Message | None:
         values = json.loads(line)
         kind = _TYPES[values.pop('type')]
         if kind is Progress:
-            losses = values.get('losses', {}).items()
-            values['losses'] = {name: math.nan if loss is None else loss for name, loss in losses}
+            for terms in ('losses', 'by_channel'):
+                given = values.get(terms, {}).items()
+                values[terms] = {name: math.nan if value is None else value for name, value in given}
         if kind is Failure:
             values['evidence'] = tuple(Evidence.from_dict(one) for one in values.get('evidence', ()))
         if kind is FrameMemoryNeeded:

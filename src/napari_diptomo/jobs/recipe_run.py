@@ -148,6 +148,9 @@ class _StepObserver(Observer):
     def report(self, progress: Progress) -> None:
         self._observer.report(progress)
 
+    def note(self, notes: Mapping[str, Any]) -> None:
+        self._observer.note(notes)
+
     def request(self) -> Request:
         return self._observer.request()
 

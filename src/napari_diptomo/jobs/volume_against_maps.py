@@ -19,7 +19,8 @@ import numpy as np
 
 from napari_diptomo.series import Finding, InputError, MapSeries, Volume
 
-#: Standard errors, and fraction of the noise from which on it was fitted (any fit takes up some); tilts that the error needs.
+#: Standard errors, and fraction of the noise from which on it was fitted (any fit takes up some); tilts below which nothing
+#: keeps a volume from following each of them.
 _SIGMAS, _LEAST_SHARE, _LEAST_TILTS = 3.0, 0.2, 5
 
 
@@ -63,24 +64,24 @@ def compared_with_maps(volume: Volume, maps: MapSeries) -> Volume:
     findings = volume.findings
     if ceiling is not None:
         notes['correlation_ceiling'] = _by_name(maps, ceiling)
-        fitted_noise = _fitted_noise(volume, counted, expected, seen, ceiling)
+        fitted_noise = _fitted_noise(volume, counted, expected, seen)
         findings = findings if fitted_noise is None else (*findings, fitted_noise)
     return replace(volume, notes=notes, findings=findings)
 
 
-def _fitted_noise(
-    volume: Volume, maps: MapSeries, expected: np.ndarray, seen: np.ndarray, ceiling: np.ndarray
-) -> Finding | None:
+def _fitted_noise(volume: Volume, maps: MapSeries, expected: np.ndarray, seen: np.ndarray) -> Finding | None:
     """Where projections agree with the counts beyond doubt better than those of the noiseless truth would.
 
     A correlation r above the ceiling c leaves 1 - r^2 of the variance of the maps, of which 1 - c^2 are noise.
     """
-    from napari_diptomo.assess import ceiling_excess
+    from napari_diptomo.assess import ceiling_excess, projection_correlation
 
     if not maps.are_counts or len(maps.angles) < _LEAST_TILTS:
         return None
     excess, error = ceiling_excess(maps.data, expected, seen)
-    share = ((ceiling + excess) ** 2 - ceiling**2) / np.maximum(1 - ceiling**2, 1e-6)
+    found = projection_correlation(maps.data[:, seen], expected[:, seen])
+    ceiling = found - excess
+    share = (found**2 - ceiling**2) / np.maximum(1 - ceiling**2, 1e-6)
     above = [c for c in range(len(excess)) if excess[c] > _SIGMAS * error[c] and share[c] > _LEAST_SHARE]
     if not above:
         return None

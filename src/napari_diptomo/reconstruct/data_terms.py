@@ -19,17 +19,14 @@ from napari_diptomo.series import InputError
 
 def poisson_deviance(model: torch.Tensor, data: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean Poisson deviance per datum."""
-    model = model.clamp_min(0) + FLOOR
-    # The two logarithms apart: the gradient of xlogy(0, 0 / m) is not a number.
-    each = 2 * (model - data + torch.special.xlogy(data, data) - data * model.log())
-    return _masked_mean(each, mask)
+    return _masked_mean(_poisson_each(model, data), mask)
 
 
 def weighted_square(
     model: torch.Tensor, data: torch.Tensor, variance: torch.Tensor, mask: torch.Tensor
 ) -> torch.Tensor:
     """Mean squared residual in units of the variance."""
-    return _masked_mean((data - model) ** 2 / variance, mask)
+    return _masked_mean(_square_each(model, data, variance), mask)
 
 
 def is_poisson(problem: Problem, choice: str) -> bool:
@@ -49,6 +46,19 @@ def fit_term(problem: Problem, expected: torch.Tensor, poisson: bool) -> torch.T
     return weighted_square(share * expected, problem.fit, share * problem.variance, problem.mask)
 
 
+@torch.no_grad()
+def fit_terms(problem: Problem, expected: torch.Tensor, poisson: bool) -> dict[str, float]:
+    """`fit_term` of each channel by its name; none for windows of counts, which hold several channels each."""
+    if problem.mixing is not None:
+        return {}
+    share = 1 - problem.share
+    model = share * expected
+    each = _poisson_each(model, problem.fit) if poisson else _square_each(model, problem.fit, share * problem.variance)
+    mask = problem.mask.expand_as(each)
+    terms = (each * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3)).clamp_min(1)
+    return dict(zip(problem.maps.channels, terms.tolist(), strict=True))
+
+
 def held_out_term(problem: Problem, x: torch.Tensor, poisson: bool) -> float | None:
     """Deviance per datum of the held-out part for the volume ``x``; None when nothing is held out."""
     if problem.held_out is None:
@@ -63,6 +73,16 @@ def held_out_deviance(problem: Problem, expected: torch.Tensor, held_out: torch.
     if poisson:
         return float(poisson_deviance(model, held_out, problem.mask))
     return float(weighted_square(model, held_out, problem.share * problem.variance, problem.mask))
+
+
+def _poisson_each(model: torch.Tensor, data: torch.Tensor) -> torch.Tensor:
+    model = model.clamp_min(0) + FLOOR
+    # The two logarithms apart: the gradient of xlogy(0, 0 / m) is not a number.
+    return 2 * (model - data + torch.special.xlogy(data, data) - data * model.log())
+
+
+def _square_each(model: torch.Tensor, data: torch.Tensor, variance: torch.Tensor) -> torch.Tensor:
+    return (data - model) ** 2 / variance
 
 
 def _masked_mean(each: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ import torch
 from napari_diptomo.series import InputError
 from napari_diptomo.series import memory as host
 
+#: In the order in which auto takes them, before the CPU.
 _NAMES = {'cuda': 'CUDA device', 'mps': 'Apple GPU (MPS)'}
 
 
@@ -19,14 +20,24 @@ def pick(choice: str) -> torch.device:
         A device that this machine lacks, or a torch that `check_torch` refuses.
     """
     check_torch()
+    lacking = missing()
+    if choice == 'auto':
+        return torch.device(next((name for name in _NAMES if name not in lacking), 'cpu'))
+    if choice in lacking:
+        raise InputError(lacking[choice])
+    return torch.device(choice)
+
+
+def missing() -> dict[str, str]:
+    """The choices of a device that this machine lacks, each with a sentence that says so."""
     # Torch for Intel Macs ended at 2.2, which cannot report the memory of their GPUs.
     mps = torch.backends.mps.is_available() and hasattr(torch.mps, 'recommended_max_memory')
-    there = {'cuda': torch.cuda.is_available(), 'mps': mps, 'cpu': True}
-    if choice == 'auto':
-        return torch.device(next(name for name, available in there.items() if available))
-    if not there.get(choice, True):
-        raise InputError(f'This machine offers torch no {_NAMES[choice]}; choose auto or cpu.')
-    return torch.device(choice)
+    there = {'cuda': torch.cuda.is_available(), 'mps': mps}
+    return {
+        name: f'This machine offers torch no {words}; choose auto or cpu.'
+        for name, words in _NAMES.items()
+        if not there[name]
+    }
 
 
 def check_torch() -> None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from napari_diptomo.reconstruct.data_terms import fit_term
+from napari_diptomo.reconstruct.data_terms import fit_term, fit_terms
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.stopping import Best
 from napari_diptomo.reconstruct.volume import Solution
@@ -56,6 +56,10 @@ class Iterated(Protocol):
         """The present volume as the user sees it, (channel, z, y, x)."""
         ...
 
+    def by_channel(self) -> Mapping[str, float]:
+        """Data term of each channel for the volume of `frame`, by name; empty where there is none."""
+        return {}
+
     def stop(self) -> None:
         """Judge the present iterate: the observer has ended the run."""
         return None
@@ -81,7 +85,7 @@ def iterate(method: Iterated, watch: Watch) -> bool:
             continue
         if method.resumable:
             watch.save_state(method.state)
-        if watch.step(method.iteration, losses, method.validation, method.frame):
+        if watch.step(method.iteration, losses, method.validation, method.frame, by_channel=method.by_channel):
             method.stop()
             return True
     return False
@@ -132,6 +136,9 @@ class FixedPoint(Iterated):
 
     def frame(self) -> np.ndarray:
         return self._problem.frame(self._x)
+
+    def by_channel(self) -> Mapping[str, float]:
+        return fit_terms(self._problem, self._expected, self._poisson)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""A stage before the fit proper, computed once: its result is kept in the checkpoints of the whole."""
+"""A stage before the fit proper, computed once: its result is noted at once, and kept in the checkpoints."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ class StagedRun(Observer):
     ----------
     observer : Observer or None
         Of the whole.
+    name : str
+        Of the note in which the result of the whole will have that of the stage.
     """
 
-    def __init__(self, observer: Observer | None) -> None:
+    def __init__(self, observer: Observer | None, name: str) -> None:
+        self._name = name
         self._observer = observer if observer is not None else Observer()
         state = self._observer.load_state()
         self._result: Mapping[str, Any] | None = None if state is None else state[_STAGE]
@@ -41,11 +44,16 @@ class StagedRun(Observer):
             found = self._result = compute(self._observer)
             # A fit that offers no state of its own starts anew after an interruption, but with this result.
             self._observer.save_state(lambda: {_STAGE: found, _FIT: None})
+        self._observer.note({self._name: self._result})
         return self._result
 
     def report(self, progress: Progress) -> None:
         """Pass it on."""
         self._observer.report(progress)
+
+    def note(self, notes: Mapping[str, Any]) -> None:
+        """Pass it on."""
+        self._observer.note(notes)
 
     def request(self) -> Request:
         """Pass it on."""

@@ -65,6 +65,8 @@ class Progress:
         A copy of the current volume, float32; only where the observer wants it.
     message : str
         A few words on the present work.
+    by_channel : mapping of str to float
+        Data term of each channel by its name, where there is one: with a preview, and at the end.
     """
 
     stage: str
@@ -75,6 +77,7 @@ class Progress:
     validation: float | None = None
     preview: np.ndarray | None = None
     message: str = ''
+    by_channel: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def eta(self) -> float | None:
@@ -89,6 +92,15 @@ class Observer:
 
     def report(self, progress: Progress) -> None:
         """Take note of where the step stands."""
+
+    def note(self, notes: Mapping[str, Any]) -> None:
+        """Take note of what the step has found out on the way.
+
+        Parameters
+        ----------
+        notes : mapping
+            Entries of the notes that its result will have, made of numbers, texts, lists and mappings.
+        """
 
     def request(self) -> Request:
         """Say what the step shall do next."""
@@ -153,6 +165,9 @@ class StopAt(Observer):
         self._at_the_end = progress.iteration >= progress.total
         self._observer.report(progress)
 
+    def note(self, notes: Mapping[str, Any]) -> None:
+        self._observer.note(notes)
+
     def request(self) -> Request:
         request = self._observer.request()
         if request in (Request.PAUSE, Request.CANCEL):
@@ -211,6 +226,7 @@ class Watch:
         validation: float | None = None,
         preview: Callable[[], np.ndarray] | None = None,
         message: str = '',
+        by_channel: Callable[[], Mapping[str, float]] | None = None,
     ) -> bool:
         """Report, then obey.
 
@@ -226,6 +242,8 @@ class Watch:
             Returns a copy of the volume (channel, z, y, x), float32; called only where the observer wants one.
         message : str
             A few words on the present work.
+        by_channel : callable, optional
+            Returns the data term of each channel; called with `preview`, and at the last planned iteration.
 
         Returns
         -------
@@ -238,6 +256,7 @@ class Watch:
             When the observer cancels.
         """
         frame = preview() if preview is not None and self._observer.wants_preview() else None
+        terms = by_channel() if by_channel is not None and (frame is not None or iteration >= self._total) else {}
         self._observer.report(
             Progress(
                 self._stage,
@@ -248,6 +267,7 @@ class Watch:
                 validation,
                 frame,
                 message,
+                dict(terms),
             )
         )
         return self.obey()

@@ -383,7 +383,7 @@ class TomographyDock(QWidget):
             self.run_bar.show_note(outcome.error)
             say_error(outcome.error)
         elif outcome.cancelled:
-            self.run_bar.show_note(f'{outcome.title}: cancelled.')
+            self.run_bar.show_note(f'{outcome.title}: cancelled.{self._chosen_again(task.run)}')
         elif isinstance(outcome.result, OpenedProject):
             self._take_project(outcome.result)
         elif outcome.title == VOLUMES:
@@ -395,6 +395,13 @@ class TomographyDock(QWidget):
             self.run_bar.show_note(f'{outcome.title}: done{self._reservation(page)}.')
         else:
             say(f'{outcome.title}: done.')
+
+    def _chosen_again(self, cancelled: Run | None) -> str:
+        """A sentence on the run that later pages take after one that was cancelled; empty where there is none."""
+        chosen = self.runs.chosen
+        if cancelled is None or chosen is None or chosen is cancelled:
+            return ''
+        return f' {chosen.name} is the chosen run again.'
 
     def _page_named(self, title: str) -> Page | None:
         return next((page for page in self.pages if page.title == title), None)

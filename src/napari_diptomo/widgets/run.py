@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from napari_diptomo.series import Finding, MapSeries, Recipe, Volume
 
@@ -31,6 +32,7 @@ class ConvergencePoint(NamedTuple):
     losses: dict[str, float]
     validation: float | None = None
     fit: str = ''
+    by_channel: Mapping[str, float] = {}
 
 
 @dataclass(eq=False)
@@ -60,6 +62,8 @@ class Run:
         The convergence as it was reported.
     checkpoint : Path, optional
         The file that it resumes from.
+    noted : dict
+        What it has found out so far: entries of the notes of its volume.
     """
 
     number: int
@@ -73,6 +77,7 @@ class Run:
     error: str = ''
     convergence: list[ConvergencePoint] = field(default_factory=list)
     checkpoint: Path | None = None
+    noted: dict[str, Any] = field(default_factory=dict)
     finishing: bool = False
     _clock: float = field(default_factory=time.monotonic)
 
@@ -105,6 +110,7 @@ class Run:
     def begin_again(self) -> None:
         """It is taken up again."""
         self.status, self.error, self.finishing = RunStatus.RUNNING, '', False
+        self.noted = {}
         self._clock = time.monotonic()
 
     def succeed(self, volume: Volume) -> None:

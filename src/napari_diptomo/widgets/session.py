@@ -22,7 +22,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_diptomo.jobs import Stage
+from napari_diptomo.jobs import Noted, Stage
 from napari_diptomo.series import MapSeries, Progress, Recipe, Source, SpectralTiltSeries, Volume
 from napari_diptomo.series.tilts import angle_in_words
 from napari_diptomo.widgets.layers.image_layers import method_of
@@ -290,7 +290,12 @@ class Session(QObject):
             run.convergence.clear()
         elif run is not None and isinstance(message, Progress):
             values = dict(message.losses)
-            run.convergence.append(ConvergencePoint(message.iteration, values, message.validation, message.message))
+            point = ConvergencePoint(
+                message.iteration, values, message.validation, message.message, dict(message.by_channel)
+            )
+            run.convergence.append(point)
+        elif run is not None and isinstance(message, Noted):
+            run.noted.update(message.notes)
         self.message.emit(message)
 
     def _show_frame(self, frame: Any, iteration: int) -> None:

@@ -24,7 +24,8 @@ class VolumeRuns(QObject):
 
     A run that fails or is cancelled shows again what it had hidden and touches
     no other. The last preview of a failed run stays, hidden: it may be all there
-    is of an hour's work; that of the failed run before it goes.
+    is of an hour's work; that of the failed run before it goes. After a cancelled
+    run the one that was chosen before it is the chosen one again.
 
     Signals
     -------
@@ -39,6 +40,8 @@ class VolumeRuns(QObject):
         self._viewer = viewer
         self._views: dict[Run, VolumeView] = {}
         self._chosen: Run | None = None
+        #: The run that was chosen before the one that is under way.
+        self._chosen_before: Run | None = None
         self._count = 0
 
     def __iter__(self) -> Iterator[Run]:
@@ -70,6 +73,7 @@ class VolumeRuns(QObject):
         """A run starts; it is the chosen one."""
         run = self._new(title, recipe=recipe, maps=maps, checkpoint=checkpoint)
         self._views[run] = VolumeView(self._viewer, maps, title, run.number)
+        self._chosen_before = self._chosen
         self._choose(run)
         return run
 
@@ -77,6 +81,8 @@ class VolumeRuns(QObject):
         """A run that was interrupted is taken up."""
         run.begin_again()
         self._views[run].discard()
+        if run is not self._chosen:
+            self._chosen_before = self._chosen
         self._choose(run)
 
     def add(self, volume: Volume, title: str, shown: bool = False) -> Run:
@@ -134,6 +140,8 @@ class VolumeRuns(QObject):
             run.cancel()
             self._stand_back(run)
             view.discard()
+            if run is self._chosen:
+                self._chosen = self._finished_before(run) or run
         elif outcome.error is not None:
             run.fail(outcome.error)
             self._drop_failed_previews(run)
@@ -188,6 +196,12 @@ class VolumeRuns(QObject):
     def _choose(self, run: Run | None) -> None:
         self._chosen = run
         self.changed.emit()
+
+    def _finished_before(self, cancelled: Run) -> Run | None:
+        """The run that was chosen before one that is cancelled, else the latest of the same maps; None without a result."""
+        alike = (run for run in reversed(self._views) if run.maps is cancelled.maps)
+        candidates = (run for run in (self._chosen_before, *alike) if run in self._views)
+        return next((run for run in candidates if run is not None and run.volume is not None), None)
 
     def _in_front(self) -> Run | None:
         """The run that is seen now, else the latest that has a result."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
+import re
+from dataclasses import replace
 
-from napari_diptomo.reconstruct import SIRT
-from napari_diptomo.series import Observer, Recipe, Volume
-from napari_diptomo.widgets.pages.reconstruct_page import describe_volume
+import numpy as np
+import pytest
+
+from napari_diptomo.reconstruct import SIRT, TotalVariation, device
+from napari_diptomo.reconstruct.refined_geometry import NOTE
+from napari_diptomo.series import InputError, Observer, Recipe, Volume
+from napari_diptomo.widgets.pages.reconstruct_page import describe_volume, shifts_are_sought
+from napari_diptomo.widgets.tasks.duration_estimate import kind_of_refinement
 from napari_diptomo.widgets.tasks.opening import look_over
 from napari_diptomo.widgets.tasks.preview_misfit import misfit_of_preview
 
@@ -31,13 +37,13 @@ def test_the_misfit_of_a_preview_is_that_of_each_element(maps):
     """The second element is left out of the preview, so that all its counts are misfit."""
     volume = SIRT(iterations=30).run(maps).data.copy()
     volume[1] *= 0.5
-    sentence = misfit_of_preview(volume, 12, maps)(Observer())
+    sentence = misfit_of_preview(volume, 12, maps, {})(Observer())
     assert sentence.startswith('Misfit at iteration 12: Ge ')
     germanium, tellurium = (
         float(part.split()[-1]) for part in sentence.partition(' (')[0].partition(': ')[2].split(',')
     )
     assert 0.3 < germanium < 1.5 < tellurium
-    assert misfit_of_preview(volume[..., ::2, ::2], 12, maps)(Observer()) == '', 'binned previews are not compared'
+    assert misfit_of_preview(volume[..., ::2, ::2], 12, maps, {})(Observer()) == '', 'binned previews are not compared'
 
 
 def test_the_note_of_a_run_has_the_misfit_of_its_preview(dock, maps, qtbot):
@@ -51,3 +57,87 @@ def test_the_note_of_a_run_has_the_misfit_of_its_preview(dock, maps, qtbot):
     page.show_preview(np.zeros_like(run.maps.data[:, :1]), 6)
     assert page.note.text().startswith('The viewer shows iteration 6. Misfit at iteration 5: Ge ')
     assert not page._misfit.busy, 'no sooner than ten seconds later'
+
+
+def test_the_misfit_of_a_preview_is_in_the_refined_geometry(dock, maps, qtbot):
+    """Maps displaced at random: their volume explains them only with the shifts that the run has found."""
+    volume = SIRT(iterations=30).run(maps).data
+    moved = np.roll(maps.data, 3, axis=-2)
+    displaced = replace(maps, data=np.where(np.arange(7)[:, None, None] % 2, moved, maps.data))
+    found = {'used': True, 'angles': list(maps.angles), 'shifts': [[3.0 * (t % 2), 0.0] for t in range(7)]}
+    step = TotalVariation(refine_shifts=True)
+    dock.open_page.done(look_over(displaced))
+    page = dock.reconstruct_page
+    dock.stages.go_to(page)
+    run = dock.runs.begin(displaced, step.title, Recipe(steps=(step,)))
+    page.show_preview(volume, 500)
+    assert page.note.text() == 'The viewer shows iteration 500. Its misfit is shown once the shifts are refined.'
+    assert not page._misfit.busy
+    run.noted.update({'shift_refinement': found})
+    page.show_preview(volume, 502)
+    assert not page._misfit.busy, 'a preview that was on its way when the refinement ended'
+    page.show_preview(volume, 3)
+    qtbot.waitUntil(lambda: 'Misfit at iteration 3: Ge ' in page.note.text(), timeout=30_000)
+    assert all(0.3 < float(value) < 1.5 for value in re.findall(r'(?:Ge|Te) ([\d.]+)', page.note.text()))
+    unmoved = misfit_of_preview(volume, 3, displaced, {})(Observer())
+    assert all(float(value) > 1.5 for value in re.findall(r'(?:Ge|Te) ([\d.]+)', unmoved))
+
+
+def test_what_a_run_has_found_reaches_the_window(dock, maps, qtbot, settled):
+    """Through the computing process, with the shifts in it."""
+    step = TotalVariation(refine_shifts=True, iterations=3)
+    dock.open_page.done(look_over(maps))
+    dock.reconstruct_page.take_step(step)
+    dock.session.start(
+        *dock.reconstruct_page.job(), 'Reconstruct', run := dock.runs.begin(maps, step.title, Recipe(steps=(step,)))
+    )
+    assert shifts_are_sought(run)
+    settled(dock)
+    assert run.volume is not None, run.error
+    assert run.noted == {NOTE: run.volume.notes[NOTE]}
+    assert not shifts_are_sought(run)
+    found = run.noted[NOTE]
+    assert dock.reconstruct_page._paces()[kind_of_refinement(step)] == pytest.approx(found['seconds'] / 16**3)
+
+
+def entries(form):
+    """Texts of the box of devices, and whether they can be chosen."""
+    box = form.fields['device'].native
+    model = box.model()
+    return {box.itemText(i): bool(model.item(i).isEnabled()) for i in range(box.count())}
+
+
+@pytest.mark.parametrize('lacking', [('cuda', 'mps'), ('mps',), ()])
+def test_devices_that_this_machine_lacks_cannot_be_chosen(dock, maps, qtbot, monkeypatch, lacking):
+    monkeypatch.setattr(device, 'missing', lambda: {name: f'There is no {name}.' for name in lacking})
+    dock.open_page.done(look_over(maps))
+    page = dock.reconstruct_page
+    dock.stages.go_to(page)
+    qtbot.waitUntil(lambda: not page._devices.busy, timeout=30_000)
+    for form in page.forms.values():
+        assert entries(form) == {name: name not in lacking for name in ('auto', 'cpu', 'cuda', 'mps')}
+    assert page.no_device.isHidden()
+
+
+def test_a_recipe_for_a_device_that_is_not_there_loads_and_says_so(dock, maps, qtbot, monkeypatch, tmp_path):
+    sentence = 'This machine offers torch no CUDA device; choose auto or cpu.'
+    monkeypatch.setattr(device, 'missing', lambda: {'cuda': sentence})
+    Recipe(steps=(SIRT(device='cuda', iterations=3),)).save(tmp_path / 'recipe.json')
+    dock.open_recipe(tmp_path / 'recipe.json')
+    page = dock.reconstruct_page
+    dock.open_page.done(look_over(maps))
+    dock.stages.go_to(page)
+    qtbot.waitUntil(lambda: not page.no_device.isHidden(), timeout=30_000)
+    assert page.no_device.text() == sentence
+    assert page.step() == SIRT(device='cuda', iterations=3), 'what the recipe says stays'
+    with pytest.raises(InputError, match='no CUDA device'):
+        page.job()
+    page.forms['SIRT'].fields['device'].value = 'cpu'
+    assert page.no_device.isHidden()
+    qtbot.waitUntil(lambda: 'Needs about' in page.estimate.text(), timeout=30_000)
+
+
+def test_auto_is_never_missing():
+    assert 'cpu' not in device.missing()
+    assert 'auto' not in device.missing()
+    assert device.pick('auto').type not in device.missing()

@@ -3,8 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_diptomo.series import Volume
+from napari_diptomo.jobs import Stage
+from napari_diptomo.jobs.colours import colours
+from napari_diptomo.reconstruct import SIRT
+from napari_diptomo.series import Progress, Recipe, Volume
 from napari_diptomo.widgets.plots.convergence_plot import ConvergencePlot
+from napari_diptomo.widgets.tasks.opening import look_over
 
 
 @pytest.fixture
@@ -75,7 +79,75 @@ def test_another_fit_and_a_step_back_begin_a_curve_of_their_own(plot):
     plot.redraw()
     assert shown(plot.deviances) == [[1, 2], [3, 4], [3]]
     assert plot.deviances.titleLabel.text.count('fitted') == 1
-    colours = {curve.opts['pen'].color().name() for curve in plot.deviances.listDataItems()}
-    assert len(colours) == 1
+    pens = {curve.opts['pen'].color().name() for curve in plot.deviances.listDataItems()}
+    assert len(pens) == 1
     plot.clear_curves()
     assert shown(plot.deviances) == []
+
+
+def visible(plot_item):
+    return [curve.getOriginalDataset()[1].tolist() for curve in plot_item.listDataItems() if curve.isVisible()]
+
+
+def test_the_channels_take_the_place_of_the_whole_and_give_it_back(plot):
+    """In the colours of their layers, which may be those of the whole: both are never seen together."""
+    plot.add(1, {'data': 3.0, 'tv': 0.1}, 4.0, by_channel={'Ge': 2.0, 'Te': 4.0})
+    plot.add(2, {'data': 2.0, 'tv': 0.2}, 3.0)
+    plot.add(3, {'data': 1.0, 'tv': 0.3}, 2.0, by_channel={'Ge': 0.8, 'Te': 1.2})
+    plot.redraw()
+    assert visible(plot.deviances) == [[3, 2, 1], [4, 3, 2]]
+    assert 'Ge' not in plot.deviances.titleLabel.text
+    plot.show_channels(True)
+    assert visible(plot.deviances) == [[2.0, 0.8], [4.0, 1.2]]
+    title = plot.deviances.titleLabel.text
+    assert 'fitted' not in title and 'held-out' not in title
+    for name, hue in colours(('Ge', 'Te')).items():
+        assert f'<span style="color: {hue}">{name}</span>' in title
+    assert visible(plot.terms) == [pytest.approx([0.1, 0.2, 0.3])]
+    plot.show_channels(False)
+    assert visible(plot.deviances) == [[3, 2, 1], [4, 3, 2]]
+    assert 'fitted' in plot.deviances.titleLabel.text
+
+
+def test_a_channel_may_have_the_name_of_a_term(plot):
+    plot.add(1, {'data': 3.0, 'tv': 0.1}, None, by_channel={'data': 2.0, 'tv': 4.0})
+    plot.show_channels(True)
+    assert visible(plot.deviances) == [[2.0], [4.0]]
+    assert visible(plot.terms) == [[0.1]]
+
+
+def test_without_channels_the_whole_is_shown_whatever_is_wished(plot):
+    plot.show_channels(True)
+    plot.add(1, {'data': 3.0}, None)
+    plot.redraw()
+    assert not plot.has_channels
+    assert visible(plot.deviances) == [[3.0]]
+
+
+def test_the_box_is_there_where_a_run_has_something_to_show(dock, maps, qtbot):
+    page = dock.reconstruct_page
+    dock.open_page.done(look_over(maps))
+    dock.stages.go_to(page)
+    run = dock.runs.begin(maps, 'SIRT', Recipe(steps=(SIRT(),)))
+    page.follow(run, Progress('SIRT', 1, 5, losses={'data': 2.0}))
+    assert page.by_element.isHidden()
+    page.follow(run, Progress('SIRT', 2, 5, losses={'data': 2.0}, by_channel={'Ge': 1.0, 'Te': 3.0}))
+    assert not page.by_element.isHidden()
+    page.set_frozen(True)
+    assert page.by_element.isEnabled(), 'while it runs'
+    page.by_element.click()
+    assert visible(page.convergence.deviances) == [[1.0], [3.0]]
+    page.follow(run, Stage(0, 1, 'SIRT'))
+    assert page.by_element.isHidden()
+
+
+def test_they_come_from_the_computing_process(dock, maps, settled):
+    step = SIRT(iterations=20)
+    dock.open_page.done(look_over(maps))
+    dock.reconstruct_page.take_step(step)
+    run = dock.runs.begin(maps, step.title, Recipe(steps=(step,)))
+    dock.session.start(*dock.reconstruct_page.job(), 'Reconstruct', run)
+    settled(dock)
+    known = [point.by_channel for point in run.convergence if point.by_channel]
+    assert known and tuple(known[-1]) == ('Ge', 'Te')
+    assert all(known[-1][name] < known[0][name] for name in known[0]) or len(known) == 1

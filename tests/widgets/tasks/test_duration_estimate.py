@@ -7,11 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_diptomo.reconstruct import SIRT, DIPmTV
+from napari_diptomo.reconstruct import SIRT, DIPmTV, TotalVariation
 from napari_diptomo.series import MapSeries, Progress
 from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.widgets.controls.run_bar import in_seconds, pace
-from napari_diptomo.widgets.tasks.duration_estimate import Pace, kind_of, time_in_words, voxels_of
+from napari_diptomo.widgets.tasks.duration_estimate import (
+    Pace,
+    duration,
+    kind_of,
+    kind_of_refinement,
+    time_in_words,
+    voxels_of,
+)
 
 
 @pytest.fixture
@@ -70,6 +77,28 @@ def test_six_fits_take_six_times_as_long(maps: MapSeries) -> None:
 def test_without_a_run_here_the_range_of_other_machines_is_said_with_what_it_rests_on(maps: MapSeries) -> None:
     said = time_in_words(DIPmTV(preset='fast', device='cpu'), maps, {})
     assert said.startswith('All iterations take 6 s to 26 s on two idle cores, longer on a busy machine.')
+
+
+@pytest.mark.parametrize(('kind', 'iterations'), [(DIPmTV, 60), (TotalVariation, 770)])
+def test_refining_the_shifts_takes_its_time_too(
+    maps: MapSeries, kind: type[DIPmTV | TotalVariation], iterations: int
+) -> None:
+    """As many iterations as it takes at most, or as long as it took here."""
+    more = {'stopping': 'last'} if kind is DIPmTV else {}
+    step = kind(iterations=100, refine_shifts=True, **more)
+    paces = {kind_of(step, maps): 0.1 / 6400}
+    assert time_in_words(step, maps, paces).startswith(f'Up to {duration(0.1 * (100 + iterations))} ')
+    measured = paces | {kind_of_refinement(step): 7.0 / 6400}
+    assert time_in_words(step, maps, measured).startswith('Up to 17 s ')
+    assert time_in_words(step.model_copy(update={'refine_shifts': False}), maps, measured).startswith('Up to 10 s ')
+
+
+def test_nor_is_it_forgotten_before_a_run_here(maps: MapSeries) -> None:
+    def said(**changes: object) -> str:
+        return time_in_words(DIPmTV(preset='fast', device='cpu', iterations=100, stopping='last', **changes), maps, {})
+
+    assert said().startswith('All iterations take 4 s to 16 s ')
+    assert said(refine_shifts=True).startswith('All iterations take 6 s to 26 s ')
 
 
 @pytest.mark.parametrize('device', ['GPU NVIDIA H200 (torch 2.13.0)', 'Apple GPU (torch 2.13.0)'])

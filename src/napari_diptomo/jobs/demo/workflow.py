@@ -232,7 +232,7 @@ def in_the_frame_of_the_truth(maps: MapSeries, simulated: SimulatedSpectra) -> t
     float
         Root mean square of what remains, per axis of the image (over x and y of all tilts), pixels.
     """
-    from napari_diptomo.align.specimen_motion import rigid_motion
+    from napari_diptomo.geometry.rigid_motion import rigid_motion
 
     found = np.array(maps.shifts)
     found[:, 1] += maps.axis_shift * (1 - np.cos(np.deg2rad(maps.angles)))

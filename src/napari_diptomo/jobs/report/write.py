@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
+from napari_diptomo.assess.csv_tables import write_table
 from napari_diptomo.jobs.assess_volume import maps_of, saved_maps
 from napari_diptomo.jobs.export_volume import check_output, load_volume
 from napari_diptomo.jobs.report import pdf_pages as pdf
 from napari_diptomo.jobs.report.contents import AUTO, SECTIONS, Contents, contents, judge
-from napari_diptomo.jobs.report.style import FAINT, TEXT, WIDTH, ReportFigure, Table, canvas, paper
+from napari_diptomo.jobs.report.style import FAINT, TEXT, WIDTH, ReportFigure, canvas, paper
 from napari_diptomo.jobs.terminal import Planned, TerminalBar
 from napari_diptomo.series import InputError, MapSeries, Observer
 from napari_diptomo.series.files import replacing_all, replacing_folder
@@ -149,7 +149,7 @@ def write_report(made: Contents, output: Path, observer: Observer | None = None)
         for figure in made.figures:
             (partial / f'{figure.name}.svg').write_text(vectors[figure.name], encoding='utf-8')
             for name, table in figure.tables.items():
-                _write_table(partial / f'{_file_name(figure.name, name)}.csv', table)
+                write_table(partial / f'{_file_name(figure.name, name)}.csv', table.headings, table.rows)
 
     replacing_folder(folder, write_folder)
     watch.step(len(made.figures) + 1)
@@ -288,10 +288,6 @@ def _rendered(figure: ReportFigure) -> tuple[bytes, str]:
         # Without a date the same data give the same file.
         sheet.savefig(vector, format='svg', metadata={'Date': None}, dpi=_DPI)
     return picture.getvalue(), vector.getvalue()
-
-
-def _write_table(path: Path, table: Table) -> None:
-    np.savetxt(path, table.rows, fmt='%.6g', delimiter=',', header=','.join(table.headings), comments='')
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from napari_diptomo.reconstruct.data_terms import fit_terms
 from napari_diptomo.reconstruct.dip.fit import Diverged, PriorFit, planned_iterations
 from napari_diptomo.reconstruct.dip.retained_memory import kept_memory
 from napari_diptomo.reconstruct.dip.settings import FitSettings
@@ -153,6 +154,11 @@ class _Run(Iterated):
 
     def frame(self) -> np.ndarray:
         return self.fit.problem.frame(self.fit.average)
+
+    def by_channel(self) -> Mapping[str, float]:
+        fit = self.fit
+        with torch.no_grad():
+            return fit_terms(fit.problem, fit.problem.expected(fit.average), fit.poisson)
 
     def stop(self) -> None:
         self.fit.best.see(self.iteration, self.fit.average, self._losses, last=True)

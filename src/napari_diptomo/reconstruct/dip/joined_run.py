@@ -104,6 +104,10 @@ class JoinedRun(Observer):
             )
         )
 
+    def note(self, notes: Mapping[str, Any]) -> None:
+        """Pass it on."""
+        self._observer.note(notes)
+
     def request(self) -> Request:
         """Pass it on."""
         request = self._observer.request()

@@ -40,7 +40,7 @@ class ShiftRefining(Reconstruction):
                 'Shifts are refined of one axis only: untick "Refine shifts", or refine them in a run of each series by itself.'
             )
         self._check_memory(maps)
-        run = StagedRun(observer)
+        run = StagedRun(observer, NOTE)
         found = dict(run.result(lambda whole: refined_shifts(maps, self.problem_settings(), whole)))
         volume = self._fit(in_geometry_of({NOTE: found}, maps), run)
         return replace(

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_diptomo.reconstruct.data_terms import fit_term, held_out_term, is_poisson
+from napari_diptomo.reconstruct.data_terms import fit_term, fit_terms, held_out_term, is_poisson
 from napari_diptomo.reconstruct.iterate import Iterated, iterate
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.sirt_iteration import typical_density
@@ -148,6 +148,9 @@ class _Minimisation(Iterated):
 
     def frame(self) -> np.ndarray:
         return self._problem.frame(self._solver.volume)
+
+    def by_channel(self) -> Mapping[str, float]:
+        return fit_terms(self._problem, self._problem.expected(self._solver.volume), self._poisson)
 
     def minimum(self, finished: bool) -> _Minimum:
         """The result; ``finished``: the observer ended the run."""

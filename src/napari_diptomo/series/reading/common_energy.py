@@ -14,8 +14,8 @@ import numpy as np
 
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
-from napari_diptomo.series.reading.hyperspy_adapter import StoredSignal
 from napari_diptomo.series.reading.stored_axes import energy_axis, holds_zero_loss
+from napari_diptomo.series.reading.stored_signal import StoredSignal
 
 #: Channels by which axes may differ and be called the same.
 _SAME = 0.5

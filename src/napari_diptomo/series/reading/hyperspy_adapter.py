@@ -32,8 +32,7 @@ from napari_diptomo.series.reading.inspection import inspect
 from napari_diptomo.series.reading.library_errors import reading
 from napari_diptomo.series.reading.metadata import of_its_kind, with_signals_as_numbers
 from napari_diptomo.series.reading.plain_reader import KIND, READERS, PlainReader
-from napari_diptomo.series.reading.stored_signal import Frames, StoredAxis
-from napari_diptomo.series.reading.stored_signal import StoredSignal as StoredSignal
+from napari_diptomo.series.reading.stored_signal import Frames, StoredAxis, StoredSignal
 from napari_diptomo.series.reading.velox_streams import unfinished
 
 #: Suffixes of HDF5 files that EMD of Berkeley goes by, or HyperSpy's own layout.

@@ -1,7 +1,11 @@
-"""Boxes to choose from: narrow, with a label, refilled without losing the choice."""
+"""Boxes to choose from: narrow, with a label, refilled without losing the choice, entries disabled."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QStandardItemModel
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel
 
 
@@ -23,6 +27,18 @@ def labelled(text: str, box: QComboBox) -> QHBoxLayout:
     row.addWidget(label)
     row.addWidget(box, 1)
     return row
+
+
+def disable_entries(box: QComboBox, reasons: Mapping[str, str]) -> None:
+    """Entries that can be seen and not be chosen, by their text, each with the reason as its tool tip; all others can be."""
+    model = box.model()
+    assert isinstance(model, QStandardItemModel)
+    for index in range(box.count()):
+        reason = reasons.get(box.itemText(index), '')
+        item = model.item(index)
+        assert item is not None
+        item.setEnabled(not reason)
+        box.setItemData(index, reason or None, Qt.ItemDataRole.ToolTipRole)
 
 
 def refill(box: QComboBox, items: list[str]) -> None:

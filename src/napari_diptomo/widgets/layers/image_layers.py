@@ -62,19 +62,32 @@ def contrast_limits(data: np.ndarray, high: float = 99.9) -> tuple[float, float]
     high : float
         Percentile.
     """
-    step = max(1, data.size // _SAMPLE)
-    # Stepping through the flat order with an even stride would visit the same
-    # few columns of an even-sized image again and again.
-    sample = np.asarray(data).reshape(-1)[:: step | 1]
-    sample = sample[np.isfinite(sample)]
+    sample = _sample(data)
     if sample.size == 0:
         return 0.0, 1.0
-    middle, top = (float(value) for value in np.percentile(sample, (50, high)))
+    middle, top = levels(data, high)
     # The first iterates are even all over; at their own level they would be white.
     top = max(top, 2 * middle)
     if top <= 0:
         top = max(float(sample.max()), 1e-6)
     return 0.0, top
+
+
+def levels(data: np.ndarray, high: float = 99.9) -> tuple[float, float]:
+    """Median and a high percentile; 0 where nothing is finite. Large arrays are sampled."""
+    sample = _sample(data)
+    if sample.size == 0:
+        return 0.0, 0.0
+    middle, top = np.percentile(sample, (50, high))
+    return float(middle), float(top)
+
+
+def _sample(data: np.ndarray) -> np.ndarray:
+    step = max(1, data.size // _SAMPLE)
+    # Stepping through the flat order with an even stride would visit the same
+    # few columns of an even-sized image again and again.
+    sample = np.asarray(data).reshape(-1)[:: step | 1]
+    return sample[np.isfinite(sample)]
 
 
 def tilt_axis(angles: np.ndarray) -> tuple[float, float]:

@@ -7,7 +7,7 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,11 @@ from napari_diptomo.widgets.layers.appearance import apply_looks, look_of
 from napari_diptomo.widgets.layers.canvas_view import Look, hide_ours, seen
 from napari_diptomo.widgets.layers.error_layers import spread_layers
 from napari_diptomo.widgets.layers.first_look import label_canvas, look_from_a_corner, where_from
+from napari_diptomo.widgets.layers.preview_contrast import PreviewContrast
 from napari_diptomo.widgets.layers.voxel_status import VoxelStatus
+
+#: Contrast limits of a channel by its name and data.
+Limits = Callable[[str, np.ndarray], tuple[float, float]]
 
 
 class VolumeView:
@@ -56,6 +60,7 @@ class VolumeView:
         self._before: Look | None = None
         self._looks: tuple[LayerLook, ...] = ()
         self._free: set[str] = set()
+        self._contrast: dict[str, PreviewContrast] = {}
         self._setting = False
         self._first: tuple[float, ...] | None = None
 
@@ -71,19 +76,14 @@ class VolumeView:
 
     def show(self, frame: np.ndarray) -> None:
         """Show a preview (channel, z, y, x), which becomes the layers' own."""
-        if self._transposed:
-            frame = np.swapaxes(frame, -1, -2)
-        if not self._layers:
-            self._create(frame)
-            return
-        for name, data in zip(self._channels, frame, strict=True):
-            layer = self._layers[name]
-            if layer in self._viewer.layers:
-                self._update(name, layer, np.ascontiguousarray(data))
+        contrast = self._contrast or {name: PreviewContrast() for name in self._channels}
+        self._contrast = contrast
+        self._show(frame, lambda name, data: contrast[name].limits(data))
 
     def finish(self, volume: Volume) -> None:
         """Show the result, its standard deviation hidden beside it, and write the run's record into the layers."""
-        self.show(volume.data)
+        self._contrast = {}
+        self._show(volume.data, lambda name, data: image_layers.contrast_limits(data))
         for index, name in enumerate(volume.channels):
             record = image_layers.volume_record(volume, index)
             record['run'] = self._run
@@ -169,7 +169,19 @@ class VolumeView:
             layer.events.contrast_limits.disconnect(self._limits_moved)
         self._free = set()
 
-    def _create(self, frame: np.ndarray) -> None:
+    def _show(self, frame: np.ndarray, limits: Limits) -> None:
+        """Show a volume (channel, z, y, x); ``limits`` gives the contrast limits of the data of a channel."""
+        if self._transposed:
+            frame = np.swapaxes(frame, -1, -2)
+        if not self._layers:
+            self._create(frame, limits)
+            return
+        for name, data in zip(self._channels, frame, strict=True):
+            layer = self._layers[name]
+            if layer in self._viewer.layers:
+                self._update(name, layer, np.ascontiguousarray(data), limits)
+
+    def _create(self, frame: np.ndarray, limits: Limits) -> None:
         hue = colours(self._channels)
         for name, data in zip(self._channels, frame, strict=True):
             layer = Image(
@@ -181,7 +193,7 @@ class VolumeView:
                 rendering=image_layers.RENDERING,
                 attenuation=image_layers.ATTENUATION,
                 gamma=image_layers.GAMMA,
-                contrast_limits=image_layers.contrast_limits(data),
+                contrast_limits=limits(name, data),
                 metadata={image_layers.KEY: {'kind': 'preview', 'channel': name, 'run': self._run}},
                 **self._grid(data.shape),
             )
@@ -203,7 +215,7 @@ class VolumeView:
         look_from_a_corner(self._viewer, self.channel_layers)
         self._first = where_from(self._viewer)
 
-    def _update(self, name: str, layer: Image, data: np.ndarray) -> None:
+    def _update(self, name: str, layer: Image, data: np.ndarray, limits: Limits) -> None:
         if data.shape != layer.data.shape:
             grid = self._grid(data.shape)
             layer.data = data
@@ -212,7 +224,7 @@ class VolumeView:
             layer.data = data
         if name not in self._free:
             return
-        low, high = image_layers.contrast_limits(data)
+        low, high = limits(name, data)
         self._setting = True
         try:
             # The slider's range does not follow the data by itself, and limits

@@ -13,24 +13,26 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_diptomo.jobs import Stage
+from napari_diptomo.reconstruct.refined_geometry import NOTE
 from napari_diptomo.series import DiptomoError, Finding, InputError, Progress, Recipe, Remedy, Step, Volume
 from napari_diptomo.series.haadf_of_series import described, own_images
 from napari_diptomo.series.tilts import angle_in_words
+from napari_diptomo.widgets.controls.combo_boxes import disable_entries
 from napari_diptomo.widgets.controls.form_widgets import AutoEdit
 from napari_diptomo.widgets.controls.parts import Part, heading, words
 from napari_diptomo.widgets.controls.runs_list import RunsList
 from napari_diptomo.widgets.controls.step_form import StepForm
 from napari_diptomo.widgets.notifications import say, say_error
 from napari_diptomo.widgets.pages.page import Context, Page
-from napari_diptomo.widgets.plots.convergence_plot import ConvergencePlot
+from napari_diptomo.widgets.plots.convergence_plot import ConvergencePlot, EachElement
 from napari_diptomo.widgets.preferences import default_device, preview_seconds
 from napari_diptomo.widgets.run import Run, RunStatus, convergence_of
-from napari_diptomo.widgets.tasks.duration_estimate import Pace, kind_of, voxels_of
+from napari_diptomo.widgets.tasks.duration_estimate import Pace, kind_of, kind_of_refinement, voxels_of
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.preview_misfit import misfit_of_preview
 from napari_diptomo.widgets.tasks.question import Question
 from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
-from napari_diptomo.widgets.tasks.steps import VOLUME_FORMATS, estimating_memory, named, saving
+from napari_diptomo.widgets.tasks.steps import VOLUME_FORMATS, estimating_memory, missing_devices, named, saving
 
 if TYPE_CHECKING:
     from napari_diptomo.reconstruct import DIPmTV
@@ -81,6 +83,9 @@ class ReconstructPage(Page):
         self.body.addLayout(row)
         self._place = QVBoxLayout()
         self.body.addLayout(self._place)
+        self.no_device = words('')
+        self.no_device.hide()
+        self.body.addWidget(self.no_device)
         self.haadf = words('')
         self.haadf.setToolTip('<qt>Images fitted beside the maps; the findings of a run say what they were worth.</qt>')
         self.body.addWidget(self.haadf)
@@ -103,10 +108,16 @@ class ReconstructPage(Page):
         self._estimated = Question(self, patience_ms=150)
         self._estimated.answered.connect(self.estimate.setText)
         self._estimated.failed.connect(self.estimate.setText)
+        #: The devices that this machine lacks, each with a sentence, once torch was asked.
+        self._missing: dict[str, str] = {}
+        self._devices = Question(self)
+        self._devices.answered.connect(self._know_devices)
         self._misfit = Question(self)
         self._misfit.answered.connect(self._show_misfit)
         #: Of the preview that is seen; of the one that was compared last, and when that was.
         self._previewed, self._misfit_sentence, self._compared = 0, '', 0.0
+        #: Of the last preview that was shown while the shifts were being refined, until the fit proper shows one.
+        self._of_refinement: int | None = None
         self.session.changed.connect(self._session_changed)
         self._session_changed()
 
@@ -121,6 +132,7 @@ class ReconstructPage(Page):
     def enter(self) -> None:
         if not self.forms:
             self._build_forms()
+            self._devices.ask(missing_devices)
         self._ask_estimate()
 
     def step(self) -> Step:
@@ -133,6 +145,8 @@ class ReconstructPage(Page):
         maps = self.session.input_maps
         if maps is None:
             raise InputError(self.obstacle())
+        if self.no_device.text():
+            raise InputError(self.no_device.text())
         self.context.last_used.remember(step)
         self.context.last_used.remember_value(_LAST_METHOD, step.title)
         seconds = (preview_seconds() or 1.0) if self.previews.isChecked() else 0.0
@@ -154,10 +168,14 @@ class ReconstructPage(Page):
         if isinstance(message, Stage):
             self._pace = Pace()
             self._misfit.forget()
-            self._misfit_sentence, self._compared = '', 0.0
+            self._misfit_sentence, self._compared, self._of_refinement = '', 0.0, None
             self.convergence.clear_curves()
+            self.by_element.hide()
         elif isinstance(message, Progress):
-            self.convergence.add(message.iteration, message.losses, message.validation, message.message)
+            self.convergence.add(
+                message.iteration, message.losses, message.validation, message.message, message.by_channel
+            )
+            self.by_element.setVisible(self.convergence.has_channels)
             self._pace.add(message)
 
     def show_preview(self, frame: np.ndarray, iteration: int) -> None:
@@ -166,9 +184,15 @@ class ReconstructPage(Page):
         if chosen is None or chosen.status is not RunStatus.RUNNING or chosen.maps is None:
             return
         self._previewed = iteration
+        if shifts_are_sought(chosen):
+            self._of_refinement, self._misfit_sentence = iteration, 'Its misfit is shown once the shifts are refined.'
+        elif self._of_refinement is not None and iteration < self._of_refinement:
+            self._of_refinement, self._misfit_sentence = None, ''
         self._show_preview()
-        if not self._misfit.busy and time.monotonic() - self._compared > _SECONDS_BETWEEN_MISFITS:
-            self._misfit.ask(misfit_of_preview(frame, iteration, chosen.maps))
+        # The last preview of the refinement may arrive after its end: its geometry is not known.
+        comparable = self._of_refinement is None and not self._misfit.busy
+        if comparable and time.monotonic() - self._compared > _SECONDS_BETWEEN_MISFITS:
+            self._misfit.ask(misfit_of_preview(frame, iteration, chosen.maps, chosen.noted))
 
     def _show_misfit(self, sentence: str) -> None:
         self._compared = time.monotonic()
@@ -189,17 +213,23 @@ class ReconstructPage(Page):
         return () if chosen is None else chosen.findings
 
     def _paces(self) -> dict[str, float]:
-        """Seconds per voxel and iteration as measured on this machine, by kind of run."""
+        """Seconds per voxel, and iteration as a rule, as measured on this machine, by kind of work."""
         return dict(self.context.last_used.value(_PACES, {}))
 
     def _remember_pace(self) -> None:
         run, seconds = self.session.runs.chosen, self._pace.seconds()
         self._pace = Pace()
-        if run is None or run.recipe is None or run.maps is None or not seconds:
+        if run is None or run.recipe is None or run.maps is None:
             return
         step: Any = run.recipe.steps[-1]
-        pace = seconds / voxels_of(step, run.maps)
-        self.context.last_used.remember_value(_PACES, self._paces() | {kind_of(step, run.maps): pace})
+        voxels = voxels_of(step, run.maps)
+        paces = {kind_of(step, run.maps): seconds / voxels} if seconds else {}
+        refinement = run.noted.get(NOTE)
+        # Without a verdict it was ended before its time.
+        if refinement and refinement['standard_error']:
+            paces[kind_of_refinement(step)] = refinement['seconds'] / voxels
+        if paces:
+            self.context.last_used.remember_value(_PACES, self._paces() | paces)
 
     def form_of(self, step: str) -> StepForm | None:
         return next((form for form in self.forms.values() if form.step_class.__name__ == step), None)
@@ -220,6 +250,7 @@ class ReconstructPage(Page):
     def cleanup(self) -> None:
         self._estimated.cleanup()
         self._misfit.cleanup()
+        self._devices.cleanup()
         self.convergence.cleanup()
 
     def _build_forms(self) -> None:
@@ -294,9 +325,27 @@ class ReconstructPage(Page):
         self._show_haadf()
         self._ask_estimate()
 
+    def _know_devices(self, missing: dict[str, str]) -> None:
+        """Devices that this machine lacks can be seen in the forms and not be chosen; a step that names one keeps it."""
+        self._missing = missing
+        for form in self.forms.values():
+            disable_entries(form.fields['device'].native, missing)
+        self._say_missing_device()
+
+    def _say_missing_device(self) -> None:
+        form = self.forms.get(self.method.currentText())
+        sentence = '' if form is None else self._missing.get(str(form.fields['device'].value), '')
+        self.no_device.setText(sentence)
+        self.no_device.setVisible(bool(sentence))
+
     def _ask_estimate(self) -> None:
+        self._say_missing_device()
         maps = self.session.input_maps
         if maps is None or not self.forms:
+            return
+        if self.no_device.text():
+            self._estimated.forget()
+            self.estimate.setText('')
             return
         for form in self.forms.values():
             thickness = form.fields['thickness']
@@ -315,8 +364,9 @@ class ReconstructPage(Page):
             'is being fitted. Below: the other terms of what is minimised. The dashed line marks the returned '
             'iterate.</qt>'
         )
+        self.by_element = EachElement(self.convergence)
         self.note = words('')
-        for widget in (self.convergence_heading, self.convergence, self.note):
+        for widget in (self.convergence_heading, self.convergence, self.by_element, self.note):
             self._outcome.body.addWidget(widget)
 
     def _add_runs(self) -> None:
@@ -410,6 +460,7 @@ class ReconstructPage(Page):
         shown = running or (run is not None and bool(convergence_of(run)))
         self.convergence_heading.setVisible(shown)
         self.convergence.setVisible(shown)
+        self.by_element.setVisible(shown and self.convergence.has_channels)
         self.convergence_heading.setText(f'<b>Convergence of run {run.number}</b>' if run is not None else '')
         if run is not None and run.volume is not None:
             self.convergence.mark_returned(run.volume.notes.get('returned_iteration'))
@@ -460,6 +511,12 @@ def describe_run(run: Run, has_preview: bool = False) -> str:
         where = 'continues from its last checkpoint' if saved else 'starts it anew: it had no checkpoint yet'
         return f'napari ended before this run did. Resume {where}.'
     return ''
+
+
+def shifts_are_sought(run: Run) -> bool:
+    """Whether a run refines the shifts of its maps and has not found them yet."""
+    step = run.recipe.steps[-1] if run.recipe is not None and run.recipe.steps else None
+    return bool(getattr(step, 'refine_shifts', False)) and NOTE not in run.noted
 
 
 def haadf_counterpart(run: Run) -> DIPmTV | None:

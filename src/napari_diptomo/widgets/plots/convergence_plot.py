@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QCheckBox, QWidget
 
-from napari_diptomo.jobs.colours import HUES
+from napari_diptomo.jobs.colours import HUES, colours
 from napari_diptomo.widgets.plots.themed_plot import ThemedPlot
 
 _HEIGHT = 290
@@ -19,6 +19,8 @@ _FITTED, _HELD_OUT = 'data', 'held-out'
 _QUANTITY = 'deviance per datum'
 _LABELS = {_FITTED: 'fitted', _HELD_OUT: 'held-out'}
 _HUES = {_FITTED: HUES[0], _HELD_OUT: HUES[3]}
+#: Before the name of a channel in the names of its curves.
+_CHANNEL = 'channel '
 
 
 class _LogAxis(pg.AxisItem):
@@ -34,8 +36,9 @@ class ConvergencePlot(ThemedPlot):
     """Deviances of fitted and held-out counts above, the other terms of the objective below.
 
     Both deviances are per datum and may be compared: where the held-out one
-    rises while the fitted one falls, noise is being fitted. What is what stands in
-    titles above the curves, where they cannot hide them.
+    rises while the fitted one falls, noise is being fitted. In place of both the
+    fitted ones of the channels can be shown, in the colours of their layers (`show_channels`).
+    What is what stands in titles above the curves, where they cannot hide them.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -56,6 +59,7 @@ class ConvergencePlot(ThemedPlot):
         self._part = 0
         self._latest: tuple[int, str] | None = None
         self._hues: dict[str, str] = {}
+        self._by_channel = False
         self._returned = pg.InfiniteLine(angle=90, pen=pg.mkPen(HUES[7], style=Qt.PenStyle.DashLine))
         self.deviances.addItem(self._returned, ignoreBounds=True)
         self._dirty = False
@@ -67,27 +71,49 @@ class ConvergencePlot(ThemedPlot):
         """The iteration that is marked as the result, None when there is no mark."""
         return float(self._returned.value()) if self._returned.isVisible() else None
 
+    @property
+    def has_channels(self) -> bool:
+        """Whether anything is known channel by channel."""
+        return any(name.startswith(_CHANNEL) for name, _ in self._points)
+
+    def show_channels(self, shown: bool) -> None:
+        """Show the deviances of the channels in place of those of all counts, where there are any."""
+        self._by_channel, self._dirty = shown, True
+        self.redraw()
+
     def clear_curves(self) -> None:
         """Forget the last run."""
         for (name, _), curve in self._curves.items():
             self._plot_of(name).removeItem(curve)
         self._curves.clear()
         self._names.clear()
+        self._hues.clear()
         self._points.clear()
         self._latest, self._part = None, 0
         self._returned.setVisible(False)
         for plot in self.plots:
             plot.setTitle(None)
 
-    def add(self, iteration: int, losses: Mapping[str, float], validation: float | None, fit: str = '') -> None:
+    def add(
+        self,
+        iteration: int,
+        losses: Mapping[str, float],
+        validation: float | None,
+        fit: str = '',
+        by_channel: Mapping[str, float] | None = None,
+    ) -> None:
         """Note the values of one iteration; `redraw` shows them.
 
-        Another fit, and one that went back to an earlier iteration, begin curves of their own.
+        Another fit, and one that went back to an earlier iteration, begin curves of their own. ``by_channel`` are the
+        deviances of all channels by name.
         """
         if self._latest is not None and (fit != self._latest[1] or iteration <= self._latest[0]):
             self._part += 1
         self._latest = iteration, fit
         values = dict(losses) if validation is None else {**losses, _HELD_OUT: validation}
+        if by_channel:
+            self._hues |= {_CHANNEL + name: hue for name, hue in colours(by_channel).items()}
+            values |= {_CHANNEL + name: value for name, value in by_channel.items()}
         for name, value in values.items():
             if np.isfinite(value):
                 self._points.setdefault((name, self._part), []).append((iteration, value))
@@ -108,7 +134,13 @@ class ConvergencePlot(ThemedPlot):
             if key not in self._curves:
                 self._begin_curve(key)
             self._curves[key].setData(*np.array(points).T)
-        values = [v for (n, _), points in self._points.items() if n in _HUES for _, v in points]
+        by_channel = self._by_channel and self.has_channels
+        above = [name for name, _ in self._points if self._plot_of(name) is self.deviances]
+        shown = {name for name in above if name.startswith(_CHANNEL) is by_channel}
+        for (name, _), curve in self._curves.items():
+            curve.setVisible(name in shown or name not in above)
+        self._write_titles(shown)
+        values = [v for (n, _), points in self._points.items() if n in shown for _, v in points]
         # A negative value would be hidden by a logarithm.
         self.deviances.setLogMode(y=bool(values and min(values) > 0))
 
@@ -117,17 +149,21 @@ class ConvergencePlot(ThemedPlot):
         plot = self._plot_of(name)
         if name not in self._names:
             self._name(name)
-        self._curves[key] = plot.plot(pen=pg.mkPen(self._hues[name], width=2))
+        hue = self._hues[name]
+        # With a preview only: few points, the first of which is no line yet.
+        marks = (
+            {'symbol': 'o', 'symbolSize': 4, 'symbolBrush': hue, 'symbolPen': None} if name.startswith(_CHANNEL) else {}
+        )
+        self._curves[key] = plot.plot(pen=pg.mkPen(hue, width=2), **marks)
 
     def _name(self, name: str) -> None:
-        """Give a name its colour and its place in the title."""
-        plot = self._plot_of(name)
-        hue = self._hues[name] = _HUES.get(name, HUES[(1, 2, 4, 5, 6)[len(self._names) % 5]])
-        self._names[name] = f'<span style="color: {hue}">{_LABELS.get(name, name.replace("_", " "))}</span>'
-        names = ' &nbsp; '.join(text for n, text in self._names.items() if self._plot_of(n) is plot)
-        plot.setTitle(f'{_QUANTITY if plot is self.deviances else "other terms"}: &nbsp; {names}', size='9pt')
+        """Give a name its colour, and its plot its place."""
+        others = sum(self._plot_of(n) is self.terms for n in self._names)
+        hue = self._hues.setdefault(name, _HUES.get(name, HUES[(1, 2, 4, 5, 6)[others % 5]]))
+        label = _LABELS.get(name, name.removeprefix(_CHANNEL).replace('_', ' '))
+        self._names[name] = f'<span style="color: {hue}">{label}</span>'
         # SIRT has no other term: an empty plot would only ask what is missing.
-        alone = all(n in _HUES for n in self._names)
+        alone = all(self._plot_of(n) is self.deviances for n in self._names)
         self.terms.setVisible(not alone)
         self.setFixedHeight(_HEIGHT_ALONE if alone else _HEIGHT)
         # A hidden plot keeps its row.
@@ -136,5 +172,31 @@ class ConvergencePlot(ThemedPlot):
         self.deviances.setLabel('bottom', 'iteration' if alone else None)
         self.deviances.getAxis('bottom').showLabel(alone)
 
+    def _write_titles(self, shown: set[str]) -> None:
+        """Above each plot what its curves are; ``shown`` of the upper one."""
+        for plot, quantity in ((self.deviances, _QUANTITY), (self.terms, 'other terms')):
+            names = [n for n in self._names if self._plot_of(n) is plot and (n in shown or plot is self.terms)]
+            text = ' &nbsp; '.join(self._names[n] for n in names)
+            plot.setTitle(f'{quantity}: &nbsp; {text}' if names else None, size='9pt')
+
     def _plot_of(self, name: str) -> pg.PlotItem:
-        return self.deviances if name in _HUES else self.terms
+        return self.deviances if name in _HUES or name.startswith(_CHANNEL) else self.terms
+
+
+class EachElement(QCheckBox):
+    """Whether the plot shows each element by itself; to be ticked while a run is under way, too.
+
+    Parameters
+    ----------
+    plot : ConvergencePlot
+    """
+
+    never_frozen = True
+
+    def __init__(self, plot: ConvergencePlot, parent: QWidget | None = None) -> None:
+        super().__init__('Each element by itself', parent)
+        self.setToolTip(
+            '<qt>Above: the misfit of the fitted counts of each element, in the colour of its layers, as of the volumes that '
+            'were shown while it formed.</qt>'
+        )
+        self.toggled.connect(plot.show_channels)

@@ -74,6 +74,13 @@ def estimating_memory(step: Reconstruction, maps: MapSeries, paces: Mapping[str,
     return estimate_memory
 
 
+def missing_devices(observer: Observer) -> dict[str, str]:
+    """The devices that this machine lacks, see `reconstruct.device.missing`; imports torch."""
+    from napari_diptomo.reconstruct import device
+
+    return device.missing()
+
+
 def size(count: float) -> str:
     """``'0.62 GB'``."""
     return f'{count / 1e9:.2g} GB' if count >= 1e8 else f'{count / 1e6:.0f} MB'

@@ -17,9 +17,9 @@ from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.reading.angles.metadata import metadata_angle
 from napari_diptomo.series.reading.angles.names import angles_from_names, numbers_in_name
 from napari_diptomo.series.reading.angles.tables import read_table
-from napari_diptomo.series.reading.hyperspy_adapter import StoredSignal
 from napari_diptomo.series.reading.spectrum_images import OpenedSpectra
 from napari_diptomo.series.reading.stored_axes import axis_angles, tilt_axis_of
+from napari_diptomo.series.reading.stored_signal import StoredSignal
 
 #: A stage comes back to a tilt within this, degrees.
 _NEAR = 0.5
