@@ -148,11 +148,9 @@ def write() -> None:
     lines.append('')
     for method, each in gains.items():
         mean, least = np.mean(each, axis=0), np.min(each, axis=0)
-        lines += [
-            f'{method}: at one dose mean gain {mean[0]:+.2f} dB, {mean[1]:+.3f}, least {least[0]:+.2f} dB; added with a dose of '
-            f'its own {mean[2]:+.2f} dB, {mean[3]:+.3f}, least {least[2]:+.2f} dB.',
-            '',
-        ]
+        one_dose = f'at one dose mean gain {mean[0]:+.2f} dB, {mean[1]:+.3f}, least {least[0]:+.2f} dB'
+        added = f'added with a dose of its own {mean[2]:+.2f} dB, {mean[3]:+.3f}, least {least[2]:+.2f} dB'
+        lines += [f'{method}: {one_dose}; {added}.', '']
     DOCS.write_text('\n'.join(lines), encoding='utf-8')
 
 
