@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -161,3 +162,28 @@ def test_what_cannot_be_joined_is_said_in_a_sentence(pair, tmp_path):
         joined(first.maps, fitted)
     with pytest.raises(InputError, match='how the specimen lies'):
         replace(first.maps, second_axis=second.maps)
+
+
+@pytest.mark.parametrize('cut', [np.s_[..., 15:16, :], np.s_[..., 15:16]])
+def test_images_of_one_line_are_refused(pair, cut):
+    """Slices across two axes share a line: no motion can be found from it."""
+    _, _, first, second = pair
+    one, other = (replace(maps, data=maps.data[cut]) for maps in (first.maps, second.maps))
+    for a, b in ((one, other), (one, second.maps), (first.maps, other)):
+        with pytest.raises(InputError, match='share no more than a line'):
+            joined(a, b)
+
+
+@pytest.mark.parametrize('part', ['second_axis', 'second_axis/arrays'])
+def test_a_damaged_second_axis_in_a_file_is_named(pair, tmp_path, part):
+    """An array where a group of arrays was."""
+    _, _, first, second = pair
+    path = tmp_path / 'both.hspy'
+    replace(first.maps, second_axis=replace(second.maps, reinsertion=Reinsertion())).save(path)
+    with h5py.File(path, 'r+') as file:
+        found = []
+        file.visit(lambda name: found.append(name) if name.endswith(part) else None)
+        del file[found[0]]
+        file[found[0]] = np.zeros(4)
+    with pytest.raises(InputError, match='it was changed after saving'):
+        load(path)

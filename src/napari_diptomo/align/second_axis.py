@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from napari_diptomo.reconstruct.grid import check_alike
 from napari_diptomo.series import Finding, InputError, MapSeries, Observer, Step, load, param
 
 if TYPE_CHECKING:
@@ -129,7 +130,6 @@ def joined(
     """
     # Torch is loaded when it computes, not when steps are named.
     from napari_diptomo.align.second_motion import second_motion
-    from napari_diptomo.reconstruct.second_series import check_alike
 
     if second.second_axis is not None:
         raise InputError('The second series has a second axis itself; give the maps of one axis.')
