@@ -290,3 +290,27 @@ def test_a_correction_by_hand_that_moves_the_specimen_asks_to_join_again(pair):
     assert doubted(corrected(both, np.full((len(ANGLES), 2), 0.5)))
     assert doubted(with_axis(both, 0.0, 3.0))
     assert not doubted(with_axis(aligned, 0.0, 3.0))
+
+
+@pytest.mark.parametrize('which', [0, 1])
+def test_an_empty_image_and_a_hot_pixel_do_not_move_the_specimen(pair, which):
+    phantom, known, first, second = pair
+    both = [first.maps, second.maps]
+    data = both[which].data.copy()
+    data[:, 4] = 0
+    data[0, 9, 3, 28] = 20_000
+    both[which] = replace(both[which], data=data)
+    found = joined(*both)
+    turned, off = _off(found.second_axis.reinsertion, known, phantom.voxel_size)
+    assert abs(turned[2]) < 0.7
+    assert np.abs(off).max() < 0.3
+    assert not [f.sentence for f in found.findings if f.level == 'doubt']
+    assert found.second_axis.data.shape == second.maps.data.shape
+
+
+def test_a_series_whose_axes_were_swapped_on_loading_is_not_said_to_have_a_wrong_sign(pair):
+    phantom, known, first, second = pair
+    mirrored = replace(second.maps, data=np.ascontiguousarray(second.maps.data[:, :, ::-1]), transposed=True)
+    found = joined(first.maps, mirrored)
+    assert not [f.sentence for f in found.findings if f.level == 'doubt']
+    np.testing.assert_array_equal(found.second_axis.angles, -ANGLES)

@@ -222,7 +222,8 @@ def findings_on(found: SecondMotion, first: MapSeries, second: MapSeries) -> tup
         )
         doubts.append(Finding('doubt', SecondAxis.title, words, evidence))
     doubts += _looks_alike(found)
-    if found.reversed:
+    # Images whose x and y were swapped on loading are mirrored: the sign of their tilts is a matter of convention.
+    if found.reversed and first.transposed == second.transposed:
         words = (
             'The tilts of the second axis were taken with the opposite sign: the specimen agrees with itself better so. '
             'Check the sign of the angles of both series; with both wrong the volume is a mirror image.'

@@ -29,11 +29,13 @@ from scipy.spatial.transform import Rotation
 
 from napari_diptomo.geometry.second_projector import ReinsertedProjector, resample
 from napari_diptomo.reconstruct import TotalVariation
+from napari_diptomo.reconstruct.data_checks import without_empty_tilts
 from napari_diptomo.reconstruct.data_split import noise_variance, split_counts
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.second_series import reinserted_projector
 from napari_diptomo.reconstruct.sirt_iteration import short_sirt
 from napari_diptomo.series import MapSeries, Observer, Watch
+from napari_diptomo.series.outliers import without_outliers
 from napari_diptomo.series.reinsertion import Reinsertion
 
 #: Pixels of the images compared: for the search of the start, and for the refinement.
@@ -111,6 +113,7 @@ def second_motion(
     observer: Observer | None = None,
 ) -> SecondMotion:
     """How the specimen lies in a second series, and its dose; see the module for the method, `second_axis.joined` for the parameters."""
+    first, second = (without_empty_tilts(without_outliers(maps)[0])[0] for maps in (first, second))
     tilts = (second, replace(second, angles=-second.angles))
     watch = Watch(observer, 'Second axis', 4 + _STEPS)
     coarse = [_small(maps, _COARSE) for maps in (first, *tilts)]
