@@ -309,7 +309,7 @@ def test_an_empty_image_and_a_hot_pixel_do_not_move_the_specimen(pair, which):
 
 
 def test_a_series_whose_axes_were_swapped_on_loading_is_not_said_to_have_a_wrong_sign(pair):
-    phantom, known, first, second = pair
+    _, _, first, second = pair
     mirrored = replace(second.maps, data=np.ascontiguousarray(second.maps.data[:, :, ::-1]), transposed=True)
     found = joined(first.maps, mirrored)
     assert not [f.sentence for f in found.findings if f.level == 'doubt']

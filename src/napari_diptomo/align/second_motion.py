@@ -149,7 +149,7 @@ class _Start:
 
     @property
     def unusual(self) -> float:
-        """Factor of the misfit by which a placement that is not the usual one is held back."""
+        """Factor of the misfit by which a placement that is not the expected one is held back."""
         turned = abs(abs(self.placed.turn) - 90) > 45
         return 1 + _TURNED * turned + _OVER * self.placed.upside_down + _MIRRORED * self.mirrored
 
