@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
 from napari_diptomo import SIRT, Align, SecondAxis, TotalVariation, simulate
+from napari_diptomo.align.by_hand import corrected, with_axis
 from napari_diptomo.align.second_axis import joined
 from napari_diptomo.assess import consistency, psnr
 from napari_diptomo.assess.reprojection import reprojection
@@ -161,3 +163,154 @@ def test_what_cannot_be_joined_is_said_in_a_sentence(pair, tmp_path):
         joined(first.maps, fitted)
     with pytest.raises(InputError, match='how the specimen lies'):
         replace(first.maps, second_axis=second.maps)
+
+
+@pytest.mark.parametrize('cut', [np.s_[..., 15:16, :], np.s_[..., 15:16]])
+def test_images_of_one_line_are_refused(pair, cut):
+    """Slices across two axes share a line: no motion can be found from it."""
+    _, _, first, second = pair
+    one, other = (replace(maps, data=maps.data[cut]) for maps in (first.maps, second.maps))
+    for a, b in ((one, other), (one, second.maps), (first.maps, other)):
+        with pytest.raises(InputError, match='share no more than a line'):
+            joined(a, b)
+
+
+@pytest.mark.parametrize('part', ['second_axis', 'second_axis/arrays'])
+def test_a_damaged_second_axis_in_a_file_is_named(pair, tmp_path, part):
+    """An array where a group of arrays was."""
+    _, _, first, second = pair
+    path = tmp_path / 'both.hspy'
+    replace(first.maps, second_axis=replace(second.maps, reinsertion=Reinsertion())).save(path)
+    with h5py.File(path, 'r+') as file:
+        found = []
+        file.visit(lambda name: found.append(name) if name.endswith(part) else None)
+        del file[found[0]]
+        file[found[0]] = np.zeros(4)
+    with pytest.raises(InputError, match='it was changed after saving'):
+        load(path)
+
+
+def _of(shape, n: int = 24) -> simulate.Phantom:
+    """A specimen of functions of x, y and z, -1 to 1, on twice as many voxels."""
+    axis = (np.arange(2 * n) - n + 0.5) / n
+    z, y, x = np.meshgrid(axis, axis, axis, indexing='ij')
+    fine = np.stack([np.asarray(one, np.float32) for one in shape(x, y, z)])
+    return replace(simulate.porous(n, seed=1), fine=fine, channels=tuple('ABC'[: len(fine)]))
+
+
+def _ball(x, y, z):
+    return [x**2 + y**2 + z**2 < 0.36]
+
+
+def _cube(x, y, z):
+    return [np.maximum(np.maximum(abs(x), abs(y)), abs(z)) < 0.45]
+
+
+def _rod(x, y, z):
+    return [(x**2 + z**2 < 0.16) & (abs(y) < 0.6)]
+
+
+def _film(x, y, z):
+    return [(abs(z) < 0.3) & ((x - 0.3) ** 2 + (y + 0.2) ** 2 > 0.05) & ((x + 0.5) ** 2 + (y - 0.5) ** 2 > 0.1)]
+
+
+WIDE = np.arange(-60, 61, 10.0)
+
+
+@pytest.mark.parametrize('shape', [_ball, _cube, _rod])
+def test_a_specimen_that_looks_alike_from_several_sides_is_turned_by_ninety_degrees_and_not_doubted(shape):
+    """Volumes of a ball agree best where their missing wedges do, at a turn by 0: a second axis would then add nothing."""
+    phantom = _of(shape)
+    first = simulate.tilt_series(phantom, WIDE, 30, seed=1).maps
+    found = joined(first, second_tilt_series(phantom, _placed(phantom, 93), WIDE, 20, seed=2).maps)
+    placed = found.second_axis.reinsertion
+    assert abs(abs(placed.turn) - 90) < 6
+    assert not placed.upside_down
+    about = [f for f in found.findings if f.about == 'Second axis']
+    assert not [f.sentence for f in about if f.level == 'doubt']
+    assert any('looks about as it does here' in f.sentence for f in about)
+
+
+@pytest.mark.parametrize('turn', [93, -88])
+def test_a_film_wider_than_the_field_is_laid_on_its_holes_not_on_its_missing_wedge(turn):
+    phantom = _of(_film)
+    known = _placed(phantom, turn)
+    first = simulate.tilt_series(phantom, WIDE, 30, seed=1).maps
+    found = joined(first, second_tilt_series(phantom, known, WIDE, 20, seed=2).maps)
+    turned, off = _off(found.second_axis.reinsertion, known, phantom.voxel_size)
+    assert np.abs(turned).max() < 1.5
+    assert np.abs(off).max() < 0.5
+
+
+@pytest.mark.parametrize('seed', [78, 79])
+def test_another_body_of_the_same_kind_is_doubted(pair, seed):
+    _, _, first, _ = pair
+    other = simulate.tilt_series(simulate.porous(32, seed=seed), ANGLES, 20, seed=2).maps
+    found = joined(first.maps, other)
+    assert any('are of this specimen' in f.sentence for f in found.findings if f.level == 'doubt')
+
+
+def test_few_counts_are_not_taken_for_another_specimen(pair):
+    phantom, known, _, _ = pair
+    one, other = simulate.tilt_series(phantom, ANGLES, 2, seed=1), second_tilt_series(phantom, known, ANGLES, 2, seed=2)
+    found = joined(one.maps, other.maps)
+    assert found.second_axis.reinsertion.turn == pytest.approx(93, abs=2.5)
+    assert not any('of this specimen' in f.sentence for f in found.findings if f.level == 'doubt')
+
+
+def test_what_was_said_of_an_earlier_second_axis_goes_with_it(pair):
+    """Joined, aligned anew, joined again: one note on the placement that holds, and none on those that do not."""
+    _, _, first, second = pair
+
+    def said(maps):
+        return [
+            f.sentence[:20] for f in maps.findings if f.about.casefold() == 'second axis' and 'tilts from' in f.sentence
+        ]
+
+    both = joined(first.maps, second.maps)
+    assert len(said(joined(both, second.maps))) == 1
+    apart = Align(rounds=0, axis_rotation=0.0).run(both)
+    assert said(apart) == []
+    again = joined(apart, second.maps)
+    assert len(said(again)) == 1
+    assert not any('join it again' in f.sentence for f in again.findings)
+
+
+def test_a_correction_by_hand_that_moves_the_specimen_asks_to_join_again(pair):
+    _, _, first, second = pair
+    aligned = Align(rounds=0, axis_rotation=0.0).run(first.maps)
+    both = replace(aligned, second_axis=replace(second.maps, reinsertion=Reinsertion.turned(93)))
+    one = np.zeros((len(ANGLES), 2))
+    one[3] = 1.0, 0.5
+
+    def doubted(maps):
+        return any('join it again' in f.sentence for f in maps.findings if f.level == 'doubt')
+
+    assert not doubted(corrected(both, one))
+    assert doubted(corrected(both, np.full((len(ANGLES), 2), 0.5)))
+    assert doubted(with_axis(both, 0.0, 3.0))
+    assert not doubted(with_axis(aligned, 0.0, 3.0))
+
+
+@pytest.mark.parametrize('which', [0, 1])
+def test_an_empty_image_and_a_hot_pixel_do_not_move_the_specimen(pair, which):
+    phantom, known, first, second = pair
+    both = [first.maps, second.maps]
+    data = both[which].data.copy()
+    data[:, 4] = 0
+    data[0, 9, 3, 28] = 20_000
+    both[which] = replace(both[which], data=data)
+    found = joined(*both)
+    turned, off = _off(found.second_axis.reinsertion, known, phantom.voxel_size)
+    assert abs(turned[2]) < 0.7
+    assert np.abs(off).max() < 0.3
+    assert not [f.sentence for f in found.findings if f.level == 'doubt']
+    assert found.second_axis.data.shape == second.maps.data.shape
+
+
+def test_a_series_whose_axes_were_swapped_on_loading_is_not_said_to_have_a_wrong_sign(pair):
+    _, _, first, second = pair
+    mirrored = replace(second.maps, data=np.ascontiguousarray(second.maps.data[:, :, ::-1]), transposed=True)
+    found = joined(first.maps, mirrored)
+    assert not [f.sentence for f in found.findings if f.level == 'doubt']
+    np.testing.assert_array_equal(found.second_axis.angles, -ANGLES)

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from napari_diptomo.geometry import ParallelBeam
-from napari_diptomo.geometry.second_projector import JoinedProjector, ReinsertedProjector, reinserted_shape, resample
+from napari_diptomo.geometry.second_projector import JoinedProjector, ReinsertedProjector, resample
 from napari_diptomo.geometry.torch_projector import TorchProjector
 from napari_diptomo.series import InputError
-from napari_diptomo.series.reinsertion import Reinsertion
+from napari_diptomo.series.reinsertion import Reinsertion, reinserted_shape
 
 ANGLES = np.array([-30.0, 0.0, 45.0])
 

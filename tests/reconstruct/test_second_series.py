@@ -140,3 +140,35 @@ def test_more_memory_is_asked_for(joint):
 def test_shifts_of_one_axis_only_are_refined(joint):
     with pytest.raises(InputError, match='Refine shifts'):
         TotalVariation(refine_shifts=True).run(joint)
+
+
+def test_finer_pixels_of_the_second_axis_are_asked_memory_for(joint):
+    """Four voxels of the second frame along one of the first across the rows are 16 of them per voxel."""
+    fine = replace(joint, second_axis=replace(joint.second_axis, pixel_size=joint.pixel_size / 4))
+    alone = SIRT().memory_bytes(replace(joint, second_axis=None))
+    assert SIRT().memory_bytes(fine) - alone > 8 * (SIRT().memory_bytes(joint) - alone)
+
+
+@pytest.mark.parametrize(
+    ('change', 'sentence'),
+    [
+        ({'pixel_size': 1e-3}, 'pixels of the two axes differ'),
+        ({'pixel_size': 1e30}, 'pixels of the two axes differ'),
+        ({'reinsertion': Reinsertion(offset=(1e5, 0, 0))}, 'show nothing of the volume'),
+    ],
+)
+def test_a_second_series_that_shows_nothing_is_refused(joint, change, sentence):
+    with pytest.raises(InputError, match=sentence):
+        SIRT(iterations=2).run(replace(joint, second_axis=replace(joint.second_axis, **change)))
+
+
+@pytest.mark.parametrize('wrong', [{'rotation': (1e300, 0, 0)}, {'offset': (1e300, 0, 0)}, {'offset': (np.nan, 0, 0)}])
+def test_where_no_specimen_lies_is_refused(wrong):
+    with pytest.raises(InputError, match='of the specimen between two series'):
+        Reinsertion(**wrong)
+
+
+@pytest.mark.parametrize('gain', [0.0, -1.0, np.nan, np.inf])
+def test_a_gain_that_is_none_is_refused(joint, gain):
+    with pytest.raises(InputError, match='gain of every map'):
+        replace(joint.second_axis, gain=np.full(joint.second_axis.data.shape[:2], gain))

@@ -26,6 +26,7 @@ from napari_diptomo.align.on_haadf import (
 )
 from napari_diptomo.align.reference_images import Reference, binned, binning_of, reference_images
 from napari_diptomo.align.refinement import Refined, best_start, refined
+from napari_diptomo.align.second_axis import first_alone
 from napari_diptomo.align.shift_files import read_shifts
 from napari_diptomo.align.specimen_motion import Axis, smallest_shifts, tilt_axis_in
 from napari_diptomo.align.tilt_shifts import (
@@ -72,6 +73,7 @@ class Align(Step):
     """
 
     title: ClassVar[str] = 'Align'
+    superseded: ClassVar[tuple[str, ...]] = ('second axis',)
 
     reference: Reference = param(
         'auto', 'Images that are compared: HAADF where there are any, else the sum of the maps.'
@@ -291,7 +293,7 @@ def _without_second_axis(maps: MapSeries) -> tuple[MapSeries, tuple[Finding, ...
         return maps, ()
     sentence = 'The second axis was joined to an earlier alignment and is left out of the new one; join it again.'
     tilts = len(maps.second_axis.angles)
-    return replace(maps, second_axis=None), (Finding('doubt', 'second axis', sentence, {'tilts': tilts}),)
+    return first_alone(maps), (Finding('doubt', 'second axis', sentence, {'tilts': tilts}),)
 
 
 def tilt_table(

@@ -26,12 +26,16 @@ from napari_diptomo.align.tilt_shifts import (
     nearest_tilt,
     tilt_shifts,
 )
-from napari_diptomo.series import InputError, MapSeries, Observer, Recipe, Watch
+from napari_diptomo.series import Finding, InputError, MapSeries, Observer, Recipe, Watch
 from napari_diptomo.series.haadf_of_series import own_images
 
 #: Corrections are kept to this fraction of a pixel, so that a form and a recipe have the same.
 _DECIMALS = 3
 _STEP = 'Align'
+#: What the doubt about a second series that was joined earlier is about.
+_SECOND = 'second axis'
+#: Mean of the corrections, pixels, by which the whole specimen is moved.
+_COMMON = 0.25
 
 
 def corrections_of(maps: MapSeries) -> np.ndarray:
@@ -79,7 +83,8 @@ def corrected(maps: MapSeries, by_hand: np.ndarray) -> MapSeries:
         notes={**maps.notes, 'align': align},
         recipe=_with_last_alignment(maps.recipe, by_hand=triples),
     )
-    return _with_images_following(moved)
+    common = float(np.abs(by_hand.mean(axis=0)).max())
+    return _second_axis_left_behind(_with_images_following(moved), common > _COMMON)
 
 
 def _with_images_following(maps: MapSeries) -> MapSeries:
@@ -88,6 +93,14 @@ def _with_images_following(maps: MapSeries) -> MapSeries:
     if which is None or maps.haadf_series is None:
         return maps
     return replace(maps, haadf_series=following(maps.haadf_series, maps, which))
+
+
+def _second_axis_left_behind(maps: MapSeries, moved: bool) -> MapSeries:
+    """The maps with a doubt where a second series was placed beside them as they were before."""
+    if maps.second_axis is None or not moved or any(f.about == _SECOND for f in maps.findings):
+        return maps
+    sentence = 'The alignment was corrected by hand after the second axis was joined: the specimen lies elsewhere; join it again.'
+    return replace(maps, findings=(*maps.findings, Finding('doubt', _SECOND, sentence)))
 
 
 def with_axis(maps: MapSeries, shift: float, rotation: float) -> MapSeries:
@@ -137,7 +150,7 @@ def with_axis(maps: MapSeries, shift: float, rotation: float) -> MapSeries:
         notes={**maps.notes, 'align': align},
         recipe=_with_last_alignment(maps.recipe, axis_by_hand=numbers),
     )
-    return _with_images_following(moved)
+    return _second_axis_left_behind(_with_images_following(moved), bool(moved_by[1]))
 
 
 def judged(maps: MapSeries, observer: Observer | None = None) -> MapSeries:

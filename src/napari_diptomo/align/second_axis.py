@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from napari_diptomo.reconstruct.grid import check_alike
 from napari_diptomo.series import Finding, InputError, MapSeries, Observer, Step, load, param
 
 if TYPE_CHECKING:
     from napari_diptomo.align.second_motion import SecondMotion
 
-#: Correlation of images and projections of the first series below which the specimens are taken for different ones.
-_ALIKE = 0.5
+#: Correlation of volumes of both series, over what noise leaves of one, below which the specimens are taken for different ones:
+#: it is 0.68 and more for one specimen, from three tilts or 0.3 counts up, and 0.53 and less for two of a kind.
+_ALIKE = 0.58
+#: Error of the turn, degrees, that is named.
+_UNSURE = 5.0
 #: Relative difference of the dose between channels, beyond its errors, that is named.
 _DOSE = 0.15
 
@@ -42,6 +46,7 @@ class SecondAxis(Step):
     """
 
     title: ClassVar[str] = 'Second axis'
+    superseded: ClassVar[tuple[str, ...]] = ('second axis',)
 
     maps: str = param(
         '',
@@ -129,11 +134,10 @@ def joined(
     """
     # Torch is loaded when it computes, not when steps are named.
     from napari_diptomo.align.second_motion import second_motion
-    from napari_diptomo.reconstruct.second_series import check_alike
 
     if second.second_axis is not None:
         raise InputError('The second series has a second axis itself; give the maps of one axis.')
-    plain = replace(first, second_axis=None)
+    plain = first_alone(first)
     if np.array_equal(first.data, second.data):
         raise InputError('The second series holds the same counts as the first; give the maps of the other axis.')
     check_alike(first, second)
@@ -149,7 +153,22 @@ def joined(
         reinsertion=found.reinsertion,
         haadf_series=None,
     )
-    return replace(plain, second_axis=placed, findings=(*first.findings, *findings_on(found, first, second)))
+    return replace(plain, second_axis=placed, findings=(*plain.findings, *findings_on(found, first, second)))
+
+
+def first_alone(maps: MapSeries) -> MapSeries:
+    """Maps without a second series, and without what was said of one.
+
+    Parameters
+    ----------
+    maps : MapSeries
+
+    Returns
+    -------
+    MapSeries
+    """
+    kept = tuple(finding for finding in maps.findings if finding.about.casefold() != SecondAxis.title.casefold())
+    return replace(maps, second_axis=None, findings=kept)
 
 
 def _gain_of(second: MapSeries, found: SecondMotion) -> np.ndarray:
@@ -182,6 +201,7 @@ def findings_on(found: SecondMotion, first: MapSeries, second: MapSeries) -> tup
         'offset in pixels': moved,
         'dose': dose,
         'correlation': found.correlation,
+        'agreement': found.agreement,
     }
     sentence = (
         f'The second axis has {len(second.angles)} tilts from {second.angles.min():g} to {second.angles.max():g} deg. The specimen '
@@ -189,13 +209,21 @@ def findings_on(found: SecondMotion, first: MapSeries, second: MapSeries) -> tup
         f'lies {placed.out_of_plane:.1f} deg out of it and is off by {moved:.1f} pixels; {dose:.2g} times the dose of the first.'
     )
     doubts = [Finding('note', SecondAxis.title, sentence, evidence)]
-    if found.correlation < _ALIKE:
+    if found.agreement < _ALIKE:
         words = (
-            f'The images of the second axis agree little with what the first series makes expect (correlation '
-            f'{found.correlation:.2f}): check that they are of this specimen, their angles and their alignment.'
+            f'The two series agree little (correlation {found.agreement:.2f} of their volumes, noise allowed for): check that the '
+            'images of the second axis are of this specimen, their angles and their alignment.'
         )
         doubts.append(Finding('doubt', SecondAxis.title, words, evidence))
-    if found.reversed:
+    elif turn_error > _UNSURE:
+        words = (
+            f'The turn between the series is known to {turn_error:.0f} deg only: the images hold too few counts, or show too little '
+            'of the specimen.'
+        )
+        doubts.append(Finding('doubt', SecondAxis.title, words, evidence))
+    doubts += _looks_alike(found)
+    # Images whose x and y were swapped on loading are mirrored: the sign of their tilts is a matter of convention.
+    if found.reversed and first.transposed == second.transposed:
         words = (
             'The tilts of the second axis were taken with the opposite sign: the specimen agrees with itself better so. '
             'Check the sign of the angles of both series; with both wrong the volume is a mirror image.'
@@ -217,3 +245,23 @@ def findings_on(found: SecondMotion, first: MapSeries, second: MapSeries) -> tup
         )
         doubts.append(Finding('doubt', SecondAxis.title, words, {'largest difference': float(off.max())}))
     return tuple(doubts)
+
+
+def _looks_alike(found: SecondMotion) -> list[Finding]:
+    """Notes on a specimen that looks alike from several sides, as a ball, a cube or a thin film does."""
+    notes = []
+    if found.others:
+        places = ', '.join(
+            f'{other.turn:.0f} deg{" upside down" if other.upside_down else ""}' for other in found.others
+        )
+        words = (
+            f'The specimen looks about as it does here turned by {places}; of such placements the one nearest to a turn by 90 '
+            'degrees was taken. Name the turn, and the face that was up, if it was another.'
+        )
+        notes.append(Finding('note', SecondAxis.title, words, {'other placements': len(found.others)}))
+    if found.either_sign and not found.reversed:
+        words = (
+            'This specimen hardly shows whether the tilts of the two axes have the same sign; they were taken as named.'
+        )
+        notes.append(Finding('note', SecondAxis.title, words, {'either sign': True}))
+    return notes

@@ -2,7 +2,10 @@ r"""How the specimen lies in a second tilt series.
 
 Between the series the specimen was turned in the holder, by hand, and put back: all of the motion (`Reinsertion`) is unknown.
 A volume is made of each series by SIRT. The second one, turned in steps through the full circle, either face up, and with
-either sign of its tilts, is laid over the first by Fourier correlation; what agrees best is the start. Then the motion is refined against the images of the second series,
+either sign of its tilts, is laid over the first by Fourier correlation. Where several placements agree about as well, as those of a
+film do, whose volumes are most alike with their missing wedges in one place, the images decide: each is refined, coarsely, and what
+explains them best is the start; of equals, as a cube has, that nearest to a turn by 90 degrees. Then the motion is refined against the
+images of the second series,
 
     min over T of  sum_c,t (y_c,t - g_c A'_t T x_c)^2 / variance,
 
@@ -26,11 +29,13 @@ from scipy.spatial.transform import Rotation
 
 from napari_diptomo.geometry.second_projector import ReinsertedProjector, resample
 from napari_diptomo.reconstruct import TotalVariation
-from napari_diptomo.reconstruct.data_split import noise_variance
+from napari_diptomo.reconstruct.data_checks import without_empty_tilts
+from napari_diptomo.reconstruct.data_split import noise_variance, split_counts
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.second_series import reinserted_projector
 from napari_diptomo.reconstruct.sirt_iteration import short_sirt
 from napari_diptomo.series import MapSeries, Observer, Watch
+from napari_diptomo.series.outliers import without_outliers
 from napari_diptomo.series.reinsertion import Reinsertion
 
 #: Pixels of the images compared: for the search of the start, and for the refinement.
@@ -46,8 +51,15 @@ _STEPS = 8
 _SHARED, _TURN_OVER_TIPS = 1.6, 0.3
 #: A step of the Gauss-Newton iteration at most: degrees, and pixels.
 _LARGEST_TURN, _LARGEST_MOVE = 3.0, 2.0
-#: By how much the mirrored specimen has to agree better: a specimen can be its own mirror image.
-_MIRRORED = 0.01
+#: Placements that agree by this share of the best, and lie this far from each other, degrees, are tried; so many at most.
+_CLOSE, _APART, _TRIED = 0.85, 35.0, 5
+#: Gauss-Newton steps of each.
+_TRIAL_STEPS = 5
+#: By how much a placement has to explain the images better than one turned by 90 degrees, the same face up, tilts as they
+#: are named: a specimen can look alike from several sides, and can be its own mirror image.
+_TURNED, _OVER, _MIRRORED = 0.08, 0.03, 0.05
+#: Misfit of another placement over that of the one taken up to which it is named.
+_ALSO = 1.08
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +80,12 @@ class SecondMotion:
         Of its images with projections of the first series alone, mean over the tilts.
     reversed : bool
         Whether the sign of its tilts has to be reversed.
+    agreement : float
+        Correlation of volumes of the two series over what their noise leaves of one; 1 where they are alike.
+    others : tuple of Reinsertion
+        Placements that explain the images about as well, the tilts having the same sign.
+    either_sign : bool
+        Whether the tilts with the other sign do so too.
     """
 
     reinsertion: Reinsertion
@@ -76,6 +94,9 @@ class SecondMotion:
     dose_errors: np.ndarray
     correlation: float
     reversed: bool
+    agreement: float = 1.0
+    others: tuple[Reinsertion, ...] = ()
+    either_sign: bool = False
 
     @property
     def common_dose(self) -> float:
@@ -92,21 +113,99 @@ def second_motion(
     observer: Observer | None = None,
 ) -> SecondMotion:
     """How the specimen lies in a second series, and its dose; see the module for the method, `second_axis.joined` for the parameters."""
+    first, second = (without_empty_tilts(without_outliers(maps)[0])[0] for maps in (first, second))
     tilts = (second, replace(second, angles=-second.angles))
     watch = Watch(observer, 'Second axis', 4 + _STEPS)
     coarse = [_small(maps, _COARSE) for maps in (first, *tilts)]
     volumes = [short_sirt(Problem(maps), _ROUGHLY) for maps in coarse]
     voxel = [maps.pixel_size for maps in coarse]
     watch.step(1)
-    starts = []
-    for mirrored in (False, True):
-        score, start = _best_start(
+    starts = [
+        _Start(score, placed, mirrored)
+        for mirrored in (False, True)
+        for score, placed in _placements(
             volumes[0].numpy(), volumes[1 + mirrored].numpy(), (voxel[0], voxel[1]), turn, upside_down
         )
-        starts.append((score - _MIRRORED * mirrored, mirrored, start))
+    ]
+    chosen, alike = _chosen(_distinct(starts), coarse)
     watch.step(2)
-    _, mirrored, start = max(starts, key=lambda found: found[0])
-    return _refined(_small(first, _FINE), _small(tilts[mirrored], _FINE), start, mirrored, watch)
+    found = _refined(_small(first, _FINE), _small(tilts[chosen.mirrored], _FINE), chosen.placed, chosen.mirrored, watch)
+    left = np.sqrt(_reliability(coarse[0]) * _reliability(coarse[1]))
+    return replace(
+        found,
+        agreement=chosen.score / left,
+        others=tuple(start.placed for start in alike if start.mirrored == chosen.mirrored),
+        either_sign=any(start.mirrored != chosen.mirrored for start in alike),
+    )
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A placement, how well volumes agree under it, and whether the tilts have the other sign in it."""
+
+    score: float
+    placed: Reinsertion
+    mirrored: bool
+
+    @property
+    def unusual(self) -> float:
+        """Factor of the misfit by which a placement that is not the expected one is held back."""
+        turned = abs(abs(self.placed.turn) - 90) > 45
+        return 1 + _TURNED * turned + _OVER * self.placed.upside_down + _MIRRORED * self.mirrored
+
+
+def _distinct(starts: list[_Start]) -> list[_Start]:
+    """The best placements that lie apart from each other."""
+    ordered = sorted(starts, key=lambda start: start.score / start.unusual, reverse=True)
+    kept: list[_Start] = []
+    for start in ordered:
+        near = any(other.mirrored == start.mirrored and _angle(other.placed, start.placed) < _APART for other in kept)
+        if not near and start.score >= _CLOSE * ordered[0].score and len(kept) < _TRIED:
+            kept.append(start)
+    return kept
+
+
+def _angle(one: Reinsertion, other: Reinsertion) -> float:
+    return float(np.rad2deg(Rotation.from_matrix(other.matrix @ one.matrix.T).magnitude()))
+
+
+def _chosen(starts: list[_Start], coarse: list[MapSeries]) -> tuple[_Start, tuple[_Start, ...]]:
+    """The placement that explains the images of both series best, and those that do so about as well.
+
+    Maps: the first series, the second, and the second with the other sign of its tilts.
+    """
+    if len(starts) == 1:
+        return starts[0], ()
+    first = coarse[0]
+    volume, volumes = _volume(first), {start.mirrored: _volume(coarse[1 + start.mirrored]) for start in starts}
+    tried = []
+    for start in starts:
+        second = coarse[1 + start.mirrored]
+        there = _Fit(second, volume, first.pixel_size, start.placed)
+        back = _Fit(first, volumes[start.mirrored], second.pixel_size, _inverse(start.placed))
+        for _ in range(_TRIAL_STEPS):
+            there.step()
+            back.step()
+        placed, _ = _between(there.placed, _inverse(back.placed))
+        tried.append((there.misfit() + back.misfit(), replace(start, placed=placed)))
+    misfit, chosen = min(tried, key=lambda found: found[0] * found[1].unusual)
+    alike = tuple(start for other, start in tried if start is not chosen and other <= _ALSO * misfit)
+    return chosen, alike
+
+
+def _reliability(maps: MapSeries) -> float:
+    """Correlation of a short reconstruction with another of the same dose, from those of two halves of the counts.
+
+    r of the halves is 2 r / (1 + r) of the whole (Spearman 1910, Brown 1910).
+    """
+    split = split_counts(maps, 0.5, 0)
+    spectra = []
+    for data in (split.fit, maps.data - split.fit):
+        background = None if maps.background is None else maps.background / 2
+        x = short_sirt(Problem(replace(maps, data=np.maximum(data, 0), background=background)), _ROUGHLY).numpy()
+        spectra.append(_normalised(x))
+    r = float((spectra[0] * spectra[1]).sum())
+    return max(2 * r / (1 + r), 1e-3)
 
 
 def _small(maps: MapSeries, size: int) -> MapSeries:
@@ -139,14 +238,14 @@ def _small(maps: MapSeries, size: int) -> MapSeries:
     )
 
 
-def _best_start(
+def _placements(
     first: np.ndarray,
     second: np.ndarray,
     voxel_sizes: tuple[float, float],
     turn: float | None,
     upside_down: bool | None,
-) -> tuple[float, Reinsertion]:
-    """The motion under which two volumes (channel, z, y, x) agree best, and their correlation."""
+) -> list[tuple[float, Reinsertion]]:
+    """How well two volumes (channel, z, y, x) agree in every turn, either face up, and the placement in which they do."""
     turns = np.arange(-180, 180, _TURN) if turn is None else turn + np.array([-_TURN, 0, _TURN])
     faces = (False, True) if upside_down is None else (upside_down,)
     # Of the larger field, so that nothing is cut.
@@ -155,7 +254,7 @@ def _best_start(
     )
     size = next_fast_len(2 * edge, real=True)
     a = _spectrum(_resampled(first, Reinsertion(), voxel_sizes[0], voxel_sizes[0], edge), size)
-    best, found = -np.inf, Reinsertion()
+    found = []
     for face in faces:
         for angle in turns:
             placed = Reinsertion.turned(float(angle), face)
@@ -164,20 +263,22 @@ def _best_start(
             b = _spectrum(_resampled(second, back, voxel_sizes[1], voxel_sizes[0], edge), size)
             overlay = irfftn((a * b.conj()).sum(axis=0), (size,) * 3)
             at = np.unravel_index(int(overlay.argmax()), overlay.shape)
-            score = float(overlay[at])
-            if score > best:
-                z, y, x = (i - size if i > size // 2 else i for i in at)
-                # The second, turned back, has to be moved by this; in its own frame the specimen is off by as much.
-                offset = -placed.matrix @ (np.array([x, y, z]) * voxel_sizes[0])
-                best, found = score, Reinsertion.of(placed.matrix, offset)
-    return best, found
+            z, y, x = (i - size if i > size // 2 else i for i in at)
+            # The second, turned back, has to be moved by this; in its own frame the specimen is off by as much.
+            offset = -placed.matrix @ (np.array([x, y, z]) * voxel_sizes[0])
+            found.append((float(overlay[at]), Reinsertion.of(placed.matrix, offset)))
+    return found
 
 
 def _spectrum(volume: np.ndarray, size: int) -> np.ndarray:
     """Fourier transform of a volume of unit energy, each channel less its mean and of equal weight."""
+    return np.asarray(rfftn(_normalised(volume), (size,) * 3, axes=(1, 2, 3)))
+
+
+def _normalised(volume: np.ndarray) -> np.ndarray:
     centred = volume - volume.mean(axis=(1, 2, 3), keepdims=True)
     energy = np.sqrt((centred**2).sum(axis=(1, 2, 3), keepdims=True))
-    return np.asarray(rfftn(centred / np.maximum(energy, 1e-30) / np.sqrt(len(volume)), (size,) * 3, axes=(1, 2, 3)))
+    return np.asarray(centred / np.maximum(energy, 1e-30) / np.sqrt(len(volume)))
 
 
 def _resampled(volume: np.ndarray, motion: Reinsertion, voxel: float, wanted: float, edge: int) -> np.ndarray:
@@ -263,12 +364,21 @@ class _Fit:
         weighted = stacked * weight
         matrix = np.einsum('actyu,bctyu->ab', weighted, stacked, optimize=True)
         right = np.einsum('actyu,ctyu->a', weighted, residual, optimize=True)
-        inverse = np.linalg.inv(matrix + 1e-9 * np.diag(np.diag(matrix)))
+        # What the images do not show at all stays as it is.
+        inverse = np.linalg.pinv(matrix, rcond=1e-10, hermitian=True)
         left = float((weight * residual**2).sum() / max(float((weight > 0).sum()), 1.0))
         self.errors = np.sqrt(np.diag(inverse) * max(left, 1.0))
         self.errors[:3] = np.rad2deg(self.errors[:3])
         limits = np.array([np.deg2rad(_LARGEST_TURN)] * 3 + [_LARGEST_MOVE * self._maps.pixel_size] * 3)
         self.placed = self._moved(np.clip(inverse @ right, -limits, limits))
+
+    def misfit(self) -> float:
+        """Squared residual over the variance, mean over the data that carry weight."""
+        projector = self._projector(self.placed)
+        weight, model = self._weight(projector), self._images(projector)
+        self._find_dose(model, weight)
+        squares = weight * (self._data - self.dose[:, None, None, None] * model) ** 2
+        return float(squares.sum() / max(float((weight > 0).sum()), 1.0))
 
     def correlation(self) -> float:
         """Of the images with projections of the volume, the mean over the tilts."""

@@ -37,38 +37,13 @@ class Projector(Protocol):
         ...
 
 
-def reinserted_shape(
-    shape: tuple[int, int, int], reinsertion: Reinsertion, images: tuple[int, int], magnification: float = 1.0
-) -> tuple[int, int, int]:
-    """Shape of the volume in the second frame that holds all of the first.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Of the first volume (z, y, x).
-    reinsertion : Reinsertion
-    images : tuple of int
-        Shape of the images of the second series (y, u); rows beyond them are of no use.
-    magnification : float
-        Voxels of the second volume along one of the first.
-
-    Returns
-    -------
-    tuple of int
-        (z, y, x); x of the parity of the images.
-    """
-    reach = np.abs(reinsertion.matrix) @ (np.array(shape[::-1]) * magnification)
-    wide = 2 * int(np.ceil(max(reach[0] - images[1], 0) / 2)) + images[1]
-    return max(int(np.ceil(reach[2] - 1e-6)), 1), images[0], wide
-
-
 class ReinsertedProjector:
     """Project a volume of the first series as the second series sees it.
 
     Parameters
     ----------
     beam : ParallelBeam
-        Of the second series, on a volume of its own frame (see `reinserted_shape`).
+        Of the second series, on a volume of its own frame (see `series.reinsertion.reinserted_shape`).
     reinsertion : Reinsertion
         From the first frame to the second.
     shape : tuple of int

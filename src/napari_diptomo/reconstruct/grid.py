@@ -7,6 +7,11 @@ import numpy as np
 from napari_diptomo.series import InputError, MapSeries
 from napari_diptomo.series.array_checks import check_degrees
 
+#: Pixels of one series over those of the other beyond which they are not fitted together.
+_PIXELS = 8.0
+#: Pixels along an edge of an image below which it does not show how the specimen lies.
+_ROWS = 4
+
 
 def check_maps(maps: MapSeries) -> None:
     """Refuse what no method can reconstruct, in one sentence."""
@@ -19,6 +24,46 @@ def check_maps(maps: MapSeries) -> None:
         if not (channel > 0).any():
             raise InputError(f'The maps of {name} are all zero; leave this channel out.')
     _check_shifts(maps)
+
+
+def check_alike(first: MapSeries, second: MapSeries) -> None:
+    """Refuse a second series of other channels, or whose maps were made otherwise.
+
+    Parameters
+    ----------
+    first, second : MapSeries
+
+    Raises
+    ------
+    InputError
+        They cannot be fitted together.
+    """
+    if second.channels != first.channels:
+        raise InputError(
+            f'The maps of the second axis have the channels {", ".join(second.channels)} and those of the first '
+            f'{", ".join(first.channels)}; extract the same ones from both.'
+        )
+    one, other = (np.zeros(0) if maps.mixing is None else maps.mixing for maps in (first, second))
+    if not np.array_equal(one, other):
+        raise InputError('The windows of the two axes differ; extract the maps of both with the same settings.')
+    if (second.variance is None) != (first.variance is None) or second.held_out_share != first.held_out_share:
+        raise InputError(
+            'The maps of the two axes were extracted differently (counts or fitted, held-out fraction); extract both with '
+            'the same settings.'
+        )
+    for maps, which in ((first, 'first'), (second, 'second')):
+        rows, columns = maps.data.shape[2:]
+        if min(rows, columns) < _ROWS:
+            raise InputError(
+                f'The images of the {which} axis have {columns} x {rows} pixels (x, y); images of two axes share no more than a '
+                f'line there, and {_ROWS} pixels along each edge are needed.'
+            )
+    ratio = second.pixel_size / first.pixel_size
+    if not 1 / _PIXELS <= ratio <= _PIXELS:
+        raise InputError(
+            f'The pixels of the two axes differ too much ({first.pixel_size:.4g} and {second.pixel_size:.4g} nm); check both sizes, '
+            'or bin the images with the finer ones.'
+        )
 
 
 def _check_shifts(maps: MapSeries) -> None:

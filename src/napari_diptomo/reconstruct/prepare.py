@@ -14,10 +14,10 @@ from napari_diptomo.reconstruct.counting_unit import Counting, in_counts
 from napari_diptomo.reconstruct.data_checks import data_findings, without_empty_tilts
 from napari_diptomo.reconstruct.device import pick
 from napari_diptomo.reconstruct.field_edges import field_findings
-from napari_diptomo.reconstruct.grid import check_maps, volume_shape
+from napari_diptomo.reconstruct.grid import check_alike, check_maps, volume_shape
 from napari_diptomo.reconstruct.haadf_data import prepare_haadf
 from napari_diptomo.reconstruct.problem import Problem
-from napari_diptomo.reconstruct.second_series import check_alike, of_second_axis
+from napari_diptomo.reconstruct.second_series import of_second_axis
 from napari_diptomo.reconstruct.settings import ProblemSettings, SupportSettings
 from napari_diptomo.reconstruct.support import Slab, Support, box, read_mask
 from napari_diptomo.reconstruct.tilt_gain import with_fitted_gain

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from napari_diptomo.geometry import ParallelBeam
-from napari_diptomo.geometry.second_projector import ReinsertedProjector, reinserted_shape
+from napari_diptomo.geometry.second_projector import ReinsertedProjector
 from napari_diptomo.reconstruct.data_split import Split, split_counts
 from napari_diptomo.series import Finding, InputError, MapSeries
-from napari_diptomo.series.reinsertion import Reinsertion
+from napari_diptomo.series.reinsertion import Reinsertion, reinserted_shape
 
 #: Added to the seed: the coins of the two series are others.
 _OTHER_COINS = 104_729
@@ -45,33 +45,6 @@ class SecondSeries:
         """Shape of the images of one channel (tilt, y, u)."""
         _, tilts, rows, columns = self.maps.data.shape
         return tilts, rows, columns
-
-
-def check_alike(first: MapSeries, second: MapSeries) -> None:
-    """Refuse a second series of other channels, or whose maps were made otherwise.
-
-    Parameters
-    ----------
-    first, second : MapSeries
-
-    Raises
-    ------
-    InputError
-        They cannot be fitted together.
-    """
-    if second.channels != first.channels:
-        raise InputError(
-            f'The maps of the second axis have the channels {", ".join(second.channels)} and those of the first '
-            f'{", ".join(first.channels)}; extract the same ones from both.'
-        )
-    one, other = (np.zeros(0) if maps.mixing is None else maps.mixing for maps in (first, second))
-    if not np.array_equal(one, other):
-        raise InputError('The windows of the two axes differ; extract the maps of both with the same settings.')
-    if (second.variance is None) != (first.variance is None) or second.held_out_share != first.held_out_share:
-        raise InputError(
-            'The maps of the two axes were extracted differently (counts or fitted, held-out fraction); extract both with '
-            'the same settings.'
-        )
 
 
 def second_series(
@@ -115,6 +88,11 @@ def second_series(
         seen = seen & _inside(projector, shape, device)[None]
     if maps.missing is not None:
         seen = seen & ~maps.missing
+    if not (seen & _reached(projector, shape, device)).any():
+        raise InputError(
+            'The images of the second axis show nothing of the volume where the specimen was said to lie; join the two series '
+            'again (SecondAxis).'
+        )
     return SecondSeries(maps, projector, split, np.ascontiguousarray(seen, np.float32))
 
 
@@ -144,6 +122,12 @@ def reinserted_projector(
     there = reinserted_shape(shape, reinsertion, (rows, columns), voxel_size / maps.pixel_size)
     beam = ParallelBeam(maps.angles, there, maps.shifts, maps.axis_shift, columns, axis_rotation=maps.axis_rotation)
     return ReinsertedProjector(beam, reinsertion, shape, voxel_size, maps.pixel_size, device)
+
+
+@torch.no_grad()
+def _reached(projector: ReinsertedProjector, shape: tuple[int, int, int], device: torch.device) -> np.ndarray:
+    """Pixels whose ray passes the volume at all, bool (tilt, y, u)."""
+    return np.asarray((projector.project(torch.ones((1, *shape), device=device))[0] > 0).cpu().numpy())
 
 
 @torch.no_grad()

@@ -443,6 +443,8 @@ class MapSeries(Saveable, HyperSpyView, Shown):
         if self.gain is not None:
             set_values(self, gain=np.asarray(self.gain, np.float32))
             check_shape('The gain', self.gain.shape, data.shape[:2])
+            if not (np.isfinite(self.gain).all() and (self.gain > 0).all()):
+                raise InputError('The gain of every map must be a positive number; correct it, or leave it out.')
         for name, what in (('haadf', 'HAADF images'), ('residual', 'residuals')):
             images = getattr(self, name)
             if images is not None:

@@ -21,6 +21,9 @@ from scipy.spatial.transform import Rotation
 
 from napari_diptomo.series.errors import InputError
 
+#: Beyond it no specimen lies: degrees about each axis, and a metre in nm.
+_FARTHEST = {'rotation': 360.0, 'offset': 1e9}
+
 
 @dataclass(frozen=True)
 class Reinsertion:
@@ -36,7 +39,7 @@ class Reinsertion:
     Raises
     ------
     InputError
-        Not three finite numbers each.
+        Not three finite numbers each, or some that no specimen lies at.
 
     Examples
     --------
@@ -55,6 +58,10 @@ class Reinsertion:
             if len(values) != 3 or not np.isfinite(values).all():
                 raise InputError(
                     f'The {name} of the specimen between two series needs three numbers (x, y, z), not {values}.'
+                )
+            if max(map(abs, values)) > _FARTHEST[name]:
+                raise InputError(
+                    f'The {name} of the specimen between two series cannot be {values}; join the two series again.'
                 )
             object.__setattr__(self, name, values)
 
@@ -122,3 +129,28 @@ class Reinsertion:
         Reinsertion
         """
         return Reinsertion.of(matrix @ self.matrix, matrix @ np.array(self.offset) + offset)
+
+
+def reinserted_shape(
+    shape: tuple[int, int, int], reinsertion: Reinsertion, images: tuple[int, int], magnification: float = 1.0
+) -> tuple[int, int, int]:
+    """Shape of the volume in the second frame that holds all of the first.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the first volume (z, y, x).
+    reinsertion : Reinsertion
+    images : tuple of int
+        Shape of the images of the second series (y, u); rows beyond them are of no use.
+    magnification : float
+        Voxels of the second volume along one of the first.
+
+    Returns
+    -------
+    tuple of int
+        (z, y, x); x of the parity of the images.
+    """
+    reach = np.abs(reinsertion.matrix) @ (np.array(shape[::-1]) * magnification)
+    wide = 2 * int(np.ceil(max(reach[0] - images[1], 0) / 2)) + images[1]
+    return max(int(np.ceil(reach[2] - 1e-6)), 1), images[0], wide

@@ -117,7 +117,8 @@ class Step(BaseModel):
     """A stage of the work with its parameters.
 
     Subclasses set `title` and implement `_run`; `leading` names the parameters
-    that users look for first. `parameters` lists the fields with description,
+    that users look for first, `superseded` what findings of the input are
+    about that no longer hold. `parameters` lists the fields with description,
     unit and range.
 
     Raises
@@ -129,6 +130,7 @@ class Step(BaseModel):
     model_config = ConfigDict(frozen=True, extra='forbid')
     title: ClassVar[str] = ''
     leading: ClassVar[tuple[str, ...]] = ()
+    superseded: ClassVar[tuple[str, ...]] = ()
     _stopped_at: int | None = PrivateAttr(default=None)
 
     def __init__(self, /, **values: Any) -> None:
@@ -200,7 +202,9 @@ class Step(BaseModel):
         talk = StopAt(observer, self.stopped_at)
         result = self._run(data, talk)
         if hasattr(result, 'findings'):
-            result = replace(result, findings=_all_findings(data, result, step_names.name_of(type(self))))
+            result = replace(
+                result, findings=_all_findings(data, result, step_names.name_of(type(self)), self.superseded)
+            )
         if data.recipe is not None:
             result = replace(result, recipe=data.recipe.then(self.stopping_at(talk.stopped_early)))
         return result
@@ -433,10 +437,11 @@ def new_findings(data: Any, result: Any) -> tuple[Finding, ...]:
     return tuple(finding for finding in getattr(result, 'findings', ()) if finding not in before)
 
 
-def _all_findings(data: Any, result: Any, step: str) -> tuple[Finding, ...]:
-    """Those of the input, and those of the result signed with the step that found them."""
+def _all_findings(data: Any, result: Any, step: str, superseded: tuple[str, ...]) -> tuple[Finding, ...]:
+    """Those of the input that still hold, and those of the result signed with the step that found them."""
     before: tuple[Finding, ...] = getattr(data, 'findings', ())
-    own = new_findings(data, result)
+    before = tuple(finding for finding in before if finding.about.casefold() not in superseded)
+    own = tuple(finding for finding in getattr(result, 'findings', ()) if finding not in before)
     return (*before, *(finding if finding.step else replace(finding, step=step) for finding in own))
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from pydantic import model_validator
 
-from napari_diptomo.reconstruct.grid import check_maps, volume_shape
+from napari_diptomo.reconstruct.grid import check_alike, check_maps, volume_shape
 from napari_diptomo.reconstruct.memory_check import Estimate, MemoryNeed, advising_when_memory_runs_out, check_memory
 from napari_diptomo.reconstruct.settings import ProblemSettings, SupportSettings
 from napari_diptomo.series import Finding, MapSeries, Observer, Remedy, Step, Volume, param
+from napari_diptomo.series.reinsertion import Reinsertion, reinserted_shape
 
 if TYPE_CHECKING:
     from napari_diptomo.reconstruct.problem import Problem
@@ -215,12 +216,15 @@ class Reconstruction(Step):
         data = float(maps.data.size)
         matrices = 2 * 12 * 2.0 * len(maps.angles) * shape[0] * shape[2]
         own = int(4 * (voxels * len(maps.channels) * self._volumes(maps) + 8 * data) + matrices + 10e6)
-        return own if maps.second_axis is None else own + self._second_bytes(maps.second_axis, shape)
+        return own if maps.second_axis is None else own + self._second_bytes(maps.second_axis, shape, maps.pixel_size)
 
-    def _second_bytes(self, second: MapSeries, shape: tuple[int, int, int]) -> int:
+    def _second_bytes(self, second: MapSeries, shape: tuple[int, int, int], voxel_size: float) -> int:
         """Of a second axis: its data and matrices, where each voxel lies in its frame, and the volume read there."""
-        voxels = float(np.prod(shape))
-        matrices = 2 * 12 * 2.0 * len(second.angles) * shape[0] * shape[2]
+        rows, columns = second.data.shape[2:]
+        placed = second.reinsertion or Reinsertion()
+        there = reinserted_shape(shape, placed, (rows, columns), voxel_size / second.pixel_size)
+        voxels = float(np.prod(there))
+        matrices = 2 * 12 * 2.0 * len(second.angles) * there[0] * there[2]
         return int(4 * (voxels * (3 + 3 * len(second.channels)) + 8 * second.data.size) + matrices)
 
     def _volumes(self, maps: MapSeries) -> float:
@@ -262,6 +266,8 @@ class Reconstruction(Step):
         from napari_diptomo.reconstruct.device import free_memory, pick
 
         check_maps(maps)
+        if maps.second_axis is not None:
+            check_alike(maps, maps.second_axis)
         check_memory(self._memory_need(), maps, free_memory(pick(self.device)))
 
     def _memory_need(self) -> MemoryNeed:

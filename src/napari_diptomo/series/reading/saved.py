@@ -58,7 +58,7 @@ def load(path: str | os.PathLike[str]) -> MapSeries | Volume:
         restored = _whole(kind, data, arrays, _values(stored), _recipe(stored))
     except DiptomoError as error:
         raise InputError(f'{path.name}: {error}') from error
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(f'{path.name} lacks a part ({error}); it was changed after saving, save it anew.') from error
     return restored
 

@@ -106,13 +106,12 @@ def describe(maps: MapSeries) -> str:
 
 def without_second_axis(maps: MapSeries) -> MapSeries:
     """The first series alone, its recipe and findings saying nothing of a second."""
-    from napari_diptomo.align import SecondAxis
+    from napari_diptomo.align.second_axis import SecondAxis, first_alone
 
     recipe = maps.recipe
     if recipe is not None:
         recipe = Recipe(recipe.source, tuple(step for step in recipe.steps if not isinstance(step, SecondAxis)))
-    findings = tuple(finding for finding in maps.findings if finding.about != 'Second axis')
-    return replace(maps, second_axis=None, recipe=recipe, findings=findings)
+    return replace(first_alone(maps), recipe=recipe)
 
 
 def _second_axis() -> type[SecondAxis]:
