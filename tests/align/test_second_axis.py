@@ -217,7 +217,7 @@ def _film(x, y, z):
 WIDE = np.arange(-60, 61, 10.0)
 
 
-@pytest.mark.parametrize('shape', [_ball, _cube, _rod])
+@pytest.mark.parametrize('shape', [_ball, pytest.param(_cube, marks=pytest.mark.slow), _rod])
 def test_a_specimen_that_looks_alike_from_several_sides_is_turned_by_ninety_degrees_and_not_doubted(shape):
     """Volumes of a ball agree best where their missing wedges do, at a turn by 0: a second axis would then add nothing."""
     phantom = _of(shape)
@@ -231,7 +231,7 @@ def test_a_specimen_that_looks_alike_from_several_sides_is_turned_by_ninety_degr
     assert any('looks about as it does here' in f.sentence for f in about)
 
 
-@pytest.mark.parametrize('turn', [93, -88])
+@pytest.mark.parametrize('turn', [93, pytest.param(-88, marks=pytest.mark.slow)])
 def test_a_film_wider_than_the_field_is_laid_on_its_holes_not_on_its_missing_wedge(turn):
     phantom = _of(_film)
     known = _placed(phantom, turn)
@@ -242,7 +242,7 @@ def test_a_film_wider_than_the_field_is_laid_on_its_holes_not_on_its_missing_wed
     assert np.abs(off).max() < 0.5
 
 
-@pytest.mark.parametrize('seed', [78, 79])
+@pytest.mark.parametrize('seed', [78, pytest.param(79, marks=pytest.mark.slow)])
 def test_another_body_of_the_same_kind_is_doubted(pair, seed):
     _, _, first, _ = pair
     other = simulate.tilt_series(simulate.porous(32, seed=seed), ANGLES, 20, seed=2).maps

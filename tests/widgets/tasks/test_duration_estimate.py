@@ -117,11 +117,14 @@ def test_of_a_graphics_card_nothing_is_said_before_a_run(
         (DIPmTV(iterations=100, holdout=0.0, stopping='last'), 10, 20),
         (DIPmTV(iterations=100, stopping='last'), 10, 30),
         (DIPmTV(preset='fast', iterations=100), 10, 30),
-        (DIPmTV(preset='best', iterations=100), 60, 60),
+        (DIPmTV(preset='best', iterations=100), 60, 80),
     ],
 )
 def test_as_many_fits_as_there_will_be(maps: MapSeries, step: DIPmTV, alone: int, with_haadf: int) -> None:
-    """An ensemble fits one head a member; a HAADF series asks for up to three networks, without held-out counts for two."""
+    """An ensemble fits one head a member, and with a HAADF series two more networks that judge it.
+
+    Any other run asks for up to three networks beside a HAADF series, without held-out counts for two.
+    """
     pictures = HAADFSeries(np.ones((3, 16, 20), np.float32), np.linspace(-60, 60, 3), 2.0)
     for data, seconds in ((maps, alone), (replace(maps, haadf_series=pictures), with_haadf)):
         paces = {kind_of(step, data): 0.1 / 6400}
