@@ -44,9 +44,16 @@ def pair():
     return phantom, known, first, second
 
 
-def test_turn_offset_and_dose_are_found(pair):
+@pytest.fixture(scope='module')
+def both(pair):
+    """Joined once: it takes seconds."""
+    _, _, first, second = pair
+    return joined(first.maps, second.maps)
+
+
+def test_turn_offset_and_dose_are_found(pair, both):
     phantom, known, first, second = pair
-    found = joined(first.maps, second.maps)
+    found = both
     turned, off = _off(found.second_axis.reinsertion, known, phantom.voxel_size)
     assert abs(turned[2]) < 0.5
     assert np.abs(turned[:2]).max() < 1.5
@@ -105,18 +112,15 @@ def test_the_step_reads_saved_maps_and_keeps_them_in_its_result(pair, tmp_path):
     np.testing.assert_array_equal(one, other)
 
 
-def test_another_alignment_leaves_the_second_series_out_and_says_so(pair):
-    _, _, first, second = pair
-    both = joined(first.maps, second.maps)
+def test_another_alignment_leaves_the_second_series_out_and_says_so(both):
     found = Align(rounds=0, axis_rotation=0.0).run(both)
     assert found.second_axis is None
     assert any('join it again' in f.sentence for f in found.findings if f.level == 'doubt')
 
 
-def test_a_volume_of_both_is_judged_against_the_first_series(pair):
+def test_a_volume_of_both_is_judged_against_the_first_series(pair, both):
     """Held-out tilts, residuals and correlations take the maps as they are, whatever is joined to them."""
-    _, _, first, second = pair
-    both = joined(first.maps, second.maps)
+    _, _, first, _ = pair
     volume = SIRT(iterations=10).run(both)
     assert consistency(volume, both).angles.tolist() == ANGLES.tolist()
     np.testing.assert_array_equal(reprojection(volume, both).expected, reprojection(volume, first.maps).expected)
@@ -217,7 +221,7 @@ def _film(x, y, z):
 WIDE = np.arange(-60, 61, 10.0)
 
 
-@pytest.mark.parametrize('shape', [_ball, pytest.param(_cube, marks=pytest.mark.slow), _rod])
+@pytest.mark.parametrize('shape', [_ball, *(pytest.param(shape, marks=pytest.mark.slow) for shape in (_cube, _rod))])
 def test_a_specimen_that_looks_alike_from_several_sides_is_turned_by_ninety_degrees_and_not_doubted(shape):
     """Volumes of a ball agree best where their missing wedges do, at a turn by 0: a second axis would then add nothing."""
     phantom = _of(shape)
@@ -258,16 +262,15 @@ def test_few_counts_are_not_taken_for_another_specimen(pair):
     assert not any('of this specimen' in f.sentence for f in found.findings if f.level == 'doubt')
 
 
-def test_what_was_said_of_an_earlier_second_axis_goes_with_it(pair):
+def test_what_was_said_of_an_earlier_second_axis_goes_with_it(pair, both):
     """Joined, aligned anew, joined again: one note on the placement that holds, and none on those that do not."""
-    _, _, first, second = pair
+    _, _, _, second = pair
 
     def said(maps):
         return [
             f.sentence[:20] for f in maps.findings if f.about.casefold() == 'second axis' and 'tilts from' in f.sentence
         ]
 
-    both = joined(first.maps, second.maps)
     assert len(said(joined(both, second.maps))) == 1
     apart = Align(rounds=0, axis_rotation=0.0).run(both)
     assert said(apart) == []

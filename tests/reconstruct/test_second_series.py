@@ -78,7 +78,7 @@ def test_the_adjoint_of_both(joint):
         TotalVariation(weight=0.2, iterations=150),
         TotalVariation(weight=0.2, iterations=150, beyond_field=True, thickness=16.0),
         TotalVariation(weight=0.2, iterations=100, fit_gain=True),
-        DIPmTV(preset='fast', iterations=50),
+        DIPmTV(preset='fast', iterations=40),
         DIPmTV(preset='fast', iterations=30, ensemble=2),
     ],
     ids=lambda step: f'{step.title} {"beyond" if step.beyond_field else ""}{"gain" if step.fit_gain else ""}',

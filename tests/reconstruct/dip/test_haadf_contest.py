@@ -171,9 +171,9 @@ def test_the_estimate_of_memory_has_the_images_and_one_more_channel(maps):
 
 
 def test_an_ensemble_asks_the_held_out_counts_once_and_fits_the_images_in_every_member(maps, monkeypatch):
-    # Fits of 20 iterations are far from their ends, where images mostly help.
+    # Fits of 10 iterations are far from their ends, where images mostly help.
     monkeypatch.setattr(haadf_contest, '_TOLERATED', 1e9)
-    volume = DIPmTV(preset='best', ensemble=2, iterations=20, **SMALL).run(maps)
+    volume = DIPmTV(preset='best', ensemble=2, iterations=10, **SMALL).run(maps)
     assert volume.std is not None and volume.notes['output'] == 'shares'
     assert volume.notes['haadf']['used'] is True
     (note,) = [finding for finding in volume.findings if '15 HAADF images' in finding.sentence]
@@ -192,9 +192,9 @@ def test_an_ensemble_whose_images_harm_is_that_of_the_maps_alone(maps, monkeypat
 
 
 def test_an_ensemble_with_images_resumes_among_the_fits_that_judge_and_among_its_members(maps):
-    step, keeps = DIPmTV(preset='best', ensemble=2, iterations=10, precision='float32', **SMALL), Keeps()
+    step, keeps = DIPmTV(preset='best', ensemble=2, iterations=6, precision='float32', **SMALL), Keeps()
     keeps.save_state = lambda state, kept=keeps.states: kept.append(
-        copy.deepcopy(state()) if len(kept) in (5, 14, 26, 36) else None
+        copy.deepcopy(state()) if len(kept) in (3, 9, 15, 21) else None
     )
     whole = step.run(maps, keeps)
     states = [state for state in keeps.states if state is not None]
