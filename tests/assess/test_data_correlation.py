@@ -85,7 +85,7 @@ def test_the_excess_of_the_truth_lies_within_its_error():
     assert (excess > 10 * error).all()
 
 
-def draws_of(make, tilts, peak, number):
+def samples_of(make, tilts, peak, number):
     """Expected maps of a specimen, and counts of them."""
     clean = project(make(20, 2), np.linspace(-50, 50, tilts))
     expected = clean * peak / clean.max()
@@ -95,14 +95,14 @@ def draws_of(make, tilts, peak, number):
 @pytest.mark.parametrize('peak', [30, 2])
 @pytest.mark.parametrize(('make', 'tilts'), [(lamella, 9), (porous, 15), (needle, 9)])
 def test_the_stated_errors_cover_what_noise_does(make, tilts, peak):
-    """Deviations in units of the errors have a spread of 1, of 60 draws and three channels to 0.06 one standard deviation."""
-    expected, draws = draws_of(make, tilts, peak, 60)
-    correlations = np.array([projection_correlation(counts, expected) for counts in draws])
+    """Deviations in units of the errors have a spread of 1, of 60 samples and three channels to 0.06 one standard deviation."""
+    expected, samples = samples_of(make, tilts, peak, 60)
+    correlations = np.array([projection_correlation(counts, expected) for counts in samples])
     pulls = (correlations - correlations.mean(axis=0)) / correlation_error(expected, expected)
     assert pulls.std() == pytest.approx(1, abs=0.18)
-    excesses, errors = zip(*(ceiling_excess(counts, expected) for counts in draws[:30]), strict=True)
+    excesses, errors = zip(*(ceiling_excess(counts, expected) for counts in samples[:30]), strict=True)
     pulls = np.array(excesses) / np.array(errors)
-    # The truth lies at its ceiling; of 30 draws the spread is known to 0.08.
+    # The truth lies at its ceiling; of 30 samples the spread is known to 0.08.
     assert abs(pulls.mean()) < 0.35
     assert pulls.std() == pytest.approx(1, abs=0.25)
 
@@ -110,8 +110,8 @@ def test_the_stated_errors_cover_what_noise_does(make, tilts, peak):
 @pytest.mark.parametrize(('make', 'tilts', 'peak'), [(facetted, 13, 1), (needle, 3, 30)])
 def test_the_stated_errors_hold_for_the_fewest_counts_and_tilts(make, tilts, peak):
     """A channel of 0.007 counts per pixel, whose halves hardly correlate; three tilts, of whose scatter nothing is known."""
-    expected, draws = draws_of(make, tilts, peak, 60)
-    excesses, errors = zip(*(ceiling_excess(counts, expected) for counts in draws), strict=True)
+    expected, samples = samples_of(make, tilts, peak, 60)
+    excesses, errors = zip(*(ceiling_excess(counts, expected) for counts in samples), strict=True)
     pulls = np.array(excesses) / np.array(errors)
     assert abs(pulls.mean()) < 0.25
     assert pulls.std() == pytest.approx(1, abs=0.18)
@@ -139,11 +139,11 @@ def test_a_channel_without_contrast_has_no_excess():
 @pytest.mark.parametrize('peak', [100, 30, 5, 1])
 @pytest.mark.parametrize('make', [lamella, porous, needle, facetted])
 def test_the_stated_errors_cover_to_a_tenth(make, peak):
-    expected, draws = draws_of(make, 13, peak, 250)
-    correlations = np.array([projection_correlation(counts, expected) for counts in draws])
+    expected, samples = samples_of(make, 13, peak, 250)
+    correlations = np.array([projection_correlation(counts, expected) for counts in samples])
     pulls = (correlations - correlations.mean(axis=0)) / correlation_error(expected, expected)
     assert pulls.std() == pytest.approx(1, abs=0.1)
-    excesses, errors = zip(*(ceiling_excess(counts, expected) for counts in draws), strict=True)
+    excesses, errors = zip(*(ceiling_excess(counts, expected) for counts in samples), strict=True)
     pulls = np.array(excesses) / np.array(errors)
     assert abs(pulls.mean()) < 0.2
     assert pulls.std() == pytest.approx(1, abs=0.1)
@@ -155,7 +155,7 @@ def test_normal_noise_has_its_own_error():
     variance = rng.uniform(0.2, 3, truth.shape)
     noisy = truth + np.sqrt(variance) * rng.standard_normal((300, *truth.shape))
     correlations = np.array([projection_correlation(maps, truth) for maps in noisy])
-    # Of 300 draws a spread is known to 4 %.
+    # Of 300 samples a spread is known to 4 %.
     np.testing.assert_allclose(correlations.std(axis=0), correlation_error(truth, truth, variance), rtol=0.15)
 
 

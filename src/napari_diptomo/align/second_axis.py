@@ -148,7 +148,6 @@ def joined(
     placed = replace(
         second,
         angles=-second.angles if found.reversed else second.angles,
-        shifts=second.shifts,
         gain=_gain_of(second, found),
         reinsertion=found.reinsertion,
         haadf_series=None,

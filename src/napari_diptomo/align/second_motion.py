@@ -9,7 +9,7 @@ images of the second series,
 
     min over T of  sum_c,t (y_c,t - g_c A'_t T x_c)^2 / variance,
 
-by Gauss-Newton steps, x being a volume of the first series by total variation: in one by SIRT there is noise enough to draw
+by Gauss-Newton steps, x being a volume of the first series by total variation: in one by SIRT there is noise enough to pull
 the motion to where interpolation smooths it or the field cuts it off. The dose g_c of each channel is that of the totals.
 The same is done from the second series to the images of the first. The middle of both is returned; what lies between them is the
 larger part of the errors.
@@ -311,7 +311,7 @@ def _refined(first: MapSeries, second: MapSeries, start: Reinsertion, mirrored: 
 
 
 def _volume(maps: MapSeries) -> torch.Tensor:
-    """A short reconstruction (channel, z, y, x) with the totals of the maps: noise of an unregularised one draws the motion."""
+    """A short reconstruction (channel, z, y, x) with the totals of the maps: noise of an unregularised one pulls the motion."""
     step = TotalVariation(iterations=_ITERATIONS, device='cpu')
     problem = Problem(replace(maps, held_out=None, held_out_share=0.0))
     x = torch.as_tensor(step.run(maps, progress=False).data)

@@ -89,9 +89,7 @@ class ChannelValues:
         """
         if not low <= high:
             raise InputError(f'An interval from {low:g} to {high:g} holds nothing; give the lower end first.')
-        mask = np.zeros(self.inside.shape, bool)
-        mask[self.inside] = (self.values >= low) & (self.values <= high)
-        return mask
+        return these_of(self.inside, (self.values >= low) & (self.values <= high))
 
 
 def channel_values(volume: Volume, channel: str, inside: np.ndarray | None = None) -> ChannelValues:
@@ -211,6 +209,24 @@ def place_among(inside: np.ndarray, voxel: tuple[int, int, int]) -> int | None:
         return None
     before = int(np.ravel_multi_index(voxel, inside.shape))
     return int(np.count_nonzero(inside.ravel()[:before]))
+
+
+def these_of(inside: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Some voxels of a mask as a mask of their own.
+
+    Parameters
+    ----------
+    inside : ndarray of bool (z, y, x)
+    chosen : ndarray of bool (voxel,)
+        Of those of the mask, in their order.
+
+    Returns
+    -------
+    ndarray of bool (z, y, x)
+    """
+    mask = np.zeros(inside.shape, bool)
+    mask[inside] = chosen
+    return mask
 
 
 def _is_quantified(volume: Volume) -> bool:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_diptomo.assess.composition_values import carried_voxels, percent_channels, place_among, units_of
+from napari_diptomo.assess.composition_values import carried_voxels, percent_channels, place_among, these_of, units_of
 from napari_diptomo.assess.fractions import fractions
 from napari_diptomo.series import InputError, Volume
 
@@ -125,7 +125,7 @@ class TernaryPoints:
         if not radius > 0:
             raise InputError(f'A circle of the radius {radius:g} holds nothing; give a fraction above 0.')
         middle = middle / middle.sum()
-        return self._mask(((self.fractions - middle[:, None]) ** 2).sum(axis=0) / 2 <= radius**2)
+        return these_of(self.inside, ((self.fractions - middle[:, None]) ** 2).sum(axis=0) / 2 <= radius**2)
 
     def in_outline(self, corners: np.ndarray) -> np.ndarray:
         """The voxels within an outline.
@@ -153,12 +153,7 @@ class TernaryPoints:
         points = on_plane(self.fractions).T
         near = ((points >= edge.min(axis=0)) & (points <= edge.max(axis=0))).all(axis=1)
         near[near] = points_in_poly(points[near], edge)
-        return self._mask(near)
-
-    def _mask(self, chosen: np.ndarray) -> np.ndarray:
-        mask = np.zeros(self.inside.shape, bool)
-        mask[self.inside] = chosen
-        return mask
+        return these_of(self.inside, near)
 
 
 def ternary_points(composition: Volume, channels: Sequence[str] | None = None) -> TernaryPoints:

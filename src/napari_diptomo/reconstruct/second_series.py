@@ -84,11 +84,13 @@ def second_series(
     if quasi and split.held_out is not None:
         maps = replace(maps, held_out=split.held_out, held_out_share=split.share)
     seen = np.broadcast_to(projector.beam.covered_pixels, projector.beam.sinogram_shape)[None]
+    paths = _paths(projector, shape, device)
     if beyond_field:
-        seen = seen & _inside(projector, shape, device)[None]
+        # The longest path of each tilt is one that lies inside: rays of a tilt are parallel.
+        seen = seen & (paths >= _INSIDE * paths.max(axis=(1, 2), keepdims=True))
     if maps.missing is not None:
         seen = seen & ~maps.missing
-    if not (seen & _reached(projector, shape, device)).any():
+    if not (seen & (paths > 0)).any():
         raise InputError(
             'The images of the second axis show nothing of the volume where the specimen was said to lie; join the two series '
             'again (SecondAxis).'
@@ -125,16 +127,6 @@ def reinserted_projector(
 
 
 @torch.no_grad()
-def _reached(projector: ReinsertedProjector, shape: tuple[int, int, int], device: torch.device) -> np.ndarray:
-    """Pixels whose ray passes the volume at all, bool (tilt, y, u)."""
-    return np.asarray((projector.project(torch.ones((1, *shape), device=device))[0] > 0).cpu().numpy())
-
-
-@torch.no_grad()
-def _inside(projector: ReinsertedProjector, shape: tuple[int, int, int], device: torch.device) -> np.ndarray:
-    """Pixels whose path through an endless slab of the volume's depth lies in the volume, bool (tilt, y, u)."""
-    whole = torch.ones((1, *shape), device=device)
-    paths = projector.project(whole)[0]
-    # The longest path of each tilt is one that lies inside: rays of a tilt are parallel.
-    longest = paths.amax(dim=(1, 2), keepdim=True)
-    return np.asarray((paths >= _INSIDE * longest).cpu().numpy())
+def _paths(projector: ReinsertedProjector, shape: tuple[int, int, int], device: torch.device) -> np.ndarray:
+    """How far each ray passes through the volume, (tilt, y, u), voxels."""
+    return np.asarray(projector.project(torch.ones((1, *shape), device=device))[0].cpu().numpy())

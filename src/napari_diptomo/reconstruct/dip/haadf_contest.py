@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ class ImagesJudge:
         """Do the fits that are missing; ``finish`` ends it before."""
         while len(self.done) < self.fits and not run.finished:
             run.begin(len(self.done), lambda: {'images': self.state()}, preview_of(self.problem, self.done[:1]))
-            given = _calibrated(self.problem, self.done[0].x) if self.done else self.problem
+            given = self._calibrated if self.done else self.problem
             name, of, head, member = _next(self._settings, given, self._alone, self.done)
             found = replace(fit_candidate(self._settings, of, head, member, run), output=name)
             if not run.finished or not self.done:
@@ -87,21 +88,26 @@ class ImagesJudge:
         """Of a run that was ended before the first member."""
         return _result(self._settings, self.problem, self._alone, self.done)
 
+    @cached_property
     def verdict(self) -> Verdict:
-        """Of the held-out counts."""
+        """Of the held-out counts, once both fits are done."""
         return _verdict(self._settings, self.problem, self.done)
+
+    @cached_property
+    def _calibrated(self) -> Problem:
+        return _calibrated(self.problem, self.done[0].x)
 
     def applied(self, problem: Problem) -> Problem:
         """A member's problem with the images as the maps calibrate them, or without."""
-        if problem.haadf is None or not self.verdict().helps:
+        if problem.haadf is None or not self.verdict.helps:
             return problem.with_haadf(None)
-        calibrated = _calibrated(self.problem, self.done[0].x).haadf
+        calibrated = self._calibrated.haadf
         assert calibrated is not None
         return problem.with_haadf(replace(problem.haadf, intensity=calibrated.intensity))
 
     def judged(self, notes: Mapping[str, Any], channels: Sequence[str]) -> tuple[dict[str, Any], tuple[Finding, ...]]:
         """Numbers of the images and what is said of them, from the notes of the ensemble."""
-        verdict = self.verdict()
+        verdict = self.verdict
         note = {'gain': verdict.gain, 'error': verdict.error, 'used': verdict.helps}
         numbers = {**self.done[1].notes['haadf'], **notes.get('haadf', {}), **note}
         return numbers, findings_on(numbers, channels, verdict) if verdict.helps else (_against(verdict),)
