@@ -89,7 +89,7 @@ class Align(Step):
         le=45.0,
     )
     rounds: int = param(
-        8,
+        16,
         'Rounds of matching each image to what the other tilts predict, at most; 0 compares neighbours only.',
         ge=0,
         le=100,

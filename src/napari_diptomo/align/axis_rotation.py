@@ -27,7 +27,6 @@ from napari_diptomo.align.image_correlation import FINE, prepared
 
 #: Degrees between the angles that are tried, and tried to either side of the best.
 _STEP, _EACH_SIDE = 2.0, 2
-_ITERATIONS = 20
 _CLEAR = 3.0  # standard errors
 #: Degrees: an angle that is known worse does more harm than none.
 _MOST_UNCERTAIN = 1.0
@@ -94,7 +93,7 @@ def _vertex(angles: np.ndarray, losses: np.ndarray) -> Rotation:
 def _losses(images: np.ndarray, geometry: Geometry, angle: float) -> np.ndarray:
     """Share of each image that the other tilts do not explain, (tilt,), if the axis is turned by ``angle`` degrees."""
     turned = _turned(images, geometry.shifts, angle)
-    prediction = predicted(turned, replace(geometry, rotation=0.0), _ITERATIONS, accelerated=True)
+    prediction = predicted(turned, replace(geometry, rotation=0.0), finely=True)
     found = np.empty(len(images))
     for t, rows in enumerate(prediction.rows):
         image, expected = (prepared(filled(one[t], rows), FINE) for one in (turned, prediction.images))

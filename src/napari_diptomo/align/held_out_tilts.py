@@ -30,7 +30,8 @@ import numpy as np
 from napari_diptomo.align.image_correlation import FINE, displacement, normalised_correlation, prepared
 from napari_diptomo.geometry import ParallelBeam
 
-_SIRT_ITERATIONS = 8
+#: Of the SIRT, and of the accelerated one, worth its square, that shows what the shifts have to be right for.
+_SIRT_ITERATIONS, _FINELY = 8, 20
 #: Depths of the volume that are tried, of the width of the images.
 DEPTHS = (1.0, 0.75, 0.5, 0.33, 0.2)
 #: Tilts that are left out at a time: every third, so that both neighbours stay, or of many every second.
@@ -110,9 +111,7 @@ def depth_of(images: np.ndarray, share: float) -> int:
     return max(_LEAST_DEPTH, round(share * images.shape[2]))
 
 
-def predicted(
-    images: np.ndarray, geometry: Geometry, iterations: int = _SIRT_ITERATIONS, *, accelerated: bool = False
-) -> Prediction:
+def predicted(images: np.ndarray, geometry: Geometry, *, finely: bool = False) -> Prediction:
     """Every image as a volume made without it shows it.
 
     Parameters
@@ -120,10 +119,8 @@ def predicted(
     images : ndarray (tilt, y, x)
         Not negative, zero where there is no mass; ascending tilts.
     geometry : Geometry
-    iterations : int
-        Of the SIRT.
-    accelerated : bool
-        Whether each begins beyond the last (see `_reconstructed`): so many are worth their square.
+    finely : bool
+        Whether from a volume with all its detail: of shifts that are nearly right. Of others it shows their error as detail.
     """
     numbers = np.arange(len(images))
     groups = min(_GROUPS if len(images) <= _MANY else _GROUPS_OF_MANY, len(images))
@@ -137,7 +134,8 @@ def predicted(
     for group in range(groups):
         out = numbers % groups == group
         beam = _beam(padded, geometry, ~out)
-        volume, rows_of = _reconstructed(padded[~out], measured[~out], beam, iterations, accelerated)
+        iterations = _FINELY if finely else _SIRT_ITERATIONS
+        volume, rows_of = _reconstructed(padded[~out], measured[~out], beam, iterations, accelerated=finely)
         left_out = _beam(padded, geometry, out)
         found[out] = left_out.project(volume)[0, :, inner]
         seen[out] = _rows_seen(left_out, rows_of)[:, inner]
@@ -214,8 +212,10 @@ def _compared(
     fitted = prediction * ((image * prediction).sum() / own if own > 0 else 0.0)
     alike, left = 4 * np.pi * fine**2, (image - fitted) ** 2
     slopes = [(np.gradient(fitted, axis=axis), np.gradient(image, axis=axis)) for axis in (0, 1)]
-    tiny = np.finfo(float).tiny
-    errors = np.array([np.sqrt(alike * (left * p**2).sum()) / max(float((i * p).sum()), tiny) for p, i in slopes])
+    noise = [np.sqrt(alike * float((left * p**2).sum())) for p, _ in slopes]
+    shared = [float((i * p).sum()) for p, i in slopes]
+    # What shares no slope with its prediction has no place.
+    errors = np.array([n / s if s > 0 else np.inf for n, s in zip(noise, shared, strict=True)])
     return score, move, errors
 
 
