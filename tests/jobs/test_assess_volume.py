@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_diptomo import SIRT, Recipe, run
 from napari_diptomo.jobs.assess_volume import assess_file, halving_step, maps_of, reconstruction_of
@@ -17,7 +18,6 @@ from napari_diptomo.simulate import lamella, tilt_series
 @pytest.fixture(scope='module')
 def saved(tmp_path_factory) -> tuple[Path, Path]:
     """A volume whose recipe names its maps, written by another program, and these maps as saved by this one."""
-    import tifffile
 
     folder = tmp_path_factory.mktemp('assess')
     maps = tilt_series(lamella(24), range(-60, 61, 12), peak_counts=60, seed=1).maps
@@ -45,6 +45,9 @@ def test_a_volume_is_assessed_from_its_own_recipe(saved, tmp_path, capsys):
         'phases.csv',
         'phases.tif',
     }
+    with tifffile.TiffFile(tmp_path / 'out' / 'phases.tif') as labels:
+        assert labels.imagej_metadata['spacing'] == 2.0 and labels.imagej_metadata['unit'] == 'nm'
+        assert np.array_equal(np.squeeze(labels.asarray()), found.phases.labels)
 
 
 def test_left_out_tilts_are_predicted_unless_unwanted(saved, capsys):

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_diptomo.series.files import replacing
+
 
 def write_table(path: str | Path, headings: Sequence[str], rows: np.ndarray) -> Path:
     """Write a table.
@@ -21,6 +23,11 @@ def write_table(path: str | Path, headings: Sequence[str], rows: np.ndarray) -> 
     Returns
     -------
     Path
+
+    Raises
+    ------
+    InputError
+        The file cannot be written; an earlier one stays.
     """
-    np.savetxt(path, rows, fmt='%.6g', delimiter=',', header=','.join(headings), comments='')
-    return Path(path)
+    text = {'delimiter': ',', 'header': ','.join(headings), 'comments': '', 'encoding': 'utf-8'}
+    return replacing(Path(path), lambda partial: np.savetxt(partial, rows, fmt='%.6g', **text))

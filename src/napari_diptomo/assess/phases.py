@@ -25,6 +25,7 @@ from scipy import ndimage
 from napari_diptomo.assess.composition import Composition
 from napari_diptomo.assess.regions import RegionComposition, region_compositions
 from napari_diptomo.series import Finding, InputError, Volume
+from napari_diptomo.series.files import replacing
 
 #: Smoothing of the fractions before they are clustered, and of an indicator before its surface is taken, voxels.
 _SMOOTHING, _SURFACE_SMOOTHING = 1.0, 1.0
@@ -339,6 +340,11 @@ def write_regions(
     Returns
     -------
     Path
+
+    Raises
+    ------
+    InputError
+        The file cannot be written; an earlier one stays.
     """
     headings = ['label', 'phase', 'voxels', 'volume_nm3', 'surface_nm2', 'diameter_nm', 'layer_thickness_nm']
     headings += ['cut_by_the_field', 'z_nm', 'y_nm', 'x_nm']
@@ -347,24 +353,27 @@ def write_regions(
         headings += [f'of_counts_{name}' for name in phases.channels]
     if selected is not None:
         headings.append('selected_by')
-    with Path(path).open('w', newline='') as file:
-        table = csv.writer(file)
-        table.writerow(headings)
-        for one in regions:
-            composition = np.column_stack([one.percent, one.error]).ravel()
-            numbers = [one.volume, one.surface, one.diameter, one.thickness]
-            table.writerow(
-                [
-                    *(one.label, one.phase, one.voxels),
-                    *(f'{value:.6g}' for value in numbers),
-                    'yes' if one.cut else 'no',
-                    *(f'{value:.6g}' for value in (*one.centre, *composition)),
-                    ' '.join(f'{label}:{area:.5g}' for label, area in one.neighbours.items()),
-                    *(() if phases is None else (f'{value:.6g}' for value in phases.fractions[one.phase - 1])),
-                    *(() if selected is None else (selected.get(one.label, ''),)),
-                ]
-            )
-    return Path(path)
+    rows = [_row(one, phases, selected) for one in regions]
+
+    def write(partial: Path) -> None:
+        with partial.open('w', newline='', encoding='utf-8') as file:
+            csv.writer(file).writerows([headings, *rows])
+
+    return replacing(Path(path), write)
+
+
+def _row(one: Region, phases: Phases | None, selected: Mapping[int, str] | None) -> list[object]:
+    composition = np.column_stack([one.percent, one.error]).ravel()
+    numbers = [one.volume, one.surface, one.diameter, one.thickness]
+    return [
+        *(one.label, one.phase, one.voxels),
+        *(f'{value:.6g}' for value in numbers),
+        'yes' if one.cut else 'no',
+        *(f'{value:.6g}' for value in (*one.centre, *composition)),
+        ' '.join(f'{label}:{area:.5g}' for label, area in one.neighbours.items()),
+        *(() if phases is None else (f'{value:.6g}' for value in phases.fractions[one.phase - 1])),
+        *(() if selected is None else (selected.get(one.label, ''),)),
+    ]
 
 
 def _mask(inside: np.ndarray, volume: Volume) -> np.ndarray:

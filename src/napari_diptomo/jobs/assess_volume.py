@@ -268,7 +268,7 @@ def assess_file(
     else:
         _print(found, Console(highlight=False))
     if output is not None:
-        for written in write_tables(found, output):
+        for written in write_tables(found, volume, output):
             Console(highlight=False, stderr=as_json).print(f'wrote {written}', soft_wrap=True)
     return found
 
@@ -342,12 +342,14 @@ def of_assessment(found: Assessment) -> dict[str, Any]:
     return {**values, 'findings': of_findings(findings)}
 
 
-def write_tables(found: Assessment, folder: Path) -> tuple[Path, ...]:
+def write_tables(found: Assessment, volume: Volume, folder: Path) -> tuple[Path, ...]:
     """Write an assessment as tables, and the phases as labels.
 
     Parameters
     ----------
     found : Assessment
+        Of the volume.
+    volume : Volume
     folder : Path
         Made where it is not there.
 
@@ -357,6 +359,7 @@ def write_tables(found: Assessment, folder: Path) -> tuple[Path, ...]:
         ``misfit.csv``, ``fsc.csv``, ``left_out_tilts.csv``, ``phases.csv``, ``phases.tif``.
     """
     from napari_diptomo.assess import write_regions
+    from napari_diptomo.series.writing.stacks import write_labels
 
     folder.mkdir(parents=True, exist_ok=True)
     written = [found.consistency.write_csv(folder / 'misfit.csv')]
@@ -365,11 +368,8 @@ def write_tables(found: Assessment, folder: Path) -> tuple[Path, ...]:
     if found.prediction is not None:
         written.append(found.prediction.write_csv(folder / 'left_out_tilts.csv'))
     if found.phases is not None:
-        import tifffile
-
         written.append(write_regions(found.regions, found.phases.channels, folder / 'phases.csv', found.phases))
-        tifffile.imwrite(folder / 'phases.tif', found.phases.labels.astype(np.uint8), metadata={'axes': 'ZYX'})
-        written.append(folder / 'phases.tif')
+        written.append(write_labels(found.phases.labels, volume, folder / 'phases.tif'))
     return tuple(written)
 
 
