@@ -309,6 +309,7 @@ def test_align_writes_maps_with_shifts_and_a_table(tmp_path):
     imported = load(tmp_path / 'imported.hspy')
     np.testing.assert_allclose(imported.shifts, aligned.shifts, atol=1e-3)
     assert imported.axis_rotation == 2.0
+    assert imported.recipe.steps[-1].shifts_file == str(tmp_path / 'aligned.csv')
     assert (tmp_path / 'a.tlt').is_file()
 
 

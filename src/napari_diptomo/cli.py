@@ -207,8 +207,10 @@ def align(
         from napari_diptomo.jobs.align_maps import align_files
 
         rounds = {'rounds': 0} if shifts and not refine else {}
+        # The maps carry their recipe to other folders.
+        shifts = str(Path(shifts).absolute()) if shifts else shifts
         step = Align(**{'reference': reference, 'shifts_file': shifts, 'axis_rotation': axis, **rounds})
-        second = None if second_axis is None else SecondAxis(maps=str(second_axis), turn=turn)
+        second = None if second_axis is None else SecondAxis(maps=str(second_axis.absolute()), turn=turn)
         align_files(maps, output, step, table=table, second=second)
 
 
