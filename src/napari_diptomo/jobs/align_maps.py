@@ -48,7 +48,9 @@ def align_files(
     InputError
         These are no maps, they cannot be aligned, or the files cannot be written.
     """
-    recipe = Recipe(Source(paths=tuple(str(file.absolute()) for file in files)), (step,) if second is None else (step, second))
+    recipe = Recipe(
+        Source(paths=tuple(str(file.absolute()) for file in files)), (step,) if second is None else (step, second)
+    )
     for needed in recipe.files():
         if not needed.exists():
             raise InputError(f'There is no {needed}; check the path.')

@@ -370,10 +370,7 @@ def facts(series: SpectralTiltSeries | MapSeries, elements: str = '', counts: fl
         found['HAADF series'] = f'{described(series.haadf_series, series)} (angles {series.haadf_series.angle_source})'
     second = series.second_axis if isinstance(series, MapSeries) else None
     if second is not None and second.reinsertion is not None:
-        found['second axis'] = (
-            f'{len(second.angles)} tilts from {second.angles.min():g} to {second.angles.max():g} deg, the specimen turned by '
-            f'{second.reinsertion.turn:.1f} deg'
-        )
+        found['second axis'] = second.reinsertion.described(second.angles)
     if np.isfinite(counts):
         found['counts'] = f'{counts:.3g} per pixel and tilt'
     if elements:

@@ -109,6 +109,10 @@ class Reinsertion:
         sign = -1.0 if self.upside_down else 1.0
         return float(np.rad2deg(np.arctan2(sign * matrix[0, 1], sign * matrix[0, 0])))
 
+    def described(self, angles: np.ndarray) -> str:
+        """A second series in words, by its tilts (tilt,) in degrees."""
+        return f'{len(angles)} tilts from {angles.min():g} to {angles.max():g} deg, the specimen turned by {self.turn:.1f} deg'
+
     @property
     def out_of_plane(self) -> float:
         """Angle between the planes of the specimen in both series, degrees, 0 to 90."""

@@ -17,10 +17,11 @@ from napari_diptomo.jobs.report import pdf_pages
 from napari_diptomo.jobs.report.contents import SECTIONS, contents, judge
 from napari_diptomo.jobs.report.images import busiest, sinogram_figures
 from napari_diptomo.jobs.report.style import WIDTH, darkened
-from napari_diptomo.jobs.report.words import recipe_in_words, with_error
+from napari_diptomo.jobs.report.words import facts, recipe_in_words, with_error
 from napari_diptomo.jobs.report.write import blocks_of, report_file, write_report
 from napari_diptomo.reconstruct import SIRT
-from napari_diptomo.series import Finding, InputError, MapSeries, Recipe, Source, Volume, save
+from napari_diptomo.series import Finding, HAADFSeries, InputError, MapSeries, Recipe, Source, Volume, save
+from napari_diptomo.series.reinsertion import Reinsertion
 from napari_diptomo.series.showing.images import round_length
 from napari_diptomo.simulate import lamella, tilt_series
 
@@ -46,6 +47,15 @@ def written(volume: Volume, maps: MapSeries, tmp_path_factory: pytest.TempPathFa
     files = save(maps, folder / 'maps.hspy'), save(volume, folder / 'cell.hspy')
     report_file(files[1], files[0], folder / 'cell.html', phases=2)
     return folder / 'cell.html'
+
+
+def test_a_second_axis_and_haadf_images_are_named(volume: Volume, maps: MapSeries) -> None:
+    second = replace(maps, reinsertion=Reinsertion.turned(88.0))
+    images = HAADFSeries(np.ones((2, 20, 20), np.float32), np.array([-70.0, 70.0]), 1.0)
+    said = dict(facts(volume, replace(maps, second_axis=second, haadf_series=images)))
+    assert said['Second axis'] == '7 tilts from -60 to 60 deg, the specimen turned by 88.0 deg'
+    assert said['HAADF series'].startswith('2 images from -70 to 70 deg, 2 of them at tilts beyond')
+    assert not {'Second axis', 'HAADF series'} & set(dict(facts(volume, maps)))
 
 
 def table(path: Path) -> tuple[list[str], np.ndarray]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_diptomo.series import MapSeries, Parameter, Recipe, Source, Step, UnknownStep, Volume
+from napari_diptomo.series.haadf_of_series import described
 
 #: Packages on which numbers hang.
 _PACKAGES = (
@@ -59,6 +60,11 @@ def facts(volume: Volume, maps: MapSeries | None) -> list[tuple[str, str]]:
             ('Maps', f'{columns} × {rows} pixels of {maps.pixel_size:.4g} nm'),
             ('Counts', _counts(maps)),
         ]
+        if maps.haadf_series is not None:
+            found.append(('HAADF series', described(maps.haadf_series, maps)))
+        second = maps.second_axis
+        if second is not None and second.reinsertion is not None:
+            found.append(('Second axis', second.reinsertion.described(second.angles)))
     notes = volume.notes
     method = volume.recipe.steps[-1].title if volume.recipe is not None and volume.recipe.steps else ''
     if method:
