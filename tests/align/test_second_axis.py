@@ -145,6 +145,27 @@ def test_a_channel_that_lost_counts_is_named(pair):
     assert any('differ between the channels' in f.sentence for f in found.findings)
 
 
+def test_a_wrong_pixel_size_is_doubted_and_the_right_one_not(pair, both):
+    """It was 1.3 times too large and nothing was said."""
+    _, _, first, second = pair
+    found = joined(first.maps, replace(second.maps, pixel_size=1.3 * second.maps.pixel_size))
+    (doubt,) = [f for f in found.findings if 'pixel sizes' in f.sentence]
+    assert doubt.level == 'doubt'
+    assert doubt.evidence['scale'] == pytest.approx(1 / 1.3, rel=0.06)
+    assert not any('pixel sizes' in f.sentence for f in both.findings)
+
+
+@pytest.mark.parametrize('wrong', [{'turn': -90.0, 'upside_down': None}, {'turn': None, 'upside_down': True}])
+def test_a_turn_or_a_face_that_the_images_contradict_is_doubted(pair, wrong):
+    _, _, first, second = pair
+    found = joined(first.maps, second.maps, **wrong)
+    (doubt,) = [f for f in found.findings if 'what was given' in f.sentence]
+    assert doubt.level == 'doubt'
+    assert doubt.evidence['better turn'] == pytest.approx(93, abs=6)
+    right = joined(first.maps, second.maps, turn=90.0, upside_down=False)
+    assert not any('what was given' in f.sentence for f in right.findings)
+
+
 def test_what_cannot_be_joined_is_said_in_a_sentence(pair, tmp_path):
     _, _, first, second = pair
     with pytest.raises(InputError, match='name their file'):

@@ -221,6 +221,7 @@ def findings_on(found: SecondMotion, first: MapSeries, second: MapSeries) -> tup
         )
         doubts.append(Finding('doubt', SecondAxis.title, words, evidence))
     doubts += _looks_alike(found)
+    doubts += _contradicts(found, first, second)
     # Images whose x and y were swapped on loading are mirrored: the sign of their tilts is a matter of convention.
     if found.reversed and first.transposed == second.transposed:
         words = (
@@ -244,6 +245,25 @@ def findings_on(found: SecondMotion, first: MapSeries, second: MapSeries) -> tup
         )
         doubts.append(Finding('doubt', SecondAxis.title, words, {'largest difference': float(off.max())}))
     return tuple(doubts)
+
+
+def _contradicts(found: SecondMotion, first: MapSeries, second: MapSeries) -> list[Finding]:
+    """Doubts about a turn or a face that was given, and about the pixel sizes."""
+    doubts = []
+    if found.better is not None:
+        face = 'the other' if found.better.upside_down != found.reinsertion.upside_down else 'the same'
+        words = (
+            f'The images of the two axes fit each other clearly better with the specimen turned by {found.better.turn:.0f} deg and '
+            f'{face} face up than with what was given; leave turn and face empty, so that they are found.'
+        )
+        doubts.append(Finding('doubt', SecondAxis.title, words, {'better turn': found.better.turn}))
+    if found.scale != 1:
+        words = (
+            f'The images of the second axis fit those of the first clearly better if their pixels are {found.scale:.2g} times as '
+            f'large, about {found.scale * second.pixel_size:.3g} nm beside {first.pixel_size:.3g} nm: check the pixel sizes of both.'
+        )
+        doubts.append(Finding('doubt', SecondAxis.title, words, {'scale': found.scale}))
+    return doubts
 
 
 def _looks_alike(found: SecondMotion) -> list[Finding]:

@@ -14,6 +14,9 @@ the motion to where interpolation smooths it or the field cuts it off. The dose 
 The same is done from the second series to the images of the first. The middle of both is returned; what lies between them is the
 larger part of the errors.
 
+What is given is not taken on trust: a turn or a face is compared with all others, and the pixel size of the second series with
+larger and smaller ones, by how well the images are explained.
+
 Formulas: motion of the specimen between two tilt axes (`second_motion`).
 """
 
@@ -60,6 +63,8 @@ _TRIAL_STEPS = 5
 _TURNED, _OVER, _MIRRORED = 0.08, 0.03, 0.05
 #: Misfit of another placement over that of the one taken up to which it is named.
 _ALSO = 1.08
+#: Ratio between pixel sizes that are tried, how far they go, and the steps of each.
+_SCALE, _FARTHEST_SCALE, _SCALE_STEPS = 1.08, 2.0, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +91,11 @@ class SecondMotion:
         Placements that explain the images about as well, the tilts having the same sign.
     either_sign : bool
         Whether the tilts with the other sign do so too.
+    better : Reinsertion, optional
+        Placement that explains the images clearly better than what was given.
+    scale : float
+        Pixel size of the second series with which it explains the images best, over the one that it states; 1 where none
+        does so clearly better.
     """
 
     reinsertion: Reinsertion
@@ -97,6 +107,8 @@ class SecondMotion:
     agreement: float = 1.0
     others: tuple[Reinsertion, ...] = ()
     either_sign: bool = False
+    better: Reinsertion | None = None
+    scale: float = 1.0
 
     @property
     def common_dose(self) -> float:
@@ -120,14 +132,21 @@ def second_motion(
     volumes = [short_sirt(Problem(maps), _ROUGHLY) for maps in coarse]
     voxel = [maps.pixel_size for maps in coarse]
     watch.step(1)
-    starts = [
-        _Start(score, placed, mirrored)
-        for mirrored in (False, True)
-        for score, placed in _placements(
-            volumes[0].numpy(), volumes[1 + mirrored].numpy(), (voxel[0], voxel[1]), turn, upside_down
-        )
-    ]
-    chosen, alike = _chosen(_distinct(starts), coarse)
+
+    def starts(turn: float | None, upside_down: bool | None) -> list[_Start]:
+        return [
+            _Start(score, placed, mirrored)
+            for mirrored in (False, True)
+            for score, placed in _placements(
+                volumes[0].numpy(), volumes[1 + mirrored].numpy(), (voxel[0], voxel[1]), turn, upside_down
+            )
+        ]
+
+    rivals = _Rivals(coarse)
+    chosen, alike = rivals.chosen(_distinct(starts(turn, upside_down)))
+    given = turn is not None or upside_down is not None
+    better = rivals.better_than(chosen, _distinct(starts(None, None))) if given else None
+    scale = rivals.scale(chosen)
     watch.step(2)
     found = _refined(_small(first, _FINE), _small(tilts[chosen.mirrored], _FINE), chosen.placed, chosen.mirrored, watch)
     left = np.sqrt(_reliability(coarse[0]) * _reliability(coarse[1]))
@@ -136,6 +155,8 @@ def second_motion(
         agreement=chosen.score / left,
         others=tuple(start.placed for start in alike if start.mirrored == chosen.mirrored),
         either_sign=any(start.mirrored != chosen.mirrored for start in alike),
+        better=better,
+        scale=scale,
     )
 
 
@@ -169,28 +190,69 @@ def _angle(one: Reinsertion, other: Reinsertion) -> float:
     return float(np.rad2deg(Rotation.from_matrix(other.matrix @ one.matrix.T).magnitude()))
 
 
-def _chosen(starts: list[_Start], coarse: list[MapSeries]) -> tuple[_Start, tuple[_Start, ...]]:
-    """The placement that explains the images of both series best, and those that do so about as well.
+class _Rivals:
+    """Placements compared by how well they explain the images of both series.
 
-    Maps: the first series, the second, and the second with the other sign of its tilts.
+    Parameters
+    ----------
+    coarse : list of MapSeries
+        The first series, the second, and the second with the other sign of its tilts, of large pixels.
     """
-    if len(starts) == 1:
-        return starts[0], ()
-    first = coarse[0]
-    volume, volumes = _volume(first), {start.mirrored: _volume(coarse[1 + start.mirrored]) for start in starts}
-    tried = []
-    for start in starts:
-        second = coarse[1 + start.mirrored]
-        there = _Fit(second, volume, first.pixel_size, start.placed)
-        back = _Fit(first, volumes[start.mirrored], second.pixel_size, _inverse(start.placed))
-        for _ in range(_TRIAL_STEPS):
-            there.step()
-            back.step()
+
+    def __init__(self, coarse: list[MapSeries]) -> None:
+        self._coarse = coarse
+        self._volumes: dict[int, torch.Tensor] = {}
+
+    def chosen(self, starts: list[_Start]) -> tuple[_Start, tuple[_Start, ...]]:
+        """The best placement, and those that are about as good."""
+        if len(starts) == 1:
+            return starts[0], ()
+        tried = [self._tried(start) for start in starts]
+        misfit, chosen = min(tried, key=lambda found: found[0] * found[1].unusual)
+        return chosen, tuple(start for other, start in tried if start is not chosen and other <= _ALSO * misfit)
+
+    def better_than(self, taken: _Start, starts: list[_Start]) -> Reinsertion | None:
+        """The best placement where it lies apart from the one taken and is clearly better."""
+        misfit, best = min((self._tried(start) for start in starts), key=lambda found: found[0] * found[1].unusual)
+        apart = _angle(best.placed, taken.placed) > _APART
+        return best.placed if apart and self._tried(taken)[0] > _ALSO * misfit * best.unusual else None
+
+    def scale(self, taken: _Start) -> float:
+        """Pixel size of the second series with which it explains the images best, over the one it has."""
+        second, reach = self._coarse[1 + taken.mirrored], round(np.log(_FARTHEST_SCALE) / np.log(_SCALE))
+        misfits: dict[int, float] = {}
+
+        def misfit(k: int) -> float:
+            if k not in misfits:
+                by = _SCALE**k
+                placed = Reinsertion.of(taken.placed.matrix, by * np.array(taken.placed.offset))
+                fit = self._fit(0, replace(second, pixel_size=by * second.pixel_size), placed, _SCALE_STEPS)
+                misfits[k] = fit.misfit()
+            return misfits[k]
+
+        best = 0
+        while abs(best) < reach:
+            lowest = min((best - 1, best, best + 1), key=misfit)
+            if lowest == best:
+                break
+            best = lowest
+        return _SCALE**best if misfit(0) > _ALSO * misfit(best) else 1.0
+
+    def _tried(self, start: _Start) -> tuple[float, _Start]:
+        """Misfit of both series, each explained by the other, and the placement refined for it."""
+        other = 1 + start.mirrored
+        there = self._fit(0, self._coarse[other], start.placed, _TRIAL_STEPS)
+        back = self._fit(other, self._coarse[0], _inverse(start.placed), _TRIAL_STEPS)
         placed, _ = _between(there.placed, _inverse(back.placed))
-        tried.append((there.misfit() + back.misfit(), replace(start, placed=placed)))
-    misfit, chosen = min(tried, key=lambda found: found[0] * found[1].unusual)
-    alike = tuple(start for other, start in tried if start is not chosen and other <= _ALSO * misfit)
-    return chosen, alike
+        return there.misfit() + back.misfit(), replace(start, placed=placed)
+
+    def _fit(self, of: int, maps: MapSeries, placed: Reinsertion, steps: int) -> _Fit:
+        if of not in self._volumes:
+            self._volumes[of] = _volume(self._coarse[of])
+        fit = _Fit(maps, self._volumes[of], self._coarse[of].pixel_size, placed)
+        for _ in range(steps):
+            fit.step()
+        return fit
 
 
 def _reliability(maps: MapSeries) -> float:
