@@ -115,7 +115,7 @@ def write() -> None:
         '| specimen | rotation | found | shifts wrong by, rms | not aligned | found geometry | refined | true geometry |',
         '|---' * 8 + '|',
     ]
-    for key, r in known.items():
+    for key, r in sorted(known.items(), key=lambda one: (float(one[0].split(' | ')[1]), one[0])):
         name, rotation = key.split(' | ')
         scores = ' | '.join(f'{r[which]:.2f} dB' for which in ('as it came', 'found', 'refined', 'true'))
         lines.append(f'| {name} | {rotation} | {r["rotation"]:.2f} ± {r["error"]:.2f} | {r["shifts"]:.2f} | {scores} |')
