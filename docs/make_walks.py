@@ -36,8 +36,6 @@ def edx(walker: Walker, arguments: argparse.Namespace) -> None:
     dock = walker.dock
     walker.press(_button(dock, 'Load sample'))
     walker.idle()
-    walker.picture('sample')
-    walker.next_page()
     walker.until(lambda: not dock.maps_page.view.busy)
     walker.picture('maps-before')
     walker.press(dock.maps_page.picker.open_table)

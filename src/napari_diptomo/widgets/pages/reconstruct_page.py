@@ -13,7 +13,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_diptomo.jobs import Stage
-from napari_diptomo.reconstruct.refined_geometry import NOTE
 from napari_diptomo.series import DiptomoError, Finding, InputError, Progress, Recipe, Remedy, Step, Volume
 from napari_diptomo.series.haadf_of_series import described, own_images
 from napari_diptomo.series.tilts import angle_in_words
@@ -221,6 +220,8 @@ class ReconstructPage(Page):
         self._pace = Pace()
         if run is None or run.recipe is None or run.maps is None:
             return
+        from napari_diptomo.reconstruct.refined_geometry import NOTE
+
         step: Any = run.recipe.steps[-1]
         voxels = voxels_of(step, run.maps)
         paces = {kind_of(step, run.maps): seconds / voxels} if seconds else {}
@@ -515,6 +516,8 @@ def describe_run(run: Run, has_preview: bool = False) -> str:
 
 def shifts_are_sought(run: Run) -> bool:
     """Whether a run refines the shifts of its maps and has not found them yet."""
+    from napari_diptomo.reconstruct.refined_geometry import NOTE
+
     step = run.recipe.steps[-1] if run.recipe is not None and run.recipe.steps else None
     return bool(getattr(step, 'refine_shifts', False)) and NOTE not in run.noted
 
