@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from make_screenshots import Tour
 from stalls import Stalls
 
@@ -35,6 +36,7 @@ class Walker(Tour):
         self.seconds: dict[str, float] = {}
         self.volume_clicks: int | None = None
         self._late: list[float] = []
+        self._loads: list[float] = []
         self._stalls = Stalls()
         self._ticked: float | None = None
         self._step = 0
@@ -78,6 +80,7 @@ class Walker(Tour):
         """Save what is on the screen, with all that lies over the window."""
         self.settle(0.7)
         self._step += 1
+        self._loads.append(psutil.getloadavg()[0])
         with self._not_counted():
             path = self._out / f'{self._step:02d}-{name}.png'
             self._app.primaryScreen().grabWindow(0).save(str(path))
@@ -218,6 +221,7 @@ class Walker(Tour):
                 'worst': round(float(late.max()), 1),
             },
             'longest waits': self._stalls.longest(),
+            'processes that wanted a core': round(float(np.mean(self._loads)), 1),
         }
 
     def _choose(self, menu: Any, names: Iterable[str]) -> None:
