@@ -367,7 +367,7 @@ class ReconstructPage(Page):
             self._trial.ask(step)
 
     def _stop_trial(self) -> None:
-        """What runs now has the machine for itself."""
+        """Leave the machine to what runs now."""
         self._trial.forget()
 
     def _know_trial(self, kind: str, pace: float) -> None:
