@@ -1,4 +1,4 @@
-"""The stages, imported in a thread while the user looks at the first page: a page that is entered does not wait for scipy."""
+"""Imports of the stages in a thread, so that a page that is entered does not wait for scipy."""
 
 from __future__ import annotations
 
