@@ -1,4 +1,4 @@
-"""The pace of a network on this machine before its first run: a few iterations on a phantom, in a process beside."""
+"""The pace of a network on this machine before its first run: a few iterations in a process beside."""
 
 from __future__ import annotations
 
