@@ -209,6 +209,8 @@ class ReconstructPage(Page):
 
     def done(self, volume: Volume) -> None:
         self._remember_pace()
+        # Asked for when the session changed, before the pace of the run was remembered.
+        self._trial.forget()
         self.session.set_result(volume)
 
     def findings(self) -> tuple[Finding, ...]:
