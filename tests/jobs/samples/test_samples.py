@@ -259,3 +259,12 @@ def test_the_memory_device_has_the_angles_and_pixels_of_its_publication():
     reading = published_sample('gst-memory').reading
     assert set(range(-40, 45, 5)) - set(reading['angles']) == {5} and len(reading['angles']) == 16
     assert reading['pixel_size'] == 1.067
+
+
+def test_files_named_as_those_of_the_memory_device_open_as_its_entry_says(site, tmp_path):
+    for name, data in site.files.items():
+        if name.startswith('SET'):
+            (tmp_path / name).write_bytes(data)
+    maps = load_tilt_series(tmp_path, **published_sample('gst-memory').reading)
+    assert set(maps.channels) == {'Ti', 'Ge', 'Sb', 'Te'} and maps.pixel_size == pytest.approx(1.067)
+    assert tuple(maps.angles) == tuple(angle for angle in range(-40, 45, 5) if angle != 5)
