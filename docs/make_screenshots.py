@@ -86,6 +86,7 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
     else:
         dock.open_page._load_sample()
     tour.idle()
+    dock.stages.go_to(dock.open_page)
     tour.picture('1-open')
     dock.stages.go_forward()
     if arguments.elements:

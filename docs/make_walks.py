@@ -36,8 +36,6 @@ def edx(walker: Walker, arguments: argparse.Namespace) -> None:
     dock = walker.dock
     walker.press(_button(dock, 'Load sample'))
     walker.idle()
-    walker.picture('sample')
-    walker.next_page()
     walker.until(lambda: not dock.maps_page.view.busy)
     walker.picture('maps-before')
     walker.press(dock.maps_page.picker.open_table)
@@ -303,8 +301,8 @@ def walk_all(arguments: argparse.Namespace) -> None:
 def table(out: Path) -> str:
     """The measurements of the walks under a folder, as a table of Markdown."""
     lines = [
-        '| walk | clicks to the volume | dock opens | first preview after Run | napari to first preview | latency p95 | worst |',
-        '|---|---|---|---|---|---|---|',
+        '| walk | clicks to the volume | dock opens | first preview after Run | napari to first preview | latency p95 | worst | load |',
+        '|---|---|---|---|---|---|---|---|',
     ]
     for path in sorted(out.glob('*/measured.json')):
         found = json.loads(path.read_text(encoding='utf-8'))
@@ -313,6 +311,7 @@ def table(out: Path) -> str:
         cells = [path.parent.name.replace('-', ', '), str(found['clicks to the volume'] or '')]
         cells += ['' if value is None else f'{value:.3g} s' for value in times]
         cells += [f'{late[name]:.0f} ms' for name in ('p95', 'worst')]
+        cells.append(f'{found["processes that wanted a core"]:g}')
         lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)
 

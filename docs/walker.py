@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from make_screenshots import Tour
+from stalls import Stalls
 
 #: Milliseconds between two ticks of the clock that says how long an event would have waited.
 _TICK_MS = 5
@@ -34,8 +36,11 @@ class Walker(Tour):
         self.seconds: dict[str, float] = {}
         self.volume_clicks: int | None = None
         self._late: list[float] = []
+        self._loads: list[float] = []
+        self._stalls = Stalls()
         self._ticked: float | None = None
         self._step = 0
+        self._chosen_at = 0.0
         self._clock = QTimer()
         self._clock.setTimerType(Qt.TimerType.PreciseTimer)
         self._clock.timeout.connect(self._tick)
@@ -51,7 +56,8 @@ class Walker(Tour):
         """Plugins, Tomography."""
         self.picture('napari')
         self.choose_menu('Plugins', 'Tomography')
-        begun = time.perf_counter()
+        # From the click itself: napari imports and makes the dock before the menu has closed.
+        begun = self._chosen_at
         self.until(lambda: self._docks() and self._docks()[0].isVisible())
         self.dock = self._docks()[0]
         self.until(lambda: self.dock.session.window is not None)
@@ -74,9 +80,11 @@ class Walker(Tour):
         """Save what is on the screen, with all that lies over the window."""
         self.settle(0.7)
         self._step += 1
+        self._loads.append(psutil.getloadavg()[0])
         with self._not_counted():
             path = self._out / f'{self._step:02d}-{name}.png'
             self._app.primaryScreen().grabWindow(0).save(str(path))
+        self._stalls.step = path.stem
         print(path, self.clicks, flush=True)
 
     def press(self, widget: Any) -> None:
@@ -212,6 +220,8 @@ class Walker(Tour):
                 'p95': round(float(p95), 1),
                 'worst': round(float(late.max()), 1),
             },
+            'longest waits': self._stalls.longest(),
+            'processes that wanted a core': round(float(np.mean(self._loads)), 1),
         }
 
     def _choose(self, menu: Any, names: Iterable[str]) -> None:
@@ -223,6 +233,7 @@ class Walker(Tour):
             if not actions:
                 sys.exit(f'No entry {name!r} among {[a.text() for a in menu.actions()]}.')
             self.clicks += 1
+            self._chosen_at = time.perf_counter()
             QTest.mouseClick(menu, Qt.MouseButton.LeftButton, pos=menu.actionGeometry(actions[0]).center())
             if actions[0].menu() is not None:
                 menu = actions[0].menu()
@@ -239,10 +250,12 @@ class Walker(Tour):
         if self._ticked is not None:
             self._late.append(max((now - self._ticked) * 1e3 - _TICK_MS, 0.0))
         self._ticked = now
+        self._stalls.tick()
 
     @contextmanager
     def _not_counted(self) -> Iterator[None]:
         self._clock.stop()
+        self._stalls.pause()
         try:
             yield
         finally:

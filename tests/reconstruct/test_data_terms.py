@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from napari_diptomo import SIRT, DIPmTV, PoissonEM, TotalVariation
 from napari_diptomo.reconstruct.data_terms import fit_term, fit_terms
@@ -52,10 +54,29 @@ def test_each_term_is_that_of_its_channel_alone(maps, change):
         assert terms[name] == pytest.approx(float(fit_term(one, expected, poisson)), rel=1e-5)
 
 
-def test_windows_of_counts_have_no_terms_of_elements(maps):
-    mixing = np.array([[1, 0.2, 0.0], [0.1, 1, 0.3], [0, 0.1, 1]])
+def test_of_windows_each_element_has_those_that_its_photons_fall_into(maps):
+    mixing = np.array([[1, 0.2, 0.0], [0.1, 1, 0.3], [0, 0.3, 0.9]])
     problem = Problem(replace(maps, mixing=mixing))
-    assert fit_terms(problem, problem.expected(problem.zeros()), True) == {}
+    expected = problem.expected(problem.zeros() + 0.4)
+    windows = [float(fit_term(_only(problem, w), expected, True)) for w in range(3)]
+    of_elements = np.array(windows) @ (mixing / mixing.sum(axis=0))
+    assert fit_terms(problem, expected, True) == pytest.approx(
+        dict(zip(maps.channels, of_elements, strict=True)), rel=1e-5
+    )
+
+
+def test_windows_of_one_element_each_are_maps(maps):
+    plain, windows = Problem(maps), Problem(replace(maps, mixing=np.eye(3)))
+    terms = [fit_terms(problem, problem.expected(problem.zeros() + 0.4), True) for problem in (plain, windows)]
+    assert terms[0] == pytest.approx(terms[1], rel=1e-6)
+
+
+def _only(problem, window):
+    """The problem with the mask of one window."""
+    one = copy.copy(problem)
+    one.mask = torch.zeros_like(problem.fit)
+    one.mask[window] = problem.mask.expand_as(problem.fit)[window]
+    return one
 
 
 class Seen(Observer):

@@ -50,6 +50,14 @@ def test_an_empty_dock_says_what_to_do(dock: TomographyDock) -> None:
     assert 'Maps is closed' in dock.stages.why.text()
 
 
+def test_the_sample_which_nobody_has_to_check_leads_on_to_the_maps(dock: TomographyDock, settled: Settled) -> None:
+    dock.open_page._load_sample()
+    settled(dock)
+    assert dock.session.sample and dock.stages.current is dock.maps_page
+    assert {'Ge', 'Sb', 'Te'} <= set(dock.maps_page.picker.chips)
+    assert dock.run_bar.status.text() == 'Sample: done.'
+
+
 def test_ready_maps_open_the_later_stages(dock: TomographyDock, maps: MapSeries, viewer: ViewerModel) -> None:
     with_maps(dock, maps)
     assert [button.isEnabled() for button in dock.stages.buttons] == [True, True, True, True, False, False]

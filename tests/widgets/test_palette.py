@@ -12,6 +12,7 @@ from napari._app_model import get_app_model
 from npe2 import PluginManifest
 from qtpy.QtWidgets import QFileDialog
 
+from napari_diptomo.jobs.samples import archives
 from napari_diptomo.series import Volume
 from napari_diptomo.series.reading.saved import load
 from napari_diptomo.widgets import published_sample_dialog
@@ -47,6 +48,7 @@ def test_these_are_all_commands_that_are_no_sample_and_no_dock() -> None:
 @pytest.mark.parametrize('sample', [sample.key for sample in CONTRIBUTED.sample_data or ()])
 def test_every_sample_opens(sample: str, window: Any, monkeypatch: pytest.MonkeyPatch, reported: list[str]) -> None:
     asked: list[Any] = []
+    monkeypatch.setattr(archives, 'ARCHIVES', ())
     monkeypatch.setattr(published_sample_dialog, 'licence_accepted', asked.append)
     monkeypatch.setattr(published_sample_dialog, 'say_error', asked.append)
     window.open_sample('napari-diptomo', sample)

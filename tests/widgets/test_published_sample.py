@@ -18,7 +18,7 @@ _spec = importlib.util.spec_from_file_location(
 )
 _server = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(_server)
-site, manifest = _server.site, _server.manifest
+site, manifest, archive = _server.site, _server.manifest, _server.archive
 
 
 @pytest.fixture
@@ -63,6 +63,9 @@ def test_nothing_is_fetched_when_the_licence_is_declined(qtbot, manifest, site, 
 
 
 def test_a_declined_licence_opens_no_layer_and_is_no_error_of_napari(qtbot, monkeypatch):
+    from napari.plugins import _initialize_plugins
+
+    _initialize_plugins()
     monkeypatch.setattr(dialogs, 'published_layers', lambda key: [])
     viewer = ViewerModel()
     assert viewer.open_sample('napari-diptomo', 'measured-nanocrystals') == []
@@ -97,8 +100,48 @@ def test_cancel_keeps_what_has_come(qtbot, manifest, site, said, monkeypatch):
     assert said == ['Fetching was cancelled; what has come is kept for the next time.']
 
 
-def test_a_sample_without_checksums_says_where_it_is_to_be_had(qtbot, said):
-    from napari_diptomo.jobs.samples import published_sample
+def test_the_question_says_whose_checksums_they_are(qtbot, archive, said):
+    seen = []
+    press('Accept', seen)
+    assert len(dialogs.published_layers('small')) == 4
+    assert 'Licence: CC BY 4.0' in seen[0] and 'those that the archive states today' in seen[0]
+    asked = len(archive.asked)
+    assert len(dialogs.published_layers('small')) == 4
+    assert len(archive.asked) == asked and said == []
+
+
+def test_a_record_that_cannot_be_read_is_one_sentence_and_no_question(qtbot, archive, said):
+    archive.mode = 'record: page'
+    assert dialogs.published_layers('small') == []
+    assert len(said) == 1 and said[0].startswith(
+        'small is not fetched: the checksum of SET_Ti_proj.tif is not recorded'
+    )
+
+
+def test_cancelled_while_the_record_is_read_asks_nothing(qtbot, archive, said, monkeypatch):
+    import threading
+
+    proceed = threading.Event()
+    real = _server.Handler._record
+    monkeypatch.setattr(_server.Handler, '_record', lambda self: (proceed.wait(5), real(self)))
+    monkeypatch.setattr(dialogs, '_JOIN_SECONDS', 0.1)
+
+    def cancel():
+        for window in QApplication.topLevelWidgets():
+            if isinstance(window, QProgressDialog) and window.isVisible():
+                window.cancel()
+                return
+        QTimer.singleShot(20, cancel)
+
+    QTimer.singleShot(20, cancel)
+    assert dialogs.published_layers('small') == [] and said == []
+    proceed.set()
+
+
+def test_a_sample_without_checksums_says_where_it_is_to_be_had(qtbot, said, monkeypatch):
+    from napari_diptomo.jobs.samples import archives, published_sample
+
+    monkeypatch.setattr(archives, 'ARCHIVES', ())
 
     if all(file.checksum for file in published_sample('gst-memory').files):
         pytest.skip('the checksums have been recorded')

@@ -164,7 +164,7 @@ def test_the_plots_follow_the_theme(opened: Callable[[Any], Any], window: Any) -
     get_settings().appearance.theme = 'dark'
 
 
-def test_opening_the_dock_imports_neither_torch_nor_hyperspy() -> None:
+def test_opening_the_dock_imports_neither_torch_nor_hyperspy_nor_the_stages() -> None:
     import subprocess
 
     code = (
@@ -174,10 +174,29 @@ def test_opening_the_dock_imports_neither_torch_nor_hyperspy() -> None:
         'from napari.components import ViewerModel\n'
         'from napari_diptomo.widgets import TomographyDock\n'
         'dock = TomographyDock(ViewerModel())\n'
-        'print([m for m in ("torch", "hyperspy", "exspy", "rsciio") if m in sys.modules])\n'
+        'late = ("torch", "hyperspy", "exspy", "rsciio", "scipy.signal", "scipy.stats", "scipy.ndimage", "scipy.spatial")\n'
+        'late += tuple(f"napari_diptomo.{stage}" for stage in ("spectra", "align", "reconstruct", "assess", "geometry"))\n'
+        'print([m for m in late if m in sys.modules])\n'
         'dock.cleanup()\n'
     )
     begun = time.monotonic()
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
     assert done.stdout.strip().splitlines()[-1] == '[]', done.stderr[-2000:]
     assert time.monotonic() > begun
+
+
+def test_the_stages_are_imported_beside_the_window_and_without_torch() -> None:
+    import subprocess
+
+    code = (
+        'import sys\n'
+        'from napari_diptomo.widgets.tasks.stage_imports import import_stages\n'
+        'thread = import_stages()\n'
+        'assert import_stages() is thread\n'
+        'thread.join()\n'
+        'print([m for m in ("torch", "hyperspy", "exspy", "rsciio") if m in sys.modules])\n'
+        'print([f"napari_diptomo.{m}" in sys.modules for m in ("spectra.edx.edx_maps", "align.align", "reconstruct.steps",'
+        ' "assess.composition")])\n'
+    )
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip().splitlines()[-2:] == ['[]', '[True, True, True, True]'], done.stderr[-2000:]

@@ -48,14 +48,18 @@ def fit_term(problem: Problem, expected: torch.Tensor, poisson: bool) -> torch.T
 
 @torch.no_grad()
 def fit_terms(problem: Problem, expected: torch.Tensor, poisson: bool) -> dict[str, float]:
-    """`fit_term` of each channel by its name; none for windows of counts, which hold several channels each."""
-    if problem.mixing is not None:
-        return {}
+    """`fit_term` of each channel by its name.
+
+    Of windows of counts, which hold several channels each, that of a channel is the mean over the windows, each with the
+    share of the channel's photons that falls into it: channels that share a window share its misfit.
+    """
     share = 1 - problem.share
     model = share * expected
     each = _poisson_each(model, problem.fit) if poisson else _square_each(model, problem.fit, share * problem.variance)
     mask = problem.mask.expand_as(each)
     terms = (each * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3)).clamp_min(1)
+    if problem.mixing is not None:
+        terms = terms @ (problem.mixing / problem.mixing.sum(0).clamp_min(FLOOR))
     return dict(zip(problem.maps.channels, terms.tolist(), strict=True))
 
 

@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import ndimage
 
 from napari_diptomo.series.data import MapSeries
 from napari_diptomo.series.errors import InputError
@@ -194,6 +193,8 @@ def _dark_level(image: np.ndarray) -> tuple[float, np.ndarray]:
 
 def _filled(image: np.ndarray) -> np.ndarray:
     """Corners that an alignment left empty: all of one value, and touching the border."""
+    from scipy import ndimage
+
     flat = ndimage.maximum_filter(image, 3) == ndimage.minimum_filter(image, 3)
     if flat.mean() > 0.4:
         # A detector without noise is as flat beside the specimen.

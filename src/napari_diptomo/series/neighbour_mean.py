@@ -6,7 +6,6 @@ Formulas: mean of the neighbours without the pixel itself (`neighbours`).
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 
 def neighbours(images: np.ndarray, sigma: float = 2.0) -> np.ndarray:
@@ -47,12 +46,16 @@ def neighbour_sums(images: np.ndarray, sigma: float, mode: str = 'constant') -> 
     -------
     ndarray (..., y, x)
     """
+    from scipy import ndimage
+
     widths = (0,) * (images.ndim - 2) + (sigma, sigma)
     return ndimage.gaussian_filter(images, widths, mode=mode) - _own_weight(sigma) * images
 
 
 def _own_weight(sigma: float) -> float:
     """Weight of the middle pixel of the Gaussian."""
+    from scipy import ndimage
+
     centre = np.zeros((2 * int(4 * sigma) + 3,) * 2)
     centre[centre.shape[0] // 2, centre.shape[1] // 2] = 1.0
     return float(ndimage.gaussian_filter(centre, sigma).max())

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from napari_diptomo.series.errors import InputError
 
@@ -80,6 +79,8 @@ class Reinsertion:
         -------
         Reinsertion
         """
+        from scipy.spatial.transform import Rotation
+
         rotation = Rotation.from_rotvec([0, 0, -turn], degrees=True)
         if upside_down:
             rotation = Rotation.from_rotvec([0, 180, 0], degrees=True) * rotation
@@ -88,6 +89,8 @@ class Reinsertion:
     @classmethod
     def of(cls, matrix: np.ndarray, offset: np.ndarray) -> Self:
         """From a rotation matrix (3, 3) and an offset (3,) in nm."""
+        from scipy.spatial.transform import Rotation
+
         x, y, z = Rotation.from_matrix(matrix).as_rotvec(degrees=True)
         dx, dy, dz = offset
         return cls((x, y, z), (dx, dy, dz))
@@ -95,6 +98,8 @@ class Reinsertion:
     @property
     def matrix(self) -> np.ndarray:
         """R, (3, 3), of points (x, y, z)."""
+        from scipy.spatial.transform import Rotation
+
         return np.asarray(Rotation.from_rotvec(self.rotation, degrees=True).as_matrix())
 
     @property

@@ -37,10 +37,13 @@ from napari_diptomo.widgets.session import session_of
 from napari_diptomo.widgets.tasks.composition import CALIBRATION
 from napari_diptomo.widgets.tasks.job import Job, ThreadJob
 from napari_diptomo.widgets.tasks.judging import MAPS, PHASES
-from napari_diptomo.widgets.tasks.opening import VOLUMES, look_over, opening_volumes
+from napari_diptomo.widgets.tasks.opening import SAMPLE, VOLUMES, look_over, opening_volumes
 from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
+from napari_diptomo.widgets.tasks.stage_imports import import_stages
 from napari_diptomo.widgets.tasks.task import Outcome, Task
 
+#: Milliseconds from showing the dock, when the window stands, to importing what the next pages need.
+_IMPORTS_MS = 1000
 _BUSY = 'A stage is running; cancel it or wait, then drop the files again.'
 
 
@@ -346,7 +349,7 @@ class TomographyDock(QWidget):
     def _start_extra(self, job: Job, title: str) -> None:
         if not self.session.busy:
             pages: dict[str, Page] = {
-                'Sample': self.open_page,
+                SAMPLE: self.open_page,
                 IMPORT: self.align_page,
                 JOIN: self.align_page,
                 CALIBRATION: self.composition_page,
@@ -391,6 +394,9 @@ class TomographyDock(QWidget):
         elif page is not None:
             page.done(outcome.result)
             self._refresh()
+            if outcome.title == SAMPLE:
+                # It has no angles and sizes to be checked, as files have.
+                self.stages.go_forward()
             self.stages.bring_into_view(self.stages.current.outcome_widget)
             self.run_bar.show_note(f'{outcome.title}: done{self._reservation(page)}.')
         else:
@@ -553,6 +559,7 @@ class TomographyDock(QWidget):
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)
         self._settle_in()
+        QTimer.singleShot(_IMPORTS_MS, import_stages)
 
     def event(self, event: Any) -> bool:
         if event.type() == QEvent.Type.ParentChange:

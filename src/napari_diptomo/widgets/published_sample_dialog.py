@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from qtpy.QtCore import Qt, QTimer
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from napari_diptomo.jobs.samples import PublishedSample
     from napari_diptomo.widgets.layers.image_layers import LayerTuple
+
+_Result = TypeVar('_Result')
 
 _TITLE = 'Published sample'
 #: Milliseconds between two looks; seconds that a download which was cancelled may take to end.
@@ -41,14 +44,22 @@ def published_layers(key: str) -> list[LayerTuple]:
 
 
 def _folder_of(sample: PublishedSample) -> Path | None:
-    from napari_diptomo.jobs.samples import fetch, fetched
+    from napari_diptomo.jobs.samples import checked_by_archive, fetch, fetched
 
     if fetched(sample):
         return fetch(sample)
+    if not all(file.checksum for file in sample.files):
+        asked = _with_dialog('Reading the record of the archive', lambda observer: checked_by_archive(sample))
+        if asked is None:
+            return None
+        sample = asked
     sample.check_fetchable()
     if not licence_accepted(sample):
         return None
-    return _fetched_with_dialog(sample)
+    folder = _with_dialog(f'Fetching {sample.title}', lambda observer: fetch(sample, accepted=True, observer=observer))
+    if folder is None:
+        say('Fetching was cancelled; what has come is kept for the next time.')
+    return folder
 
 
 def licence_accepted(sample: PublishedSample) -> bool:
@@ -59,7 +70,7 @@ def licence_accepted(sample: PublishedSample) -> bool:
     box.setWindowTitle(_TITLE)
     box.setIcon(QMessageBox.Icon.Question)
     box.setTextFormat(Qt.TextFormat.PlainText)
-    box.setText(terms(sample))
+    box.setText(terms(sample).replace('\n', '\n\n'))
     accept = box.addButton('&Accept and fetch', QMessageBox.ButtonRole.AcceptRole)
     box.setEscapeButton(box.addButton(QMessageBox.StandardButton.Cancel))
     box.exec()
@@ -80,25 +91,24 @@ class _Latest(Observer):
         return Request.CANCEL if self.cancelled else Request.GO
 
 
-def _fetched_with_dialog(sample: PublishedSample) -> Path | None:
-    from napari_diptomo.jobs.samples import fetch
-
+def _with_dialog(text: str, task: Callable[[Observer], _Result]) -> _Result | None:
+    """Result of a task that runs beside the window, with its progress and a button; None where it was cancelled."""
     latest = _Latest()
     found: dict[str, Any] = {}
 
     def work() -> None:
         try:
-            found['folder'] = fetch(sample, accepted=True, observer=latest)
+            found['result'] = task(latest)
         except Exception as error:  # raised again in the thread of the window
             found['error'] = error
 
-    dialog = QProgressDialog(f'Fetching {sample.title}', '&Cancel', 0, 0, _parent())
+    dialog = QProgressDialog(text, '&Cancel', 0, 0, _parent())
     dialog.setWindowTitle(_TITLE)
     dialog.setWindowModality(Qt.WindowModality.ApplicationModal)
     dialog.setAutoClose(False)
     dialog.setAutoReset(False)
     dialog.setMinimumDuration(0)
-    thread = threading.Thread(target=work, name='fetch sample', daemon=True)
+    thread = threading.Thread(target=work, name='published sample', daemon=True)
     timer = QTimer(dialog)
 
     def look() -> None:
@@ -122,12 +132,11 @@ def _fetched_with_dialog(sample: PublishedSample) -> Path | None:
     thread.join(_JOIN_SECONDS)
     dialog.deleteLater()
     error = found.get('error')
-    if isinstance(error, Cancelled) or (error is None and 'folder' not in found):
-        say('Fetching was cancelled; what has come is kept for the next time.')
+    if isinstance(error, Cancelled) or (error is None and 'result' not in found):
         return None
     if error is not None:
         raise error
-    return found['folder']
+    return found['result']
 
 
 def _layers(sample: PublishedSample, folder: Path) -> list[LayerTuple]:
@@ -137,7 +146,7 @@ def _layers(sample: PublishedSample, folder: Path) -> list[LayerTuple]:
         say(f'The files of {sample.title} are in {folder}.')
         return []
     series = open_isolated(Source(paths=(str(folder),), **sample.reading), Observer())
-    names = [str(path) for path in sorted(folder.iterdir())]
+    names = [str(path) for path in sorted(folder.iterdir()) if not path.name.startswith('.')]
     return dropped_maps(series, names) if isinstance(series, MapSeries) else [dropped_counts(series, names)]
 
 

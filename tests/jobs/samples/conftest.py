@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_diptomo.jobs.samples import published
+from napari_diptomo.jobs.samples import archives, published
 
 ELEMENTS = ('Ti', 'Ge', 'Sb', 'Te')
 
@@ -27,6 +27,7 @@ class Site(http.server.ThreadingHTTPServer):
         self.files = files
         self.mode = 'honest'
         self.asked = []
+        self.records = {}
 
     @property
     def address(self):
@@ -38,7 +39,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        name, mode = self.path.strip('/'), self.server.mode
+        if self.path in self.server.records:
+            return self._record()
+        name, mode = self.path.partition('?')[0].rpartition('/')[2], self.server.mode
         begins = self.headers.get('Range', 'bytes=0-').removeprefix('bytes=').rstrip('-')
         self.server.asked.append((name, int(begins)))
         if mode == 'page':
@@ -58,6 +61,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         headers = {'Content-Range': f'bytes {start}-{len(data) - 1}/{len(data)}'} if start else {}
         end = (start + len(data)) // 2 if mode == 'breaks' else len(data)
         return self._answer(206 if start else 200, data[start:end], 'image/tiff', len(data) - start, headers)
+
+    def _record(self):
+        body, mode = self.server.records[self.path], self.server.mode
+        self.server.asked.append((self.path, 0))
+        if mode == 'record: page':
+            return self._answer(200, b'<!DOCTYPE html><html><body>Please log in</body></html>', 'text/html')
+        if mode == 'record: 403':
+            return self._answer(403, b'{"message": "API rate limit exceeded"}', 'application/json')
+        if mode == 'record: elsewhere' and self.headers['Host'].startswith('127'):
+            address = f'http://localhost:{self.server.server_address[1]}{self.path}'
+            return self._answer(302, b'', 'text/plain', headers={'Location': address})
+        if mode == 'record: endless':
+            body = b' ' * 5_000_000
+        return self._answer(200, body, 'application/json')
 
     def _answer(self, status, body, kind, length=None, headers=()):
         self.send_response(status)
@@ -118,3 +135,59 @@ def manifest(site, tmp_path, monkeypatch):
     for name in ('HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy', 'ALL_PROXY', 'all_proxy'):
         monkeypatch.delenv(name, raising=False)
     return path
+
+
+def zenodo_record(files):
+    """Record of a publication as https://zenodo.org/api/records/7 gives it."""
+    entries = [
+        {
+            'id': f'{number}',
+            'key': name,
+            'size': len(data),
+            'checksum': f'md5:{hashlib.md5(data).hexdigest()}',
+            'links': {'self': f'https://zenodo.org/api/records/7/files/{name}/content'},
+        }
+        for number, (name, data) in enumerate(files.items())
+    ]
+    return {'id': 7, 'metadata': {'license': {'id': 'cc-by-4.0'}}, 'files': entries}
+
+
+def github_record(files):
+    """Contents of a folder as https://api.github.com/repos/OWNER/NAME/contents/FOLDER gives them."""
+    entries = [
+        {
+            'name': name,
+            'path': f'Data/{name}',
+            'type': 'file',
+            'size': len(data),
+            'sha': hashlib.sha1(b'blob %d\0' % len(data) + data).hexdigest(),
+        }
+        for name, data in files.items()
+    ]
+    return [{'name': 'old', 'path': 'Data/old', 'type': 'dir', 'size': 0, 'sha': '0' * 40}, *entries]
+
+
+KINDS = {
+    'zenodo': ('records/7/files/{}?download=1', '/api/records/7', zenodo_record),
+    'github': (f'owner/name/{"a" * 40}/Data/{{}}', f'/repos/owner/name/contents/Data/?ref={"a" * 40}', github_record),
+}
+
+
+@pytest.fixture(params=KINDS)
+def archive(site, manifest, monkeypatch, request):
+    """The server in the place of an archive that states checksums, and a manifest that has none."""
+    files, record, make = KINDS[request.param]
+    values = json.loads(manifest.read_text())
+    for file in values['samples'][0]['files']:
+        file.update(url=f'{site.address}/{files.format(file["name"])}', bytes=None, checksum='')
+    manifest.write_text(json.dumps(values))
+    site.records[record] = json.dumps(make(site.files)).encode()
+    hosts = ('https://zenodo.org', 'https://api.github.com')
+    patterns = (r'https://zenodo\.org', r'https://raw\.githubusercontent\.com')
+    local = []
+    for one, pattern, host in zip(archives.ARCHIVES, patterns, hosts, strict=True):
+        file, address = one.file.replace(pattern, site.address), one.record.replace(host, site.address)
+        assert site.address in file and site.address in address
+        local.append(archives.Archive(file, address, one.read))
+    monkeypatch.setattr(archives, 'ARCHIVES', tuple(local))
+    return site

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from napari_diptomo.cli import app
-from napari_diptomo.jobs.samples import fetch, fetched, published, published_sample, published_samples
+from napari_diptomo.jobs.samples import archives, fetch, fetched, published, published_sample, published_samples
 from napari_diptomo.jobs.samples import fetch as fetch_function
 from napari_diptomo.series import Cancelled, InputError, Observer, Request, load_tilt_series
 
@@ -192,7 +192,8 @@ def test_the_manifest_of_this_version_is_whole():
     assert all(file.url.startswith('https://') for one in samples.values() for file in one.files)
 
 
-def test_what_nobody_has_checked_is_not_fetched(tmp_path):
+def test_what_nobody_has_checked_is_not_fetched(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, 'ARCHIVES', ())
     sample = published_sample('gst-memory')
     if all(file.checksum for file in sample.files) and sample.licence:
         pytest.skip('the checksums have been recorded')
@@ -206,7 +207,7 @@ def test_what_nobody_has_checked_is_not_fetched(tmp_path):
         ({'name': '../x.tif'}, 'plain file name'),
         ({'url': 'http://example.org/x.tif'}, 'give one with https'),
         ({'url': 'file:///etc/passwd'}, 'give one with https'),
-        ({'checksum': 'sha256:12'}, 'give sha256: or md5:'),
+        ({'checksum': 'sha256:12'}, 'give sha256:, md5: or git:'),
     ],
 )
 def test_a_manifest_that_is_wrong_is_refused(manifest, change, sentence):
@@ -252,3 +253,18 @@ def test_values_of_a_real_series_arrive(small, site):
     folder = fetch(small, accepted=True)
     assert np.isfinite(load_tilt_series(folder, **small.reading).data).all()
     assert published.MANIFEST.name == 'manifest.json'
+
+
+def test_the_memory_device_has_the_angles_and_pixels_of_its_publication():
+    reading = published_sample('gst-memory').reading
+    assert set(range(-40, 45, 5)) - set(reading['angles']) == {5} and len(reading['angles']) == 16
+    assert reading['pixel_size'] == 1.067
+
+
+def test_files_named_as_those_of_the_memory_device_open_as_its_entry_says(site, tmp_path):
+    for name, data in site.files.items():
+        if name.startswith('SET'):
+            (tmp_path / name).write_bytes(data)
+    maps = load_tilt_series(tmp_path, **published_sample('gst-memory').reading)
+    assert set(maps.channels) == {'Ti', 'Ge', 'Sb', 'Te'} and maps.pixel_size == pytest.approx(1.067)
+    assert tuple(maps.angles) == tuple(angle for angle in range(-40, 45, 5) if angle != 5)

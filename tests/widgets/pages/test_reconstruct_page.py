@@ -10,9 +10,9 @@ import pytest
 
 from napari_diptomo.reconstruct import SIRT, TotalVariation, device
 from napari_diptomo.reconstruct.refined_geometry import NOTE
-from napari_diptomo.series import InputError, Observer, Recipe, Volume
+from napari_diptomo.series import InputError, Observer, Progress, Recipe, Volume
 from napari_diptomo.widgets.pages.reconstruct_page import describe_volume, shifts_are_sought
-from napari_diptomo.widgets.tasks.duration_estimate import kind_of_refinement
+from napari_diptomo.widgets.tasks.duration_estimate import kind_of_refinement, trial_of
 from napari_diptomo.widgets.tasks.opening import look_over
 from napari_diptomo.widgets.tasks.preview_misfit import misfit_of_preview
 
@@ -44,6 +44,34 @@ def test_the_misfit_of_a_preview_is_that_of_each_element(maps):
     )
     assert 0.3 < germanium < 1.5 < tellurium
     assert misfit_of_preview(volume[..., ::2, ::2], 12, maps, {})(Observer()) == '', 'binned previews are not compared'
+
+
+def test_the_first_estimate_is_tried_on_this_machine_and_remembered(dock, maps, qtbot, monkeypatch):
+    page, asked = dock.reconstruct_page, []
+    monkeypatch.setattr(page._trial, 'ask', asked.append)
+    dock.open_page.done(look_over(maps))
+    dock.stages.go_to(page)
+    assert asked == [], 'nobody sees the page'
+    monkeypatch.setattr(page, 'isVisible', lambda: True)
+    page.enter()
+    assert [step.title for step in asked] == ['DIPm-TV']
+    page._trial.measured.emit(trial_of(asked[0]), 1e-6)
+    qtbot.waitUntil(lambda: 'by a short trial on this machine' in page.estimate.text(), timeout=60_000)
+    page.enter()
+    assert len(asked) == 1
+
+
+def test_no_trial_is_left_where_a_run_has_shown_the_pace(dock, maps, monkeypatch):
+    page = dock.reconstruct_page
+    monkeypatch.setattr(page, 'isVisible', lambda: True)
+    dock.open_page.done(look_over(maps))
+    dock.stages.go_to(page)
+    assert page._trial.busy
+    dock.runs.begin(maps, 'DIPm-TV', Recipe(steps=(page.step(),)))
+    for number in range(1, 6):
+        page._pace.add(Progress('DIPm-TV', number, 5, 0.1 * number))
+    page.done(SIRT(iterations=2).run(maps))
+    assert not page._trial.busy
 
 
 def test_the_note_of_a_run_has_the_misfit_of_its_preview(dock, maps, qtbot):

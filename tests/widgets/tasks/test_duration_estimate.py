@@ -17,6 +17,7 @@ from napari_diptomo.widgets.tasks.duration_estimate import (
     kind_of,
     kind_of_refinement,
     time_in_words,
+    trial_of,
     voxels_of,
 )
 
@@ -77,6 +78,17 @@ def test_six_fits_take_six_times_as_long(maps: MapSeries) -> None:
 def test_without_a_run_here_the_range_of_other_machines_is_said_with_what_it_rests_on(maps: MapSeries) -> None:
     said = time_in_words(DIPmTV(preset='fast', device='cpu'), maps, {})
     assert said.startswith('All iterations take 6 s to 26 s on two idle cores, longer on a busy machine.')
+
+
+def test_a_trial_on_this_machine_comes_before_other_machines_and_after_a_run(maps: MapSeries) -> None:
+    step = DIPmTV(preset='fast', device='cpu', iterations=100, stopping='last')
+    paces = {trial_of(step): 0.2 / 6400}
+    assert time_in_words(step, maps, paces).startswith(
+        'All iterations take about 20 s, by a short trial on this machine.'
+    )
+    assert time_in_words(step, maps, paces | {kind_of(step, maps): 0.1 / 6400}).startswith('Up to 10 s ')
+    other = DIPmTV(preset='balanced', device='cpu', iterations=100, stopping='last')
+    assert 'two idle cores' in time_in_words(other, maps, paces)
 
 
 @pytest.mark.parametrize(('kind', 'iterations'), [(DIPmTV, 60), (TotalVariation, 770)])

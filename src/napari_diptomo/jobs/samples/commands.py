@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from napari_diptomo.jobs.samples.archives import checked_by_archive
 from napari_diptomo.jobs.samples.fetch import fetch, fetched, sample_folder
 from napari_diptomo.jobs.samples.published import PublishedSample, published_sample, published_samples
 from napari_diptomo.jobs.terminal import Planned, TerminalBar
@@ -52,6 +53,7 @@ def fetch_sample(key: str, folder: Path | None = None, *, yes: bool = False) -> 
     console = Console(highlight=False)
     folder = folder or sample_folder(sample)
     if not fetched(sample, folder):
+        sample = checked_by_archive(sample)
         sample.check_fetchable()
         console.print(terms(sample), markup=False, soft_wrap=True)
         if not yes:
@@ -64,7 +66,7 @@ def fetch_sample(key: str, folder: Path | None = None, *, yes: bool = False) -> 
 
 
 def terms(sample: PublishedSample) -> str:
-    """Name, publication, licence and size of a sample, for whoever decides.
+    """Name, publication, licence, size of a sample and whose its checksums are, for whoever decides.
 
     Parameters
     ----------
@@ -76,7 +78,13 @@ def terms(sample: PublishedSample) -> str:
         Some lines.
     """
     size = 'unknown' if sample.size is None else megabytes(sample.size)
-    return f'{sample.title}\n{sample.about}\nLicence: {sample.licence}\nSize: {size}, from {sample.page}'
+    lines = [sample.title, sample.about, f'Licence: {sample.licence}', f'Size: {size}, from {sample.page}']
+    if stated := sorted({file.stated_by for file in sample.files if file.stated_by}):
+        lines.append(
+            f'Checksums: this version has none of its own; those that the archive states today ({"; ".join(stated)}) are '
+            'compared. They show that the files arrive as the archive has them now, not that they are those of the publication.'
+        )
+    return '\n'.join(lines)
 
 
 def _ask(sample: PublishedSample) -> None:

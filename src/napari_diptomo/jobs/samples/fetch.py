@@ -7,12 +7,14 @@ its name only when its checksum agrees; a part that led to another checksum is t
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from napari_diptomo.jobs.samples.archives import checked_by_archive, keep_statement, with_kept_statement
 from napari_diptomo.jobs.samples.published import PublishedFile, PublishedSample
 from napari_diptomo.series import InputError, Observer, Watch
 from napari_diptomo.series.files import megabytes
@@ -56,17 +58,18 @@ def fetched(sample: PublishedSample, folder: Path | None = None) -> bool:
     bool
     """
     folder = folder or sample_folder(sample)
-    return all(file.checksum and _agrees(folder / file.name, file) for file in sample.files)
+    return all(_agrees(folder / file.name, file) for file in with_kept_statement(sample, folder).files)
 
 
 def fetch(
     sample: PublishedSample, folder: Path | None = None, *, accepted: bool = False, observer: Observer | None = None
 ) -> Path:
-    """Fetch what is not here yet.
+    """Fetch what is not here yet; where this version has recorded no checksum, the archive is asked for its own.
 
     Parameters
     ----------
     sample : PublishedSample
+        As in the manifest, or already `checked_by_archive`.
     folder : Path, optional
         Default: `sample_folder`.
     accepted : bool
@@ -91,6 +94,7 @@ def fetch(
     folder = folder or sample_folder(sample)
     if fetched(sample, folder):
         return folder
+    sample = checked_by_archive(sample)
     sample.check_fetchable()
     if not accepted:
         raise InputError(f'{sample.key} is published under {sample.licence}; accept the licence to fetch it.')
@@ -101,17 +105,30 @@ def fetch(
             continue
         _check_space(folder, file)
         try:
-            pooch.retrieve(file.url, file.checksum, file.name, folder, downloader=_Download(file, folder, observer))
+            _retrieve(file, folder, observer)
         except InputError:
             raise
-        except ValueError:  # pooch: another checksum
+        except ValueError:  # another checksum
             raise InputError(
                 f'{file.name} is not the file that was published (its checksum differs) and was removed; '
                 f'fetch it again, or download it from {sample.page}.'
             ) from None
         except OSError as error:
             raise InputError(_not_written(folder, file, error)) from None
+    keep_statement(sample, folder)
     return folder
+
+
+def _retrieve(file: PublishedFile, folder: Path, observer: Observer | None) -> None:
+    import pooch
+
+    known: str | None = file.checksum
+    if file.checksum.startswith(
+        'git:'
+    ):  # pooch has no such checksum, and would take the file that is here for the right one
+        known = None
+        (folder / file.name).unlink(missing_ok=True)
+    pooch.retrieve(file.url, known, file.name, folder, downloader=_Download(file, folder, observer))
 
 
 class _Download:
@@ -129,6 +146,9 @@ class _Download:
             self._fetch(url)
         except (requests.exceptions.RequestException, _CutOff):
             raise InputError(self._no_connection(url)) from None
+        if not _agrees(self._part, self._file):
+            self._part.unlink()
+            raise ValueError('another checksum')
         os.replace(self._part, output_file)
 
     def _fetch(self, url: str) -> None:
@@ -207,7 +227,18 @@ def _agrees(path: Path, file: PublishedFile) -> bool:
     if not path.is_file() or not file.checksum:
         return False
     algorithm, _, expected = file.checksum.partition(':')
+    if algorithm == 'git':
+        return _git_name(path) == expected
     return bool(pooch.file_hash(str(path), alg=algorithm) == expected)
+
+
+def _git_name(path: Path) -> str:
+    """Name of the contents in git: SHA-1 of ``blob``, the length and the contents."""
+    digest = hashlib.sha1(b'blob %d\0' % path.stat().st_size, usedforsecurity=False)
+    with open(path, 'rb') as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _make(folder: Path) -> None:

@@ -1,7 +1,7 @@
 """The manifest of published measurements, ``published.json``: addresses, checksums, licences.
 
-Who maintains this program fills it in with ``tools/record_sample.py``. What has no checksum or no licence yet is listed and
-not fetched: nothing is taken from the network unchecked.
+Who maintains this program fills it in with ``tools/record_sample.py``. Of what has no checksum yet the archive's own is asked
+(`archives`); what has none there either, or no licence, is listed and not fetched: nothing is taken from the network unchecked.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from napari_diptomo.series import InputError
 
 MANIFEST = Path(__file__).with_name('published.json')
-_CHECKSUM = re.compile(r'(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})')
+_CHECKSUM = re.compile(r'(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32}|git:[0-9a-f]{40})')
 _NAME = re.compile(r'[\w][\w.+-]*')
 #: Addresses that may be fetched; those of this machine are for tests.
 _ADDRESS = re.compile(r'https://|http://(127\.0\.0\.1|localhost)[:/]')
@@ -35,7 +35,10 @@ class PublishedFile:
     size : int, optional
         Bytes, where they are known.
     checksum : str
-        ``'sha256:...'`` or ``'md5:...'``; empty where nobody has recorded it yet.
+        ``'sha256:...'``, ``'md5:...'``, or ``'git:...'``, the name that git gives the contents; empty where nobody has
+        recorded it yet.
+    stated_by : str
+        Host and date where the checksum is not of this version but what the archive stated.
 
     Raises
     ------
@@ -47,6 +50,7 @@ class PublishedFile:
     url: str
     size: int | None = None
     checksum: str = ''
+    stated_by: str = ''
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -54,7 +58,9 @@ class PublishedFile:
         if not _ADDRESS.match(self.url):
             raise InputError(f'The manifest of the samples has the address {self.url!r}; give one with https.')
         if self.checksum and not _CHECKSUM.fullmatch(self.checksum):
-            raise InputError(f'The manifest of the samples has the checksum {self.checksum!r}; give sha256: or md5:.')
+            raise InputError(
+                f'The manifest of the samples has the checksum {self.checksum!r}; give sha256:, md5: or git:.'
+            )
 
 
 @dataclass(frozen=True)

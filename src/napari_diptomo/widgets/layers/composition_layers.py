@@ -10,7 +10,6 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
-from napari_diptomo.assess.ternary import CORNERS
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.series import InputError, Volume
 from napari_diptomo.widgets.layers import image_layers
@@ -135,6 +134,8 @@ def channel_hues(channels: tuple[str, ...], palette: str) -> dict[str, str]:
     hues = colours(channels)
     if palette == 'elements':
         return hues
+    from napari_diptomo.assess.ternary import CORNERS
+
     corners = ['#' + ''.join(f'{round(255 * part):02x}' for part in corner) for corner in CORNERS[palette]]
     return hues | dict(zip(channels, corners, strict=False))
 

@@ -6,7 +6,6 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image
 
-from napari_diptomo.assess.at_voxel import percent_of
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.series import Volume
 from napari_diptomo.widgets.layers.image_layers import KEY, Provenance, colormap, volume_grid
@@ -42,6 +41,8 @@ class Isosurface:
         level : float
             Percent, see `napari_diptomo.assess.at_voxel.percent_of`.
         """
+        from napari_diptomo.assess.at_voxel import percent_of
+
         self.remove()
         data, self.unit = percent_of(volume)
         index = volume.channels.index(channel)

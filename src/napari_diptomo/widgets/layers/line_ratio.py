@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from napari_diptomo.series import MapSeries
 from napari_diptomo.widgets.layers.error_layers import hidden_layer
@@ -17,6 +16,8 @@ def line_ratio(maps: MapSeries) -> np.ndarray | None:
     """L3 over L2 (tilt, y, x) of maps of white lines, zero where L2 is lost in noise; None for other maps."""
     if 'white_lines' not in maps.notes or maps.variance is None:
         return None
+    from scipy.ndimage import gaussian_filter
+
     sigma = float(maps.notes['white_lines'].get('smooth', _SMOOTH))
     first, second = (gaussian_filter(line, (0, sigma, sigma)) for line in maps.data)
     # A Gaussian mean over n pixels has a variance smaller by 4 pi sigma^2.

@@ -7,13 +7,15 @@ with the composition of their volume behind the coordinates.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Layer
 
-from napari_diptomo.assess.at_voxel import VoxelReader
 from napari_diptomo.series import Volume
+
+if TYPE_CHECKING:
+    from napari_diptomo.assess.at_voxel import VoxelReader
 
 
 class VoxelStatus:
@@ -42,6 +44,8 @@ class VoxelStatus:
         z, second, third = (round(value) for value in inside.tolist())
         y, x = (third, second) if self._volume.transposed else (second, third)
         if self._reader is None:
+            from napari_diptomo.assess.at_voxel import VoxelReader
+
             self._reader = VoxelReader(self._volume)
         found = self._reader.at(z, y, x)
         return '' if found is None else str(found)

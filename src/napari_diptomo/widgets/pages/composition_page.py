@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 from napari_diptomo.series import Finding, InputError, Remedy, Volume
 from napari_diptomo.widgets.controls.combo_boxes import compact_box, labelled, refill
 from napari_diptomo.widgets.controls.composition_tables import FactorTable, MeanTable
-from napari_diptomo.widgets.controls.parts import Part, heading, words
+from napari_diptomo.widgets.controls.parts import Part, follow_layout, heading, words
 from napari_diptomo.widgets.controls.remembered_form import RememberedForm
 from napari_diptomo.widgets.controls.standard_dialog import StandardDialog
 from napari_diptomo.widgets.controls.step_form import StepForm
@@ -24,7 +24,6 @@ from napari_diptomo.widgets.layers.composition_layers import (
     labels_on,
     shown_volumes,
 )
-from napari_diptomo.widgets.pages.diagram_part import DiagramPart
 from napari_diptomo.widgets.pages.oxidation_state import OxidationPart, are_oxides
 from napari_diptomo.widgets.pages.page import Context, Page
 from napari_diptomo.widgets.tasks.composition import (
@@ -43,6 +42,7 @@ from napari_diptomo.widgets.tasks.steps import VOLUME_FORMATS, named, saving
 
 if TYPE_CHECKING:
     from napari_diptomo.assess import Composition
+    from napari_diptomo.widgets.pages.diagram_part import DiagramPart
 
 
 class _Kind(NamedTuple):
@@ -99,9 +99,10 @@ class CompositionPage(Page):
         self._add_factors()
         self.percent.body.addWidget(self.parameters)
         self._add_result()
-        self.diagram = DiagramPart(context.viewer, self._folder)
-        self.diagram.start.connect(self.start)
-        self.body.addWidget(self.diagram)
+        self._diagram: DiagramPart | None = None
+        self._diagram_state: dict[str, Any] = {}
+        self._diagram_place = Part()
+        self.body.addWidget(self._diagram_place)
         self.body.addStretch(1)
         self.session.changed.connect(self._list_layers)
         self.session.renewed.connect(self._renewed)
@@ -110,6 +111,18 @@ class CompositionPage(Page):
         layers.removed.connect(self._layers_changed)
         layers.renamed.connect(self._layer_renamed)
         self._list_layers()
+
+    @property
+    def diagram(self) -> DiagramPart:
+        """The diagram of the voxels; made when there is a composition first, as it brings all that assesses volumes."""
+        if self._diagram is None:
+            from napari_diptomo.widgets.pages.diagram_part import DiagramPart
+
+            self._diagram = DiagramPart(self.context.viewer, self._folder)
+            self._diagram.start.connect(self.start)
+            self._diagram_place.body.addWidget(self._diagram)
+            follow_layout(self)
+        return self._diagram
 
     @property
     def form(self) -> StepForm[Composition] | None:
@@ -176,7 +189,7 @@ class CompositionPage(Page):
             'form': self.parameters.state(),
             'oxidation': self.oxidation.state(),
             'palette': self.palette_box.currentText(),
-            'diagram': self.diagram.state(),
+            'diagram': self._diagram_state if self._diagram is None else self._diagram.state(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -191,8 +204,10 @@ class CompositionPage(Page):
             self._show_note(made)
         elif made is not None and 'composition' not in made.notes:
             self.oxidation.show_note(made)
+        self._diagram_state = state.get('diagram', {})
         self._show_diagram()
-        self.diagram.set_state(state.get('diagram', {}))
+        if self._diagram is not None:
+            self._diagram.set_state(self._diagram_state)
 
     def show_again(self) -> None:
         """Layers of the composition that a project brought along."""
@@ -224,11 +239,15 @@ class CompositionPage(Page):
 
     def _show_diagram(self) -> None:
         """The voxels of the latest composition or oxidation state."""
-        made = self.session.composition
+        made, first = self.session.composition, self._diagram is None
         if isinstance(made, Composed):
             self.diagram.show_composition(Quantified(made.volume, made.counts, made.step))
-        else:
-            self.diagram.show_composition(None if made is None else Quantified(made))
+        elif made is not None:
+            self.diagram.show_composition(Quantified(made))
+        elif self._diagram is not None:
+            self._diagram.show_composition(None)
+        if first and made is not None and self._diagram_state:
+            self.diagram.set_state(self._diagram_state)
 
     def findings(self) -> tuple[Finding, ...]:
         result = self.oxidation.result if self._of_oxides() else self.result
@@ -242,7 +261,8 @@ class CompositionPage(Page):
 
     def cleanup(self) -> None:
         self._asker.cleanup()
-        self.diagram.cleanup()
+        if self._diagram is not None:
+            self._diagram.cleanup()
         layers = self.context.viewer.layers.events
         layers.inserted.disconnect(self._layers_changed)
         layers.removed.disconnect(self._layers_changed)

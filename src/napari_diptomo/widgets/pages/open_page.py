@@ -42,7 +42,7 @@ from napari_diptomo.widgets.pages.page import Context, Page
 from napari_diptomo.widgets.session import summary
 from napari_diptomo.widgets.tasks.eels_spectra import calibrating
 from napari_diptomo.widgets.tasks.job import ThreadJob
-from napari_diptomo.widgets.tasks.opening import Opened, opening_files, sample
+from napari_diptomo.widgets.tasks.opening import SAMPLE, Opened, opening_files, sample
 from napari_diptomo.widgets.tasks.question import Question
 from napari_diptomo.widgets.tasks.task import Outcome
 
@@ -502,7 +502,7 @@ class OpenPage(Page):
     def _load_sample(self) -> None:
         self.clear()
         self._sample_wanted = True
-        self.start.emit(ThreadJob(sample()), 'Sample')
+        self.start.emit(ThreadJob(sample()), SAMPLE)
 
     def _list_files(self) -> bool:
         """Fill the table; returns whether the files can be opened together."""

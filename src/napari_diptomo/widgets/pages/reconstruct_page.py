@@ -13,7 +13,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_diptomo.jobs import Stage
-from napari_diptomo.reconstruct.refined_geometry import NOTE
 from napari_diptomo.series import DiptomoError, Finding, InputError, Progress, Recipe, Remedy, Step, Volume
 from napari_diptomo.series.haadf_of_series import described, own_images
 from napari_diptomo.series.tilts import angle_in_words
@@ -27,8 +26,9 @@ from napari_diptomo.widgets.pages.page import Context, Page
 from napari_diptomo.widgets.plots.convergence_plot import ConvergencePlot, EachElement
 from napari_diptomo.widgets.preferences import default_device, preview_seconds
 from napari_diptomo.widgets.run import Run, RunStatus, convergence_of
-from napari_diptomo.widgets.tasks.duration_estimate import Pace, kind_of, kind_of_refinement, voxels_of
+from napari_diptomo.widgets.tasks.duration_estimate import Pace, kind_of, kind_of_refinement, trial_of, voxels_of
 from napari_diptomo.widgets.tasks.job import ThreadJob
+from napari_diptomo.widgets.tasks.pace_trial import PaceTrial
 from napari_diptomo.widgets.tasks.preview_misfit import misfit_of_preview
 from napari_diptomo.widgets.tasks.question import Question
 from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
@@ -108,6 +108,8 @@ class ReconstructPage(Page):
         self._estimated = Question(self, patience_ms=150)
         self._estimated.answered.connect(self.estimate.setText)
         self._estimated.failed.connect(self.estimate.setText)
+        self._trial = PaceTrial(self)
+        self._trial.measured.connect(self._know_trial)
         #: The devices that this machine lacks, each with a sentence, once torch was asked.
         self._missing: dict[str, str] = {}
         self._devices = Question(self)
@@ -119,6 +121,7 @@ class ReconstructPage(Page):
         #: Of the last preview that was shown while the shifts were being refined, until the fit proper shows one.
         self._of_refinement: int | None = None
         self.session.changed.connect(self._session_changed)
+        self.session.started.connect(self._stop_trial)
         self._session_changed()
 
     def closed(self) -> str:
@@ -206,6 +209,8 @@ class ReconstructPage(Page):
 
     def done(self, volume: Volume) -> None:
         self._remember_pace()
+        # Asked for when the session changed, before the pace of the run was remembered.
+        self._trial.forget()
         self.session.set_result(volume)
 
     def findings(self) -> tuple[Finding, ...]:
@@ -221,6 +226,8 @@ class ReconstructPage(Page):
         self._pace = Pace()
         if run is None or run.recipe is None or run.maps is None:
             return
+        from napari_diptomo.reconstruct.refined_geometry import NOTE
+
         step: Any = run.recipe.steps[-1]
         voxels = voxels_of(step, run.maps)
         paces = {kind_of(step, run.maps): seconds / voxels} if seconds else {}
@@ -251,6 +258,7 @@ class ReconstructPage(Page):
         self._estimated.cleanup()
         self._misfit.cleanup()
         self._devices.cleanup()
+        self._trial.forget()
         self.convergence.cleanup()
 
     def _build_forms(self) -> None:
@@ -352,9 +360,21 @@ class ReconstructPage(Page):
             assert isinstance(thickness, AutoEdit)
             thickness.propose(maps.data.shape[-1] * maps.pixel_size)
         try:
-            self._estimated.ask(estimating_memory(self.forms[self.method.currentText()].value(), maps, self._paces()))
+            step, paces = self.forms[self.method.currentText()].value(), self._paces()
         except DiptomoError as error:
             self.estimate.setText(str(error))
+            return
+        self._estimated.ask(estimating_memory(step, maps, paces))
+        if self.isVisible() and not self.session.busy and not {kind_of(step, maps), trial_of(step)} & set(paces):
+            self._trial.ask(step)
+
+    def _stop_trial(self) -> None:
+        """Leave the machine to what runs now."""
+        self._trial.forget()
+
+    def _know_trial(self, kind: str, pace: float) -> None:
+        self.context.last_used.remember_value(_PACES, self._paces() | {kind: pace})
+        self._ask_estimate()
 
     def _add_convergence(self) -> None:
         self.convergence_heading = heading('Convergence')
@@ -515,6 +535,8 @@ def describe_run(run: Run, has_preview: bool = False) -> str:
 
 def shifts_are_sought(run: Run) -> bool:
     """Whether a run refines the shifts of its maps and has not found them yet."""
+    from napari_diptomo.reconstruct.refined_geometry import NOTE
+
     step = run.recipe.steps[-1] if run.recipe is not None and run.recipe.steps else None
     return bool(getattr(step, 'refine_shifts', False)) and NOTE not in run.noted
 

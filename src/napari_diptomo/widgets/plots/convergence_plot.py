@@ -197,6 +197,6 @@ class EachElement(QCheckBox):
         super().__init__('Each element by itself', parent)
         self.setToolTip(
             '<qt>Above: the misfit of the fitted counts of each element, in the colour of its layers, as of the volumes that '
-            'were shown while it formed.</qt>'
+            'were shown while it formed; of energy windows those that its photons fall into.</qt>'
         )
         self.toggled.connect(plot.show_channels)

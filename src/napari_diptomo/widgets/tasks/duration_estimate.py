@@ -56,6 +56,11 @@ def kind_of_refinement(step: Reconstruction) -> str:
     return f'refining shifts {step.device}'
 
 
+def trial_of(step: Reconstruction) -> str:
+    """Under which the pace of a trial is remembered, see `napari_diptomo.widgets.tasks.pace_trial`."""
+    return f'trial {step.title} {getattr(step, "preset", "")} {step.device}'
+
+
 def voxels_of(step: Reconstruction, maps: MapSeries) -> int:
     """Voxels of the volume, of one channel."""
     from napari_diptomo.reconstruct.grid import volume_shape
@@ -72,7 +77,7 @@ def time_in_words(step: Reconstruction, maps: MapSeries, paces: Mapping[str, flo
     maps : MapSeries
         What will be reconstructed.
     paces : mapping of str to float
-        Seconds per voxel and iteration by `kind_of`, and per voxel by `kind_of_refinement`, as measured here.
+        Seconds per voxel and iteration by `kind_of` and `trial_of`, and per voxel by `kind_of_refinement`, as measured here.
     """
     voxels, iterations = voxels_of(step, maps), _iterations(step, maps)
     refining = bool(getattr(step, 'refine_shifts', False))
@@ -82,6 +87,10 @@ def time_in_words(step: Reconstruction, maps: MapSeries, paces: Mapping[str, flo
         refinement = paces.get(kind_of_refinement(step), before * measured) if refining else 0.0
         seconds = voxels * (iterations * measured + refinement)
         return f'Up to {duration(seconds)} at the pace of the last such run here.'
+    tried = paces.get(trial_of(step))
+    if tried is not None:
+        seconds = voxels * tried * (iterations + before)
+        return f'All iterations take about {duration(seconds)}, by a short trial on this machine. After the first run here its pace is used.'
     if hasattr(step, 'preset') and step.device_name().startswith('CPU'):
         low, high = (duration((each + pace * voxels) * (iterations + before)) for each, pace in _SOMEWHERE)
         return f'All iterations take {low} to {high} on two idle cores, longer on a busy machine. After the first run here its pace is used.'

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _LOST = 5.0
 
 
-#: Title of the task that opens saved volumes.
-VOLUMES = 'Volume'
+#: Titles of the tasks that open saved volumes, and simulate the sample.
+VOLUMES, SAMPLE = 'Volume', 'Sample'
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +166,7 @@ def sample() -> Callable[[Observer], Opened]:
     def simulate_sample(observer: Observer) -> Opened:
         from napari_diptomo.simulate import demo_series
 
-        Watch(observer, 'Sample', 1).step(0, message='simulating spectra')
+        Watch(observer, SAMPLE, 1).step(0, message='simulating spectra')
         return look_over(demo_series().series, observer)
 
     return simulate_sample
