@@ -533,7 +533,7 @@ def haadf_counterpart(run: Run) -> DIPmTV | TotalVariation | None:
 
 
 def compared_haadf(run: Run, runs: Iterable[Run]) -> str:
-    """How well a run predicts the held-out counts, beside the same run with or without the HAADF series."""
+    """The same run with or without the HAADF series, and how well each predicts the held-out counts, where some are."""
     counterpart = haadf_counterpart(run)
     own = _held_out(run)
     for other in runs:
@@ -542,11 +542,14 @@ def compared_haadf(run: Run, runs: Iterable[Run]) -> str:
             continue
         theirs = _held_out(other)
         alike = isinstance(steps[-1], Step) and steps[-1].model_dump() == counterpart.model_dump()
-        if alike and own is not None and theirs is not None:
+        if alike and run.volume is not None and other.volume is not None:
             how = 'with' if counterpart.haadf else 'without'
+            compared = ''
+            if own is not None and theirs is not None:
+                compared = f': misfit of the held-out counts {own:.4g} here, {theirs:.4g} there'
             return (
-                f'{other.name} is the same {how} HAADF series: misfit of the held-out counts {own:.4g} here, {theirs:.4g} '
-                'there. Choose it in the list to see it in place of this one.'
+                f'{other.name} is the same {how} HAADF series{compared}. Choose it in the list to see it in place of '
+                'this one.'
             )
     return ''
 
