@@ -211,9 +211,7 @@ def test_aligned_fitted_and_compared(
     assert (button.isHidden(), button.text()) == (False, 'Run with HAADF to compare')
 
 
-def test_total_variation_takes_the_series_too(
-    dock: TomographyDock, folder: Path, qtbot: Any, settled: Settled
-) -> None:
+def test_total_variation_takes_the_series_too(dock: TomographyDock, folder: Path, qtbot: Any, settled: Settled) -> None:
     open_both(dock, folder, qtbot, settled)
     page = dock.reconstruct_page
     dock.stages.go_to(page)

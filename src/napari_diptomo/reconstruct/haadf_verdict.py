@@ -49,6 +49,11 @@ class Verdict:
         """Whether the images are kept."""
         return self.gain >= -_TOLERATED * self.error
 
+    @property
+    def improves(self) -> bool:
+        """Whether the held-out counts are predicted better with them, by more than the standard error."""
+        return self.gain > self.error
+
 
 def haadf_helps(problem: Problem, given: torch.Tensor, alone: torch.Tensor, poisson: bool) -> Verdict:
     """The verdict of the held-out counts on two volumes (channel, z, y, x), with and without the images."""

@@ -89,11 +89,15 @@ def test_images_that_harm_leave_the_volume_of_the_maps(maps, monkeypatch):
 
 
 def test_images_that_harm_at_full_weight_are_tried_with_less(maps, monkeypatch):
-    verdicts = [Verdict(-5.0, 1.0), Verdict(2.0, 1.0)]
+    verdicts = [Verdict(-5.0, 1.0), Verdict(2.0, 1.0), Verdict(-5.0, 1.0), Verdict(0.9, 1.0)]
     monkeypatch.setattr(haadf_contest, 'haadf_helps', lambda *_: verdicts.pop(0))
     volume = TotalVariation(**QUICK).run(maps)
     assert (volume.notes['haadf']['used'], volume.notes['haadf']['trust']) == (True, pytest.approx(0.1))
     assert 'weighing 3 times less than by default' in said(volume)[0]
+    # Then to do no harm is not enough.
+    without = TotalVariation(**QUICK).run(maps)
+    assert without.notes['haadf']['used'] is False
+    assert 'predicted worse (5.0 standard errors)' in said(without)[0]
 
 
 @pytest.mark.parametrize('wrong', [lambda images: images.max() - images, lambda images: images[::-1]])

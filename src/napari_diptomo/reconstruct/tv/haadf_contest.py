@@ -3,14 +3,16 @@ r"""Total variation with HAADF images, only where the held-out counts do not spe
 A volume of the maps alone is found first; its projections say what a count of each channel is worth in the images
 (`haadf_calibration`). From it another is found with the images beside the maps, and the held-out counts give their verdict
 (`haadf_verdict`). Where it speaks against the images they are tried once more, with a third of their weight: at few counts
-what is wrong with them by a few percent would outweigh the counts. The volume that is returned is fitted to all counts,
-with the images or without, unless the user holds some out.
+what is wrong with them by a few percent would outweigh the counts. Then they have to help, not only to do no harm: of a
+specimen that looks nearly alike from both sides, images with reversed tilts did none. The volume that is returned is fitted
+to all counts, with the images or without, unless the user holds some out.
 
 Formulas: total variation with HAADF (`minimise_with_haadf`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -55,31 +57,34 @@ def minimise_with_haadf(
     assert images is not None
     begin = settings.weights.index(alone.notes['weight'])
     weights = settings.weights[begin : begin + _WEIGHTS]
+    verdicts: list[Verdict] = []
     for trust in _TRUSTS:
         images = replace(images, trust=trust)
         given = run.minimise(judged.with_haadf(images), alone, weights=weights)
         if run.finished:
             return run.result(alone)
-        verdict = haadf_helps(judged, given.x, alone.x, is_poisson(judged, settings.data_term))
-        if verdict.helps:
+        verdicts.append(haadf_helps(judged, given.x, alone.x, is_poisson(judged, settings.data_term)))
+        is_used = verdicts[-1].improves if verdicts[1:] else verdicts[-1].helps
+        if is_used:
             break
     if problem is judged:
-        chosen = given if verdict.helps else alone
-    elif verdict.helps:
+        chosen = given if is_used else alone
+    elif is_used:
         chosen = run.minimise(problem.with_haadf(images), given, last=True)
     else:
         # From an empty volume: images that are left out change nothing.
         chosen = run.minimise(problem.with_haadf(None), last=True)
-    return run.result(_judged(problem, chosen, given, verdict, images.trust))
+    of = {**given.notes['haadf'], **chosen.notes.get('haadf', {}), 'trust': images.trust}
+    return run.result(_judged(chosen, of, problem.maps.channels, verdicts[-1 if is_used else 0], is_used))
 
 
-def _judged(problem: Problem, chosen: Solution, given: Solution, verdict: Verdict, trust: float) -> Solution:
-    """The chosen solution with what is said of the images that ``given`` was found with."""
-    of = chosen.notes.get('haadf', given.notes['haadf'])
-    note = {'gain': verdict.gain, 'error': verdict.error, 'used': verdict.helps, 'trust': trust}
-    of = {**of, **note}
-    findings = findings_on(of, problem.maps.channels, verdict) if verdict.helps else (against(verdict),)
-    return replace(chosen, notes={**chosen.notes, 'haadf': of}, findings=(*chosen.findings, *findings))
+def _judged(
+    chosen: Solution, of_images: Mapping[str, Any], channels: Sequence[str], verdict: Verdict, is_used: bool
+) -> Solution:
+    """The chosen solution with what is said of the images."""
+    numbers = {**of_images, 'gain': verdict.gain, 'error': verdict.error, 'used': is_used}
+    findings = findings_on(numbers, channels, verdict) if is_used else (against(verdict),)
+    return replace(chosen, notes={**chosen.notes, 'haadf': numbers}, findings=(*chosen.findings, *findings))
 
 
 class _Run:
