@@ -144,11 +144,12 @@ def test_images_with_an_axis_of_their_own(maps, simulated, alone_psnr, is_known)
     assert psnr(given.data, simulated.truth.data).mean() > alone_psnr + 0.5 * GAIN
 
 
-def test_the_estimate_of_memory_has_the_images_and_one_more_channel(maps):
+def test_the_estimate_of_memory_has_the_images_and_what_is_compared(maps):
     step = TotalVariation()
     alone = step.memory_bytes(replace(maps, haadf_series=None))
     more = step.memory_bytes(maps) - alone
-    assert 19 * 4 * 20**3 < more < 3 * 19 * 4 * 20**3
+    # Measured are 64 volumes of one channel for three at 64^3; matrices of 15 tilts are 9 of them here.
+    assert 64 * 4 * 20**3 < more < 90 * 4 * 20**3
     assert TotalVariation(haadf=False).memory_bytes(maps) == alone
 
 

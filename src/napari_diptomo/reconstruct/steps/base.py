@@ -166,13 +166,13 @@ class Reconstruction(Step):
             return ()
         images = len(maps.haadf_series.angles)
         # The published objectives of DIPm-TV have no place for it either.
-        by = 'this preset; balanced' if hasattr(self, 'haadf') else 'this method; DIPm-TV'
+        by = 'this preset; balanced fits' if hasattr(self, 'haadf') else 'this method; DIPm-TV and Joint TV fit'
         remedy = (
             Remedy('Choose balanced', 'DIPmTV', {'preset': 'balanced'})
             if hasattr(self, 'haadf')
             else Remedy('Choose DIPm-TV', 'DIPmTV')
         )
-        sentence = f'The HAADF series ({images} images) is not used by {by} fits it beside the maps.'
+        sentence = f'The HAADF series ({images} images) is not used by {by} it beside the maps.'
         return (Finding('doubt', 'HAADF series', sentence, {'images': images}, remedy, step=type(self).__name__),)
 
     def problem_settings(self) -> ProblemSettings:

@@ -10,6 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import numpy as np
+
+from napari_diptomo.reconstruct.grid import volume_shape
 from napari_diptomo.reconstruct.settings import ProblemSettings
 from napari_diptomo.reconstruct.steps.base import haadf_field
 from napari_diptomo.reconstruct.steps.shift_refining import ShiftRefining
@@ -76,6 +79,12 @@ class TotalVariation(ShiftRefining):
     def _volumes(self, maps: MapSeries) -> float:
         # Measured; the eigenvalues of the nuclear norm are per voxel, whatever the number of channels.
         return 19.0 + (65.0 / len(maps.channels) if self.coupling == 'nuclear' else 0.0)
+
+    def _haadf_bytes(self, maps: MapSeries) -> float:
+        found = super()._haadf_bytes(maps)
+        # Measured: the volumes that are compared, and what goes back and forth between maps and images.
+        voxels = float(np.prod(volume_shape(maps, self.thickness, self.beyond_field)))
+        return found + 4 * 12.0 * (len(maps.channels) + 1) * voxels if found else found
 
     def problem_settings(self) -> ProblemSettings:
         """See `Reconstruction.problem_settings`; only held-out counts can choose a weight."""

@@ -45,8 +45,8 @@ class HAADFRows:
         The images and what is fitted to them.
     scale : Tensor (channel and unmapped, 1, 1, 1)
         Typical densities, and what no map holds typically.
-    columns : Tensor (channel and unmapped, z, y, x)
-        Sums of the block's columns, for the step sizes.
+    start : Tensor (channel and unmapped, z, y, x)
+        The volume in units of `scale`, nothing unmapped.
     """
 
     def __init__(self, problem: Problem, typical: torch.Tensor, x: torch.Tensor) -> None:
@@ -62,11 +62,20 @@ class HAADFRows:
         self._linearise(self.start)
         self._dual = torch.zeros_like(self._target)
 
-    def slope(self, u: torch.Tensor) -> torch.Tensor:
-        """Dual step at the volume ``u`` in units of `scale`, and what it adds to the slope of the primal one."""
+    def with_slope(self, slope: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        """Dual step at the volume ``u`` in units of `scale`; the slope of the primal step (channel, z, y, x) with the images'."""
         moved = self._dual + self._sigma * (self._rows * self._path(u) - self._target)
         self._dual = moved / (1 + self._sigma)
-        return self._back(self._rows * self._dual)
+        return self._added(self._back(self._rows * self._dual), slope)
+
+    def with_columns(self, columns: torch.Tensor) -> torch.Tensor:
+        """Sums of the columns (channel, z, y, x) with those of the images, for the step sizes."""
+        return self._added(self._back(self._rows), columns)
+
+    @staticmethod
+    def _added(whole: torch.Tensor, mapped: torch.Tensor) -> torch.Tensor:
+        whole[:-1] += mapped
+        return whole
 
     def restart(self) -> None:
         """Refit the images' numbers as often again: the objective has changed."""
@@ -88,7 +97,6 @@ class HAADFRows:
     def _linearise(self, u: torch.Tensor) -> None:
         self._rows, self._target = self.observation.linear_about(self._volume(u))
         self._sigma = 1 / (self._rows * self._path(torch.ones_like(u))).clamp_min(1e-6)
-        self.columns = self._back(self._rows)
 
     def _volume(self, u: torch.Tensor) -> torch.Tensor:
         return self._problem.inside(u * self.scale)

@@ -119,7 +119,7 @@ class PrimalDual:
     def _set_step(self, balance: float) -> None:
         columns = self._columns
         if self.images is not None:
-            columns = torch.cat([columns, torch.zeros_like(columns[:1])]) + self.images.columns
+            columns = self.images.with_columns(columns)
         self._tau = 1 / (columns + 6 * balance)
 
     def step(self) -> None:
@@ -131,7 +131,7 @@ class PrimalDual:
         self._dual_gradient = project(moved, self._bound, self._coupling)
         slope = problem.adjoint(self._weight * self._dual_data) * self._scale
         if self.images is not None:
-            slope = torch.cat([slope, torch.zeros_like(slope[:1])]) + self.images.slope(self._ahead)
+            slope = self.images.with_slope(slope, self._ahead)
         slope = slope + problem.regular(gradient_adjoint(self._dual_gradient))
         new = (self.u - self._tau * slope).clamp_min(0)
         self._ahead = 2 * new - self.u
