@@ -44,7 +44,7 @@ def measure(name: str) -> dict[str, Any]:
     from napari_diptomo.reconstruct import DIPmTV
     from napari_diptomo.reconstruct.data_terms import held_out_term
     from napari_diptomo.reconstruct.dip import contest
-    from napari_diptomo.reconstruct.dip.joined_run import JoinedRun
+    from napari_diptomo.reconstruct.joined_run import JoinedRun
 
     data = sample(CASES[name], SIZE, PEAK, 0)
     step = DIPmTV(preset='balanced')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_diptomo.reconstruct.dip.joined_run import JoinedRun
+from napari_diptomo.reconstruct.joined_run import JoinedRun
 from napari_diptomo.reconstruct.staged_run import StagedRun
 from napari_diptomo.series.observe import Observer, StopAt
 

@@ -12,7 +12,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
-from napari_diptomo import DIPmTV, MapSeries, simulate
+from napari_diptomo import DIPmTV, MapSeries, TotalVariation, simulate
 from napari_diptomo.series import Source
 from napari_diptomo.simulate.haadf import HAADFModel, haadf_series
 from napari_diptomo.widgets.dock import TomographyDock
@@ -211,6 +211,33 @@ def test_aligned_fitted_and_compared(
     assert (button.isHidden(), button.text()) == (False, 'Run with HAADF to compare')
 
 
+def test_total_variation_takes_the_series_too(dock: TomographyDock, folder: Path, qtbot: Any, settled: Settled) -> None:
+    open_both(dock, folder, qtbot, settled)
+    page = dock.reconstruct_page
+    dock.stages.go_to(page)
+    step = TotalVariation(iterations=20)
+    page.method.setCurrentText(step.title)
+    form = page.forms[step.title]
+    form.set_value(step)
+    assert not form.fields['haadf'].native.isHidden() and form.fields['haadf'].value is True
+    assert not page.haadf.isHidden()
+    qtbot.mouseClick(dock.run_bar.run_button, Qt.MouseButton.LeftButton)
+    settled(dock, timeout=120_000)
+    (first,) = dock.runs
+    assert first.volume is not None
+    assert len(first.volume.notes['haadf']['weights']) == 3
+    button = page.haadf_button
+    assert (button.isHidden(), button.text()) == (False, 'Run without HAADF to compare')
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    settled(dock, timeout=120_000)
+    _, second = dock.runs
+    assert second.title == 'Joint TV without HAADF'
+    assert 'haadf' not in second.volume.notes
+    # All counts are fitted: none to compare both by, but there is the other run.
+    assert button.isHidden()
+    assert 'Run 1 (Joint TV) is the same with HAADF series. Choose it' in page.note.text()
+
+
 def test_without_a_series_nothing_is_asked(dock: TomographyDock, maps: MapSeries) -> None:
     from napari_diptomo.widgets.tasks.opening import look_over
 
@@ -219,6 +246,7 @@ def test_without_a_series_nothing_is_asked(dock: TomographyDock, maps: MapSeries
     page = dock.reconstruct_page
     assert page.haadf.isHidden()
     assert page.forms[DIPmTV.title].fields['haadf'].native.isHidden()
+    assert page.forms[TotalVariation.title].fields['haadf'].native.isHidden()
 
 
 def test_a_transposed_series_is_shown_as_recorded() -> None:

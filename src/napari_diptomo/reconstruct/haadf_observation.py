@@ -42,7 +42,9 @@ _FALL = 0.5
 #: Share of their likelihood that the images get: weights that are wrong by a few percent are wrong in all pixels alike, which
 #: no residual shows. At 1 the held-out counts of a porous body were predicted worse than without images (by 4 standard
 #: errors), at 0.3 and 0.1 better (5); 0.1 gains half as much (docs/haadf-fit.md).
-_TRUST = 0.3
+TRUST = 0.3
+#: Least weight of a channel, relative to their median: what it is divided by must not vanish.
+_LEAST = 0.1
 #: Edge of the blocks whose mean shows errors that neighbours share, pixels.
 _BLOCK = 4
 
@@ -57,10 +59,13 @@ class HAADFData:
         On the pixels and in the frame of the maps, over their own range.
     intensity : Intensity
         Per count of the maps.
+    trust : float
+        Share of their likelihood that they get.
     """
 
     series: HAADFSeries
     intensity: Intensity
+    trust: float = TRUST
 
 
 class HAADFObservation:
@@ -78,6 +83,8 @@ class HAADFObservation:
         Where to compute.
     data_size : float
         Data of the maps: the images' term is per datum of those.
+    trust : float
+        Share of their likelihood that the images get.
 
     Attributes
     ----------
@@ -102,9 +109,10 @@ class HAADFObservation:
         shape: tuple[int, ...],
         device: torch.device,
         data_size: float,
+        trust: float = TRUST,
     ) -> None:
         self.series, self.device = series, device
-        self._shape, self._data_size = shape, data_size
+        self._shape, self._data_size, self._trust = shape, data_size, trust
         self._images = torch.as_tensor(series.images, device=device)
         self.weights = torch.as_tensor(intensity.weights, dtype=torch.float32, device=device)
         self.damping = float(intensity.damping)
@@ -133,18 +141,46 @@ class HAADFObservation:
         )
         self._projector, self._placed = TorchProjector(beam, self.device), self.shifts.copy()
 
+    @property
+    def positive_weights(self) -> torch.Tensor:
+        """The weights (channel,), none so small that nothing can be divided by it."""
+        return self.weights.clamp_min(_LEAST * float(self.weights.median()) + 1e-12)
+
+    def typical(self, densities: torch.Tensor, unmapped: float) -> torch.Tensor:
+        """Typical densities of the channels (channel, 1, 1, 1), and of what no map holds, ``unmapped`` times their brightness."""
+        unmapped_density = unmapped * (self.positive_weights * densities.flatten()).mean().reshape(1, 1, 1, 1)
+        return torch.cat([densities, unmapped_density])
+
     def brightness(self, x: torch.Tensor) -> torch.Tensor:
         """Intensity per voxel (z, y, x) of a volume whose last channel is what no map holds."""
         return torch.einsum('c,czyx->zyx', self.weights, x[:-1]) + x[-1]
 
     def model(self, x: torch.Tensor) -> torch.Tensor:
         """Images (tilt, y, u) expected of a volume (channel and unmapped, z, y, x)."""
-        return self._images_of(self._damped(self._path(x)))
+        return self._images_of(self._damped(self.path(x)))
 
     def term(self, x: torch.Tensor) -> torch.Tensor:
         """Negative log-likelihood of the images per datum of the maps, times the trust in it."""
         squares = (self._mask * (self._images - self.model(x)).square()).sum((1, 2))
-        return _TRUST * 0.5 * (squares / self.variance).sum() / self._data_size
+        return self._trust * 0.5 * (squares / self.variance).sum() / self._data_size
+
+    @torch.no_grad()
+    def linear_about(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Slope a and target b, (tilt, y, u), for which the images' log-likelihood is -|a p - b|^2 / 2 near a volume.
+
+        Parameters
+        ----------
+        x : Tensor (channel and unmapped, z, y, x)
+            The volume; p is the `path` of one near it. Without damping the likelihood is the same everywhere.
+
+        Returns
+        -------
+        tuple of Tensor
+        """
+        p = self.path(x)
+        root = (self._trust * self._mask / self.variance[:, None, None]).sqrt()
+        slope = root * self.gain[:, None, None] * torch.exp(-self.damping * p)
+        return slope, root * (self._images - self._images_of(self._damped(p))) + slope * p
 
     @torch.no_grad()
     def refit(self, x: torch.Tensor, move: bool = True) -> None:
@@ -157,7 +193,7 @@ class HAADFObservation:
         move : bool
             Whether the displacements may change.
         """
-        path = self._path(x)
+        path = self.path(x)
         self._fit_tilts(self._damped(path), move)
         self._measure(path)
         if np.abs(self.shifts - self._placed).max() > _STILL:
@@ -172,8 +208,34 @@ class HAADFObservation:
         images = (self._images - self.offset[:, None, None]) / self.gain[:, None, None]
         return images.double().cpu().numpy(), self._mask.double().cpu().numpy()
 
-    def _path(self, x: torch.Tensor) -> torch.Tensor:
+    def path(self, x: torch.Tensor) -> torch.Tensor:
+        """Undamped intensity (tilt, y, u) along each path through a volume (channel and unmapped, z, y, x)."""
         return self._projector.project(self.brightness(x)[None])[0]
+
+    def path_adjoint(self, p: torch.Tensor) -> torch.Tensor:
+        """The adjoint of `path`."""
+        back = self._projector.backproject(p[None])
+        return torch.cat([self.weights[:, None, None, None] * back, back])
+
+    def notes(self, x: torch.Tensor) -> dict[str, Any]:
+        """Numbers learned of the images, JSON-ready; weights in units of the images' range per count.
+
+        Parameters
+        ----------
+        x : Tensor (channel and unmapped, z, y, x)
+            The volume that was fitted.
+        """
+        return {
+            'angles': [float(angle) for angle in self.series.angles],
+            'weights': [float(weight) for weight in self.weights],
+            'damping': self.damping,
+            'unmapped': float(x[-1].sum() / self.brightness(x).sum().clamp_min(1e-12)),
+            'shifts': self.shifts.round(3).tolist(),
+            'shift_errors': self.shift_errors.round(3).tolist(),
+            'misfit': self.misfit,
+            'misfits': [float(misfit) for misfit in self.misfits],
+            'shared': self.shared,
+        }
 
     def _damped(self, p: torch.Tensor) -> torch.Tensor:
         return p if self.damping <= 0 else -torch.expm1(-self.damping * p) / self.damping

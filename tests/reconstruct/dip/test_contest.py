@@ -14,7 +14,7 @@ from napari_diptomo.reconstruct.data_terms import held_out_term
 from napari_diptomo.reconstruct.dip import contest
 from napari_diptomo.reconstruct.dip.contest import HEADS, Candidate, heads_of
 from napari_diptomo.reconstruct.dip.fit import planned_iterations
-from napari_diptomo.reconstruct.dip.joined_run import append_curves, latest
+from napari_diptomo.reconstruct.joined_run import append_curves, latest
 from napari_diptomo.series import Finding, Observer, Request
 
 SMALL = {'widths': (8, 16), 'skips': (4, 4), 'learning_rate': 2e-2}

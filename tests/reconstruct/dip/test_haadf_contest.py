@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_diptomo.reconstruct import DIPmTV
-from napari_diptomo.reconstruct.dip import haadf_contest
+from napari_diptomo.reconstruct import DIPmTV, haadf_verdict
 from napari_diptomo.reconstruct.dip.fit import WITH_HAADF, planned_iterations
-from napari_diptomo.reconstruct.dip.haadf_contest import ALONE, FIRST, SECOND, haadf_helps
+from napari_diptomo.reconstruct.dip.haadf_contest import ALONE, FIRST, SECOND
 from napari_diptomo.reconstruct.haadf_calibration import intensity_of_volume
+from napari_diptomo.reconstruct.haadf_verdict import haadf_helps
 from napari_diptomo.series import Observer, Request
 from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.simulate import facetted, tilt_series
@@ -78,7 +78,7 @@ def test_a_run_fits_with_and_without_and_says_what_it_found(maps):
 
 
 def test_images_that_speak_against_the_counts_leave_the_volume_of_the_maps(maps, monkeypatch):
-    monkeypatch.setattr(haadf_contest, '_TOLERATED', -1e9)
+    monkeypatch.setattr(haadf_verdict, '_TOLERATED', -1e9)
     volume = DIPmTV(iterations=30, **SMALL).run(maps)
     np.testing.assert_array_equal(volume.data, DIPmTV(iterations=30, haadf=False, **SMALL).run(maps).data)
     assert volume.notes['haadf']['used'] is False
@@ -154,8 +154,8 @@ def test_every_network_has_the_weights_of_the_same_volume(maps, monkeypatch):
         begun.append(problem.haadf.intensity)
         return replace(begun[-1], weights=2 * begun[-1].weights)
 
-    monkeypatch.setattr(haadf_contest, 'intensity_of_volume', doubled)
-    monkeypatch.setattr(haadf_contest, '_TOLERATED', 1e9)
+    monkeypatch.setattr(haadf_verdict, 'intensity_of_volume', doubled)
+    monkeypatch.setattr(haadf_verdict, '_TOLERATED', 1e9)
     DIPmTV(iterations=10, **SMALL).run(maps)
     # Calibrated anew from what was calibrated before, the second network, and a resumed run, would have other weights.
     assert all(intensity is begun[0] for intensity in begun)
@@ -172,7 +172,7 @@ def test_the_estimate_of_memory_has_the_images_and_one_more_channel(maps):
 
 def test_an_ensemble_asks_the_held_out_counts_once_and_fits_the_images_in_every_member(maps, monkeypatch):
     # Fits of 10 iterations are far from their ends, where images mostly help.
-    monkeypatch.setattr(haadf_contest, '_TOLERATED', 1e9)
+    monkeypatch.setattr(haadf_verdict, '_TOLERATED', 1e9)
     volume = DIPmTV(preset='best', ensemble=2, iterations=10, **SMALL).run(maps)
     assert volume.std is not None and volume.notes['output'] == 'shares'
     assert volume.notes['haadf']['used'] is True
@@ -181,7 +181,7 @@ def test_an_ensemble_asks_the_held_out_counts_once_and_fits_the_images_in_every_
 
 
 def test_an_ensemble_whose_images_harm_is_that_of_the_maps_alone(maps, monkeypatch):
-    monkeypatch.setattr(haadf_contest, '_TOLERATED', -1e9)
+    monkeypatch.setattr(haadf_verdict, '_TOLERATED', -1e9)
     step = DIPmTV(preset='best', ensemble=2, iterations=10, precision='float32', **SMALL)
     volume = step.run(maps)
     alone = step.model_copy(update={'haadf': False}).run(maps)

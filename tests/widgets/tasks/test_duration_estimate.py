@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_diptomo.reconstruct import SIRT, DIPmTV, TotalVariation
+from napari_diptomo.reconstruct import SIRT, DIPmTV, Reconstruction, TotalVariation
 from napari_diptomo.series import MapSeries, Progress
 from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.widgets.controls.run_bar import in_seconds, pace
@@ -130,12 +130,16 @@ def test_of_a_graphics_card_nothing_is_said_before_a_run(
         (DIPmTV(iterations=100, stopping='last'), 10, 30),
         (DIPmTV(preset='fast', iterations=100), 10, 30),
         (DIPmTV(preset='best', iterations=100), 60, 80),
+        (TotalVariation(iterations=100), 10, 40),
+        (TotalVariation(iterations=100, holdout=0.1), 10, 30),
+        (TotalVariation(iterations=100, haadf=False), 10, 10),
     ],
 )
-def test_as_many_fits_as_there_will_be(maps: MapSeries, step: DIPmTV, alone: int, with_haadf: int) -> None:
+def test_as_many_fits_as_there_will_be(maps: MapSeries, step: Reconstruction, alone: int, with_haadf: int) -> None:
     """An ensemble fits one head a member, and with a HAADF series two more networks that judge it.
 
-    Any other run asks for up to three networks beside a HAADF series, without held-out counts for two.
+    Any other run asks for up to three networks beside a HAADF series, without held-out counts for two. Total variation is
+    solved with two weights of the images at most, and once more with all counts where they are held out for the images.
     """
     pictures = HAADFSeries(np.ones((3, 16, 20), np.float32), np.linspace(-60, 60, 3), 2.0)
     for data, seconds in ((maps, alone), (replace(maps, haadf_series=pictures), with_haadf)):

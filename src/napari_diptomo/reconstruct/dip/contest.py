@@ -25,9 +25,9 @@ import torch
 
 from napari_diptomo.reconstruct.data_terms import held_out_term, is_poisson
 from napari_diptomo.reconstruct.dip.fit_loop import fit_alone, fit_network
-from napari_diptomo.reconstruct.dip.joined_run import JoinedRun, append_curves, latest
 from napari_diptomo.reconstruct.dip.network import output_of
 from napari_diptomo.reconstruct.dip.settings import FitSettings, Output
+from napari_diptomo.reconstruct.joined_run import JoinedRun, append_curves, latest
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.stopping import rule_for
 from napari_diptomo.reconstruct.volume import Solution

@@ -46,10 +46,10 @@ from napari_diptomo.reconstruct.dip.contest import heads_of
 from napari_diptomo.reconstruct.dip.error_bars import HEIGHT, SHARE, standard_deviation
 from napari_diptomo.reconstruct.dip.fit_loop import Fitted, fit_network
 from napari_diptomo.reconstruct.dip.haadf_contest import ImagesJudge
-from napari_diptomo.reconstruct.dip.joined_run import JoinedRun, append_curves, latest
 from napari_diptomo.reconstruct.dip.running_variance import RunningVariance
 from napari_diptomo.reconstruct.dip.settings import FitSettings
 from napari_diptomo.reconstruct.dip.spread_check import Calibration, SpreadCheck
+from napari_diptomo.reconstruct.joined_run import JoinedRun, append_curves, latest
 from napari_diptomo.reconstruct.prepare import prepare
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.settings import ProblemSettings

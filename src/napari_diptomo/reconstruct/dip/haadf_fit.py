@@ -15,8 +15,6 @@ _EVERY = 20
 #: What no map holds, relative to the brightness of typical matter: its scale in the prior.
 _UNMAPPED = 0.3
 _ITERATIONS = 20
-#: Least weight of a channel, relative to their median: what it is divided by must not vanish.
-_LEAST = 0.1
 
 
 class HAADFFit:
@@ -36,10 +34,8 @@ class HAADFFit:
         self.observation = HAADFObservation(
             problem.haadf.series, problem.haadf.intensity, problem.beam.shape, problem.device, problem.data_size
         )
-        weights = self.observation.weights
-        weights = weights.clamp_min(_LEAST * float(weights.median()) + 1e-12)
-        unmapped = _UNMAPPED * (weights * typical.flatten()).mean().reshape(1, 1, 1, 1)
-        self._typical = torch.cat([typical, unmapped])
+        weights = self.observation.positive_weights
+        self._typical = self.observation.typical(typical, _UNMAPPED)
         with torch.no_grad():
             x = short_sirt(problem, _ITERATIONS)
             x = torch.cat([x, torch.zeros_like(x[:1])])
@@ -65,20 +61,8 @@ class HAADFFit:
         return self.observation.term(x)
 
     def notes(self, average: torch.Tensor) -> dict[str, Any]:
-        """Numbers learned of the images, JSON-ready; weights in units of the images' range per count."""
-        seen = self.observation
-        bright = seen.brightness(average)
-        return {
-            'angles': [float(angle) for angle in seen.series.angles],
-            'weights': [float(weight) for weight in seen.weights],
-            'damping': seen.damping,
-            'unmapped': float(average[-1].sum() / bright.sum().clamp_min(1e-12)),
-            'shifts': seen.shifts.round(3).tolist(),
-            'shift_errors': seen.shift_errors.round(3).tolist(),
-            'misfit': seen.misfit,
-            'misfits': [float(misfit) for misfit in seen.misfits],
-            'shared': seen.shared,
-        }
+        """See `HAADFObservation.notes`."""
+        return self.observation.notes(average)
 
     def after(self, iteration: int, average: torch.Tensor) -> None:
         """Refit the images' numbers where it is time."""

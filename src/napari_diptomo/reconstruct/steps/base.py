@@ -166,13 +166,13 @@ class Reconstruction(Step):
             return ()
         images = len(maps.haadf_series.angles)
         # The published objectives of DIPm-TV have no place for it either.
-        by = 'this preset; balanced' if hasattr(self, 'haadf') else 'this method; DIPm-TV'
+        by = 'this preset; balanced fits' if hasattr(self, 'haadf') else 'this method; DIPm-TV and Joint TV fit'
         remedy = (
             Remedy('Choose balanced', 'DIPmTV', {'preset': 'balanced'})
             if hasattr(self, 'haadf')
             else Remedy('Choose DIPm-TV', 'DIPmTV')
         )
-        sentence = f'The HAADF series ({images} images) is not used by {by} fits it beside the maps.'
+        sentence = f'The HAADF series ({images} images) is not used by {by} it beside the maps.'
         return (Finding('doubt', 'HAADF series', sentence, {'images': images}, remedy, step=type(self).__name__),)
 
     def problem_settings(self) -> ProblemSettings:
@@ -216,6 +216,7 @@ class Reconstruction(Step):
         data = float(maps.data.size)
         matrices = 2 * 12 * 2.0 * len(maps.angles) * shape[0] * shape[2]
         own = int(4 * (voxels * len(maps.channels) * self._volumes(maps) + 8 * data) + matrices + 10e6)
+        own += int(self._haadf_bytes(maps))
         return own if maps.second_axis is None else own + self._second_bytes(maps.second_axis, shape, maps.pixel_size)
 
     def _second_bytes(self, second: MapSeries, shape: tuple[int, int, int], voxel_size: float) -> int:
@@ -226,6 +227,15 @@ class Reconstruction(Step):
         voxels = float(np.prod(there))
         matrices = 2 * 12 * 2.0 * len(second.angles) * there[0] * there[2]
         return int(4 * (voxels * (3 + 3 * len(second.channels)) + 8 * second.data.size) + matrices)
+
+    def _haadf_bytes(self, maps: MapSeries) -> float:
+        """Of images fitted beside the maps: their matrices, and the channel of what no map holds."""
+        if maps.haadf_series is None or not self.problem_settings().haadf:
+            return 0.0
+        depth, _, width = shape = volume_shape(maps, self.thickness, self.beyond_field)
+        tilts = len(maps.haadf_series.angles)
+        images = 8.0 * tilts * np.prod(maps.data.shape[2:])
+        return float(4 * (np.prod(shape) * self._volumes(maps) + images) + 2 * 12 * 2.0 * tilts * depth * width)
 
     def _volumes(self, maps: MapSeries) -> float:
         """Volumes of all channels, float32, held at the same time."""
@@ -283,6 +293,16 @@ class Reconstruction(Step):
         from napari_diptomo.reconstruct.volume import volume_of
 
         return volume_of(problem, solution, self.problem_settings(), self.title)
+
+
+def haadf_field() -> Any:
+    """The field of steps that fit a HAADF series beside the maps."""
+    return param(
+        True,
+        'Fit the HAADF series that came with the maps, where there is one: worth most at tilts that the spectra lack. The '
+        'held-out counts decide whether it helps; without HAADF series nothing changes.',
+        label='Use HAADF series',
+    )
 
 
 def with_default(name: str, default: Any) -> Any:

@@ -29,7 +29,7 @@ from napari_diptomo.reconstruct.dip.settings import (
 )
 from napari_diptomo.reconstruct.grid import volume_shape
 from napari_diptomo.reconstruct.settings import ProblemSettings
-from napari_diptomo.reconstruct.steps.base import with_default
+from napari_diptomo.reconstruct.steps.base import haadf_field, with_default
 from napari_diptomo.reconstruct.steps.shift_refining import ShiftRefining
 from napari_diptomo.series import MapSeries, Observer, Volume, param
 
@@ -202,12 +202,7 @@ class DIPmTV(ShiftRefining):
         '(for images that are no counts), or the last; auto takes held-out counts where they can be trusted.',
         advanced=True,
     )
-    haadf: bool = param(
-        True,
-        'Fit the HAADF series that came with the maps, where there is one: worth most at tilts that the spectra lack. The '
-        'held-out counts decide whether it helps; without HAADF series nothing changes.',
-        label='Use HAADF series',
-    )
+    haadf: bool = haadf_field()
     ensemble: int = param(
         1,
         'Fits with other random numbers and other counts held out; from two on the volume is their mean and comes with a '
@@ -296,16 +291,7 @@ class DIPmTV(ShiftRefining):
         voxels = float(np.prod(volume_shape(maps, self.thickness, self.beyond_field)))
         half_precision = takes_bf16(self.precision, pick(self.device))
         network = network_bytes(self.fit_settings().network, maps, voxels, half_precision)
-        return int(super().memory_bytes(maps) + network + self._haadf_bytes(maps))
-
-    def _haadf_bytes(self, maps: MapSeries) -> float:
-        """Of images fitted beside the maps: their matrices, and the channel of what no map holds."""
-        if maps.haadf_series is None or not self.problem_settings().haadf:
-            return 0.0
-        depth, _, width = shape = volume_shape(maps, self.thickness, self.beyond_field)
-        tilts = len(maps.haadf_series.angles)
-        images = 8.0 * tilts * np.prod(maps.data.shape[2:])
-        return float(4 * (np.prod(shape) * self._volumes(maps) + images) + 2 * 12 * 2.0 * tilts * depth * width)
+        return int(super().memory_bytes(maps) + network)
 
     def _volumes(self, maps: MapSeries) -> float:
         # Measured, with the state to fall back on, which holds two; mean and squares of an ensemble are in double precision,

@@ -10,7 +10,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import numpy as np
+
+from napari_diptomo.reconstruct.grid import volume_shape
 from napari_diptomo.reconstruct.settings import ProblemSettings
+from napari_diptomo.reconstruct.steps.base import haadf_field
 from napari_diptomo.reconstruct.steps.shift_refining import ShiftRefining
 from napari_diptomo.series import MapSeries, Observer, Volume, Watch, param
 
@@ -70,13 +74,21 @@ class TotalVariation(ShiftRefining):
         'auto', "Statistics of the data: Poisson for counts, gaussian with the maps' variance otherwise.", advanced=True
     )
 
+    haadf: bool = haadf_field()
+
     def _volumes(self, maps: MapSeries) -> float:
         # Measured; the eigenvalues of the nuclear norm are per voxel, whatever the number of channels.
         return 19.0 + (65.0 / len(maps.channels) if self.coupling == 'nuclear' else 0.0)
 
+    def _haadf_bytes(self, maps: MapSeries) -> float:
+        found = super()._haadf_bytes(maps)
+        # Measured: the volumes that are compared, and what goes back and forth between maps and images.
+        voxels = float(np.prod(volume_shape(maps, self.thickness, self.beyond_field)))
+        return found + 4 * 12.0 * (len(maps.channels) + 1) * voxels if found else found
+
     def problem_settings(self) -> ProblemSettings:
         """See `Reconstruction.problem_settings`; only held-out counts can choose a weight."""
-        settings = super().problem_settings()
+        settings = replace(super().problem_settings(), haadf=self.haadf)
         return replace(settings, holdout=self.holdout or _HOLDOUT) if self.choose_weight else settings
 
     def tv_settings(self) -> TVSettings:
@@ -87,9 +99,16 @@ class TotalVariation(ShiftRefining):
         return TVSettings(weights, self.coupling, self.iterations, self.tolerance, self.data_term)
 
     def _fit(self, maps: MapSeries, observer: Observer | None) -> Volume:
+        from napari_diptomo.reconstruct.prepare import prepare
+        from napari_diptomo.reconstruct.tv.haadf_contest import minimise_with_haadf
         from napari_diptomo.reconstruct.tv.minimise import minimise
 
         settings = self.tv_settings()
         problem = self.prepare(maps)
-        watch = Watch(observer, self.title, self.iterations * len(settings.weights))
-        return self._volume(problem, minimise(problem, settings, watch))
+        if problem.haadf is None:
+            watch = Watch(observer, self.title, self.iterations * len(settings.weights))
+            return self._volume(problem, minimise(problem, settings, watch))
+        judged = problem
+        if problem.held_out is None:
+            judged = prepare(maps, replace(self.problem_settings(), holdout=_HOLDOUT))
+        return self._volume(problem, minimise_with_haadf(problem, judged, settings, self.title, observer))

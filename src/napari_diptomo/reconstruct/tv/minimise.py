@@ -7,7 +7,8 @@ variance where the maps are no counts), n data, N voxels and s_c the typical
 density of channel c (n as if every channel had one window: two windows with the
 same information weigh no more than one): with the joint norm sqrt(sum_c |grad u_c|^2) this is the
 objective of DIPm-TV without the network, with the same meaning of the weight w.
-The norms are those of `tv.norms`, the solver is that of `tv.primal_dual`.
+The norms are those of `tv.norms`, the solver is that of `tv.primal_dual`. HAADF images add their negative
+log-likelihood, and one more channel to u, of what no map holds (`tv.haadf_rows`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from napari_diptomo.reconstruct.data_terms import fit_term, fit_terms, held_out_
 from napari_diptomo.reconstruct.iterate import Iterated, iterate
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.sirt_iteration import typical_density
+from napari_diptomo.reconstruct.tv.haadf_rows import HAADFRows
 from napari_diptomo.reconstruct.tv.norms import Coupling
 from napari_diptomo.reconstruct.tv.primal_dual import PrimalDual
 from napari_diptomo.reconstruct.volume import Solution
@@ -60,7 +62,7 @@ class TVSettings:
 
 
 @torch.no_grad()
-def minimise(problem: Problem, settings: TVSettings, watch: Watch) -> Solution:
+def minimise(problem: Problem, settings: TVSettings, watch: Watch, start: torch.Tensor | None = None) -> Solution:
     """The volume of the weight that predicts the held-out counts best, or of the only one.
 
     Parameters
@@ -71,9 +73,13 @@ def minimise(problem: Problem, settings: TVSettings, watch: Watch) -> Solution:
         What is minimised, and how.
     watch : Watch
         Reports the iterations of all weights as one run.
+    start : Tensor (channel, z, y, x), optional
+        Volume of the maps alone, needed where there are HAADF images: these are compared with it first.
     """
     poisson = is_poisson(problem, settings.data_term)
-    solver = PrimalDual(problem, typical_density(problem), settings.weights[0], poisson, settings.coupling)
+    typical = typical_density(problem)
+    images = None if problem.haadf is None or start is None else HAADFRows(problem, typical, start)
+    solver = PrimalDual(problem, typical, settings.weights[0], poisson, settings.coupling, images)
     scores: dict[str, list[float]] = {'iteration': [], 'data': [], 'tv': [], 'validation': [], 'weight': []}
     curve: list[tuple[float, float | None]] = []
     best: _Minimum | None = None
@@ -97,7 +103,7 @@ def minimise(problem: Problem, settings: TVSettings, watch: Watch) -> Solution:
 
 @dataclass(frozen=True, eq=False)
 class _Minimum:
-    """Result of one weight; ``ended`` counts the iterations of all weights so far."""
+    """Result of one weight; ``ended`` counts the iterations of all weights so far, ``images`` is what was learned of HAADF."""
 
     weight: float
     x: torch.Tensor
@@ -105,6 +111,7 @@ class _Minimum:
     ended: int
     stopping: str
     converged: bool
+    images: Mapping[str, Any] | None
 
     def better_than(self, other: _Minimum) -> bool:
         """Whether it predicts the held-out counts better."""
@@ -163,7 +170,8 @@ class _Minimisation(Iterated):
         else:
             stopping = f'not converged to the tolerance within {self._done} iterations: more might change the volume'
         solver = self._solver
-        return _Minimum(solver.weight, solver.volume, self._held_out, self.iteration, stopping, self._converged)
+        images = None if solver.images is None else solver.images.notes(solver.u)
+        return _Minimum(solver.weight, solver.volume, self._held_out, self.iteration, stopping, self._converged, images)
 
     @property
     def _converged(self) -> bool:
@@ -197,6 +205,8 @@ def _notes(
         'held_out_share': float(problem.share),
         'held_out_deviance': best.held_out,
     }
+    if best.images is not None:
+        notes['haadf'] = dict(best.images)
     if len(settings.weights) > 1:
         notes['weight_curve'] = [list(point) for point in curve]
         tried = '' if len(curve) == len(settings.weights) else f' of the {len(curve)} tried'

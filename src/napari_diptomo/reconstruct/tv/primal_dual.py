@@ -17,6 +17,7 @@ from __future__ import annotations
 import torch
 
 from napari_diptomo.reconstruct.problem import Problem
+from napari_diptomo.reconstruct.tv.haadf_rows import HAADFRows
 from napari_diptomo.reconstruct.tv.norms import Coupling, gradient, gradient_adjoint, norm, project
 
 #: Iterations over which the change of the volume is measured.
@@ -38,12 +39,21 @@ class PrimalDual:
         Poisson deviance, or squares over the variance.
     coupling : str
         Norm of the Jacobian.
+    images : HAADFRows, optional
+        HAADF images that are fitted beside the maps; u then has one more channel, of what no map holds.
     """
 
     def __init__(
-        self, problem: Problem, scale: torch.Tensor, weight: float, poisson: bool, coupling: Coupling = 'joint'
+        self,
+        problem: Problem,
+        scale: torch.Tensor,
+        weight: float,
+        poisson: bool,
+        coupling: Coupling = 'joint',
+        images: HAADFRows | None = None,
     ) -> None:
         self._scale, self._poisson, self._coupling = scale, poisson, coupling
+        self.images = images
         self._share = 1 - problem.share
         # Counts are their own unit; other data are measured in their noise, or the
         # step sizes, and with them the speed, would depend on the unit of the maps.
@@ -51,7 +61,7 @@ class PrimalDual:
         self._target = problem.fit / self._unit
         self._background = 0.0 if problem.background is None else self._share * problem.background / self._unit
         self._see(problem)
-        self.u = problem.zeros()
+        self.u = problem.zeros() if images is None else images.start
         self._ahead = self.u
         self._dual_data = torch.zeros_like(problem.fit)
         self._dual_gradient = gradient(self.u)
@@ -70,7 +80,11 @@ class PrimalDual:
     @property
     def volume(self) -> torch.Tensor:
         """The volume (channel, z, y, x)."""
-        return self.u * self._scale
+        return self._mapped(self.u) * self._scale
+
+    def _mapped(self, u: torch.Tensor) -> torch.Tensor:
+        """The channels of the maps of ``u``."""
+        return u[: len(self._scale)]
 
     @property
     def roughness(self) -> float:
@@ -87,6 +101,8 @@ class PrimalDual:
     def set_weight(self, weight: float) -> None:
         """Continue from here with another weight."""
         self.weight = weight
+        if self.images is not None:
+            self.images.restart()
         bound = weight * self._problem.filling * self._problem.data_size / float(self.u[0].numel())
         if self._bound:
             self._dual_gradient = self._dual_gradient * (bound / self._bound)
@@ -95,19 +111,27 @@ class PrimalDual:
         # a dual gradient as large as its bound should be reached within a few steps.
         balance = max(bound, 1e-6)
         self._sigma_gradient = balance / 2
-        self._tau = 1 / (self._columns + 6 * balance)
+        self._set_step(balance)
         self._seen, self._age = self.u, 0
         #: Relative change of the volume over the last `WINDOW` iterations.
         self.change = float('inf')
 
+    def _set_step(self, balance: float) -> None:
+        columns = self._columns
+        if self.images is not None:
+            columns = self.images.with_columns(columns)
+        self._tau = 1 / (columns + 6 * balance)
+
     def step(self) -> None:
         """One iteration."""
         problem = self._problem
-        signal = self._weight * problem.forward(self._ahead * self._scale)
+        signal = self._weight * problem.forward(self._mapped(self._ahead) * self._scale)
         self._dual_data = problem.mask * self._proximal(self._dual_data + self._sigma_data * signal)
         moved = self._dual_gradient + self._sigma_gradient * gradient(problem.regular(self._ahead))
         self._dual_gradient = project(moved, self._bound, self._coupling)
         slope = problem.adjoint(self._weight * self._dual_data) * self._scale
+        if self.images is not None:
+            slope = self.images.with_slope(slope, self._ahead)
         slope = slope + problem.regular(gradient_adjoint(self._dual_gradient))
         new = (self.u - self._tau * slope).clamp_min(0)
         self._ahead = 2 * new - self.u
@@ -116,6 +140,8 @@ class PrimalDual:
         if self._age % WINDOW == 0:
             self.change = float((new - self._seen).norm() / new.norm().clamp_min(1e-30))
             self._seen = new
+        if self.images is not None and self.images.after(new):
+            self._set_step(2 * self._sigma_gradient)
 
     def _proximal(self, moved: torch.Tensor) -> torch.Tensor:
         sigma = self._sigma_data

@@ -35,7 +35,7 @@ from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
 from napari_diptomo.widgets.tasks.steps import VOLUME_FORMATS, estimating_memory, missing_devices, named, saving
 
 if TYPE_CHECKING:
-    from napari_diptomo.reconstruct import DIPmTV
+    from napari_diptomo.reconstruct import DIPmTV, TotalVariation
 
 #: Fields that say what the specimen is, whichever method reconstructs it.
 _OF_SPECIMEN = {'thickness', 'beyond_field'}
@@ -316,10 +316,10 @@ class ReconstructPage(Page):
         """The tick and what it weighs, where there is a HAADF series."""
         maps = self.session.input_maps
         series = None if maps is None else maps.haadf_series
-        form = self.form_of('DIPmTV')
-        if form is not None:
+        forms = [form for form in self.forms.values() if 'haadf' in form.fields]
+        for form in forms:
             form.show_row('haadf', series is not None)
-        fits = form is not None and form.isVisibleTo(self)
+        fits = any(form.isVisibleTo(self) for form in forms)
         self.haadf.setVisible(series is not None and fits)
         if series is None or maps is None:
             return
@@ -541,21 +541,21 @@ def shifts_are_sought(run: Run) -> bool:
     return bool(getattr(step, 'refine_shifts', False)) and NOTE not in run.noted
 
 
-def haadf_counterpart(run: Run) -> DIPmTV | None:
+def haadf_counterpart(run: Run) -> DIPmTV | TotalVariation | None:
     """The step of a run with the HAADF series where it was without, or without where it was with; None where it has none."""
     steps = run.recipe.steps if run.recipe is not None else ()
     step = steps[-1] if steps else None
     if run.maps is None or run.maps.haadf_series is None or getattr(step, 'haadf', None) is None:
         return None
-    from napari_diptomo.reconstruct import DIPmTV
+    from napari_diptomo.reconstruct import DIPmTV, TotalVariation
 
-    assert isinstance(step, DIPmTV), 'the one step with that field'
+    assert isinstance(step, DIPmTV | TotalVariation), 'the steps with that field'
     # Not a copy: where this one was stopped by hand the other is not.
-    return DIPmTV(**{**step.model_dump(), 'haadf': not step.haadf})
+    return type(step)(**{**step.model_dump(), 'haadf': not step.haadf})
 
 
 def compared_haadf(run: Run, runs: Iterable[Run]) -> str:
-    """How well a run predicts the held-out counts, beside the same run with or without the HAADF series."""
+    """The same run with or without the HAADF series, and how well each predicts the held-out counts, where some are."""
     counterpart = haadf_counterpart(run)
     own = _held_out(run)
     for other in runs:
@@ -564,11 +564,14 @@ def compared_haadf(run: Run, runs: Iterable[Run]) -> str:
             continue
         theirs = _held_out(other)
         alike = isinstance(steps[-1], Step) and steps[-1].model_dump() == counterpart.model_dump()
-        if alike and own is not None and theirs is not None:
+        if alike and run.volume is not None and other.volume is not None:
             how = 'with' if counterpart.haadf else 'without'
+            compared = ''
+            if own is not None and theirs is not None:
+                compared = f': misfit of the held-out counts {own:.4g} here, {theirs:.4g} there'
             return (
-                f'{other.name} is the same {how} HAADF series: misfit of the held-out counts {own:.4g} here, {theirs:.4g} '
-                'there. Choose it in the list to see it in place of this one.'
+                f'{other.name} is the same {how} HAADF series{compared}. Choose it in the list to see it in place of '
+                'this one.'
             )
     return ''
 

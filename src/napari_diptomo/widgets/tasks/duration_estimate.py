@@ -20,6 +20,9 @@ _WARM_UP = 2
 #: Networks that are fitted where the held-out counts choose among heads (`napari_diptomo.reconstruct.dip.contest`), and at
 #: most where there is a HAADF series too (`napari_diptomo.reconstruct.dip.haadf_contest`): without held-out counts two.
 _HEADS, _WITH_HAADF, _WITH_HAADF_AND_NO_CHOICE = 2, 3, 2
+#: Minimisations of total variation with a HAADF series, at most (`napari_diptomo.reconstruct.tv.haadf_contest`): where the
+#: user holds counts out, and where some are held out to ask them only.
+_MINIMISATIONS, _MINIMISATIONS_AND_ALL_COUNTS = 3, 4
 #: How many iterations of the fit a refinement of the shifts takes at most, of total variation and of a network: on one core
 #: 770 and 24 for 24^3 voxels at 9 tilts, 740 and 60 for 48^3 at 15 (`napari_diptomo.reconstruct.shift_refinement`).
 _REFINEMENT, _REFINEMENT_BESIDE_NETWORK = 770, 60
@@ -112,11 +115,13 @@ def _iterations(step: Reconstruction, maps: MapSeries) -> int:
 
 
 def _fits(step: Reconstruction, maps: MapSeries) -> int:
-    """Networks that are fitted one after the other, at most; 1 for what is no network."""
+    """Networks or volumes that are fitted one after the other, at most."""
     ensemble = int(getattr(step, 'ensemble', 1))
     if ensemble > 1:
         # Two fits before the members ask whether the images help.
         return ensemble + 2 * _fits_haadf(step, maps)
+    if _fits_haadf(step, maps) and not hasattr(step, 'preset'):
+        return _MINIMISATIONS if step.problem_settings().holdout else _MINIMISATIONS_AND_ALL_COUNTS
     if _fits_haadf(step, maps):
         return _WITH_HAADF if step.holdout else _WITH_HAADF_AND_NO_CHOICE
     undecided = getattr(step, 'output', '') == 'auto' and len(maps.channels) > 1

@@ -1,0 +1,101 @@
+"""HAADF images as rows of the primal-dual method: adjoint, gradient, and the minimum that is promised."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_diptomo.reconstruct import TotalVariation
+from napari_diptomo.reconstruct.haadf_weights import Intensity
+from napari_diptomo.reconstruct.prepare import prepare
+from napari_diptomo.reconstruct.problem import Problem
+from napari_diptomo.reconstruct.sirt_iteration import short_sirt, typical_density
+from napari_diptomo.reconstruct.tv.haadf_rows import HAADFRows
+from napari_diptomo.reconstruct.tv.norms import gradient, norm
+from napari_diptomo.reconstruct.tv.primal_dual import PrimalDual
+from napari_diptomo.series.haadf import HAADFSeries
+from napari_diptomo.simulate import facetted, tilt_series
+from napari_diptomo.simulate.haadf import HAADFModel, haadf_series
+
+TILTS, WIDE = np.arange(-40, 41, 20.0), np.arange(-60, 61, 20.0)
+
+
+@pytest.fixture(scope='module')
+def problem() -> Problem:
+    specimen = facetted(16, seed=21)
+    maps = tilt_series(specimen, TILTS, 40, 1).maps
+    recorded = haadf_series(specimen, WIDE, HAADFModel(damping=0.1, misregistration=0.3), seed=2)
+    beside = replace(maps, haadf_series=HAADFSeries(recorded.images, WIDE, maps.pixel_size))
+    found = prepare(beside, TotalVariation().problem_settings())
+    assert found.haadf is not None
+    return found
+
+
+def rows_of(problem: Problem, damping: float) -> HAADFRows:
+    data = problem.haadf
+    given = Intensity(data.intensity.weights, data.intensity.errors, damping)
+    damped = problem.with_haadf(replace(data, intensity=given))
+    return HAADFRows(damped, typical_density(problem), short_sirt(problem, 10))
+
+
+def test_paths_and_their_adjoint(problem: Problem) -> None:
+    seen = rows_of(problem, 0.3).observation
+    rng = torch.Generator().manual_seed(0)
+    u = torch.rand((problem.channels + 1, *problem.beam.shape), generator=rng)
+    p = torch.rand(seen.path(u).shape, generator=rng)
+    assert float((seen.path(u) * p).sum()) == pytest.approx(float((u * seen.path_adjoint(p)).sum()), rel=1e-5)
+
+
+@pytest.mark.parametrize('damping', [0.0, 0.4])
+def test_the_rows_have_the_gradient_of_the_likelihood(problem: Problem, damping: float) -> None:
+    rows = rows_of(problem, damping)
+    seen, start = rows.observation, rows.start.double() * rows.scale.double()
+    x = start.float().requires_grad_()
+    (seen.term(x) * problem.data_size).backward()
+    slope, target = seen.linear_about(x.detach())
+    found = seen.path_adjoint(slope * (slope * seen.path(x.detach()) - target))
+    np.testing.assert_allclose(found, x.grad, atol=1e-4 * float(x.grad.abs().max()))
+    # And the likelihood has it: differences along a direction.
+    way = torch.rand(x.shape, generator=torch.Generator().manual_seed(1)) * rows.scale
+    step = 1e-3
+    with torch.no_grad():
+        above, below = (float(seen.term(x + sign * step * way) * problem.data_size) for sign in (1, -1))
+    assert (above - below) / (2 * step) == pytest.approx(float((found * way).sum()), rel=0.02)
+
+
+@pytest.mark.parametrize('coupling', ['joint', 'nuclear'])
+def test_no_feasible_neighbour_is_better(problem: Problem, coupling: str) -> None:
+    typical, rows = typical_density(problem), rows_of(problem, 0.0)
+    solver = PrimalDual(problem, typical, 0.5, True, coupling, rows)
+    for _ in range(900):
+        solver.step()
+    seen = rows.observation
+
+    def objective(u: torch.Tensor) -> float:
+        m, y = problem.expected(u[:-1] * typical).double(), problem.fit.double()
+        half = m - y - torch.xlogy(y, m.clamp_min(1e-12)) + torch.xlogy(y, y)
+        tv = norm(gradient(u), coupling).double().mean()
+        images = float(seen.term(u * rows.scale)) * problem.data_size
+        return float(half.sum()) + images + 0.5 * problem.data_size * float(tv)
+
+    u = solver.u
+    least = objective(u)
+    rng = torch.Generator().manual_seed(0)
+    changes = [torch.randn(u.shape, generator=rng) for _ in range(4)]
+    changes += [u, -u, u.roll(1, 3) - u, u.mean((1, 2, 3), keepdim=True) - u]
+    # What no map holds, in place of a channel.
+    changes.append(torch.stack([-u[0] * typical[0, 0, 0, 0], *torch.zeros_like(u[1:-1]), u[0]]))
+    for change in changes:
+        for size in (0.02, 0.1, 0.5):
+            assert objective((u + size * change).clamp_min(0)) > least - 1e-5 * abs(least)
+
+
+def test_the_numbers_of_the_images_come_to_rest(problem: Problem) -> None:
+    rows = rows_of(problem, 0.2)
+    refits = [rows.after(rows.start) for _ in range(400)]
+    assert sum(refits) == 15 and not any(refits[301:])
+    rows.restart()
+    assert any(rows.after(rows.start) for _ in range(20))
