@@ -19,11 +19,14 @@ def import_stages() -> threading.Thread:
     Thread
         Has ended when all of them are there.
     """
-    thread = threading.Thread(target=_import_all, name='imports of the stages', daemon=True)
+    # No daemon: Python waits for it, as an import that is cut off when Python ends may end in a crash.
+    thread = threading.Thread(target=_import_all, name='imports of the stages')
     thread.start()
     return thread
 
 
 def _import_all() -> None:
     for stage in _STAGES:
+        if not threading.main_thread().is_alive():
+            return
         importlib.import_module(f'napari_diptomo.{stage}')
