@@ -23,7 +23,7 @@ from napari_diptomo.reconstruct.problem import Problem
 #: Iterations between two refits, and how many of them there are.
 _EVERY, _REFITS = 20, 15
 #: What no map holds, relative to the brightness of typical matter: its scale in the prior. At 0.3, as with a network, thin
-#: skins cost so much that their intensity went into the elements: 0.6 to 1.1 dB less (docs/haadf-fit.md).
+#: skins cost so much that their intensity went into the elements: 0.6 to 1.1 dB less on simulated specimens.
 _UNMAPPED = 0.6
 
 
