@@ -42,7 +42,16 @@ RESULTS = HERE / 'results' / 'haadf-fit.json'
 DOCS = HERE.parent / 'docs' / 'haadf-fit.md'
 SIZE = 32
 WIDE = np.arange(-70, 71, 5.0)
-NAMES = ('lamella 11', 'porous 20', 'facetted 21', 'needle 23', 'core and shell 24', 'lamella 12')
+NAMES = (
+    'lamella 11',
+    'porous 20',
+    'facetted 21',
+    'needle 23',
+    'core and shell 24',
+    'lamella 12',
+    'lamella 13',
+    'interdiffusion 22',
+)
 #: The last is a cube of one oxide in another.
 SPECIMENS = {**CASES, 'core and shell 24': Case('core and shell 24', eels_phantom, CASES['lamella 11'].angles, 8024)}
 PEAKS = (30, 5)
