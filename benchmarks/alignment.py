@@ -180,7 +180,7 @@ def shift_section(results: dict[str, dict[str, Any]], seeds: int) -> list[str]:
 
 
 def sums(by_case: dict[tuple[float, float, str], list[dict[str, Any]]]) -> list[str]:
-    lines = []
+    lines, now = [], version()
     for peak in (30.0, 5.0):
         cells = [one for (p, _, _), ones in by_case.items() if p == peak for one in ones]
         if not cells:
@@ -189,8 +189,10 @@ def sums(by_case: dict[tuple[float, float, str], list[dict[str, Any]]]) -> list[
         worse = max(one['error'] - one['start'] for one in cells)
         doubts = [sum(one[what] for one in cells) for what in ('wrong', 'missed')]
         times = ', '.join(f'{who} {np.mean([s(one) for one in cells]):.2g}' for who, s in _seconds().items())
+        earlier = sum(one['version'] != now for one in cells)
+        of_these = f' ({earlier} of them by an earlier version)' if earlier else ''
         lines.append(
-            f'- Peak {peak:g}, {len(cells)} series: error below .5 pixels in {below:.0f} %, worse than the start by {worse:.2f} '
+            f'- Peak {peak:g}, {len(cells)} series{of_these}: error below .5 pixels in {below:.0f} %, worse than the start by {worse:.2f} '
             f'pixels at most; {doubts[0]} of {len(cells) * len(ANGLES)} tilts wrong by more than {WRONG:g} pixels, {doubts[1]} of them '
             f'not doubted, {sum(map(false_flags, cells))} doubted that stand right. CPU seconds: {times}.'
         )
