@@ -18,6 +18,7 @@ from napari_diptomo.simulate.haadf import HAADFModel, haadf_series
 from napari_diptomo.widgets.dock import TomographyDock
 from napari_diptomo.widgets.layers.haadf_layer import haadf_layer
 from napari_diptomo.widgets.layers.image_layers import KEY
+from napari_diptomo.widgets.run import Run
 
 Settled = Callable[..., None]
 ANGLES, TILTS = np.arange(-40.0, 41.0, 20.0), np.arange(-70.0, 71.0, 14.0)
@@ -63,6 +64,23 @@ def open_both(dock: TomographyDock, folder: Path, qtbot: Any, settled: Settled) 
     qtbot.keyClick(page.haadf.angles.native, Qt.Key.Key_Return)
     qtbot.mouseClick(dock.run_bar.run_button, Qt.MouseButton.LeftButton)
     settled(dock)
+
+
+def run_with_and_without(dock: TomographyDock, qtbot: Any, settled: Settled) -> tuple[Run, Run]:
+    """The method that is chosen, run with the images and, by the button that offers it, without."""
+    qtbot.mouseClick(dock.run_bar.run_button, Qt.MouseButton.LeftButton)
+    settled(dock, timeout=120_000)
+    (first,) = dock.runs
+    # It reached the process that computes.
+    assert first.volume is not None
+    assert len(first.volume.notes['haadf']['weights']) == 3
+    button = dock.reconstruct_page.haadf_button
+    assert (button.isHidden(), button.text()) == (False, 'Run without HAADF to compare')
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    settled(dock, timeout=120_000)
+    _, second = dock.runs
+    assert 'haadf' not in second.volume.notes
+    return first, second
 
 
 def test_opened_and_shown(
@@ -189,19 +207,9 @@ def test_aligned_fitted_and_compared(
     page.method.setCurrentText('SIRT')
     assert page.haadf.isHidden()
     page.method.setCurrentText(step.title)
-    qtbot.mouseClick(dock.run_bar.run_button, Qt.MouseButton.LeftButton)
-    settled(dock, timeout=120_000)
-    (first,) = dock.runs
-    # It reached the process that computes.
-    assert first.volume is not None
-    assert len(first.volume.notes['haadf']['weights']) == 3
+    first, second = run_with_and_without(dock, qtbot, settled)
     button = page.haadf_button
-    assert (button.isHidden(), button.text()) == (False, 'Run without HAADF to compare')
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-    settled(dock, timeout=120_000)
-    _, second = dock.runs
     assert second.title == 'DIPm-TV without HAADF'
-    assert 'haadf' not in second.volume.notes
     assert second.recipe.steps[-1].haadf is False
     # There is the other run already.
     assert button.isHidden()
@@ -221,20 +229,10 @@ def test_total_variation_takes_the_series_too(dock: TomographyDock, folder: Path
     form.set_value(step)
     assert not form.fields['haadf'].native.isHidden() and form.fields['haadf'].value is True
     assert not page.haadf.isHidden()
-    qtbot.mouseClick(dock.run_bar.run_button, Qt.MouseButton.LeftButton)
-    settled(dock, timeout=120_000)
-    (first,) = dock.runs
-    assert first.volume is not None
-    assert len(first.volume.notes['haadf']['weights']) == 3
-    button = page.haadf_button
-    assert (button.isHidden(), button.text()) == (False, 'Run without HAADF to compare')
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
-    settled(dock, timeout=120_000)
-    _, second = dock.runs
+    _, second = run_with_and_without(dock, qtbot, settled)
     assert second.title == 'Joint TV without HAADF'
-    assert 'haadf' not in second.volume.notes
     # All counts are fitted: none to compare both by, but there is the other run.
-    assert button.isHidden()
+    assert page.haadf_button.isHidden()
     assert 'Run 1 (Joint TV) is the same with HAADF series. Choose it' in page.note.text()
 
 

@@ -131,10 +131,10 @@ def predicted(images: np.ndarray, geometry: Geometry, *, finely: bool = False) -
     padded, measured = np.pad(images, rows).astype(np.float32), np.pad(np.ones(images.shape[:2], np.float32), rows[:2])
     inner = slice(beyond, beyond + images.shape[1])
     found, seen = np.empty(images.shape, np.float32), np.empty(images.shape[:2], bool)
+    iterations = _FINELY if finely else _SIRT_ITERATIONS
     for group in range(groups):
         out = numbers % groups == group
         beam = _beam(padded, geometry, ~out)
-        iterations = _FINELY if finely else _SIRT_ITERATIONS
         volume, rows_of = _reconstructed(padded[~out], measured[~out], beam, iterations, accelerated=finely)
         left_out = _beam(padded, geometry, out)
         found[out] = left_out.project(volume)[0, :, inner]

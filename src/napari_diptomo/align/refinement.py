@@ -5,7 +5,8 @@ r"""From several starts to one alignment, every choice judged by the tilts that 
 3. Rounds of projection matching (Dengler 1989, Ultramicroscopy 30, 337) against these predictions, with details
    below two pixels smoothed away first, and in the end against predictions in all detail. A displacement d with the
    standard error sigma is not followed where it is smaller than that, else by d^3 / (d^2 + sigma^2). A round that does not
-   predict the left-out tilts better, by more than the standard error of the difference, is not made, and ends its stage.
+   predict the left-out tilts better, by more than the standard error of the difference and in the end by two, is not made,
+   and ends its stage.
 
 Formulas: moves shrunk by their noise (`refined`).
 """
@@ -25,10 +26,9 @@ from napari_diptomo.series import Watch
 
 #: Smoothing in which starts are judged and the first rounds made, pixels: at few counts finer detail is noise.
 JUDGING = 2.0
-#: Smoothing of the images, and whether they are predicted in all detail.
-_STAGES = ((JUDGING, False), (FINE, False), (FINE, True))
-#: Standard errors by which a round must be better where the noise is predicted in all detail too.
-_SURER = 2.0
+#: Smoothing of the images, whether they are predicted in all detail, and standard errors by which a round must be better: more
+#: where the noise is predicted in all detail too.
+_STAGES = ((JUDGING, False, 1.0), (FINE, False, 1.0), (FINE, True, 2.0))
 _DEPTH_OF_STARTS = 0.75
 _LARGEST_STEP = 3.0  # pixels per round
 #: Standard error of a displacement, pixels, from which on the image is left where its neighbours placed it.
@@ -105,20 +105,22 @@ def refined(images: np.ndarray, start: Geometry, upsampling: int, rounds: int, w
         Its comparison is that of the finest smoothing, by predictions without their finest detail: in that a misplaced tilt
         shows in its neighbours too.
     """
-    taken, stopped = 0, False
-    here = _judged(images, start, upsampling)
-    for fine, finely in _STAGES:
-        here = _judged(images, here.geometry, upsampling, fine, finely)
+    geometry, taken, stopped = start, 0, False
+    for fine, finely, surer in _STAGES:
+        if taken >= rounds:
+            break
+        here = _judged(images, geometry, upsampling, fine, finely)
         while taken < rounds:
             taken += 1
             tried = _judged(images, _moved(here), upsampling, fine, finely)
-            better = tried.comparison.better_than(here.comparison, _SURER if finely else 1.0)
+            better = tried.comparison.better_than(here.comparison, surer)
             here = tried if better else here
             if watch.step(done + taken, {'correlation': here.comparison.score}, message='matching projections'):
                 rounds, stopped = taken, True
             if not better:
                 break
-    return replace(_judged(images, here.geometry, upsampling, FINE), rounds=taken, stopped=stopped)
+        geometry = here.geometry
+    return replace(_judged(images, geometry, upsampling, FINE), rounds=taken, stopped=stopped)
 
 
 def _judged(

@@ -161,9 +161,9 @@ def _read(sample: PublishedSample, file: PublishedFile, archive: Archive, addres
             return archive.read(json.loads(_contents(response)))
     except requests.exceptions.RequestException:
         raise _refused(sample, file, f'there is no connection to {host} to read its record') from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        if isinstance(error, InputError):
-            raise
+    except InputError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError):
         reason = f'what came in place of the record of {host} is none, as from a proxy or a log-in page of the network'
         raise _refused(sample, file, reason) from None
 

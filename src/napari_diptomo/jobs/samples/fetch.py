@@ -123,9 +123,8 @@ def _retrieve(file: PublishedFile, folder: Path, observer: Observer | None) -> N
     import pooch
 
     known: str | None = file.checksum
-    if file.checksum.startswith(
-        'git:'
-    ):  # pooch has no such checksum, and would take the file that is here for the right one
+    # pooch has no checksum of git's, and without one would take the file that is here for the right one.
+    if file.checksum.startswith('git:'):
         known = None
         (folder / file.name).unlink(missing_ok=True)
     pooch.retrieve(file.url, known, file.name, folder, downloader=_Download(file, folder, observer))
