@@ -57,7 +57,7 @@ class Align(Step):
     Notes
     -----
     Images are matched to projections as by Dengler (1989, Ultramicroscopy 30, 337), but to those of a volume that they are no
-    part of. ``Align.parameters()`` and docs/parameters.md explain the parameters, docs/alignment.md has measurements.
+    part of; of a specimen within the field the moments of the images are weighed in (Helgason and Ludwig). ``Align.parameters()`` and docs/parameters.md explain the parameters, docs/alignment.md has measurements.
     Shifts from a file with ``rounds=0`` are taken as they are.
 
     Examples
