@@ -10,7 +10,7 @@ import numpy as np
 from napari_diptomo.align.alignment_findings import alignment_findings, doubtful_tilts
 from napari_diptomo.align.axis_rotation import Rotation, rotation_in
 from napari_diptomo.align.extended_specimen import extended_findings, extended_specimen
-from napari_diptomo.align.held_out_tilts import Comparison, compared, predicted
+from napari_diptomo.align.held_out_tilts import Comparison, Geometry, compared, predicted
 from napari_diptomo.align.image_correlation import FINE
 from napari_diptomo.align.neighbour_votes import voted_shifts
 from napari_diptomo.align.on_haadf import (
@@ -25,7 +25,7 @@ from napari_diptomo.align.on_haadf import (
     with_alignment,
 )
 from napari_diptomo.align.reference_images import Reference, binned, binning_of, reference_images
-from napari_diptomo.align.refinement import Refined, best_start, refined
+from napari_diptomo.align.refinement import Refined, best_start, refined, weighed_with_moments
 from napari_diptomo.align.second_axis import first_alone
 from napari_diptomo.align.shift_files import read_shifts
 from napari_diptomo.align.specimen_motion import Axis, smallest_shifts, tilt_axis_in
@@ -57,7 +57,7 @@ class Align(Step):
     Notes
     -----
     Images are matched to projections as by Dengler (1989, Ultramicroscopy 30, 337), but to those of a volume that they are no
-    part of. ``Align.parameters()`` and docs/parameters.md explain the parameters, docs/alignment.md has measurements.
+    part of; of a specimen within the field the moments of the images are weighed in (Helgason and Ludwig). ``Align.parameters()`` and docs/parameters.md explain the parameters, docs/alignment.md has measurements.
     Shifts from a file with ``rounds=0`` are taken as they are.
 
     Examples
@@ -158,9 +158,8 @@ class Align(Step):
         small = binned(images, n)
         starts, turned, unlike = self._starts(maps, order, small, n, watch)
         start_name, start = best_start(small, angles, starts, turned, self.upsampling)
-        # Mass that comes into the field with tilt is taken for a rotation, and what is beyond hides one.
-        show_rotation = not edges_of(maps).typical
-        found, rotation = self._refined(small, start, watch, len(angles) - 1, show_rotation)
+        within = not edges_of(maps).typical
+        found, rotation = self._refined(small, start, watch, len(angles) - 1, within)
         geometry = found.geometry
         if self.shifts_file and self.rounds == 0:
             shifts, axis = starts['file'] * n, Axis(0.0, float('inf'))
@@ -168,13 +167,14 @@ class Align(Step):
             shifts = smallest_shifts(geometry.shifts * n, angles)
             axis = tilt_axis_in(shifts, angles, images.shape[2] / 2) if self.find_axis else Axis(0.0, float('inf'))
             shifts[:, 1] -= axis.shift * (1 - np.cos(np.deg2rad(angles)))
-        comparison, judged_at = found.comparison, geometry.shifts
+        comparison, errors, judged_at = found.comparison, found.errors, geometry.shifts
         noted = None
         if haadf is not None:
             placement = GIVEN if self.shifts_file and self.rounds == 0 else self._placed(maps, order, haadf, n)
             noted = haadf_notes(haadf, placement, n)
             if isinstance(placement, Placement) and placement.alike:
-                together = in_one_frame(geometry.shifts, comparison.errors, placement, angles)
+                own = comparison.errors if errors is None else errors
+                together, errors = in_one_frame(geometry.shifts, own, placement, angles), None
                 judged_at = geometry.shifts + without_rigid_motion(together - geometry.shifts, angles)
                 comparison = compared(
                     small, predicted(small, replace(geometry, shifts=judged_at)), self.upsampling, FINE
@@ -193,7 +193,8 @@ class Align(Step):
             placed = replace(geometry, shifts=(shifts + left_in) / n, rotation=axis_rotation)
             comparison = compared(small, predicted(small, placed), self.upsampling, FINE)
         doubtful = doubtful_tilts(comparison) | np.isin(np.arange(len(angles)), unlike)
-        in_pixels = Comparison(comparison.scores, comparison.moves * n, comparison.errors * n)
+        errors = comparison.errors if errors is None else errors
+        in_pixels = Comparison(comparison.scores, comparison.moves * n, errors * n)
         used = rotation if rotation is not None and geometry.rotation else None
         source: ShiftSource = (
             'import' if start_name == 'file' and np.array_equal(geometry.shifts, start.geometry.shifts) else 'found'
@@ -202,7 +203,7 @@ class Align(Step):
         back = np.argsort(order, kind='stable')
         notes = {
             'reference': name,
-            'method': f'{start_name}, then matched to what the other tilts predict' if self.rounds else start_name,
+            'method': _method(start_name, found),
             'largest_shift': float(np.abs(shifts).max()),
             'rms_shift': float(np.sqrt((shifts**2).mean())),
             'rounds': found.rounds,
@@ -264,23 +265,37 @@ class Align(Step):
         return starts, turned, votes[0].doubtful
 
     def _refined(
-        self, small: np.ndarray, start: Refined, watch: Watch, done: int, show_rotation: bool
+        self, small: np.ndarray, start: Refined, watch: Watch, done: int, within: bool
     ) -> tuple[Refined, Rotation | None]:
-        found = refined(small, start.geometry, self.upsampling, self.rounds, watch, done)
+        found = self._matched(small, start.geometry, self.rounds, watch, done, within)
         if self.axis_rotation is not None or self.shifts_file or self.rounds == 0 or found.stopped:
             return found, None
-        if not show_rotation:
+        # Mass that comes into the field with tilt is taken for a rotation, and what is beyond hides one.
+        if not within:
             return found, Rotation(0.0, float('inf'))
         rotation = rotation_in(small, found.geometry)
         if not rotation.is_clear:
             return found, rotation
         turned = replace(found.geometry, rotation=rotation.angle)
-        again = refined(small, turned, self.upsampling, self.rounds - found.rounds, watch, done + found.rounds)
+        again = self._matched(small, turned, self.rounds - found.rounds, watch, done + found.rounds, within)
         return replace(again, rounds=found.rounds + again.rounds), rotation
+
+    def _matched(
+        self, small: np.ndarray, geometry: Geometry, rounds: int, watch: Watch, done: int, within: bool
+    ) -> Refined:
+        found = refined(small, geometry, self.upsampling, rounds, watch, done)
+        if not within or self.rounds == 0 or found.stopped:
+            return found
+        return weighed_with_moments(small, found, self.upsampling)
 
 
 def _score(small: np.ndarray, here: Refined, upsampling: int) -> float:
     return compared(small, predicted(small, here.geometry), upsampling, FINE).score
+
+
+def _method(start_name: str, found: Refined) -> str:
+    matched = ', then matched to what the other tilts predict' if found.rounds else ''
+    return f'{start_name}{matched}{"" if found.errors is None else ", weighed with the moments of the images"}'
 
 
 def _finite(value: float) -> float | None:

@@ -7,6 +7,9 @@ r"""From several starts to one alignment, every choice judged by the tilts that 
    standard error sigma is not followed where it is smaller than that, else by d^3 / (d^2 + sigma^2). A round that does not
    predict the left-out tilts better, by more than the standard error of the difference and in the end by two, is not made,
    and ends its stage.
+4. Of a specimen within the field, the mean of these displacements and those of the moments (see `moment_conditions`) by
+   their precision. What is left to decide lies below what the correlation with predictions can tell: that each of the two
+   has not seen the other, and that they agree, is the judge.
 
 Formulas: moves shrunk by their noise (`refined`).
 """
@@ -20,6 +23,7 @@ import numpy as np
 
 from napari_diptomo.align.held_out_tilts import DEPTHS, Comparison, Geometry, compared, depth_of, height_of, predicted
 from napari_diptomo.align.image_correlation import FINE
+from napari_diptomo.align.moment_conditions import Moves, moment_moves, weighed
 from napari_diptomo.align.specimen_motion import smallest_shifts
 from napari_diptomo.geometry.rigid_motion import without_rigid_motion
 from napari_diptomo.series import Watch
@@ -33,16 +37,31 @@ _DEPTH_OF_STARTS = 0.75
 _LARGEST_STEP = 3.0  # pixels per round
 #: Standard error of a displacement, pixels, from which on the image is left where its neighbours placed it.
 _UNDETERMINED = 1.5
+#: Of weighing with the moments: after each, the predictions are better too.
+_WEIGHINGS = 3
 
 
 @dataclass(frozen=True)
 class Refined:
-    """A geometry, how well left-out tilts are predicted from it, the rounds that were tried, and whether it was stopped."""
+    """A geometry and how well left-out tilts are predicted from it.
+
+    Attributes
+    ----------
+    geometry : Geometry
+    comparison : Comparison
+    rounds : int
+        That were tried.
+    stopped : bool
+        By the user.
+    errors : ndarray (tilt, 2), optional
+        Standard errors of the shifts where the moments of the images had a say, pixels (y, x).
+    """
 
     geometry: Geometry
     comparison: Comparison
     rounds: int = 0
     stopped: bool = False
+    errors: np.ndarray | None = None
 
 
 def best_start(
@@ -121,6 +140,33 @@ def refined(images: np.ndarray, start: Geometry, upsampling: int, rounds: int, w
                 break
         geometry = here.geometry
     return replace(_judged(images, geometry, upsampling, FINE), rounds=taken, stopped=stopped)
+
+
+def weighed_with_moments(images: np.ndarray, found: Refined, upsampling: int) -> Refined:
+    """The shifts found by matching, weighed with what the moments of the images say.
+
+    Parameters
+    ----------
+    images : ndarray (tilt, y, x)
+        Of a specimen within the field across the axis; not negative, ascending tilts.
+    found : Refined
+    upsampling : int
+        Displacements are found to 1 / upsampling pixel.
+
+    Returns
+    -------
+    Refined
+        The same where the matches determine too little to say whether the moments hold.
+    """
+    if not found.comparison.standard_error <= _UNDETERMINED:
+        return found
+    for _ in range(_WEIGHINGS):
+        geometry, matched = found.geometry, Moves(found.comparison.moves, found.comparison.errors)
+        moments = moment_moves(images, geometry.angles, geometry.shifts, geometry.rotation)
+        both, _beyond = weighed(matched, moments, geometry.angles)
+        here = _judged(images, replace(geometry, shifts=geometry.shifts + both.moves), upsampling, FINE)
+        found = replace(found, geometry=here.geometry, comparison=here.comparison, errors=both.errors)
+    return found
 
 
 def _judged(

@@ -31,7 +31,7 @@ class TiltShift:
     score : float, optional
         Normalised correlation of the image with what the other tilts predict, 1 where they are alike.
     error : float, optional
-        Standard error of a displacement of this image against that prediction, pixels.
+        Standard error of the shift, pixels: of a displacement against that prediction, and of the moments where they are weighed in.
     source : {'found', 'by hand', 'import', 'as loaded'}
         Where the shift comes from.
     """

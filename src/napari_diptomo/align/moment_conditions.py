@@ -1,0 +1,225 @@
+r"""Displacements from the moments of the images, which need no volume: a second witness beside predicted images.
+
+A specimen that lies within the field across the axis obeys the first two conditions of Helgason and Ludwig (S. Helgason,
+Acta Math. 113 (1965) 153; D. Ludwig, Comm. Pure Appl. Math. 19 (1966) 49): with u the position across the axis and v
+along it, and s(t) the shifts,
+
+    sum_u I_t(u, v + s_v)          = P(v)                             the same profile at every tilt,
+    sum_u (u - s_u) I_t(u, v + s_v) = P(v) (X(v) cos t + Z(v) sin t)   its mass turns about the axis.
+
+The first gives the displacements along the axis, from every profile against the mean of the others; the second those across
+it, from all rows by least squares, each row weighted by what its counts determine. Unlike a prediction from a volume
+neither has a wedge, nor detail that the counts do not show. Errors are those that the rows' own disagreement shows.
+
+Mass that comes into the field with tilt, or a response that is not linear, displaces the first moments of all rows alike, and
+their disagreement does not show it. So the moments are weighed against the predicted images (`weighed`): where the two
+differ by more than their errors, errors are widened by the rest (the variance between measurements: DerSimonian and
+Laird 1986, Control. Clin. Trials 7, 177), those of the first moments by all of it, and across the profiles, whose rows do show
+it, both by half. A tilt at which they contradict each other, as where a crystal lights up, keeps its match.
+
+Formulas: conditions on the moments (`moment_moves`); weighing two measurements (`weighed`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from napari_diptomo.geometry.rigid_motion import without_rigid_motion
+
+#: Smoothing of the profiles, pixels, so that they can be interpolated.
+_SMOOTHING = 0.7
+_ROUNDS = 6
+_LARGEST_STEP = 1.0  # pixels per round
+#: Columns at each edge whose level is background.
+_EDGE = 3
+#: Rows with less than this share of the fullest say nothing about u.
+_LEAST_OF_ROW = 0.02
+#: Share of the other tilts that must show a row.
+_SHOWN = 2 / 3
+#: Standard error that counts as none known, pixels.
+_UNKNOWN = 50.0
+#: Of what two measurements differ beyond their errors, the part that widens the error of the moments, (y, x).
+_OF_MOMENTS = np.array([0.5, 1.0])
+#: Standard errors from which on two measurements contradict each other.
+_CONTRADICTION = 4.0
+#: Standard deviation of normal deviates over the median of their moduli.
+_NORMAL = 1.4826
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Displacements and their standard errors, both (tilt, 2), pixels (y, x)."""
+
+    moves: np.ndarray
+    errors: np.ndarray
+
+
+def moment_moves(images: np.ndarray, angles: np.ndarray, shifts: np.ndarray, rotation: float) -> Moves:
+    """By how much each image is displaced against what the moments of all say.
+
+    Parameters
+    ----------
+    images : ndarray (tilt, y, x)
+        Proportional to mass.
+    angles : ndarray (tilt,)
+        Degrees.
+    shifts : ndarray (tilt, 2)
+        Present ones, pixels (y, x).
+    rotation : float
+        Of the tilt axis, degrees.
+
+    Returns
+    -------
+    Moves
+        Infinite errors where the moments determine nothing.
+    """
+    edges = np.concatenate([images[..., :_EDGE], images[..., -_EDGE:]], axis=1)
+    light = images - np.median(edges.mean(axis=(1, 2)))
+    turned, along, across = _along_the_axis(light, shifts, rotation)
+    counted, *_ = _along_the_axis(images, shifts, rotation)
+    dv, error_v = _of_profiles(turned.sum(axis=2), along)
+    du, error_u = _of_first_moments(turned, counted, angles, along + dv, across)
+    turn = np.deg2rad(rotation)
+    moves = [dv * np.cos(turn) + du * np.sin(turn), du * np.cos(turn) - dv * np.sin(turn)]
+    errors = [error_v, error_u]
+    if rotation:
+        errors = [
+            np.hypot(error_v * np.cos(turn), error_u * np.sin(turn)),
+            np.hypot(error_u * np.cos(turn), error_v * np.sin(turn)),
+        ]
+    return Moves(np.stack(moves, axis=1), np.stack(errors, axis=1))
+
+
+def weighed(matched: Moves, moments: Moves, angles: np.ndarray) -> tuple[Moves, np.ndarray]:
+    """The mean of two measurements of the same displacements by their precision.
+
+    Parameters
+    ----------
+    matched : Moves
+        Against predicted images.
+    moments : Moves
+        Of the same images (`moment_moves`).
+    angles : ndarray (tilt,)
+        Degrees.
+
+    Returns
+    -------
+    Moves
+        Without motions of the specimen.
+    ndarray (2,)
+        Standard deviation between the two beyond their errors, pixels (y, x).
+    """
+    first, second = (without_rigid_motion(one.moves, angles) for one in (matched, moments))
+    variances = [np.minimum(one.errors, _UNKNOWN) ** 2 for one in (matched, moments)]
+    known = sum(variances)
+    apart = (second - first) ** 2
+    # By medians: the tilts that contradict are to stand out.
+    beyond = np.maximum(_NORMAL**2 * np.median(apart, axis=0) - np.median(known, axis=0), 0.0)
+    alike = apart <= _CONTRADICTION**2 * (known + beyond)
+    weights = 1 / (variances[0] + beyond * (1 - _OF_MOMENTS)), alike / (variances[1] + beyond * _OF_MOMENTS)
+    moves = (weights[0] * first + weights[1] * second) / sum(weights)
+    return Moves(moves, 1 / np.sqrt(sum(weights))), np.sqrt(beyond)
+
+
+def _along_the_axis(
+    images: np.ndarray, shifts: np.ndarray, rotation: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images (tilt, v, u) with the axis upright, rows that the images do not show whole left out; shifts along and across it."""
+    y, x = shifts.T
+    if not rotation:
+        return images, y, x
+    turn = np.deg2rad(rotation)
+    _, ny, nx = images.shape
+    rows = max(int(ny * np.cos(turn) - nx * abs(np.sin(turn))), 1)
+    v, u = np.meshgrid(np.arange(rows) - (rows - 1) / 2, np.arange(nx) - (nx - 1) / 2, indexing='ij')
+    at = [
+        v * np.cos(turn) + u * np.sin(turn) + (ny - 1) / 2,
+        u * np.cos(turn) - v * np.sin(turn) + (nx - 1) / 2,
+    ]
+    turned = np.stack([ndimage.map_coordinates(image, at, order=1) for image in images])
+    return turned, y * np.cos(turn) - x * np.sin(turn), y * np.sin(turn) + x * np.cos(turn)
+
+
+def _frame(shifts: np.ndarray, rows: int) -> np.ndarray:
+    reach = int(np.ceil(np.abs(shifts).max()))
+    return np.arange(-reach, rows + reach, dtype=float)
+
+
+def _of_profiles(profiles: np.ndarray, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Displacements (tilt,) of the profiles (tilt, v) against the mean of the others, all moved at once, and their errors."""
+    smooth = ndimage.gaussian_filter1d(profiles, _SMOOTHING, axis=1)
+    here, errors = shifts.copy(), np.full(len(shifts), np.inf)
+    for _ in range(_ROUNDS):
+        at = _frame(here, profiles.shape[1]) + here[:, None]
+        shown = (at >= 0) & (at <= profiles.shape[1] - 1)
+        found = np.stack([ndimage.map_coordinates(p, [a], order=3) for p, a in zip(smooth, at, strict=True)]) * shown
+        total, number = found.sum(axis=0), shown.sum(axis=0)
+        steps = np.zeros(len(shifts))
+        for tilt, (own, own_shown) in enumerate(zip(found, shown, strict=True)):
+            others = number - own_shown
+            mean = (total - own) / np.maximum(others, 1)
+            rows = own_shown & (others >= _SHOWN * (len(shifts) - 1)) & (others > 0)
+            steps[tilt], errors[tilt] = _profile_step(own[rows], mean[rows], np.gradient(mean)[rows])
+        here = here + np.clip(steps, -_LARGEST_STEP, _LARGEST_STEP)
+    return here - shifts, errors
+
+
+def _profile_step(own: np.ndarray, mean: np.ndarray, slope: np.ndarray) -> tuple[float, float]:
+    """Displacement of a profile against a mean one, brightness left free, by least squares with variances as of counts."""
+    if not mean.size or mean.max() <= 0:
+        return 0.0, np.inf
+    weight = 1 / (np.maximum(mean, 0) + 0.05 * mean.max())
+    norm = (weight * mean**2).sum()
+    bright = (weight * own * mean).sum() / norm
+    slope = bright * slope
+    slope = slope - mean * (weight * slope * mean).sum() / norm
+    steepness = (weight * slope**2).sum()
+    if not steepness > 0:
+        return 0.0, np.inf
+    left = own - bright * mean
+    step = -(weight * left * slope).sum() / steepness
+    left = left + step * slope
+    # Smoothed noise is alike over so many rows.
+    alike = 2 * np.sqrt(np.pi) * _SMOOTHING
+    return float(step), float(np.sqrt(alike * ((weight * left * slope) ** 2).sum()) / steepness)
+
+
+def _of_first_moments(
+    images: np.ndarray, counted: np.ndarray, angles: np.ndarray, along: np.ndarray, across: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Displacements (tilt,) across the axis that the first moments of the rows show, and their errors.
+
+    ``counted`` are the images with their background, whose counts are noise too.
+    """
+    own = np.arange(images.shape[1])
+    u = np.arange(images.shape[2]) - (images.shape[2] - 1) / 2 - across[:, None, None]
+
+    def of_rows(sums: np.ndarray) -> np.ndarray:
+        frame = _frame(along, len(own))
+        return np.stack([np.interp(frame + s, own, row, np.nan, np.nan) for row, s in zip(sums, along, strict=True)])
+
+    mass, first = of_rows(images.sum(axis=2)), of_rows((images * u).sum(axis=2))
+    mean = mass.mean(axis=0)
+    rows = np.isfinite(mean)
+    rows[rows] = mean[rows] > _LEAST_OF_ROW * max(mean[rows].max(initial=0), 1e-12)
+    if not rows.any():
+        return np.zeros(len(angles)), np.full(len(angles), np.inf)
+    bright = np.nansum(mass[:, rows], axis=1, keepdims=True)
+    bright /= bright.mean()
+    mass, first = mass[:, rows] / bright, first[:, rows] / bright
+    mean = mass.mean(axis=0)
+    t = np.deg2rad(angles)
+    turning = np.linalg.qr(np.stack([np.cos(t), np.sin(t)], axis=1))[0]
+    centre = turning @ (turning.T @ (first / mean))
+    # Counts that a row has by chance are not to displace it.
+    of_row = (first - centre * (mass - mean)) / mean
+    of_row = of_row - turning @ (turning.T @ of_row)
+    zeroth, once, twice = (of_rows((counted * u**k).sum(axis=2))[:, rows] for k in range(3))
+    noise = (twice - 2 * centre * once + centre**2 * zeroth).mean(axis=0)
+    weight = mean**2 / np.maximum(noise, mean)
+    moves = (of_row * weight).sum(axis=1) / weight.sum()
+    left = (of_row - moves[:, None]) * weight
+    return moves, np.sqrt((left**2).sum(axis=1)) / weight.sum()
