@@ -198,7 +198,7 @@ class TomographyDock(QWidget):
         bar.save_project_as.connect(self._save_project_as)
         self.open_page.restore.connect(self._restore)
         self.open_page.volumes.connect(self._take_volumes)
-        self._plot_timer.timeout.connect(self.reconstruct_page.convergence.redraw)
+        self._plot_timer.timeout.connect(self.reconstruct_page.redraw_convergence)
 
     def _connect_session(self) -> list[tuple[Any, Any]]:
         """Connections to what outlives the dock, to be undone when it goes."""
