@@ -485,8 +485,8 @@ class ReconstructPage(Page):
                 self.convergence.clear_curves()
                 for point in points:
                     self.convergence.add(*point)
-            finished = run is not None and run.volume is not None
-            self.convergence.mark_returned(run.volume.notes.get('returned_iteration') if finished else None)
+            volume = None if run is None else run.volume
+            self.convergence.mark_returned(None if volume is None else volume.notes.get('returned_iteration'))
             self.convergence.redraw()
         self.convergence_heading.setVisible(shown)
         self._convergence.setVisible(shown)
