@@ -8,7 +8,7 @@ imported when a file is read or written, never before.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from napari_diptomo.series.data import CoreLoss, HyperSpyView, MapSeries, Saveable, Shown, SpectralTiltSeries, Volume
@@ -57,19 +57,20 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f'{__name__}.{home}'), name)
 
 
-def _later(name: str) -> Callable[..., Any]:
+@dataclass(frozen=True)
+class _Later:
     """A function of `_HOMES` that is imported when it is called."""
 
-    def call(*arguments: Any, **choices: Any) -> Any:
-        return __getattr__(name)(*arguments, **choices)
+    name: str
 
-    return call
+    def __call__(self, *arguments: Any, **choices: Any) -> Any:
+        return __getattr__(self.name)(*arguments, **choices)
 
 
-Saveable.writer = _later('save')
-HyperSpyView.converter, HyperSpyView.reverse = _later('to_signal'), _later('from_hyperspy')
-Shown.summary, Shown.page = Recipe.summary, Recipe.page = _later('summary'), _later('html')
-Shown.plotter, Shown.dataset = _later('plot'), _later('to_dataset')
+Saveable.writer = _Later('save')
+HyperSpyView.converter, HyperSpyView.reverse = _Later('to_signal'), _Later('from_hyperspy')
+Shown.summary, Shown.page = Recipe.summary, Recipe.page = _Later('summary'), _Later('html')
+Shown.plotter, Shown.dataset = _Later('plot'), _Later('to_dataset')
 
 __all__ = [
     'Cancelled',
