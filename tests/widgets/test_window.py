@@ -164,7 +164,7 @@ def test_the_plots_follow_the_theme(opened: Callable[[Any], Any], window: Any) -
     get_settings().appearance.theme = 'dark'
 
 
-def test_opening_the_dock_imports_neither_torch_nor_hyperspy_nor_the_stages() -> None:
+def test_opening_the_dock_imports_neither_torch_nor_hyperspy_nor_the_stages_nor_plots() -> None:
     import subprocess
 
     code = (
@@ -172,10 +172,19 @@ def test_opening_the_dock_imports_neither_torch_nor_hyperspy_nor_the_stages() ->
         'from qtpy.QtWidgets import QApplication\n'
         'app = QApplication([])\n'
         'from napari.components import ViewerModel\n'
-        'from napari_diptomo.widgets import TomographyDock\n'
+        'from napari_diptomo.widgets import TomographyDock, preferences\n'
+        # napari reads the manifests of all plugins for them.
+        'preferences.get_plugin_settings = lambda plugin: sys.exit("asked for the settings of the plugin")\n'
         'dock = TomographyDock(ViewerModel())\n'
+        'dock.show()\n'
+        'app.processEvents()\n'
         'late = ("torch", "hyperspy", "exspy", "rsciio", "scipy.signal", "scipy.stats", "scipy.ndimage", "scipy.spatial")\n'
-        'late += tuple(f"napari_diptomo.{stage}" for stage in ("spectra", "align", "reconstruct", "assess", "geometry"))\n'
+        'late += ("pyqtgraph", "matplotlib.pyplot")\n'
+        'stages = ("spectra", "align", "reconstruct", "assess", "geometry")\n'
+        'files = ("reading.tilt_series", "reading.saved", "reading.hyperspy_adapter", "reading.file_selection", "writing.save")\n'
+        'files += ("showing.plots",)\n'
+        'late += tuple(f"napari_diptomo.{stage}" for stage in stages)\n'
+        'late += tuple(f"napari_diptomo.series.{module}" for module in files)\n'
         'print([m for m in late if m in sys.modules])\n'
         'dock.cleanup()\n'
     )
@@ -185,7 +194,18 @@ def test_opening_the_dock_imports_neither_torch_nor_hyperspy_nor_the_stages() ->
     assert time.monotonic() > begun
 
 
-def test_the_stages_are_imported_beside_the_window_and_without_torch() -> None:
+def test_no_plot_and_no_periodic_table_is_made_before_it_is_seen(dock: Any) -> None:
+    from napari_diptomo.widgets.controls.periodic_table import PeriodicTable
+    from napari_diptomo.widgets.plots.plot_place import PlotPlace
+
+    dock.show()
+    places = dock.findChildren(PlotPlace)
+    assert len(places) == 12
+    assert not any(place.made for place in places)
+    assert not dock.findChildren(PeriodicTable)
+
+
+def test_the_stages_and_plots_are_imported_beside_the_window_and_without_torch() -> None:
     import subprocess
 
     code = (
@@ -196,7 +216,7 @@ def test_the_stages_are_imported_beside_the_window_and_without_torch() -> None:
         'thread.join()\n'
         'print([m for m in ("torch", "hyperspy", "exspy", "rsciio") if m in sys.modules])\n'
         'print([f"napari_diptomo.{m}" in sys.modules for m in ("spectra.edx.edx_maps", "align.align", "reconstruct.steps",'
-        ' "assess.composition")])\n'
+        ' "assess.composition", "series.reading.tilt_series")], "pyqtgraph" in sys.modules)\n'
     )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
-    assert done.stdout.strip().splitlines()[-2:] == ['[]', '[True, True, True, True]'], done.stderr[-2000:]
+    assert done.stdout.strip().splitlines()[-2:] == ['[]', '[True, True, True, True, True] True'], done.stderr[-2000:]

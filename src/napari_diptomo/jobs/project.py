@@ -21,7 +21,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from napari_diptomo.jobs.reading.isolated import load_isolated
-from napari_diptomo.series import InputError, MapSeries, Volume, save
+from napari_diptomo.series import InputError, MapSeries, Volume
 from napari_diptomo.series.files import check_is_file, replacing_text
 
 FORMAT = 1
@@ -269,7 +269,7 @@ class ProjectFolder:
             before = set() if self._written else self._files_before()
             for part, name in list(self._names.values()):
                 if name in needed and not (self.path / name).exists():
-                    save(part, self.path / name)
+                    part.save(self.path / name)
             replacing_text(self.path / NAME, text)
             for name in before - needed - self._spared:
                 (self.path / name).unlink(missing_ok=True)

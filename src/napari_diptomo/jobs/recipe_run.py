@@ -20,7 +20,6 @@ from napari_diptomo.series import (
     SpectralTiltSeries,
     Step,
     Volume,
-    open_source,
 )
 from napari_diptomo.series.progress_bar import progress_bar
 from napari_diptomo.series.steps import new_findings
@@ -36,7 +35,7 @@ def run(
     on_result: Callable[[int, Any], None] | None = None,
     keep: str | Path | None = None,
     checkpoint: Checkpoint | None = None,
-    opener: Callable[[Source, Observer], Any] = open_source,
+    opener: Callable[[Source, Observer], Any] | None = None,
     progress: bool | None = None,
 ) -> Any:
     """Run a recipe.
@@ -60,8 +59,8 @@ def run(
         Folder into which the result of every step is saved, ``1-EDXMaps.hspy``, ...
     checkpoint : Checkpoint, optional
         Where long steps keep their state and continue from.
-    opener : callable
-        Opens the source: in this process, or with `napari_diptomo.jobs.reading.isolated.open_isolated` in another.
+    opener : callable, optional
+        Opens the source, as `napari_diptomo.jobs.reading.isolated.open_isolated` does in another process; default: in this one.
     progress : bool, optional
         Without an observer: show a bar of tqdm, and after each step a line on what it found; default: in terminals and
         notebooks, unless the environment variable ``DIPTOMO_PROGRESS`` is 0.
@@ -130,10 +129,14 @@ def as_recipe(recipe: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
     return Recipe.load(recipe)
 
 
-def _open(recipe: Recipe, observer: Observer, opener: Callable[[Source, Observer], Any]) -> Any:
+def _open(recipe: Recipe, observer: Observer, opener: Callable[[Source, Observer], Any] | None) -> Any:
     if not recipe.source.paths:
         raise InputError('The recipe names no source files; add their paths, or hand over the data.')
-    return opener(recipe.source, observer)
+    if opener is not None:
+        return opener(recipe.source, observer)
+    from napari_diptomo.series import open_source
+
+    return open_source(recipe.source, observer)
 
 
 class _StepObserver(Observer):

@@ -1,8 +1,15 @@
 """Tilt series, maps, volumes and recipes, and the contract of steps and observers.
 
-`reading` and `writing` stand above it. HyperSpy is behind `napari_diptomo.series.reading.hyperspy_adapter` alone and
+`reading`, `writing` and `showing` stand above it and are imported when one of their functions is first used, as a window
+that is opened has nothing to read yet. HyperSpy is behind `napari_diptomo.series.reading.hyperspy_adapter` alone and
 imported when a file is read or written, never before.
 """
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from napari_diptomo.series.data import CoreLoss, HyperSpyView, MapSeries, Saveable, Shown, SpectralTiltSeries, Volume
 from napari_diptomo.series.detector_images import as_images
@@ -18,23 +25,52 @@ from napari_diptomo.series.findings import Finding, Remedy, by_weight
 from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.series.haadf_of_series import with_haadf, with_own_haadf
 from napari_diptomo.series.observe import Observer, Progress, Request, Watch
-from napari_diptomo.series.reading.from_hyperspy import from_hyperspy
-from napari_diptomo.series.reading.haadf_files import load_haadf_series
-from napari_diptomo.series.reading.saved import load
-from napari_diptomo.series.reading.tilt_series import load_tilt_series, open_source
 from napari_diptomo.series.recipe import Recipe, Source
-from napari_diptomo.series.showing.notebook_pages import html
-from napari_diptomo.series.showing.plots import plot
-from napari_diptomo.series.showing.summary import summary
 from napari_diptomo.series.steps import Parameter, Step, UnknownStep, param, step_from_dict
-from napari_diptomo.series.writing.save import save
-from napari_diptomo.series.writing.signals import to_signal
-from napari_diptomo.series.writing.xarray_datasets import to_dataset
 
-Saveable.writer = save
-HyperSpyView.converter, HyperSpyView.reverse = to_signal, from_hyperspy
-Shown.summary, Shown.page, Shown.plotter, Shown.dataset = summary, html, plot, to_dataset
-Recipe.summary, Recipe.page = summary, html
+if TYPE_CHECKING:
+    from napari_diptomo.series.reading.haadf_files import load_haadf_series
+    from napari_diptomo.series.reading.saved import load
+    from napari_diptomo.series.reading.tilt_series import load_tilt_series, open_source
+    from napari_diptomo.series.writing.save import save
+
+#: Functions that are imported when they are first used -> module that has them.
+_HOMES = {
+    'from_hyperspy': 'reading.from_hyperspy',
+    'html': 'showing.notebook_pages',
+    'load': 'reading.saved',
+    'load_haadf_series': 'reading.haadf_files',
+    'load_tilt_series': 'reading.tilt_series',
+    'open_source': 'reading.tilt_series',
+    'plot': 'showing.plots',
+    'save': 'writing.save',
+    'summary': 'showing.summary',
+    'to_dataset': 'writing.xarray_datasets',
+    'to_signal': 'writing.signals',
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(importlib.import_module(f'{__name__}.{home}'), name)
+
+
+@dataclass(frozen=True)
+class _Later:
+    """A function of `_HOMES` that is imported when it is called."""
+
+    name: str
+
+    def __call__(self, *arguments: Any, **choices: Any) -> Any:
+        return __getattr__(self.name)(*arguments, **choices)
+
+
+Saveable.writer = _Later('save')
+HyperSpyView.converter, HyperSpyView.reverse = _Later('to_signal'), _Later('from_hyperspy')
+Shown.summary, Shown.page = Recipe.summary, Recipe.page = _Later('summary'), _Later('html')
+Shown.plotter, Shown.dataset = _Later('plot'), _Later('to_dataset')
 
 __all__ = [
     'Cancelled',

@@ -30,7 +30,7 @@ from napari_diptomo.widgets.pages.open_page import OpenPage
 from napari_diptomo.widgets.pages.page import Context, Page
 from napari_diptomo.widgets.pages.page_stack import Stages
 from napari_diptomo.widgets.pages.reconstruct_page import ReconstructPage
-from napari_diptomo.widgets.preferences import LastUsed
+from napari_diptomo.widgets.preferences import LastUsed, preview_seconds
 from napari_diptomo.widgets.projects import OpenedProject, opening_project, restore_view, take_up
 from napari_diptomo.widgets.run import Run
 from napari_diptomo.widgets.session import session_of
@@ -42,7 +42,7 @@ from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
 from napari_diptomo.widgets.tasks.stage_imports import import_stages
 from napari_diptomo.widgets.tasks.task import Outcome, Task
 
-#: Milliseconds from showing the dock, when the window stands, to importing what the next pages need.
+#: Milliseconds from showing the dock, when the window stands, to importing what the next pages need, and to looking again.
 _IMPORTS_MS = 1000
 _BUSY = 'A stage is running; cancel it or wait, then drop the files again.'
 
@@ -198,7 +198,7 @@ class TomographyDock(QWidget):
         bar.save_project_as.connect(self._save_project_as)
         self.open_page.restore.connect(self._restore)
         self.open_page.volumes.connect(self._take_volumes)
-        self._plot_timer.timeout.connect(self.reconstruct_page.convergence.redraw)
+        self._plot_timer.timeout.connect(self.reconstruct_page.redraw_convergence)
 
     def _connect_session(self) -> list[tuple[Any, Any]]:
         """Connections to what outlives the dock, to be undone when it goes."""
@@ -559,7 +559,16 @@ class TomographyDock(QWidget):
     def showEvent(self, event: Any) -> None:
         super().showEvent(event)
         self._settle_in()
-        QTimer.singleShot(_IMPORTS_MS, import_stages)
+        QTimer.singleShot(_IMPORTS_MS, self._prepare)
+
+    def _prepare(self) -> None:
+        """Import beside the window what the pages need; then read the settings, which no other thread may."""
+        if self._cleaned:
+            return
+        if import_stages().is_alive():
+            QTimer.singleShot(_IMPORTS_MS, self._prepare)
+        else:
+            preview_seconds()
 
     def event(self, event: Any) -> bool:
         if event.type() == QEvent.Type.ParentChange:

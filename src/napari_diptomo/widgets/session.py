@@ -151,7 +151,9 @@ class Session(QObject):
     def start(self, job: Job, title: str, page: str = '', run: Run | None = None) -> None:
         """Run a job; there must be none running."""
         assert self.task is None, 'one task at a time'
-        task = self.task = Task(job, title, page, run, preview_seconds() or 1.0, self)
+        # Only a run has previews.
+        seconds = 1.0 if run is None else preview_seconds() or 1.0
+        task = self.task = Task(job, title, page, run, seconds, self)
         task.message.connect(self._follow)
         task.frame.connect(self._show_frame)
         task.ended.connect(self._ended)

@@ -11,7 +11,8 @@ import pytest
 from napari_diptomo.reconstruct import SIRT, TotalVariation, device
 from napari_diptomo.reconstruct.refined_geometry import NOTE
 from napari_diptomo.series import InputError, Observer, Progress, Recipe, Volume
-from napari_diptomo.widgets.pages.reconstruct_page import describe_volume, shifts_are_sought
+from napari_diptomo.widgets.pages.reconstruct_page import shifts_are_sought
+from napari_diptomo.widgets.pages.run_sentences import describe_volume
 from napari_diptomo.widgets.tasks.duration_estimate import kind_of_refinement, trial_of
 from napari_diptomo.widgets.tasks.opening import look_over
 from napari_diptomo.widgets.tasks.preview_misfit import misfit_of_preview

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_diptomo.series.reading import hyperspy_adapter
-
 
 @dataclass(frozen=True, eq=False)
 class Picture:
@@ -39,6 +37,8 @@ def pictures_in(path: str | os.PathLike[str]) -> tuple[Picture, ...]:
     InputError
         The file is damaged, half-written or of an unknown kind.
     """
+    from napari_diptomo.series.reading import hyperspy_adapter
+
     found = []
     for signal in hyperspy_adapter.open_signals(str(path)):
         data = hyperspy_adapter.read(signal)

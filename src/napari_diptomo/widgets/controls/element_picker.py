@@ -39,8 +39,7 @@ class ElementPicker(QWidget):
         )
         self.line.setAccessibleName('Elements')
         self.line.editingFinished.connect(self._typed)
-        self.table = PeriodicTable(self)
-        self.table.toggled.connect(self._toggle)
+        self._table: PeriodicTable | None = None
         self.open_table = QPushButton('Periodic &table')
         self.open_table.setToolTip('Choose elements by pressing them; each press takes one in or leaves it out.')
         self.open_table.clicked.connect(self._show_table)
@@ -57,6 +56,15 @@ class ElementPicker(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(typed)
         column.addWidget(self._row)
+
+    @property
+    def table(self) -> PeriodicTable:
+        """The periodic table; made when it is opened first, as it has more buttons than all pages together."""
+        if self._table is None:
+            self._table = PeriodicTable(self)
+            self._table.toggled.connect(self._toggle)
+            self._paint_table()
+        return self._table
 
     def elements(self) -> tuple[str, ...]:
         """Symbols or families as typed, each once: ``('Ge', 'Sb_L')``."""
@@ -97,7 +105,13 @@ class ElementPicker(QWidget):
             chip.blockSignals(False)
             chip.setStyleSheet(_style(hue.get(name), name in self._stray))
             chip.setToolTip(f'<qt>Map {name}, or leave it out. {self._stray.get(name, "")}</qt>')
-        self.table.paint({name.partition('_')[0]: hue[name] for name in chosen}, self._suggested, self._stray)
+        self._paint_table()
+
+    def _paint_table(self) -> None:
+        if self._table is not None:
+            chosen = self.elements()
+            hue = colours(chosen)
+            self._table.paint({name.partition('_')[0]: hue[name] for name in chosen}, self._suggested, self._stray)
 
     def _rebuild(self, names: tuple[str, ...]) -> None:
         while self._flow.count():
@@ -127,7 +141,7 @@ class ElementPicker(QWidget):
 
     def _show_table(self) -> None:
         self.table_wanted.emit()
-        self._show()
+        self._paint_table()
         self.table.show_below(self.open_table)
 
 

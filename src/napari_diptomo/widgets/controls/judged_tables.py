@@ -11,8 +11,7 @@ from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.widgets.controls.composition_tables import cell, fit_height, plain
-from napari_diptomo.widgets.plots.shell_correlation_plot import THRESHOLD
-from napari_diptomo.widgets.tasks.judging import Divided, Judged, phase_hue, resolution_in_words
+from napari_diptomo.widgets.tasks.judging import THRESHOLD, Divided, Judged, phase_hue, resolution_in_words
 
 if TYPE_CHECKING:
     from napari_diptomo.assess import HalfResolution, Region

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.components import ViewerModel
 from qtpy.QtCore import Qt, QTimer
@@ -19,7 +19,9 @@ from qtpy.QtWidgets import (
 
 from napari_diptomo.widgets.layers.first_look import look_from_a_corner, volume_layers_seen
 from napari_diptomo.widgets.layers.volume_cut import AXES, cut, make_whole, show_densities, show_surfaces
-from napari_diptomo.widgets.plots.slice_views import SliceViews
+
+if TYPE_CHECKING:
+    from napari_diptomo.widgets.plots.slice_views import SliceViews
 
 _MIDDLE = 50
 
@@ -107,6 +109,8 @@ class ViewBar(QWidget):
         self._close_slices()
         if not on:
             return
+        from napari_diptomo.widgets.plots.slice_views import SliceViews
+
         main = self.window()
         canvas = main.centralWidget() if isinstance(main, QMainWindow) else None
         self.slices = SliceViews(self._viewer, canvas if canvas is not None else self)

@@ -17,12 +17,13 @@ from napari_diptomo.widgets.notifications import say, say_error
 from napari_diptomo.widgets.pages.page import Context, Page
 from napari_diptomo.widgets.pages.second_axis_part import SecondAxisPart, without_second_axis
 from napari_diptomo.widgets.pages.shifts_by_hand import ShiftsByHand
-from napari_diptomo.widgets.plots.shift_plot import ShiftPlot
+from napari_diptomo.widgets.plots.plot_place import PlotPlace
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.steps import running, running_all
 
 if TYPE_CHECKING:
     from napari_diptomo.align import Align
+    from napari_diptomo.widgets.plots.shift_plot import ShiftPlot
 
 #: Title of the job that takes shifts from a file.
 IMPORT = 'Shifts'
@@ -61,9 +62,9 @@ class AlignPage(Page):
         self.parameters = RememberedForm(_align, context.last_used)
         self.body.addWidget(self.parameters)
         self.found_heading = heading('Shifts found')
-        self.plot = ShiftPlot()
+        self._place = PlotPlace(self._make_plot)
         self.found = self.outcome_widget = words('')
-        for widget in (self.found_heading, self.plot, self.found):
+        for widget in (self.found_heading, self._place, self.found):
             self.body.addWidget(widget)
         self.by_hand = ShiftsByHand(context)
         self.body.addWidget(self.by_hand, 100)
@@ -75,10 +76,14 @@ class AlignPage(Page):
         self._opened: Any = None
         self._show(None)
         self.by_hand.corrected.connect(self._corrected)
-        self.plot.moved.connect(self.by_hand.move_point)
         self.second.join.connect(self._join)
         self.second.part.connect(self._take_apart)
         self.session.changed.connect(self._session_changed)
+
+    @property
+    def plot(self) -> ShiftPlot:
+        """The shifts over the tilts; made when some were found first."""
+        return self._place.plot
 
     @property
     def form(self) -> StepForm[Align] | None:
@@ -162,7 +167,7 @@ class AlignPage(Page):
         self._refresh_buttons()
 
     def cleanup(self) -> None:
-        self.plot.cleanup()
+        self._place.cleanup()
         self.by_hand.cleanup()
 
     def import_shifts(self, path: str) -> None:
@@ -195,6 +200,13 @@ class AlignPage(Page):
             say_error(f'The shifts cannot be written ({error}); choose another folder.')
         else:
             say(f'Shifts written: {", ".join(file.name for file in written)}.')
+
+    def _make_plot(self) -> ShiftPlot:
+        from napari_diptomo.widgets.plots.shift_plot import ShiftPlot
+
+        plot = ShiftPlot()
+        plot.moved.connect(self.by_hand.move_point)
+        return plot
 
     def _add_files(self) -> None:
         row = QHBoxLayout()
@@ -281,7 +293,7 @@ class AlignPage(Page):
         self.second.show_maps(self.session.aligned, self.session.busy)
 
     def _show(self, maps: MapSeries | None) -> None:
-        for widget in (self.found_heading, self.plot, self.found, self.by_hand):
+        for widget in (self.found_heading, self._place, self.found, self.by_hand):
             widget.setVisible(maps is not None)
         if maps is not None and maps.shifts is not None:
             self.plot.set_shifts(maps.angles, maps.shifts, maps.pixel_size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Signal
@@ -12,7 +13,10 @@ from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QPushButton, QVBox
 from napari_diptomo.jobs.colours import HUES
 from napari_diptomo.series import DiptomoError, InputError, MapSeries
 from napari_diptomo.widgets.controls.parts import folded, words
-from napari_diptomo.widgets.plots.themed_plot import ThemedPlot
+from napari_diptomo.widgets.plots.plot_place import PlotPlace
+
+if TYPE_CHECKING:
+    from napari_diptomo.widgets.plots.themed_plot import ThemedPlot
 
 _HEIGHT = 130
 #: Gains that are seen in any case: what is noise shall not look like shadow.
@@ -60,13 +64,15 @@ class GainView(QWidget):
         )
         self.apply.clicked.connect(self._apply)
         self.note = words('')
-        self.plot = ThemedPlot()
-        self.plot.setFixedHeight(_HEIGHT)
-        self.plot.plots[0].setLabel('left', 'gain')
-        self.plot.plots[0].setLabel('bottom', 'tilt / deg')
-        self._curve = self.plot.plots[0].plot(pen=HUES[0], symbol='o', symbolSize=5, symbolBrush=HUES[0])
+        self._place = PlotPlace(self._make_plot)
+        self._curve: Any = None
         self._lay_out()
         self.clear()
+
+    @property
+    def plot(self) -> ThemedPlot:
+        """The gain over the tilts; made when there is one first."""
+        return self._place.plot
 
     def clear(self) -> None:
         """There are no maps."""
@@ -111,7 +117,17 @@ class GainView(QWidget):
 
     def cleanup(self) -> None:
         """Let go of the theme."""
-        self.plot.cleanup()
+        self._place.cleanup()
+
+    def _make_plot(self) -> ThemedPlot:
+        from napari_diptomo.widgets.plots.themed_plot import ThemedPlot
+
+        plot = ThemedPlot()
+        plot.setFixedHeight(_HEIGHT)
+        plot.plots[0].setLabel('left', 'gain')
+        plot.plots[0].setLabel('bottom', 'tilt / deg')
+        self._curve = plot.plots[0].plot(pen=HUES[0], symbol='o', symbolSize=5, symbolBrush=HUES[0])
+        return plot
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
@@ -122,7 +138,7 @@ class GainView(QWidget):
         column = QVBoxLayout(inner)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(row)
-        for part in (self.line, self.note, self.plot):
+        for part in (self.line, self.note, self._place):
             column.addWidget(part)
         self.section = folded('Gain of the tilts', inner)
         outer = QVBoxLayout(self)
@@ -142,10 +158,12 @@ class GainView(QWidget):
         self.note.setText(problem)
         self.note.setVisible(bool(problem))
         self.apply.setEnabled(not problem)
-        self.plot.setVisible(bool(gains))
-        self._curve.setData(self._maps.angles if gains and self._maps is not None else [], gains)
+        self._place.setVisible(bool(gains))
+        if not gains or self._maps is None:
+            return
         low, high = min(_SHOWN[0], *gains, 1.0), max(_SHOWN[1], *gains, 1.0)
         self.plot.plots[0].setYRange(low, high, padding=0.05)
+        self._curve.setData(self._maps.angles, gains)
 
     def _measure(self) -> None:
         from napari_diptomo.spectra import measure_gain

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.components import ViewerModel
@@ -12,9 +12,11 @@ from qtpy.QtWidgets import QWidget
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.series import Observer, SpectralTiltSeries
 from napari_diptomo.widgets.pages.edx_spectrum import SpectrumView
-from napari_diptomo.widgets.plots.eels_spectrum_plot import EELSPlot
 from napari_diptomo.widgets.tasks.edge_spectra import edge_energies, explaining_edges, summing_edges
 from napari_diptomo.widgets.tasks.edx_spectra import Selection
+
+if TYPE_CHECKING:
+    from napari_diptomo.widgets.plots.eels_spectrum_plot import EELSPlot
 
 
 class EdgesView(SpectrumView):
@@ -36,6 +38,8 @@ class EdgesView(SpectrumView):
         return {name: by_element[name.split('_')[0]] for name in names}
 
     def make_plot(self) -> EELSPlot:
+        from napari_diptomo.widgets.plots.eels_spectrum_plot import EELSPlot
+
         return EELSPlot()
 
     def set_step(self, step: Any, names: tuple[str, ...] = ()) -> None:

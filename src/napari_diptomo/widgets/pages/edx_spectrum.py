@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.components import ViewerModel
@@ -13,10 +13,13 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QPushButton, QVBox
 from napari_diptomo.series import Observer, SpectralTiltSeries
 from napari_diptomo.widgets.controls.parts import words
 from napari_diptomo.widgets.layers.region_of_interest import Region
+from napari_diptomo.widgets.plots.plot_place import PlotPlace
 from napari_diptomo.widgets.plots.spectrum_contents import Explanation, Mark
-from napari_diptomo.widgets.plots.spectrum_plot import SpectrumPlot
 from napari_diptomo.widgets.tasks.edx_spectra import Selection, explaining, summing
 from napari_diptomo.widgets.tasks.question import Question
+
+if TYPE_CHECKING:
+    from napari_diptomo.widgets.plots.spectrum_plot import SpectrumPlot
 
 _PAUSE_MS = 150
 _ALL, _SHOWN = 'All tilts', 'Tilt shown'
@@ -57,7 +60,7 @@ class SpectrumView(QWidget):
         self._later.timeout.connect(self._ask)
         self.region = Region(viewer, self)
         self.region.changed.connect(self._region_changed)
-        self.plot = self.make_plot()
+        self._place = PlotPlace(self._made_plot)
         self.note = words('')
         self._lay_out()
         viewer.dims.events.current_step.connect(self._slider_moved)
@@ -82,8 +85,15 @@ class SpectrumView(QWidget):
         """Colours of the parts of the fit by name."""
         return {mark.family: mark.colour for mark in self._marks}
 
+    @property
+    def plot(self) -> SpectrumPlot:
+        """Of the spectrum; made when it is first seen or filled."""
+        return self._place.plot
+
     def make_plot(self) -> SpectrumPlot:
-        """The plot, when the view is made."""
+        """The plot, when it is first needed."""
+        from napari_diptomo.widgets.plots.spectrum_plot import SpectrumPlot
+
         return SpectrumPlot()
 
     def counting(self, series: SpectralTiltSeries, selection: Selection) -> Callable[[Observer], np.ndarray]:
@@ -144,7 +154,7 @@ class SpectrumView(QWidget):
         self._summed.cleanup()
         self._fitted.cleanup()
         self.region.cleanup()
-        self.plot.cleanup()
+        self._place.cleanup()
         self._viewer.dims.events.current_step.disconnect(self._slider_moved)
 
     def _lay_out(self) -> None:
@@ -166,7 +176,7 @@ class SpectrumView(QWidget):
         self.log = QCheckBox('Log')
         self.log.setToolTip('Counts on a logarithmic axis.')
         self.log.setChecked(True)
-        self.log.toggled.connect(self.plot.set_log)
+        self.log.toggled.connect(self._set_log)
         self.controls = row = QHBoxLayout()
         for control in (self.tilts, self.draw, self.whole):
             row.addWidget(control)
@@ -176,8 +186,17 @@ class SpectrumView(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addLayout(row)
-        column.addWidget(self.plot)
+        column.addWidget(self._place)
         column.addWidget(self.note)
+
+    def _made_plot(self) -> SpectrumPlot:
+        plot = self.make_plot()
+        plot.set_log(self.log.isChecked())
+        return plot
+
+    def _set_log(self, log: bool) -> None:
+        if self._place.made is not None:
+            self._place.made.set_log(log)
 
     def _tilt(self) -> int | None:
         if self._series is None or self.tilts.currentText() == _ALL:

@@ -63,7 +63,7 @@ class EELSMaps(Part):
         self._problem = ''
         self.view = EELSView(context.viewer)
         self.view.explained.connect(self._explained)
-        self.view.plot.window_moved.connect(self._window_dragged)
+        self.view.window_moved.connect(self._window_dragged)
         self._window = Question(self)
         self._window.answered.connect(self._show_window)
         self._window.failed.connect(self._cannot)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from napari.components import ViewerModel
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_diptomo.jobs.colours import colours
@@ -15,12 +16,12 @@ from napari_diptomo.series import Observer, SpectralTiltSeries
 from napari_diptomo.widgets.controls.parts import words
 from napari_diptomo.widgets.pages.edx_spectrum import SpectrumView
 from napari_diptomo.widgets.pages.eels_sentences import describe_range, key_of
-from napari_diptomo.widgets.plots.eels_spectrum_plot import EELSPlot
 from napari_diptomo.widgets.tasks.edx_spectra import Selection, summing
 from napari_diptomo.widgets.tasks.eels_spectra import explaining_edge, summing_core_loss
 
 if TYPE_CHECKING:
     from napari_diptomo.spectra.eels.explained_losses import ExplainedEELS, ExplainedRange
+    from napari_diptomo.widgets.plots.eels_spectrum_plot import EELSPlot
 
 LOW, CORE = 'Low loss', 'Core loss'
 #: Beside the window one wants to see this much, eV.
@@ -57,9 +58,15 @@ class FittedWindow:
 
 
 class EELSView(SpectrumView):
-    """Low loss with the fit of its edge, or core loss with its; the window of the first is dragged in the plot."""
+    """Low loss with the fit of its edge, or core loss with its; the window of the first is dragged in the plot.
 
-    plot: EELSPlot
+    Signals
+    -------
+    window_moved(float, float)
+        The user has dragged the window or one of its ends, eV.
+    """
+
+    window_moved = Signal(float, float)
 
     def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
         self._step: Any = None
@@ -93,8 +100,16 @@ class EELSView(SpectrumView):
     def hues(self) -> dict[str, str]:
         return colours(self._step.states) if self._step is not None else {}
 
+    @property
+    def plot(self) -> EELSPlot:
+        return cast('EELSPlot', super().plot)
+
     def make_plot(self) -> EELSPlot:
-        return EELSPlot()
+        from napari_diptomo.widgets.plots.eels_spectrum_plot import EELSPlot
+
+        plot = EELSPlot()
+        plot.window_moved.connect(self.window_moved)
+        return plot
 
     def set_step(self, step: Any) -> None:
         """Fit as this step would."""
@@ -111,7 +126,8 @@ class EELSView(SpectrumView):
         self._found = None
         self.range.setCurrentText(LOW)
         self.range.setVisible(series is not None and series.core_loss is not None)
-        self.plot.set_window(None)
+        if self._place.made is not None:
+            self.plot.set_window(None)
         super().set_series(series, spectrum, fitted)
 
     def counting(self, series: SpectralTiltSeries, selection: Selection) -> Callable[[Observer], np.ndarray]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.widgets.controls.parts import heading, words
-from napari_diptomo.widgets.plots.totals_plot import Total, TotalsPlot, misbehaving
+from napari_diptomo.widgets.plots.plot_place import PlotPlace
+from napari_diptomo.widgets.plots.totals_contents import Total, misbehaving
+
+if TYPE_CHECKING:
+    from napari_diptomo.widgets.plots.totals_plot import TotalsPlot
 
 
 class TotalsView(QWidget):
@@ -17,7 +22,7 @@ class TotalsView(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.plot = TotalsPlot()
+        self._place = PlotPlace(_totals_plot)
         self.note = words('')
         self.key = words('')
         self.setToolTip(
@@ -26,9 +31,14 @@ class TotalsView(QWidget):
         )
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
-        for part in (heading('Totals over the tilts'), self.note, self.key, self.plot):
+        for part in (heading('Totals over the tilts'), self.note, self.key, self._place):
             column.addWidget(part)
         self.clear()
+
+    @property
+    def plot(self) -> TotalsPlot:
+        """Made when there are totals first."""
+        return self._place.plot
 
     def clear(self) -> None:
         """Nothing is known."""
@@ -45,4 +55,10 @@ class TotalsView(QWidget):
 
     def cleanup(self) -> None:
         """Let go of the theme."""
-        self.plot.cleanup()
+        self._place.cleanup()
+
+
+def _totals_plot() -> TotalsPlot:
+    from napari_diptomo.widgets.plots.totals_plot import TotalsPlot
+
+    return TotalsPlot()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLabel, QPushButton, QSpinBox, QWidget
@@ -21,9 +21,7 @@ from napari_diptomo.widgets.pages.compare_part import ComparePart
 from napari_diptomo.widgets.pages.isosurface_part import IsosurfacePart
 from napari_diptomo.widgets.pages.page import Context, Page
 from napari_diptomo.widgets.pages.profile_part import ProfilePart
-from napari_diptomo.widgets.plots.direction_plot import DirectionPlot
-from napari_diptomo.widgets.plots.misfit_plot import MisfitPlot
-from napari_diptomo.widgets.plots.shell_correlation_plot import ShellCorrelationPlot
+from napari_diptomo.widgets.plots.plot_place import PlotPlace
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.judging import (
     HALVES,
@@ -45,6 +43,11 @@ from napari_diptomo.widgets.tasks.judging import (
     reporting,
 )
 from napari_diptomo.widgets.tasks.steps import named
+
+if TYPE_CHECKING:
+    from napari_diptomo.widgets.plots.direction_plot import DirectionPlot
+    from napari_diptomo.widgets.plots.misfit_plot import MisfitPlot
+    from napari_diptomo.widgets.plots.shell_correlation_plot import ShellCorrelationPlot
 
 _MOST_PHASES = 20
 
@@ -100,6 +103,26 @@ class JudgePage(Page):
         self.body.addStretch(1)
         self.session.changed.connect(self._session_changed)
         self._session_changed()
+
+    @property
+    def misfit(self) -> MisfitPlot:
+        """Of every tilt that was measured. As the plots below, made when there is a result first."""
+        return self._misfit.plot
+
+    @property
+    def prediction(self) -> MisfitPlot:
+        """Of every tilt as the others predict it."""
+        return self._prediction.plot
+
+    @property
+    def correlation(self) -> ShellCorrelationPlot:
+        """Of two halves of the counts."""
+        return self._correlation.plot
+
+    @property
+    def directions(self) -> DirectionPlot:
+        """The same by direction."""
+        return self._directions.plot
 
     def closed(self) -> str:
         chosen = self.session.runs.chosen
@@ -158,10 +181,8 @@ class JudgePage(Page):
     def cleanup(self) -> None:
         self.profile.cleanup()
         self.compare.end()
-        self.misfit.cleanup()
-        self.prediction.cleanup()
-        self.correlation.cleanup()
-        self.directions.cleanup()
+        for place in self._places:
+            place.cleanup()
 
     def _volume(self) -> Volume | None:
         return self.session.volume
@@ -211,29 +232,19 @@ class JudgePage(Page):
         self.result_box = self.outcome_widget = Part()
         column = self.result_box.body
         self.table = JudgedTable()
-        self.misfit = MisfitPlot()
-        self.misfit.setToolTip('<qt>Dashed: 1, what the true specimen leaves. A tilt above the others is doubted.</qt>')
-        self.prediction = MisfitPlot('left out: misfit / noise')
-        self.prediction.setToolTip(
-            '<qt>Every tilt as a volume of other tilts predicts it. Dashed: 1, the noise of the image alone. The outermost tilts '
-            'are extrapolated.</qt>'
-        )
+        self._misfit, self._prediction = PlotPlace(_misfit_plot), PlotPlace(_prediction_plot)
         self.prediction_note = words('')
-        self.correlation = ShellCorrelationPlot()
-        self.directions = DirectionPlot()
-        self.directions.setToolTip(
-            '<qt>The correlation of the halves by direction: x to the right, z (along the beam) up, fine detail at the rim, '
-            'bright where they agree. Dashed: the outermost tilts; dimmed: the missing wedge, which no tilt measured.</qt>'
-        )
+        self._correlation, self._directions = PlotPlace(_correlation_plot), PlotPlace(_direction_plot)
+        self._places = (self._misfit, self._prediction, self._correlation, self._directions)
         self.note = words('')
         for widget in (
             heading('Projections against maps'),
             self.table,
-            self.misfit,
-            self.prediction,
+            self._misfit,
+            self._prediction,
             self.prediction_note,
-            self.correlation,
-            self.directions,
+            self._correlation,
+            self._directions,
             self.note,
         ):
             column.addWidget(widget)
@@ -320,8 +331,8 @@ class JudgePage(Page):
             self.table.show_judged(judged)
             self.misfit.show_misfit(judged.consistency)
             self._show_prediction(judged)
-            self.correlation.setVisible(judged.resolution is not None)
-            self.directions.setVisible(judged.resolution is not None)
+            self._correlation.setVisible(judged.resolution is not None)
+            self._directions.setVisible(judged.resolution is not None)
             self.note.setVisible(judged.resolution is not None)
             if judged.resolution is not None:
                 self.correlation.show_curves(judged.resolution)
@@ -338,7 +349,7 @@ class JudgePage(Page):
         text = prediction if isinstance(prediction, str) else describe_prediction(prediction)
         self.prediction_note.setText(text)
         self.prediction_note.setVisible(bool(text))
-        self.prediction.setVisible(not isinstance(prediction, str))
+        self._prediction.setVisible(not isinstance(prediction, str))
         if not isinstance(prediction, str):
             self.prediction.show_misfit(prediction)
 
@@ -421,3 +432,39 @@ class JudgePage(Page):
             say(f'Table written: {Path(path).name}.')
             return True
         return False
+
+
+def _misfit_plot() -> MisfitPlot:
+    from napari_diptomo.widgets.plots.misfit_plot import MisfitPlot
+
+    plot = MisfitPlot()
+    plot.setToolTip('<qt>Dashed: 1, what the true specimen leaves. A tilt above the others is doubted.</qt>')
+    return plot
+
+
+def _prediction_plot() -> MisfitPlot:
+    from napari_diptomo.widgets.plots.misfit_plot import MisfitPlot
+
+    plot = MisfitPlot('left out: misfit / noise')
+    plot.setToolTip(
+        '<qt>Every tilt as a volume of other tilts predicts it. Dashed: 1, the noise of the image alone. The outermost tilts '
+        'are extrapolated.</qt>'
+    )
+    return plot
+
+
+def _correlation_plot() -> ShellCorrelationPlot:
+    from napari_diptomo.widgets.plots.shell_correlation_plot import ShellCorrelationPlot
+
+    return ShellCorrelationPlot()
+
+
+def _direction_plot() -> DirectionPlot:
+    from napari_diptomo.widgets.plots.direction_plot import DirectionPlot
+
+    plot = DirectionPlot()
+    plot.setToolTip(
+        '<qt>The correlation of the halves by direction: x to the right, z (along the beam) up, fine detail at the rim, '
+        'bright where they agree. Dashed: the outermost tilts; dimmed: the missing wedge, which no tilt measured.</qt>'
+    )
+    return plot

@@ -448,12 +448,11 @@ class OpenPage(Page):
 
     def _show_rows(self, files: Sequence[Path]) -> None:
         """Rows that mean something for these files; of one that goes the value goes too."""
-        from napari_diptomo.series.reading.file_selection import IMAGES
-
         suffixes = {file.suffix.lower() for file in files}
+        images = _images() if files else set()
         for name, shown in (
-            ('dark_level', bool(suffixes & {*IMAGES, *_ANYTHING})),
-            ('beam_energy', not files or not suffixes <= set(IMAGES)),
+            ('dark_level', bool(suffixes & {*images, *_ANYTHING})),
+            ('beam_energy', not files or not suffixes <= images),
             ('first_frame', '.emd' in suffixes),
             ('last_frame', '.emd' in suffixes),
             ('specimen', bool([choice for choice in self.specimen.choices if choice is not None])),
@@ -553,6 +552,13 @@ class OpenPage(Page):
         self._show_repeated()
         self.tools.refresh()
         self.changed.emit()
+
+
+def _images() -> set[str]:
+    """Endings of files that hold images without spectra."""
+    from napari_diptomo.series.reading.file_selection import IMAGES
+
+    return set(IMAGES)
 
 
 def _describe(data: SpectralTiltSeries | MapSeries) -> str:

@@ -12,12 +12,13 @@ from napari_diptomo.series import InputError, Volume
 from napari_diptomo.widgets.controls.form_widgets import settle
 from napari_diptomo.widgets.controls.parts import Part, heading, words
 from napari_diptomo.widgets.layers.profile_line import ProfileLine
-from napari_diptomo.widgets.plots.profile_plot import ProfilePlot
+from napari_diptomo.widgets.plots.plot_place import PlotPlace
 from napari_diptomo.widgets.tasks.judging import profiling
 from napari_diptomo.widgets.tasks.question import Question
 
 if TYPE_CHECKING:
     from napari_diptomo.assess import Profile
+    from napari_diptomo.widgets.plots.profile_plot import ProfilePlot
 
 _HINT = 'Draw a line, then drag its ends; a selected layer of shapes with a line is taken as it is.'
 _WIDEST = 10_000.0
@@ -53,14 +54,16 @@ class ProfilePart(Part):
         self._asker.failed.connect(self._fail)
         self.body.addWidget(heading('Profile'))
         self._add_controls()
-        self.plot = ProfilePlot()
-        self.plot.setToolTip(
-            '<qt>Bands: standard errors, from the spread of the volume or the scatter over the width.</qt>'
-        )
+        self._place = PlotPlace(_profile_plot)
         self.note = words(_HINT)
-        self.body.addWidget(self.plot)
+        self.body.addWidget(self._place)
         self.body.addWidget(self.note)
-        self.plot.setVisible(False)
+        self._place.setVisible(False)
+
+    @property
+    def plot(self) -> ProfilePlot:
+        """Made when there is a profile first."""
+        return self._place.plot
 
     def refresh(self) -> None:
         """The line, its width or the volume is another one."""
@@ -82,7 +85,7 @@ class ProfilePart(Part):
         """Let go of the viewer."""
         self._asker.cleanup()
         self.line.cleanup()
-        self.plot.cleanup()
+        self._place.cleanup()
 
     def _add_controls(self) -> None:
         self.draw = QPushButton('&Draw a line')
@@ -120,7 +123,7 @@ class ProfilePart(Part):
     def _show(self, profile: Profile) -> None:
         self.profile = profile
         self.plot.show_profile(profile)
-        self.plot.setVisible(True)
+        self._place.setVisible(True)
         self.save.setVisible(True)
         length = profile.distance[-1]
         errors = '' if self.plot.bands else ' A line of no width through a volume without a spread has no error bars.'
@@ -131,11 +134,20 @@ class ProfilePart(Part):
 
     def _clear(self, why: str) -> None:
         self.profile = None
-        self.plot.clear_curves()
-        self.plot.setVisible(False)
+        if self._place.made is not None:
+            self._place.made.clear_curves()
+        self._place.setVisible(False)
         self.save.setVisible(False)
         self.note.setText(why)
 
     def _save(self) -> None:
         if self.profile is not None:
             self._ask_to_save('profile.csv', self.profile.write_csv)
+
+
+def _profile_plot() -> ProfilePlot:
+    from napari_diptomo.widgets.plots.profile_plot import ProfilePlot
+
+    plot = ProfilePlot()
+    plot.setToolTip('<qt>Bands: standard errors, from the spread of the volume or the scatter over the width.</qt>')
+    return plot

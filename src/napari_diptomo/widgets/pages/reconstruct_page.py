@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,15 +14,16 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QFileDialog, QHBoxLayout, QLabe
 from napari_diptomo.jobs import Stage
 from napari_diptomo.series import DiptomoError, Finding, InputError, Progress, Recipe, Remedy, Step, Volume
 from napari_diptomo.series.haadf_of_series import described, own_images
-from napari_diptomo.series.tilts import angle_in_words
 from napari_diptomo.widgets.controls.combo_boxes import disable_entries
+from napari_diptomo.widgets.controls.each_element import EachElement
 from napari_diptomo.widgets.controls.form_widgets import AutoEdit
 from napari_diptomo.widgets.controls.parts import Part, heading, words
 from napari_diptomo.widgets.controls.runs_list import RunsList
 from napari_diptomo.widgets.controls.step_form import StepForm
 from napari_diptomo.widgets.notifications import say, say_error
 from napari_diptomo.widgets.pages.page import Context, Page
-from napari_diptomo.widgets.plots.convergence_plot import ConvergencePlot, EachElement
+from napari_diptomo.widgets.pages.run_sentences import compared_haadf, describe_run, haadf_counterpart
+from napari_diptomo.widgets.plots.plot_place import PlotPlace
 from napari_diptomo.widgets.preferences import default_device, preview_seconds
 from napari_diptomo.widgets.run import Run, RunStatus, convergence_of
 from napari_diptomo.widgets.tasks.duration_estimate import Pace, kind_of, kind_of_refinement, trial_of, voxels_of
@@ -35,7 +35,7 @@ from napari_diptomo.widgets.tasks.reconstruction_job import ReconstructionJob
 from napari_diptomo.widgets.tasks.steps import VOLUME_FORMATS, estimating_memory, missing_devices, named, saving
 
 if TYPE_CHECKING:
-    from napari_diptomo.reconstruct import DIPmTV, TotalVariation
+    from napari_diptomo.widgets.plots.convergence_plot import ConvergencePlot
 
 #: Fields that say what the specimen is, whichever method reconstructs it.
 _OF_SPECIMEN = {'thickness', 'beyond_field'}
@@ -93,7 +93,6 @@ class ReconstructPage(Page):
         self.estimate.setToolTip('Estimated before anything is allocated.')
         self.body.addWidget(self.estimate)
         self.previews = QCheckBox('Show the volume while it forms')
-        self.previews.setChecked(preview_seconds() > 0)
         self.previews.setToolTip('<qt>How often: Preferences, Tomography. Switch it off for very large volumes.</qt>')
         self.body.addWidget(self.previews)
         self._state: dict[str, Any] = {}
@@ -124,6 +123,11 @@ class ReconstructPage(Page):
         self.session.started.connect(self._stop_trial)
         self._session_changed()
 
+    @property
+    def convergence(self) -> ConvergencePlot:
+        """Of the run that is chosen; made when it has something to show first."""
+        return self._convergence.plot
+
     def closed(self) -> str:
         return '' if len(self.session.runs) else self.obstacle()
 
@@ -152,17 +156,23 @@ class ReconstructPage(Page):
             raise InputError(self.no_device.text())
         self.context.last_used.remember(step)
         self.context.last_used.remember_value(_LAST_METHOD, step.title)
-        seconds = (preview_seconds() or 1.0) if self.previews.isChecked() else 0.0
+        seconds = self._seconds_between_previews()
         source = maps.recipe.source if maps.recipe is not None else self.session.source
         return ReconstructionJob(Recipe(source, (step,)), maps, seconds, self.session.new_checkpoint()), step.title
 
     def job_of(self, run: Run) -> ReconstructionJob:
         """The job that takes up a run that ended before its time."""
         assert run.recipe is not None and run.maps is not None
-        seconds = (preview_seconds() or 1.0) if self.previews.isChecked() else 0.0
+        seconds = self._seconds_between_previews()
         if run.checkpoint is None:
             run.checkpoint = self.session.new_checkpoint()
         return ReconstructionJob(run.recipe, run.maps, seconds, run.checkpoint, resume=True)
+
+    def _seconds_between_previews(self) -> float:
+        """0 where none are wanted."""
+        if not self.forms:
+            self.enter()
+        return (preview_seconds() or 1.0) if self.previews.isChecked() else 0.0
 
     def follow(self, run: Run, message: Any) -> None:
         """A message of the running job: into the curves, where they are those of this run."""
@@ -259,7 +269,7 @@ class ReconstructPage(Page):
         self._misfit.cleanup()
         self._devices.cleanup()
         self._trial.forget()
-        self.convergence.cleanup()
+        self._convergence.cleanup()
 
     def _build_forms(self) -> None:
         from napari_diptomo.reconstruct import SIRT, DIPmTV, PoissonEM, TotalVariation
@@ -274,6 +284,8 @@ class ReconstructPage(Page):
             self.method.addItem(kind.title)
         self.method.setCurrentText(str(self.context.last_used.value(_LAST_METHOD, DIPmTV.title)))
         self.method.blockSignals(False)
+        # Not before: for the settings of one plugin napari reads the manifests of all.
+        self.previews.setChecked(preview_seconds() > 0)
         self._method_changed(self.method.currentText())
         self._apply_state()
 
@@ -378,15 +390,11 @@ class ReconstructPage(Page):
 
     def _add_convergence(self) -> None:
         self.convergence_heading = heading('Convergence')
-        self.convergence = ConvergencePlot()
-        self.convergence.setToolTip(
-            '<qt>Above: misfit of the fitted and of the held-out counts, per datum; where the held-out one rises, noise '
-            'is being fitted. Below: the other terms of what is minimised. The dashed line marks the returned '
-            'iterate.</qt>'
-        )
-        self.by_element = EachElement(self.convergence)
+        self._convergence = PlotPlace(_convergence_plot)
+        self.by_element = EachElement()
+        self.by_element.toggled.connect(self._show_channels)
         self.note = words('')
-        for widget in (self.convergence_heading, self.convergence, self.by_element, self.note):
+        for widget in (self.convergence_heading, self._convergence, self.by_element, self.note):
             self._outcome.body.addWidget(widget)
 
     def _add_runs(self) -> None:
@@ -432,7 +440,7 @@ class ReconstructPage(Page):
         step = None if run is None else haadf_counterpart(run)
         if run is None or run.maps is None or run.recipe is None or step is None:
             return
-        seconds = (preview_seconds() or 1.0) if self.previews.isChecked() else 0.0
+        seconds = self._seconds_between_previews()
         recipe = Recipe(run.recipe.source, (step,))
         title = f'{step.title} {"with" if step.haadf else "without"} HAADF'
         self.start.emit(ReconstructionJob(recipe, run.maps, seconds, self.session.new_checkpoint()), title)
@@ -470,23 +478,31 @@ class ReconstructPage(Page):
 
     def _show_convergence_of(self, run: Run | None, anew: bool) -> None:
         """The convergence of a run and a word on how it ended; nothing of one that left nothing."""
-        if anew:
-            self.convergence.clear_curves()
-            for point in convergence_of(run) if run is not None else ():
-                self.convergence.add(*point)
-        self.convergence.mark_returned(None)
-        self.convergence.redraw()
-        running = run is not None and run.status is RunStatus.RUNNING
-        shown = running or (run is not None and bool(convergence_of(run)))
+        points = convergence_of(run) if run is not None else ()
+        shown = bool(points) or (run is not None and run.status is RunStatus.RUNNING)
+        if shown or self._convergence.made is not None:
+            if anew:
+                self.convergence.clear_curves()
+                for point in points:
+                    self.convergence.add(*point)
+            volume = None if run is None else run.volume
+            self.convergence.mark_returned(None if volume is None else volume.notes.get('returned_iteration'))
+            self.convergence.redraw()
         self.convergence_heading.setVisible(shown)
-        self.convergence.setVisible(shown)
+        self._convergence.setVisible(shown)
         self.by_element.setVisible(shown and self.convergence.has_channels)
         self.convergence_heading.setText(f'<b>Convergence of run {run.number}</b>' if run is not None else '')
-        if run is not None and run.volume is not None:
-            self.convergence.mark_returned(run.volume.notes.get('returned_iteration'))
         has_preview = run is not None and bool(self.session.runs.view_of(run).layers)
         compared = '' if run is None else compared_haadf(run, self.session.runs)
         self.note.setText(f'{describe_run(run, has_preview)} {compared}'.strip() if run is not None else '')
+
+    def _show_channels(self, shown: bool) -> None:
+        self.convergence.show_channels(shown)
+
+    def redraw_convergence(self) -> None:
+        """Bring the curves up to date; now and then while a run is under way."""
+        if self._convergence.made is not None:
+            self.convergence.redraw()
 
     def _save_volume(self) -> None:
         path, chosen = QFileDialog.getSaveFileName(
@@ -517,20 +533,16 @@ class ReconstructPage(Page):
         return str(folder / f'volume{suffix}')
 
 
-def describe_run(run: Run, has_preview: bool = False) -> str:
-    """How a run ended, and what is left of it."""
-    if run.volume is not None:
-        return describe_volume(run.volume)
-    if run.status is RunStatus.FAILED:
-        kept = ' Its last preview is among the layers.' if has_preview else ''
-        return f'{run.error}{kept}'
-    if run.status is RunStatus.CANCELLED:
-        return 'Cancelled: nothing was kept.'
-    if run.status is RunStatus.INTERRUPTED:
-        saved = run.checkpoint is not None and run.checkpoint.exists()
-        where = 'continues from its last checkpoint' if saved else 'starts it anew: it had no checkpoint yet'
-        return f'napari ended before this run did. Resume {where}.'
-    return ''
+def _convergence_plot() -> ConvergencePlot:
+    from napari_diptomo.widgets.plots.convergence_plot import ConvergencePlot
+
+    plot = ConvergencePlot()
+    plot.setToolTip(
+        '<qt>Above: misfit of the fitted and of the held-out counts, per datum; where the held-out one rises, noise '
+        'is being fitted. Below: the other terms of what is minimised. The dashed line marks the returned '
+        'iterate.</qt>'
+    )
+    return plot
 
 
 def shifts_are_sought(run: Run) -> bool:
@@ -539,62 +551,3 @@ def shifts_are_sought(run: Run) -> bool:
 
     step = run.recipe.steps[-1] if run.recipe is not None and run.recipe.steps else None
     return bool(getattr(step, 'refine_shifts', False)) and NOTE not in run.noted
-
-
-def haadf_counterpart(run: Run) -> DIPmTV | TotalVariation | None:
-    """The step of a run with the HAADF series where it was without, or without where it was with; None where it has none."""
-    steps = run.recipe.steps if run.recipe is not None else ()
-    step = steps[-1] if steps else None
-    if run.maps is None or run.maps.haadf_series is None or getattr(step, 'haadf', None) is None:
-        return None
-    from napari_diptomo.reconstruct import DIPmTV, TotalVariation
-
-    assert isinstance(step, DIPmTV | TotalVariation), 'the steps with that field'
-    # Not a copy: where this one was stopped by hand the other is not.
-    return type(step)(**{**step.model_dump(), 'haadf': not step.haadf})
-
-
-def compared_haadf(run: Run, runs: Iterable[Run]) -> str:
-    """The same run with or without the HAADF series, and how well each predicts the held-out counts, where some are."""
-    counterpart = haadf_counterpart(run)
-    own = _held_out(run)
-    for other in runs:
-        steps = other.recipe.steps if other.recipe is not None else ()
-        if other is run or other.maps is not run.maps or not steps or counterpart is None:
-            continue
-        theirs = _held_out(other)
-        alike = isinstance(steps[-1], Step) and steps[-1].model_dump() == counterpart.model_dump()
-        if alike and run.volume is not None and other.volume is not None:
-            how = 'with' if counterpart.haadf else 'without'
-            compared = ''
-            if own is not None and theirs is not None:
-                compared = f': misfit of the held-out counts {own:.4g} here, {theirs:.4g} there'
-            return (
-                f'{other.name} is the same {how} HAADF series{compared}. Choose it in the list to see it in place of '
-                'this one.'
-            )
-    return ''
-
-
-def _held_out(run: Run) -> float | None:
-    value = None if run.volume is None else run.volume.notes.get('held_out_deviance')
-    return float(value) if isinstance(value, int | float) else None
-
-
-def describe_volume(volume: Volume) -> str:
-    """Size, how the run ended, and what no data can vouch for."""
-    _, z, y, x = volume.data.shape
-    parts = [f'{x} x {y} x {z} voxels of {volume.voxel_size:.3g} nm.']
-    reason = volume.notes.get('stopping')
-    if isinstance(reason, str):
-        parts.append(reason[:1].upper() + reason[1:].rstrip('.') + '.')
-    uncertainty = volume.notes.get('uncertainty')
-    if isinstance(uncertainty, str):
-        parts.append(uncertainty[:1].upper() + uncertainty[1:].rstrip('.') + '.')
-    tilts = volume.notes.get('max_tilt')
-    if isinstance(tilts, list | tuple) and len(tilts) == 2 and tilts[1] - tilts[0] < 180:
-        parts.append(
-            f'Tilts end at {angle_in_words(tilts[0])} and {angle_in_words(tilts[1])}: faces normal to the beam and detail along it '
-            'are determined by the prior, not by data.'
-        )
-    return ' '.join(parts)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_diptomo.jobs.colours import HUES, colours
 from napari_diptomo.widgets.plots.themed_plot import ThemedPlot
@@ -181,22 +181,3 @@ class ConvergencePlot(ThemedPlot):
 
     def _plot_of(self, name: str) -> pg.PlotItem:
         return self.deviances if name in _HUES or name.startswith(_CHANNEL) else self.terms
-
-
-class EachElement(QCheckBox):
-    """Whether the plot shows each element by itself; to be ticked while a run is under way, too.
-
-    Parameters
-    ----------
-    plot : ConvergencePlot
-    """
-
-    never_frozen = True
-
-    def __init__(self, plot: ConvergencePlot, parent: QWidget | None = None) -> None:
-        super().__init__('Each element by itself', parent)
-        self.setToolTip(
-            '<qt>Above: the misfit of the fitted counts of each element, in the colour of its layers, as of the volumes that '
-            'were shown while it formed; of energy windows those that its photons fall into.</qt>'
-        )
-        self.toggled.connect(plot.show_channels)

@@ -11,13 +11,11 @@ from qtpy.QtWidgets import QWidget
 
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.widgets.plots.themed_plot import ThemedPlot
+from napari_diptomo.widgets.tasks.judging import THRESHOLD
 from napari_diptomo.widgets.theme import plot_colours
 
 if TYPE_CHECKING:
     from napari_diptomo.assess import HalfResolution
-
-#: The criterion of two halves (Rosenthal & Henderson 2003).
-THRESHOLD = 0.143
 
 
 class ShellCorrelationPlot(ThemedPlot):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
@@ -11,25 +11,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_diptomo.widgets.plots.themed_plot import ThemedPlot
+from napari_diptomo.widgets.plots.totals_contents import Total
 
 _HEIGHT = 190
-
-
-class Total(Protocol):
-    """Counts of one family, and what a specimen would give; arrays are (tilt,)."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def counts(self) -> np.ndarray: ...
-    @property
-    def expected(self) -> np.ndarray: ...
-    @property
-    def behaves(self) -> bool: ...
-    @property
-    def sentence(self) -> str: ...
-    @property
-    def weak(self) -> bool: ...
 
 
 class TotalsPlot(ThemedPlot):
@@ -87,9 +71,3 @@ class TotalsPlot(ThemedPlot):
         lowest = min([float(np.min(total.counts) / max(np.mean(total.expected), 1e-12)) for total in totals] or [0.0])
         highest = max([float(np.max(total.counts) / max(np.mean(total.expected), 1e-12)) for total in totals] or [1.0])
         self.plot.setYRange(min(1.1 * lowest, 0.0), 1.1 * max(highest, 1.0), padding=0)
-
-
-def misbehaving(totals: Sequence[Total]) -> str:
-    """A sentence on each line family that does not behave like a projection, or is too weak to decide."""
-    found = [total.sentence for total in totals if not total.behaves]
-    return ' '.join([*found, *(total.sentence for total in totals if total.weak)])

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 JUDGE, PHASES, MAPS, REPORT, MOVIE = 'Judge', 'Phases', 'Maps of the volume', 'Report', 'Movie'
 #: How two halves of the counts are reconstructed: what `diptomo assess` calls it, by what the page does.
 HALVES = {'fast (SIRT)': 'fast', 'own settings': 'own', 'none': 'none'}
+#: The criterion of two halves (Rosenthal & Henderson 2003).
+THRESHOLD = 0.143
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Imports of the stages in a thread, so that a page that is entered does not wait for scipy."""
+"""Imports beside the window, so that a page that is entered waits neither for scipy nor for pyqtgraph."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import importlib
 import threading
 from functools import cache
 
-#: In the order of the pages. None of them imports torch or HyperSpy.
-_STAGES = ('spectra', 'align', 'reconstruct', 'assess')
+#: In the order in which they are needed. None of them imports torch or HyperSpy.
+_LATER = (
+    'pyqtgraph',
+    'napari_diptomo.series.reading.tilt_series',
+    'napari_diptomo.spectra',
+    'napari_diptomo.align',
+    'napari_diptomo.reconstruct',
+    'napari_diptomo.assess',
+)
 
 
 @cache
 def import_stages() -> threading.Thread:
-    """Begin to import the packages of the stages, once in a process.
+    """Begin to import the plots, what reads files and the packages of the stages, once in a process.
 
     Returns
     -------
@@ -26,7 +33,7 @@ def import_stages() -> threading.Thread:
 
 
 def _import_all() -> None:
-    for stage in _STAGES:
+    for name in _LATER:
         if not threading.main_thread().is_alive():
             return
-        importlib.import_module(f'napari_diptomo.{stage}')
+        importlib.import_module(name)
