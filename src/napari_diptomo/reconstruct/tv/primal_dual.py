@@ -98,6 +98,13 @@ class PrimalDual:
         self._dual_data = problem.mask * self._dual_data
         self.set_weight(self.weight)
 
+    def start_from(self, other: PrimalDual) -> None:
+        """Begin where another solver stands, of the same data or of more of the same counts."""
+        self.u, self._ahead = other.u, other._ahead
+        self._dual_data, self._dual_gradient = other._dual_data, other._dual_gradient
+        self._bound = other._bound
+        self.set_weight(self.weight)
+
     def set_weight(self, weight: float) -> None:
         """Continue from here with another weight."""
         self.weight = weight

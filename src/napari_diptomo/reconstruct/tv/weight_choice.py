@@ -1,0 +1,244 @@
+r"""The weight of the total variation, chosen by held-out counts.
+
+The best weight grows with the dose, about as the root of the counts of a pixel, and depends on how fine the specimen is. A law
+predicts it,
+
+    w0 = a sqrt(m),
+
+m being the mean counts of the channels in typical pixels. Volumes with 2 w0, w0 and w0 / 2 are found to a loose tolerance,
+each from the one before; where the lowest held-out deviance lies at an end, further ones follow beyond it by factors of 2. The
+minimum of the parabola in log w through the lowest point and its neighbours is the weight. With it all counts are fitted, from
+where the search ended. Measured: docs/tv-weight.md.
+
+Formulas: choice of the weight of the total variation (`choose_weight`).
+"""
+
+from __future__ import annotations
+
+import math
+from copy import copy
+from dataclasses import dataclass, replace
+
+import torch
+
+from napari_diptomo.reconstruct.problem import Problem
+from napari_diptomo.reconstruct.stopping import rule_for
+from napari_diptomo.reconstruct.tv.joined_minimisations import JoinedMinimisations
+from napari_diptomo.reconstruct.tv.minimise import solver_of
+from napari_diptomo.reconstruct.tv.primal_dual import PrimalDual
+from napari_diptomo.reconstruct.tv.settings import COMPARED, SEARCH_ITERATIONS, TVSettings
+from napari_diptomo.reconstruct.volume import Solution
+from napari_diptomo.series import Finding, Observer
+
+#: a of the module's formula, fitted to the weights that seven specimens ask for at 2 to 100 counts (docs/tv-weight.md).
+_LAW = 0.25
+#: Factor between weights that are compared, and how often the search extends beyond the first three at most.
+_FACTOR, _EXTENSIONS = 2.0, 5
+#: Relative change below which a volume is compared.
+_TOLERANCE = 4e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A weight and how it was found.
+
+    Attributes
+    ----------
+    weight : float
+        Of the total variation.
+    solver : PrimalDual
+        Where the search ended.
+    curve : tuple of (float, float)
+        Weights that were compared, and the held-out deviance per datum of each.
+    is_at_end : bool
+        The lowest deviance is that of the smallest or largest weight: the best one may lie beyond.
+    best : Solution or None
+        Of those that were compared, None where nothing was.
+    """
+
+    weight: float
+    solver: PrimalDual
+    curve: tuple[tuple[float, float], ...] = ()
+    is_at_end: bool = False
+    best: Solution | None = None
+
+    @torch.no_grad()
+    def solver_for(self, problem: Problem, settings: TVSettings) -> PrimalDual:
+        """A solver with the weight for the problem that was judged, or for all its counts, from where the search ended."""
+        solver = solver_of(problem, settings, self.weight)
+        solver.start_from(self.solver)
+        return solver
+
+    def explained(self, solution: Solution) -> Solution:
+        """The solution with the weight, with what is said of the choice."""
+        if not self.curve:
+            reason = f'weight {self.weight:g} was predicted from the signal and its scatter'
+        else:
+            reason = f'weight {self.weight:g} predicts the held-out counts best ({len(self.curve)} weights compared)'
+        notes = {
+            **solution.notes,
+            'weight_curve': [list(point) for point in self.curve],
+            'stopping': f'{reason}; {solution.notes["stopping"]}',
+        }
+        return replace(solution, notes=notes, findings=(*solution.findings, *self._findings))
+
+    @property
+    def _findings(self) -> tuple[Finding, ...]:
+        """A doubt where the weight may not be the best."""
+        if not self.curve:
+            sentence = (
+                f'The noise of these maps is not known, so that no held-out data could choose the weight of the total variation: '
+                f'{self.weight:g} was predicted from their signal over their scatter. Compare volumes with half and twice of it.'
+            )
+            return (Finding('note', 'TV weight', sentence, {'weight': self.weight}),)
+        if not self.is_at_end:
+            return ()
+        smallest = self.weight <= min(weight for weight, _ in self.curve)
+        sentence = (
+            f'The weight of the total variation, {self.weight:g}, is the {"smallest" if smallest else "largest"} that was tried, '
+            'and the held-out counts ask for more of the same: they hardly speak for any weight. Set the weight by eye.'
+        )
+        return (Finding('doubt', 'TV weight', sentence, {'weight': self.weight}),)
+
+
+def with_all_counts(problem: Problem) -> Problem:
+    """The same problem with the held-out counts among the fitted ones; everything else is shared."""
+    if problem.held_out is None:
+        return problem
+    whole = copy(problem)
+    whole.fit, whole.held_out, whole.share = problem.fit + problem.held_out, None, 0.0
+    return whole
+
+
+@torch.no_grad()
+def predicted_weight(problem: Problem) -> float:
+    """w0 of the module's formula."""
+    data = with_all_counts(problem).fit
+    if problem.background is not None:
+        data = data - problem.background
+    if not (problem.maps.are_counts or problem.quasi):
+        # What counts of the same precision would be.
+        data = data.clamp_min(0).square() / problem.variance
+    return _rounded(_LAW * math.sqrt(_typical(data * problem.mask)))
+
+
+@torch.no_grad()
+def choose_weight(problem: Problem, settings: TVSettings, run: JoinedMinimisations) -> Choice:
+    """The weight for a problem, by its held-out counts where its data can be split.
+
+    Parameters
+    ----------
+    problem : Problem
+        With held-out counts, without images.
+    settings : TVSettings
+        Of the minimisation with the weight.
+    run : JoinedMinimisations
+        Reports the search; where its observer ends it, ``best`` of the choice is what there is.
+    """
+    predicted = predicted_weight(problem)
+    if rule_for(problem, 'auto') != 'held-out':
+        return Choice(predicted, solver_of(problem, settings, predicted))
+    search = _Search(problem, settings, run, predicted)
+    for place, step in enumerate(range(1, 1 - COMPARED, -1)):
+        search.compare(step, place)
+    for _ in range(_EXTENSIONS):
+        if not search.is_at_end:
+            break
+        search.compare(search.beyond, COMPARED - 1)
+    return search.choice()
+
+
+def minimise_chosen(
+    problem: Problem, judged: Problem, settings: TVSettings, title: str, observer: Observer | None
+) -> Solution:
+    """The volume with the weight that held-out counts choose.
+
+    Parameters
+    ----------
+    problem : Problem
+        What the result is fitted to.
+    judged : Problem
+        The same with held-out counts; ``problem`` itself where its result shall not see them.
+    settings : TVSettings
+        Of the minimisation with the weight.
+    title : str
+        Of the method, for the observer.
+    observer : Observer, optional
+        Sees one run; ``finish`` keeps the best of the search, or the last volume as far as it is.
+    """
+    run = JoinedMinimisations(settings.lengths(False, problem is not judged), title, observer)
+    choice = choose_weight(judged, settings, run)
+    if run.finished and choice.best is not None:
+        return run.result(choice.best)
+    return run.result(choice.explained(run.minimise(problem, choice.solver_for(problem, settings), settings, -1)))
+
+
+class _Search:
+    """Weights that are compared, by the power of `_FACTOR` that they are of the predicted one."""
+
+    def __init__(self, problem: Problem, settings: TVSettings, run: JoinedMinimisations, predicted: float) -> None:
+        self._problem, self._run, self._predicted = problem, run, predicted
+        self._loosely = replace(
+            settings,
+            tolerance=max(_TOLERANCE, settings.tolerance),
+            iterations=min(SEARCH_ITERATIONS, settings.iterations),
+        )
+        self._solver = solver_of(problem, settings, predicted * _FACTOR)
+        self._compared: dict[int, float] = {}
+        self._best: Solution | None = None
+
+    def compare(self, step: int, place: int) -> None:
+        """Find the volume of one more weight, unless the run has been ended."""
+        if self._run.finished:
+            return
+        weight = self._weight(step)
+        if weight != self._solver.weight:
+            self._solver.set_weight(weight)
+        found = self._run.minimise(self._problem, self._solver, self._loosely, place)
+        # A weight that was interrupted is no match for those that were complete.
+        if self._best is None or not self._run.finished:
+            self._compared[step] = found.notes['held_out_deviance']
+            self._best = found if self._lowest == step else self._best
+
+    @property
+    def _lowest(self) -> int:
+        return min(self._compared, key=self._compared.__getitem__)
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the lowest deviance is that of the smallest or largest weight."""
+        return self._lowest in (min(self._compared), max(self._compared))
+
+    @property
+    def beyond(self) -> int:
+        """The weight beyond the end where the deviance is lowest."""
+        return self._lowest + (1 if self._lowest == max(self._compared) else -1)
+
+    def choice(self) -> Choice:
+        """What the comparison comes to."""
+        weight = self._predicted * _FACTOR ** (self._lowest + self._offset)
+        curve = tuple((self._weight(step), self._compared[step]) for step in sorted(self._compared))
+        return Choice(_rounded(weight), self._solver, curve, self.is_at_end, self._best)
+
+    @property
+    def _offset(self) -> float:
+        """From the lowest to the minimum of the parabola through it and its neighbours, in steps."""
+        if self.is_at_end:
+            return 0.0
+        below, lowest, above = (self._compared[self._lowest + step] for step in (-1, 0, 1))
+        bend = below - 2 * lowest + above
+        return 0.5 * (below - above) / bend if bend > 0 else 0.0
+
+    def _weight(self, step: int) -> float:
+        return _rounded(self._predicted * _FACTOR**step)
+
+
+def _typical(counts: torch.Tensor) -> float:
+    """Counts of a typical pixel, of data (window, tilt, y, u): weighted by themselves, so that empty pixels do not count."""
+    total = counts.sum()
+    return max(float((counts.square().sum() - total) / total.clamp_min(1e-12)), 0.1)
+
+
+def _rounded(weight: float) -> float:
+    """To three digits: what a recipe says is what was used."""
+    return float(f'{weight:.3g}')
