@@ -34,9 +34,7 @@ _EVERY = 10
 
 
 @torch.no_grad()
-def solver_of(
-    problem: Problem, settings: TVSettings, weight: float, start: torch.Tensor | None = None
-) -> PrimalDual:
+def solver_of(problem: Problem, settings: TVSettings, weight: float, start: torch.Tensor | None = None) -> PrimalDual:
     """The solver of a problem before its first iteration.
 
     Parameters

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from copy import copy
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 
@@ -46,8 +47,10 @@ class Choice:
     ----------
     weight : float
         Of the total variation.
+    reason : {'given', 'predicted', 'compared'}
+        By whom: the user, the law, the held-out counts.
     solver : PrimalDual
-        Where the search ended.
+        Where the weight that was compared last, or the best of them, ended; at its beginning where none was.
     curve : tuple of (float, float)
         Weights that were compared, and the held-out deviance per datum of each.
     is_at_end : bool
@@ -57,6 +60,7 @@ class Choice:
     """
 
     weight: float
+    reason: Literal['given', 'predicted', 'compared']
     solver: PrimalDual
     curve: tuple[tuple[float, float], ...] = ()
     is_at_end: bool = False
@@ -71,34 +75,32 @@ class Choice:
 
     def explained(self, solution: Solution) -> Solution:
         """The solution with the weight, with what is said of the choice."""
-        if not self.curve:
-            reason = f'weight {self.weight:g} was predicted from the signal and its scatter'
-        else:
+        if self.reason == 'given':
+            return solution
+        reason = f'weight {self.weight:g} was predicted from the signal and its scatter'
+        if self.reason == 'compared':
             reason = f'weight {self.weight:g} predicts the held-out counts best ({len(self.curve)} weights compared)'
-        notes = {
-            **solution.notes,
-            'weight_curve': [list(point) for point in self.curve],
-            'stopping': f'{reason}; {solution.notes["stopping"]}',
-        }
-        return replace(solution, notes=notes, findings=(*solution.findings, *self._findings))
+        notes = {**solution.notes, 'stopping': f'{reason}; {solution.notes["stopping"]}'}
+        notes['weight_curve'] = [list(point) for point in self.curve]
+        return replace(solution, notes=notes, findings=(*solution.findings, *self._findings()))
 
-    @property
     def _findings(self) -> tuple[Finding, ...]:
-        """A doubt where the weight may not be the best."""
-        if not self.curve:
+        """A doubt where the weight may not be the best, a note where nothing could be compared."""
+        evidence = {'weight': self.weight}
+        if self.reason == 'predicted':
             sentence = (
-                f'The noise of these maps is not known, so that no held-out data could choose the weight of the total variation: '
-                f'{self.weight:g} was predicted from their signal over their scatter. Compare volumes with half and twice of it.'
+                'The noise of these maps is not known, and without it no data can be held out to choose the weight of the total '
+                f'variation: {self.weight:g} was predicted from their signal and its scatter. Compare it with a half and twice of it.'
             )
-            return (Finding('note', 'TV weight', sentence, {'weight': self.weight}),)
+            return (Finding('note', 'weight of TV', sentence, evidence),)
         if not self.is_at_end:
             return ()
-        smallest = self.weight <= min(weight for weight, _ in self.curve)
+        which = 'smallest' if self.weight <= min(weight for weight, _ in self.curve) else 'largest'
         sentence = (
-            f'The weight of the total variation, {self.weight:g}, is the {"smallest" if smallest else "largest"} that was tried, '
-            'and the held-out counts ask for more of the same: they hardly speak for any weight. Set the weight by eye.'
+            f'The weight of the total variation, {self.weight:g}, is the {which} of {len(self.curve)} that were compared: the '
+            'held-out counts ask for one beyond. Compare the volume with one of another weight.'
         )
-        return (Finding('doubt', 'TV weight', sentence, {'weight': self.weight}),)
+        return (Finding('doubt', 'weight of TV', sentence, evidence),)
 
 
 def with_all_counts(problem: Problem) -> Problem:
@@ -137,7 +139,7 @@ def choose_weight(problem: Problem, settings: TVSettings, run: JoinedMinimisatio
     """
     predicted = predicted_weight(problem)
     if rule_for(problem, 'auto') != 'held-out':
-        return Choice(predicted, solver_of(problem, settings, predicted))
+        return Choice(predicted, 'predicted', solver_of(problem, settings, predicted))
     search = _Search(problem, settings, run, predicted)
     for place, step in enumerate(range(1, 1 - COMPARED, -1)):
         search.compare(step, place)
@@ -146,6 +148,13 @@ def choose_weight(problem: Problem, settings: TVSettings, run: JoinedMinimisatio
             break
         search.compare(search.beyond, COMPARED - 1)
     return search.choice()
+
+
+def chosen_or_given(problem: Problem, settings: TVSettings, run: JoinedMinimisations) -> Choice:
+    """The weight of the settings where they have one, that of `choose_weight` otherwise."""
+    if settings.weight is None:
+        return choose_weight(problem, settings, run)
+    return Choice(settings.weight, 'given', solver_of(problem, settings, settings.weight))
 
 
 def minimise_chosen(
@@ -183,7 +192,7 @@ class _Search:
             tolerance=max(_TOLERANCE, settings.tolerance),
             iterations=min(SEARCH_ITERATIONS, settings.iterations),
         )
-        self._solver = solver_of(problem, settings, predicted * _FACTOR)
+        self._solver = self._stand = solver_of(problem, settings, self._weight(1))
         self._compared: dict[int, float] = {}
         self._best: Solution | None = None
 
@@ -198,7 +207,8 @@ class _Search:
         # A weight that was interrupted is no match for those that were complete.
         if self._best is None or not self._run.finished:
             self._compared[step] = found.notes['held_out_deviance']
-            self._best = found if self._lowest == step else self._best
+            if self._lowest == step:
+                self._best, self._stand = found, copy(self._solver)
 
     @property
     def _lowest(self) -> int:
@@ -218,7 +228,7 @@ class _Search:
         """What the comparison comes to."""
         weight = self._predicted * _FACTOR ** (self._lowest + self._offset)
         curve = tuple((self._weight(step), self._compared[step]) for step in sorted(self._compared))
-        return Choice(_rounded(weight), self._solver, curve, self.is_at_end, self._best)
+        return Choice(_rounded(weight), 'compared', self._stand, curve, self.is_at_end, self._best)
 
     @property
     def _offset(self) -> float:
