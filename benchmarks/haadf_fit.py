@@ -60,7 +60,6 @@ STEP = DIPmTV(preset='balanced')
 STEPS: dict[str, Reconstruction] = {
     '': STEP,
     'TV, ': TotalVariation(),
-    'TV chosen, ': TotalVariation(choose_weight=True),
 }
 FUSED = 'fused, '
 METHODS = {'DIPm-TV': '', 'TV': 'TV, ', 'TV chosen': 'TV chosen, ', 'fused': FUSED}

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 #: Minimisations by which a weight is found where the prediction is good, and iterations of each at most (docs/tv-weight.md).
 COMPARED, SEARCH_ITERATIONS = 3, 300
 #: Weights of HAADF images that are tried, at most.
-TRUSTS = 2
+TRUSTS = 3
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,15 @@
-r"""The weight of the total variation, chosen by held-out counts.
+"""The weight of the total variation, chosen by held-out counts.
 
-The best weight grows with the dose, about as the root of the counts of a pixel, and depends on how fine the specimen is. A law
-predicts it,
-
-    w0 = a sqrt(m),
-
-m being the mean counts of the channels in typical pixels. Volumes with 2 w0, w0 and w0 / 2 are found to a loose tolerance,
-each from the one before; where the lowest held-out deviance lies at an end, further ones follow beyond it by factors of 2. The
-minimum of the parabola in log w through the lowest point and its neighbours is the weight. With it all counts are fitted, from
-where the search ended. Measured: docs/tv-weight.md.
+Volumes with three weights, a factor of two apart, are found to a loose tolerance, each from the one before; where the lowest
+held-out deviance lies at an end, further ones follow beyond it. The minimum of the parabola in log w through the lowest point and
+its neighbours is the weight. With it all counts are fitted, from where the search ended. Specimens differ more in the weight
+that they ask for than doses do: no law of the counts comes near (docs/tv-weight.md).
 
 Formulas: choice of the weight of the total variation (`choose_weight`).
 """
 
 from __future__ import annotations
 
-import math
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -31,12 +25,12 @@ from napari_diptomo.reconstruct.tv.settings import COMPARED, SEARCH_ITERATIONS, 
 from napari_diptomo.reconstruct.volume import Solution
 from napari_diptomo.series import Finding, Observer
 
-#: a of the module's formula, fitted to the weights that seven specimens ask for at 2 to 100 counts (docs/tv-weight.md).
-_LAW = 0.25
+#: The first weight that is compared is a step above this one: near the middle of those that seven specimens ask for.
+_MIDDLE = 0.35
 #: Factor between weights that are compared, and how often the search extends beyond the first three at most.
 _FACTOR, _EXTENSIONS = 2.0, 5
 #: Relative change below which a volume is compared.
-_TOLERANCE = 4e-3
+_TOLERANCE = 8e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +41,8 @@ class Choice:
     ----------
     weight : float
         Of the total variation.
-    reason : {'given', 'predicted', 'compared'}
-        By whom: the user, the law, the held-out counts.
+    reason : {'given', 'unasked', 'compared'}
+        By the user, without any, by the held-out counts.
     solver : PrimalDual
         Where the weight that was compared last, or the best of them, ended; at its beginning where none was.
     curve : tuple of (float, float)
@@ -60,7 +54,7 @@ class Choice:
     """
 
     weight: float
-    reason: Literal['given', 'predicted', 'compared']
+    reason: Literal['given', 'unasked', 'compared']
     solver: PrimalDual
     curve: tuple[tuple[float, float], ...] = ()
     is_at_end: bool = False
@@ -77,7 +71,7 @@ class Choice:
         """The solution with the weight, with what is said of the choice."""
         if self.reason == 'given':
             return solution
-        reason = f'weight {self.weight:g} was predicted from the signal and its scatter'
+        reason = f'weight {self.weight:g}, which no held-out data could choose'
         if self.reason == 'compared':
             reason = f'weight {self.weight:g} predicts the held-out counts best ({len(self.curve)} weights compared)'
         notes = {**solution.notes, 'stopping': f'{reason}; {solution.notes["stopping"]}'}
@@ -85,12 +79,12 @@ class Choice:
         return replace(solution, notes=notes, findings=(*solution.findings, *self._findings()))
 
     def _findings(self) -> tuple[Finding, ...]:
-        """A doubt where the weight may not be the best, a note where nothing could be compared."""
+        """A doubt where the weight may not be the best, a note where none could be compared."""
         evidence = {'weight': self.weight}
-        if self.reason == 'predicted':
+        if self.reason == 'unasked':
             sentence = (
                 'The noise of these maps is not known, and without it no data can be held out to choose the weight of the total '
-                f'variation: {self.weight:g} was predicted from their signal and its scatter. Compare it with a half and twice of it.'
+                f'variation: it is {self.weight:g}. Compare the volume with those of a half and twice of it.'
             )
             return (Finding('note', 'weight of TV', sentence, evidence),)
         if not self.is_at_end:
@@ -113,18 +107,6 @@ def with_all_counts(problem: Problem) -> Problem:
 
 
 @torch.no_grad()
-def predicted_weight(problem: Problem) -> float:
-    """w0 of the module's formula."""
-    data = with_all_counts(problem).fit
-    if problem.background is not None:
-        data = data - problem.background
-    if not (problem.maps.are_counts or problem.quasi):
-        # What counts of the same precision would be.
-        data = data.clamp_min(0).square() / problem.variance
-    return _rounded(_LAW * math.sqrt(_typical(data * problem.mask)))
-
-
-@torch.no_grad()
 def choose_weight(problem: Problem, settings: TVSettings, run: JoinedMinimisations) -> Choice:
     """The weight for a problem, by its held-out counts where its data can be split.
 
@@ -137,10 +119,9 @@ def choose_weight(problem: Problem, settings: TVSettings, run: JoinedMinimisatio
     run : JoinedMinimisations
         Reports the search; where its observer ends it, ``best`` of the choice is what there is.
     """
-    predicted = predicted_weight(problem)
     if rule_for(problem, 'auto') != 'held-out':
-        return Choice(predicted, 'predicted', solver_of(problem, settings, predicted))
-    search = _Search(problem, settings, run, predicted)
+        return Choice(_MIDDLE, 'unasked', solver_of(problem, settings, _MIDDLE))
+    search = _Search(problem, settings, run)
     for place, step in enumerate(range(1, 1 - COMPARED, -1)):
         search.compare(step, place)
     for _ in range(_EXTENSIONS):
@@ -183,10 +164,10 @@ def minimise_chosen(
 
 
 class _Search:
-    """Weights that are compared, by the power of `_FACTOR` that they are of the predicted one."""
+    """Weights that are compared, by the power of `_FACTOR` that they are of `_MIDDLE`."""
 
-    def __init__(self, problem: Problem, settings: TVSettings, run: JoinedMinimisations, predicted: float) -> None:
-        self._problem, self._run, self._predicted = problem, run, predicted
+    def __init__(self, problem: Problem, settings: TVSettings, run: JoinedMinimisations) -> None:
+        self._problem, self._run = problem, run
         self._loosely = replace(
             settings,
             tolerance=max(_TOLERANCE, settings.tolerance),
@@ -226,7 +207,7 @@ class _Search:
 
     def choice(self) -> Choice:
         """What the comparison comes to."""
-        weight = self._predicted * _FACTOR ** (self._lowest + self._offset)
+        weight = _MIDDLE * _FACTOR ** (self._lowest + self._offset)
         curve = tuple((self._weight(step), self._compared[step]) for step in sorted(self._compared))
         return Choice(_rounded(weight), 'compared', self._stand, curve, self.is_at_end, self._best)
 
@@ -240,13 +221,7 @@ class _Search:
         return 0.5 * (below - above) / bend if bend > 0 else 0.0
 
     def _weight(self, step: int) -> float:
-        return _rounded(self._predicted * _FACTOR**step)
-
-
-def _typical(counts: torch.Tensor) -> float:
-    """Counts of a typical pixel, of data (window, tilt, y, u): weighted by themselves, so that empty pixels do not count."""
-    total = counts.sum()
-    return max(float((counts.square().sum() - total) / total.clamp_min(1e-12)), 0.1)
+        return _rounded(_MIDDLE * _FACTOR**step)
 
 
 def _rounded(weight: float) -> float:
