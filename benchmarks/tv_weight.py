@@ -1,6 +1,6 @@
 """The weight of the total variation: what each way of choosing it costs, in decibels and in iterations.
 
-Seven specimens of six kinds, tilts of +-40 degrees in steps of 5, peaks of 2 to 100 counts, one noise each. The oracle is the
+Seven specimens of six kinds, three channels or two, tilts of +-40 degrees in steps of 5, peaks of 2 to 100 counts, one noise each. The oracle is the
 weight of a grid (a factor of sqrt 2 apart) whose volume is nearest to the truth by PSNR (peak signal-to-noise ratio). Loss is
 what a volume lacks to that of the oracle; SSIM is the structural similarity. Compared are: 0.6 for all, the former default; a
 law a m^b of the mean counts m, fitted to the oracle weights of the other specimens; the weight of the grid that the held-out
@@ -195,9 +195,7 @@ def _law(cells: list[dict[str, Any]], counts: float) -> float:
 def _at(grid: list[dict[str, float]], weight: float) -> dict[str, float]:
     """The scores at a weight between those of the grid."""
     weights = np.log([point['weight'] for point in grid])[::-1]
-    return {
-        name: float(np.interp(np.log(weight), weights, [p[name] for p in grid][::-1])) for name in ('psnr', 'ssim')
-    }
+    return {name: float(np.interp(np.log(weight), weights, [p[name] for p in grid][::-1])) for name in ('psnr', 'ssim')}
 
 
 def _summary(losses: dict[tuple[str, ...], dict[str, tuple[float, float, float]]]) -> str:
@@ -238,9 +236,9 @@ def _each(
 
 
 def _with_images(known: dict[str, Any]) -> str:
+    fitted = f'{COUNTS_WITH_IMAGES} counts, {SIZE_WITH_IMAGES}^3 voxels, nine tenths of the counts fitted'
     lines = [
-        f'{COUNTS_WITH_IMAGES} counts, {SIZE_WITH_IMAGES}^3 voxels, nine tenths of the counts fitted; weights in units of that which '
-        'the maps alone ask for.',
+        f'{fitted}; weights in units of that which the maps alone ask for.',
         '',
         '| specimen | maps alone | times the weight | with HAADF | held-out deviance |',
         '|---|---|---|---|---|',

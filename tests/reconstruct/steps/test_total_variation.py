@@ -12,8 +12,8 @@ from napari_diptomo.assess import psnr
 from napari_diptomo.reconstruct import TotalVariation
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.sirt_iteration import typical_density
-from napari_diptomo.reconstruct.tv.norms import gradient, norm
 from napari_diptomo.reconstruct.tv import weight_choice
+from napari_diptomo.reconstruct.tv.norms import gradient, norm
 from napari_diptomo.series import InputError, MapSeries, Observer, Request
 from napari_diptomo.series.steps import step_from_dict
 from napari_diptomo.simulate import porous, tilt_series

@@ -55,7 +55,7 @@ def minimise_with_haadf(
     run = JoinedMinimisations(settings.lengths(True, problem is not judged), title, observer)
     maps_alone, first = judged.with_haadf(None), -1 - TRUSTS - (problem is not judged)
     choice = chosen_or_given(maps_alone, settings, run)
-    if run.finished and choice.best is not None:
+    if choice.best is not None:
         return run.result(choice.best)
     alone = run.minimise(maps_alone, choice.solver_for(maps_alone, settings), settings, first)
     if run.finished:

@@ -20,7 +20,7 @@ from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.stopping import rule_for
 from napari_diptomo.reconstruct.tv.joined_minimisations import JoinedMinimisations
 from napari_diptomo.reconstruct.tv.minimise import solver_of
-from napari_diptomo.reconstruct.tv.primal_dual import PrimalDual
+from napari_diptomo.reconstruct.tv.primal_dual import PrimalDual, State
 from napari_diptomo.reconstruct.tv.settings import COMPARED, SEARCH_ITERATIONS, TVSettings
 from napari_diptomo.reconstruct.volume import Solution
 from napari_diptomo.series import Finding, Observer
@@ -43,19 +43,19 @@ class Choice:
         Of the total variation.
     reason : {'given', 'unasked', 'compared'}
         By the user, without any, by the held-out counts.
-    solver : PrimalDual
-        Where the weight that was compared last, or the best of them, ended; at its beginning where none was.
+    state : State or None
+        Where the solver of the best of those that were compared ended, None where none was.
     curve : tuple of (float, float)
         Weights that were compared, and the held-out deviance per datum of each.
     is_at_end : bool
         The lowest deviance is that of the smallest or largest weight: the best one may lie beyond.
     best : Solution or None
-        Of those that were compared, None where nothing was.
+        Where the observer ended the search: what there is.
     """
 
     weight: float
     reason: Literal['given', 'unasked', 'compared']
-    solver: PrimalDual
+    state: State | None = None
     curve: tuple[tuple[float, float], ...] = ()
     is_at_end: bool = False
     best: Solution | None = None
@@ -64,7 +64,8 @@ class Choice:
     def solver_for(self, problem: Problem, settings: TVSettings) -> PrimalDual:
         """A solver with the weight for the problem that was judged, or for all its counts, from where the search ended."""
         solver = solver_of(problem, settings, self.weight)
-        solver.start_from(self.solver)
+        if self.state is not None:
+            solver.start_from(self.state)
         return solver
 
     def explained(self, solution: Solution) -> Solution:
@@ -120,7 +121,7 @@ def choose_weight(problem: Problem, settings: TVSettings, run: JoinedMinimisatio
         Reports the search; where its observer ends it, ``best`` of the choice is what there is.
     """
     if rule_for(problem, 'auto') != 'held-out':
-        return Choice(_MIDDLE, 'unasked', solver_of(problem, settings, _MIDDLE))
+        return Choice(_MIDDLE, 'unasked')
     search = _Search(problem, settings, run)
     for place, step in enumerate(range(1, 1 - COMPARED, -1)):
         search.compare(step, place)
@@ -135,7 +136,7 @@ def chosen_or_given(problem: Problem, settings: TVSettings, run: JoinedMinimisat
     """The weight of the settings where they have one, that of `choose_weight` otherwise."""
     if settings.weight is None:
         return choose_weight(problem, settings, run)
-    return Choice(settings.weight, 'given', solver_of(problem, settings, settings.weight))
+    return Choice(settings.weight, 'given')
 
 
 def minimise_chosen(
@@ -158,9 +159,12 @@ def minimise_chosen(
     """
     run = JoinedMinimisations(settings.lengths(False, problem is not judged), title, observer)
     choice = choose_weight(judged, settings, run)
-    if run.finished and choice.best is not None:
+    if choice.best is not None:
         return run.result(choice.best)
-    return run.result(choice.explained(run.minimise(problem, choice.solver_for(problem, settings), settings, -1)))
+    solver = choice.solver_for(problem, settings)
+    # Its volumes have served, and memory is scarce.
+    choice = replace(choice, state=None)
+    return run.result(choice.explained(run.minimise(problem, solver, settings, -1)))
 
 
 class _Search:
@@ -173,7 +177,8 @@ class _Search:
             tolerance=max(_TOLERANCE, settings.tolerance),
             iterations=min(SEARCH_ITERATIONS, settings.iterations),
         )
-        self._solver = self._stand = solver_of(problem, settings, self._weight(1))
+        self._solver = solver_of(problem, settings, self._weight(1))
+        self._state = self._solver.state
         self._compared: dict[int, float] = {}
         self._best: Solution | None = None
 
@@ -189,7 +194,7 @@ class _Search:
         if self._best is None or not self._run.finished:
             self._compared[step] = found.notes['held_out_deviance']
             if self._lowest == step:
-                self._best, self._stand = found, copy(self._solver)
+                self._best, self._state = found, self._solver.state
 
     @property
     def _lowest(self) -> int:
@@ -209,7 +214,8 @@ class _Search:
         """What the comparison comes to."""
         weight = _MIDDLE * _FACTOR ** (self._lowest + self._offset)
         curve = tuple((self._weight(step), self._compared[step]) for step in sorted(self._compared))
-        return Choice(_rounded(weight), 'compared', self._stand, curve, self.is_at_end, self._best)
+        best = self._best if self._run.finished else None
+        return Choice(_rounded(weight), 'compared', self._state, curve, self.is_at_end, best)
 
     @property
     def _offset(self) -> float:
