@@ -169,7 +169,7 @@ def test_counts_that_the_user_holds_out_are_not_fitted(few):
 
 def test_a_weight_at_the_end_of_the_search_is_doubted(few, monkeypatch):
     monkeypatch.setattr(weight_choice, '_EXTENSIONS', 0)
-    monkeypatch.setattr(weight_choice, '_MIDDLE', 8.0)
+    monkeypatch.setattr(weight_choice, 'MIDDLE', 8.0)
     volume = TotalVariation(iterations=100).run(few)
     assert volume.notes['weight'] == 4.0
     (finding,) = [f for f in volume.findings if f.about == 'weight of TV']
@@ -177,7 +177,7 @@ def test_a_weight_at_the_end_of_the_search_is_doubted(few, monkeypatch):
 
 
 def test_the_search_extends_until_the_best_lies_inside(few, monkeypatch):
-    monkeypatch.setattr(weight_choice, '_MIDDLE', 8.0)
+    monkeypatch.setattr(weight_choice, 'MIDDLE', 8.0)
     notes = TotalVariation(iterations=100).run(few).notes
     weights, deviances = np.transpose(notes['weight_curve'])
     assert len(weights) > 3 and 0 < np.argmin(deviances) < len(weights) - 1
@@ -229,14 +229,19 @@ class FinishAt(Observer):
 
 
 def test_finish_amid_the_search_keeps_the_best_of_the_weights_that_were_complete(few):
-    observer = FinishAt(150)
-    volume = TotalVariation(iterations=60, tolerance=0.9).run(few, observer)
-    whole = TotalVariation(iterations=60, tolerance=0.9).run(few)
-    assert volume.notes['iterations'] < 150 and 'weight_curve' in whole.notes
-    stopped = TotalVariation(iterations=60, tolerance=0).run(few, FinishAt(90))
-    assert stopped.notes['iterations'] == 90
-    assert stopped.notes['returned_iteration'] in (60, 90)
-    assert stopped.notes['held_out_share'] == pytest.approx(0.1)
+    observer = FinishAt(90)
+    notes = TotalVariation(iterations=60).run(few, observer).notes
+    # Three weights and the volume, 60 iterations each.
+    assert observer.total == 240
+    assert (notes['iterations'], notes['returned_iteration'], notes['weight']) == (90, 60, 0.7)
+    assert not notes['converged'] and 'while weights were compared' in notes['stopping']
+    assert notes['held_out_share'] == pytest.approx(0.1)
+
+
+def test_finish_after_the_search_keeps_the_volume_as_far_as_it_is(few):
+    notes = TotalVariation(iterations=60).run(few, FinishAt(200)).notes
+    assert notes['held_out_share'] == 0 and notes['weight'] not in (0.7, 0.35)
+    assert 'weights compared); stopped by hand after' in notes['stopping']
 
 
 def test_finish_within_the_first_weight_keeps_what_there_is(small):

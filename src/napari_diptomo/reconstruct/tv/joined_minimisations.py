@@ -14,7 +14,7 @@ from napari_diptomo.series import Observer, Watch
 
 
 class JoinedMinimisations:
-    """What a run of several minimisations reports, and what it returns.
+    """A run of several minimisations: its reports, and its result.
 
     Parameters
     ----------

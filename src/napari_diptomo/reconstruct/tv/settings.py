@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_diptomo.reconstruct.tv.norms import Coupling
 
+#: In the middle of the weights that are compared first, and of those that seven specimens ask for; of maps that cannot choose.
+MIDDLE = 0.35
 #: Minimisations by which a weight is found where the prediction is good, and iterations of each at most (docs/tv-weight.md).
 COMPARED, SEARCH_ITERATIONS = 3, 300
 #: Weights of HAADF images that are tried, at most.

@@ -21,12 +21,10 @@ from napari_diptomo.reconstruct.stopping import rule_for
 from napari_diptomo.reconstruct.tv.joined_minimisations import JoinedMinimisations
 from napari_diptomo.reconstruct.tv.minimise import solver_of
 from napari_diptomo.reconstruct.tv.primal_dual import PrimalDual, State
-from napari_diptomo.reconstruct.tv.settings import COMPARED, SEARCH_ITERATIONS, TVSettings
+from napari_diptomo.reconstruct.tv.settings import COMPARED, MIDDLE, SEARCH_ITERATIONS, TVSettings
 from napari_diptomo.reconstruct.volume import Solution
 from napari_diptomo.series import Finding, Observer
 
-#: The first weight that is compared is a step above this one: near the middle of those that seven specimens ask for.
-_MIDDLE = 0.35
 #: Factor between weights that are compared, and how often the search extends beyond the first three at most.
 _FACTOR, _EXTENSIONS = 2.0, 5
 #: Relative change below which a volume is compared.
@@ -121,7 +119,7 @@ def choose_weight(problem: Problem, settings: TVSettings, run: JoinedMinimisatio
         Reports the search; where its observer ends it, ``best`` of the choice is what there is.
     """
     if rule_for(problem, 'auto') != 'held-out':
-        return Choice(_MIDDLE, 'unasked')
+        return Choice(MIDDLE, 'unasked')
     search = _Search(problem, settings, run)
     for place, step in enumerate(range(1, 1 - COMPARED, -1)):
         search.compare(step, place)
@@ -168,7 +166,7 @@ def minimise_chosen(
 
 
 class _Search:
-    """Weights that are compared, by the power of `_FACTOR` that they are of `_MIDDLE`."""
+    """Weights that are compared, by the power of `_FACTOR` that they are of `MIDDLE`."""
 
     def __init__(self, problem: Problem, settings: TVSettings, run: JoinedMinimisations) -> None:
         self._problem, self._run = problem, run
@@ -211,11 +209,17 @@ class _Search:
         return self._lowest + (1 if self._lowest == max(self._compared) else -1)
 
     def choice(self) -> Choice:
-        """What the comparison comes to."""
-        weight = _MIDDLE * _FACTOR ** (self._lowest + self._offset)
+        """The result of the comparison."""
+        weight = MIDDLE * _FACTOR ** (self._lowest + self._offset)
         curve = tuple((self._weight(step), self._compared[step]) for step in sorted(self._compared))
-        best = self._best if self._run.finished else None
-        return Choice(_rounded(weight), 'compared', self._state, curve, self.is_at_end, best)
+        return Choice(_rounded(weight), 'compared', self._state, curve, self.is_at_end, self._interrupted())
+
+    def _interrupted(self) -> Solution | None:
+        """The best so far where the observer has ended the run, None otherwise."""
+        if self._best is None or not self._run.finished:
+            return None
+        reason = f'stopped by hand while weights were compared; this volume, of weight {self._best.notes["weight"]:g}, is a rough one'
+        return replace(self._best, notes={**self._best.notes, 'converged': False, 'stopping': reason})
 
     @property
     def _offset(self) -> float:
@@ -227,7 +231,7 @@ class _Search:
         return 0.5 * (below - above) / bend if bend > 0 else 0.0
 
     def _weight(self, step: int) -> float:
-        return _rounded(_MIDDLE * _FACTOR**step)
+        return _rounded(MIDDLE * _FACTOR**step)
 
 
 def _rounded(weight: float) -> float:
