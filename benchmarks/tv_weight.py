@@ -1,12 +1,13 @@
 """The weight of the total variation: what each way of choosing it costs, in decibels and in iterations.
 
-Seven specimens of six kinds, three channels or two, tilts of +-40 degrees in steps of 5, peaks of 2 to 100 counts, one noise each. The oracle is the
-weight of a grid (a factor of sqrt 2 apart) whose volume is nearest to the truth by PSNR (peak signal-to-noise ratio). Loss is
-what a volume lacks to that of the oracle; SSIM is the structural similarity. Compared are: 0.6 for all, the former default; a
-law a m^b of the mean counts m, fitted to the oracle weights of the other specimens; the weight of the grid that the held-out
-tenth of the counts speaks for, its volume fitted to the other nine tenths as the former `choose_weight` did, or to all counts;
-and the default of today, a search of a few weights a factor of two apart, to a loose tolerance, and the minimum of a parabola,
-with which all counts are fitted. Iterations are in units of those with 0.6 from an empty volume, all of them together.
+Seven specimens of six kinds, tilts of +-40 degrees in steps of 5, one noise each; not every specimen at every dose. The oracle
+is the weight of a grid (a factor of sqrt 2 apart) whose volume is nearest to the truth by PSNR (peak signal-to-noise ratio).
+Loss is what a volume lacks to that of the oracle; SSIM is the structural similarity. Compared are: 0.6 for all, the former
+default; a law a m^b of the mean counts m, fitted to the oracle weights of the other specimens; the weight of the grid that the
+held-out tenth of the counts speaks for, its volume fitted to the other nine tenths, as `choose_weight` of earlier versions did,
+or to all counts; and the default, a search of a few weights a factor of two apart, to a loose tolerance, and the minimum of a
+parabola, with which all counts are fitted. Iterations are in units of those with 0.6 from an empty volume, all of them
+together.
 
 With a HAADF series (realistic, see docs/haadf-fit.md) the held-out counts would ask for a smaller weight than without: the
 last table shows what it would cost. Resumable; `--sizes`, `--peaks`, `--cases` choose. Writes `results/tv-weight.json` and

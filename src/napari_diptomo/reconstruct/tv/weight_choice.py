@@ -2,8 +2,8 @@
 
 Volumes with three weights, a factor of two apart, are found to a loose tolerance, each from the one before; where the lowest
 held-out deviance lies at an end, further ones follow beyond it. The minimum of the parabola in log w through the lowest point and
-its neighbours is the weight. With it all counts are fitted, from where the search ended. Specimens differ more in the weight
-that they ask for than doses do: no law of the counts comes near (docs/tv-weight.md).
+its neighbours is the weight. With it all counts are fitted, from where the best of them ended. Specimens of one dose ask for weights
+that differ by a factor of three: a law of the counts alone loses two to three times as much (docs/tv-weight.md).
 
 Formulas: choice of the weight of the total variation (`choose_weight`).
 """
