@@ -50,7 +50,7 @@ def ours(maps: MapSeries, **how: object) -> np.ndarray:
 def refined(maps: MapSeries) -> np.ndarray:
     """Shifts (tilt, 2) as `ours`, then refined together with a volume of TV."""
     aligned = Align(axis_rotation=0.0).run(maps)
-    shifts = np.array(TotalVariation(refine_shifts=True).run(aligned).notes[NOTE]['shifts'])
+    shifts = np.array(TotalVariation(weight=0.6, refine_shifts=True).run(aligned).notes[NOTE]['shifts'])
     shifts[:, 1] += aligned.axis_shift * (1 - np.cos(np.deg2rad(maps.angles)))
     return shifts
 

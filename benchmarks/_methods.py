@@ -93,14 +93,13 @@ def _poisson_em_long(case: Case, size: int, seed: int) -> PoissonEM:
 
 def _tv(coupling: str, data_term: str) -> Callable[..., TotalVariation]:
     def step(case: Case, size: int, seed: int, weight: float | None) -> TotalVariation:
-        weights = {'choose_weight': True} if weight is None else {'weight': weight}
         return TotalVariation(
             coupling=coupling,
             data_term=data_term,
             iterations=TV_ITERATIONS,
             tolerance=TV_TOLERANCE,
             seed=seed,
-            **weights,
+            weight=weight,
         )
 
     return step

@@ -35,7 +35,7 @@ SIZE, ANGLES = 32, np.arange(-40, 41, 5.0)
 SPECIMENS = {'lamella': lamella, 'porous': porous, 'facetted': facetted, 'needle': needle}
 PEAKS, SEEDS = (30, 5), range(4, 8)
 KINDS = ('one axis', 'two, true motion', 'two, as found', 'two, added')
-METHODS: dict[str, Reconstruction] = {'TV': TotalVariation(), 'DIPm-TV fast': DIPmTV(preset='fast')}
+METHODS: dict[str, Reconstruction] = {'TV': TotalVariation(weight=0.6), 'DIPm-TV fast': DIPmTV(preset='fast')}
 
 
 def motion(phantom: Phantom, seed: int) -> Reinsertion:

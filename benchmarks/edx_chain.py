@@ -59,7 +59,7 @@ CONCLUSION = (
 def methods(level: int, iterations: int | None) -> dict[str, Reconstruction]:
     """The reconstructions by name; total variation chooses its weight by the held-out counts."""
     network = DIPmTV(**({'iterations': iterations} if iterations else {}))
-    return {'DIPm-TV balanced': network, 'joint TV': TotalVariation(choose_weight=True, iterations=200)}
+    return {'DIPm-TV balanced': network, 'joint TV': TotalVariation(iterations=200)}
 
 
 @lru_cache(maxsize=1)

@@ -63,7 +63,7 @@ def methods() -> dict[str, Reconstruction]:
     """The reconstructions by name; total variation chooses its weight by the held-out counts."""
     return {
         'SIRT': SIRT(),
-        'joint TV': TotalVariation(choose_weight=True, iterations=200),
+        'joint TV': TotalVariation(iterations=200),
         'DIPm-TV balanced': DIPmTV(),
     }
 

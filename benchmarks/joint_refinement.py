@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 RESULTS = HERE / 'results' / 'joint_refinement.json'
 DOCS = HERE.parent / 'docs' / 'joint-refinement.md'
 SIZE = 24
-METHODS = {'TV': TotalVariation(), 'DIPm-TV': DIPmTV(preset='fast', iterations=100)}
+METHODS = {'TV': TotalVariation(weight=0.6), 'DIPm-TV': DIPmTV(preset='fast', iterations=100)}
 NAMES = ('lamella 10', 'porous 20', 'facetted 21', 'EELS phantom')
 PEAKS = (30, 5)
 

@@ -33,7 +33,7 @@ SPECIMENS: dict[str, tuple[Callable[..., Phantom], int]] = {
 }
 METHODS: dict[str, Reconstruction] = {
     'dip': DIPmTV(iterations=120),
-    'tv': TotalVariation(iterations=300),
+    'tv': TotalVariation(weight=0.6, iterations=300),
     'sirt': SIRT(iterations=40),
 }
 PAGE = Path(__file__).parents[1] / 'docs' / 'model-checks.md'

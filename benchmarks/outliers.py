@@ -39,7 +39,7 @@ SPECIMENS: dict[str, Callable[[int, int], Phantom]] = {
 METHODS: tuple[Reconstruction, ...] = (
     SIRT(iterations=40),
     PoissonEM(iterations=40),
-    TotalVariation(iterations=300),
+    TotalVariation(weight=0.6, iterations=300),
     DIPmTV(iterations=60),
 )
 PAGE = Path(__file__).parents[1] / 'docs' / 'outliers.md'

@@ -47,6 +47,9 @@ def test_a_recipe_means_what_it_meant(path):
     assert [step['step'] for step in written['steps']] == [type(step).__name__ for step in recipe.steps]
     assert not any(isinstance(step, UnknownStep) for step in recipe.steps)
     for before, now in zip(written['steps'], recipe.to_dict()['steps'], strict=True):
+        if before.pop('choose_weight', False):
+            # A weight of None says it today.
+            before['weight'] = None
         assert before.items() <= now.items()
 
 

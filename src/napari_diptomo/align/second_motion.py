@@ -47,6 +47,8 @@ _COARSE, _FINE = 24, 64
 _TURN = 10.0
 #: Of SIRT for the start, of total variation for the refinement.
 _ROUGHLY, _ITERATIONS = 25, 60
+#: Of the total variation; it was measured with it (docs/dual-axis.md).
+_WEIGHT = 0.6
 #: Gauss-Newton steps.
 _STEPS = 8
 #: Errors that both volumes share come on top of what lies between their motions; errors of the turn over those of the tips.
@@ -374,7 +376,7 @@ def _refined(first: MapSeries, second: MapSeries, start: Reinsertion, mirrored: 
 
 def _volume(maps: MapSeries) -> torch.Tensor:
     """A short reconstruction (channel, z, y, x) with the totals of the maps: noise of an unregularised one pulls the motion."""
-    step = TotalVariation(iterations=_ITERATIONS, device='cpu')
+    step = TotalVariation(weight=_WEIGHT, iterations=_ITERATIONS, device='cpu')
     problem = Problem(replace(maps, held_out=None, held_out_share=0.0))
     x = torch.as_tensor(step.run(maps, progress=False).data)
     with torch.no_grad():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -42,8 +42,10 @@ class JoinedRun(Observer):
 
     Parameters
     ----------
-    members, iterations : int
-        Members, and iterations of each at most.
+    members : int
+        Members.
+    iterations : int or sequence of int
+        Of each at most: one number for all, or one for each.
     observer : Observer or None
         Of the whole.
 
@@ -55,9 +57,10 @@ class JoinedRun(Observer):
         State of the complete members of an earlier run.
     """
 
-    def __init__(self, members: int, iterations: int, observer: Observer | None) -> None:
+    def __init__(self, members: int, iterations: int | Sequence[int], observer: Observer | None) -> None:
         self._observer = observer if observer is not None else Observer()
-        self._members, self._iterations = members, iterations
+        self._members = members
+        self._lengths = [iterations] * members if isinstance(iterations, int) else list(iterations)
         self._member, self._seconds_before, self._seconds = 0, 0.0, 0.0
         self._iterations_before = self._latest = 0
         self._preview: Callable[[], np.ndarray | None] = lambda: None
@@ -97,7 +100,7 @@ class JoinedRun(Observer):
                 progress,
                 iteration=self._latest,
                 # A member that ended early has used up less than its share.
-                total=self._iterations_before + (self._members - self._member) * self._iterations,
+                total=self._iterations_before + sum(self._lengths[self._member :]),
                 seconds=self._seconds,
                 preview=progress.preview if mean is None else mean,
                 message=f'fit {self._member + 1} of {self._members}',

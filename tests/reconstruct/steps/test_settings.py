@@ -11,6 +11,7 @@ from napari_diptomo.reconstruct import SIRT, DIPmTV, PoissonEM, Reconstruction, 
 #: Another valid value of every field that is neither a number, a switch nor a choice.
 OTHER: dict[str, Any] = {
     'thickness': 10.0,
+    'weight': 0.5,
     'slab_thickness': 5.0,
     'slab_tilt': 3.0,
     'slab_tip': 3.0,
@@ -55,7 +56,7 @@ def test_every_field_reaches_the_settings(kind):
 
 
 def test_settings_are_frozen_and_equal_for_equal_steps():
-    for step in (SIRT(), TotalVariation(choose_weight=True), DIPmTV(preset='published-eels')):
+    for step in (SIRT(), TotalVariation(), DIPmTV(preset='published-eels')):
         assert settings_of(step) == settings_of(type(step)(**step.model_dump()))
         for settings in settings_of(step):
             assert hash(settings) == hash(settings)
@@ -72,6 +73,6 @@ def test_the_fraction_held_out_is_one_field_with_a_default_of_each_step():
 
 
 def test_a_weight_is_chosen_by_held_out_counts_only():
-    assert TotalVariation(choose_weight=True).problem_settings().holdout == 0.1
-    assert TotalVariation(choose_weight=True, holdout=0.2).problem_settings().holdout == 0.2
-    assert TotalVariation().problem_settings().holdout == 0.0
+    assert TotalVariation().problem_settings().holdout == 0.1
+    assert TotalVariation(holdout=0.2).problem_settings().holdout == 0.2
+    assert TotalVariation(weight=0.6).problem_settings().holdout == 0.0

@@ -14,14 +14,14 @@ from napari_diptomo.reconstruct.tv import haadf_contest
 from napari_diptomo.series import Cancelled, MapSeries, Observer, Progress, Request
 from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.series.steps import step_from_dict
-from napari_diptomo.simulate import facetted, tilt_series
+from napari_diptomo.simulate import facetted, interdiffusion, tilt_series
 from napari_diptomo.simulate.haadf import HAADFModel, haadf_series
 
 TILTS, WIDE = np.arange(-40, 41, 10.0), np.arange(-70, 71, 10.0)
-QUICK = {'iterations': 60}
+QUICK = {'weight': 0.6, 'iterations': 60}
 #: Decibels; 1.9 were measured with 250 iterations.
 GAIN = 1.0
-LONG = {'iterations': 250}
+LONG = {'weight': 0.6, 'iterations': 250}
 
 
 @pytest.fixture(scope='module')
@@ -89,7 +89,7 @@ def test_images_that_harm_leave_the_volume_of_the_maps(maps, monkeypatch):
 
 
 def test_images_that_harm_at_full_weight_are_tried_with_less(maps, monkeypatch):
-    verdicts = [Verdict(-5.0, 1.0), Verdict(2.0, 1.0), Verdict(-5.0, 1.0), Verdict(0.9, 1.0)]
+    verdicts = [Verdict(-5.0, 1.0), Verdict(2.0, 1.0), *(Verdict(gain, 1.0) for gain in (-5.0, 0.9, 0.9))]
     monkeypatch.setattr(haadf_contest, 'haadf_helps', lambda *_: verdicts.pop(0))
     volume = TotalVariation(**QUICK).run(maps)
     assert (volume.notes['haadf']['used'], volume.notes['haadf']['trust']) == (True, pytest.approx(0.1))
@@ -98,6 +98,15 @@ def test_images_that_harm_at_full_weight_are_tried_with_less(maps, monkeypatch):
     without = TotalVariation(**QUICK).run(maps)
     assert without.notes['haadf']['used'] is False
     assert 'predicted worse (5.0 standard errors)' in said(without)[0]
+
+
+@pytest.mark.parametrize(('second', 'trust'), [(0.1, 0.1), (-2.0, 0.03)])
+def test_images_that_help_with_a_tenth_weigh_a_third_where_it_does_no_harm(maps, monkeypatch, second, trust):
+    verdicts = [Verdict(-5.0, 1.0), Verdict(second, 1.0), Verdict(2.0, 1.0)]
+    monkeypatch.setattr(haadf_contest, 'haadf_helps', lambda *_: verdicts.pop(0))
+    numbers = TotalVariation(**QUICK).run(maps).notes['haadf']
+    assert (numbers['used'], numbers['trust']) == (True, pytest.approx(trust))
+    assert numbers['gain'] == (second if trust == 0.1 else 2.0)
 
 
 @pytest.mark.parametrize('wrong', [lambda images: images.max() - images, lambda images: images[::-1]])
@@ -114,13 +123,31 @@ def test_without_series_or_tick_nothing_changes(maps):
     assert 'haadf' not in plain.notes and 'fit' not in plain.scores
 
 
-def test_the_weight_of_the_images_volume_is_no_larger_than_that_of_the_maps(maps):
-    step = TotalVariation(choose_weight=True, iterations=40)
+@pytest.mark.parametrize('is_used', [True, False])
+@pytest.mark.parametrize('holdout', [0.0, 0.1])
+def test_the_weight_is_the_one_that_the_maps_alone_ask_for(maps, monkeypatch, is_used, holdout):
+    monkeypatch.setattr(haadf_contest, 'haadf_helps', lambda *_: Verdict(5.0 if is_used else -5.0, 1.0))
+    step = TotalVariation(iterations=40, holdout=holdout)
     given, alone = step.run(maps), step.model_copy(update={'haadf': False}).run(maps)
-    assert given.notes['held_out_deviance'] is not None
-    assert given.notes['weight'] <= alone.notes['weight']
-    if not given.notes['haadf']['used']:
-        np.testing.assert_array_equal(given.data, alone.data)
+    assert given.notes['weight_curve'] == alone.notes['weight_curve']
+    assert given.notes['weight'] == alone.notes['weight'] != 0.6
+    assert given.notes['held_out_share'] == pytest.approx(holdout)
+    assert given.notes['haadf']['used'] is is_used
+    assert np.array_equal(given.data, alone.data) is not is_used
+
+
+def test_few_counts_do_not_leave_out_images_that_are_right():
+    """With the former weight of all volumes, far too large here, they were."""
+    angles = np.arange(-40, 41, 5.0)
+    simulated = tilt_series(interdiffusion(20, seed=22), angles, 5, 1)
+    model = HAADFModel(damping=0.1, misregistration=0.5, unmapped=0.05)
+    recorded = haadf_series(interdiffusion(20, seed=22), WIDE, model, seed=2)
+    alone = simulated.maps
+    beside = replace(alone, haadf_series=HAADFSeries(recorded.images, WIDE, alone.pixel_size))
+    given, without = (TotalVariation().run(series) for series in (beside, alone))
+    assert given.notes['haadf']['used']
+    gain = psnr(given.data, simulated.truth.data) - psnr(without.data, simulated.truth.data)
+    assert gain.mean() > 0.5
 
 
 @pytest.mark.parametrize('at', [20, 80, 150])

@@ -170,3 +170,16 @@ def test_auto_is_never_missing():
     assert 'cpu' not in device.missing()
     assert 'auto' not in device.missing()
     assert device.pick('auto').type not in device.missing()
+
+
+def test_the_weight_of_total_variation_is_chosen_unless_one_is_typed_in(dock, maps):
+    dock.open_page.done(look_over(maps))
+    page = dock.reconstruct_page
+    dock.stages.go_to(page)
+    page.method.setCurrentText(TotalVariation.title)
+    form = page.forms[TotalVariation.title]
+    weight = form.fields['weight']
+    assert weight.auto.value and form.value().weight is None
+    assert 'empty: chosen by a tenth of the counts' in weight.tooltip
+    weight.auto.value = False
+    assert form.value() == TotalVariation(weight=0.35)

@@ -96,7 +96,7 @@ def test_refining_the_shifts_takes_its_time_too(
     maps: MapSeries, kind: type[DIPmTV | TotalVariation], iterations: int
 ) -> None:
     """As many iterations as it takes at most, or as long as it took here."""
-    more = {'stopping': 'last'} if kind is DIPmTV else {}
+    more = {'stopping': 'last'} if kind is DIPmTV else {'weight': 0.6}
     step = kind(iterations=100, refine_shifts=True, **more)
     paces = {kind_of(step, maps): 0.1 / 6400}
     assert time_in_words(step, maps, paces).startswith(f'Up to {duration(0.1 * (100 + iterations))} ')
@@ -130,16 +130,20 @@ def test_of_a_graphics_card_nothing_is_said_before_a_run(
         (DIPmTV(iterations=100, stopping='last'), 10, 30),
         (DIPmTV(preset='fast', iterations=100), 10, 30),
         (DIPmTV(preset='best', iterations=100), 60, 80),
-        (TotalVariation(iterations=100), 10, 40),
-        (TotalVariation(iterations=100, holdout=0.1), 10, 30),
-        (TotalVariation(iterations=100, haadf=False), 10, 10),
+        (TotalVariation(weight=0.6, iterations=100), 10, 50),
+        (TotalVariation(weight=0.6, iterations=100, holdout=0.1), 10, 40),
+        (TotalVariation(weight=0.6, iterations=100, haadf=False), 10, 10),
+        (TotalVariation(iterations=100), 40, 80),
+        (TotalVariation(iterations=100, holdout=0.1), 40, 70),
+        (TotalVariation(iterations=200, haadf=False), 80, 80),
     ],
 )
 def test_as_many_fits_as_there_will_be(maps: MapSeries, step: Reconstruction, alone: int, with_haadf: int) -> None:
     """An ensemble fits one head a member, and with a HAADF series two more networks that judge it.
 
     Any other run asks for up to three networks beside a HAADF series, without held-out counts for two. Total variation is
-    solved with two weights of the images at most, and once more with all counts where they are held out for the images.
+    solved with three weights of the images at most, and once more with all counts where they are held out for the images.
+    Three weights of the total variation are compared where none is given.
     """
     pictures = HAADFSeries(np.ones((3, 16, 20), np.float32), np.linspace(-60, 60, 3), 2.0)
     for data, seconds in ((maps, alone), (replace(maps, haadf_series=pictures), with_haadf)):

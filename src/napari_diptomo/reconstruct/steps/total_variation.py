@@ -1,28 +1,28 @@
 """The step Joint TV: total variation of several channels, solved to convergence.
 
-The objective is that of `tv.minimise`. The weight can be left to the held-out counts: the
-weights of a grid are solved one after the other, each from the solution before, and the one
-whose volume predicts the held-out counts best is returned.
+The objective is that of `tv.minimise`. Unless a weight is given the held-out counts choose it (`tv.weight_choice`), and all
+counts are fitted with it.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import model_validator
 
 from napari_diptomo.reconstruct.grid import volume_shape
 from napari_diptomo.reconstruct.settings import ProblemSettings
 from napari_diptomo.reconstruct.steps.base import haadf_field
 from napari_diptomo.reconstruct.steps.shift_refining import ShiftRefining
+from napari_diptomo.reconstruct.tv.settings import TVSettings
 from napari_diptomo.series import MapSeries, Observer, Volume, Watch, param
 
-if TYPE_CHECKING:
-    from napari_diptomo.reconstruct.tv.minimise import TVSettings
-
-#: Fraction held out to choose the weight when none is given.
+#: Fraction held out to choose the weight, or to judge HAADF images.
 _HOLDOUT = 0.1
+#: Of all volumes before the held-out counts chose it by default.
+_FORMER_WEIGHT = 0.6
 
 
 class TotalVariation(ShiftRefining):
@@ -48,13 +48,11 @@ class TotalVariation(ShiftRefining):
 
     title: ClassVar[str] = 'Joint TV'
 
-    weight: float = param(
-        0.6, 'Weight of the total variation: raise it when the volume is noisy, lower it when detail is lost.', gt=0.0
-    )
-    choose_weight: bool = param(
-        False,
-        'Try eight weights from 0.1 to 4 in place of the one above and return the volume that predicts held-out counts '
-        'best; a tenth is held out unless holdout says otherwise.',
+    weight: float | None = param(
+        None,
+        'Weight of the total variation; empty: chosen by a tenth of the counts, held out to compare weights and then fitted '
+        'with the others. Raise it when the volume is noisy, lower it when detail is lost.',
+        gt=0.0,
     )
     coupling: Literal['joint', 'channels', 'nuclear'] = param(
         'joint',
@@ -62,7 +60,7 @@ class TotalVariation(ShiftRefining):
         'channels smooths each by itself.',
         advanced=True,
     )
-    iterations: int = param(1000, 'Iterations at most, for each weight.', ge=1, le=100_000)
+    iterations: int = param(1000, 'Iterations at most, once the weight is there.', ge=1, le=100_000)
     tolerance: float = param(
         8e-4,
         'Ends when 20 iterations change the volume by less than this fraction of it; 0 runs all iterations.',
@@ -76,9 +74,19 @@ class TotalVariation(ShiftRefining):
 
     haadf: bool = haadf_field()
 
+    @model_validator(mode='before')
+    @classmethod
+    def _read_choose_weight(cls, values: Any) -> Any:
+        """Recipes of versions that chose a weight only where they were asked to, and had 0.6 for all others."""
+        if not isinstance(values, dict) or not isinstance(values.get('choose_weight'), bool):
+            return values
+        kept = {name: value for name, value in values.items() if name != 'choose_weight'}
+        return {**kept, 'weight': None} if values['choose_weight'] else {'weight': _FORMER_WEIGHT, **kept}
+
     def _volumes(self, maps: MapSeries) -> float:
-        # Measured; the eigenvalues of the nuclear norm are per voxel, whatever the number of channels.
-        return 19.0 + (65.0 / len(maps.channels) if self.coupling == 'nuclear' else 0.0)
+        # Measured; the eigenvalues of the nuclear norm are per voxel, whatever the number of channels. A search for the weight
+        # keeps where the best one ended.
+        return 19.0 + 10.0 * (self.weight is None) + (65.0 / len(maps.channels) if self.coupling == 'nuclear' else 0.0)
 
     def _haadf_bytes(self, maps: MapSeries) -> float:
         found = super()._haadf_bytes(maps)
@@ -89,26 +97,29 @@ class TotalVariation(ShiftRefining):
     def problem_settings(self) -> ProblemSettings:
         """See `Reconstruction.problem_settings`; only held-out counts can choose a weight."""
         settings = replace(super().problem_settings(), haadf=self.haadf)
-        return replace(settings, holdout=self.holdout or _HOLDOUT) if self.choose_weight else settings
+        return settings if self.weight is not None else replace(settings, holdout=self.holdout or _HOLDOUT)
 
     def tv_settings(self) -> TVSettings:
         """The fields that say what is minimised, and how."""
-        from napari_diptomo.reconstruct.tv.minimise import WEIGHTS, TVSettings
-
-        weights = WEIGHTS if self.choose_weight else (self.weight,)
-        return TVSettings(weights, self.coupling, self.iterations, self.tolerance, self.data_term)
+        return TVSettings(self.weight, self.coupling, self.iterations, self.tolerance, self.data_term)
 
     def _fit(self, maps: MapSeries, observer: Observer | None) -> Volume:
         from napari_diptomo.reconstruct.prepare import prepare
         from napari_diptomo.reconstruct.tv.haadf_contest import minimise_with_haadf
-        from napari_diptomo.reconstruct.tv.minimise import minimise
+        from napari_diptomo.reconstruct.tv.minimise import minimise, solver_of
+        from napari_diptomo.reconstruct.tv.weight_choice import minimise_chosen, with_all_counts
 
         settings = self.tv_settings()
-        problem = self.prepare(maps)
-        if problem.haadf is None:
-            watch = Watch(observer, self.title, self.iterations * len(settings.weights))
-            return self._volume(problem, minimise(problem, settings, watch))
-        judged = problem
-        if problem.held_out is None:
+        problem = judged = self.prepare(maps)
+        if self.weight is None and not self.holdout:
+            problem = with_all_counts(judged)
+        elif problem.haadf is not None and problem.held_out is None:
             judged = prepare(maps, replace(self.problem_settings(), holdout=_HOLDOUT))
-        return self._volume(problem, minimise_with_haadf(problem, judged, settings, self.title, observer))
+        if problem.haadf is not None:
+            solution = minimise_with_haadf(problem, judged, settings, self.title, observer)
+        elif self.weight is None:
+            solution = minimise_chosen(problem, judged, settings, self.title, observer)
+        else:
+            watch = Watch(observer, self.title, self.iterations)
+            solution = minimise(problem, solver_of(problem, settings, self.weight), settings, watch)
+        return self._volume(problem, solution)

@@ -1,34 +1,37 @@
 r"""Total variation with HAADF images, only where the held-out counts do not speak against them.
 
-A volume of the maps alone is found first; its projections say what a count of each channel is worth in the images
-(`haadf_calibration`). From it another is found with the images beside the maps, and the held-out counts give their verdict
-(`haadf_verdict`). Where it speaks against the images they are tried once more, with a third of their weight: at few counts
-what is wrong with them by a few percent would outweigh the counts. Then they have to help, not only to do no harm: of a
-specimen that looks nearly alike from both sides, images with reversed tilts did none. The volume that is returned is fitted
-to all counts, with the images or without, unless the user holds some out.
+A volume of the maps alone is found first, with its weight where none is given (`tv.weight_choice`); its projections say what a
+count of each channel is worth in the images (`haadf_calibration`). From it another is found with the images beside the maps and
+the same weight: with images the held-out counts would ask for a smaller one, which in the wedge, where they see nothing, is
+worse (up to 0.8 dB, docs/tv-weight.md). Then they give their verdict (`haadf_verdict`).
+
+Where it speaks against the images they are tried with a third of their weight, and then with a tenth: at few counts what is
+wrong with them by a few percent would outweigh the counts. Then they have to help, not only to do no harm: of a specimen that
+looks nearly alike from both sides, images with reversed tilts did none. Images that help with a tenth of their weight are of
+this specimen, and a third is used if it does no harm: it brings more into the wedge. The volume that is returned is fitted to
+all counts, with the images or without, unless the user holds some out.
 
 Formulas: total variation with HAADF (`minimise_with_haadf`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from napari_diptomo.reconstruct.data_terms import is_poisson
 from napari_diptomo.reconstruct.haadf_observation import TRUST
 from napari_diptomo.reconstruct.haadf_verdict import Verdict, against, calibrated, findings_on, haadf_helps
-from napari_diptomo.reconstruct.joined_run import JoinedRun, append_curves
 from napari_diptomo.reconstruct.problem import Problem
-from napari_diptomo.reconstruct.tv.minimise import TVSettings, minimise
+from napari_diptomo.reconstruct.tv.joined_minimisations import JoinedMinimisations
+from napari_diptomo.reconstruct.tv.minimise import solver_of
+from napari_diptomo.reconstruct.tv.settings import TRUSTS, TVSettings
+from napari_diptomo.reconstruct.tv.weight_choice import chosen_or_given
 from napari_diptomo.reconstruct.volume import Solution
-from napari_diptomo.series import Observer, Watch
+from napari_diptomo.series import Observer
 
-#: Weights of the total variation that are tried with images: the one that the maps alone ask for, and the next smaller ones.
-_WEIGHTS = 3
-#: Weights of the images that are tried, one after the other until the held-out counts do not speak against one.
-_TRUSTS = (TRUST, TRUST / 3)
+#: Weights of the images that are tried, one after the other until the held-out counts speak for one, or not against the first.
+_TRUSTS = (TRUST, TRUST / 3, TRUST / 10)
 
 
 def minimise_with_haadf(
@@ -49,82 +52,73 @@ def minimise_with_haadf(
     observer : Observer, optional
         Sees one run; ``finish`` keeps what is complete, or the last or only one as far as it is.
     """
-    run = _Run(1 + len(_TRUSTS) + (problem is not judged), settings, title, observer)
-    alone = run.minimise(judged.with_haadf(None))
+    run = JoinedMinimisations(settings.lengths(True, problem is not judged), title, observer)
+    maps_alone, first = judged.with_haadf(None), -1 - TRUSTS - (problem is not judged)
+    choice = chosen_or_given(maps_alone, settings, run)
+    if choice.best is not None:
+        return run.result(choice.best)
+    alone = run.minimise(maps_alone, choice.solver_for(maps_alone, settings), settings, first)
     if run.finished:
         return run.result(alone)
-    images = calibrated(judged, alone.x).haadf
-    assert images is not None
-    begin = settings.weights.index(alone.notes['weight'])
-    weights = settings.weights[begin : begin + _WEIGHTS]
-    verdicts: list[Verdict] = []
-    for trust in _TRUSTS:
-        images = replace(images, trust=trust)
-        given = run.minimise(judged.with_haadf(images), alone, weights=weights)
-        if run.finished:
-            return run.result(alone)
-        verdicts.append(haadf_helps(judged, given.x, alone.x, is_poisson(judged, settings.data_term)))
-        is_used = verdicts[-1].improves if verdicts[1:] else verdicts[-1].helps
-        if is_used:
-            break
+    trials = _tried(run, calibrated(judged, alone.x), alone, settings, first + 1)
+    if run.finished:
+        return run.result(alone)
+    used = _used(trials)
+    shown = trials[0] if used is None else used
     if problem is judged:
-        chosen = given if is_used else alone
-    elif is_used:
-        chosen = run.minimise(problem.with_haadf(images), given, last=True)
+        chosen = alone if used is None else used.solution
+    elif used is None:
+        # As without images: those that are left out change nothing.
+        by_itself = problem.with_haadf(None)
+        chosen = run.minimise(by_itself, choice.solver_for(by_itself, settings), settings, -1)
     else:
-        # From an empty volume: images that are left out change nothing.
-        chosen = run.minimise(problem.with_haadf(None), last=True)
-    of = {**given.notes['haadf'], **chosen.notes.get('haadf', {}), 'trust': images.trust}
-    return run.result(_judged(chosen, of, problem.maps.channels, verdicts[-1 if is_used else 0], is_used))
+        beside = problem.with_haadf(used.problem.haadf)
+        chosen = run.minimise(beside, solver_of(beside, settings, choice.weight, used.solution.x), settings, -1)
+    return run.result(choice.explained(_judged(chosen, shown, problem.maps.channels, used is not None)))
 
 
-def _judged(
-    chosen: Solution, of_images: Mapping[str, Any], channels: Sequence[str], verdict: Verdict, is_used: bool
-) -> Solution:
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """A volume with the images in one weight, and what the held-out counts say of it."""
+
+    problem: Problem
+    solution: Solution
+    verdict: Verdict
+
+
+def _tried(
+    run: JoinedMinimisations, problem: Problem, alone: Solution, settings: TVSettings, first: int
+) -> list[_Trial]:
+    """Volumes with images of less and less weight, until one is kept."""
+    assert problem.haadf is not None
+    trials: list[_Trial] = []
+    for place, trust in enumerate(_TRUSTS, start=first):
+        beside = problem.with_haadf(replace(problem.haadf, trust=trust))
+        found = run.minimise(beside, solver_of(beside, settings, alone.notes['weight'], alone.x), settings, place)
+        if run.finished:
+            return trials
+        poisson = is_poisson(problem, settings.data_term)
+        trials.append(_Trial(beside, found, haadf_helps(problem, found.x, alone.x, poisson)))
+        if _used(trials) is not None:
+            return trials
+    return trials
+
+
+def _used(trials: Sequence[_Trial]) -> _Trial | None:
+    """The trial whose images are kept, None where the held-out counts speak against all."""
+    first, *others = trials
+    if first.verdict.helps:
+        return first
+    if not others or not others[-1].verdict.improves:
+        return None
+    return next(trial for trial in others if trial.verdict.helps)
+
+
+def _judged(chosen: Solution, trial: _Trial, channels: Sequence[str], is_used: bool) -> Solution:
     """The chosen solution with what is said of the images."""
+    assert trial.problem.haadf is not None
+    verdict, trust = trial.verdict, trial.problem.haadf.trust
+    of_images = {**trial.solution.notes['haadf'], **chosen.notes.get('haadf', {}), 'trust': trust}
     numbers = {**of_images, 'gain': verdict.gain, 'error': verdict.error, 'used': is_used}
     findings = findings_on(numbers, channels, verdict) if is_used else (against(verdict),)
     return replace(chosen, notes={**chosen.notes, 'haadf': numbers}, findings=(*chosen.findings, *findings))
-
-
-class _Run:
-    """Minimisations as one run to the observer, their curves joined."""
-
-    def __init__(self, fits: int, settings: TVSettings, title: str, observer: Observer | None) -> None:
-        self._settings, self._title = settings, title
-        self._longest = settings.iterations * len(settings.weights)
-        self._joined, self._fits = JoinedRun(fits, self._longest, observer), fits
-        self._done: list[Solution] = []
-
-    @property
-    def finished(self) -> bool:
-        """Whether the observer ended it."""
-        return self._joined.finished
-
-    def minimise(
-        self, problem: Problem, start: Solution | None = None, last: bool = False, weights: tuple[float, ...] = ()
-    ) -> Solution:
-        """The next one, from an empty volume or from a solution, with some weights only; ``last``: none follows."""
-        settings = replace(self._settings, weights=weights or self._settings.weights)
-        # Total variation has no checkpoints: nothing to record.
-        self._joined.begin(self._fits - 1 if last else len(self._done), dict, lambda: None)
-        watch = Watch(self._joined, self._title, self._longest)
-        found = minimise(problem, settings, watch, None if start is None else start.x)
-        self._done.append(found)
-        return found
-
-    def result(self, chosen: Solution) -> Solution:
-        """One of the solutions with the curves of all."""
-        scores: dict[str, list[float]] = {}
-        before = offset = 0
-        for solution in self._done:
-            append_curves(scores, solution.scores, before)
-            # Solutions that are judged have other notes and the same volume.
-            offset = before if solution.x is chosen.x else offset
-            before += int(solution.notes['iterations'])
-        together: dict[str, Any] = {
-            'iterations': before,
-            'returned_iteration': offset + chosen.notes['returned_iteration'],
-            'seconds': sum(solution.notes['seconds'] for solution in self._done),
-        }
-        return replace(chosen, scores=scores, notes={**chosen.notes, **together})

@@ -1,4 +1,4 @@
-r"""Total variation of several channels, minimised with one weight or with the one that held-out counts choose.
+r"""Total variation of several channels, minimised with one weight.
 
     min over x >= 0 of  sum of deviances / 2 + w n sum_v |grad u|(v) / N,   u_c = x_c / s_c
 
@@ -14,7 +14,6 @@ log-likelihood, and one more channel to u, of what no map holds (`tv.haadf_rows`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,120 +24,68 @@ from napari_diptomo.reconstruct.iterate import Iterated, iterate
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.sirt_iteration import typical_density
 from napari_diptomo.reconstruct.tv.haadf_rows import HAADFRows
-from napari_diptomo.reconstruct.tv.norms import Coupling
 from napari_diptomo.reconstruct.tv.primal_dual import PrimalDual
+from napari_diptomo.reconstruct.tv.settings import TVSettings
 from napari_diptomo.reconstruct.volume import Solution
 from napari_diptomo.series import Watch
 
-#: Weights that are tried when the held-out counts choose. From the largest on: its solution is found soonest.
-WEIGHTS = (4.0, 2.0, 1.2, 0.8, 0.6, 0.4, 0.2, 0.1)
 #: Iterations between two points of the curves.
 _EVERY = 10
 
 
-@dataclass(frozen=True)
-class TVSettings:
-    """Objective and solver of the total variation.
-
-    Attributes
-    ----------
-    weights : tuple of float
-        One, or those that the held-out counts choose from.
-    coupling : {'joint', 'channels', 'nuclear'}
-        Norm of the Jacobian.
-    iterations : int
-        At most, for each weight.
-    tolerance : float
-        Relative change of the volume over `primal_dual.WINDOW` iterations below which it has converged.
-    data_term : {'auto', 'poisson', 'gaussian'}
-        Statistics of the data.
-    """
-
-    weights: tuple[float, ...] = (0.6,)
-    coupling: Coupling = 'joint'
-    iterations: int = 1000
-    tolerance: float = 8e-4
-    data_term: str = 'auto'
-
-
 @torch.no_grad()
-def minimise(problem: Problem, settings: TVSettings, watch: Watch, start: torch.Tensor | None = None) -> Solution:
-    """The volume of the weight that predicts the held-out counts best, or of the only one.
+def solver_of(problem: Problem, settings: TVSettings, weight: float, start: torch.Tensor | None = None) -> PrimalDual:
+    """The solver of a problem before its first iteration.
 
     Parameters
     ----------
     problem : Problem
-        Data and forward model; with more than one weight some counts are held out.
+        Data and forward model.
     settings : TVSettings
-        What is minimised, and how.
-    watch : Watch
-        Reports the iterations of all weights as one run.
+        What is minimised; their weight is not looked at.
+    weight : float
+        Of the total variation.
     start : Tensor (channel, z, y, x), optional
         Volume of the maps alone, needed where there are HAADF images: these are compared with it first.
     """
-    poisson = is_poisson(problem, settings.data_term)
     typical = typical_density(problem)
     images = None if problem.haadf is None or start is None else HAADFRows(problem, typical, start)
-    solver = PrimalDual(problem, typical, settings.weights[0], poisson, settings.coupling, images)
-    scores: dict[str, list[float]] = {'iteration': [], 'data': [], 'tv': [], 'validation': [], 'weight': []}
-    curve: list[tuple[float, float | None]] = []
-    best: _Minimum | None = None
-    done = 0
-    for weight in settings.weights:
-        if weight != solver.weight:
-            solver.set_weight(weight)
-        run = _Minimisation(problem, solver, settings, poisson, done, scores)
-        finished = iterate(run, watch)
-        found, done = run.minimum(finished), run.iteration
-        if not (curve and finished):
-            curve.append((weight, found.held_out))
-        # A weight that was interrupted is no match for those solved to the end.
-        if best is None or (not finished and found.better_than(best)):
-            best = found
-        if finished:
-            break
-    assert best is not None, 'there is at least one weight'
-    return Solution(best.x, scores, {**_notes(problem, settings, best, done, curve), 'seconds': watch.seconds})
+    return PrimalDual(problem, typical, weight, is_poisson(problem, settings.data_term), settings.coupling, images)
 
 
-@dataclass(frozen=True, eq=False)
-class _Minimum:
-    """Result of one weight; ``ended`` counts the iterations of all weights so far, ``images`` is what was learned of HAADF."""
+@torch.no_grad()
+def minimise(problem: Problem, solver: PrimalDual, settings: TVSettings, watch: Watch) -> Solution:
+    """The volume with the weight that the solver has, from where the solver stands.
 
-    weight: float
-    x: torch.Tensor
-    held_out: float | None
-    ended: int
-    stopping: str
-    converged: bool
-    images: Mapping[str, Any] | None
-
-    def better_than(self, other: _Minimum) -> bool:
-        """Whether it predicts the held-out counts better."""
-        return self.held_out is not None and other.held_out is not None and self.held_out < other.held_out
+    Parameters
+    ----------
+    problem : Problem
+        Of the solver.
+    solver : PrimalDual
+        Made by `solver_of`; it stands at the minimum afterwards.
+    settings : TVSettings
+        Iterations and tolerance are theirs.
+    watch : Watch
+        Reports the iterations.
+    """
+    run = _Minimisation(problem, solver, settings, is_poisson(problem, settings.data_term))
+    finished = iterate(run, watch)
+    return Solution(solver.volume, run.scores, {**run.notes(finished), 'seconds': watch.seconds})
 
 
 class _Minimisation(Iterated):
-    """The iterations with one weight; appends to the curves of all."""
+    """The iterations with one weight, and their curves."""
 
-    def __init__(
-        self,
-        problem: Problem,
-        solver: PrimalDual,
-        settings: TVSettings,
-        poisson: bool,
-        before: int,
-        scores: dict[str, list[float]],
-    ) -> None:
+    def __init__(self, problem: Problem, solver: PrimalDual, settings: TVSettings, poisson: bool) -> None:
         self._problem, self._solver, self._settings, self._poisson = problem, solver, settings, poisson
-        self._before, self._scores = before, scores
+        self.scores: dict[str, list[float]] = {'iteration': [], 'data': [], 'tv': [], 'validation': [], 'weight': []}
         self._done = 0
         self._held_out: float | None = None
         self._is_judged = False
 
     @property
     def iteration(self) -> int:
-        return self._before + self._done
+        return self._done
 
     @property
     def validation(self) -> float | None:
@@ -159,8 +106,8 @@ class _Minimisation(Iterated):
     def by_channel(self) -> Mapping[str, float]:
         return fit_terms(self._problem, self._problem.expected(self._solver.volume), self._poisson)
 
-    def minimum(self, finished: bool) -> _Minimum:
-        """The result; ``finished``: the observer ended the run."""
+    def notes(self, finished: bool) -> dict[str, Any]:
+        """The result, JSON-ready; ``finished``: the observer ended the run."""
         if not self._is_judged:
             self._judge()
         if self._converged:
@@ -170,8 +117,18 @@ class _Minimisation(Iterated):
         else:
             stopping = f'not converged to the tolerance within {self._done} iterations: more might change the volume'
         solver = self._solver
-        images = None if solver.images is None else solver.images.notes(solver.u)
-        return _Minimum(solver.weight, solver.volume, self._held_out, self.iteration, stopping, self._converged, images)
+        images = {} if solver.images is None else {'haadf': solver.images.notes(solver.u)}
+        return {
+            'iterations': self._done,
+            'returned_iteration': self._done,
+            'weight': solver.weight,
+            'coupling': self._settings.coupling,
+            'converged': self._converged,
+            'stopping': stopping,
+            'held_out_share': float(self._problem.share),
+            'held_out_deviance': self._held_out,
+            **images,
+        }
 
     @property
     def _converged(self) -> bool:
@@ -187,28 +144,5 @@ class _Minimisation(Iterated):
         validation = float('nan') if self._held_out is None else self._held_out
         point = {'iteration': self.iteration, **losses, 'validation': validation, 'weight': self._solver.weight}
         for name, value in point.items():
-            self._scores[name].append(float(value))
+            self.scores[name].append(float(value))
         return losses
-
-
-def _notes(
-    problem: Problem, settings: TVSettings, best: _Minimum, done: int, curve: list[tuple[float, float | None]]
-) -> dict[str, Any]:
-    """The choice and its reason, JSON-ready."""
-    notes: dict[str, Any] = {
-        'iterations': done,
-        'returned_iteration': best.ended,
-        'weight': best.weight,
-        'coupling': settings.coupling,
-        'converged': best.converged,
-        'stopping': best.stopping,
-        'held_out_share': float(problem.share),
-        'held_out_deviance': best.held_out,
-    }
-    if best.images is not None:
-        notes['haadf'] = dict(best.images)
-    if len(settings.weights) > 1:
-        notes['weight_curve'] = [list(point) for point in curve]
-        tried = '' if len(curve) == len(settings.weights) else f' of the {len(curve)} tried'
-        notes['stopping'] = f'weight {best.weight:g}{tried} predicts the held-out counts best; {best.stopping}'
-    return notes

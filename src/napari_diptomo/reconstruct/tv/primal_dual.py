@@ -14,6 +14,8 @@ Formulas: primal-dual method of Chambolle and Pock (`PrimalDual`).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from napari_diptomo.reconstruct.problem import Problem
@@ -22,6 +24,17 @@ from napari_diptomo.reconstruct.tv.norms import Coupling, gradient, gradient_adj
 
 #: Iterations over which the change of the volume is measured.
 WINDOW = 20
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """Primal and dual variables of a solver, see `PrimalDual`."""
+
+    u: torch.Tensor
+    ahead: torch.Tensor
+    dual_data: torch.Tensor
+    dual_gradient: torch.Tensor
+    bound: float
 
 
 class PrimalDual:
@@ -96,6 +109,17 @@ class PrimalDual:
         """Continue from here with the same data and grid in another geometry."""
         self._see(problem)
         self._dual_data = problem.mask * self._dual_data
+        self.set_weight(self.weight)
+
+    @property
+    def state(self) -> State:
+        """Where it stands; later iterations do not change it."""
+        return State(self.u, self._ahead, self._dual_data, self._dual_gradient, self._bound)
+
+    def start_from(self, state: State) -> None:
+        """Begin where another solver stood, of the same data or of fewer of the same counts."""
+        self.u, self._ahead = state.u, state.ahead
+        self._dual_data, self._dual_gradient, self._bound = state.dual_data, state.dual_gradient, state.bound
         self.set_weight(self.weight)
 
     def set_weight(self, weight: float) -> None:

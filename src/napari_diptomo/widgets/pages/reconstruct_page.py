@@ -367,10 +367,16 @@ class ReconstructPage(Page):
             self._estimated.forget()
             self.estimate.setText('')
             return
+        from napari_diptomo.reconstruct.tv.settings import MIDDLE
+
         for form in self.forms.values():
             thickness = form.fields['thickness']
             assert isinstance(thickness, AutoEdit)
             thickness.propose(maps.data.shape[-1] * maps.pixel_size)
+            if 'weight' in form.fields:
+                weight = form.fields['weight']
+                assert isinstance(weight, AutoEdit)
+                weight.propose(MIDDLE)
         try:
             step, paces = self.forms[self.method.currentText()].value(), self._paces()
         except DiptomoError as error:

@@ -20,9 +20,6 @@ _WARM_UP = 2
 #: Networks that are fitted where the held-out counts choose among heads (`napari_diptomo.reconstruct.dip.contest`), and at
 #: most where there is a HAADF series too (`napari_diptomo.reconstruct.dip.haadf_contest`): without held-out counts two.
 _HEADS, _WITH_HAADF, _WITH_HAADF_AND_NO_CHOICE = 2, 3, 2
-#: Minimisations of total variation with a HAADF series, at most (`napari_diptomo.reconstruct.tv.haadf_contest`): where the
-#: user holds counts out, and where some are held out to ask them only.
-_MINIMISATIONS, _MINIMISATIONS_AND_ALL_COUNTS = 3, 4
 #: How many iterations of the fit a refinement of the shifts takes at most, of total variation and of a network: on one core
 #: 770 and 24 for 24^3 voxels at 9 tilts, 740 and 60 for 48^3 at 15 (`napari_diptomo.reconstruct.shift_refinement`).
 _REFINEMENT, _REFINEMENT_BESIDE_NETWORK = 770, 60
@@ -110,6 +107,9 @@ def duration(seconds: float) -> str:
 
 def _iterations(step: Reconstruction, maps: MapSeries) -> int:
     """Of all fits together, at most."""
+    settings = getattr(step, 'tv_settings', None)
+    if settings is not None:
+        return sum(settings().lengths(_fits_haadf(step, maps), not step.holdout))
     longest = int(getattr(step, 'longest', None) or getattr(step, 'iterations', 0) or 0)
     return longest * _fits(step, maps)
 
@@ -120,8 +120,6 @@ def _fits(step: Reconstruction, maps: MapSeries) -> int:
     if ensemble > 1:
         # Two fits before the members ask whether the images help.
         return ensemble + 2 * _fits_haadf(step, maps)
-    if _fits_haadf(step, maps) and not hasattr(step, 'preset'):
-        return _MINIMISATIONS if step.problem_settings().holdout else _MINIMISATIONS_AND_ALL_COUNTS
     if _fits_haadf(step, maps):
         return _WITH_HAADF if step.holdout else _WITH_HAADF_AND_NO_CHOICE
     undecided = getattr(step, 'output', '') == 'auto' and len(maps.channels) > 1
