@@ -68,7 +68,7 @@ def test_two_measurements_are_weighed_by_their_precision():
 
 
 def test_moments_that_contradict_the_images_have_no_say():
-    """Along x, where their own rows would not show it, they are believed no more than they agree; a single tilt keeps its match."""
+    """Along x, where their own rows would not show it, they count no more than they agree; a single tilt keeps its match."""
     rng = np.random.default_rng(3)
     first = Moves(np.zeros((17, 2)), np.full((17, 2), 0.1))
     wrong = np.stack([np.zeros(17), rng.uniform(-5, 5, 17)], axis=1)

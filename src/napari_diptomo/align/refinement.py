@@ -8,7 +8,7 @@ r"""From several starts to one alignment, every choice judged by the tilts that 
    predict the left-out tilts better, by more than the standard error of the difference and in the end by two, is not made,
    and ends its stage.
 4. Of a specimen within the field, the mean of these displacements and those of the moments (see `moment_conditions`) by
-   their precision. What is left to decide lies below what the correlation with predictions can tell: that each of the two
+   their precision. What is left to decide lies below what the correlation with predictions shows: that each of the two
    has not seen the other, and that they agree, is the judge.
 
 Formulas: moves shrunk by their noise (`refined`).
