@@ -126,6 +126,7 @@ class Composition(Step):
         None,
         'For calculated factors; auto: as recorded with the maps, else 200.',
         unit='keV',
+        typical=200.0,
         ge=10.0,
         le=1000.0,
         advanced=True,

@@ -68,6 +68,7 @@ class Source(BaseModel):
         None,
         'Beam energy of EDX spectra; empty: as the files say, 200 where they do not.',
         unit='keV',
+        typical=200.0,
         ge=10.0,
         le=3000.0,
     )

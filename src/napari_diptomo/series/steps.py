@@ -42,6 +42,7 @@ def param(
     unit: str = '',
     advanced: bool = False,
     file: bool = False,
+    typical: float | None = None,
     **limits: Any,
 ) -> Any:
     """Declare a field of a step.
@@ -60,6 +61,8 @@ def param(
         Hidden behind "More" in the form.
     file : bool
         The text names a file to read, or several do: recipes keep it relative to themselves.
+    typical : float, optional
+        Of a number that may be left empty: what a form proposes to whoever wants to give it.
     **limits : float
         pydantic constraints: ``ge``, ``gt``, ``le``, ``lt``.
 
@@ -68,7 +71,7 @@ def param(
     pydantic.fields.FieldInfo
         The field; typed as anything, so that it can stand behind any annotation.
     """
-    extra: Any = {'label': label, 'unit': unit, 'advanced': advanced, 'file': file}
+    extra: Any = {'label': label, 'unit': unit, 'advanced': advanced, 'file': file, 'typical': typical}
     return Field(default, description=description, json_schema_extra=extra, **limits)
 
 
@@ -98,6 +101,8 @@ class Parameter:
         The values of a choice; empty for other kinds.
     file : bool
         Whether it names a file to read.
+    typical : float, optional
+        What a form proposes where the number may be left empty.
     """
 
     name: str
@@ -111,6 +116,7 @@ class Parameter:
     maximum: float | None
     choices: tuple[Any, ...]
     file: bool = False
+    typical: float | None = None
 
 
 class Step(BaseModel):
@@ -266,6 +272,7 @@ class Step(BaseModel):
                     unit=str(extra.get('unit', '')),
                     advanced=bool(extra.get('advanced', False)),
                     file=bool(extra.get('file', False)),
+                    typical=extra.get('typical'),
                     minimum=limits.get('ge', limits.get('gt')),
                     maximum=limits.get('le', limits.get('lt')),
                     choices=get_args(annotation) if get_origin(annotation) is Literal else (),

@@ -129,6 +129,31 @@ def test_none_is_the_auto_box(form: StepForm) -> None:
     assert isinstance(form.fields['device'].inner, ComboBox)
 
 
+class Optional(Step):
+    """Numbers that may be left empty."""
+
+    current: float | None = param(None, 'Beam current.', unit='nA', gt=0.0, label='Beam current')
+    iterations: int | None = param(None, 'At most.', typical=2000, ge=1)
+
+
+def test_without_auto_a_number_is_proposed_or_has_to_be_typed(qtbot: Any) -> None:
+    """A current of 1e-12 nA, the least there is above zero, went into the factors before."""
+    form = StepForm(Optional)
+    qtbot.addWidget(form)
+    form.fields['iterations'].auto.value = False
+    assert form.value().iterations == 2000
+    current = form.fields['current']
+    current.auto.value = False
+    assert current.inner.native.text() == 'not given'
+    with pytest.raises(InputError, match=r'^Beam current is not given: type a number, or tick auto\.$'):
+        form.value()
+    current.inner.native.lineEdit().setText('0.8')
+    current.inner.native.interpretText()
+    assert form.value().current == 0.8
+    current.auto.value = True
+    assert form.value().current is None
+
+
 def test_advanced_fields_are_behind_more(form: StepForm) -> None:
     assert form.more is not None
     assert form.more.isAncestorOf(form.fields['tv_weight'].native)

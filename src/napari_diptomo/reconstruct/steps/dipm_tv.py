@@ -119,6 +119,7 @@ class DIPmTV(ShiftRefining):
         None,
         'Iterations of each fit at most; the result is the best average among them. Auto: as many as the held-out counts '
         'ask for.',
+        typical=2000,
         ge=1,
         le=100_000,
     )

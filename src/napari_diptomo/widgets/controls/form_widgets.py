@@ -181,10 +181,17 @@ class CommaList(TextLine):
 
 
 class AutoEdit(ValuedContainerWidget[Any]):
-    """Any editor with an "auto" box in front: ticked, the value is None and the editor out of sight."""
+    """Any editor with an "auto" box in front: ticked, the value is None and the editor out of sight.
 
-    def __init__(self, inner: BaseValueWidget[Any], **options: Any) -> None:
+    A number that must lie above its minimum, and that nothing proposes, is none until it is typed: in place of the minimum
+    the editor shows that it waits, and the value is an `InputError`.
+    """
+
+    def __init__(self, inner: BaseValueWidget[Any], waits: bool = False, **options: Any) -> None:
         self.inner = inner
+        self._waits = waits
+        if waits:
+            inner.native.setSpecialValueText('not given')
         self.auto = CheckBox(text='auto', value=True)
         super().__init__(layout='horizontal', labels=False, nullable=True, widgets=[self.auto, inner], **options)
         self.margins = (0, 0, 0, 0)
@@ -196,7 +203,11 @@ class AutoEdit(ValuedContainerWidget[Any]):
         self.native.setFocusProxy(self.auto.native)
 
     def get_value(self) -> Any:
-        return None if self.auto.value else self.inner.value
+        if self.auto.value:
+            return None
+        if self._waits and self.inner.native.value() == self.inner.native.minimum():
+            raise InputError(f'{self.label} is not given: type a number, or tick auto.')
+        return self.inner.value
 
     def set_value(self, value: Any) -> None:
         self.auto.value = value is None
@@ -259,7 +270,9 @@ def widget_for(parameter: Parameter, exclusive: tuple[bool, bool] = (False, Fals
         # Its label stands in front of it like all others.
         widget.text = ''
     if optional:
-        widget = AutoEdit(widget, **names)
+        widget = AutoEdit(widget, waits=kind is float and exclusive[0], **names)
+        if parameter.typical is not None:
+            widget.propose(kind(parameter.typical))
     widget.tooltip = tooltip(parameter)
     native: QWidget = widget.native
     for part in (native, *native.findChildren(QWidget)):
