@@ -64,7 +64,10 @@ def _render_seconds() -> float:
     seconds = 0.0
     for task in Path('/proc/self/task').glob('*/stat'):
         # pid (name) state ...: the name may have spaces.
-        name, _, rest = task.read_text().partition('(')[2].rpartition(')')
+        try:
+            name, _, rest = task.read_text().partition('(')[2].rpartition(')')
+        except (FileNotFoundError, ProcessLookupError):  # ended since it was listed
+            continue
         if name.startswith('llvmpipe'):
             fields = rest.split()
             seconds += (int(fields[11]) + int(fields[12])) / 100

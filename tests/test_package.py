@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import importlib
 import json
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -51,6 +53,22 @@ def test_the_command_line_starts_without_torch_and_hyperspy():
 def test_the_docks_import_without_torch_and_hyperspy():
     # Importing napari pulls in none of them, so whatever is found is ours.
     assert not loaded_by('import napari_diptomo.widgets') & {'torch', 'hyperspy', 'exspy', 'rsciio'}
+
+
+def public_names() -> list[str]:
+    """package:name of every name that a package says it has."""
+    found = []
+    for module in pkgutil.walk_packages(napari_diptomo.__path__, 'napari_diptomo.'):
+        if module.ispkg:
+            names = getattr(importlib.import_module(module.name), '__all__', ())
+            found += [f'{module.name}:{name}' for name in names]
+    return found
+
+
+@pytest.mark.parametrize('public', public_names())
+def test_every_public_name_is_there(public):
+    module, name = public.split(':')
+    assert getattr(importlib.import_module(module), name) is not None
 
 
 @pytest.mark.parametrize('name', napari_diptomo.__all__)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_HOMES = {'TomographyDock': 'dock', 'StepForm': 'form'}
+_HOMES = {'TomographyDock': 'dock', 'StepForm': 'controls.step_form'}
 
 __all__ = ['StepForm', 'TomographyDock']
 
