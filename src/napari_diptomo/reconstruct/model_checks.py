@@ -50,7 +50,7 @@ FLOOR, ALIKE_FLOOR = 0.05, 0.02
 #: where the lowest are alike and where they are not.
 _OF_EQUAL, _ALIKE, _CONTRAST, _STRONG_CONTRAST = 0.4, 1.7, 2.5, 5.0
 #: Two smoothings, voxels, and the ratio of the floors from which on it is the blur of the volume that makes them.
-_SMOOTHING, _BLURRED = (0.7, 1.2), 1.85
+_SMOOTHING, _BLURRED = (0.7, 1.2), 1.95
 #: Misfit up to which a volume is fitted.
 _FITTED = 1.1
 #: Quantiles for floor and top, and voxels inside the specimen that they need.
