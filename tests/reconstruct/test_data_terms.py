@@ -95,7 +95,12 @@ class Seen(Observer):
 
 @pytest.mark.parametrize(
     'step',
-    [SIRT(iterations=4), PoissonEM(iterations=4), TotalVariation(weight=0.6, iterations=4), DIPmTV(**SMALL, stopping='last')],
+    [
+        SIRT(iterations=4),
+        PoissonEM(iterations=4),
+        TotalVariation(weight=0.6, iterations=4),
+        DIPmTV(**SMALL, stopping='last'),
+    ],
     ids=lambda step: type(step).__name__,
 )
 def test_every_method_reports_them_with_a_preview_and_at_the_end(maps, step):

@@ -261,7 +261,7 @@ class Step(BaseModel):
                 for key in ('ge', 'gt', 'le', 'lt'):
                     if getattr(item, key, None) is not None:
                         limits[key] = getattr(item, key)
-            annotation = info.annotation
+            annotation, typical = info.annotation, extra.get('typical')
             found.append(
                 Parameter(
                     name=name,
@@ -272,7 +272,7 @@ class Step(BaseModel):
                     unit=str(extra.get('unit', '')),
                     advanced=bool(extra.get('advanced', False)),
                     file=bool(extra.get('file', False)),
-                    typical=extra.get('typical'),
+                    typical=float(typical) if isinstance(typical, int | float) else None,
                     minimum=limits.get('ge', limits.get('gt')),
                     maximum=limits.get('le', limits.get('lt')),
                     choices=get_args(annotation) if get_origin(annotation) is Literal else (),
