@@ -6,10 +6,8 @@ plugin costs neither torch nor HyperSpy.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
 from napari_diptomo import _moved
+from napari_diptomo._first_use import at_first_use
 
 __version__ = '0.1.0'
 
@@ -51,11 +49,7 @@ __all__ = [*_HOMES, '__version__']
 _moved.install()
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    return getattr(importlib.import_module(f'{__name__}.{home}'), name)
+__getattr__ = at_first_use(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -99,3 +99,16 @@ def test_few_counts_align_to_a_third_of_a_pixel(specimen):
     shifts[:, 1] += aligned.axis_shift * (1 - np.cos(np.deg2rad(ANGLES)))
     left = without_rigid_motion(shifts - true, ANGLES)
     assert np.sqrt((left**2).sum(axis=1).mean()) < 0.22
+
+
+def test_the_error_of_a_tilt_moved_by_hand_is_that_of_its_new_place():
+    """Three pixels out of place its image says little of where it is; the moments spoke of another place."""
+    maps = simulate.tilt_series(simulate.eels_phantom(32), ANGLES, peak_counts=10).maps
+    found, moved = (
+        Align(axis_rotation=0.0, by_hand=by_hand).run(maps).notes['align']['tilts'] for by_hand in ((), (20, 3, 3))
+    )
+    place = list(ANGLES).index(20)
+    assert moved[place]['source'] == 'by hand'
+    assert moved[place]['error'] > 1.5 * found[place]['error']
+    others = [k for k in range(len(ANGLES)) if k != place]
+    assert [moved[k]['error'] for k in others] == [found[k]['error'] for k in others]

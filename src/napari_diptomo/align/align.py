@@ -57,7 +57,8 @@ class Align(Step):
     Notes
     -----
     Images are matched to projections as by Dengler (1989, Ultramicroscopy 30, 337), but to those of a volume that they are no
-    part of; of a specimen within the field the moments of the images are weighed in (Helgason and Ludwig). ``Align.parameters()`` and docs/parameters.md explain the parameters, docs/alignment.md has measurements.
+    part of; of a specimen within the field the moments of the images are weighed in (Helgason and Ludwig).
+    ``Align.parameters()`` and docs/parameters.md explain the parameters, docs/alignment.md has measurements.
     Shifts from a file with ``rounds=0`` are taken as they are.
 
     Examples
@@ -193,7 +194,12 @@ class Align(Step):
             placed = replace(geometry, shifts=(shifts + left_in) / n, rotation=axis_rotation)
             comparison = compared(small, predicted(small, placed), self.upsampling, FINE)
         doubtful = doubtful_tilts(comparison) | np.isin(np.arange(len(angles)), unlike)
-        errors = comparison.errors if errors is None else errors
+        # What a hand has placed is as uncertain as the image says there, not as what was found.
+        errors = (
+            comparison.errors
+            if errors is None
+            else np.where(by_hand.any(axis=1, keepdims=True), comparison.errors, errors)
+        )
         in_pixels = Comparison(comparison.scores, comparison.moves * n, errors * n)
         used = rotation if rotation is not None and geometry.rotation else None
         source: ShiftSource = (

@@ -78,19 +78,16 @@ def moment_moves(images: np.ndarray, angles: np.ndarray, shifts: np.ndarray, rot
     """
     edges = np.concatenate([images[..., :_EDGE], images[..., -_EDGE:]], axis=1)
     light = images - np.median(edges.mean(axis=(1, 2)))
-    turned, along, across = _along_the_axis(light, shifts, rotation)
-    counted, *_ = _along_the_axis(images, shifts, rotation)
+    turned, counted = (_along_the_axis(stack, rotation) for stack in (light, images))
+    along, across = _turned(shifts, rotation).T
     dv, error_v = _of_profiles(turned.sum(axis=2), along)
     du, error_u = _of_first_moments(turned, counted, angles, along + dv, across)
-    turn = np.deg2rad(rotation)
-    moves = [dv * np.cos(turn) + du * np.sin(turn), du * np.cos(turn) - dv * np.sin(turn)]
-    errors = [error_v, error_u]
+    moves, errors = np.stack([dv, du], axis=1), np.stack([error_v, error_u], axis=1)
     if rotation:
-        errors = [
-            np.hypot(error_v * np.cos(turn), error_u * np.sin(turn)),
-            np.hypot(error_u * np.cos(turn), error_v * np.sin(turn)),
-        ]
-    return Moves(np.stack(moves, axis=1), np.stack(errors, axis=1))
+        moves = _turned(moves, -rotation)
+        turn = np.deg2rad(rotation)
+        errors = np.hypot(errors * np.cos(turn), errors[:, ::-1] * np.sin(turn))
+    return Moves(moves, errors)
 
 
 def weighed(matched: Moves, moments: Moves, angles: np.ndarray) -> tuple[Moves, np.ndarray]:
@@ -124,13 +121,17 @@ def weighed(matched: Moves, moments: Moves, angles: np.ndarray) -> tuple[Moves, 
     return Moves(moves, 1 / np.sqrt(sum(weights))), np.sqrt(beyond)
 
 
-def _along_the_axis(
-    images: np.ndarray, shifts: np.ndarray, rotation: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images (tilt, v, u) with the axis upright, rows that the images do not show whole left out; shifts along and across it."""
-    y, x = shifts.T
+def _turned(vectors: np.ndarray, rotation: float) -> np.ndarray:
+    """Vectors (tilt, 2) in images (y, x) as seen along an axis at ``rotation`` degrees and across it."""
+    turn = np.deg2rad(rotation)
+    y, x = vectors.T
+    return np.stack([y * np.cos(turn) - x * np.sin(turn), y * np.sin(turn) + x * np.cos(turn)], axis=1)
+
+
+def _along_the_axis(images: np.ndarray, rotation: float) -> np.ndarray:
+    """Images (tilt, v, u) with the axis upright, rows that the images do not show whole left out."""
     if not rotation:
-        return images, y, x
+        return images
     turn = np.deg2rad(rotation)
     _, ny, nx = images.shape
     rows = max(int(ny * np.cos(turn) - nx * abs(np.sin(turn))), 1)
@@ -139,8 +140,7 @@ def _along_the_axis(
         v * np.cos(turn) + u * np.sin(turn) + (ny - 1) / 2,
         u * np.cos(turn) - v * np.sin(turn) + (nx - 1) / 2,
     ]
-    turned = np.stack([ndimage.map_coordinates(image, at, order=1) for image in images])
-    return turned, y * np.cos(turn) - x * np.sin(turn), y * np.sin(turn) + x * np.cos(turn)
+    return np.stack([ndimage.map_coordinates(image, at, order=1) for image in images])
 
 
 def _frame(shifts: np.ndarray, rows: int) -> np.ndarray:

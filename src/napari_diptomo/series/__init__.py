@@ -7,10 +7,10 @@ imported when a file is read or written, never before.
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_diptomo._first_use import at_first_use
 from napari_diptomo.series.data import CoreLoss, HyperSpyView, MapSeries, Saveable, Shown, SpectralTiltSeries, Volume
 from napari_diptomo.series.detector_images import as_images
 from napari_diptomo.series.errors import (
@@ -50,11 +50,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    return getattr(importlib.import_module(f'{__name__}.{home}'), name)
+__getattr__ = at_first_use(__name__, _HOMES)
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,10 @@ here imports torch or HyperSpy; both come in when a job runs.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
-_HOMES = {'TomographyDock': 'dock', 'StepForm': 'controls.step_form'}
+from napari_diptomo._first_use import at_first_use
 
 __all__ = ['StepForm', 'TomographyDock']
 
-
-def __getattr__(name: str) -> Any:
-    # The reader and the writer use this package's layer functions without a
-    # window; they shall not pay for Qt and the plots.
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    return getattr(importlib.import_module(f'{__name__}.{home}'), name)
+# The reader and the writer use this package's layer functions without a
+# window; they shall not pay for Qt and the plots.
+__getattr__ = at_first_use(__name__, {'TomographyDock': 'dock', 'StepForm': 'controls.step_form'})
