@@ -7,8 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
-from napari_diptomo.reconstruct.haadf_data import images_at, prepare_haadf, usable_pixels
+from napari_diptomo.geometry import ParallelBeam
+from napari_diptomo.reconstruct import TotalVariation
+from napari_diptomo.reconstruct.haadf_data import images_at, prepare_haadf, usable_pixels, within_volume
 from napari_diptomo.reconstruct.haadf_observation import HAADFObservation
 from napari_diptomo.reconstruct.haadf_weights import Intensity, damped, intensity_per_count, powers_of_atomic_numbers
 from napari_diptomo.series import InputError, MapSeries
@@ -90,6 +93,43 @@ def test_saturated_pixels_and_burnt_in_text_carry_no_weight():
     assert found.missing[:, 2:5, 2:12].all() and found.missing[3, 20:24, 20:24].all()
     assert not found.missing[:, 30:].any()
     assert {name for finding in findings for name in finding.evidence} == {'saturated', 'static'}
+
+
+@pytest.mark.parametrize('rotation', [0.0, 8.0])
+def test_rays_that_leave_the_volume_of_a_wider_specimen_carry_no_weight(rotation):
+    angles = np.array([-60.0, -20.0, 0.0, 40.0])
+    shifts = np.random.default_rng(1).normal(0, 1.5, (4, 2))
+    images = HAADFSeries(np.ones((4, 12, 40)), angles, 1.0, shifts=shifts, axis_shift=2.0, axis_rotation=rotation)
+    missing = within_volume(images, (6, 12, 48)).missing
+    thickness = [
+        ParallelBeam(angles, (6, 12, width), shifts, 2.0, 40, axis_rotation=rotation).project(
+            np.ones((1, 6, 12, width))
+        )
+        for width in (48, 200)
+    ]
+    inside, length = (found[0] for found in thickness)
+    shown = length > 0.99 * length.max((1, 2), keepdims=True)
+    assert missing[0].mean() > 0.3 and not missing[2].any()
+    assert (inside > 0.98 * length)[shown & ~missing].all()
+    # Nothing more than a pixel at the limit is given away.
+    assert ((inside > 0.9999 * length) & shown & missing).sum() <= 2 * 12
+
+
+def test_images_of_a_wider_specimen_are_explained_at_tilts_beyond_those_of_its_maps():
+    texture = ndimage.gaussian_filter(np.random.default_rng(4).standard_normal((2, 6, 12, 216)), (0, 1, 2, 2))
+    wide = 20 * np.maximum(texture / texture.std(), 0)
+    tilts, more = np.arange(-20, 21, 10.0), np.arange(-60, 61, 20.0)
+    clean = ParallelBeam(tilts, wide.shape[1:], columns=32).project(wide)
+    images = ParallelBeam(more, wide.shape[1:], columns=32).project(wide[:1] + 2 * wide[1:])[0]
+    maps = MapSeries(np.random.default_rng(0).poisson(clean), tilts, ('A', 'B'))
+    step = TotalVariation(beyond_field=True, thickness=6, weight=0.3)
+    problem = step.prepare(beside(maps, images, more))
+    data, (nz, ny, nx) = problem.haadf, problem.beam.shape
+    seen = HAADFObservation(data.series, Intensity(np.array([1.0, 2.0]), np.ones(2), 0.0), (nz, ny, nx), CPU, 1000.0)
+    scale = np.ptp(images) / np.ptp(data.series.images)
+    middle = wide[..., (wide.shape[3] - nx) // 2 :][..., :nx] / scale
+    seen.refit(torch.as_tensor(np.concatenate([middle, np.zeros_like(middle[:1])]), dtype=torch.float32))
+    assert max(seen.misfits) < 0.04
 
 
 def test_images_between_the_tilts_come_from_a_volume_of_all(specimen, series):

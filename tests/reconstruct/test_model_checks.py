@@ -13,9 +13,10 @@ from napari_diptomo.reconstruct import SIRT, DIPmTV, PoissonEM, TotalVariation
 from napari_diptomo.reconstruct.field_edges import edges_of
 from napari_diptomo.reconstruct.model_checks import scatter, tilt_residuals
 from napari_diptomo.reconstruct.problem import Problem
-from napari_diptomo.series import MapSeries, step_from_dict
+from napari_diptomo.series import MapSeries, Recipe, Source, step_from_dict
 from napari_diptomo.simulate import lamella, tilt_series
 from napari_diptomo.simulate.specimens import facetted, needle, porous
+from napari_diptomo.spectra import EDXMaps, with_gain
 
 ANGLES = np.arange(-40, 41, 5.0)
 TV = TotalVariation(iterations=80)
@@ -123,6 +124,21 @@ def test_a_dose_that_differs_between_tilts_is_doubted_with_its_remedy(series, st
     assert f'{ANGLES[np.abs(gain - gain.mean()).argmax()]:g} deg' in found['dose'].sentence
     assert dict(found['dose'].remedy.changes) == {'fit_gain': True}
     assert not doubts(step.model_copy(update={'fit_gain': True}).run(maps))
+
+
+def test_shaded_detectors_beyond_the_field_are_doubted_with_their_remedy():
+    """The totals of a film grow with the tilt; what the detectors do not see is found by the residuals, and measured as of a slab."""
+    maps = film(columns=40, extent=90)
+    gain = np.where(ANGLES < 0, 1 + 0.004 * ANGLES, 1.0)
+    counts = np.random.default_rng(3).binomial(maps.data.astype(int), gain[:, None, None])
+    recorded = replace(maps, data=counts, recipe=Recipe(Source(), (EDXMaps(elements=('Fe', 'Ni')),)))
+    step = SIRT(iterations=30, beyond_field=True, thickness=10.0)
+    remedy = doubts(step.run(recorded))['dose'].remedy
+    assert (remedy.step, dict(remedy.changes)) == ('EDXMaps', {'gain_from_totals': 'slab'})
+    assert doubts(step.run(replace(recorded, recipe=None)))['dose'].remedy is None
+    measured = with_gain(recorded, 'slab')
+    np.testing.assert_allclose(measured.gain[0], gain / gain.mean(), rtol=0.03)
+    assert 'dose' not in doubts(step.run(measured))
 
 
 @pytest.mark.parametrize('step', [SIRT(iterations=30), TV], ids=lambda s: s.title)

@@ -24,8 +24,9 @@ from napari_diptomo.reconstruct.haadf_weights import Intensity
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.series.haadf import HAADFSeries
 
-#: Prior deviations: of the weights' ratios (relative), and of damping times thickest path; its largest value.
-_SPREAD, _DAMPED, _MOST_DAMPED = 0.5, 0.2, 1.0
+#: Prior deviations: of the weights' ratios (relative), and of damping times thickest path; its largest value. Platinum of a
+#: measured series has 1.7 (docs/haadf-measured.md).
+_SPREAD, _DAMPED, _MOST_DAMPED = 0.5, 1.0, 4.0
 #: Placing images and solving for weights take turns; steps of each solution; robust standard deviations of an outlier.
 _ROUNDS, _STEPS, _OUTLIER = 4, 4, 1.5
 #: Relative error up to which a weight is known from the counts, and by what factor a volume may change it.

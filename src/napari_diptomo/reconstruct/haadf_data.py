@@ -85,6 +85,33 @@ def prepare_haadf(maps: MapSeries) -> tuple[HAADFData | None, tuple[Finding, ...
     return HAADFData(series, regression(_displaced(series, maps, images_at(series, maps)))), findings
 
 
+def within_volume(series: HAADFSeries, shape: tuple[int, int, int]) -> HAADFSeries:
+    """Images of a specimen that goes on beyond the volume: pixels whose ray enters or leaves it through a side are missing.
+
+    The volume is as wide as the tilts of the maps need; images at higher tilts see further.
+
+    Parameters
+    ----------
+    series : HAADFSeries
+        On the pixels and in the frame of the maps.
+    shape : tuple of int
+        Of the volume that is solved for (z, y, x).
+
+    Returns
+    -------
+    HAADFSeries
+    """
+    depth, _, width = shape
+    t, turn = np.deg2rad(series.angles)[:, None, None], np.deg2rad(series.axis_rotation)
+    y, x = (
+        np.arange(n) - (n - 1) / 2 - np.asarray(series.shifts)[:, [axis]]
+        for axis, n in enumerate(series.images.shape[1:])
+    )
+    across = y[:, :, None] * np.sin(turn) + x[:, None, :] * np.cos(turn) - series.axis_shift * (1 - np.cos(t))
+    outside = np.abs(across) + 0.5 + depth / 2 * np.abs(np.sin(t)) > width / 2 * np.cos(t)
+    return replace(series, missing=outside if series.missing is None else series.missing | outside)
+
+
 def usable_pixels(series: HAADFSeries) -> tuple[HAADFSeries, tuple[Finding, ...]]:
     """Saturated pixels, and those that show the same in every image (burnt-in text), as missing ones."""
     images = series.images
@@ -184,7 +211,7 @@ def _contradiction(
     elif alike < _ALIKE:
         sentence = (
             f'The HAADF series does not show what the maps show (correlation {alike:.2f}): it is left out. Check that it is of '
-            'this specimen, this field and these tilts.'
+            'this specimen, this field and these tilts, and that what is bright in it (a metal strap, a heavy element) is mapped.'
         )
     elif reversed_in:
         sentence = (

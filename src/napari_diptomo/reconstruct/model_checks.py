@@ -30,7 +30,7 @@ from scipy import ndimage
 
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.settings import ProblemSettings
-from napari_diptomo.series import Finding, Remedy
+from napari_diptomo.series import Finding, MapSeries, Remedy
 
 #: What a finding on a floor of all channels is about.
 FLOOR_OF_ALL = 'floor of all channels'
@@ -176,7 +176,7 @@ def _dose(problem: Problem, residuals: TiltResiduals, settings: ProblemSettings,
     largest, at = float(residuals.dose[worst]), problem.maps.angles[worst]
     remedy = None
     if settings.beyond_field:
-        advice = 'give the maps with the dose of each tilt taken into account'
+        advice, remedy = _dose_beyond_the_field(problem.maps)
     elif settings.fit_gain:
         advice = 'look at the totals of the tilts: the fitted gain does not account for them'
     else:
@@ -190,6 +190,16 @@ def _dose(problem: Problem, residuals: TiltResiduals, settings: ProblemSettings,
         {'rms': rms, 'largest': largest, 'tilt': float(at), 'standard deviations': sigmas},
         remedy,
     )
+
+
+def _dose_beyond_the_field(maps: MapSeries) -> tuple[str, Remedy | None]:
+    """What to do about it where totals differ anyhow, as more of the specimen is seen at high tilts."""
+    for step in reversed(maps.recipe.steps if maps.recipe else ()):
+        given = step.to_dict()
+        if given.get('gain_from_totals') == 'off' and not given['gain']:
+            remedy = Remedy('Measure the gain of the detectors', str(given['step']), {'gain_from_totals': 'slab'})
+            return 'measure how much the detectors see at each tilt, as of a slab (the holder may shade them)', remedy
+    return 'give the maps with the dose of each tilt taken into account', None
 
 
 def _alignment(problem: Problem, residuals: TiltResiduals) -> Finding | None:
