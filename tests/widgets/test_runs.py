@@ -338,3 +338,6 @@ def test_the_convergence_of_a_saved_volume() -> None:
         (2, {'Ge': 0.5}),
         (1, {}),
     ]
+    # Every iteration was reported, and the volume keeps some.
+    run.convergence = [ConvergencePoint(i, {'data': 1.0 / i}) for i in range(1, 6)]
+    assert convergence_of(run) == run.convergence

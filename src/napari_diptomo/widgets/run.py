@@ -135,10 +135,13 @@ class Run:
 
 
 def convergence_of(run: Run) -> list[ConvergencePoint]:
-    """The convergence of a run: as its volume keeps it, all iterations, or as reported where there is no volume."""
-    if run.volume is None or not run.volume.scores.get('iteration'):
+    """The convergence of a run: as reported, or as its volume keeps it where that has more points.
+
+    Reports are dropped where a computation is faster than the window, and some methods keep every fifth iteration only.
+    """
+    scores = {} if run.volume is None else run.volume.scores
+    if len(scores.get('iteration', ())) <= sum(bool(point.losses) for point in run.convergence):
         return run.convergence
-    scores = run.volume.scores
     others = ('iteration', 'validation', 'fit', 'weight')
     terms = {name: curve for name, curve in scores.items() if name not in others}
     validation, fits, weights = (scores.get(name, []) for name in ('validation', 'fit', 'weight'))

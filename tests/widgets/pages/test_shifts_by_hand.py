@@ -186,8 +186,10 @@ def test_the_canvas_names_what_is_seen(aligned: TomographyDock, viewer: ViewerMo
     viewer.layers['aligned tilts'].visible = False
     assert all(layer.name_overlay.visible for layer in maps)
     viewer.layers['aligned tilts'].visible = True
+    assert viewer.layers.selection.active is viewer.layers['aligned tilts']
     part.view.setCurrentIndex(0)
     assert all(layer.name_overlay.visible for layer in maps)
+    assert viewer.layers.selection.active is maps[-1]
     part.show_axis.click()
     assert viewer.canvas.overlays.text.text == f'sum of {len(aligned.session.aligned.angles)} tilts'
     part.show_axis.click()

@@ -118,6 +118,7 @@ def test_less_than_a_decade_has_more_than_one_number(plot):
     assert [text for text in axis.logTickStrings(places, 1.0, None) if text] == ['0.3', '0.4', '0.5', '0.7']
     axis.setRange(-2, 1)
     assert [text for text in axis.logTickStrings(places, 1.0, None) if text] == ['0.5']
+    assert axis.logTickStrings([-1.0, 0.0, 1.0, 2.0], 1.0, None) == ['0.1', '1', '10', '100']
 
 
 def visible(plot_item):

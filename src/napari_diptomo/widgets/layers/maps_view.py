@@ -76,6 +76,10 @@ class MapsView:
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
         self._name_what_is_seen()
+        if not self._viewer.layers.selection:
+            # The one that was selected is gone, and with it all controls.
+            seen = [layer for layer in self._viewer.layers if layer in self._shown and layer.visible]
+            self._viewer.layers.selection.active = seen[-1] if seen else None
 
     def hide_deviations(self) -> None:
         """Take them away."""

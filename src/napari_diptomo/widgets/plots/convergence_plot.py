@@ -32,10 +32,9 @@ class _LogAxis(pg.AxisItem):
     """Labels 1, 2 and 5 of each decade, some more where less than one is seen: all nine would overlap in a low plot."""
 
     def logTickStrings(self, values: Any, scale: float, spacing: Any) -> list[str]:
-        strings = super().logTickStrings(values, scale, spacing)
         labelled = (1, 2, 3, 4, 5, 7, 10) if self.range[1] - self.range[0] < _LITTLE else (1, 2, 5, 10)
         mantissas = (round(10 ** (value % 1)) for value in values)
-        return [text if m in labelled else '' for text, m in zip(strings, mantissas, strict=True)]
+        return [f'{10.0**value:.3g}' if m in labelled else '' for value, m in zip(values, mantissas, strict=True)]
 
 
 class ConvergencePlot(ThemedPlot):
