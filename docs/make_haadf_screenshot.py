@@ -2,8 +2,9 @@
 
     python docs/make_haadf_screenshot.py
 
-Runs under Xvfb where there is no screen. Takes the pages Open (haadf-open), Align (haadf-align) and Reconstruct
-before a run (haadf-reconstruct), after one with the images (haadf-volume) and one without (haadf-runs).
+Runs under Xvfb where there is no screen. Takes the pages Open (haadf-open) and Reconstruct before (haadf-tv-before) and
+after (haadf-tv) a run of joint TV with the images. With ``--all`` also Align (haadf-align), and DIPm-TV before a run
+(haadf-reconstruct), after one with the images (haadf-volume) and one without (haadf-runs).
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from make_screenshots import Tour, guided, parser_of
 
-from napari_diptomo import DIPmTV, simulate
+from napari_diptomo import DIPmTV, TotalVariation, simulate
 from napari_diptomo.simulate.haadf import REALISTIC, haadf_series
 
 _ANGLES, _TILTS = np.arange(-40.0, 41.0, 10.0), np.arange(-70.0, 71.0, 10.0)
@@ -52,24 +54,47 @@ def lead(tour: Tour, arguments: argparse.Namespace) -> None:
         dock.stages.go_to(dock.align_page)
         dock.run_page()
         tour.idle()
-        tour.picture('haadf-align')
         page = dock.reconstruct_page
+        if arguments.all:
+            tour.picture('haadf-align')
         dock.stages.go_to(page)
-        page.forms[DIPmTV.title].set_value(DIPmTV(preset='fast', iterations=arguments.iterations))
-        tour.settle()
-        tour.picture('haadf-reconstruct')
+        page.method.setCurrentText(TotalVariation.title)
+        tour.until(lambda: 'Needs' in page.estimate.text())
+        tour.picture('haadf-tv-before')
         dock.run_page()
         tour.idle()
-        tour.picture('haadf-volume')
-        print(*(row.text.text() for row in dock.findings.rows), sep='\n')
-        page.haadf_button.click()
-        tour.idle()
-        tour.picture('haadf-runs')
-        print(page.haadf.text(), page.note.text(), *(row.text.text() for row in dock.findings.rows), sep='\n')
+        dock.stages.bring_into_view(page.convergence)
+        tour.picture('haadf-tv')
+        _say(dock)
+        if arguments.all:
+            _dipm_tv(tour, arguments)
+
+
+def _dipm_tv(tour: Tour, arguments: argparse.Namespace) -> None:
+    """With the images, and without."""
+    dock, page = tour.dock, tour.dock.reconstruct_page
+    page.method.setCurrentText(DIPmTV.title)
+    page.forms[DIPmTV.title].set_value(DIPmTV(preset='fast', iterations=arguments.iterations))
+    tour.settle()
+    tour.picture('haadf-reconstruct')
+    dock.run_page()
+    tour.idle()
+    tour.picture('haadf-volume')
+    _say(dock)
+    page.haadf_button.click()
+    tour.idle()
+    tour.picture('haadf-runs')
+    _say(dock)
+
+
+def _say(dock: Any) -> None:
+    page = dock.reconstruct_page
+    print(page.haadf.text(), page.note.text(), *(row.text.text() for row in dock.findings.rows), sep='\n')
 
 
 def main() -> int:
     parser = parser_of(__doc__)
+    parser.add_argument('--all', action='store_true')
     parser.add_argument('--iterations', type=int, default=60)
     return guided(lead, parser, '1366x768')
 

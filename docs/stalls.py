@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import sys
+import faulthandler
+import re
+import tempfile
 import threading
 import time
-import traceback
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 #: Seconds late from which a wait is sampled, and between two samples.
 _LATE, _PERIOD = 0.3, 0.05
 _OURS, _HERE = 'napari_diptomo', str(Path(__file__).parent)
+
+
+class Line(NamedTuple):
+    """A line of a stack."""
+
+    filename: str
+    lineno: str
+    name: str
 
 
 class Stalls:
@@ -55,8 +65,22 @@ class Stalls:
             if ticked is None or time.perf_counter() - ticked < _LATE:
                 continue
             before, spent = spent, _render_seconds()
-            frames = traceback.extract_stack(sys._current_frames()[self._thread])
-            self._samples.append((_where(frames), spent > before))
+            self._samples.append((_where(_stack(self._thread)), spent > before))
+
+
+def _stack(thread: int) -> list[Line]:
+    """The stack of a thread, from its outermost line.
+
+    Not by `sys._current_frames`: a frame in hand keeps its local variables alive when its function has returned, a
+    painter of a widget among them, and ends them in the wrong thread.
+    """
+    with tempfile.TemporaryFile('w+') as dumped:
+        faulthandler.dump_traceback(dumped, all_threads=True)
+        dumped.seek(0)
+        of_threads = re.split(r'^(?:Current thread|Thread) (0x[0-9a-f]+).*$', dumped.read(), flags=re.MULTILINE)
+    stacks = {int(name, 16): lines for name, lines in zip(of_threads[1::2], of_threads[2::2], strict=True)}
+    found = re.findall(r'^  File "(.*)", line (\d+) in (.*)$', stacks.get(thread, ''), flags=re.MULTILINE)
+    return [Line(*line) for line in reversed(found)]
 
 
 def _render_seconds() -> float:
@@ -74,7 +98,7 @@ def _render_seconds() -> float:
     return seconds
 
 
-def _where(stack: traceback.StackSummary) -> str:
+def _where(stack: list[Line]) -> str:
     """The lines of ours and the innermost ones, without those of the walk itself."""
     lines = [frame for frame in stack if not frame.filename.startswith(_HERE)]
     ours = [frame for frame in lines if _OURS in frame.filename]

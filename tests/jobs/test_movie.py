@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from napari_diptomo.jobs import movie
+from napari_diptomo.jobs.colours import colours
 from napari_diptomo.jobs.movie import MovieSettings, Turning, frames, movie_file, write_movie
 from napari_diptomo.series import Cancelled, InputError, Observer, Request, Volume, save
 
@@ -89,6 +90,17 @@ def test_the_scale_bar_is_as_long_as_it_says() -> None:
     length = (row > 0.5).sum() * pixel
     # The largest of 1, 2, 5 below a quarter of the 142 nm that the frame is wide.
     assert length == pytest.approx(20, abs=1.5)
+
+
+def test_the_names_in_a_gif_have_the_colours_of_their_elements(tmp_path: Path) -> None:
+    # A whole of one colour, and beside it eight names of other colours.
+    names = ('O', 'Mg', 'Al', 'Si', 'S', 'Ca', 'Fe', 'Ni')
+    data = np.random.default_rng(0).uniform(0.2, 1, (8, 16, 16, 16)).astype(np.float32)
+    path = write_movie(Volume(data, names, 2.0), tmp_path / 'v.gif', MovieSettings(seconds=0.5, size=256))
+    seen = iio.imread(path, index=3)[..., :3].reshape(-1, 3).astype(int)
+    for hue in colours(names).values():
+        wanted = [int(hue[place : place + 2], 16) for place in (1, 3, 5)]
+        assert np.abs(seen - wanted).max(axis=1).min() <= 2, hue
 
 
 def test_a_gif_has_every_frame(tmp_path: Path) -> None:

@@ -324,7 +324,20 @@ def test_the_convergence_of_a_saved_volume() -> None:
     run = VolumeRuns(ViewerModel()).add(replace(made(0), scores=scores), 'SIRT')
     assert run.status is RunStatus.DONE
     assert convergence_of(run) == [
-        ConvergencePoint(1, {'data': 5.0}, 3.0, '0'),
-        ConvergencePoint(2, {'data': 4.0}, 2.0, '0'),
-        ConvergencePoint(1, {'data': 6.0}, 4.0, '1'),
+        ConvergencePoint(1, {'data': 5.0}, 3.0, 'fit 1'),
+        ConvergencePoint(2, {'data': 4.0}, 2.0, 'fit 1'),
+        ConvergencePoint(1, {'data': 6.0}, 4.0, 'fit 2'),
     ]
+    run.volume = replace(made(0), scores={**scores, 'weight': [0.7, 0.7, 0.35]})
+    found = [(point.losses, point.fit) for point in convergence_of(run)]
+    assert found[1:] == [({'data': 4.0}, 'weight 0.7, fit 1'), ({'data': 6.0}, 'weight 0.35, fit 2')]
+    # Reports are dropped where the window is slow; those with the channels are the rarest.
+    run.convergence = [ConvergencePoint(2, {'data': 4.0}, None, '', {'Ge': 0.5})]
+    assert [(point.iteration, point.by_channel) for point in convergence_of(run)] == [
+        (1, {}),
+        (2, {'Ge': 0.5}),
+        (1, {}),
+    ]
+    # Every iteration was reported, and the volume keeps some.
+    run.convergence = [ConvergencePoint(i, {'data': 1.0 / i}) for i in range(1, 6)]
+    assert convergence_of(run) == run.convergence

@@ -13,7 +13,7 @@ Formulas: opacity of a slab (`Turning`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -243,15 +243,38 @@ def write_movie(
         import imageio.v2 as imageio
 
         if output.suffix.lower() == '.gif':
-            options: dict[str, Any] = {'duration': 1000 / RATE, 'loop': 0}
-        else:
-            options = {'fps': RATE, 'codec': 'libx264', 'quality': 8, 'macro_block_size': 2}
+            _write_gif(partial, frames(volume, settings, observer), colours(volume.channels).values())
+            return
+        options: dict[str, Any] = {'fps': RATE, 'codec': 'libx264', 'quality': 8, 'macro_block_size': 2}
         writer: Any
         with imageio.get_writer(partial, **options) as writer:
             for frame in frames(volume, settings, observer):
                 writer.append_data(frame)
 
     return replacing(output, write)
+
+
+def _write_gif(path: Path, shown: Iterator[np.ndarray], hues: Iterable[str]) -> None:
+    """Write frames, each with a palette of its own, in which the colours of the elements stand as they are.
+
+    The few pixels of the names count for nothing in a palette that is made of a whole frame: their colours would be those of
+    other elements.
+    """
+    from PIL import Image
+
+    fixed = [round(255 * part) for hue in ('#ffffff', *hues) for part in _rgb(hue)]
+
+    def with_palette(frame: np.ndarray) -> Image.Image:
+        image = Image.fromarray(frame)
+        common = image.quantize(256 - len(fixed) // 3, Image.Quantize.MEDIANCUT).getpalette() or []
+        palette = Image.new('P', (1, 1))
+        palette.putpalette(fixed + common)
+        return image.quantize(palette=palette, dither=Image.Dither.NONE)
+
+    images = map(with_palette, shown)
+    next(images).save(
+        path, format='GIF', save_all=True, append_images=images, duration=1000 / RATE, loop=0, optimize=False
+    )
 
 
 def frames(volume: Volume, settings: MovieSettings, observer: Observer | None = None) -> Iterator[np.ndarray]:

@@ -61,7 +61,7 @@ class JoinedRun(Observer):
         self._observer = observer if observer is not None else Observer()
         self._members = members
         self._lengths = [iterations] * members if isinstance(iterations, int) else list(iterations)
-        self._member, self._seconds_before, self._seconds = 0, 0.0, 0.0
+        self._member, self._seconds_before, self._seconds, self._what = 0, 0.0, 0.0, ''
         self._iterations_before = self._latest = 0
         self._preview: Callable[[], np.ndarray | None] = lambda: None
         self._record: Callable[[], Mapping[str, Any]] = dict
@@ -74,7 +74,11 @@ class JoinedRun(Observer):
             self._latest = int(state['iterations_before'])
 
     def begin(
-        self, member: int, record: Callable[[], Mapping[str, Any]], preview: Callable[[], np.ndarray | None]
+        self,
+        member: int,
+        record: Callable[[], Mapping[str, Any]],
+        preview: Callable[[], np.ndarray | None],
+        what: str = '',
     ) -> None:
         """A member starts.
 
@@ -86,7 +90,10 @@ class JoinedRun(Observer):
             State of the complete members.
         preview : callable
             Their mean (channel, z, y, x), None before there is one.
+        what : str
+            What it is fitted with, in a few words, before its number.
         """
+        self._what = f'{what}, ' if what else ''
         self._member, self._record, self._preview = member, record, preview
         self._seconds_before, self._iterations_before = self._seconds, self._latest
 
@@ -103,7 +110,7 @@ class JoinedRun(Observer):
                 total=self._iterations_before + sum(self._lengths[self._member :]),
                 seconds=self._seconds,
                 preview=progress.preview if mean is None else mean,
-                message=f'fit {self._member + 1} of {self._members}',
+                message=f'{self._what}fit {self._member + 1} of {self._members}',
             )
         )
 

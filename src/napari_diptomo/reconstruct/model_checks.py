@@ -211,7 +211,7 @@ def _alignment(problem: Problem, residuals: TiltResiduals) -> Finding | None:
     names = ('x', 'y') if problem.maps.transposed else ('y', 'x')
     angles = problem.maps.angles
     listed_tilts = ', '.join(
-        f'{angles[t]:g} deg ({names[0]} {residuals.shift[t, 0]:+.1f}, {names[1]} {residuals.shift[t, 1]:+.1f})'
+        f'{angles[t]:g} deg ({names[0]} {residuals.shift[t, 0]:+z.1f}, {names[1]} {residuals.shift[t, 1]:+z.1f})'
         for t in worst
     )
     return Finding(

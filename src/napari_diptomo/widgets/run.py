@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from napari_diptomo.series import Finding, MapSeries, Recipe, Volume
 
@@ -133,18 +135,37 @@ class Run:
 
 
 def convergence_of(run: Run) -> list[ConvergencePoint]:
-    """The convergence of a run: as reported, or as its volume keeps it."""
-    if run.convergence or run.volume is None:
+    """The convergence of a run: as reported, or as its volume keeps it where that has more points.
+
+    Reports are dropped where a computation is faster than the window, and some methods keep every fifth iteration only.
+    """
+    scores = {} if run.volume is None else run.volume.scores
+    if len(scores.get('iteration', ())) <= sum(bool(point.losses) for point in run.convergence):
         return run.convergence
-    scores = run.volume.scores
-    terms = {name: curve for name, curve in scores.items() if name not in ('iteration', 'validation', 'fit')}
-    validation, fits = scores.get('validation', []), scores.get('fit', [])
-    return [
+    others = ('iteration', 'validation', 'fit', 'weight')
+    terms = {name: curve for name, curve in scores.items() if name not in others}
+    validation, fits, weights = (scores.get(name, []) for name in ('validation', 'fit', 'weight'))
+    points = [
         ConvergencePoint(
             int(iteration),
             {name: curve[i] for name, curve in terms.items() if i < len(curve)},
             validation[i] if i < len(validation) else None,
-            f'{fits[i]:g}' if i < len(fits) else '',
+            _fit(fits, weights, i),
         )
-        for i, iteration in enumerate(scores.get('iteration', []))
+        for i, iteration in enumerate(scores['iteration'])
     ]
+    # A volume does not keep the deviances of its channels.
+    iterations = np.array([point.iteration for point in points])
+    for reported in run.convergence:
+        if reported.by_channel:
+            nearest = int(np.abs(iterations - reported.iteration).argmin())
+            points[nearest] = points[nearest]._replace(by_channel=reported.by_channel)
+    return points
+
+
+def _fit(fits: Sequence[float], weights: Sequence[float], place: int) -> str:
+    """The fit of a point as it is reported, without how many there are; empty where there was one."""
+    if place >= len(fits):
+        return ''
+    weight = f'weight {weights[place]:g}, ' if place < len(weights) else ''
+    return f'{weight}fit {fits[place] + 1:g}'

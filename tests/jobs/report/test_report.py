@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from napari_diptomo.assess import consistency, half_resolution, predicted_tilts
 from napari_diptomo.assess.reprojection import reprojection
@@ -15,6 +16,7 @@ from napari_diptomo.jobs.assess_volume import halving_step
 from napari_diptomo.jobs.colours import HUES
 from napari_diptomo.jobs.report import pdf_pages
 from napari_diptomo.jobs.report.contents import SECTIONS, contents, judge
+from napari_diptomo.jobs.report.graphs import convergence_figure
 from napari_diptomo.jobs.report.images import busiest, sinogram_figures
 from napari_diptomo.jobs.report.style import WIDTH, darkened
 from napari_diptomo.jobs.report.words import facts, recipe_in_words, with_error
@@ -119,6 +121,28 @@ def test_what_has_no_data_says_why(volume: Volume, tmp_path: Path) -> None:
     text = page.read_text(encoding='utf-8')
     assert text.count('Left out: The maps of this volume are gone.') == 5
     assert 'Left out: the volume does not say how it was made.' in text or '<ol class="recipe">' in text
+
+
+def test_a_composition_is_no_fraction_of_counts(volume: Volume) -> None:
+    notes = {'composition': {'units': dict.fromkeys(volume.channels, 'wt.%')}}
+    made = contents(replace(volume, notes=notes), judge(replace(volume, notes=notes), 'No maps.'), 'composition')
+    (phases,) = [one for one in made.tables if one.section == 'Phases and composition']
+    assert phases.headings[4:] == tuple(f'{name} (wt.%)' for name in volume.channels)
+    assert phases.caption.endswith(('on the mean.', 'cuts it.')) and 'counts' not in phases.caption
+    assert 'are no composition' not in made.notes['Phases and composition']
+
+
+def test_the_weights_that_were_tried_are_named(volume: Volume) -> None:
+    scores = {'iteration': [10.0, 20.0, 30.0, 40.0], 'data': [3.0, 2.0, 1.5, 1.0], 'fit': [0.0, 0.0, 1.0, 1.0]}
+    alone = convergence_figure(replace(volume, scores=scores))
+    assert alone is not None and 'weight' not in alone.caption
+    tried = convergence_figure(replace(volume, scores={**scores, 'weight': [0.7, 0.7, 0.35, 0.35]}))
+    assert tried is not None and 'the weight of the total variation that stands above it' in tried.caption
+    figure = Figure()
+    tried.draw(figure)
+    (axis,) = figure.axes
+    assert [text.get_text() for text in axis.texts] == ['0.7', '0.35']
+    assert [text.get_position()[0] for text in axis.texts] == [15, 30]
 
 
 def test_maps_of_another_volume_leave_only_their_sections_out(volume: Volume, maps: MapSeries) -> None:

@@ -281,3 +281,22 @@ def test_levels_differ_in_colour_and_in_shape(dock: TomographyDock, maps: MapSer
     assert len({frozenset(mask) for mask in masks}) == len(COLOURS)
     reconstructed(dock, maps, NOTE, STOP)
     assert COLOURS['stop'] in dock.findings.rows[0].styleSheet()
+
+
+def test_a_sign_is_painted_to_the_end_though_its_frame_is_kept(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sign = Sign('doubt')
+    qtbot.addWidget(sign)
+    kept: list[Any] = []
+
+    def fail(painter: Any) -> None:
+        # As the traceback does of an error that is shown to the user later, or a thread that samples stacks.
+        kept.append(painter)
+        raise RuntimeError('no ink')
+
+    monkeypatch.setattr(sign, '_draw_letter', fail)
+    with qtbot.capture_exceptions() as raised:
+        sign.show()
+        qtbot.waitUntil(lambda: bool(kept), timeout=3_000)
+    assert isinstance(raised[0][1], RuntimeError)
+    # A widget that is deleted while it is painted takes napari down.
+    assert not any(painter.isActive() and painter.end() for painter in kept)

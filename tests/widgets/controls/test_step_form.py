@@ -154,6 +154,32 @@ def test_without_auto_a_number_is_proposed_or_has_to_be_typed(qtbot: Any) -> Non
     assert form.value().current is None
 
 
+def test_state_leaves_out_what_is_not_given_and_nothing_else(qtbot: Any) -> None:
+    class Smooth(Step):
+        """A step with a number that may be left to the step."""
+
+        title = 'Smooth'
+        iterations: int = param(50, 'How often.', ge=1)
+        weight: float | None = param(None, 'Smoothness.', gt=0.0)
+        thickness: float = param(20.0, 'Of the film.', unit='nm', gt=0.0)
+        elements: tuple[float, ...] = param((1.0,), 'Edges.')
+
+    form = StepForm(Smooth)
+    qtbot.addWidget(form)
+    form.fields['iterations'].value = 7
+    form.fields['thickness'].value = 35.0
+    form.fields['weight'].auto.value = False
+    with pytest.raises(InputError, match='not given'):
+        form.value()
+    assert form.state() == {'iterations': 7, 'thickness': 35.0, 'elements': [1.0]}
+    form.fields['elements'].native.setText('1, two')
+    assert form.state() == {'iterations': 7, 'thickness': 35.0}
+    restored = StepForm(Smooth)
+    qtbot.addWidget(restored)
+    restored.set_state(form.state())
+    assert restored.value() == Smooth(iterations=7, thickness=35.0)
+
+
 def test_advanced_fields_are_behind_more(form: StepForm) -> None:
     assert form.more is not None
     assert form.more.isAncestorOf(form.fields['tv_weight'].native)

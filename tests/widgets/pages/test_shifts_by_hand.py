@@ -17,6 +17,7 @@ from napari_diptomo import run
 from napari_diptomo.align import Align, read_shifts, tilt_shifts
 from napari_diptomo.series import MapSeries, Recipe
 from napari_diptomo.widgets.dock import TomographyDock
+from napari_diptomo.widgets.layers.image_layers import KEY
 from napari_diptomo.widgets.tasks.opening import look_over
 
 ANGLES = np.arange(-30.0, 31.0, 10.0)
@@ -174,6 +175,25 @@ def test_the_aligned_tilts_follow_the_keys(aligned: TomographyDock, viewer: View
     qtbot.waitUntil(lambda: seen.add(flickering.visible) or len(seen) == 2, timeout=5_000)
     page.view.setCurrentIndex(0)
     assert [layer.name for layer in viewer.layers] == ['Fe maps']
+
+
+def test_the_canvas_names_what_is_seen(aligned: TomographyDock, viewer: ViewerModel, qtbot: Any) -> None:
+    part = aligned.align_page.by_hand
+    maps = [layer for layer in viewer.layers if layer.metadata[KEY]['kind'] == 'maps']
+    assert all(layer.name_overlay.visible for layer in maps)
+    part.view.setCurrentIndex(1)
+    assert not any(layer.name_overlay.visible for layer in maps), 'hidden below the aligned tilts'
+    viewer.layers['aligned tilts'].visible = False
+    assert all(layer.name_overlay.visible for layer in maps)
+    viewer.layers['aligned tilts'].visible = True
+    assert viewer.layers.selection.active is viewer.layers['aligned tilts']
+    part.view.setCurrentIndex(0)
+    assert all(layer.name_overlay.visible for layer in maps)
+    assert viewer.layers.selection.active is maps[-1]
+    part.show_axis.click()
+    assert viewer.canvas.overlays.text.text == f'sum of {len(aligned.session.aligned.angles)} tilts'
+    part.show_axis.click()
+    assert viewer.canvas.overlays.text.text.startswith('tilt ')
 
 
 def test_the_slider_and_the_table_go_together(aligned: TomographyDock, viewer: ViewerModel, qtbot: Any) -> None:

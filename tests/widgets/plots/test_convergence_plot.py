@@ -85,6 +85,42 @@ def test_another_fit_and_a_step_back_begin_a_curve_of_their_own(plot):
     assert shown(plot.deviances) == []
 
 
+def test_weights_that_were_tried_stand_above_their_curves(plot):
+    plot.resize(400, 290)
+    plot.show()
+    fits = [('weight 0.7, fit 1 of 4', 3.0), ('weight 0.35, fit 2 of 4', 2.0), ('weight 0.5, fit 4 of 4', 2.5)]
+    for place, (fit, value) in enumerate(fits):
+        for i in range(1, 101):
+            plot.add(100 * place + i, {'data': value, 'tv': 0.1}, None, fit)
+    plot.redraw()
+    assert plot.weights == ['0.7', '0.35', '0.5']
+    assert 'by weight' in plot.deviances.titleLabel.text
+    widths = [curve.opts['pen'].width() for curve in plot.deviances.listDataItems()]
+    assert widths == [1, 1, 2], 'the last is what was asked for'
+    # Beside 3000 more iterations the numbers of those of 100 do not fit.
+    for i in range(301, 3301):
+        plot.add(i, {'data': 1.0}, None, 'weight 0.5 with HAADF, fit 5 of 8')
+    plot.redraw()
+    assert plot.weights == ['0.5 HAADF']
+    plot.clear_curves()
+    for i, fit in ((1, 'fit 1 of 2'), (2, 'fit 2 of 2')):
+        plot.add(i, {'data': float(i)}, None, fit)
+    plot.redraw()
+    assert plot.weights == []
+    assert {curve.opts['pen'].width() for curve in plot.deviances.listDataItems()} == {2}
+
+
+def test_less_than_a_decade_has_more_than_one_number(plot):
+    axis = plot.deviances.getAxis('left')
+    axis.setLogMode(x=False, y=True)
+    axis.setRange(np.log10(0.3), np.log10(0.8))
+    places = np.log10([0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
+    assert [text for text in axis.logTickStrings(places, 1.0, None) if text] == ['0.3', '0.4', '0.5', '0.7']
+    axis.setRange(-2, 1)
+    assert [text for text in axis.logTickStrings(places, 1.0, None) if text] == ['0.5']
+    assert axis.logTickStrings([-1.0, 0.0, 1.0, 2.0], 1.0, None) == ['0.1', '1', '10', '100']
+
+
 def visible(plot_item):
     return [curve.getOriginalDataset()[1].tolist() for curve in plot_item.listDataItems() if curve.isVisible()]
 

@@ -107,6 +107,8 @@ class Judgement:
     regions : tuple of Region
     composed : bool
         Whether the regions have a composition.
+    unit : str
+        Of a volume that is a composition itself, ``'at.%'`` or ``'wt.%'``; empty where it holds counts.
     left_out : mapping of str to str
         Section, and why it has no data.
     """
@@ -119,6 +121,7 @@ class Judgement:
     phases: Phases | None = None
     regions: tuple[Region, ...] = ()
     composed: bool = False
+    unit: str = ''
     left_out: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -194,7 +197,8 @@ def judge(
     if why:
         left_out['Phases and composition'] = why
     given = None if isinstance(maps, str) else maps
-    return Judgement(given, projected, found, resolution, prediction, divided, regions, composed, left_out)
+    unit = volume.notes.get('composition', {}).get('units', {}).get(volume.channels[0], '')
+    return Judgement(given, projected, found, resolution, prediction, divided, regions, composed, unit, left_out)
 
 
 def _phases(volume: Volume, count: int | None) -> tuple[Phases | None, tuple[Region, ...], bool, str]:
@@ -325,7 +329,8 @@ def _prediction_table(found: TiltPrediction) -> ReportTable:
 def _phase_table(found: Judgement) -> ReportTable:
     phases = found.phases
     assert phases is not None
-    unit = 'at.%' if found.composed else '% of counts'
+    unit = 'at.%' if found.composed else found.unit or '% of counts'
+    errors = ' with standard errors of counting and factors.' if found.composed else ' on the mean.'
     rows = []
     for one in found.regions:
         fractions = 100 * phases.fractions[one.phase - 1]
@@ -347,7 +352,7 @@ def _phase_table(found: Judgement) -> ReportTable:
         'Phases and composition',
         'Phases by clustering of the fractions of the channels: volume, surface, thickness of the layer that a phase is if it '
         'is one (twice the volume over the surface), and composition'
-        + (' with standard errors of counting and factors.' if found.composed else ' as fractions of the counts.')
+        + (errors if found.composed or found.unit else ' as fractions of the counts.')
         + (' (cut): the edge of the field cuts it.' if any(one.cut for one in found.regions) else ''),
         (
             'phase',
@@ -366,4 +371,6 @@ def _about_phases(found: Judgement) -> str:
             'Atomic percent by the Cliff-Lorimer method with calculated k-factors; their error is in the numbers. Give '
             'measured factors on the page Composition where they matter.'
         )
+    if found.unit:
+        return 'Errors are in a report of the volume of counts that this composition was made from.'
     return 'Fractions of the counts are no composition: the volume does not record line families with known factors.'

@@ -269,7 +269,7 @@ def convergence_figure(volume: Volume) -> ReportFigure | None:
     """
     curves = {name: np.asarray(values, float) for name, values in volume.scores.items()}
     iterations = curves.pop('iteration', None)
-    fits = curves.pop('fit', None)
+    fits, weights = curves.pop('fit', None), curves.pop('weight', None)
     if iterations is None:
         return None
     known = {
@@ -281,24 +281,48 @@ def convergence_figure(volume: Volume) -> ReportFigure | None:
         return None
     returned = volume.notes.get('returned_iteration')
     marked = '' if returned is None else f' The dashed line marks the returned iterate, {returned}.'
+    begins = _begins(iterations, fits, weights)
+    tried = ' Dotted: another fit, with the weight of the total variation that stands above it.' if begins else ''
     return ReportFigure(
         name='convergence',
         section='Convergence',
-        caption=f'Misfit per datum of the {" and the ".join(known)} during the fit.{marked}',
+        caption=f'Misfit per datum of the {" and the ".join(known)} during the fit.{tried}{marked}',
         height=50.0,
-        draw=partial(_draw_convergence, iterations, known, fits, returned),
+        draw=partial(_draw_convergence, iterations, known, fits, begins, returned),
         tables={'convergence': Table(('iteration', *known), np.column_stack([iterations, *known.values()]))},
     )
+
+
+def _begins(
+    iterations: np.ndarray, fits: np.ndarray | None, weights: np.ndarray | None
+) -> list[tuple[float, float, str]]:
+    """First and last iteration and weight of the fits of a run that tries several weights; empty for other runs."""
+    if fits is None or weights is None or len(weights) != len(iterations):
+        return []
+    firsts = [int(first) for first in np.flatnonzero(np.diff(fits, prepend=np.nan) != 0)]
+    lasts = [first - 1 for first in (*firsts[1:], len(iterations))]
+    return [
+        (float(iterations[max(first - 1, 0)]), float(iterations[last]), f'{weights[first]:g}')
+        for first, last in zip(firsts, lasts, strict=True)
+    ]
 
 
 def _draw_convergence(
     iterations: np.ndarray,
     curves: dict[str, np.ndarray],
     fits: np.ndarray | None,
+    begins: list[tuple[float, float, str]],
     returned: float | None,
     figure: FigureBase,
 ) -> None:
     axis = figure.subplots()
+    for number, (begin, end, weight) in enumerate(begins):
+        if number:
+            axis.axvline(begin, color=FAINT, lw=0.6, ls=':')
+        middle = ((begin + end) / 2, 1.01)
+        # What is narrower than its number has none.
+        if (end - begin) / begins[-1][1] > 0.012 * (len(weight) + 1):
+            axis.text(*middle, weight, transform=axis.get_xaxis_transform(), ha='center', va='bottom', fontsize=SMALL)
     for number, (name, curve) in enumerate(curves.items()):
         known = np.isfinite(curve)
         x, y = iterations[known], curve[known]
@@ -313,7 +337,7 @@ def _draw_convergence(
     axis.set_xlabel('iteration')
     axis.set_ylabel('misfit per datum')
     _plain(axis)
-    axis.legend(frameon=False, fontsize=SMALL)
+    axis.legend(frameon=False, loc='upper left', bbox_to_anchor=(1.02, 1.0), fontsize=SMALL)
 
 
 def _plain_logarithm(axis: Axes) -> None:

@@ -40,7 +40,8 @@ class JoinedMinimisations:
         """The next one; ``place`` among the `lengths`, -1 for the last. Several may have one place."""
         place %= len(self._lengths)
         # Total variation has no checkpoints: nothing to record.
-        self._joined.begin(place, dict, lambda: None)
+        what = f'weight {solver.weight:g}{" with HAADF" if solver.images is not None else ""}'
+        self._joined.begin(place, dict, lambda: None, what)
         found = minimise(problem, solver, settings, Watch(self._joined, self._title, self._lengths[place]))
         append_curves(self._scores, found.scores, self._iterations)
         self._iterations += int(found.notes['iterations'])

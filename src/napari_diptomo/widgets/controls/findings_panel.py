@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QScrollArea, QSizeP
 import napari_diptomo
 from napari_diptomo.series import Finding, Remedy, by_weight
 from napari_diptomo.widgets.controls.form_widgets import label_of, pretty
+from napari_diptomo.widgets.controls.painting import painting
 from napari_diptomo.widgets.controls.parts import words
 
 #: On a light and on a dark theme.
@@ -181,8 +182,10 @@ class Sign(QWidget):
         self.setAccessibleName(level)
 
     def paintEvent(self, event: Any) -> None:
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        with painting(self) as painter:
+            self._draw(painter)
+
+    def _draw(self, painter: QPainter) -> None:
         stop = self._level == 'stop'
         painter.setBrush(QColor('white' if stop else COLOURS[self._level]))
         painter.setPen(Qt.PenStyle.NoPen)

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.widgets.controls.composition_tables import cell, fit_height, plain
+from napari_diptomo.widgets.controls.painting import painting
 from napari_diptomo.widgets.tasks.judging import THRESHOLD, Divided, Judged, phase_hue, resolution_in_words
 
 if TYPE_CHECKING:
@@ -125,12 +126,10 @@ def dotted(text: str, hue: str) -> QTableWidgetItem:
     """Text behind a dot: letters in a pale colour would be lost on a light page."""
     dot = QPixmap(_DOT, _DOT)
     dot.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(dot)
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(QColor(hue))
-    painter.drawEllipse(0, 0, _DOT, _DOT)
-    painter.end()
+    with painting(dot) as painter:
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(hue))
+        painter.drawEllipse(0, 0, _DOT, _DOT)
     item = cell(text)
     item.setIcon(QIcon(dot))
     return item

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from magicgui.widgets.bases import BaseValueWidget
@@ -111,14 +112,28 @@ class StepForm(QWidget, Generic[StepT]):
         rows.setRowVisible(self.fields[name].native, shown)
 
     def state(self) -> dict[str, Any]:
-        """The values of the controls, JSON-ready; empty where one of them holds a value that the step does not take."""
+        """The values of the controls, JSON-ready, without those that are not given or that the step does not take."""
         try:
             return self.value().model_dump(mode='json')
         except DiptomoError:
-            return {}
+            values = dict(self._hidden)
+            for name, field in self.fields.items():
+                with suppress(DiptomoError):
+                    values[name] = field.value
+            taken = self._acceptable(values)
+            dumped = self.step_class(**taken).model_dump(mode='json')
+            return {name: value for name, value in dumped.items() if name in taken}
 
     def set_state(self, values: Mapping[str, Any]) -> None:
         """Set the controls as `state` said; values that this version does not take are left out."""
+        self.set_value(self.step_class(**self._acceptable(values)))
+
+    def restore_defaults(self) -> None:
+        """Back to the step's own defaults; parameters shown elsewhere stay."""
+        self.set_value(self.step_class(**self._hidden))
+
+    def _acceptable(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Those values that the step takes, each beside those before it."""
         taken: dict[str, Any] = {}
         for name in self.step_class.model_fields:
             if name in values:
@@ -127,11 +142,7 @@ class StepForm(QWidget, Generic[StepT]):
                 except DiptomoError:
                     continue
                 taken[name] = values[name]
-        self.set_value(self.step_class(**taken))
-
-    def restore_defaults(self) -> None:
-        """Back to the step's own defaults; parameters shown elsewhere stay."""
-        self.set_value(self.step_class(**self._hidden))
+        return taken
 
     def _add(self, parameter: Parameter, rows: QFormLayout) -> None:
         field = widget_for(parameter, _exclusive(self.step_class, parameter.name))

@@ -65,6 +65,8 @@ class MapsView:
         layer = Layer.create(*part)
         self._viewer.add_layer(layer)
         self._shown.append(layer)
+        layer.events.visible.connect(self._name_what_is_seen)
+        self._name_what_is_seen()
         return layer
 
     def remove_kind(self, kind: str) -> None:
@@ -73,6 +75,11 @@ class MapsView:
             self._shown.remove(layer)
             if layer in self._viewer.layers:
                 self._viewer.layers.remove(layer)
+        self._name_what_is_seen()
+        if not self._viewer.layers.selection:
+            # The one that was selected is gone, and with it all controls.
+            seen = [layer for layer in self._viewer.layers if layer in self._shown and layer.visible]
+            self._viewer.layers.selection.active = seen[-1] if seen else None
 
     def hide_deviations(self) -> None:
         """Take them away."""
@@ -113,6 +120,16 @@ class MapsView:
         label_canvas(self._viewer, [layer for layer in self._shown if layer.visible])
         self._show_angle()
 
+    def _name_what_is_seen(self, event: Any = None) -> None:
+        """Names and the tilt on the canvas are those of what no opaque layer above hides."""
+        layers = [layer for layer in self._viewer.layers if layer in self._shown]
+        covering = [n for n, layer in enumerate(layers) if layer.visible and layer.blending == 'opaque']
+        for number, layer in enumerate(layers):
+            # Below the maps nothing has a name on the canvas.
+            if layer.visible and layer.metadata[image_layers.KEY]['kind'] == 'maps':
+                layer.name_overlay.visible = not covering or number >= covering[-1]
+        self._show_angle()
+
     def _move_to_the_middle(self) -> None:
         """Sliders to the middle tilt and to the plane of the maps, wherever other layers begin and end."""
         point = self._middle_point()
@@ -147,6 +164,8 @@ class MapsView:
         if not (shown and self._viewer.dims.ndim == 4 and self._viewer.dims.ndisplay == 2):
             text.visible = False
             return
-        text.text = f'tilt {angle_in_words(self._angle_seen())}'
+        top = next((layer for layer in reversed(self._shown) if layer.visible and layer.blending == 'opaque'), None)
+        in_sum = len(top.metadata[image_layers.KEY]['angles']) if top is not None and top.ndim == 2 else 0
+        text.text = f'sum of {in_sum} tilts' if in_sum else f'tilt {angle_in_words(self._angle_seen())}'
         text.position = 'top_left'
         text.visible = True

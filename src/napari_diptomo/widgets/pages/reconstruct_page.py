@@ -479,7 +479,7 @@ class ReconstructPage(Page):
             self.buttons['resume'].setVisible(run.resumable)
         now = (run, run.status if run is not None else None)
         if now != self._shown:
-            self._show_convergence_of(run, anew=self._shown is None or run is not self._shown[0])
+            self._show_convergence_of(run, anew=self._shown is None or run is not self._shown[0] or ended)
             self._shown = now
 
     def _show_convergence_of(self, run: Run | None, anew: bool) -> None:

@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_diptomo.jobs.colours import HUES, colours
+from napari_diptomo.widgets.plots.fit_marks import FitMarks
 from napari_diptomo.widgets.plots.themed_plot import ThemedPlot
 
 _HEIGHT = 290
@@ -19,17 +20,21 @@ _FITTED, _HELD_OUT = 'data', 'held-out'
 _QUANTITY = 'deviance per datum'
 _LABELS = {_FITTED: 'fitted', _HELD_OUT: 'held-out'}
 _HUES = {_FITTED: HUES[0], _HELD_OUT: HUES[3]}
+#: Decades on the axis below which more numbers have their place.
+_LITTLE = 0.8
+#: Before the number of a fit in its name, behind what it was fitted with.
+_NUMBER = ', fit '
 #: Before the name of a channel in the names of its curves.
 _CHANNEL = 'channel '
 
 
 class _LogAxis(pg.AxisItem):
-    """Labels 1, 2 and 5 of each decade: all nine would overlap in a low plot."""
+    """Labels 1, 2 and 5 of each decade, some more where less than one is seen: all nine would overlap in a low plot."""
 
     def logTickStrings(self, values: Any, scale: float, spacing: Any) -> list[str]:
-        strings = super().logTickStrings(values, scale, spacing)
+        labelled = (1, 2, 3, 4, 5, 7, 10) if self.range[1] - self.range[0] < _LITTLE else (1, 2, 5, 10)
         mantissas = (round(10 ** (value % 1)) for value in values)
-        return [text if m in (1, 2, 5, 10) else '' for text, m in zip(strings, mantissas, strict=True)]
+        return [f'{10.0**value:.3g}' if m in labelled else '' for value, m in zip(values, mantissas, strict=True)]
 
 
 class ConvergencePlot(ThemedPlot):
@@ -38,7 +43,8 @@ class ConvergencePlot(ThemedPlot):
     Both deviances are per datum and may be compared: where the held-out one
     rises while the fitted one falls, noise is being fitted. In place of both the
     fitted ones of the channels can be shown, in the colours of their layers (`show_channels`).
-    What is what stands in titles above the curves, where they cannot hide them.
+    What is what stands in titles above the curves, where they cannot hide them. Where a run tries several weights each
+    has curves of its own under its number (`FitMarks`), and those of the last are the thickest.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -57,14 +63,28 @@ class ConvergencePlot(ThemedPlot):
         self._names: dict[str, str] = {}
         self._points: dict[tuple[str, int], list[tuple[float, float]]] = {}
         self._part = 0
+        #: First iteration of each part, and what it was fitted with.
+        self._begins: list[tuple[float, str]] = []
         self._latest: tuple[int, str] | None = None
         self._hues: dict[str, str] = {}
         self._by_channel = False
         self._returned = pg.InfiniteLine(angle=90, pen=pg.mkPen(HUES[7], style=Qt.PenStyle.DashLine))
         self.deviances.addItem(self._returned, ignoreBounds=True)
         self._dirty = False
+        self._marks = FitMarks(self.plots)
         self.clear_curves()
         self.follow_theme()
+
+    def follow_theme(self, event: Any = None) -> None:
+        """Take on the colours of the current theme."""
+        super().follow_theme(event)
+        if hasattr(self, '_marks'):
+            self._marks.follow_theme()
+
+    @property
+    def weights(self) -> list[str]:
+        """The text above the curves of a run that tries several."""
+        return self._marks.texts
 
     @property
     def returned(self) -> float | None:
@@ -89,6 +109,8 @@ class ConvergencePlot(ThemedPlot):
         self._names.clear()
         self._hues.clear()
         self._points.clear()
+        self._begins.clear()
+        self._marks.clear()
         self._latest, self._part = None, 0
         self._returned.setVisible(False)
         for plot in self.plots:
@@ -109,6 +131,8 @@ class ConvergencePlot(ThemedPlot):
         """
         if self._latest is not None and (fit != self._latest[1] or iteration <= self._latest[0]):
             self._part += 1
+        if len(self._begins) <= self._part:
+            self._begins.append((iteration, _weight_of(fit)))
         self._latest = iteration, fit
         values = dict(losses) if validation is None else {**losses, _HELD_OUT: validation}
         if by_channel:
@@ -134,6 +158,7 @@ class ConvergencePlot(ThemedPlot):
             if key not in self._curves:
                 self._begin_curve(key)
             self._curves[key].setData(*np.array(points).T)
+        self._mark_fits()
         by_channel = self._by_channel and self.has_channels
         above = [name for name, _ in self._points if self._plot_of(name) is self.deviances]
         shown = {name for name in above if name.startswith(_CHANNEL) is by_channel}
@@ -143,6 +168,14 @@ class ConvergencePlot(ThemedPlot):
         values = [v for (n, _), points in self._points.items() if n in shown for _, v in points]
         # A negative value would be hidden by a logarithm.
         self.deviances.setLogMode(y=bool(values and min(values) > 0))
+
+    def _mark_fits(self) -> None:
+        """Name the fits, and draw the curves of those before the last thinner."""
+        if self._latest is not None:
+            self._marks.show(self._begins, self._latest[0])
+            last = self._begins[-1][1]
+            for (name, part), curve in self._curves.items():
+                curve.setPen(pg.mkPen(self._hues[name], width=2 if self._begins[part][1] == last else 1))
 
     def _begin_curve(self, key: tuple[str, int]) -> None:
         name, _ = key
@@ -177,7 +210,14 @@ class ConvergencePlot(ThemedPlot):
         for plot, quantity in ((self.deviances, _QUANTITY), (self.terms, 'other terms')):
             names = [n for n in self._names if self._plot_of(n) is plot and (n in shown or plot is self.terms)]
             text = ' &nbsp; '.join(self._names[n] for n in names)
+            if plot is self.deviances and any(weight for _, weight in self._begins):
+                text += ' &nbsp; by weight'
             plot.setTitle(f'{quantity}: &nbsp; {text}' if names else None, size='9pt')
 
     def _plot_of(self, name: str) -> pg.PlotItem:
         return self.deviances if name in _HUES or name.startswith(_CHANNEL) else self.terms
+
+
+def _weight_of(fit: str) -> str:
+    """``'weight 0.35, fit 2 of 4'`` -> ``'0.35'``; empty where a fit has only its number."""
+    return fit.rpartition(_NUMBER)[0].removeprefix('weight ').replace(' with ', ' ')
