@@ -24,7 +24,7 @@ from napari_diptomo.align.on_haadf import (
     placed,
     with_alignment,
 )
-from napari_diptomo.align.reference_images import Reference, binned, binning_of, reference_images
+from napari_diptomo.align.reference_images import Reference, binned, binning_of, ends_within_field, reference_images
 from napari_diptomo.align.refinement import Refined, best_start, refined, weighed_with_moments
 from napari_diptomo.align.second_axis import first_alone
 from napari_diptomo.align.shift_files import read_shifts
@@ -38,7 +38,6 @@ from napari_diptomo.align.tilt_shifts import (
     corrections,
 )
 from napari_diptomo.geometry.rigid_motion import without_rigid_motion
-from napari_diptomo.reconstruct.field_edges import edges_of
 from napari_diptomo.series import Finding, HAADFSeries, InputError, MapSeries, Observer, Step, Watch, param
 from napari_diptomo.series.haadf_of_series import own_images
 
@@ -159,7 +158,7 @@ class Align(Step):
         small = binned(images, n)
         starts, turned, unlike = self._starts(maps, order, small, n, watch)
         start_name, start = best_start(small, angles, starts, turned, self.upsampling)
-        within = not edges_of(maps).typical
+        within = ends_within_field(maps, self.reference)
         found, rotation = self._refined(small, start, watch, len(angles) - 1, within)
         geometry = found.geometry
         if self.shifts_file and self.rounds == 0:
