@@ -1,8 +1,9 @@
-r"""Tilts whose images differ from what the others predict in more than a displacement, as where a crystal lights up.
+r"""Tilts whose images differ from what the others predict in more than a displacement.
 
-Such an image pulls its match and its moments along, and the median over the tilts, which the errors of the alignment rest on,
-does not show it. With the correlation s of a tilt with its prediction, 1 - s grows with the tilt; its trend is the robust line of
-log(1 - s) over t^2 (A. F. Siegel, Biometrika 69 (1982) 242). A tilt that is a multiple above it is unlike the others, and
+Where a crystal lights up, an image pulls its match and its moments along, and the median over the tilts, which the errors of
+the alignment rest on, does not show it. With the correlation s of a tilt with its prediction, 1 - s grows with the tilt; its
+trend is the robust line of log(1 - s) over t^2 (A. F. Siegel, Biometrika 69 (1982) 242). A tilt that is a multiple above it is
+unlike the others, and
 
     e = 2 (s_trend - s)
 
@@ -30,7 +31,7 @@ _REPORTED = 0.15
 
 
 def misfit_errors(images: np.ndarray, angles: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Standard errors (tilt, 2), pixels (y, x), that come on top for tilts that are unlike the others; 0 for these.
+    """Standard errors (tilt, 2), pixels (y, x), that come on top of tilts that are unlike the others; 0 of the others.
 
     Parameters
     ----------
