@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_diptomo import Align, simulate
-from napari_diptomo.align.moment_conditions import Moves, moment_moves, weighed
+from napari_diptomo.align.moment_conditions import Moves, moment_moves, moment_rotation, weighed
 from napari_diptomo.geometry.rigid_motion import without_rigid_motion
 from napari_diptomo.series import MapSeries
 
@@ -55,6 +55,28 @@ def test_errors_are_those_of_the_counts():
 def test_without_mass_nothing_is_determined():
     found = moment_moves(np.zeros((17, 48, 48)), ANGLES, np.zeros((17, 2)), 0.0)
     assert np.isinf(found.errors).all() and not found.moves.any()
+
+
+@pytest.mark.parametrize('rotation', [0.0, 1.0, -2.0, 5.0, -8.0])
+def test_the_profiles_show_the_rotation_of_the_axis(rotation):
+    true = np.random.default_rng(3).uniform(-3, 3, (17, 2))
+    angle, _ = moment_rotation(images_of(SPHERES, true, rotation), ANGLES, true)
+    assert abs(angle - rotation) < 0.12
+
+
+def test_the_error_of_the_rotation_is_that_of_the_counts():
+    clean = 8 * images_of(SPHERES, np.zeros((17, 2)), 2.0) + 0.1
+    rng = np.random.default_rng(5)
+    found = np.array([moment_rotation(rng.poisson(clean).astype(float), ANGLES, np.zeros((17, 2))) for _ in range(60)])
+    off = found[:, 0] - 2.0
+    assert abs(off.mean()) < 0.25
+    assert 0.75 < np.sqrt(np.mean((off / found[:, 1]) ** 2)) < 1.35
+
+
+def test_one_height_shows_no_rotation():
+    """Spheres of one row: a rotation displaces them alike, which the shifts take up."""
+    row = SPHERES * [1, 0, 1, 1]
+    assert np.isinf(moment_rotation(images_of(row, np.zeros((17, 2))), ANGLES, np.zeros((17, 2)))[1])
 
 
 def test_two_measurements_are_weighed_by_their_precision():

@@ -156,8 +156,9 @@ def test_shifts_of_a_file_are_taken_as_they_are(tmp_path) -> None:  # type: igno
     found = Align(shifts_file=str(table), rounds=0).run(with_haadf(maps, haadf))
     np.testing.assert_allclose(found.shifts, SHIFTS, atol=1e-6)
     assert np.any(found.haadf_series.shifts)
-    (finding,) = [finding for finding in found.findings if finding.about == 'HAADF series']
-    assert (finding.level, 'their shifts were given' in finding.sentence) == ('note', True)
+    # Without rounds a tilt of the images may be off by a pixel, which is a doubt of its own.
+    (finding,) = [finding for finding in found.findings if finding.about == 'HAADF series' and finding.level == 'note']
+    assert 'their shifts were given' in finding.sentence
 
 
 def test_another_field_is_a_doubt() -> None:

@@ -16,8 +16,10 @@ from napari_diptomo.align.overlap_correlation import overlap_correlation
 from napari_diptomo.align.reference_images import binned
 from napari_diptomo.align.refinement import best_start, refined
 from napari_diptomo.align.specimen_motion import smallest_shifts, tilt_axis_in
+from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.geometry.rigid_motion import without_rigid_motion
 from napari_diptomo.series import InputError, MapSeries, Watch
+from napari_diptomo.simulate import facetted
 
 ANGLES = np.arange(-60.0, 61.0, 10.0)
 T = np.deg2rad(ANGLES)
@@ -304,6 +306,17 @@ def test_the_rotation_of_the_axis_is_found_within_its_error(turn: float, largest
     assert found.uncertainty < error
     assert abs(found.angle - turn) < 2 * found.uncertainty
     assert found.is_clear == (turn > 0)
+
+
+def test_a_shallow_volume_does_not_turn_the_axis() -> None:
+    """By predictions from volumes of this one depth facetted particles were turned by 1.2 degrees."""
+    angles, phantom, still = np.arange(-40.0, 41.0, 5.0), facetted(32, 21), np.zeros((17, 2))
+    fine = ParallelBeam(angles, phantom.fine.shape[1:]).project(phantom.fine).sum(axis=0)
+    clean = fine.reshape(len(angles), 32, 2, 32, 2).sum(axis=(2, 4))
+    counts = [np.random.default_rng(seed).poisson(clean * 30 / clean.max()).astype(float) for seed in range(3)]
+    found = [rotation_in(images, Geometry(angles, still, 16)) for images in counts]
+    assert np.sqrt(np.mean([one.angle**2 for one in found])) < 0.8
+    assert all(abs(one.angle) < 2 * one.uncertainty < 2 for one in found)
 
 
 def test_noise_and_what_is_alike_everywhere_show_no_rotation() -> None:

@@ -24,7 +24,7 @@ from napari_diptomo.align.on_haadf import (
     placed,
     with_alignment,
 )
-from napari_diptomo.align.reference_images import Reference, binned, binning_of, reference_images
+from napari_diptomo.align.reference_images import Reference, binned, binning_of, ends_within_field, reference_images
 from napari_diptomo.align.refinement import Refined, best_start, refined, weighed_with_moments
 from napari_diptomo.align.second_axis import first_alone
 from napari_diptomo.align.shift_files import read_shifts
@@ -37,8 +37,8 @@ from napari_diptomo.align.tilt_shifts import (
     check_within_images,
     corrections,
 )
+from napari_diptomo.align.unlike_tilts import misfit_errors, unlike_findings
 from napari_diptomo.geometry.rigid_motion import without_rigid_motion
-from napari_diptomo.reconstruct.field_edges import edges_of
 from napari_diptomo.series import Finding, HAADFSeries, InputError, MapSeries, Observer, Step, Watch, param
 from napari_diptomo.series.haadf_of_series import own_images
 
@@ -159,7 +159,7 @@ class Align(Step):
         small = binned(images, n)
         starts, turned, unlike = self._starts(maps, order, small, n, watch)
         start_name, start = best_start(small, angles, starts, turned, self.upsampling)
-        within = not edges_of(maps).typical
+        within = ends_within_field(maps, self.reference)
         found, rotation = self._refined(small, start, watch, len(angles) - 1, within)
         geometry = found.geometry
         if self.shifts_file and self.rounds == 0:
@@ -169,13 +169,14 @@ class Align(Step):
             axis = tilt_axis_in(shifts, angles, images.shape[2] / 2) if self.find_axis else Axis(0.0, float('inf'))
             shifts[:, 1] -= axis.shift * (1 - np.cos(np.deg2rad(angles)))
         comparison, errors, judged_at = found.comparison, found.errors, geometry.shifts
+        extra = misfit_errors(small, angles, comparison.scores)
         noted = None
         if haadf is not None:
             placement = GIVEN if self.shifts_file and self.rounds == 0 else self._placed(maps, order, haadf, n)
             noted = haadf_notes(haadf, placement, n)
             if isinstance(placement, Placement) and placement.alike:
                 own = comparison.errors if errors is None else errors
-                together, errors = in_one_frame(geometry.shifts, own, placement, angles), None
+                together, errors = in_one_frame(geometry.shifts, np.hypot(own, extra), placement, angles), None
                 judged_at = geometry.shifts + without_rigid_motion(together - geometry.shifts, angles)
                 comparison = compared(
                     small, predicted(small, replace(geometry, shifts=judged_at)), self.upsampling, FINE
@@ -195,11 +196,9 @@ class Align(Step):
             comparison = compared(small, predicted(small, placed), self.upsampling, FINE)
         doubtful = doubtful_tilts(comparison) | np.isin(np.arange(len(angles)), unlike)
         # What a hand has placed is as uncertain as the image says there, not as what was found.
-        errors = (
-            comparison.errors
-            if errors is None
-            else np.where(by_hand.any(axis=1, keepdims=True), comparison.errors, errors)
-        )
+        extra = np.where(by_hand.any(axis=1, keepdims=True), 0.0, extra)
+        known = comparison.errors if errors is None else errors
+        errors = np.where(by_hand.any(axis=1, keepdims=True), comparison.errors, np.hypot(known, extra))
         in_pixels = Comparison(comparison.scores, comparison.moves * n, errors * n)
         used = rotation if rotation is not None and geometry.rotation else None
         source: ShiftSource = (
@@ -233,6 +232,8 @@ class Align(Step):
         }
         if haadf is not None and noted is not None:
             notes['haadf'] = noted
+        lit = np.where(doubtful[:, None], 0.0, extra)
+        alone = alignment_findings(angles, in_pixels, doubtful, used) + unlike_findings(angles, lit * n, errors * n)
         beside = () if haadf is None or noted is None else haadf_findings(haadf, noted, len(angles))
         return replace(
             maps,
@@ -240,7 +241,7 @@ class Align(Step):
             axis_shift=axis_shift,
             axis_rotation=axis_rotation,
             notes={**maps.notes, 'align': notes},
-            findings=(*maps.findings, *alignment_findings(angles, in_pixels, doubtful, used), *beside),
+            findings=(*maps.findings, *alone, *beside),
         )
 
     def _placed(self, maps: MapSeries, order: np.ndarray, haadf: HAADFSeries, n: int) -> Placement | str:

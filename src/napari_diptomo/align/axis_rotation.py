@@ -1,4 +1,4 @@
-r"""In-plane rotation of the tilt axis, from how well the tilts predict each other about axes of several angles.
+r"""In-plane rotation of the tilt axis, from tilts that predict each other and from the moments of the images.
 
 About an axis that is turned by r a point at height z moves along the assumed axis by z sin t sin r as the specimen
 tilts. The images are turned by several angles about the specimen, so that the axis stands upright if it has that angle,
@@ -10,7 +10,10 @@ so small displacements that are left do not count. The angle is the vertex of th
 tilts, its standard error by the jackknife over the tilts (B. Efron, The Jackknife, the Bootstrap and Other Resampling
 Plans, SIAM 1982, section 3.2). Images are turned for this only, and smoothed before: interpolation blurs more at some
 angles than at others, and would draw the angle. The volumes are nearly converged (accelerated SIRT): of one that is not,
-the angle that it likes by its own shape comes out.
+the angle that it likes by its own shape comes out. One that is too shallow or too deep has such a liking too, of degrees, and
+the jackknife does not see it: two depths are taken, and half of what they differ adds to the error. The moments of the images (`moment_conditions`) need no volume, and their errors are those of other
+properties of the counts. So the mean of both is taken, each weighted by 1 / error^2, and where they differ by more than their
+errors, the error of the mean is widened by that ratio (R. T. Birge, Phys. Rev. 40 (1932) 207).
 
 Formulas: rotation of the tilt axis and its error (`rotation_in`).
 """
@@ -24,9 +27,12 @@ from scipy import ndimage
 
 from napari_diptomo.align.held_out_tilts import Geometry, filled, predicted
 from napari_diptomo.align.image_correlation import FINE, prepared
+from napari_diptomo.align.moment_conditions import moment_rotation
 
 #: Degrees between the angles that are tried, and tried to either side of the best.
 _STEP, _EACH_SIDE = 2.0, 2
+#: Depth of the second volume over that of the first.
+_DEEPER = 1.5
 _CLEAR = 3.0  # standard errors
 #: Degrees: an angle that is known worse does more harm than none.
 _MOST_UNCERTAIN = 1.0
@@ -49,17 +55,43 @@ class Rotation:
 
 
 def rotation_in(images: np.ndarray, geometry: Geometry) -> Rotation:
-    """The rotation about which the tilts predict each other best.
+    """The rotation that predictions and moments show together.
 
     Parameters
     ----------
     images : ndarray (tilt, y, x)
-        Not negative, ascending tilts.
+        Of a specimen within the field across the axis; not negative, ascending tilts.
     geometry : Geometry
         Aligned about an upright axis.
     """
     if len(images) < _LEAST_TILTS or min(images.shape[1:]) < _LEAST_PIXELS:
         return Rotation(0.0, float('inf'))
+    of_moments = Rotation(*moment_rotation(images, geometry.angles, geometry.shifts))
+    return _together(predicted_rotation(images, geometry), of_moments)
+
+
+def _together(first: Rotation, second: Rotation) -> Rotation:
+    """The mean of two measurements by their precision, its error widened where they disagree."""
+    known = [one for one in (first, second) if np.isfinite(one.uncertainty)]
+    if len(known) < 2:
+        return known[0] if known else first
+    precisions = np.array([1 / max(one.uncertainty, 1e-6) ** 2 for one in known])
+    mean = float(precisions @ [one.angle for one in known] / precisions.sum())
+    apart = abs(first.angle - second.angle) / np.hypot(first.uncertainty, second.uncertainty)
+    return Rotation(mean, float(max(apart, 1.0) / np.sqrt(precisions.sum())))
+
+
+def predicted_rotation(images: np.ndarray, geometry: Geometry) -> Rotation:
+    """The rotation about which the tilts predict each other best, from volumes of two depths; as `rotation_in`."""
+    deeper = round(geometry.depth * _DEEPER)
+    other = deeper if deeper <= images.shape[2] else max(round(geometry.depth / _DEEPER), 1)
+    first, second = (_of_volumes(images, replace(geometry, depth=depth)) for depth in (geometry.depth, other))
+    spread = np.sqrt((first.uncertainty**2 + second.uncertainty**2) / 2 + (first.angle - second.angle) ** 2 / 4)
+    return Rotation((first.angle + second.angle) / 2, float(spread))
+
+
+def _of_volumes(images: np.ndarray, geometry: Geometry) -> Rotation:
+    """The rotation about which volumes of this depth predict best."""
     losses: dict[int, np.ndarray] = {}
 
     def loss(k: int) -> np.ndarray:

@@ -17,7 +17,16 @@ differ by more than their errors, errors are widened by the rest (the variance b
 Laird 1986, Control. Clin. Trials 7, 177), those of the first moments by all of it, and across the profiles, whose rows do show
 it, both by half. A tilt at which they contradict each other, as where a crystal lights up, keeps its match.
 
-Formulas: conditions on the moments (`moment_moves`); weighing two measurements (`weighed`).
+The first condition also shows an axis that is turned in the images by r. To first order a row takes up r times what lies across it,
+
+    sum_u I_t = P(v) - r d/dv sum_u (u - s_u) I_t,
+
+where the first moments follow the second condition, a(v) cos t + b(v) sin t, which takes most of their noise out. What
+displacements along the axis and the brightness of a tilt would do alike is left out of both sides, and r follows by least
+squares, its error by the jackknife over the tilts.
+
+Formulas: conditions on the moments (`moment_moves`); weighing two measurements (`weighed`); rotation of the axis by the
+moments (`moment_rotation`).
 """
 
 from __future__ import annotations
@@ -33,12 +42,20 @@ from napari_diptomo.geometry.rigid_motion import without_rigid_motion
 _SMOOTHING = 0.7
 _ROUNDS = 6
 _LARGEST_STEP = 1.0  # pixels per round
+#: Smoothing of the profiles that show a rotation, pixels.
+_SMOOTHING_OF_ROTATION = 1.0
 #: Columns at each edge whose level is background.
 _EDGE = 3
 #: Rows with less than this share of the fullest say nothing about u.
 _LEAST_OF_ROW = 0.02
 #: Share of the other tilts that must show a row.
 _SHOWN = 2 / 3
+#: Degrees up to which a rotation is found to first order, and from which on it is not followed.
+_LINEAR, _LARGEST_ROTATION = 1.0, 12.0
+#: Degrees: a rotation by the profiles with a larger standard error is none.
+_WEAK = 2.0
+#: Rows that all tilts show, of which fewer show no rotation.
+_LEAST_ROWS = 8
 #: Standard error that counts as none known, pixels.
 _UNKNOWN = 50.0
 #: Of what two measurements differ beyond their errors, the part that widens the error of the moments, (y, x).
@@ -76,8 +93,7 @@ def moment_moves(images: np.ndarray, angles: np.ndarray, shifts: np.ndarray, rot
     Moves
         Infinite errors where the moments determine nothing.
     """
-    edges = np.concatenate([images[..., :_EDGE], images[..., -_EDGE:]], axis=1)
-    light = images - np.median(edges.mean(axis=(1, 2)))
+    light = _light(images)
     turned, counted = (_along_the_axis(stack, rotation) for stack in (light, images))
     along, across = _turned(shifts, rotation).T
     dv, error_v = _of_profiles(turned.sum(axis=2), along)
@@ -88,6 +104,67 @@ def moment_moves(images: np.ndarray, angles: np.ndarray, shifts: np.ndarray, rot
         turn = np.deg2rad(rotation)
         errors = np.hypot(errors * np.cos(turn), errors[:, ::-1] * np.sin(turn))
     return Moves(moves, errors)
+
+
+def moment_rotation(images: np.ndarray, angles: np.ndarray, shifts: np.ndarray) -> tuple[float, float]:
+    """In-plane rotation of the tilt axis that the profiles along it show, and its standard error, degrees.
+
+    Parameters
+    ----------
+    images : ndarray (tilt, y, x)
+        Proportional to mass.
+    angles : ndarray (tilt,)
+        Degrees.
+    shifts : ndarray (tilt, 2)
+        About an upright axis, pixels (y, x).
+
+    Returns
+    -------
+    float, float
+        Of a few degrees; 0 and infinity where the profiles show none.
+    """
+    light = _light(images)
+    angle, error = _rotation_left(light, angles, *shifts.T)
+    # The ratio of two sums that are little more than noise is not normal: its error says too little.
+    if error > _WEAK:
+        return 0.0, np.inf
+    if not max(_LINEAR, error) < abs(angle) <= _LARGEST_ROTATION:
+        return angle, error
+    # Of more than a degree, and of more than is noise, the first order is not enough.
+    more, error = _rotation_left(_along_the_axis(light, angle), angles, *_turned(shifts, angle).T)
+    return angle + more, error
+
+
+def _rotation_left(light: np.ndarray, angles: np.ndarray, along: np.ndarray, across: np.ndarray) -> tuple[float, float]:
+    """Rotation of the axis and its error to first order, degrees, from images with shifts along and across an upright axis."""
+    u = np.arange(light.shape[2]) - (light.shape[2] - 1) / 2 - across[:, None, None]
+    margin = int(np.ceil(np.abs(along).max())) + 1
+    rows = np.arange(margin, light.shape[1] - margin, dtype=float)
+    total = light.sum(axis=(1, 2))
+    if len(rows) < _LEAST_ROWS or not total.min() > 0:
+        return 0.0, np.inf
+
+    def of_rows(sums: np.ndarray) -> np.ndarray:
+        smooth = ndimage.gaussian_filter1d(sums * (total.mean() / total)[:, None], _SMOOTHING_OF_ROTATION, axis=1)
+        return np.stack([ndimage.map_coordinates(p, [rows + s], order=3) for p, s in zip(smooth, along, strict=True)])
+
+    t = np.deg2rad(angles)
+    turning = np.linalg.qr(np.stack([np.cos(t), np.sin(t)], axis=1))[0]
+    profiles = of_rows(light.sum(axis=2))
+    slopes = np.gradient(turning @ (turning.T @ of_rows((light * u).sum(axis=2))), axis=1)
+    mean = profiles.mean(axis=0)
+    weight = 1 / np.sqrt(np.maximum(mean, 0) + 0.05 * mean.max())
+    alike = np.linalg.qr(np.stack([mean * weight, np.gradient(mean) * weight], axis=1))[0]
+    left, pattern = ((one - one.mean(axis=0)) * weight for one in (profiles, slopes))
+    left, pattern = (one - (one @ alike) @ alike.T for one in (left, pattern))
+    shared, power = (left * pattern).sum(axis=1), (pattern**2).sum(axis=1)
+    without = power.sum() - power
+    if not without.min() > 1e-12 * (profiles**2).sum():
+        return 0.0, np.inf
+    others = (shared.sum() - shared) / without
+    # The mean profile and the slopes have taken up three of the tilts.
+    variance = (len(t) - 1) / max(len(t) - 3, 1) * ((others - others.mean()) ** 2).sum()
+    return float(-np.rad2deg(shared.sum() / power.sum())), float(np.rad2deg(np.sqrt(variance)))
 
 
 def weighed(matched: Moves, moments: Moves, angles: np.ndarray) -> tuple[Moves, np.ndarray]:
@@ -119,6 +196,12 @@ def weighed(matched: Moves, moments: Moves, angles: np.ndarray) -> tuple[Moves, 
     weights = 1 / (variances[0] + beyond * (1 - _OF_MOMENTS)), alike / (variances[1] + beyond * _OF_MOMENTS)
     moves = (weights[0] * first + weights[1] * second) / sum(weights)
     return Moves(moves, 1 / np.sqrt(sum(weights))), np.sqrt(beyond)
+
+
+def _light(images: np.ndarray) -> np.ndarray:
+    """Images above the level of their edges across the axis."""
+    edges = np.concatenate([images[..., :_EDGE], images[..., -_EDGE:]], axis=1)
+    return np.asarray(images - np.median(edges.mean(axis=(1, 2))))
 
 
 def _turned(vectors: np.ndarray, rotation: float) -> np.ndarray:

@@ -1,4 +1,15 @@
-"""The images that an alignment compares: HAADF or the sum of the maps, cleaned and binned; and as placed."""
+r"""The images that an alignment compares: HAADF or the sum of the maps, cleaned and binned; and as placed.
+
+The dark level of a detector is no mass, and it drifts from tilt to tilt. Where the specimen of HAADF images ends within the
+field it is found beside it, tilt by tilt (`series.detector_images`): the edges are judged without it. An even support film
+hides in that level, and grows as 1 / cos of the tilt, by which it is distinguished:
+
+    d_t = d + f (1 / cos t - 1) + g sin t,
+
+where f is clearly more than 0 and not small beside the specimen, the edges are those of a specimen.
+
+Formulas: growth of the dark level with the tilt (`dark_levels`).
+"""
 
 from __future__ import annotations
 
@@ -7,7 +18,9 @@ from typing import Literal
 import numpy as np
 from scipy import ndimage
 
+from napari_diptomo.reconstruct.field_edges import AT_EDGE, edges_of
 from napari_diptomo.series import InputError, MapSeries
+from napari_diptomo.series.detector_images import darkest_crowd
 from napari_diptomo.series.outliers import without_outliers
 
 Reference = Literal['auto', 'haadf', 'maps']
@@ -16,6 +29,8 @@ _MATCHING_SIZE = 96
 _SMALLEST = 8
 #: Displacement of the images, as a fraction of their width, at which a point of the specimen is still distinguished from an outlier.
 _MAY_BE_OFF = 0.2
+#: Standard errors by which a dark level grows with 1 / cos that is a film, and the tilts it takes to see it.
+_GROWS, _LEAST_TILTS = 4.0, 5
 
 
 def uses_haadf(maps: MapSeries, reference: Reference) -> bool:
@@ -48,8 +63,51 @@ def reference_images(maps: MapSeries, reference: Reference) -> tuple[np.ndarray,
             f'The {what} at {flat[0]:g} deg is empty, so it cannot be aligned; leave this tilt out or '
             'choose another reference.'
         )
-    # A detector's dark level is no mass.
-    return images - (np.percentile(images, 1) if haadf is not None else 0.0), what
+    if haadf is None:
+        return images, what
+    levels = dark_levels(images, maps)
+    return images - (np.percentile(images, 1) if levels is None else levels[:, None, None]), what
+
+
+def ends_within_field(maps: MapSeries, reference: Reference) -> bool:
+    """Whether the specimen ends within the field of view along x at most tilts, by the images that are compared."""
+    if not uses_haadf(maps, reference):
+        return not edges_of(maps).typical
+    return dark_levels(reference_images(maps, reference)[0], maps) is not None
+
+
+def dark_levels(images: np.ndarray, maps: MapSeries) -> np.ndarray | None:
+    """Dark level of each HAADF image (tilt,); None where the specimen, or a film that carries it, reaches the edges along x.
+
+    Parameters
+    ----------
+    images : ndarray (tilt, y, x)
+        Intensities of a detector, of any dark level.
+    maps : MapSeries
+        The series they belong to, for its geometry.
+    """
+    levels, _ = darkest_crowd(images)
+    if not np.isfinite(levels).all():
+        return None
+    light = (images - levels[:, None, None]).astype(np.float32)
+    shown = MapSeries(light[None], maps.angles, ('HAADF',), shifts=maps.shifts, axis_shift=maps.axis_shift)
+    if edges_of(shown).typical or _holds_a_film(levels, light, maps.angles):
+        return None
+    return levels
+
+
+def _holds_a_film(levels: np.ndarray, light: np.ndarray, angles: np.ndarray) -> bool:
+    """Whether the dark level grows with the tilt as the path through a film that counts beside the specimen."""
+    t = np.deg2rad(np.asarray(angles, float))
+    patterns = np.stack([1 / np.maximum(np.cos(t), 0.1) - 1, np.sin(t), np.ones_like(t)], axis=1)
+    if len(t) < _LEAST_TILTS or np.linalg.matrix_rank(patterns) < 3:
+        return False
+    fitted, *_ = np.linalg.lstsq(patterns, levels, rcond=None)
+    left = levels - patterns @ fitted
+    error = np.sqrt((left @ left) / (len(t) - 3) * np.linalg.inv(patterns.T @ patterns)[0, 0])
+    columns = np.maximum(light.mean(axis=(0, 1), dtype=np.float64), 0)
+    specimen = (columns**2).sum() / max(columns.sum(), 1e-12)
+    return bool(fitted[0] > _GROWS * error and fitted[0] > AT_EDGE * specimen)
 
 
 def binning_of(images: np.ndarray) -> int:

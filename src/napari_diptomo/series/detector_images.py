@@ -71,15 +71,33 @@ def find_dark_level(images: np.ndarray) -> DarkLevel:
         what is darkest changes with the tilt as only a specimen does.
     """
     images = np.asarray(images, np.float64)
-    found = [_dark_level(image) for image in images]
-    levels = np.array([level for level, _ in found])
+    levels, dark = darkest_crowd(images)
     signal = np.percentile(images - levels[:, None, None], 99)
     if not np.isfinite(levels).all() or np.ptp(levels) > _STEADY * max(signal, 0):
         raise InputError(
             'The dark level cannot be determined from these images, for the specimen seems to fill them; '
             'give the dark level of the detector (0 leaves the images as they are).'
         )
-    return DarkLevel(levels, np.stack([dark for _, dark in found]))
+    return DarkLevel(levels, dark)
+
+
+def darkest_crowd(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Level at which the values of each image crowd together and below which there are none.
+
+    Parameters
+    ----------
+    images : ndarray (tilt, y, x)
+        As recorded.
+
+    Returns
+    -------
+    ndarray (tilt,)
+        Levels; nan where values crowd nowhere so.
+    ndarray of bool (tilt, y, x)
+        The pixels at that level.
+    """
+    found = [_dark_level(image) for image in np.asarray(images, np.float64)]
+    return np.array([level for level, _ in found]), np.stack([dark for _, dark in found])
 
 
 def without_dark_level(images: np.ndarray, level: float | None = None) -> tuple[np.ndarray, DarkLevel]:
