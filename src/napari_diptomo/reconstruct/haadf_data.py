@@ -86,7 +86,7 @@ def prepare_haadf(maps: MapSeries) -> tuple[HAADFData | None, tuple[Finding, ...
 
 
 def within_volume(series: HAADFSeries, shape: tuple[int, int, int]) -> HAADFSeries:
-    """Images of a specimen that goes on beyond the volume: pixels whose ray enters or leaves it through a side are missing.
+    """Images of a specimen that extends beyond the volume: pixels whose ray enters or leaves it through a side are missing.
 
     The volume is as wide as the tilts of the maps need; images at higher tilts see further.
 

@@ -193,7 +193,7 @@ def _dose(problem: Problem, residuals: TiltResiduals, settings: ProblemSettings,
 
 
 def _dose_beyond_the_field(maps: MapSeries) -> tuple[str, Remedy | None]:
-    """What to do about it where totals differ anyhow, as more of the specimen is seen at high tilts."""
+    """Advice and remedy where totals differ anyhow, as more of the specimen is seen at high tilts."""
     for step in reversed(maps.recipe.steps if maps.recipe else ()):
         given = step.to_dict()
         if given.get('gain_from_totals') == 'off' and not given['gain']:
