@@ -1,8 +1,8 @@
 """HAADF images recorded with measured spectra, in the fit of their element maps.
 
 The series is openNCEM's (16 tilts from -40 to 35 degrees, X-ray spectra and a HAADF image at each, joined to 64 x 64
-pixels of 52 nm): silicate grains with metal in a lamella, beside a strap of platinum that the images show brightest
-and that saturates them. C, O, Mg, Si, S, Fe, Ni and Pt are mapped; the detectors' gain is measured as of a slab, the
+pixels of 52 nm): silicate grains with metal in a lamella, beside a strap of platinum that the images show brightest,
+thick enough to damp them. C, O, Mg, Si, S, Fe, Ni and Pt are mapped; the detectors' gain is measured as of a slab, the
 tilts are aligned on the images. The volume is wider than the field and 400 nm thick: parallax suggests 480 +- 110,
 and left-out tilts are predicted best with 300 to 450. Nobody knows the truth. So maps are left out: of the tilts
 beyond +-20 degrees (`narrow`) or every second one (`half`), while all images stay; or a tenth of the photons of every
@@ -103,7 +103,7 @@ def measured(method: str, kind: str, elements: tuple[str, ...] = ELEMENTS) -> tu
     }, volumes
 
 
-def draw(volumes: list[Volume], method: str) -> None:
+def draw(volumes: list[Volume]) -> None:
     """Slices along the beam and across the tilt axis, without the images and with them."""
     import matplotlib
 
@@ -152,7 +152,10 @@ def write(known: dict[str, Any]) -> None:
         lines += ['| element | maps alone | with HAADF | lower by (standard errors) |', '|---|---|---|---|']
         for row in zip(*(found[name] for name in ('channels', 'alone', 'given', 'sigmas')), strict=True):
             lines.append('| {} | {:.4f} | {:.4f} | {:+.1f} |'.format(*row))
-        lines += ['', *(f'- {sentence}' for sentence in found['said']), '']
+        lines += ['', *(f'- {sentence}' for sentence in found['said'])]
+        if found['damping']:
+            lines.append(f'- Damping: 1 - exp(-{found["damping"]:.2f} p), with p in units of the range of the images.')
+        lines.append('')
     lines += [*CONCLUSION, '']
     lines += [
         '![Slices of three elements](images/haadf-measured.png)',
@@ -181,7 +184,7 @@ def main() -> None:
             RESULTS.write_text(json.dumps(known, indent=1) + '\n', encoding='utf-8')
             print(method, kind, found, flush=True)
             if kind == 'narrow' and method == 'TV':
-                draw(volumes, method)
+                draw(volumes)
     write(known)
 
 

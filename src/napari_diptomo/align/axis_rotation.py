@@ -11,9 +11,11 @@ tilts, its standard error by the jackknife over the tilts (B. Efron, The Jackkni
 Plans, SIAM 1982, section 3.2). Images are turned for this only, and smoothed before: interpolation blurs more at some
 angles than at others, and would draw the angle. The volumes are nearly converged (accelerated SIRT): of one that is not,
 the angle that it likes by its own shape comes out. One that is too shallow or too deep has such a liking too, of degrees, and
-the jackknife does not see it: two depths are taken, and half of what they differ adds to the error. The moments of the images (`moment_conditions`) need no volume, and their errors are those of other
-properties of the counts. So the mean of both is taken, each weighted by 1 / error^2, and where they differ by more than their
-errors, the error of the mean is widened by that ratio (R. T. Birge, Phys. Rev. 40 (1932) 207).
+the jackknife does not see it: two depths are taken, and half of what they differ adds to the error.
+
+The moments of the images (`moment_conditions`) need no volume, and their errors are those of other properties of the
+counts. So the mean of both is taken, each weighted by 1 / error^2, and where they differ by more than their errors, the
+error of the mean is widened by that ratio (R. T. Birge, Phys. Rev. 40 (1932) 207).
 
 Formulas: rotation of the tilt axis and its error (`rotation_in`).
 """
