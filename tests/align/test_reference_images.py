@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_diptomo import Align, MapSeries, simulate
-from napari_diptomo.align.reference_images import ends_within_field, reference_images
+from napari_diptomo.align.reference_images import compared_images, reference_images
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.geometry.rigid_motion import without_rigid_motion
 from napari_diptomo.simulate.haadf import HAADFModel, haadf_series
@@ -37,7 +37,7 @@ def film_images(thickness: np.ndarray, drift: float, body: np.ndarray | None = N
 def test_a_dark_level_that_drifts_is_no_specimen_at_the_edges(build):
     phantom = build(32)
     images = haadf_series(phantom, ANGLES, DARK).images
-    assert ends_within_field(series_of(images), 'haadf')
+    assert compared_images(series_of(images), 'haadf').within
     light, _ = reference_images(series_of(images), 'haadf')
     levels = np.median(np.concatenate([light[..., :2], light[..., -2:]], axis=2), axis=(1, 2))
     # Of 200, which drift by 20.
@@ -47,22 +47,22 @@ def test_a_dark_level_that_drifts_is_no_specimen_at_the_edges(build):
 def test_negative_intensities_are_a_dark_level_too():
     images = haadf_series(simulate.needle(32), ANGLES, DARK).images - 250
     assert images.min() < -50
-    assert ends_within_field(series_of(np.round(images)), 'haadf')
+    assert compared_images(series_of(np.round(images)), 'haadf').within
 
 
 def test_films_reach_the_edges_above_any_dark_level():
     even, rough = np.ones((32, 32)), np.clip(1 + 0.5 * RNG.standard_normal((32, 32)), 0, None)
     for thickness in (even, rough):
         for drift in (0.0, 0.1):
-            assert not ends_within_field(series_of(film_images(thickness, drift)), 'haadf')
+            assert not compared_images(series_of(film_images(thickness, drift)), 'haadf').within
 
 
 def test_a_support_film_of_steady_images_counts_as_reaching_the_edges():
     body = np.zeros((8, 32, 32), np.float32)
     body[:, 8:20, 10:22] = 1.0
     thickness = np.full((32, 32), 0.6)
-    assert not ends_within_field(series_of(film_images(thickness, 0.01, body)), 'haadf')
-    assert ends_within_field(series_of(film_images(thickness * 0, 0.01, body)), 'haadf')
+    assert not compared_images(series_of(film_images(thickness, 0.01, body)), 'haadf').within
+    assert compared_images(series_of(film_images(thickness * 0, 0.01, body)), 'haadf').within
 
 
 def test_maps_that_are_compared_are_judged_by_themselves():
@@ -70,7 +70,7 @@ def test_maps_that_are_compared_are_judged_by_themselves():
     dark = haadf_series(simulate.needle(32), ANGLES, DARK).images
     film = film_images(np.ones((32, 32)), 0.0).astype(np.float32)
     maps = MapSeries(np.round(film)[None], ANGLES, ('all',), haadf=dark)
-    assert ends_within_field(maps, 'auto') and not ends_within_field(maps, 'maps')
+    assert compared_images(maps, 'auto').within and not compared_images(maps, 'maps').within
 
 
 @pytest.mark.parametrize('build, most', [(simulate.needle, 0.25), (simulate.eels_phantom, 0.03)])

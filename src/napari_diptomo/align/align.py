@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from napari_diptomo.align.aligned_frame import Frame, finite
 from napari_diptomo.align.alignment_findings import alignment_findings, doubtful_tilts
 from napari_diptomo.align.axis_rotation import Rotation, rotation_in
 from napari_diptomo.align.extended_specimen import extended_findings, extended_specimen
-from napari_diptomo.align.held_out_tilts import Comparison, Geometry, compared, predicted
+from napari_diptomo.align.held_out_tilts import Geometry, compared, predicted
 from napari_diptomo.align.image_correlation import FINE
 from napari_diptomo.align.neighbour_votes import voted_shifts
 from napari_diptomo.align.on_haadf import (
@@ -24,14 +25,13 @@ from napari_diptomo.align.on_haadf import (
     placed,
     with_alignment,
 )
-from napari_diptomo.align.reference_images import Reference, binned, binning_of, ends_within_field, reference_images
+from napari_diptomo.align.reference_images import ComparedImages, Reference, compared_images
 from napari_diptomo.align.refinement import Refined, best_start, refined, weighed_with_moments
 from napari_diptomo.align.second_axis import first_alone
 from napari_diptomo.align.shift_files import read_shifts
 from napari_diptomo.align.specimen_motion import Axis, smallest_shifts, tilt_axis_in
 from napari_diptomo.align.tilt_shifts import (
     ShiftSource,
-    TiltShift,
     axis_correction,
     check_axis,
     check_within_images,
@@ -149,113 +149,127 @@ class Align(Step):
 
     def _aligned(self, maps: MapSeries, observer: Observer | None, haadf: HAADFSeries | None = None) -> MapSeries:
         """Maps aligned by themselves and, where an aligned HAADF series is given, placed on it."""
-        images, name = reference_images(maps, self.reference)
-        order = np.argsort(maps.angles, kind='stable')
-        images, angles = images[order], maps.angles[order]
-        by_hand = corrections(self.by_hand, maps.angles)[order]
-        moved, turned_by = axis_correction(self.axis_by_hand)
-        watch = Watch(observer, self.title, len(angles) - 1 + self.rounds)
-        n = binning_of(images)
-        small = binned(images, n)
-        starts, turned, unlike = self._starts(maps, order, small, n, watch)
-        start_name, start = best_start(small, angles, starts, turned, self.upsampling)
-        within = ends_within_field(maps, self.reference)
-        found, rotation = self._refined(small, start, watch, len(angles) - 1, within)
-        geometry = found.geometry
-        if self.shifts_file and self.rounds == 0:
-            shifts, axis = starts['file'] * n, Axis(0.0, float('inf'))
-        else:
-            shifts = smallest_shifts(geometry.shifts * n, angles)
-            axis = tilt_axis_in(shifts, angles, images.shape[2] / 2) if self.find_axis else Axis(0.0, float('inf'))
-            shifts[:, 1] -= axis.shift * (1 - np.cos(np.deg2rad(angles)))
-        comparison, errors, judged_at = found.comparison, found.errors, geometry.shifts
-        extra = misfit_errors(small, angles, comparison.scores)
-        noted = None
+        images = compared_images(maps, self.reference)
+        watch = Watch(observer, self.title, len(images.angles) - 1 + self.rounds)
+        starts, turned, unlike = self._starts(maps, images, watch)
+        start_name, start = best_start(images.small, images.angles, starts, turned, self.upsampling)
+        found, rotation = self._refined(images, start, watch)
+        as_given = starts['file'] if self.shifts_file and self.rounds == 0 else None
+        frame = self._frame(images, found, as_given)
+        beside: tuple[Finding, ...] = ()
+        of_haadf = {}
         if haadf is not None:
-            placement = GIVEN if self.shifts_file and self.rounds == 0 else self._placed(maps, order, haadf, n)
-            noted = haadf_notes(haadf, placement, n)
+            placement = GIVEN if as_given is not None else self._placed(maps, haadf, images)
+            of_haadf = {'haadf': haadf_notes(haadf, placement, images.binning)}
+            beside = haadf_findings(haadf, of_haadf['haadf'], len(images.angles))
             if isinstance(placement, Placement) and placement.alike:
-                own = comparison.errors if errors is None else errors
-                together, errors = in_one_frame(geometry.shifts, np.hypot(own, extra), placement, angles), None
-                judged_at = geometry.shifts + without_rigid_motion(together - geometry.shifts, angles)
-                comparison = compared(
-                    small, predicted(small, replace(geometry, shifts=judged_at)), self.upsampling, FINE
-                )
-                axis = Axis(haadf.axis_shift * haadf.pixel_size / maps.pixel_size, float('inf'))
-                shifts = together * n
-                shifts[:, 1] -= axis.shift * (1 - np.cos(np.deg2rad(angles)))
-        left_in = judged_at * n - shifts
-        left_in[:, 1] += moved * (1 - np.cos(np.deg2rad(angles)))
-        shifts = shifts + by_hand
-        axis_shift, axis_rotation = axis.shift + moved, geometry.rotation + turned_by
-        check_axis(axis_shift, axis_rotation, images.shape[2])
-        given = by_hand.any(axis=1) | (start_name == 'file')
-        check_within_images(shifts[given], angles[given], images.shape[1:])
-        if by_hand.any() or moved or turned_by:
-            placed = replace(geometry, shifts=(shifts + left_in) / n, rotation=axis_rotation)
-            comparison = compared(small, predicted(small, placed), self.upsampling, FINE)
-        doubtful = doubtful_tilts(comparison) | np.isin(np.arange(len(angles)), unlike)
-        # What a hand has placed is as uncertain as the image says there, not as what was found.
-        extra = np.where(by_hand.any(axis=1, keepdims=True), 0.0, extra)
-        known = comparison.errors if errors is None else errors
-        errors = np.where(by_hand.any(axis=1, keepdims=True), comparison.errors, np.hypot(known, extra))
-        in_pixels = Comparison(comparison.scores, comparison.moves * n, errors * n)
-        used = rotation if rotation is not None and geometry.rotation else None
+                frame = self._joined(images, frame, placement, haadf.axis_shift * haadf.pixel_size / maps.pixel_size)
+        by_hand = corrections(self.by_hand, maps.angles)[images.order]
+        frame = self._corrected(images, frame, by_hand, start_name == 'file')
+        doubtful = doubtful_tilts(frame.comparison) | np.isin(np.arange(len(images.angles)), unlike)
         source: ShiftSource = (
-            'import' if start_name == 'file' and np.array_equal(geometry.shifts, start.geometry.shifts) else 'found'
+            'import'
+            if start_name == 'file' and np.array_equal(found.geometry.shifts, start.geometry.shifts)
+            else 'found'
         )
-        tilts = tilt_table(angles, shifts, in_pixels, by_hand, source)
-        back = np.argsort(order, kind='stable')
         notes = {
-            'reference': name,
+            'reference': images.name,
             'method': _method(start_name, found),
-            'largest_shift': float(np.abs(shifts).max()),
-            'rms_shift': float(np.sqrt((shifts**2).mean())),
             'rounds': found.rounds,
-            'correlation_before': _score(small, start, self.upsampling),
-            'correlation_after': comparison.score,
-            'standard_error': _finite(in_pixels.standard_error),
-            'depth': geometry.depth * n,
-            'axis_shift': axis_shift,
-            'axis_uncertainty': _finite(axis.uncertainty),
-            'axis_rotation': axis_rotation,
+            'correlation_before': _score(images.small, start, self.upsampling),
             'rotation_found': None if rotation is None else rotation.angle,
-            'rotation_uncertainty': None if rotation is None else _finite(rotation.uncertainty),
-            'doubtful_angles': [float(angle) for angle in angles[doubtful]],
-            'unlike_angles': [float(angle) for angle in angles[list(unlike)]],
+            'rotation_uncertainty': None if rotation is None else finite(rotation.uncertainty),
+            'doubtful_angles': [float(angle) for angle in images.angles[doubtful]],
+            'unlike_angles': [float(angle) for angle in images.angles[list(unlike)]],
             'source': source,
             'by_hand': list(self.by_hand),
             'axis_by_hand': list(self.axis_by_hand),
-            'compared_at': left_in[back].tolist(),
-            'tilts': [tilts[i].to_dict() for i in back],
+            **frame.notes(images, by_hand, source),
             'seconds': watch.seconds,
+            **of_haadf,
         }
-        if haadf is not None and noted is not None:
-            notes['haadf'] = noted
-        lit = np.where(doubtful[:, None], 0.0, extra)
-        alone = alignment_findings(angles, in_pixels, doubtful, used) + unlike_findings(angles, lit * n, errors * n)
-        beside = () if haadf is None or noted is None else haadf_findings(haadf, noted, len(angles))
+        used = rotation if rotation is not None and found.geometry.rotation else None
+        n = images.binning
+        lit = np.where(doubtful[:, None], 0.0, frame.hidden)
+        alone = alignment_findings(images.angles, frame.in_pixels(n), doubtful, used)
         return replace(
             maps,
-            shifts=shifts[back],
-            axis_shift=axis_shift,
-            axis_rotation=axis_rotation,
+            shifts=frame.shifts[np.argsort(images.order, kind='stable')],
+            axis_shift=frame.axis.shift,
+            axis_rotation=frame.geometry.rotation,
             notes={**maps.notes, 'align': notes},
-            findings=(*maps.findings, *alone, *beside),
+            findings=(
+                *maps.findings,
+                *alone,
+                *unlike_findings(images.angles, lit * n, frame.errors * n),
+                *beside,
+            ),
         )
 
-    def _placed(self, maps: MapSeries, order: np.ndarray, haadf: HAADFSeries, n: int) -> Placement | str:
+    def _frame(self, images: ComparedImages, found: Refined, as_given: np.ndarray | None) -> Frame:
+        """The frame that was found, its axis apart from the shifts, or the shifts ``as_given`` (tilt, 2), binned pixels."""
+        n, angles = images.binning, images.angles
+        axis = Axis(0.0, float('inf'))
+        if as_given is not None:
+            shifts = as_given * n
+        else:
+            shifts = smallest_shifts(found.geometry.shifts * n, angles)
+            if self.find_axis:
+                axis = tilt_axis_in(shifts, angles, images.shape[1] / 2)
+            shifts[:, 1] -= axis.shift * (1 - np.cos(np.deg2rad(angles)))
+        comparison = found.comparison
+        return Frame(
+            shifts,
+            axis,
+            found.geometry,
+            comparison,
+            comparison.errors if found.errors is None else found.errors,
+            misfit_errors(images.small, angles, comparison.scores),
+        )
+
+    def _joined(self, images: ComparedImages, frame: Frame, placement: Placement, axis_shift: float) -> Frame:
+        """The frame of a HAADF series whose axis stands ``axis_shift`` pixels off the middle, by both estimates."""
+        own, angles = frame.geometry.shifts, images.angles
+        together = in_one_frame(own, np.hypot(frame.errors, frame.hidden), placement, angles)
+        geometry = replace(frame.geometry, shifts=own + without_rigid_motion(together - own, angles))
+        comparison = compared(images.small, predicted(images.small, geometry), self.upsampling, FINE)
+        shifts = together * images.binning
+        shifts[:, 1] -= axis_shift * (1 - np.cos(np.deg2rad(angles)))
+        return Frame(shifts, Axis(axis_shift, float('inf')), geometry, comparison, comparison.errors, frame.hidden)
+
+    def _corrected(self, images: ComparedImages, frame: Frame, by_hand: np.ndarray, imported: bool) -> Frame:
+        """The frame with what a hand adds to shifts ``by_hand`` (tilt, 2) and axis; these, and imported ones, are checked."""
+        moved, turned_by = axis_correction(self.axis_by_hand)
+        n, angles = images.binning, images.angles
+        left_in = frame.left_in(n)
+        left_in[:, 1] += moved * (1 - np.cos(np.deg2rad(angles)))
+        shifts = frame.shifts + by_hand
+        axis = replace(frame.axis, shift=frame.axis.shift + moved)
+        geometry = replace(frame.geometry, shifts=(shifts + left_in) / n, rotation=frame.geometry.rotation + turned_by)
+        check_axis(axis.shift, geometry.rotation, images.shape[1])
+        corrected = np.asarray(by_hand.any(axis=1))
+        given = np.asarray(corrected | imported)
+        check_within_images(shifts[given], angles[given], images.shape)
+        comparison = frame.comparison
+        if corrected.any() or moved or turned_by:
+            comparison = compared(images.small, predicted(images.small, geometry), self.upsampling, FINE)
+        # What a hand has placed is as uncertain as the image says there, not as what was found.
+        hidden = np.where(corrected[:, None], 0.0, frame.hidden)
+        errors = np.where(corrected[:, None], comparison.errors, np.hypot(frame.errors, hidden))
+        return Frame(shifts, axis, geometry, comparison, errors, hidden)
+
+    def _placed(self, maps: MapSeries, haadf: HAADFSeries, images: ComparedImages) -> Placement | str:
         """The tilts of the maps on the HAADF series, or why its images cannot be brought onto them."""
         try:
-            return placed(maps, haadf, self.reference, n, self.upsampling).in_order(order)
+            return placed(maps, haadf, self.reference, images.binning, self.upsampling).in_order(images.order)
         except InputError as error:
             return str(error)
 
     def _starts(
-        self, maps: MapSeries, order: np.ndarray, small: np.ndarray, n: int, watch: Watch
+        self, maps: MapSeries, images: ComparedImages, watch: Watch
     ) -> tuple[dict[str, np.ndarray], float, tuple[int, ...]]:
         """Shifts to start from by name, in pixels of the small images; the rotation; tilts that are like no neighbour."""
-        angles = maps.angles[order]
+        order, n = images.order, images.binning
         turned = self.axis_rotation or 0.0
         if self.shifts_file:
             read = read_shifts(self.shifts_file, maps.angles)
@@ -265,35 +279,32 @@ class Align(Step):
             offsets = np.array(maps.shifts, float)
             offsets[:, 1] += maps.axis_shift * (1 - np.cos(np.deg2rad(maps.angles)))
             starts['shifts as they were'] = offsets[order] / n
-        largest = self.max_shift * np.array(small.shape[1:])
-        votes = voted_shifts(small, angles, largest, _BANDS, watch)
+        largest = self.max_shift * np.array(images.small.shape[1:])
+        votes = voted_shifts(images.small, images.angles, largest, _BANDS, watch)
         for (fine, _), voted in zip(_BANDS, votes, strict=True):
             starts[f'neighbours compared from {fine:g} pixels on'] = voted.shifts
         return starts, turned, votes[0].doubtful
 
-    def _refined(
-        self, small: np.ndarray, start: Refined, watch: Watch, done: int, within: bool
-    ) -> tuple[Refined, Rotation | None]:
-        found = self._matched(small, start.geometry, self.rounds, watch, done, within)
+    def _refined(self, images: ComparedImages, start: Refined, watch: Watch) -> tuple[Refined, Rotation | None]:
+        done = len(images.angles) - 1
+        found = self._matched(images, start.geometry, self.rounds, watch, done)
         if self.axis_rotation is not None or self.shifts_file or self.rounds == 0 or found.stopped:
             return found, None
         # Mass that comes into the field with tilt is taken for a rotation, and what is beyond hides one.
-        if not within:
+        if not images.within:
             return found, Rotation(0.0, float('inf'))
-        rotation = rotation_in(small, found.geometry)
+        rotation = rotation_in(images.small, found.geometry)
         if not rotation.is_clear:
             return found, rotation
         turned = replace(found.geometry, rotation=rotation.angle)
-        again = self._matched(small, turned, self.rounds - found.rounds, watch, done + found.rounds, within)
+        again = self._matched(images, turned, self.rounds - found.rounds, watch, done + found.rounds)
         return replace(again, rounds=found.rounds + again.rounds), rotation
 
-    def _matched(
-        self, small: np.ndarray, geometry: Geometry, rounds: int, watch: Watch, done: int, within: bool
-    ) -> Refined:
-        found = refined(small, geometry, self.upsampling, rounds, watch, done)
-        if not within or self.rounds == 0 or found.stopped:
+    def _matched(self, images: ComparedImages, geometry: Geometry, rounds: int, watch: Watch, done: int) -> Refined:
+        found = refined(images.small, geometry, self.upsampling, rounds, watch, done)
+        if not images.within or self.rounds == 0 or found.stopped:
             return found
-        return weighed_with_moments(small, found, self.upsampling)
+        return weighed_with_moments(images.small, found, self.upsampling)
 
 
 def _score(small: np.ndarray, here: Refined, upsampling: int) -> float:
@@ -305,10 +316,6 @@ def _method(start_name: str, found: Refined) -> str:
     return f'{start_name}{matched}{"" if found.errors is None else ", weighed with the moments of the images"}'
 
 
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
 def _without_second_axis(maps: MapSeries) -> tuple[MapSeries, tuple[Finding, ...]]:
     """Maps without the second series that was joined to an earlier alignment: the specimen lies elsewhere in the new one."""
     if maps.second_axis is None:
@@ -316,18 +323,3 @@ def _without_second_axis(maps: MapSeries) -> tuple[MapSeries, tuple[Finding, ...
     sentence = 'The second axis was joined to an earlier alignment and is left out of the new one; join it again.'
     tilts = len(maps.second_axis.angles)
     return first_alone(maps), (Finding('doubt', 'second axis', sentence, {'tilts': tilts}),)
-
-
-def tilt_table(
-    angles: np.ndarray, shifts: np.ndarray, comparison: Comparison, by_hand: np.ndarray, source: ShiftSource
-) -> list[TiltShift]:
-    """A row per tilt: shifts in pixels, scores and errors of the comparison, where by hand is not zero that as the source."""
-    rows = zip(
-        angles, shifts, comparison.scores, np.hypot(*comparison.errors.T), np.asarray(by_hand.any(axis=1)), strict=True
-    )
-    return [
-        TiltShift(
-            float(angle), float(dx), float(dy), float(score), _finite(float(error)), 'by hand' if corrected else source
-        )
-        for angle, (dy, dx), score, error, corrected in rows
-    ]

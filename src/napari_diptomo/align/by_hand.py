@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from napari_diptomo.align.align import Align, tilt_table
+from napari_diptomo.align.align import Align
+from napari_diptomo.align.aligned_frame import tilt_table
 from napari_diptomo.align.alignment_findings import alignment_findings, doubtful_tilts
 from napari_diptomo.align.held_out_tilts import Comparison, Geometry, compared, predicted
 from napari_diptomo.align.image_correlation import FINE
 from napari_diptomo.align.on_haadf import following
-from napari_diptomo.align.reference_images import binned, binning_of, reference_images
+from napari_diptomo.align.reference_images import compared_images
 from napari_diptomo.align.tilt_shifts import (
     ShiftSource,
     TiltShift,
@@ -171,17 +172,15 @@ def judged(maps: MapSeries, observer: Observer | None = None) -> MapSeries:
     Raises
     ------
     InputError
-        Images that cannot be compared, see `reference_images`.
+        Images that cannot be compared, see `compared_images`.
     """
     watch = Watch(observer, _STEP, 1)
     align: dict[str, Any] = dict(maps.notes.get('align', {}))
     step = align_step(maps)
-    images, _ = reference_images(maps, step.reference)
-    order = np.argsort(maps.angles, kind='stable')
+    images = compared_images(maps, step.reference)
+    small, angles, order, n = images.small, images.angles, images.order, images.binning
     back = np.argsort(order, kind='stable')
-    angles, by_hand = maps.angles[order], corrections_of(maps)[order]
-    n = binning_of(images)
-    small = binned(images[order], n)
+    by_hand = corrections_of(maps)[order]
     left_in = np.reshape(align.get('compared_at', np.zeros((len(angles), 2))), (-1, 2))[order]
     shifts = np.asarray(maps.shifts)[order]
     depth = int(align['depth']) // n if 'depth' in align else small.shape[2]

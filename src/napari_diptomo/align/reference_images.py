@@ -13,6 +13,7 @@ Formulas: growth of the dark level with the tilt (`dark_levels`).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -38,6 +39,52 @@ def uses_haadf(maps: MapSeries, reference: Reference) -> bool:
     return maps.haadf is not None and reference != 'maps'
 
 
+@dataclass(frozen=True, eq=False)
+class ComparedImages:
+    """The images that an alignment compares, tilts ascending.
+
+    Attributes
+    ----------
+    small : ndarray (tilt, y, x)
+        Not negative, `binning` x `binning` pixels joined.
+    angles : ndarray (tilt,)
+        Degrees.
+    order : ndarray (tilt,)
+        Numbers of the tilts in their series.
+    binning : int
+    shape : tuple of int
+        Rows and columns of the images before they were binned.
+    name : str
+        What they are, in words.
+    within : bool
+        Whether the specimen ends within the field of view along x at most tilts.
+    """
+
+    small: np.ndarray
+    angles: np.ndarray
+    order: np.ndarray
+    binning: int
+    shape: tuple[int, int]
+    name: str
+    within: bool
+
+
+def compared_images(maps: MapSeries, reference: Reference) -> ComparedImages:
+    """The images of a series that are compared, with what an alignment has to know of them.
+
+    Raises
+    ------
+    InputError
+        As `reference_images`.
+    """
+    images, name, within = _cleaned(maps, reference)
+    order = np.argsort(maps.angles, kind='stable')
+    n = binning_of(images)
+    return ComparedImages(
+        binned(images[order], n), maps.angles[order], order, n, (images.shape[1], images.shape[2]), name, within
+    )
+
+
 def reference_images(maps: MapSeries, reference: Reference) -> tuple[np.ndarray, str]:
     """Images (tilt, y, x) to compare, and what they are in words.
 
@@ -46,6 +93,11 @@ def reference_images(maps: MapSeries, reference: Reference) -> tuple[np.ndarray,
     InputError
         No HAADF images where they are asked for, one tilt, images too small or empty.
     """
+    images, name, _ = _cleaned(maps, reference)
+    return images, name
+
+
+def _cleaned(maps: MapSeries, reference: Reference) -> tuple[np.ndarray, str, bool]:
     if reference == 'haadf' and maps.haadf is None:
         raise InputError('There are no HAADF images to align; choose the maps as reference.')
     haadf = maps.haadf if uses_haadf(maps, reference) else None
@@ -64,16 +116,10 @@ def reference_images(maps: MapSeries, reference: Reference) -> tuple[np.ndarray,
             'choose another reference.'
         )
     if haadf is None:
-        return images, what
+        return images, what, not edges_of(maps).typical
     levels = dark_levels(images, maps)
-    return images - (np.percentile(images, 1) if levels is None else levels[:, None, None]), what
-
-
-def ends_within_field(maps: MapSeries, reference: Reference) -> bool:
-    """Whether the specimen ends within the field of view along x at most tilts, by the images that are compared."""
-    if not uses_haadf(maps, reference):
-        return not edges_of(maps).typical
-    return dark_levels(reference_images(maps, reference)[0], maps) is not None
+    dark = np.percentile(images, 1) if levels is None else levels[:, None, None]
+    return images - dark, what, levels is not None
 
 
 def dark_levels(images: np.ndarray, maps: MapSeries) -> np.ndarray | None:

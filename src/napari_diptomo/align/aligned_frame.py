@@ -1,0 +1,86 @@
+"""Shifts, axis, errors and comparison of an alignment, as they were found and as they are handed on; the notes of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from napari_diptomo.align.held_out_tilts import Comparison, Geometry
+from napari_diptomo.align.reference_images import ComparedImages
+from napari_diptomo.align.specimen_motion import Axis
+from napari_diptomo.align.tilt_shifts import ShiftSource, TiltShift
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Where the images of a series lie, tilts ascending.
+
+    Attributes
+    ----------
+    shifts : ndarray (tilt, 2)
+        Pixels of the maps (y, x), without what the position of the axis adds.
+    axis : Axis
+    geometry : Geometry
+        In which the images were compared, binned pixels; it may differ from the shifts by a motion of the specimen.
+    comparison : Comparison
+        With what the other tilts predict, binned pixels.
+    errors : ndarray (tilt, 2)
+        Standard errors of the shifts, binned pixels.
+    hidden : ndarray (tilt, 2)
+        Of these the part of tilts that are unlike the others, see `misfit_errors`.
+    """
+
+    shifts: np.ndarray
+    axis: Axis
+    geometry: Geometry
+    comparison: Comparison
+    errors: np.ndarray
+    hidden: np.ndarray
+
+    def in_pixels(self, binning: int) -> Comparison:
+        """The comparison with the errors of the shifts, pixels of the maps."""
+        return Comparison(self.comparison.scores, self.comparison.moves * binning, self.errors * binning)
+
+    def left_in(self, binning: int) -> np.ndarray:
+        """The excess of the compared geometry over the shifts (tilt, 2), pixels of the maps."""
+        return np.asarray(self.geometry.shifts * binning - self.shifts)
+
+    def notes(self, images: ComparedImages, by_hand: np.ndarray, source: ShiftSource) -> dict[str, Any]:
+        """Its numbers, JSON-ready, tilts in the order of the series; ``by_hand`` (tilt, 2) is in that of the images."""
+        n, back = images.binning, np.argsort(images.order, kind='stable')
+        in_pixels = self.in_pixels(n)
+        tilts = tilt_table(images.angles, self.shifts, in_pixels, by_hand, source)
+        return {
+            'largest_shift': float(np.abs(self.shifts).max()),
+            'rms_shift': float(np.sqrt((self.shifts**2).mean())),
+            'correlation_after': self.comparison.score,
+            'standard_error': finite(in_pixels.standard_error),
+            'depth': self.geometry.depth * n,
+            'axis_shift': self.axis.shift,
+            'axis_uncertainty': finite(self.axis.uncertainty),
+            'axis_rotation': self.geometry.rotation,
+            'compared_at': self.left_in(n)[back].tolist(),
+            'tilts': [tilts[i].to_dict() for i in back],
+        }
+
+
+def tilt_table(
+    angles: np.ndarray, shifts: np.ndarray, comparison: Comparison, by_hand: np.ndarray, source: ShiftSource
+) -> list[TiltShift]:
+    """A row per tilt: shifts in pixels, scores and errors of the comparison, where by hand is not zero that as the source."""
+    rows = zip(
+        angles, shifts, comparison.scores, np.hypot(*comparison.errors.T), np.asarray(by_hand.any(axis=1)), strict=True
+    )
+    return [
+        TiltShift(
+            float(angle), float(dx), float(dy), float(score), finite(float(error)), 'by hand' if corrected else source
+        )
+        for angle, (dy, dx), score, error, corrected in rows
+    ]
+
+
+def finite(value: float) -> float | None:
+    """The number, or None where it is none (JSON has no infinity)."""
+    return float(value) if np.isfinite(value) else None
