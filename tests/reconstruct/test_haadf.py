@@ -11,8 +11,8 @@ from scipy import ndimage
 
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.reconstruct import TotalVariation
-from napari_diptomo.reconstruct.haadf_data import images_at, prepare_haadf, usable_pixels, within_volume
-from napari_diptomo.reconstruct.haadf_observation import HAADFObservation
+from napari_diptomo.reconstruct.haadf_data import images_at, prepare_haadf, seen_within, usable_pixels, within_volume
+from napari_diptomo.reconstruct.haadf_observation import HAADFData, HAADFObservation
 from napari_diptomo.reconstruct.haadf_weights import Intensity, damped, intensity_per_count, powers_of_atomic_numbers
 from napari_diptomo.series import InputError, MapSeries
 from napari_diptomo.series.elements import ATOMIC_NUMBERS, atomic_number
@@ -113,6 +113,21 @@ def test_rays_that_leave_the_volume_of_a_wider_specimen_carry_no_weight(rotation
     assert (inside > 0.98 * length)[shown & ~missing].all()
     # Nothing more than a pixel at the limit is given away.
     assert ((inside > 0.9999 * length) & shown & missing).sum() <= 2 * 12
+
+
+def test_images_that_look_past_the_volume_are_left_out_by_name():
+    angles = np.array([-80.0, -30.0, 0.0, 30.0, 60.0, 80.0])
+    images = HAADFSeries(np.random.default_rng(0).random((6, 12, 40)), angles, shifts=np.arange(12.0).reshape(6, 2) / 9)
+    data = HAADFData(images, Intensity(np.ones(1), np.ones(1), 0.0))
+    # At 80 degrees a ray of the middle leaves a volume 16 deep and 48 wide: 8 tan(80 deg) is 45, more than 24.
+    found, (finding,) = seen_within(data, (16, 12, 48))
+    assert list(found.series.angles) == [-30, 0, 30, 60]
+    np.testing.assert_array_equal(found.series.images, images.images[1:5])
+    np.testing.assert_array_equal(found.series.shifts, images.shifts[1:5])
+    assert not found.series.missing.all(axis=(1, 2)).any()
+    assert finding.level == 'note' and '-80, 80 deg look past' in finding.sentence and 'thickness' in finding.sentence
+    none, (finding,) = seen_within(replace(data, series=images.at(np.abs(angles) > 50)), (48, 12, 48))
+    assert none is None and finding.level == 'doubt' and 'The 0 that are left' in finding.sentence
 
 
 def test_images_of_a_wider_specimen_are_explained_at_tilts_beyond_those_of_its_maps():

@@ -1,4 +1,4 @@
-"""Shifts, axis, errors and comparison of an alignment, as they were found and as they are handed on; the notes of them."""
+"""The frame that an alignment finds: shifts, axis, errors, comparison; and its notes."""
 
 from __future__ import annotations
 

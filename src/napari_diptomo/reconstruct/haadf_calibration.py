@@ -13,8 +13,6 @@ Formulas: intensity per count from a volume (`intensity_of_volume`).
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from scipy.optimize import lsq_linear
@@ -83,16 +81,7 @@ def _within(series: HAADFSeries, angles: np.ndarray) -> HAADFSeries | None:
     """The images at tilts that the maps cover."""
     step = float(np.median(np.diff(np.sort(angles)))) / 2 if len(angles) > 1 else 0.0
     kept = (series.angles > angles.min() - step) & (series.angles < angles.max() + step)
-    if kept.sum() < 3:
-        return None
-    missing = None if series.missing is None else series.missing[kept]
-    return replace(
-        series,
-        images=series.images[kept],
-        angles=series.angles[kept],
-        shifts=np.asarray(series.shifts)[kept],
-        missing=missing,
-    )
+    return series.at(kept) if kept.sum() >= 3 else None
 
 
 def _solved(seen: HAADFObservation, paths: np.ndarray, start: np.ndarray) -> Intensity:

@@ -37,6 +37,8 @@ _REVERSALS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     'its y axis': lambda images: images[:, ::-1],
     'its x axis and the sign of its tilts': lambda images: images[::-1, :, ::-1],
 }
+#: Share of the pixels of an image whose rays must stay within the volume.
+_LEAST_WITHIN = 0.05
 #: SIRT of images at other tilts than the maps.
 _ITERATIONS = 30
 
@@ -83,6 +85,40 @@ def prepare_haadf(maps: MapSeries) -> tuple[HAADFData | None, tuple[Finding, ...
     bright = np.tensordot(regression(at_maps).weights, unmixed.data, 1)
     series = in_frame_of(series, maps, at_maps, bright)
     return HAADFData(series, regression(_displaced(series, maps, images_at(series, maps)))), findings
+
+
+def seen_within(data: HAADFData, shape: tuple[int, int, int]) -> tuple[HAADFData | None, tuple[Finding, ...]]:
+    """Images of a specimen wider than the volume, without what leaves it, and what was noticed; None where too few are left.
+
+    Parameters
+    ----------
+    data : HAADFData
+    shape : tuple of int
+        Of the volume that is solved for (z, y, x).
+
+    Returns
+    -------
+    tuple of (HAADFData or None, tuple of Finding)
+    """
+    before, series = data.series, within_volume(data.series, shape)
+    assert series.missing is not None, 'it has them'
+    given = np.full(len(before.angles), before.images[0].size)
+    if before.missing is not None:
+        given = (~before.missing).sum(axis=(1, 2))
+    kept = (~series.missing).sum(axis=(1, 2)) > _LEAST_WITHIN * given
+    if kept.all():
+        return replace(data, series=series), ()
+    lost = ', '.join(f'{angle:g}' for angle in series.angles[~kept])
+    several = 'Images' if (~kept).sum() > 1 else 'The image'
+    sentence = (
+        f'{several} of the HAADF series at {lost} deg look past the volume through its sides and carry no weight; give the '
+        'thickness of the specimen, so that the volume need not be as deep as the field is wide.'
+    )
+    evidence = {'left out': float((~kept).sum())}
+    if kept.sum() < _FEWEST:
+        sentence += f' The {kept.sum()} that are left add nothing: the series is left out.'
+        return None, (Finding('doubt', 'HAADF series', sentence, evidence),)
+    return replace(data, series=series.at(kept)), (Finding('note', 'HAADF series', sentence, evidence),)
 
 
 def within_volume(series: HAADFSeries, shape: tuple[int, int, int]) -> HAADFSeries:

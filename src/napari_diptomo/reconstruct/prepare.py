@@ -15,7 +15,7 @@ from napari_diptomo.reconstruct.data_checks import data_findings, without_empty_
 from napari_diptomo.reconstruct.device import pick
 from napari_diptomo.reconstruct.field_edges import field_findings
 from napari_diptomo.reconstruct.grid import check_alike, check_maps, volume_shape
-from napari_diptomo.reconstruct.haadf_data import prepare_haadf, within_volume
+from napari_diptomo.reconstruct.haadf_data import prepare_haadf, seen_within
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.second_series import of_second_axis
 from napari_diptomo.reconstruct.settings import ProblemSettings, SupportSettings
@@ -49,8 +49,8 @@ def prepare(maps: MapSeries, settings: ProblemSettings) -> Problem:
     maps = first.counting.maps
     haadf, of_haadf = (None, ()) if not settings.haadf or maps.haadf_series is None else prepare_haadf(maps)
     if haadf is not None and settings.beyond_field:
-        shape = volume_shape(maps, settings.thickness, True)
-        haadf = replace(haadf, series=within_volume(haadf.series, shape))
+        haadf, of_volume = seen_within(haadf, volume_shape(maps, settings.thickness, True))
+        of_haadf = (*of_haadf, *of_volume)
     other = None if second is None else _counted_second(second, settings, first.counting)
     problem = Problem(
         maps,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -87,3 +87,23 @@ class HAADFSeries:
         check_shape('The shifts', shifts.shape, (len(angles), 2))
         check_shifts(shifts, angles)
         check_positive('pixel size', self.pixel_size)
+
+    def at(self, kept: np.ndarray) -> HAADFSeries:
+        """The series at some of its tilts.
+
+        Parameters
+        ----------
+        kept : ndarray of bool (tilt,)
+
+        Returns
+        -------
+        HAADFSeries
+        """
+        assert self.shifts is not None, 'it has them'
+        return replace(
+            self,
+            images=self.images[kept],
+            angles=self.angles[kept],
+            shifts=self.shifts[kept],
+            missing=None if self.missing is None else self.missing[kept],
+        )
