@@ -13,6 +13,7 @@ from rich.table import Table
 
 from napari_diptomo.jobs.export_volume import load_volume
 from napari_diptomo.jobs.json_summaries import of_findings, print_json
+from napari_diptomo.jobs.numbers import grouped, with_error
 from napari_diptomo.jobs.reading.isolated import open_isolated
 from napari_diptomo.jobs.recipe_run import run
 from napari_diptomo.jobs.terminal import Planned, TerminalBar, print_findings
@@ -436,9 +437,9 @@ def consistency_rows(found: Consistency, degrees: str, unknown: str) -> list[tup
         worst = int(np.argmax(found.misfit[c]))
         above = unknown
         if found.above_ceiling is not None and found.ceiling_error is not None:
-            above = f'{found.above_ceiling[c]:+.3f} ± {found.ceiling_error[c]:.3f}'
+            above = with_error(found.above_ceiling[c], found.ceiling_error[c], '+')
         worst_words = f'{found.misfit[c, worst]:.2f} at {found.angles[worst]:g}{degrees}'
-        correlation = f'{found.correlation[c]:.3f} ± {found.correlation_error[c]:.3f}'
+        correlation = with_error(found.correlation[c], found.correlation_error[c])
         rows.append((name, f'{found.misfit[c].mean():.2f}', worst_words, correlation, above))
     return rows
 
@@ -488,8 +489,8 @@ def _phase_table(phases: Phases, regions: Sequence[Region]) -> Table:
         table.add_row(
             f'{one.label} {names[one.phase - 1]}',
             f'{fractions} of the counts',
-            f'{one.volume:.4g}',
-            f'{one.surface:.4g}',
+            grouped(one.volume),
+            grouped(one.surface),
             f'{one.thickness:.3g} nm thick',
         )
     return table

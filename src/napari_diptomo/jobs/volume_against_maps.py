@@ -17,6 +17,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from napari_diptomo.jobs.numbers import with_error
 from napari_diptomo.series import Finding, InputError, MapSeries, Volume
 
 #: Standard errors, and fraction of the noise from which on it was fitted (any fit takes up some); tilts below which nothing
@@ -97,7 +98,7 @@ def _fitted_noise(volume: Volume, maps: MapSeries, expected: np.ndarray, seen: n
         'note' if chosen else 'doubt',
         'fitted noise',
         f'The projections of {names} agree with the counts better than those of the noiseless specimen would '
-        f'({maps.channels[worst]}: correlation {excess[worst]:.3f} ± {error[worst]:.3f} above the ceiling of the counts, '
+        f'({maps.channels[worst]}: correlation {with_error(excess[worst], error[worst])} above the ceiling of the counts, '
         f'{100 * min(float(share[worst]), 1.0):.0f} % of their noise fitted): {advice}.',
         {
             'above the ceiling': float(excess[worst]),

@@ -19,7 +19,7 @@ from napari_diptomo.jobs.report.contents import SECTIONS, contents, judge
 from napari_diptomo.jobs.report.graphs import convergence_figure
 from napari_diptomo.jobs.report.images import busiest, sinogram_figures
 from napari_diptomo.jobs.report.style import WIDTH, darkened
-from napari_diptomo.jobs.report.words import facts, recipe_in_words, with_error
+from napari_diptomo.jobs.report.words import facts, recipe_in_words
 from napari_diptomo.jobs.report.write import blocks_of, report_file, write_report
 from napari_diptomo.reconstruct import SIRT
 from napari_diptomo.series import Finding, HAADFSeries, InputError, MapSeries, Recipe, Source, Volume, save
@@ -193,20 +193,6 @@ def test_curves_are_seen_on_white() -> None:
         # A contrast of three to one with white (WCAG 2.1, 1.4.11).
         assert 1.05 / (linear @ (0.2126, 0.7152, 0.0722) + 0.05) >= 2.95
     assert darkened('#000000') == '#000000'
-
-
-@pytest.mark.parametrize(
-    ('value', 'error', 'said'),
-    [
-        (41.27, 0.83, '41.27 ± 0.83'),
-        (41.27, 12.3, '41 ± 12'),
-        (0.0312, 0.0054, '0.0312 ± 0.0054'),
-        (3.14159, 0, '3.14'),
-    ],
-)
-def test_digits_follow_the_error(value: float, error: float, said: str) -> None:
-    assert with_error(value, error) == said
-    assert with_error(float('nan'), error) == '–'
 
 
 def test_scale_bars_are_round() -> None:

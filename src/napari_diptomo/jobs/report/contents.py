@@ -15,6 +15,7 @@ from napari_diptomo.jobs.assess_volume import (
     prediction_rows,
     reconstruction_of,
 )
+from napari_diptomo.jobs.numbers import grouped, with_error
 from napari_diptomo.jobs.report import graphs, images, words
 from napari_diptomo.jobs.report.style import ReportFigure
 from napari_diptomo.series import Finding, InputError, MapSeries, Observer, Volume, by_weight
@@ -335,15 +336,15 @@ def _phase_table(found: Judgement) -> ReportTable:
     for one in found.regions:
         fractions = 100 * phases.fractions[one.phase - 1]
         values = (
-            [words.with_error(v, e) for v, e in zip(one.percent, one.error, strict=True)]
+            [with_error(v, e) for v, e in zip(one.percent, one.error, strict=True)]
             if found.composed
             else [f'{value:.1f}' for value in fractions]
         )
         rows.append(
             (
                 f'{one.label} {phases.names()[one.phase - 1]}',
-                f'{one.volume:.4g}{" (cut)" if one.cut else ""}',
-                f'{one.surface:.4g}' if np.isfinite(one.surface) else '–',
+                f'{grouped(one.volume)}{" (cut)" if one.cut else ""}',
+                grouped(one.surface),
                 f'{one.thickness:.3g}' if np.isfinite(one.thickness) else '–',
                 *values,
             )

@@ -6,7 +6,6 @@ import platform
 import sys
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -109,26 +108,6 @@ def software() -> str:
             found.append(f'{name} {version(name)}')
     python = '.'.join(map(str, sys.version_info[:3]))
     return f'{", ".join(found)}; Python {python} on {platform.system()} {platform.machine()} (of this report)'
-
-
-def with_error(value: float, error: float) -> str:
-    """A number with as many digits as its error has meaning for: ``'41.3 ± 0.8'``.
-
-    Parameters
-    ----------
-    value, error : float
-
-    Returns
-    -------
-    str
-        The value alone where there is no error.
-    """
-    if isnan(value):
-        return '–'
-    if isnan(error) or error <= 0:
-        return f'{value:.3g}'
-    digits = max(0, 1 - int(f'{error:e}'.partition('e')[2]))
-    return f'{value:.{digits}f} ± {error:.{digits}f}'
 
 
 def _lengths(nx: int, ny: int, nz: int, size: float) -> str:
