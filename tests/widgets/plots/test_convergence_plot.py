@@ -34,6 +34,18 @@ def test_deviances_share_one_plot_and_other_terms_have_their_own(plot):
     assert 'deviance per datum' in plot.deviances.titleLabel.text
 
 
+def test_axes_have_no_numbers_until_there_are_curves(plot):
+    def numbers():
+        return [axis.style['showValues'] for axis in map(plot.deviances.getAxis, ('left', 'bottom'))]
+
+    assert numbers() == [False, False]
+    plot.add(10, {'data': 1.5}, None)
+    plot.redraw()
+    assert numbers() == [True, True]
+    plot.clear_curves()
+    assert numbers() == [False, False]
+
+
 def test_values_of_numpy_are_values(plot):
     plot.add(1, {'data': np.float64(2.0), 'tv': np.float32(0.1)}, np.float64(1.0))
     plot.redraw()

@@ -115,6 +115,8 @@ class ConvergencePlot(ThemedPlot):
         self._returned.setVisible(False)
         for plot in self.plots:
             plot.setTitle(None)
+        # Numbers from 0 to 1 would be read as a result.
+        self._show_numbers(False)
 
     def add(
         self,
@@ -154,6 +156,7 @@ class ConvergencePlot(ThemedPlot):
         if not self._dirty:
             return
         self._dirty = False
+        self._show_numbers(bool(self._points))
         for key, points in self._points.items():
             if key not in self._curves:
                 self._begin_curve(key)
@@ -168,6 +171,11 @@ class ConvergencePlot(ThemedPlot):
         values = [v for (n, _), points in self._points.items() if n in shown for _, v in points]
         # A negative value would be hidden by a logarithm.
         self.deviances.setLogMode(y=bool(values and min(values) > 0))
+
+    def _show_numbers(self, shown: bool) -> None:
+        for plot in self.plots:
+            for side in ('left', 'bottom'):
+                plot.getAxis(side).setStyle(showValues=shown)
 
     def _mark_fits(self) -> None:
         """Name the fits, and draw the curves of those before the last thinner."""
