@@ -9,7 +9,7 @@ The last column is what is read of the other channels in voxels that hold one al
 
 Total variation chooses its weight by held-out counts, and is compared with the objective of fused multi-modal electron tomography
 (Schwartz et al. 2024), whose formula is theirs and whose program is ours, with weights that the truth chooses. Resumable;
-`--cases`, `--kinds`, `--methods` choose. Writes `results/haadf-fit.json` and `docs/haadf-fit.md`.
+`--cases`, `--kinds`, `--methods`, `--size` choose. Writes `results/haadf-fit.json` and `docs/haadf-fit.md`.
 """
 
 from __future__ import annotations
@@ -65,8 +65,19 @@ FUSED = 'fused, '
 METHODS = {'DIPm-TV': '', 'TV': 'TV, ', 'fused': FUSED}
 
 
-def _images(name: str, model: HAADFModel, seed: int, angles: np.ndarray = WIDE) -> SimulatedHAADF:
-    return haadf_series(phantom_of(SPECIMENS[name], SIZE), angles, model, seed=1 + seed)
+def _specimen(row: str) -> tuple[str, int]:
+    """``'lamella 11, 48 voxels'`` -> ``('lamella 11', 48)``; without a size that of the page."""
+    name, _, size = row.partition(', ')
+    return name, int(size.split()[0]) if size else SIZE
+
+
+def _images(row: str, model: HAADFModel, seed: int, angles: np.ndarray = WIDE) -> SimulatedHAADF:
+    name, size = _specimen(row)
+    return haadf_series(phantom_of(SPECIMENS[name], size), angles, model, seed=1 + seed)
+
+
+def _own_tilts(row: str) -> np.ndarray:
+    return np.array(SPECIMENS[_specimen(row)[0]].angles)
 
 
 def _series(found: SimulatedHAADF, images: np.ndarray | None = None, angles: np.ndarray | None = None) -> HAADFSeries:
@@ -74,8 +85,8 @@ def _series(found: SimulatedHAADF, images: np.ndarray | None = None, angles: np.
     return HAADFSeries(found.images if images is None else images, found.angles if angles is None else angles, voxel)
 
 
-def _other(name: str, seed: int) -> HAADFSeries:
-    return _series(haadf_series(lamella(SIZE, seed=77), WIDE, REALISTIC, seed=seed))
+def _other(row: str, seed: int) -> HAADFSeries:
+    return _series(haadf_series(lamella(_specimen(row)[1], seed=77), WIDE, REALISTIC, seed=seed))
 
 
 def _mixed(name: str, seed: int) -> HAADFSeries:
@@ -87,7 +98,7 @@ def _mixed(name: str, seed: int) -> HAADFSeries:
 KINDS: dict[str, Callable[[str, int], HAADFSeries]] = {
     'realistic': lambda name, seed: _series(_images(name, REALISTIC, seed)),
     'ideal': lambda name, seed: _series(_images(name, HAADFModel(), seed)),
-    'same tilts': lambda name, seed: _series(_images(name, REALISTIC, seed, np.array(SPECIMENS[name].angles))),
+    'same tilts': lambda name, seed: _series(_images(name, REALISTIC, seed, _own_tilts(name))),
     'diffracting': lambda name, seed: _series(_images(name, replace(REALISTIC, diffracting=0.3), seed)),
     'other specimen': _other,
     'tilts mixed up': _mixed,
@@ -106,10 +117,12 @@ def main() -> None:
     parser.add_argument('--peaks', nargs='*', type=int, default=list(PEAKS))
     parser.add_argument('--seeds', nargs='*', type=int, default=[0])
     parser.add_argument('--methods', nargs='*', default=['DIPm-TV'], choices=list(METHODS))
+    parser.add_argument('--size', type=int, default=SIZE)
     options = parser.parse_args()
     for seed in options.seeds:
         for peak in options.peaks:
-            for name in options.cases:
+            for case in options.cases:
+                name = case if options.size == SIZE else f'{case}, {options.size} voxels'
                 for method in options.methods:
                     for kind in ('alone', *options.kinds) if method != 'fused' else options.kinds:
                         _measure(name, peak, seed, kind, METHODS[method])
@@ -122,7 +135,8 @@ def _measure(name: str, peak: int, seed: int, kind: str, method: str) -> None:
     now = version(method)
     if _results().get(key, {}).get('version') == now:
         return
-    data = sample(SPECIMENS[name], SIZE, peak, seed)
+    specimen, size = _specimen(name)
+    data = sample(SPECIMENS[specimen], size, peak, seed)
     maps: MapSeries = data.maps
     if kind != 'alone':
         series = KINDS[kind](name, seed)
@@ -185,11 +199,11 @@ def version(method: str = '') -> str:
 def write() -> None:
     """The page, from the results alone."""
     known = _results()
-    groups = sorted({tuple(key.split(' | ')[:3]) for key in known}, key=lambda g: (-int(g[1]), NAMES.index(g[0]), g[2]))
+    groups = sorted({tuple(key.split(' | ')[:3]) for key in known}, key=_place)
     lines = ['# HAADF in the fit', '', 'Written by `make bench ONLY=haadf_fit`; do not edit by hand.', '']
     lines += [*(__doc__ or '').partition(' Resumable')[0].splitlines(), '']
     lines += [
-        f'Measured on {", ".join(sorted({r["processor"] for r in known.values()}))}; {SIZE} voxels along each edge.',
+        f'Measured on {", ".join(sorted({r["processor"] for r in known.values()}))}; {SIZE} voxels along each edge where no other number stands.',
         '',
     ]
     for method, title in (('', ''), ('TV, ', 'Total variation: ')):
@@ -204,6 +218,12 @@ def write() -> None:
     lines += _beside_others(known)
     lines += _dose_saved(known)
     DOCS.write_text('\n'.join(lines), encoding='utf-8')
+
+
+def _place(group: tuple[str, ...]) -> tuple[int, int, int, str]:
+    """Where a row stands: by peak, size, specimen, noise."""
+    name, size = _specimen(group[0])
+    return -int(group[1]), size, NAMES.index(name), group[2]
 
 
 #: What `_beside_others` compares, by the end of the keys; KIND is that of the series.

@@ -18,6 +18,9 @@ _HEIGHT = 290
 _HEIGHT_ALONE = 190
 _FITTED, _HELD_OUT = 'data', 'held-out'
 _QUANTITY = 'deviance per datum'
+_NOTHING_YET = 'The curves come with the first iterations.'
+#: Length of ticks, pixels, inwards as those of pyqtgraph.
+_TICKS = -5
 _LABELS = {_FITTED: 'fitted', _HELD_OUT: 'held-out'}
 _HUES = {_FITTED: HUES[0], _HELD_OUT: HUES[3]}
 #: Decades on the axis below which more numbers have their place.
@@ -117,6 +120,7 @@ class ConvergencePlot(ThemedPlot):
             plot.setTitle(None)
         # Numbers from 0 to 1 would be read as a result.
         self._show_numbers(False)
+        self.deviances.setTitle(_NOTHING_YET, size='9pt')
 
     def add(
         self,
@@ -175,7 +179,7 @@ class ConvergencePlot(ThemedPlot):
     def _show_numbers(self, shown: bool) -> None:
         for plot in self.plots:
             for side in ('left', 'bottom'):
-                plot.getAxis(side).setStyle(showValues=shown)
+                plot.getAxis(side).setStyle(showValues=shown, tickLength=_TICKS if shown else 0)
 
     def _mark_fits(self) -> None:
         """Name the fits, and draw the curves of those before the last thinner."""
