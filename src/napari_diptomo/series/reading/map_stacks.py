@@ -27,7 +27,7 @@ from napari_diptomo.series.reading.stored_axes import (
 )
 from napari_diptomo.series.reading.stored_signal import StoredSignal, beside, described, doubts_of
 from napari_diptomo.series.reading.tiff_stacks import ColourPicture, read_tiff
-from napari_diptomo.series.reading.tilts_in_files import images_of_tilts
+from napari_diptomo.series.reading.tilts_in_files import SAME_SIZE, images_of_tilts
 from napari_diptomo.series.recipe import Recipe, Source
 from napari_diptomo.series.tilts import check_unused
 
@@ -159,7 +159,7 @@ def _maps_of_stacks(read: Sequence[ImageStack], tables: Sequence[Path], source: 
     tilted = tilted_stacks(read, tables, source)
     stacks, found, order = tilted.stacks, tilted.angles, tilted.order
     first = stacks[0]
-    pixel_size = source.pixel_size or first.pixel_size
+    pixel_size = source.pixel_size or _pixel_size(stacks)
     if pixel_size is None:
         raise InputError(f'{first.path.name} has no pixel size in a unit of length; give the pixel size in nm.')
     _check_finite(stacks, order)
@@ -197,6 +197,24 @@ def _maps_of_stacks(read: Sequence[ImageStack], tables: Sequence[Path], source: 
     return with_noise(series, [replace(found, dark=dark) for found, dark in zip(levels, binned, strict=True)])
 
 
+def _pixel_size(stacks: Sequence[ImageStack]) -> float | None:
+    """In nm, of the stacks that say it; None where none does.
+
+    Raises
+    ------
+    InputError
+        They were recorded at different magnifications.
+    """
+    known = [(stack.path.name, stack.pixel_size) for stack in stacks if stack.pixel_size is not None]
+    for name, size in known[1:]:
+        if abs(size / known[0][1] - 1) > SAME_SIZE:
+            raise InputError(
+                f'The pixels of {name} are {size:.4g} nm, those of {known[0][0]} {known[0][1]:.4g} nm, with as many pixels in '
+                'both; bring the maps to one magnification, or, if a calibration is wrong, give the pixel size in nm.'
+            )
+    return known[0][1] if known else None
+
+
 def _check_not_volume(stack: ImageStack, tables: Sequence[Path], source: Source) -> None:
     """Refuse what no angle speaks for and what looks like a volume, as one."""
     count, y, x = stack.data.shape
@@ -226,7 +244,16 @@ def _angles_of(stacks: Sequence[ImageStack]) -> dict[str, list[float | None]]:
     """Angles stored in the stacks; those of one after the other where they are several."""
     if len(stacks) == 1:
         return stacks[0].angles
-    return {f'{words} of {stack.path.name}': found for stack in stacks for words, found in stack.angles.items()}
+    # Several stacks may be in one file.
+    files = [stack.path for stack in stacks]
+    names = [
+        f'{stack.label} in {stack.path.name}' if files.count(stack.path) > 1 else stack.path.name for stack in stacks
+    ]
+    return {
+        f'{words} of {name}': found
+        for stack, name in zip(stacks, names, strict=True)
+        for words, found in stack.angles.items()
+    }
 
 
 def _are_images(stacks: Sequence[ImageStack], names: Sequence[str], used: np.ndarray, source: Source) -> bool:
