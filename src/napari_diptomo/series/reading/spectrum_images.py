@@ -145,7 +145,9 @@ def series_of_stack(signal: StoredSignal, signals: Signals, tables: Sequence[Pat
         stack = hyperspy_adapter.read(image)
         haadf = np.stack([_prepare_image(stack[i], source) for i in order])
     series = _series(counts, found, order, haadf, [signal], source, common_energy([signal]), skip=tilt)
-    return OpenedSpectra(series, (signal,), (signals,), order, (image,) if image is not None and haadf is not None else ())
+    return OpenedSpectra(
+        series, (signal,), (signals,), order, (image,) if image is not None and haadf is not None else ()
+    )
 
 
 def _of_the_same_tilts(image: StoredSignal, spectra: StoredSignal, tilt: int) -> bool:

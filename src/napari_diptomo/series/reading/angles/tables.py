@@ -23,6 +23,7 @@ from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.files import check_is_file
 from napari_diptomo.series.reading.angles.mdoc import parse_mdoc
 from napari_diptomo.series.reading.current_file import reads
+from napari_diptomo.series.text_files import decoded
 
 SUFFIXES = {'.rawtlt', '.tlt', '.csv', '.tsv', '.txt', '.mdoc'}
 #: Formats that hold tilt angles and nothing else.
@@ -169,7 +170,7 @@ def _read(path: Path) -> AngleTable | Problem | str | None:
         reads(path)
         if path.stat().st_size > _LARGEST:
             return f'is larger than {_LARGEST / 2**20:.0f} MiB'
-        text = _decoded(path.read_bytes())
+        text = decoded(path.read_bytes(), _ANGLE_WORD)
     except InputError:
         return 'is no file'
     except OSError as error:
@@ -182,26 +183,6 @@ def _read(path: Path) -> AngleTable | Problem | str | None:
             return found
         return _checked(AngleTable(path, found.angles, found.names, True, 'images' if found.numbered else 'rows'))
     return _from_text(path, text)
-
-
-def _decoded(content: bytes) -> str | None:
-    """Text in UTF-8, UTF-16 with or without its mark, or what Windows and old instruments write."""
-    for mark, encoding in ((b'\xef\xbb\xbf', 'utf-8-sig'), (b'\xff\xfe', 'utf-16'), (b'\xfe\xff', 'utf-16')):
-        if content.startswith(mark):
-            return _printable(content, encoding)
-    if b'\0' in content[:200]:
-        even, odd = content[:200:2].count(0), content[1:200:2].count(0)
-        return _printable(content, 'utf-16-le' if odd > even else 'utf-16-be')
-    text = _printable(content, 'utf-8')
-    return _printable(content, 'latin-1') if text is None else text
-
-
-def _printable(content: bytes, encoding: str) -> str | None:
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError:
-        return None
-    return None if re.search('[\0-\x08\x0e-\x1f]', text) else text
 
 
 def _from_text(path: Path, text: str) -> AngleTable | Problem | str | None:
