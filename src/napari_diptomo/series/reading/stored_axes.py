@@ -14,18 +14,21 @@ from napari_diptomo.series.reading.stored_signal import StoredAxis, StoredSignal
 
 _NM = {
     'm': 1e9,
+    'meter': 1e9,
     'cm': 1e7,
     'mm': 1e6,
     'um': 1e3,
     'micron': 1e3,
-    'microns': 1e3,
     'micrometer': 1e3,
     'nm': 1.0,
     'nanometer': 1.0,
     'pm': 1e-3,
+    'picometer': 1e-3,
     'a': 0.1,
     '\N{LATIN SMALL LETTER A WITH RING ABOVE}': 0.1,
     'ang': 0.1,
+    '\N{LATIN SMALL LETTER A WITH RING ABOVE}ngstrom': 0.1,
+    '\N{LATIN SMALL LETTER A WITH RING ABOVE}ngstr\N{LATIN SMALL LETTER O WITH DIAERESIS}m': 0.1,
     'angstrom': 0.1,
 }
 _TILT_NAMES = {'tilt', 'tilts', 'alpha', 'angle', 'angles', 'theta', 'stack_element', 'projections'}
@@ -40,8 +43,8 @@ _X_RAYS_FROM, _X_RAYS_TO, _X_RAYS_STEP = 500.0, 4000.0, 2.5
 def length_in_nm(value: float, units: str) -> float | None:
     """A length in nm, None when the unit is none of length or the value is not positive."""
     # The two mu and the two A-with-ring of Unicode look alike; casefold makes one of each.
-    name = units.strip().casefold().replace('\N{GREEK SMALL LETTER MU}', 'u')
-    factor = _NM.get(name)
+    name = units.strip().casefold().replace('\N{GREEK SMALL LETTER MU}', 'u').replace('metre', 'meter')
+    factor = _NM.get(name, _NM.get(name.removesuffix('s')))
     return value * factor if factor is not None and value > 0 and np.isfinite(value) else None
 
 

@@ -483,7 +483,7 @@ def _to_degrees(title: str, cells: Sequence[str], loose: str) -> float:
 
 
 def _by_file_name(path: Path, column: Sequence[float | None]) -> float:
-    """What the name of the file makes of numbers whose unit nothing within it says, where they can be radians."""
+    """Degrees of a number whose unit the file does not say, by its name, where all can be radians."""
     largest = max(abs(value) for value in column if value is not None)
     return float(np.rad2deg(1.0)) if _RADIANS.search(path.stem) and largest <= np.pi else 1.0
 
