@@ -285,9 +285,17 @@ def channel_names(stems: Sequence[str]) -> list[str]:
     return [element_in(row) or stem for row, stem in zip(rows, stems, strict=True)]
 
 
+def _as_symbols(names: Sequence[str]) -> list[str]:
+    """Names of several maps that are symbols of elements but for their capitals, with these: GE and te are Ge and Te."""
+    maps = [name for name in names if not is_picture(name)]
+    if len(maps) < 2 or not all(name.capitalize() in ELEMENTS for name in maps):
+        return list(names)
+    return [name if is_picture(name) else name.capitalize() for name in names]
+
+
 def _channel_names(stacks: Sequence[ImageStack]) -> list[str]:
     stems = [stack.path.stem for stack in stacks]
-    names = channel_names(stems)
+    names = _as_symbols(channel_names(stems))
     # The elements of a specimen stand in the metadata of its pictures too.
     several = len(set(stems)) < len(stems)
     labels = [
