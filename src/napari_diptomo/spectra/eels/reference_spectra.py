@@ -129,7 +129,7 @@ def _spectrum(path: Path) -> tuple[str, np.ndarray, np.ndarray]:
         raise InputError(f'{path.name} holds no spectrum; give one, or a .csv with energies and counts.')
     signal = spectral[0]
     counts = np.asarray(read(signal), float)
-    scale = 1000.0 if signal.axes[-1].units == 'keV' else 1.0
+    scale = 1000.0 if signal.axes[-1].units.strip().casefold() == 'kev' else 1.0
     return (
         path.stem,
         scale * np.asarray(signal.axes[-1].values, float),
