@@ -103,3 +103,17 @@ def test_maps_of_two_magnifications_are_refused_and_one_calibration_serves_all(t
     assert load_tilt_series(tmp_path, angles=ANGLES, pixel_size=2.0).pixel_size == 2
     write('Fe.tif', None)
     assert load_tilt_series(tmp_path, angles=ANGLES).pixel_size == pytest.approx(3)
+
+
+def test_an_mrc_whose_columns_are_not_along_x_is_doubted(tmp_path):
+    import mrcfile
+
+    for order, doubted in (((1, 2, 3), False), ((0, 0, 0), False), ((2, 1, 3), True)):
+        with mrcfile.new(tmp_path / 'Fe.mrc', overwrite=True) as file:
+            file.set_data(counts())
+            file.voxel_size = 20.0
+            file.header.mapc, file.header.mapr, file.header.maps = order
+        series = load_tilt_series(tmp_path / 'Fe.mrc', angles=ANGLES)
+        assert [finding.level for finding in series.findings] == ['doubt'] * doubted
+        np.testing.assert_array_equal(series.data[0], counts())
+    assert 'columns along y, rows along x, images along z' in series.findings[0].sentence
