@@ -151,8 +151,19 @@ def open_signals(path: str | Path, frames: Frames | None = None) -> tuple[Stored
         _close(loaded)
 
 
-def read(signal: StoredSignal, position: int | None = None, axis: int = 0) -> np.ndarray:
+def read(signal: StoredSignal, position: int | None = None, axis: int = 0, *, finite: bool = True) -> np.ndarray:
     """Read the data of a signal, or one position along one of its axes.
+
+    Parameters
+    ----------
+    signal : StoredSignal
+        As opened.
+    position : int, optional
+        Along ``axis``; None for all.
+    axis : int
+        Of the signal.
+    finite : bool
+        Refuse what is no number; False where some of it will not be used.
 
     Raises
     ------
@@ -160,11 +171,10 @@ def read(signal: StoredSignal, position: int | None = None, axis: int = 0) -> np
         The file is damaged, half-written, or changed since it was opened.
     """
     if isinstance(signal, SignalInMemory):
-        return _numbers(signal.path, _content(signal, position, axis))
+        return _numbers(signal.path, _content(signal, position, axis), finite)
     own = _own_reader(signal.path)
-    return _numbers(
-        signal.path, own.read(signal, position, axis) if own is not None else _read_signal(signal, position, axis)
-    )
+    data = own.read(signal, position, axis) if own is not None else _read_signal(signal, position, axis)
+    return _numbers(signal.path, data, finite)
 
 
 def _content(signal: SignalInMemory, position: int | None, axis: int) -> np.ndarray:
@@ -173,11 +183,11 @@ def _content(signal: SignalInMemory, position: int | None, axis: int) -> np.ndar
         return np.asarray(content.compute(scheduler='synchronous') if hasattr(content, 'compute') else content)
 
 
-def _numbers(path: Path, data: np.ndarray) -> np.ndarray:
-    """The data, all of them plain numbers and finite."""
+def _numbers(path: Path, data: np.ndarray, finite: bool) -> np.ndarray:
+    """The data, all of them plain numbers, and finite where that is asked for."""
     if data.dtype.kind not in 'buif':
         raise InputError(f'{path.name} holds {data.dtype} in place of plain numbers; save it anew as numbers.')
-    if data.dtype.kind == 'f' and not np.isfinite(data).all():
+    if finite and data.dtype.kind == 'f' and not np.isfinite(data).all():
         raise InputError(
             f'{path.name} holds values that are not numbers (NaN or infinite); correct the file or leave it out.'
         )

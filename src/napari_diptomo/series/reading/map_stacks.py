@@ -316,10 +316,12 @@ def read_stacks(path: Path) -> list[ImageStack]:
 
 def _check_finite(stacks: Sequence[ImageStack], used: np.ndarray) -> None:
     for stack in stacks:
-        if not np.isfinite(stack.data[used]).all():
+        spoilt = [int(i) + 1 for i in np.sort(used) if not np.isfinite(stack.data[i]).all()]
+        if spoilt:
+            where = f'{", ".join(map(str, spoilt[:6]))}{" and more" if len(spoilt) > 6 else ""}'
             raise InputError(
-                f'{stack.path.name} holds values that are not numbers (NaN or infinite); correct those images, or leave '
-                'their tilts out.'
+                f'{stack.path.name} holds values that are not numbers (NaN or infinite), in image {where} of {len(stack.data)}; '
+                'correct those images, or leave their tilts out.'
             )
 
 
@@ -346,7 +348,7 @@ def stack_of(signal: StoredSignal) -> ImageStack:
     if len(signal.shape) == 2:
         return ImageStack(
             path=signal.path,
-            data=hyperspy_adapter.read(signal)[None].astype(np.float32),
+            data=hyperspy_adapter.read(signal, finite=False)[None].astype(np.float32),
             pixel_size=pixel_size_of(signal, 0, 1),
             angles=_angle_of_image(signal),
             label=label,
@@ -355,7 +357,7 @@ def stack_of(signal: StoredSignal) -> ImageStack:
     y, x = [axis for axis in range(3) if axis != tilt]
     return ImageStack(
         path=signal.path,
-        data=np.moveaxis(hyperspy_adapter.read(signal), tilt, 0).astype(np.float32),
+        data=np.moveaxis(hyperspy_adapter.read(signal, finite=False), tilt, 0).astype(np.float32),
         pixel_size=pixel_size_of(signal, y, x),
         angles=stored_angles(signal, tilt),
         label=label,
