@@ -420,7 +420,13 @@ def _looks(path: Path) -> tuple[int, int, int]:
 def _describe(path: Path, index: int, signal: Any, frames: Frames | None = None) -> StoredSignal:
     axes = tuple(_describe_axis(path, axis) for axis in signal.axes_manager._axes)
     if tuple(axis.size for axis in axes) != np.shape(signal.data):
-        raise InputError(f'{path.name} has axes of another size than its data; it is damaged, copy it again.')
+        axes_of, data_of = (
+            ' x '.join(map(str, sizes)) for sizes in ([axis.size for axis in axes], np.shape(signal.data))
+        )
+        raise InputError(
+            f'{path.name} has axes of another size than its data ({axes_of or "none"} for {data_of}): it is damaged, or of a layout '
+            'that is not read here; copy it again, or save it as .hspy with HyperSpy.'
+        )
     stacked = signal.original_metadata.get_item('stack_elements', default=None)
     elements = list(stacked.as_dictionary().values()) if hasattr(stacked, 'as_dictionary') else []
     of_elements = [element.get('metadata') for element in elements if isinstance(element, Mapping)]
