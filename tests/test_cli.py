@@ -258,7 +258,7 @@ def test_calibrate_measures_factors_on_a_standard(tmp_path):
     result = cli('calibrate', 'standard.hspy', '--composition', 'Ge 40, Te 60 wt.%', '-o', 'k.csv')
     assert result.exit_code == 0, result.output
     assert 'note (absorption in the standard)' in result.stdout
-    from napari_diptomo.spectra.edx.k_factors import read_factors
+    from napari_diptomo.spectra.edx.factor_tables import read_factors
 
     table = read_factors(tmp_path / 'k.csv')
     assert table['Te_L'] / table['Ge_K'] == pytest.approx(0.6 / 60 / (0.4 / 90), rel=0.03)

@@ -138,7 +138,7 @@ MOVED = {
     'spectra.eels.whole_channels': 'spectra.eels.calibration.whole_channels',
     'spectra.eels.zero_loss': 'spectra.eels.calibration.zero_loss',
     'spectra.explain': 'spectra.edx.explained_spectrum',
-    'spectra.factor_table': 'spectra.edx.k_factors',
+    'spectra.factor_table': 'spectra.edx.factor_tables',
     'spectra.fine_lines': 'spectra.edx.lines',
     'spectra.information_bins': 'spectra.edx.poisson_fit',
     'spectra.k_factors': 'spectra.edx.k_factors',

@@ -13,7 +13,7 @@ from napari_diptomo.assess.known_composition import KnownComposition
 from napari_diptomo.series import InputError, Source, SpectralTiltSeries
 from napari_diptomo.simulate.edx import LINES, bremsstrahlung, line_shape
 from napari_diptomo.spectra.edx.absorption import absorption_coefficients
-from napari_diptomo.spectra.edx.k_factors import read_factors
+from napari_diptomo.spectra.edx.factor_tables import read_factors
 
 FAMILIES = {'Ge': 'Ge_K', 'Sb': 'Sb_L', 'Te': 'Te_L'}
 WEIGHT = np.array([0.14149, 0.23716, 0.62135])

@@ -189,7 +189,7 @@ def _table(path: Path) -> None:
 
 
 def _factors(path: Path) -> None:
-    from napari_diptomo.spectra.edx.k_factors import read_factors
+    from napari_diptomo.spectra.edx.factor_tables import read_factors
 
     read_factors(path)
 

@@ -99,6 +99,27 @@ def test_maps_of_which_one_image_is_no_number(tmp_path):
     np.testing.assert_array_equal(maps.data[0], data[[0, 1, 3]])
 
 
+@pytest.mark.parametrize('suffix', ['.mrc', '.hspy', '.tif'])
+def test_an_image_that_is_no_number_is_named_and_can_be_left_out_of_any_format(tmp_path, suffix):
+    import hyperspy.api as hs
+    import mrcfile
+
+    data = np.random.default_rng(0).poisson(5, (4, 6, 8)).astype(np.float32)
+    data[2] = np.nan
+    path = tmp_path / f'Ge{suffix}'
+    if suffix == '.mrc':
+        with mrcfile.new(path) as file:
+            file.set_data(data)
+    elif suffix == '.hspy':
+        hs.signals.Signal2D(data).save(str(path))
+    else:
+        write_maps(path, data)
+    opened = {'angles': [20, 10, 0, -10], 'pixel_size': 2.0}
+    with pytest.raises(InputError, match=r'not numbers \(NaN or infinite\), in image 3 of 4; correct those'):
+        load_tilt_series(path, **opened)
+    np.testing.assert_array_equal(load_tilt_series(path, **opened, unused=[2]).data[0], data[[3, 1, 0]])
+
+
 def test_maps_of_other_writers(tmp_path):
     import mrcfile
 

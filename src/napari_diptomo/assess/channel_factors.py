@@ -18,17 +18,9 @@ from typing import Any, Literal
 import numpy as np
 
 from napari_diptomo.series import Finding, InputError, Remedy
-from napari_diptomo.spectra.edx.k_factors import (
-    AVOGADRO,
-    CALCULATED_ERROR,
-    FactorTable,
-    atomic_weights,
-    chosen_factors,
-    k_factors,
-    of_family,
-    read_factors,
-    zeta_factors,
-)
+from napari_diptomo.spectra.common.exspy_adapter import atomic_weights
+from napari_diptomo.spectra.edx.factor_tables import FactorTable, chosen_factors, of_family, read_factors
+from napari_diptomo.spectra.edx.k_factors import AVOGADRO, CALCULATED_ERROR, k_factors, zeta_factors
 from napari_diptomo.spectra.edx.lines import line_share, split_name, spoken_name
 
 Method = Literal['Cliff-Lorimer', 'zeta', 'cross section']
@@ -257,6 +249,8 @@ def _of_table(
     values = _in_the_unit_of(np.array([row.value for row in rows]), table, settings, weights)
     errors = np.array([row.error for row in rows])
     findings = _other_beam(table, notes, settings)
+    if table.converted:
+        findings += (Finding('note', 'unit of the factors', table.converted),)
     if settings.of == 'as named' and not table.origin and not any(row.line for row in rows):
         findings += _taken_for_families(counted, settings)
     return _Found(tuple(values.tolist()), names, 'table', errors, table.origin, findings)

@@ -27,7 +27,7 @@ from napari_diptomo.series import (
 )
 from napari_diptomo.series.reading.library_errors import reading
 from napari_diptomo.series.reading.metadata import of_its_kind
-from napari_diptomo.spectra.edx.k_factors import read_factors
+from napari_diptomo.spectra.edx.factor_tables import read_factors
 from napari_diptomo.spectra.eels.standards.stored import Standards, read_references
 
 KINDS = [

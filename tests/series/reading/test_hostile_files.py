@@ -508,7 +508,7 @@ def test_an_ome_tiff_of_its_own_pages_is_read(tmp_path):
 def test_nothing_waits_for_a_pipe(tmp_path):
     from napari_diptomo.jobs.project import read_project
     from napari_diptomo.series import Recipe
-    from napari_diptomo.spectra.edx.k_factors import read_factors
+    from napari_diptomo.spectra.edx.factor_tables import read_factors
     from napari_diptomo.spectra.eels.standards.stored import read_references
 
     pipe = tmp_path / 'project.json'

@@ -314,3 +314,35 @@ def test_folders_of_whole_series_are_asked_about(tmp_path, folders):
             write_spectra(tmp_path / folder / f'{angle}deg.hspy', counts(angle + 20))
     with pytest.raises(InputError, match='holds data in 2 folders'):
         load_tilt_series(tmp_path)
+
+
+@pytest.mark.parametrize('pattern', ['{}_{:04d}.tif', '{}_{}.tif', 'tilt{1:02d}_{0}_map.tif'])
+def test_numbered_images_of_every_element_are_tilts(tmp_path, pattern):
+    """Twelve of them, so that 10 comes behind 2 where they are not padded."""
+    angles = list(range(-55, 65, 10))
+    for number in range(len(angles)):
+        for level, element in enumerate(('Ge', 'Te')):
+            image = np.full((6, 8), 100 * level + number, np.float32)
+            tifffile.imwrite(tmp_path / pattern.format(element, number), image)
+    write_table(tmp_path / 'angles.txt', angles)
+    series = load_tilt_series(tmp_path, pixel_size=1.0)
+    assert (series.channels, series.angles.tolist()) == (('Ge', 'Te'), angles)
+    assert series.data[1, :, 0, 0].tolist() == [100 + number for number in range(12)]
+
+
+def test_numbered_stacks_stay_specimens(tmp_path):
+    for number in range(3):
+        for element in ('Ge', 'Te'):
+            write_maps(tmp_path / f'{element}_{number}.tif', maps(1.0))
+    with pytest.raises(InputError, match='holds 3 specimens'):
+        load_tilt_series(tmp_path)
+
+
+def test_symbols_in_other_capitals(tmp_path):
+    """Counts of ten thousand are no intensities of a detector when the files are called after elements."""
+    for name in ('GE.TIF', 'te.tif', 'HAADF.tif'):
+        write_maps(tmp_path / name, maps(10_000.0))
+    write_table(tmp_path / 'ANGLES.TXT')
+    series = load_tilt_series(tmp_path)
+    assert series.channels == ('Ge', 'Te')
+    assert series.haadf is not None and series.data.min() == 10_000

@@ -113,6 +113,24 @@ def test_one_value_that_is_no_count_costs_one_channel_of_one_pixel(simulated, co
     assert '1 value of the spectra is no count (0 deg, pixel y 5, x 6, 3.460 keV' in note.sentence
 
 
+@pytest.mark.parametrize('kind', [np.uint8, np.uint16])
+def test_a_pixel_that_is_full_in_all_channels_costs_one_pixel(simulated, counts, kind):
+    """As a dropped packet leaves it; one refused the whole series, as if its photons had been cut off."""
+    clean = EDXMaps(elements=ELEMENTS).run(with_spikes(simulated, counts, {}))
+    spoilt = counts.astype(kind)
+    spoilt[2, 5, 6, :] = np.iinfo(kind).max
+    found = EDXMaps(elements=ELEMENTS).run(replace(simulated.series, counts=spoilt))
+    others = np.ones(found.data.shape[1:], bool)
+    others[2, 5, 6] = False
+    np.testing.assert_allclose(found.data[:, others].sum(axis=1), clean.data[:, others].sum(axis=1), rtol=2e-3)
+    assert found.data[:, 2, 5, 6].sum() < 10 * clean.data[:, 2, 4:7, 5:8].sum(axis=0).max()
+    (note,) = [finding for finding in found.findings if finding.about == 'values that are no counts']
+    assert f'pixel y 5, x 6, {simulated.series.energy[0]:.3f} keV: {np.iinfo(kind).max}' in note.sentence
+    spoilt[2, 5:7, 4:8, :] = np.iinfo(kind).max
+    with pytest.raises(InputError, match='photons are lost'):
+        EDXMaps(elements=ELEMENTS).run(replace(simulated.series, counts=spoilt))
+
+
 def test_more_than_a_few_negative_values_are_a_fault_of_the_file(simulated, counts):
     spoilt = counts.astype(float)
     spoilt[1, :2, :, 200] = -3.0

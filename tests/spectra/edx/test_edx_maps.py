@@ -13,6 +13,7 @@ from napari_diptomo.series import Cancelled, InputError, Observer, Recipe, Reque
 from napari_diptomo.simulate import edx_tilt_series, lamella, line_shape
 from napari_diptomo.simulate.edx import LINES, bremsstrahlung
 from napari_diptomo.spectra import EDXMaps, sum_spectrum
+from napari_diptomo.spectra.edx.fit_range import FitRange, without_overflow
 
 ENERGY = (np.arange(1280) - 24) * 0.01
 GST = ('Ge', 'Sb', 'Te')
@@ -220,3 +221,29 @@ def test_an_empty_tilt_is_named():
     counts[2] = 0
     with pytest.raises(InputError, match='at 20 degrees'):
         EDXMaps(elements=GST).run(series_of(counts))
+
+
+def test_a_last_channel_that_collects_what_lies_beyond_is_left_out():
+    """A few counts in every pixel there, beside the flank of Ge-Ka, take much of the germanium."""
+    end = int(np.searchsorted(ENERGY, 9.99)) + 1
+    counts = spectra_of(ramps(30.0), background=30.0, poisson=1)[..., :end]
+    spoilt = counts.copy()
+    spoilt[..., -1] += np.random.default_rng(2).poisson(10.0, counts.shape[:-1]).astype(np.uint16)
+    totals = []
+    for one in (counts, spoilt):
+        series = replace(series_of(spectra_of(ramps(1.0))), counts=one, energy=ENERGY[:end])
+        maps = EDXMaps(elements=GST, holdout=0).run(series)
+        totals.append(maps.data.sum(axis=(1, 2, 3)))
+        assert [f.about for f in maps.findings if f.about == 'last channel'] == ['last channel'] * (one is spoilt)
+    np.testing.assert_allclose(totals[1], totals[0], rtol=0.01)
+
+
+@pytest.mark.parametrize('step', [0.005, 0.01, 0.02, 0.04])
+@pytest.mark.parametrize('before', [0.0, 0.1, 0.2, 0.25])
+def test_a_line_that_the_end_of_the_range_cuts_off_is_no_overflow(step, before):
+    """A million photons of Ge-K, the axis ending so far before Ka, keV."""
+    energy = np.arange(0.5, 9.876 - before, step)
+    counts = 1e6 * line_shape(energy, LINES['Ge_K'])[None, None, None]
+    series = SpectralTiltSeries(counts, energy, np.zeros(1), 1.0, recipe=Recipe())
+    whole = FitRange.of(series)
+    assert without_overflow(whole, series, counts.sum(axis=(1, 2))) == (whole, ())

@@ -1,9 +1,8 @@
-"""Calculated factors against published cross sections, and tables that users bring."""
+"""Calculated factors against published cross sections."""
 
 from __future__ import annotations
 
 import csv
-import json
 from importlib.resources import files
 
 import numpy as np
@@ -11,12 +10,10 @@ import pytest
 
 from napari_diptomo.series import InputError
 from napari_diptomo.spectra.edx.k_factors import (
-    chosen_factors,
     efficiency,
     emission_cross_section,
     ionisation_cross_section,
     k_factors,
-    read_factors,
     zeta_factors,
 )
 
@@ -200,90 +197,3 @@ def test_a_family_that_cannot_be_calculated_is_reported(family: str, sentence: s
 def test_a_beam_too_weak_for_the_line_is_reported() -> None:
     with pytest.raises(InputError, match='20 keV excite'):
         k_factors(('Ag_K',), beam_energy=20.0)
-
-
-@pytest.mark.parametrize(
-    ('name', 'text'),
-    [
-        ('k.csv', 'Ge_K, 1.32\nSb_L, 1\n'),
-        ('k.csv', '# mine\nline,k\nGe_K,1.32\nSb_L,1.0\n'),
-        ('k.csv', 'line;k\nGe_K;1,32\nSb_L;1,0\n'),
-        ('k.csv', 'line, k, error\nGe_K, 1.32, 0.02\nSb_L, 1, 0\n'),
-        ('k.csv', 'element;line;k\nGe;K;1.32\nSb;L;1\n'),
-        ('k.txt', 'Ge K\t1.32\nSb L\t1\n'),
-        ('k.json', json.dumps({'Ge_K': 1.32, 'Sb_L': 1})),
-    ],
-)
-def test_tables_of_users(tmp_path, name: str, text: str) -> None:
-    path = tmp_path / name
-    path.write_text(text)
-    table = read_factors(path)
-    assert table == {'Ge_K': 1.32, 'Sb_L': 1.0}
-    assert chosen_factors(table, ('Sb_L', 'Ge_K')) == (1.0, 1.32)
-    with pytest.raises(InputError, match='none for Te_L, only for Ge_K, Sb_L'):
-        chosen_factors(table, ('Sb_L', 'Te_L'))
-
-
-def test_a_factor_of_a_line_becomes_that_of_its_family(tmp_path) -> None:
-    """Mass is k I: of iron's K photons 1 in 1.1272 is Ka, of platinum's L photons about half are La (eXSpy's tables)."""
-    path = tmp_path / 'k.csv'
-    path.write_text('Fe_Ka, 1.450226\nPt_La, 5.075602\n')
-    table = read_factors(path)
-    assert table['Fe_K'] == pytest.approx(1.450226 / 1.1272, rel=1e-4)
-    assert table['Pt_L'] == pytest.approx(5.075602 * 0.5024, rel=1e-3)
-    assert (table.rows['Pt_L'].name, table.rows['Pt_L'].value) == ('Pt_La', 5.075602)
-
-
-@pytest.mark.parametrize('name', ['Fe_Ka1', 'Fe-KA', 'Fe K\N{GREEK SMALL LETTER ALPHA}', 'Fe_Ka1,2'])
-def test_spellings_of_the_alpha_line(tmp_path, name: str) -> None:
-    path = tmp_path / 'k.tsv'
-    path.write_text(f'{name}\t1.0\n', encoding='utf-8')
-    assert read_factors(path)['Fe_K'] == pytest.approx(1 / 1.1272, rel=1e-4)
-
-
-def test_a_cross_section_of_a_family_is_larger_than_that_of_its_line(tmp_path) -> None:
-    path = tmp_path / 'sigma.csv'
-    path.write_text('line, partial cross section (barn)\nFe_Ka, 10\n')
-    table = read_factors(path)
-    assert table.quantity == 'cross sections'
-    assert table['Fe_K'] == pytest.approx(11.272, rel=1e-4)
-
-
-def test_what_a_table_says_of_itself(tmp_path) -> None:
-    path = tmp_path / 'k.csv'
-    path.write_text('# quantity: zeta-factors, kg/m^2\n# beam energy, keV: 200\n# made by me\nGe_K, 900, 18\n')
-    table = read_factors(path)
-    assert table.quantity == 'zeta-factors'
-    assert table.origin == {'quantity': 'zeta-factors, kg/m^2', 'beam energy, kev': '200'}
-    assert table.rows['Ge_K'].error == pytest.approx(0.02)
-
-
-@pytest.mark.parametrize(
-    ('name', 'text', 'sentence'),
-    [
-        ('k.csv', 'Ge_K, 1.32\nSb_L, -1\n', 'Sb_L, -1'),
-        ('k.csv', 'Ge_K, 1.32\nSb_L, about one\n', 'about one'),
-        ('k.csv', 'Ge_K, 1.32\nGe_Ka, 1.3\n', 'two factors for Ge_K'),
-        ('k.csv', 'line, k\n', 'holds no factors'),
-        (
-            'k.csv',
-            'Ge_K, 1.32\nSb_Lq, 1\n',
-            'k.csv cannot be used as it is: There is no line Sb_Lq; the family Sb_L has',
-        ),
-        ('k.csv', 'Ge_K, 1.32\nQq_K, 1\n', 'names Qq_K, and there is no such element'),
-        ('k.csv', 'Ge_K, 1.32, 1.5\n', 'The error of Ge_K in k.csv is 1.5'),
-        ('k.json', '[1, 2]', 'not a JSON table'),
-        ('k.json', '{"Ge_K": ', 'not a JSON table'),
-        ('k.json', '{"Ge_K": "NaN"}', 'positive factor'),
-    ],
-)
-def test_tables_that_are_none(tmp_path, name: str, text: str, sentence: str) -> None:
-    path = tmp_path / name
-    path.write_text(text)
-    with pytest.raises(InputError, match=sentence):
-        read_factors(path)
-
-
-def test_a_table_that_is_not_there(tmp_path) -> None:
-    with pytest.raises(InputError, match='cannot be read'):
-        read_factors(tmp_path / 'none.csv')

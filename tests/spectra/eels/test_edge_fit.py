@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_diptomo.series import Cancelled, InputError
 from napari_diptomo.spectra.eels.edge_fit import PixelEdges, fit_edges
@@ -147,6 +148,18 @@ def test_single_loss_is_found_by_fourier_log():
     assert behind[1, ENERGY < 62].sum() == pytest.approx(np.exp(-0.4) * standards()[ENERGY < 62].sum(), rel=0.02)
     with pytest.raises(InputError, match='no zero loss'):
         SingleLoss.of(ENERGY + 30, spectrum, 46.0)
+
+
+@pytest.mark.parametrize('fwhm', [1.2, 2.0, 3.0])
+def test_a_broad_zero_loss_does_not_make_the_specimen_thick(fwhm):
+    """At 2 eV the division by its transform gave a thickness of three hundred digits."""
+    spectrum = ndimage.gaussian_filter1d(low_loss(0.6)[0], np.sqrt(fwhm**2 - 0.8**2) / 2.3548 / 0.25)
+    found = SingleLoss.of(ENERGY, spectrum, 46.0)
+    assert found.thickness == pytest.approx(0.6, abs=0.05)
+    losses = 0.25 * np.arange(len(ENERGY))
+    assert losses[found.values.argmax()] == pytest.approx(losses[low_loss(0.6)[1].argmax()], abs=1.0)
+    behind = (ENERGY > 20) & (ENERGY < 44)
+    np.testing.assert_allclose(without_edges(ENERGY, spectrum, 44.0)[behind], spectrum[behind], rtol=0.05)
 
 
 def test_plasmons_and_their_multiples_are_estimated_from_what_lies_in_front_of_an_edge():

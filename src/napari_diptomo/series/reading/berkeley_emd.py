@@ -2,7 +2,9 @@
 
 A group with the attribute ``emd_group_type`` holds the array ``data`` and, for each of its axes in the order of the
 file, a vector of positions ``dim1``, ``dim2``, ... with the attributes ``name`` and ``units`` (https://emdatasets.com).
-The vectors are the evidence: tilts of tomviz need not be even, and the order of the axes is the writer's choice.
+The vectors are the evidence: tilts of tomviz need not be even, and the order of the axes is the writer's choice. Where
+tomviz has several arrays on the same axes, ``data`` is the one that was active, its attribute ``name`` its name, and the
+others are in the subgroup ``tomviz_scalars``.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,7 @@ from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.memory import check_fits
 from napari_diptomo.series.reading.library_errors import reading
 from napari_diptomo.series.reading.metadata import of_its_kind
+from napari_diptomo.series.reading.stored_axes import length_in_nm
 from napari_diptomo.series.reading.stored_signal import StoredAxis, StoredSignal
 
 if TYPE_CHECKING:
@@ -32,12 +36,23 @@ _TILT_NAMES = {'tilt', 'tilts', 'alpha', 'angle', 'angles', 'theta', 'tilt angle
 _EDSTOMO = '_TiltStack'
 #: Names of groups that HyperSpy stacks: group0000, group0001, ...
 _NUMBERED = re.compile(r'\d{4}$')
+#: Where tomviz keeps the other arrays of a group.
+_MORE = 'tomviz_scalars'
 #: Attributes that edstomo writes to ``microscope`` -> place in HyperSpy's metadata tree, and what to divide by.
 _MICROSCOPE = {
     'BeamVoltage[eV]': ('beam_energy', 1000.0),
     'MnKaResolution[eV]': ('energy_resolution_MnKa', 1.0),
     'DetectorTiltAngle[deg]': ('elevation_angle', 1.0),
 }
+
+
+@dataclass(frozen=True, eq=False)
+class _Array:
+    """An array of a file, the group that has its axes, and its name."""
+
+    group: Any
+    data: Any
+    title: str
 
 
 def is_berkeley(path: Path) -> bool:
@@ -72,8 +87,8 @@ def open_signals(path: Path) -> tuple[StoredSignal, ...]:
         with reading(path):
             microscope = file.get('microscope')
             attributes = dict(microscope.attrs) if microscope is not None else {}
-            groups = _marked(file)
-        return tuple(_describe(path, index, group, attributes) for index, group in enumerate(groups))
+            arrays = _arrays(file)
+        return tuple(_describe(path, index, array, attributes) for index, array in enumerate(arrays))
 
 
 def read(signal: StoredSignal, position: int | None, axis: int) -> np.ndarray:
@@ -87,11 +102,11 @@ def read(signal: StoredSignal, position: int | None, axis: int) -> np.ndarray:
     path = signal.path
     with _open(path) as file:
         with reading(path):
-            groups = _marked(file)
-        found = _layout(path, groups[signal.index]) if signal.index < len(groups) else None
+            arrays = _arrays(file)
+        found = _layout(path, arrays[signal.index].group) if signal.index < len(arrays) else None
         if found is None or tuple(stored.size for stored in found[0]) != signal.shape:
             raise InputError(f'{path.name} has changed since it was opened; open the tilt series again.')
-        order, data = found[1], groups[signal.index]['data']
+        order, data = found[1], arrays[signal.index].data
         size = data.size * data.dtype.itemsize // (1 if position is None else max(signal.shape[axis], 1))
         check_fits(size, f'Reading {path.name}', 'close other programs or use a machine with more')
         with reading(path):
@@ -127,6 +142,34 @@ def _marked(file: h5py.File) -> list[Any]:
     return found
 
 
+def _arrays(file: h5py.File) -> list[_Array]:
+    """All arrays with axes, group by group: ``data``, then those that tomviz keeps beside it."""
+    found: list[_Array] = []
+    for group in _marked(file):
+        data, title = group['data'], group.name.rsplit('/', 1)[-1]
+        more = _beside(group)
+        active = _text(data.attrs.get('name')) if more else ''
+        found.append(_Array(group, data, active or title))
+        found += [_Array(group, one, name) for name, one in more.items() if name != active]
+    return found
+
+
+def _beside(group: Any) -> dict[str, Any]:
+    """The arrays that tomviz keeps beside ``data``; not those that are links to it."""
+    import h5py
+
+    more = group.get(_MORE)
+    if not isinstance(more, h5py.Group):
+        return {}
+    own = [name for name in more if isinstance(more.get(name, getlink=True), h5py.HardLink)]
+    found = {name: more[name] for name in own}
+    return {
+        name: one
+        for name, one in found.items()
+        if isinstance(one, h5py.Dataset) and one.shape == group['data'].shape and one != group['data']
+    }
+
+
 def _has_dims(group: Any) -> bool:
     import h5py
 
@@ -136,17 +179,16 @@ def _has_dims(group: Any) -> bool:
     return all(isinstance(group.get(f'dim{n + 1}'), h5py.Dataset) for n in range(data.ndim))
 
 
-def _describe(path: Path, index: int, group: Any, microscope: dict[str, Any]) -> StoredSignal:
-    axes, _, spectral, doubts = _layout(path, group)
-    title = group.name.rsplit('/', 1)[-1]
+def _describe(path: Path, index: int, array: _Array, microscope: dict[str, Any]) -> StoredSignal:
+    axes, _, spectral, doubts = _layout(path, array.group)
     return StoredSignal(
         path=path,
         index=index,
-        title=title,
+        title=array.title,
         axes=axes,
         spectral=spectral,
-        dtype=group['data'].dtype,
-        metadata=of_its_kind(_metadata(title, spectral, microscope)),
+        dtype=array.data.dtype,
+        metadata=of_its_kind(_metadata(array.title, spectral, microscope)),
         doubts=doubts,
     )
 
@@ -166,6 +208,8 @@ def _layout(path: Path, group: Any) -> tuple[tuple[StoredAxis, ...], tuple[int, 
     tilt = next((n for n in every if stored[n].units.casefold() in _ANGLES), None)
     if tilt is None:
         tilt = next((n for n in every if stored[n].name.casefold() in _TILT_NAMES), None)
+    if tilt is None and energy is None:
+        tilt = _without_length(stored)
     left = [n for n in every if n not in (energy, tilt)]
     names = [stored[n].name.casefold() for n in left]
     doubts: tuple[str, ...] = ()
@@ -179,11 +223,17 @@ def _layout(path: Path, group: Any) -> tuple[tuple[StoredAxis, ...], tuple[int, 
                 'if the images lie on their side, choose the tilt axis x.'
             )
             doubts = (doubt,)
-    elif tilt != 0 and energy != len(shape) - 1:
+    elif tilt != 0 and energy != len(shape) - 1 and names != ['z', 'y', 'x']:
         # As HyperSpy writes them: the axis that varies fastest comes first.
         left.reverse()
     order = [*([tilt] if tilt is not None else []), *left, *([energy] if energy is not None else [])]
     return tuple(stored[n] for n in order), tuple(order), energy is not None and len(shape) > 1, doubts
+
+
+def _without_length(axes: list[StoredAxis]) -> int | None:
+    """The one of three axes that is no length where the others are: it counts images."""
+    lengths = [length_in_nm(1.0, axis.units) is not None for axis in axes]
+    return lengths.index(False) if len(axes) == 3 and sum(lengths) == 2 else None
 
 
 def _axis(path: Path, name: str, units: str, vector: np.ndarray, size: int) -> StoredAxis:

@@ -151,8 +151,19 @@ def open_signals(path: str | Path, frames: Frames | None = None) -> tuple[Stored
         _close(loaded)
 
 
-def read(signal: StoredSignal, position: int | None = None, axis: int = 0) -> np.ndarray:
+def read(signal: StoredSignal, position: int | None = None, axis: int = 0, *, finite: bool = True) -> np.ndarray:
     """Read the data of a signal, or one position along one of its axes.
+
+    Parameters
+    ----------
+    signal : StoredSignal
+        As opened.
+    position : int, optional
+        Along ``axis``; None for all.
+    axis : int
+        Of the signal.
+    finite : bool
+        Refuse what is no number; False where some of it will not be used.
 
     Raises
     ------
@@ -160,11 +171,10 @@ def read(signal: StoredSignal, position: int | None = None, axis: int = 0) -> np
         The file is damaged, half-written, or changed since it was opened.
     """
     if isinstance(signal, SignalInMemory):
-        return _numbers(signal.path, _content(signal, position, axis))
+        return _numbers(signal.path, _content(signal, position, axis), finite)
     own = _own_reader(signal.path)
-    return _numbers(
-        signal.path, own.read(signal, position, axis) if own is not None else _read_signal(signal, position, axis)
-    )
+    data = own.read(signal, position, axis) if own is not None else _read_signal(signal, position, axis)
+    return _numbers(signal.path, data, finite)
 
 
 def _content(signal: SignalInMemory, position: int | None, axis: int) -> np.ndarray:
@@ -173,11 +183,11 @@ def _content(signal: SignalInMemory, position: int | None, axis: int) -> np.ndar
         return np.asarray(content.compute(scheduler='synchronous') if hasattr(content, 'compute') else content)
 
 
-def _numbers(path: Path, data: np.ndarray) -> np.ndarray:
-    """The data, all of them plain numbers and finite."""
+def _numbers(path: Path, data: np.ndarray, finite: bool) -> np.ndarray:
+    """The data, all of them plain numbers, and finite where that is asked for."""
     if data.dtype.kind not in 'buif':
         raise InputError(f'{path.name} holds {data.dtype} in place of plain numbers; save it anew as numbers.')
-    if data.dtype.kind == 'f' and not np.isfinite(data).all():
+    if finite and data.dtype.kind == 'f' and not np.isfinite(data).all():
         raise InputError(
             f'{path.name} holds values that are not numbers (NaN or infinite); correct the file or leave it out.'
         )
@@ -410,7 +420,13 @@ def _looks(path: Path) -> tuple[int, int, int]:
 def _describe(path: Path, index: int, signal: Any, frames: Frames | None = None) -> StoredSignal:
     axes = tuple(_describe_axis(path, axis) for axis in signal.axes_manager._axes)
     if tuple(axis.size for axis in axes) != np.shape(signal.data):
-        raise InputError(f'{path.name} has axes of another size than its data; it is damaged, copy it again.')
+        axes_of, data_of = (
+            ' x '.join(map(str, sizes)) for sizes in ([axis.size for axis in axes], np.shape(signal.data))
+        )
+        raise InputError(
+            f'{path.name} has axes of another size than its data ({axes_of or "none"} for {data_of}): it is damaged, or of a layout '
+            'that is not read here; copy it again, or save it as .hspy with HyperSpy.'
+        )
     stacked = signal.original_metadata.get_item('stack_elements', default=None)
     elements = list(stacked.as_dictionary().values()) if hasattr(stacked, 'as_dictionary') else []
     of_elements = [element.get('metadata') for element in elements if isinstance(element, Mapping)]

@@ -27,7 +27,7 @@ from napari_diptomo.series.reading.stored_axes import (
 )
 from napari_diptomo.series.reading.stored_signal import StoredSignal, beside, described, doubts_of
 from napari_diptomo.series.reading.tiff_stacks import ColourPicture, read_tiff
-from napari_diptomo.series.reading.tilts_in_files import images_of_tilts
+from napari_diptomo.series.reading.tilts_in_files import SAME_SIZE, images_of_tilts
 from napari_diptomo.series.recipe import Recipe, Source
 from napari_diptomo.series.tilts import check_unused
 
@@ -159,7 +159,7 @@ def _maps_of_stacks(read: Sequence[ImageStack], tables: Sequence[Path], source: 
     tilted = tilted_stacks(read, tables, source)
     stacks, found, order = tilted.stacks, tilted.angles, tilted.order
     first = stacks[0]
-    pixel_size = source.pixel_size or first.pixel_size
+    pixel_size = source.pixel_size or _pixel_size(stacks)
     if pixel_size is None:
         raise InputError(f'{first.path.name} has no pixel size in a unit of length; give the pixel size in nm.')
     _check_finite(stacks, order)
@@ -197,6 +197,24 @@ def _maps_of_stacks(read: Sequence[ImageStack], tables: Sequence[Path], source: 
     return with_noise(series, [replace(found, dark=dark) for found, dark in zip(levels, binned, strict=True)])
 
 
+def _pixel_size(stacks: Sequence[ImageStack]) -> float | None:
+    """In nm, of the stacks that say it; None where none does.
+
+    Raises
+    ------
+    InputError
+        They were recorded at different magnifications.
+    """
+    known = [(stack.path.name, stack.pixel_size) for stack in stacks if stack.pixel_size is not None]
+    for name, size in known[1:]:
+        if abs(size / known[0][1] - 1) > SAME_SIZE:
+            raise InputError(
+                f'The pixels of {name} are {size:.4g} nm, those of {known[0][0]} {known[0][1]:.4g} nm, with as many pixels in '
+                'both; bring the maps to one magnification, or, if a calibration is wrong, give the pixel size in nm.'
+            )
+    return known[0][1] if known else None
+
+
 def _check_not_volume(stack: ImageStack, tables: Sequence[Path], source: Source) -> None:
     """Refuse what no angle speaks for and what looks like a volume, as one."""
     count, y, x = stack.data.shape
@@ -226,7 +244,16 @@ def _angles_of(stacks: Sequence[ImageStack]) -> dict[str, list[float | None]]:
     """Angles stored in the stacks; those of one after the other where they are several."""
     if len(stacks) == 1:
         return stacks[0].angles
-    return {f'{words} of {stack.path.name}': found for stack in stacks for words, found in stack.angles.items()}
+    # Several stacks may be in one file.
+    files = [stack.path for stack in stacks]
+    names = [
+        f'{stack.label} in {stack.path.name}' if files.count(stack.path) > 1 else stack.path.name for stack in stacks
+    ]
+    return {
+        f'{words} of {name}': found
+        for stack, name in zip(stacks, names, strict=True)
+        for words, found in stack.angles.items()
+    }
 
 
 def _are_images(stacks: Sequence[ImageStack], names: Sequence[str], used: np.ndarray, source: Source) -> bool:
@@ -258,9 +285,17 @@ def channel_names(stems: Sequence[str]) -> list[str]:
     return [element_in(row) or stem for row, stem in zip(rows, stems, strict=True)]
 
 
+def _as_symbols(names: Sequence[str]) -> list[str]:
+    """Names of several maps that are symbols of elements but for their capitals, with these: GE and te are Ge and Te."""
+    maps = [name for name in names if not is_picture(name)]
+    if len(maps) < 2 or not all(name.capitalize() in ELEMENTS for name in maps):
+        return list(names)
+    return [name if is_picture(name) else name.capitalize() for name in names]
+
+
 def _channel_names(stacks: Sequence[ImageStack]) -> list[str]:
     stems = [stack.path.stem for stack in stacks]
-    names = channel_names(stems)
+    names = _as_symbols(channel_names(stems))
     # The elements of a specimen stand in the metadata of its pictures too.
     several = len(set(stems)) < len(stems)
     labels = [
@@ -281,10 +316,12 @@ def read_stacks(path: Path) -> list[ImageStack]:
 
 def _check_finite(stacks: Sequence[ImageStack], used: np.ndarray) -> None:
     for stack in stacks:
-        if not np.isfinite(stack.data[used]).all():
+        spoilt = [int(i) + 1 for i in np.sort(used) if not np.isfinite(stack.data[i]).all()]
+        if spoilt:
+            where = f'{", ".join(map(str, spoilt[:6]))}{" and more" if len(spoilt) > 6 else ""}'
             raise InputError(
-                f'{stack.path.name} holds values that are not numbers (NaN or infinite); correct those images, or leave '
-                'their tilts out.'
+                f'{stack.path.name} holds values that are not numbers (NaN or infinite), in image {where} of {len(stack.data)}; '
+                'correct those images, or leave their tilts out.'
             )
 
 
@@ -311,7 +348,7 @@ def stack_of(signal: StoredSignal) -> ImageStack:
     if len(signal.shape) == 2:
         return ImageStack(
             path=signal.path,
-            data=hyperspy_adapter.read(signal)[None].astype(np.float32),
+            data=hyperspy_adapter.read(signal, finite=False)[None].astype(np.float32),
             pixel_size=pixel_size_of(signal, 0, 1),
             angles=_angle_of_image(signal),
             label=label,
@@ -320,7 +357,7 @@ def stack_of(signal: StoredSignal) -> ImageStack:
     y, x = [axis for axis in range(3) if axis != tilt]
     return ImageStack(
         path=signal.path,
-        data=np.moveaxis(hyperspy_adapter.read(signal), tilt, 0).astype(np.float32),
+        data=np.moveaxis(hyperspy_adapter.read(signal, finite=False), tilt, 0).astype(np.float32),
         pixel_size=pixel_size_of(signal, y, x),
         angles=stored_angles(signal, tilt),
         label=label,

@@ -54,7 +54,8 @@ def open_signals(path: Path) -> tuple[StoredSignal, ...]:
         if tilts is not None:
             metadata['Acquisition_instrument'] = {'TEM': {'Stage': {'tilt_alpha': tilts}}}
         doubtful = doubts and bool((data.view(np.int8) < 0).any())
-        return (StoredSignal(path, 0, '', axes, False, data.dtype, metadata, doubts=doubts if doubtful else ()),)
+        doubts = (*(doubts if doubtful else ()), *_turned(file))
+        return (StoredSignal(path, 0, '', axes, False, data.dtype, metadata, doubts=doubts),)
 
 
 def read(signal: StoredSignal, position: int | None, axis: int) -> np.ndarray:
@@ -134,6 +135,18 @@ def _bytes(file: Any) -> tuple[int, tuple[str, ...]]:
     least, most = float(header.dmin), float(header.dmax)
     said = _imod(header)[0] == _IMOD or int(header.nversion) >= 20140 or (least < most and (least < 0 or most > 127))
     return 128 if sign == 'IMOD' else 0, () if said else (_DOUBT,)
+
+
+def _turned(file: Any) -> tuple[str, ...]:
+    """A sentence where the header says that columns are not along x, rows along y: maps of crystallography may be so."""
+    found = [int(file.header[name]) for name in ('mapc', 'mapr', 'maps')]
+    if sorted(found) != [1, 2, 3] or found == [1, 2, 3]:
+        return ()
+    along = ', '.join(
+        f'{what} along {"xyz"[axis - 1]}' for what, axis in zip(('columns', 'rows', 'images'), found, strict=True)
+    )
+    doubt = f'The header has {along}, and the images were opened as they lie in the file; '
+    return (f'{doubt}if they lie on their side, choose the tilt axis x.',)
 
 
 def _imod(header: Any) -> tuple[int, int]:

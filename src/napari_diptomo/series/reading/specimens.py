@@ -8,7 +8,7 @@ there is no series.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.reading.angles.names import angles_from_names, sign_first
 from napari_diptomo.series.reading.element_names import PICTURES, Labelled, labelled
 from napari_diptomo.series.reading.file_selection import IMAGES, DataFiles
+from napari_diptomo.series.reading.single_images import holds_one_image
 
 #: A number of an angle or a count, with what may stand for its sign and its unit.
 _NUMBER = re.compile(
@@ -39,6 +40,8 @@ _CORE = frozenset({'hl', 'cl', 'core', 'high', 'coreloss', 'highloss'})
 _SIGNALS = frozenset({'edx', 'eds', 'xeds', 'eels', 'll', 'hl'})
 #: A specimen has as many files at least.
 _LEAST = 2
+#: Fewer images that are numbered are no series of tilts.
+_LEAST_COUNTED = 3
 
 
 @dataclass(frozen=True)
@@ -182,11 +185,24 @@ def _by_elements(files: Sequence[Path]) -> tuple[Specimen, ...]:
     if angles_from_names([group[0][0] for group in groups.values()]) is not None:
         # An image of every element, tilt by tilt.
         return ()
+    if stacks and _are_numbered_tilts(groups):
+        return ()
     names = _names_of(list(groups))
     return tuple(
         Specimen(name, tuple(file for file, _ in group), ', '.join(one.label for _, one in group))
         for name, group in zip(names, groups.values(), strict=True)
     )
+
+
+def _are_numbered_tilts(groups: Mapping[tuple[str, ...], Sequence[tuple[Path, Labelled]]]) -> bool:
+    """Whether the names count from group to group, and each file holds one image: not a specimen but a tilt."""
+    counted = [re.fullmatch(r'\D*(\d+)\D*', name) for name in _names_of(list(groups))]
+    numbers = sorted(int(found[1]) for found in counted if found)
+    running = len(numbers) == len(groups) >= _LEAST_COUNTED and numbers == list(
+        range(numbers[0], numbers[0] + len(numbers))
+    )
+    labels = {tuple(sorted(one.label for _, one in group)) for group in groups.values()}
+    return running and len(labels) == 1 and all(holds_one_image(group[0][0]) for group in groups.values())
 
 
 def _by_series(files: Sequence[Path]) -> tuple[Specimen, ...]:

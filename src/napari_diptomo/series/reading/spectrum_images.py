@@ -14,11 +14,13 @@ from napari_diptomo.series.data import SpectralTiltSeries
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.reading import hyperspy_adapter
+from napari_diptomo.series.reading.angles.comparison import agree
 from napari_diptomo.series.reading.angles.evidence import FoundAngles
 from napari_diptomo.series.reading.angles.metadata import metadata_angle
 from napari_diptomo.series.reading.common_energy import CommonEnergy, common_energy
 from napari_diptomo.series.reading.one_tilt import angles_of, findings_of_one
 from napari_diptomo.series.reading.stored_axes import (
+    axis_angles,
     holds_zero_loss,
     is_eels,
     pixel_size_of,
@@ -139,11 +141,19 @@ def series_of_stack(signal: StoredSignal, signals: Signals, tables: Sequence[Pat
     counts = lazy_counts([(signal, int(i), tilt) for i in order], image_shape, source)
     haadf = None
     image = picture_with(signals, (count, *image_shape))
-    if image is not None:
+    if image is not None and _of_the_same_tilts(image, signal, tilt):
         stack = hyperspy_adapter.read(image)
         haadf = np.stack([_prepare_image(stack[i], source) for i in order])
     series = _series(counts, found, order, haadf, [signal], source, common_energy([signal]), skip=tilt)
-    return OpenedSpectra(series, (signal,), (signals,), order, (image,) if image is not None else ())
+    return OpenedSpectra(
+        series, (signal,), (signals,), order, (image,) if image is not None and haadf is not None else ()
+    )
+
+
+def _of_the_same_tilts(image: StoredSignal, spectra: StoredSignal, tilt: int) -> bool:
+    """Whether images beside a stack of spectra are not said to be of other tilts, or in another order."""
+    of_images = np.array(axis_angles(image, 0), float)
+    return agree(of_images, np.array(axis_angles(spectra, tilt), float))
 
 
 def noticed(opened: OpenedSpectra, also: Sequence[StoredSignal] = ()) -> tuple[Finding, ...]:

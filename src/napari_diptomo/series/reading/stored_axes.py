@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,21 @@ from napari_diptomo.series.reading.stored_signal import StoredAxis, StoredSignal
 
 _NM = {
     'm': 1e9,
+    'meter': 1e9,
     'cm': 1e7,
     'mm': 1e6,
     'um': 1e3,
     'micron': 1e3,
-    'microns': 1e3,
     'micrometer': 1e3,
     'nm': 1.0,
     'nanometer': 1.0,
     'pm': 1e-3,
+    'picometer': 1e-3,
     'a': 0.1,
     '\N{LATIN SMALL LETTER A WITH RING ABOVE}': 0.1,
     'ang': 0.1,
+    '\N{LATIN SMALL LETTER A WITH RING ABOVE}ngstrom': 0.1,
+    '\N{LATIN SMALL LETTER A WITH RING ABOVE}ngstr\N{LATIN SMALL LETTER O WITH DIAERESIS}m': 0.1,
     'angstrom': 0.1,
 }
 _TILT_NAMES = {'tilt', 'tilts', 'alpha', 'angle', 'angles', 'theta', 'stack_element', 'projections'}
@@ -33,6 +37,18 @@ _DEGREES = {'deg', 'degree', 'degrees', '\N{DEGREE SIGN}'}
 _RADIANS = {'rad', 'radian', 'radians'}
 #: Pixels that are this much longer than broad are no rounding of square ones.
 _SQUARE = 0.01
+#: Units of energy, in eV.
+_EV = {
+    **dict.fromkeys(('ev', 'electronvolt', 'electronvolts', 'electron volt', 'electron volts'), 1.0),
+    **dict.fromkeys(('kev', 'kiloelectronvolt', 'kiloelectronvolts'), 1000.0),
+    'mev': 1e-3,
+}
+#: Words in titles and names that say what kind of spectra it is.
+_X_RAY_WORDS, _LOSS_WORDS = {'EDS', 'EDX', 'XEDS', 'EDXS'}, {'EELS', 'EEL'}
+#: eV: channels narrower than this, over fewer eV, are of energy losses.
+_LOSSES_STEP, _LOSSES_TO = 1.0, 4000.0
+#: keV: no X-rays have more, and none are recorded in narrower channels.
+_MOST_X_RAYS, _NARROWEST = 500.0, 1e-4
 #: eV: spectra of X-rays begin below the first and end beyond the second; a channel is at least the third.
 _X_RAYS_FROM, _X_RAYS_TO, _X_RAYS_STEP = 500.0, 4000.0, 2.5
 
@@ -40,8 +56,8 @@ _X_RAYS_FROM, _X_RAYS_TO, _X_RAYS_STEP = 500.0, 4000.0, 2.5
 def length_in_nm(value: float, units: str) -> float | None:
     """A length in nm, None when the unit is none of length or the value is not positive."""
     # The two mu and the two A-with-ring of Unicode look alike; casefold makes one of each.
-    name = units.strip().casefold().replace('\N{GREEK SMALL LETTER MU}', 'u')
-    factor = _NM.get(name)
+    name = units.strip().casefold().replace('\N{GREEK SMALL LETTER MU}', 'u').replace('metre', 'meter')
+    factor = _NM.get(name, _NM.get(name.removesuffix('s')))
     return value * factor if factor is not None and value > 0 and np.isfinite(value) else None
 
 
@@ -119,19 +135,30 @@ def energy_axis(signal: StoredSignal) -> tuple[np.ndarray, str]:
         The energy axis is not calibrated.
     """
     axis = signal.axes[-1]
-    units = axis.units.casefold()
-    factor = {'ev': 1.0, 'kev': 1000.0, 'mev': 1e-3}.get(units)
-    if factor is None or not axis.calibrated or (axis.scale == 1 and axis.offset == 0 and units != 'ev'):
+    factor = _in_ev(axis)
+    if factor is None or not axis.calibrated or (axis.scale == 1 and axis.offset == 0 and factor != 1):
         raise InputError(
             f'The spectra of {signal.path.name} have no energy calibration; set scale, offset and unit (keV or eV) '
             'of their energy axis and save them again.'
         )
-    unit = 'eV' if is_eels(signal) else 'keV'
-    return axis.values * factor / (1000.0 if unit == 'keV' else 1.0), unit
+    if is_eels(signal):
+        return axis.values * factor, 'eV'
+    energy = axis.values * factor / 1000.0
+    if energy.max() > _MOST_X_RAYS or _channel(energy) < _NARROWEST:
+        raise InputError(
+            f'The spectra of {signal.path.name} reach to {axis.values.max():g} {axis.units.strip()}, as no spectrum of X-rays does; '
+            f'their unit is likely {"keV" if factor == 1 else "eV"}: correct it and save them again.'
+        )
+    return energy, 'keV'
+
+
+def _in_ev(axis: StoredAxis) -> float | None:
+    """The unit of an axis of energies in eV; None for another one."""
+    return _EV.get(axis.units.strip().casefold())
 
 
 def is_eels(signal: StoredSignal) -> bool:
-    """Whether the spectra are energy losses: by the type of signal, else the detector, else the energies themselves."""
+    """Whether the spectra are energy losses: by the type of signal, else the detector, the title or name, the energies."""
     kind = str(signal.metadata.get('Signal', {}).get('signal_type', '')).upper()
     if kind.startswith(('EDS', 'EDX', 'EELS')):
         return kind.startswith('EELS')
@@ -144,24 +171,42 @@ def is_eels(signal: StoredSignal) -> bool:
     }
     if len(kinds & {'EELS', 'EDS'}) == 1:
         return 'EELS' in kinds
-    quantity = str(signal.metadata.get('Signal', {}).get('quantity', ''))
-    axis = signal.axes[-1]
-    if quantity.startswith('X-rays') or axis.units.casefold() == 'kev':
+    if str(signal.metadata.get('Signal', {}).get('quantity', '')).startswith('X-rays'):
         return False
-    return not (axis.units.casefold() == 'ev' and _like_x_rays(axis.values))
+    axis, factor = signal.axes[-1], _in_ev(signal.axes[-1])
+    called = _called(signal)
+    if called:
+        return called == 'losses'
+    energy = axis.values * (factor or 1.0)
+    if factor == 1000.0:
+        # With eV the name of the axis says nothing: readers call every such axis so.
+        fine = _channel(energy) < _LOSSES_STEP and energy.max() < _LOSSES_TO
+        return fine or 'loss' in axis.name.casefold()
+    return not (factor == 1.0 and _like_x_rays(energy))
+
+
+def _called(signal: StoredSignal) -> str:
+    """The kind of spectra that the title or the name of the file has a word for; empty where they have none, or both."""
+    title = str(signal.metadata.get('General', {}).get('title', '') or '')
+    words = {word.upper() for word in re.split(r'[^A-Za-z]+', f'{title} {signal.title} {signal.path.stem}')}
+    x_rays, losses = bool(words & _X_RAY_WORDS), bool(words & _LOSS_WORDS)
+    return '' if x_rays == losses else 'X-rays' if x_rays else 'losses'
+
+
+def _channel(energy: np.ndarray) -> float:
+    return float(np.ptp(energy)) / max(len(energy) - 1, 1)
 
 
 def _like_x_rays(energy: np.ndarray) -> bool:
     """Energies in eV that begin about 0, end beyond what is lost, and are too coarse for losses."""
     if len(energy) < 2:
         return False
-    step = float(np.ptp(energy)) / (len(energy) - 1)
-    return bool(energy.min() < _X_RAYS_FROM and energy.max() > _X_RAYS_TO and step >= _X_RAYS_STEP)
+    return bool(energy.min() < _X_RAYS_FROM and energy.max() > _X_RAYS_TO and _channel(energy) >= _X_RAYS_STEP)
 
 
 def holds_zero_loss(signal: StoredSignal) -> bool:
     """Whether these are energy losses whose range contains 0 eV: a low loss."""
     axis = signal.axes[-1]
-    if axis.units.casefold() not in {'ev', 'kev', 'mev'} or not is_eels(signal):
+    if _in_ev(axis) is None or not is_eels(signal):
         return False
     return bool(axis.values.min() <= 0 <= axis.values.max())

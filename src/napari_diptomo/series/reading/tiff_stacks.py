@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,16 @@ from napari_diptomo.series.reading.stored_axes import length_in_nm, square_pixel
 
 #: The element of OME-XML that has the sizes.
 _OME_PIXELS = re.compile(r'<(?:\w+:)?Pixels\b[^>]*>')
+#: A letter beyond ASCII, as ImageJ writes it.
+_ESCAPED = re.compile(r'\\u([0-9A-Fa-f]{4})')
 _OME_CHANNELS = re.compile(r'<(?:\w+:)?Channel\b[^>]*\bName="([^"]{1,80})"')
+
+
+#: Numbers of the TIFF specification: none, PackBits, Deflate (two numbers), LZMA, which tifffile unpacks by itself.
+_BUILT_IN = {1, 8, 32773, 32946, 34925}
+_LZW = 5
+#: Numbers that Pillow has images of.
+_OF_PILLOW = {np.dtype(kind) for kind in ('uint8', 'uint16', 'float32')}
 
 
 class ColourPicture(InputError):
@@ -69,8 +79,8 @@ def read_tiff(path: Path) -> list[ImageStack]:
                 f'{path.name} is a picture in colours, no map; leave it out, or open the maps it was made of.'
             )
         shape = file.series[0].shape
-        data = file.asarray(key=_whole_pages(path, file))
-        if data.ndim == 2:
+        data = _pixels(path, file, _whole_pages(path, file))
+        if data.ndim == 2 and len(shape) > 2:
             # ImageJ writes large stacks behind a single page.
             data = file.series[0].asarray()
         tags = file.pages.first.tags
@@ -96,6 +106,33 @@ def read_tiff(path: Path) -> list[ImageStack]:
             f'{path.name} has the shape {shape}; a stack of maps has the axes (tilt, y, x): save one stack for each element.'
         )
     return _by_channel(ImageStack(path, data, size, {}), grouping)
+
+
+def _pixels(path: Path, file: Any, pages: list[int]) -> np.ndarray:
+    """The images of some pages; those that are compressed by LZW through Pillow where tifffile has no codec for it.
+
+    Raises
+    ------
+    InputError
+        Compressed in another way that needs a package.
+    """
+    compression = file.pages.first.compression
+    if compression in _BUILT_IN or find_spec('imagecodecs') is not None:
+        return np.asarray(file.asarray(key=pages))
+    if compression == _LZW and file.pages.first.dtype in _OF_PILLOW:
+        from PIL import Image
+
+        with Image.open(path) as images:
+            found = []
+            for page in pages:
+                images.seek(page)
+                found.append(np.asarray(images))
+        return np.squeeze(np.stack(found).astype(file.pages.first.dtype))
+    name = getattr(compression, 'name', str(compression))
+    raise InputError(
+        f'{path.name} is compressed by {name}, which needs the package imagecodecs; install it (pip install imagecodecs), or '
+        'save the file without compression.'
+    )
 
 
 def _whole_pages(path: Path, file: Any) -> list[int]:
@@ -195,7 +232,7 @@ def _tiff_pixel_size(resolution: Any, unit_tag: Any, imagej: Mapping[str, Any], 
     pixel = resolution[1] / resolution[0]
     unit = imagej.get('yunit') if axis == 'Y' and imagej.get('yunit') else imagej.get('unit')
     if isinstance(unit, str) and unit:
-        return length_in_nm(pixel, unit.replace('\\u00B5', '\N{MICRO SIGN}'))
+        return length_in_nm(pixel, _ESCAPED.sub(lambda found: chr(int(found[1], 16)), unit))
     return length_in_nm(pixel, 'cm') if unit_tag == 3 else None
 
 

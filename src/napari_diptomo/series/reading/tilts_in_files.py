@@ -18,7 +18,7 @@ from napari_diptomo.series.reading.image_stack import ImageStack
 #: Degrees; a stage that moved less during a recording stood still.
 _STILL = 0.05
 #: Pixel sizes of one series that differ by more are of two magnifications.
-_SAME_SIZE = 0.01
+SAME_SIZE = 0.01
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _joined(label: str, stacks: Sequence[ImageStack]) -> ImageStack:
     known = [stack for stack in stacks if stack.pixel_size is not None]
     for stack in known:
         assert stack.pixel_size is not None and known[0].pixel_size is not None
-        if abs(stack.pixel_size / known[0].pixel_size - 1) > _SAME_SIZE:
+        if abs(stack.pixel_size / known[0].pixel_size - 1) > SAME_SIZE:
             raise InputError(
                 f'The pixels of {stack.path.name} are {stack.pixel_size:.4g} nm, those of {known[0].path.name} '
                 f'{known[0].pixel_size:.4g} nm; a series is recorded at one magnification.'

@@ -9,7 +9,7 @@ channels wide; where lines are five channels wide or more, three are, for no lin
 falls to a quarter within three channels there. It is given the
 median of these pixels, nothing in most spectra: a weight of zero for one
 channel of one pixel. So is a channel that holds no count at all, negative or
-not a number. What the spectra of energy losses hold of the kind is
+not a number, or the largest number of the file as most others of its pixel. What the spectra of energy losses hold of the kind is
 found by `napari_diptomo.spectra.eels.calibration.camera_artefacts`.
 """
 
@@ -32,6 +32,8 @@ _AROUND = (-1, 0, 1)
 WIDEST, FINE = 0.04, 0.0125
 #: Channels beside a spike that may belong to it: in fine channels, in others.
 _OWN = (3, 1)
+#: More full pixels than these, as a number and of all, are a fault of the file.
+_FEW_FULL, _FEW_OF_ALL = 3, 1e-4
 #: Spikes per pixel of the images from which on they are a doubt.
 _MANY = 1e-3
 
@@ -99,9 +101,11 @@ def without_spikes(
 
 
 def without_impossible(
-    spectra: sparse.csr_matrix, image: tuple[int, int], tilt: int
+    spectra: sparse.csr_matrix, image: tuple[int, int], tilt: int, limit: float = np.inf
 ) -> tuple[sparse.csr_matrix, list[Spike]]:
     """Spectra of one tilt without values that are no counts: negative, infinite or not a number.
+
+    Nor are those of a pixel that holds the largest number of the file in most of its channels.
 
     Parameters
     ----------
@@ -111,13 +115,15 @@ def without_impossible(
         Pixels along y and x.
     tilt : int
         Recorded with each.
+    limit : float
+        The largest number that the file can hold.
 
     Returns
     -------
     csr_matrix (y * x, energy), list of Spike
         With the median of the pixels around in their place; the matrix given where there are none.
     """
-    wrong = np.flatnonzero(~((spectra.data >= 0) & (spectra.data < np.inf)))
+    wrong = np.flatnonzero(~((spectra.data >= 0) & (spectra.data < np.inf)) | _of_full_pixels(spectra, limit))
     if not len(wrong):
         return spectra, []
     (ny, nx), channels = image, spectra.indices[wrong]
@@ -132,10 +138,23 @@ def without_impossible(
             for u in range(max(x - 1, 0), min(x + 2, nx))
             if (v, u) != (y, x)
         ]
-        sound = [value for value in beside if 0 <= value < np.inf]
+        sound = [value for value in beside if 0 <= value < limit]
         corrected.data[index] = np.floor(np.median(sound)) if sound else 0
     corrected.eliminate_zeros()
     return corrected, found
+
+
+def _of_full_pixels(spectra: sparse.csr_matrix, limit: float) -> np.ndarray:
+    """Which values are at the limit in pixels that have most of their channels there, where these pixels are few."""
+    full = spectra.data == limit
+    if not full.any():
+        return np.asarray(full)
+    rows = np.repeat(np.arange(spectra.shape[0]), np.diff(spectra.indptr))
+    number = np.bincount(rows[full], minlength=spectra.shape[0])
+    broken = number > spectra.shape[1] / 2
+    if broken.sum() > max(_FEW_FULL, _FEW_OF_ALL * spectra.shape[0]):
+        return np.zeros(len(full), bool)
+    return np.asarray(full & broken[rows])
 
 
 def impossible_findings(impossible: Sequence[Spike], series: SpectralTiltSeries) -> tuple[Finding, ...]:

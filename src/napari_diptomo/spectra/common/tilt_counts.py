@@ -76,7 +76,9 @@ class TiltCounts:
         elsewhere = getattr(self._counts, 'sparse_tilt', None)
         parts = filled_channels(self._counts[index], index) if elsewhere is None else elsewhere(index)
         spectra = sparse.csr_matrix(parts, shape=(int(np.prod(image)), width))
-        spectra, self._impossible[index] = without_impossible(spectra, (image[0], image[1]), index)
+        kind = np.dtype(self._counts.dtype)
+        limit = float(np.iinfo(kind).max) if kind.kind in 'iu' else np.inf
+        spectra, self._impossible[index] = without_impossible(spectra, (image[0], image[1]), index, limit)
         if self._channel <= WIDEST:
             spectra, self._spikes[index] = without_spikes(spectra, (image[0], image[1]), index, self._channel)
         return spectra

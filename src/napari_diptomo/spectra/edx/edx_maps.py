@@ -31,7 +31,7 @@ from napari_diptomo.spectra.edx.detector_position import NOTE as DETECTOR_NOTE
 from napari_diptomo.spectra.edx.detector_position import recorded_position
 from napari_diptomo.spectra.edx.element_search import survey
 from napari_diptomo.spectra.edx.energy_windows import window_series
-from napari_diptomo.spectra.edx.fit_range import FitRange, check_counts
+from napari_diptomo.spectra.edx.fit_range import FitRange, check_counts, without_overflow
 from napari_diptomo.spectra.edx.lines import LineFamily, families_for
 from napari_diptomo.spectra.edx.pixel_fit import MapSettings, fit_maps
 from napari_diptomo.spectra.edx.spectrum_model import spectrum_model
@@ -119,10 +119,11 @@ class EDXMaps(Step):
     )
 
     def _run(self, data: SpectralTiltSeries, observer: Observer | None) -> MapSeries:
-        window = FitRange.of(data, self.energy_min, self.energy_max)
-        wanted = self._wanted(window)
+        whole = FitRange.of(data, self.energy_min, self.energy_max)
+        wanted = self._wanted(whole)
         watch = Watch(observer, self.title, 2 * len(data.angles))
         sums = counts_of(data).read(watch)
+        window, overflow = without_overflow(whole, data, sums)
         check_counts(sums, data, window)
         total = sums.sum(axis=0)[window.channels]
         if not wanted:
@@ -136,7 +137,7 @@ class EDXMaps(Step):
         position = recorded_position(data.metadata)
         notes = {**maps.notes, DETECTOR_NOTE: position} if position else maps.notes
         counts = counts_of(data)
-        faults = (*impossible_findings(counts.impossible, data), *spike_findings(counts.spikes, data))
+        faults = (*overflow, *impossible_findings(counts.impossible, data), *spike_findings(counts.spikes, data))
         return replace(maps, notes=notes, findings=(*maps.findings, *faults))
 
     def _settings(self) -> MapSettings:

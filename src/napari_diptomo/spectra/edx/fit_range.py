@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
 
-from napari_diptomo.series import InputError, SpectralTiltSeries
+from napari_diptomo.series import Finding, InputError, SpectralTiltSeries
 from napari_diptomo.spectra.edx.detector import Detector
 
 #: keV; outside of these no electron microscope works.
@@ -16,6 +16,9 @@ _LEAST_BEAM, _MOST_BEAM = 1.0, 3000.0
 _LEAST_IN_WINDOW = 1e-3
 #: Share of the counts that noise and pile-up may put above the beam energy.
 _MOST_ABOVE_BEAM = 0.01
+#: The last channel is compared with so many before it: by how much more than the flank of a line, sigma from its maximum, it
+#: grows, and by the errors of counting.
+_BEFORE, _STEEPER, _FLANK, _SIGMAS = 3, 1.3, 3.5, 9.0
 #: Fewer counts than this prove nothing about the beam.
 _FEW = 100
 
@@ -125,6 +128,44 @@ def check_counts(sums: np.ndarray, series: SpectralTiltSeries, window: FitRange)
             f'{100 * above / (above + inside.sum()):.0f} % of the X-rays have more energy than the beam of '
             f'{window.beam_energy:g} keV, so that cannot be the beam energy; give the right one when loading.'
         )
+
+
+def without_overflow(
+    window: FitRange, series: SpectralTiltSeries, sums: np.ndarray
+) -> tuple[FitRange, tuple[Finding, ...]]:
+    """The range without the last channel of the spectra where that holds the pulses of all higher energies.
+
+    Some pulse processors count there whatever is beyond their range. The flank of a line that the end of the range cuts off
+    grows from channel to channel by less: at 3.5 sigma from its maximum, where few counts are left, by exp(3.5 d / sigma).
+
+    Parameters
+    ----------
+    window : FitRange
+        What is to be fitted.
+    series : SpectralTiltSeries
+        Its spectra.
+    sums : ndarray (tilt, energy)
+        Sum spectra of the tilts, all channels.
+
+    Returns
+    -------
+    FitRange, tuple of Finding
+        As given and none, where the last channel is not in the range, or holds what those before it do.
+    """
+    total, energy = sums.sum(axis=0), series.energy
+    if window.channels.stop < len(energy):
+        return window, ()
+    last, before = float(total[-1]), float(total[-1 - _BEFORE : -1].max())
+    sigma = float(window.detector.fwhm(energy[-1])) / 2.3548
+    most = _STEEPER * before * np.exp(_FLANK * (energy[-1] - energy[-2]) / sigma)
+    if last < most or last - before < _SIGMAS * np.sqrt(last + before):
+        return window, ()
+    sentence = (
+        f'The last channel of the spectra ({energy[-1]:.3f} keV) holds {last:.0f} counts, those before it at most {before:.0f}: it '
+        'collects what lies beyond the range, and was left out of the fit.'
+    )
+    kept = replace(window, channels=slice(window.channels.start, window.channels.stop - 1), energy=window.energy[:-1])
+    return kept, (Finding('note', 'last channel', sentence, {'counts': last, 'counts before': before}),)
 
 
 def check_saturation(spectra: sparse.csr_matrix, series: SpectralTiltSeries, tilt: int) -> None:

@@ -1,4 +1,4 @@
-r"""k-factors and zeta-factors of whole line families: calculated, or from the user's own table.
+r"""k-factors and zeta-factors of whole line families, calculated.
 
 An atom hit by one electron per area emits sigma photons of a family,
 
@@ -28,42 +28,23 @@ Microscopy, ch. 35; Watanabe and Williams, J. Microsc. 221 (2006) 89)
 
 Vacancies that a deeper shell hands on are left out (some 3 % of an L family).
 
-A user's own table holds a line family, or a line, and its factor, as CSV or JSON:
-
-    Ge_K, 1.32              {"Ge_K": 1.32,
-    Sb_La, 2.10              "Sb_La": 2.10}
-
-In a CSV file element and lines may stand in columns of their own (``Ge, K,
-1.32``), and an absolute error behind the factor. Lines that begin with # are
-comments; those of the form ``# name: value`` are the table's origin, and what
-stands behind ``# quantity:`` or in the heading says whether these are k-factors,
-zeta-factors or cross sections. A factor is of what its name says: of all K lines
-(``Ge_K``), or of the alpha line alone (``Ge_Ka``), as eXSpy and vendors have it.
-
 Formulas: ionisation cross section (`ionisation_cross_section`); calculated k-factors (`k_factors`); calculated
-zeta-factors (`zeta_factors`); table of k-factors of the user (`read_factors`); factor of a family from that of
-a line (`of_family`); efficiency of the detector
-(`efficiency`).
+zeta-factors (`zeta_factors`); efficiency of the detector (`efficiency`).
 """
 
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from napari_diptomo.series import InputError
-from napari_diptomo.series.reading.inspection import check_is_file
-from napari_diptomo.series.reading.library_errors import reading
 from napari_diptomo.spectra.common.exspy_adapter import atomic_weights, mass_absorption
-from napari_diptomo.spectra.edx.lines import LineFamily, families_of, line_share, split_name
+from napari_diptomo.spectra.edx.lines import LineFamily, families_of
 
 DetectorWindow = Literal['windowless', 'polymer', 'beryllium']
 #: Relative error of a calculated factor by shell.
@@ -193,222 +174,3 @@ def _excited_family(name: str, beam_energy: float) -> LineFamily:
     if name not in _subshells():
         raise InputError(f'There are no atomic data to calculate a factor for {name}; give a measured one.')
     return found[shell]
-
-
-@dataclass(frozen=True)
-class TableFactor:
-    """A row of a user's table.
-
-    Attributes
-    ----------
-    name : str
-        The family or line that the factor is of, e.g. ``'Ge_K'`` or ``'Ge_Ka'``.
-    family, line : str
-        As `lines.split_name` returns them; the line is empty for the whole family.
-    value : float
-        The factor.
-    error : float
-        Relative; 0 where the table gives none.
-    """
-
-    name: str
-    family: str
-    line: str
-    value: float
-    error: float = 0.0
-
-
-@dataclass(frozen=True, eq=False)
-class FactorTable(Mapping[str, float]):
-    """Factors of whole line families by name, and what the table says of them.
-
-    As a mapping it holds what applies to counts of whole families: the factor of a line is converted by the line's share
-    of its family (`of_family`), as the tables have it.
-
-    Attributes
-    ----------
-    rows : mapping of str to TableFactor
-        By family.
-    quantity : {'k-factors', 'zeta-factors', 'cross sections', ''}
-        Empty where the table does not say.
-    origin : mapping of str to str
-        Its comments of the form ``# beam energy, keV: 200``, by name.
-    """
-
-    rows: Mapping[str, TableFactor]
-    quantity: str = ''
-    origin: Mapping[str, str] = field(default_factory=dict)
-
-    def __getitem__(self, family: str) -> float:
-        row = self.rows[family]
-        return of_family(row.value, line_share(family, row.line) if row.line else 1.0, self.quantity)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.rows)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-
-def of_family(value: float, share: float, quantity: str = '') -> float:
-    """The factor of a whole family from that of one of its lines.
-
-    Mass is factor times counts, so k I_line = (k share) I_family; a cross section counts photons per atom, so that of the
-    family is larger.
-
-    Parameters
-    ----------
-    value : float
-        Factor of the line.
-    share : float
-        Of the line in the photons of the family.
-    quantity : str
-        ``'cross sections'``, else a k- or zeta-factor.
-
-    Examples
-    --------
-    >>> of_family(2.0, 0.8), of_family(2.0, 0.8, 'cross sections')
-    (1.6, 2.5)
-    """
-    return value / share if quantity == 'cross sections' else value * share
-
-
-def chosen_factors(table: Mapping[str, float], families: Sequence[str]) -> tuple[float, ...]:
-    """The factors of a user's table in the order of ``families``.
-
-    Parameters
-    ----------
-    table : mapping of str to float
-        Factor by line family, for example ``{'Ge_K': 1.32}``; see `read_factors`.
-    families : sequence of str
-        Names.
-
-    Raises
-    ------
-    InputError
-        One is missing.
-    """
-    for family in families:
-        if family not in table:
-            raise InputError(
-                f'The table of factors has none for {family}, only for {", ".join(sorted(table)) or "nothing"}; '
-                'add it, or map another line family.'
-            )
-    return tuple(float(table[family]) for family in families)
-
-
-def read_factors(path: str | Path) -> FactorTable:
-    """The factors of a user's table.
-
-    Parameters
-    ----------
-    path : path
-        A ``.json`` file, or text with commas, semicolons or tabs.
-
-    Returns
-    -------
-    FactorTable
-        By line family, for example ``{'Ge_K': 1.32}``.
-
-    Raises
-    ------
-    InputError
-        No such file, or a line of it is no factor.
-    """
-    path = Path(path)
-    if path.exists():
-        check_is_file(path)
-    try:
-        text = path.read_text(encoding='utf-8-sig')
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f'The table of factors {path} cannot be read as text; check its path.') from None
-    if path.suffix.lower() == '.json':
-        rows, origin = _json_rows(text, path), {}
-    else:
-        with reading(path, 'write one line family a line, e.g. Ge_K, 1.32'):
-            rows, origin = _text_rows(text), _origin(text)
-    quantity = _quantity(origin.get('quantity', ''))
-    found: dict[str, TableFactor] = {}
-    for i, cells in enumerate(rows):
-        name, numbers = _name_and_numbers(cells)
-        if i == 0 and not numbers and split_name(name) is None:
-            quantity = quantity or _quantity(' '.join(cells))
-            continue
-        row = _row(name, numbers, cells, path)
-        if row.family in found:
-            raise InputError(f'{path.name} gives two factors for {row.family}; keep one.')
-        found[row.family] = row
-    if not found:
-        raise InputError(f'{path.name} holds no factors; write one line family a line, e.g. Ge_K, 1.32.')
-    return FactorTable(found, quantity, origin)
-
-
-def _row(name: str, numbers: Sequence[float], cells: Sequence[str], path: Path) -> TableFactor:
-    names = split_name(name)
-    if names is None or not numbers or not 0 < numbers[0] < float('inf'):
-        shown = f'{"_".join(cells[:-1])[:40]}, {cells[-1][:40]}'
-        raise InputError(f'"{shown}" in {path.name} is not a line family with a positive factor; write Ge_K, 1.32.')
-    family, line = names
-    if family.partition('_')[0] not in atomic_weights():
-        raise InputError(f'{path.name} names {name[:40]}, and there is no such element; write Ge_K, 1.32.')
-    if line:
-        try:
-            line_share(family, line)
-        except InputError as reason:
-            raise InputError(f'{path.name} cannot be used as it is: {reason}') from None
-    error = numbers[1] / numbers[0] if len(numbers) > 1 else 0.0
-    if not 0 <= error < 1:
-        raise InputError(
-            f'The error of {name} in {path.name} is {numbers[1]:g}, of a factor of {numbers[0]:g}; it stands behind the '
-            'factor, in its unit.'
-        )
-    return TableFactor(f'{family}{line[1:]}', family, line, numbers[0], error)
-
-
-def _json_rows(text: str, path: Path) -> list[list[str]]:
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, dict):
-        raise InputError(f'{path.name} is not a JSON table of factors; write {{"Ge_K": 1.32}}.')
-    return [[str(name), str(value)] for name, value in values.items()]
-
-
-def _text_rows(text: str) -> list[list[str]]:
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith('#')]
-    separator = next((s for s in ('\t', ';', ',') if lines and s in lines[-1]), ',')
-    rows = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=separator)]
-    if separator != ',':
-        rows = [[row[0], *(cell.replace(',', '.') for cell in row[1:])] for row in rows if row]
-    return [[cell for cell in row if cell] for row in rows if any(row)]
-
-
-def _origin(text: str) -> dict[str, str]:
-    """Comments of the form ``# name: value``."""
-    comments = (line.strip().lstrip('#').strip() for line in text.splitlines() if line.lstrip().startswith('#'))
-    pairs = (comment.partition(':') for comment in comments)
-    return {name.strip().casefold(): value.strip() for name, colon, value in pairs if colon and value.strip()}
-
-
-def _quantity(text: str) -> str:
-    text = text.casefold()
-    for word, quantity in (('zeta', 'zeta-factors'), ('cross', 'cross sections')):
-        if word in text:
-            return quantity
-    return 'k-factors' if 'k-factor' in text or 'k factor' in text else ''
-
-
-def _name_and_numbers(cells: Sequence[str]) -> tuple[str, list[float]]:
-    """Cells up to the first number make the name; the numbers behind it are factor and error."""
-    values = [_number(cell) for cell in cells]
-    first = next((i for i, value in enumerate(values) if i and value is not None), len(cells))
-    numbers = [value for value in values[first:] if value is not None]
-    return '_'.join(cells[:first]), numbers
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None

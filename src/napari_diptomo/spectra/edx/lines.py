@@ -37,6 +37,8 @@ _RYDBERG, _ALPHA = 13.6057e-3, 1 / 137.036
 
 _SHELLS = ('K', 'L', 'M')
 _LATIN = {'\N{GREEK SMALL LETTER ALPHA}': 'a', '\N{GREEK SMALL LETTER BETA}': 'b', '\N{GREEK SMALL LETTER GAMMA}': 'g'}
+#: Words behind a shell that mean all of its lines.
+_WHOLE = {'series', 'family', 'lines'}
 #: Lines that the tables of eXSpy hold as one, and the weaker part of each.
 _DOUBLETS = {'Ka': ('Ka', 'Ka2'), 'La': ('La', 'La2'), 'Lg3': ('Lg3', 'Lg2')}
 _HIDDEN = ('Ka2', 'La2', 'Lg2')
@@ -107,8 +109,9 @@ def split_name(name: str) -> tuple[str, str] | None:
     Parameters
     ----------
     name : str
-        A family (``'Ge_K'``, ``'Ge K'``) or a line after Siegbahn (``'Ge_Ka'``, ``'Ge-KA1'``, or with Greek letters). Alpha 1 and
-        alpha 1,2 are the alpha line, which is not resolved, and so is beta 1 of a K family the beta line.
+        A family (``'Ge_K'``, ``'Ge K series'``) or a line after Siegbahn (``'Ge_Ka'``, ``'GeKa'``, ``'Ge-KA1'``, ``'Ge(K alpha)'``, or
+        with Greek letters). Alpha 1 and alpha 1,2 are the alpha line, which is not resolved, and so is beta 1 of a K family the
+        beta line.
 
     Returns
     -------
@@ -120,10 +123,12 @@ def split_name(name: str) -> tuple[str, str] | None:
     >>> split_name('Ge_K'), split_name('Ge_Ka'), split_name('Pt-LA1'), split_name('Sb Lb2')
     (('Ge_K', ''), ('Ge_K', 'Ka'), ('Pt_L', 'La'), ('Sb_L', 'Lb2'))
     """
-    found = re.fullmatch(r'([A-Z][a-z]?)[_\s-]+([KLM])[\s-]*(\w?[\d,]*)', name.strip())
+    plain = re.sub(r'[()]', ' ', name).strip()
+    found = re.fullmatch(r'([A-Z][a-z]?)[_\s-]*([KLM])[\s_-]*(alpha|beta|gamma|series|family|lines|\w?)([\d,]*)', plain)
     if not found:
         return None
-    element, shell, rest = found[1], found[2], found[3].lower()
+    element, shell = found[1], found[2]
+    rest = ('' if found[3] in _WHOLE else found[3].lower()[:1]) + found[4]
     rest = _LATIN.get(rest[:1], rest[:1]) + rest[1:]
     if rest in ('a1', 'a1,2', 'a12', 'a1,'):
         rest = 'a'

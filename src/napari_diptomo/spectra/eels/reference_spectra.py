@@ -25,8 +25,7 @@ from skimage.draw import polygon2mask
 
 from napari_diptomo.series import InputError
 from napari_diptomo.series.reading.hyperspy_adapter import open_signals, read
-from napari_diptomo.series.reading.inspection import check_is_file
-from napari_diptomo.series.reading.library_errors import reading
+from napari_diptomo.spectra.common.column_tables import read_curves
 from napari_diptomo.spectra.common.energy_axis import between
 from napari_diptomo.spectra.eels.edge_counts import extrapolated, extrapolated_background
 from napari_diptomo.spectra.eels.edge_spectra import EdgeSpectra
@@ -103,24 +102,8 @@ def _of_file(path: Path, energy: np.ndarray, window: EdgeWindows) -> list[Refere
 
 
 def _table(path: Path) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    check_is_file(path)
-    with (
-        reading(path, 'give a .csv with a first line energy, NAME, ... and numbers below'),
-        open(path, encoding='utf-8-sig') as file,
-    ):
-        names = [name.strip() for name in file.readline().split(',')]
-        table = np.atleast_2d(np.loadtxt(file, delimiter=','))
-    if (
-        len(names) < 2
-        or table.shape[1] != len(names)
-        or not np.isfinite(table).all()
-        or not (np.diff(table[:, 0]) > 0).all()
-    ):
-        raise InputError(
-            f'{path.name} is no table of references: a first line names the columns, energy first, and rows of numbers follow, '
-            'energies rising.'
-        )
-    return [(name, table[:, 0], table[:, i]) for i, name in enumerate(names) if i]
+    curves = read_curves(path)
+    return [(name, curves.energy, counts) for name, counts in zip(curves.names, curves.counts, strict=True)]
 
 
 def _spectrum(path: Path) -> tuple[str, np.ndarray, np.ndarray]:
@@ -129,7 +112,7 @@ def _spectrum(path: Path) -> tuple[str, np.ndarray, np.ndarray]:
         raise InputError(f'{path.name} holds no spectrum; give one, or a .csv with energies and counts.')
     signal = spectral[0]
     counts = np.asarray(read(signal), float)
-    scale = 1000.0 if signal.axes[-1].units == 'keV' else 1.0
+    scale = 1000.0 if signal.axes[-1].units.strip().casefold() == 'kev' else 1.0
     return (
         path.stem,
         scale * np.asarray(signal.axes[-1].values, float),

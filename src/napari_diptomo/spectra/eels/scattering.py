@@ -60,7 +60,7 @@ from napari_diptomo.spectra.common.power_law import falling_tail, log_log_line
 
 #: The zero loss is looked for within this of zero; behind its tail losses begin, eV.
 _ZERO, _LEAST_LOSS = 5.0, 2.0
-#: FWHM of the smoothing, eV.
+#: FWHM of the smoothing where the zero loss is narrower, eV.
 _SMOOTH = 1.2
 #: Length of the part in front of the edge from which the tail is extrapolated, eV, and the powers it may have.
 _TAIL_FIT, _TAIL_POWERS = 10.0, (1.5, 5.0)
@@ -196,7 +196,8 @@ def _fourier_log(energy: np.ndarray, spectrum: np.ndarray, zero: np.ndarray) -> 
     continued = np.concatenate([spectrum, _faded_tail(energy, spectrum, step)])
     ratio = fft.rfft(continued, length) / fft.rfft(zero, length)
     # Above these frequencies the smoothing leaves nothing, and the ratio is noise.
-    smooth = np.exp(-((np.pi * frequency * _SMOOTH) ** 2) / (4 * np.log(2)))
+    width = max(_SMOOTH, _fwhm(zero, step))
+    smooth = np.exp(-((np.pi * frequency * width) ** 2) / (4 * np.log(2)))
     kept = smooth > 1e-4
     log = np.zeros_like(ratio)
     log[kept] = np.log(np.abs(ratio[kept])) + 1j * np.unwrap(np.angle(ratio[kept]))
@@ -204,6 +205,19 @@ def _fourier_log(energy: np.ndarray, spectrum: np.ndarray, zero: np.ndarray) -> 
     losses = step * np.arange(len(energy))
     single[losses < _LEAST_LOSS] = 0
     return losses, np.maximum(single, 0)
+
+
+def _fwhm(peak: np.ndarray, step: float) -> float:
+    """Width of a peak at half of its height, eV: where its flanks, taken as straight, cross it."""
+    top = int(peak.argmax())
+    half = 0.5 * float(peak[top])
+    left, right = (int((flank < half).argmax()) for flank in (peak[top::-1], peak[top:]))
+    if not left or not right:
+        return 0.0
+    ends = [n - 1 + (a - half) / (a - b) for n, a, b in (
+        (left, peak[top - left + 1], peak[top - left]), (right, peak[top + right - 1], peak[top + right])
+    )]  # fmt: skip
+    return float(sum(ends)) * step
 
 
 def zero_loss_of_sum(energy: np.ndarray, spectrum: np.ndarray) -> np.ndarray:

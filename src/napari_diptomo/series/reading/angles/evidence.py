@@ -14,6 +14,7 @@ files do so whatever the stage did.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -311,6 +312,12 @@ def _matched(table: AngleTable, known: Evidence, series: _Series) -> Evidence:
     values = np.asarray(table.angles, float)
     rows = order_in(values, known.values)
     source = f'the table {table.path.name}'
+    if rows is None and np.abs(values).max() <= np.pi:
+        # Nobody has said so, but tilts of half a degree in place of 30 can be nothing else.
+        radians = np.rad2deg(values)
+        rows = order_in(radians, known.values)
+        if rows is not None:
+            values, source = radians, f'{source}, in radians'
     if rows is None:
         raise _contradiction(Evidence(source, values), known, series)
     by_value = not (rows == np.arange(len(rows))).all()
@@ -482,6 +489,26 @@ def _counted(found: FoundAngles, series: _Series) -> Finding | None:
     )
 
 
+def _unsigned(found: FoundAngles, series: _Series) -> Finding | None:
+    """A doubt where every number in the names stands behind a hyphen, which was taken for no sign."""
+    if not found.source.startswith(f'from {_NAMES}') or len(found.evidence) > 1 or found.angles.min() < 0:
+        return None
+    numbers = [f'{angle:g}' for angle in found.angles]
+    behind = [
+        re.search(rf'[^\W_]-0*{re.escape(number)}(?!\d)', file.stem)
+        for number, file in zip(numbers, series.files, strict=True)
+    ]
+    if not all(behind):
+        return None
+    return Finding(
+        'doubt',
+        'tilt angles',
+        f'The hyphens in the names {", ".join(file.name for file in series.files[:3])}, ... were taken for separators, so that '
+        'all tilts are positive; if they are minus signs, give the angles, or the volume will be a mirror image.',
+        {'tilts': float(series.count)},
+    )
+
+
 def _checked(found: FoundAngles, series: _Series, offset: float) -> FoundAngles:
     angles = found.angles + offset
     if np.abs(angles).max() > 180:
@@ -492,6 +519,6 @@ def _checked(found: FoundAngles, series: _Series, offset: float) -> FoundAngles:
         )
     check_degrees(angles)
     evidence = tuple(Evidence(one.source, one.values + offset, one.kind) for one in found.evidence)
-    doubt = doubtful_range(angles) or _counted(found, series)
+    doubt = doubtful_range(angles) or _counted(found, series) or _unsigned(found, series)
     source = found.source + (f', with an offset of {offset:g} deg' if offset else '')
     return FoundAngles(angles, source, evidence, (*found.findings, *([doubt] if doubt else [])))

@@ -18,7 +18,10 @@ _ENTRY = re.compile(r'(\w+)\s*=\s*(.*?)\s*$')
 
 @dataclass(frozen=True)
 class Mdoc:
-    """Angles in the order of the images where they are numbered, else of the sections, and file names where it has them."""
+    """Angles in the order of the images where they are numbered, else of the sections, and file names where it has them.
+
+    Numbered sections of a series whose frames were saved name the file of each.
+    """
 
     angles: tuple[float, ...]
     names: tuple[str, ...]
@@ -43,17 +46,15 @@ def parse_mdoc(text: str) -> Mdoc | str:
     angles: list[float] = []
     for kind, value, entries in images:
         try:
-            angles.append(float(entries['tiltangle']))
+            angles.append(float(entries['tiltangle'].replace(',', '.')))
         except (KeyError, ValueError):
             return f'has no TiltAngle in the section [{kind} = {value}]'
-    names = tuple(
-        value if kind == 'image' else entries.get('subframepath', '') if kind == 'frameset' else ''
-        for kind, value, entries in images
-    )
+    names = tuple(value if kind == 'image' else entries.get('subframepath', '') for kind, value, entries in images)
+    known = all(names) and len(set(names)) == len(names)
     if all(kind == 'zvalue' and _IMAGE.fullmatch(value) for kind, value, _ in images):
         numbers = [int(value) for _, value, _ in images]
         if len(set(numbers)) < len(numbers):
             return 'has two sections for one image'
         order = sorted(range(len(numbers)), key=numbers.__getitem__)
-        return Mdoc(tuple(angles[i] for i in order), (), True)
+        return Mdoc(tuple(angles[i] for i in order), tuple(names[i] for i in order) if known else (), True)
     return Mdoc(tuple(angles), names if all(names) else (), False)

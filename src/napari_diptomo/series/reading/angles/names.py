@@ -18,9 +18,9 @@ from pathlib import Path
 _NUMBER = re.compile(
     r'(?P<sign>\+|-|\N{EN DASH}|\N{MINUS SIGN}|(?<![A-Za-z])(?:(?:neg|minus|pos|plus)[ _]?|[mnp]))?'
     r'(?P<digits>\d+(?:[.,]\d+)?)'
-    r'(?P<unit>\s?_?deg|\s?\N{DEGREE SIGN}(?!\s?[CF](?![A-Za-z])))?'
+    r'(?P<unit>\s?_?deg|\s?_?grad(?![a-z])|\s?\u5ea6|\s?\N{DEGREE SIGN}(?!\s?[CF](?![A-Za-z])))?'
     # Temperatures, magnifications, lengths, times and the like.
-    r'(?P<other>\s?\N{DEGREE SIGN}[CF]|([CKsxhe]|k?eV|kV|kx|[pn]A|[npu\N{MICRO SIGN}mc]?m|[mnu\N{MICRO SIGN}]s|min|px|pix|'
+    r'(?P<other>\s?\N{DEGREE SIGN}[CF]|([CKsxhe]|k?eV|[km]?V|m?bar|kx|[pn]A|[npu\N{MICRO SIGN}mc]?m|[mnu\N{MICRO SIGN}]s|min|px|pix|'
     r'frames?|fps)(?![A-Za-z]))?',
     re.IGNORECASE,
 )
@@ -32,7 +32,9 @@ _SIGN_BEHIND = re.compile(
     re.IGNORECASE,
 )
 _LETTERS = {'m', 'n', 'p'}
-_TILT_WORD = re.compile(r'(tilt|angle|alpha|theta)[ _=-]*$', re.IGNORECASE)
+_TILT_WORD = re.compile(r'(tilt|angle|alpha|theta|winkel|kipp\w*|inclin\w*)[ _=-]*$', re.IGNORECASE)
+#: A decimal point that may be in no file name: 40p5.
+_POINT = re.compile(r'(?<=\d)p(?=\d)', re.IGNORECASE)
 _LARGEST = 90.0
 #: Degrees by which one angle differs that stands twice in a name.
 _SAME = 0.5
@@ -111,7 +113,7 @@ def sign_first(name: str) -> str:
 
 
 def _fields(name: str) -> list[_Field]:
-    name = sign_first(name)
+    name = sign_first(_POINT.sub('.', name))
     fields = []
     for match in _NUMBER.finditer(name):
         sign = (match['sign'] or '').lower().rstrip(' _')

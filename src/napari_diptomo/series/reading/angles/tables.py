@@ -23,6 +23,7 @@ from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.files import check_is_file
 from napari_diptomo.series.reading.angles.mdoc import parse_mdoc
 from napari_diptomo.series.reading.current_file import reads
+from napari_diptomo.series.text_files import decoded
 
 SUFFIXES = {'.rawtlt', '.tlt', '.csv', '.tsv', '.txt', '.mdoc'}
 #: Formats that hold tilt angles and nothing else.
@@ -35,8 +36,9 @@ _FULL_TURN = 360.0
 _SAME = 1.0
 _COMMENT = re.compile(r'\s*(#|%|//|;|!)')
 _ANGLE_WORD = re.compile(
-    r'angle|tilt|alpha|theta|winkel|kipp|angolo|[a\N{LATIN SMALL LETTER A WITH ACUTE}]ngulo|inclin'
-    r'|\N{GREEK SMALL LETTER ALPHA}|\N{GREEK SMALL LETTER THETA}|\u0443\u0433\u043e\u043b|\u89d2|^\s*(stage[ _])?a\s*([\[(/].*)?$',
+    r'angle|tilt|alpha|theta|winkel|kipp|hoek|vinkel|kulma|unghi|angolo|[a\u00e1\u00e2]ngulo|inclin|k\u0105t|\u00fahel'
+    r'|\N{GREEK SMALL LETTER ALPHA}|\N{GREEK SMALL LETTER THETA}|\u03b3\u03c9\u03bd|\u0443\u0433\u043e\u043b|\u89d2|\u50be|\u503e|\uac01\ub3c4'
+    r'|^\s*(stage[ _])?a\s*([\[(/].*)?$',
     re.IGNORECASE,
 )
 #: Angles that are none of the tilt.
@@ -52,11 +54,17 @@ _IMAGE_WORD = re.compile(
 )
 _FILE_WORD = re.compile(r'file|name|datei|fichier|path', re.IGNORECASE)
 _MILLIRADIANS = re.compile(r'(?<![a-z])m(illi)?rad(ian)?s?(?![a-z])', re.IGNORECASE)
-_RADIANS = re.compile(r'(?<![a-z])rad(ian)?s?(?![a-z])', re.IGNORECASE)
+_RADIANS = re.compile(r'(?<![a-z])rad(ian[a-z]{0,2})?s?(?![a-z])|bogenma\u00df', re.IGNORECASE)
+#: Degrees of a gon.
+_GON, _GONS = 0.9, re.compile(r'(?<![a-z])gons?(?![a-z])', re.IGNORECASE)
 _DEGREES = re.compile(
     r'(?<![a-z])(deg(ree)?s?|grad)(?![a-z])|\N{DEGREE SIGN}(?!\s?[CF]\b)|\N{MASCULINE ORDINAL INDICATOR}', re.IGNORECASE
 )
 _UNIT_BEHIND = re.compile(r'(?<=\d)\s*(deg(?:ree)?s?|\N{DEGREE SIGN}|m?rad)(?=$|[\s;,"\'])', re.IGNORECASE)
+#: Dashes that are written for a minus sign, and a sign that stands apart from its number.
+_DASH = re.compile('^[\u2010-\u2013\N{MINUS SIGN}\ufe63\uff0d]')
+_SIGN_APART = re.compile(r'(^|[;,\t])[ ]*([+-])[ ]+(?=\d)')
+_DATE = re.compile(r'\d+([-./:])\d+\1\d+|\d:\d')
 _DECIMAL_COMMA = re.compile(r'[+-]?\d*,\d+(e[+-]?\d+)?', re.IGNORECASE)
 _NUMBER = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?', re.IGNORECASE)
 #: All angles in one line, as Python and Matlab write them.
@@ -169,7 +177,7 @@ def _read(path: Path) -> AngleTable | Problem | str | None:
         reads(path)
         if path.stat().st_size > _LARGEST:
             return f'is larger than {_LARGEST / 2**20:.0f} MiB'
-        text = _decoded(path.read_bytes())
+        text = decoded(path.read_bytes(), _ANGLE_WORD)
     except InputError:
         return 'is no file'
     except OSError as error:
@@ -184,26 +192,6 @@ def _read(path: Path) -> AngleTable | Problem | str | None:
     return _from_text(path, text)
 
 
-def _decoded(content: bytes) -> str | None:
-    """Text in UTF-8, UTF-16 with or without its mark, or what Windows and old instruments write."""
-    for mark, encoding in ((b'\xef\xbb\xbf', 'utf-8-sig'), (b'\xff\xfe', 'utf-16'), (b'\xfe\xff', 'utf-16')):
-        if content.startswith(mark):
-            return _printable(content, encoding)
-    if b'\0' in content[:200]:
-        even, odd = content[:200:2].count(0), content[1:200:2].count(0)
-        return _printable(content, 'utf-16-le' if odd > even else 'utf-16-be')
-    text = _printable(content, 'utf-8')
-    return _printable(content, 'latin-1') if text is None else text
-
-
-def _printable(content: bytes, encoding: str) -> str | None:
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError:
-        return None
-    return None if re.search('[\0-\x08\x0e-\x1f]', text) else text
-
-
 def _from_text(path: Path, text: str) -> AngleTable | Problem | str | None:
     lines = [line.strip('\ufeff') for line in text.splitlines() if line.strip(_EMPTY)]
     if 2 * sum(line.startswith(';') for line in lines) > len(lines):
@@ -216,10 +204,13 @@ def _from_text(path: Path, text: str) -> AngleTable | Problem | str | None:
     if _is_prose(lines):
         return None
     lines = [_LISTED.sub(r'\1', lines[0])] if len(lines) == 1 else lines
-    rows = _rows([_UNIT_BEHIND.sub(r'\1', line.replace('\N{MINUS SIGN}', '-')) for line in lines])
+    rows = _rows([_UNIT_BEHIND.sub(r'\1', _SIGN_APART.sub(r'\1\2', line)) for line in lines])
     heading: list[list[str]] = []
     while len(rows) > 1 and len(heading) < _MOST_HEADINGS and _is_heading(rows):
         heading.append(rows.pop(0))
+    nearly = next((text for text in map(' '.join, heading) if _is_nearly_number(text)), None)
+    if nearly is not None:
+        return f'has no number in the row "{_short(nearly)}"'
     if len(rows) == 1 and len(rows[0]) > 1 and all(_number(cell) is not None for cell in rows[0]):
         rows = [[cell] for cell in rows[0]]
         lines = [*lines[:-1], *(cell for (cell,) in rows)]
@@ -231,6 +222,8 @@ def _from_text(path: Path, text: str) -> AngleTable | Problem | str | None:
     typical = max(set(widths), key=widths.count)
     if not heading and comments and typical > 1:
         heading = _commented_heading(comments[-1], lines, typical)
+    if not heading and _decimals_may_be_apart(lines, rows):
+        return f'has commas that may be decimal or stand between columns ("{_short(lines[0])}")'
     if len(rows) > 1 and typical > 1:
         rows = [_of_width(row, typical) for row in rows]
         heading = [row[:typical] for row in heading]
@@ -268,6 +261,11 @@ def _is_prose(lines: Sequence[str]) -> bool:
     return 2 * wordy > len(lines) or 4 * numbers < len(lines)
 
 
+def _is_nearly_number(text: str) -> bool:
+    """Whether a row above the numbers has digits, no letters, and is no date: a number in brackets or with a strange sign."""
+    return re.search(r'\d', text) is not None and not re.search(r'[^\W\d_]', text) and not _DATE.search(text)
+
+
 def _is_number(cell: str) -> bool:
     return _number(cell.strip()) is not None
 
@@ -277,7 +275,7 @@ def _rows(lines: list[str]) -> list[list[str]]:
         if 2 * sum(separator in line for line in lines) > len(lines):
             return _separated(lines, separator)
     if 2 * sum(',' in line for line in lines) > len(lines) and not _commas_are_decimal(lines):
-        return _separated(lines, ',')
+        return _with_decimals_joined(_separated(lines, ','))
     quoted = any('"' in line for line in lines)
     return _separated(lines, ' ') if quoted else [line.split() for line in lines]
 
@@ -296,6 +294,33 @@ def _separated(lines: list[str], separator: str) -> list[list[str]]:
         rows = [[cell for i, cell in enumerate(row) if i not in empty] for row in rows]
     # A spreadsheet ends short rows, most often headings, with empty cells, or without.
     return [row[: max((i for i, cell in enumerate(row) if cell), default=-1) + 1] for row in rows]
+
+
+def _with_decimals_joined(rows: list[list[str]]) -> list[list[str]]:
+    """Numbers with a decimal comma, which the commas between the columns have cut in two: rows wider by one than the heading."""
+    heading = rows[0]
+    angle = next((i for i, title in enumerate(heading) if _ANGLE_WORD.search(title)), len(heading) - 1)
+    body = rows[1:]
+    cut = body and all(
+        len(row) == len(heading) + 1
+        and re.fullmatch(r'[+-]?\d+', _bare(row[angle]))
+        and re.fullmatch(r'\d+', row[angle + 1])
+        for row in body
+    )
+    if not cut or any(_number(cell) is not None for cell in heading):
+        return rows
+    return [heading, *([*row[:angle], f'{row[angle]}.{row[angle + 1]}', *row[angle + 2 :]] for row in body)]
+
+
+def _decimals_may_be_apart(lines: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether whole numbers of either sign have other digits behind a comma that no heading makes a column of its own."""
+    if len(rows) < 2 or any(re.search('[;\t" ]', line.strip()) for line in lines) or len(set(map(len, rows))) != 1:
+        return False
+    columns = list(zip(*rows, strict=True))
+    signed = [i for i, column in enumerate(columns) if all(re.fullmatch(r'-?\d+', _bare(cell)) for cell in column)]
+    signed = [i for i in signed if any(_bare(cell).startswith('-') for cell in columns[i])]
+    behind = [columns[i + 1] for i in signed if i and i + 1 < len(columns)]
+    return any(len(set(column)) > 1 and all(re.fullmatch(r'\d{1,3}', cell) for cell in column) for column in behind)
 
 
 def _commas_are_decimal(lines: list[str]) -> bool:
@@ -358,8 +383,11 @@ def _from_rows(path: Path, rows: list[list[str]], titles: list[str], loose: str)
         if None in columns[i]:
             return f'has no angle in the row "{_short(" ".join(rows[columns[i].index(None)]))}"'
     factors = {i: _to_degrees(titles[i], cells[i], loose) for i in candidates}
+    if np.unique([*factors.values()]).tolist() == [1.0] and not _DEGREES.search(' '.join([*titles, loose])):
+        factors = {i: _by_file_name(path, columns[i]) for i in candidates}
     angles = {i: np.array(columns[i], float) * factors[i] for i in candidates}
-    chosen = _the_angles(candidates, angles, titles, bool(titled))
+    steps = {i: resolution(np.array(columns[i], float)) * factors[i] for i in candidates}
+    chosen = _the_angles(candidates, angles, steps, titles, bool(titled))
     if isinstance(chosen, str):
         return chosen
     values = angles[chosen]
@@ -388,8 +416,14 @@ def _checked(table: AngleTable) -> AngleTable | str:
     return table
 
 
-def _the_angles(candidates: list[int], angles: dict[int, np.ndarray], titles: Sequence[str], titled: bool) -> int | str:
-    """Which of several columns; nominal and measured ones agree, and the finer one is taken."""
+def _the_angles(
+    candidates: list[int],
+    angles: dict[int, np.ndarray],
+    steps: dict[int, float],
+    titles: Sequence[str],
+    titled: bool,
+) -> int | str:
+    """Which of several columns; nominal and measured ones agree, and the one written in finer steps is taken."""
     if len(candidates) > 1 and not titled:
         # Exposures and doses repeat and have no sign.
         distinct = [i for i in candidates if len(set(angles[i])) == len(angles[i])] or candidates
@@ -402,7 +436,7 @@ def _the_angles(candidates: list[int], angles: dict[int, np.ndarray], titles: Se
         if np.abs(angles[other] - angles[first]).max() > _SAME:
             both = f' ("{_short(titles[first])}" and "{_short(titles[other])}")' if titled else ''
             return f'has two columns of angles that differ{both}'
-    return min(candidates, key=lambda i: resolution(angles[i]))
+    return min(candidates, key=steps.__getitem__)
 
 
 def resolution(values: np.ndarray) -> float:
@@ -441,14 +475,23 @@ def _to_degrees(title: str, cells: Sequence[str], loose: str) -> float:
             return float(np.rad2deg(1e-3))
         if _RADIANS.search(text) and not _DEGREES.search(text):
             return float(np.rad2deg(1.0))
+        if _GONS.search(text):
+            return _GON
         if _DEGREES.search(text):
             break
     return 1.0
 
 
+def _by_file_name(path: Path, column: Sequence[float | None]) -> float:
+    """Degrees of a number whose unit the file does not say, by its name, where all can be radians."""
+    largest = max(abs(value) for value in column if value is not None)
+    return float(np.rad2deg(1.0)) if _RADIANS.search(path.stem) and largest <= np.pi else 1.0
+
+
 def _bare(cell: str) -> str:
-    """A cell without quotes and unit."""
-    return re.sub(r'\s*(deg(ree)?s?|\N{DEGREE SIGN}|m?rad)$', '', cell.strip('="\''), flags=re.IGNORECASE)
+    """A cell without quotes and unit, with a plain minus sign."""
+    plain = re.sub(r'\s*(deg(ree)?s?|\N{DEGREE SIGN}|m?rad)$', '', cell.strip('="\''), flags=re.IGNORECASE)
+    return _DASH.sub('-', plain)
 
 
 def _number(cell: str) -> float | None:
@@ -471,7 +514,8 @@ def _is_index(column: Sequence[float | None]) -> bool:
 
 def _keys(name: str) -> list[tuple[str, ...]]:
     """Names by which a file is known, the surest first: folder and name, name, name without suffix."""
-    parts = [part for part in re.split(r'[\\/]', unicodedata.normalize('NFC', name).casefold()) if part]
+    plain = re.sub('[\u2010-\u2013\N{MINUS SIGN}]', '-', unicodedata.normalize('NFC', name).casefold())
+    parts = [part for part in re.split(r'[\\/]', plain) if part]
     if not parts:
         return []
     folder, last = parts[-2:-1], parts[-1]

@@ -12,6 +12,8 @@ from napari_diptomo.spectra.eels.standards.stored import Standards
 
 #: Errors of the share of an oxide that are said aloud; residuals of references, chi2 per degree of freedom; shifts, eV.
 _LARGE, _MISFIT, _FAR = 0.1, 2.0, 1.0
+#: eV between the points of references, and the share of the maximum by which every second one misses the others.
+_STEP, _MISSED = 0.45, 0.3
 
 
 def standards_findings(standards: Standards) -> tuple[Finding, ...]:
@@ -65,5 +67,13 @@ def _references(notes: dict[str, Any]) -> tuple[Finding, ...]:
     )
     if doubtful:
         sentence += ' They are not of this instrument or not of these phases; compare them with the data on the page.'
-    evidence = {'shift': shift, 'chi2': chi2}
-    return (Finding('doubt' if doubtful else 'note', 'references', sentence, evidence),)
+    # Notes that earlier versions saved have no such numbers.
+    step, missed = notes['references'].get('sampling', (0.0, 0.0))
+    coarse = step > _STEP and missed > _MISSED
+    if coarse:
+        sentence += (
+            f' They are sampled in steps of {step:.2g} eV, and between two points L3 changes by up to {missed:.0%} of its height: '
+            'what it is there nobody knows, and the fraction may be off by a tenth. Give references with finer steps.'
+        )
+    evidence = {'shift': shift, 'chi2': chi2, 'step, eV': step}
+    return (Finding('doubt' if doubtful or coarse else 'note', 'references', sentence, evidence),)

@@ -56,6 +56,7 @@ from napari_diptomo.spectra.eels.standards.purity import (
     expected_contrast,
     purity,
 )
+from napari_diptomo.spectra.eels.standards.sampling import between_points, check_gaps, sampling_impurity
 from napari_diptomo.spectra.eels.standards.third_phase import third_phase
 
 Method = Literal['auto', 'references', 'pure regions', 'simplex', 'stoichiometric']
@@ -298,7 +299,7 @@ def _by_references(
     edge: CoreLossEdge,
 ) -> PhaseMaps:
     energy = factors.energy
-    given, last = _checked_references(references, energy, edge)
+    given, last, moved_by = _checked_references(references, energy, edge)
     inside = factors.inside
     weight_of_sum, groups = _groups(counts[iron], factors, iron)
     fitted = energy <= last - MOST_SHIFT
@@ -326,7 +327,9 @@ def _by_references(
     atoms = np.einsum('pst,pt->ps', covariance, (weight * counts[iron]) @ columns)[:, 1:]
     # Shapes that leave a residual are not those of the specimen: what they are off by grows with it.
     strangeness = _REFERENCE_ERROR * np.sqrt(max(found.chi2, 1.0))
-    impurity = found.impurity + strangeness**2 * np.eye(2)
+    curves = [np.asarray(references[name], float) for name in edge.phases]
+    sampling = sampling_impurity(curves, energy, moved_by, factors.law[:, None])
+    impurity = found.impurity + sampling + strangeness**2 * np.eye(2)
     errors = np.sqrt(np.diag(impurity))
     deviation = errors * np.abs(shapes[:, :1] - shapes[:, 1:])
     notes = {
@@ -334,6 +337,9 @@ def _by_references(
             'shift': [round(found.shift, 3), round(float(np.sqrt(found.covariance[0, 0])), 3)],
             'variance': [round(found.variance, 3), round(float(np.sqrt(found.covariance[1, 1])), 3)],
             'chi2': round(found.chi2, 3),
+            'sampling': [
+                round(max(one), 3) for one in zip(*map(partial(_between_points, edge=edge), curves), strict=True)
+            ],
         },
         'L3_maxima': [round(l3_maximum(shape, energy, edge), 2) for shape in shapes.T],
         'impurity': impurity.tolist(),
@@ -346,15 +352,16 @@ def _by_references(
 
 def _checked_references(
     references: Mapping[str, np.ndarray], energy: np.ndarray, edge: CoreLossEdge
-) -> tuple[np.ndarray, float]:
-    """References on the axis of the data with one count in L3, (energy, phase), and the energy up to which both are known.
+) -> tuple[np.ndarray, float, float]:
+    """References on the axis of the data with one count in L3, (energy, phase), the energy up to which both are known, and by
+    how much they were moved.
 
     An axis that is off by more than a shift could be is moved first, by its white lines.
 
     Raises
     ------
     InputError
-        A range without L3, or the oxidised phase with L3 at a lower energy than the reduced one.
+        A range without L3 or with a gap in it, or the oxidised phase with L3 at a lower energy than the reduced one.
     """
     curves = [np.asarray(references[name], float) for name in edge.phases]
     for name, curve in zip(edge.phases, curves, strict=True):
@@ -364,6 +371,8 @@ def _checked_references(
                 f'{edge.window[1]:g} eV at least.'
             )
     tops = [_highest(curve, edge) for curve in curves]
+    for name, curve, top in zip(edge.phases, curves, tops, strict=True):
+        check_gaps(name, curve[0], top)
     off = float(np.mean(tops) - np.mean(edge.maxima))
     off = off if abs(off) > MOST_SHIFT - 0.5 else 0.0
     centroids = [_centroid(curve, top) for curve, top in zip(curves, tops, strict=True)]
@@ -375,7 +384,11 @@ def _checked_references(
         )
     shapes = np.stack([np.interp(energy, c[0] - off, c[1], left=0.0, right=0.0) for c in curves], axis=1)
     last = min(float(curve[0, -1]) - off for curve in curves)
-    return shapes / shapes[edge.inside(energy)].sum(axis=0), last
+    return shapes / shapes[edge.inside(energy)].sum(axis=0), last, off
+
+
+def _between_points(curve: np.ndarray, edge: CoreLossEdge) -> tuple[float, float]:
+    return between_points(curve, _highest(curve, edge))
 
 
 def _highest(curve: np.ndarray, edge: CoreLossEdge) -> float:

@@ -14,8 +14,9 @@ import numpy as np
 from napari_diptomo.series import InputError
 from napari_diptomo.series.files import replacing
 from napari_diptomo.series.oxides import metal
-from napari_diptomo.series.reading.inspection import check_is_file, inspect
+from napari_diptomo.series.reading.inspection import inspect
 from napari_diptomo.series.reading.library_errors import reading
+from napari_diptomo.spectra.common.column_tables import read_curves
 from napari_diptomo.spectra.eels.metal_edges import low_loss_edge_range
 from napari_diptomo.spectra.eels.standards.phase_maps import PhaseMaps
 
@@ -166,7 +167,7 @@ def _parts(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def read_references(path: str | os.PathLike[str], states: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """Core-loss spectra of the oxides from a text file: a line of names (energy, FeO, Fe3O4), then numbers.
+    """Core-loss spectra of the oxides from a text file: a line of names (energy, FeO, Fe3O4), then numbers (`column_tables`).
 
     Returns
     -------
@@ -179,18 +180,15 @@ def read_references(path: str | os.PathLike[str], states: tuple[str, ...]) -> di
         A file that is none, or without one of the oxides.
     """
     try:
-        if os.path.exists(path):
-            check_is_file(Path(path))
-        with reading(path, f'give a .csv with energy, {", ".join(states)}'), open(path, encoding='utf-8-sig') as file:
-            # From an open file: given a name, NumPy would fetch addresses and unpack archives.
-            table = np.atleast_1d(np.genfromtxt(file, delimiter=',', names=True, dtype=float))
+        curves = read_curves(path)
     except InputError as error:
-        raise InputError(f'Cannot read the reference spectra: {error}') from error
-    names = table.dtype.names or ()
-    missing = [state for state in states if state not in names]
-    if missing or len(names) < 2 or not np.isfinite([table[n] for n in names]).all():
+        raise InputError(
+            f'Cannot read the reference spectra: {error} Give a .csv with columns of numbers named energy, {", ".join(states)}.'
+        ) from error
+    found = {state: counts for state in states if (counts := curves.called(state)) is not None}
+    if len(found) < len(states):
         raise InputError(
             f'The reference spectra {path} must have columns of numbers named energy, {", ".join(states)}; it has '
-            f'{", ".join(names) or "none"}.'
+            f'{", ".join(curves.names) or "none"} beside the energies.'
         )
-    return {state: np.stack([table[names[0]], table[state]]) for state in states}
+    return {state: np.stack([curves.energy, counts]) for state, counts in found.items()}
