@@ -88,7 +88,7 @@ def test_a_stack_of_spectra_without_a_tilt(tmp_path):
 
 def test_maps_of_which_one_image_is_no_number(tmp_path):
     data = np.random.default_rng(0).poisson(5, (4, 6, 8)).astype(np.float32)
-    data[2, 0, 0] = np.nan
+    data[2, :4] = np.nan
     write_maps(tmp_path / 'Ge.tif', data)
     write_maps(tmp_path / 'Te.tif', np.nan_to_num(data) + 1)
     with pytest.raises(InputError, match='leave their tilts out'):

@@ -19,6 +19,7 @@ from napari_diptomo.series.reading.angles.metadata import metadata_angle
 from napari_diptomo.series.reading.element_names import BRIGHT_FIELD, ELEMENTS, PICTURES, element_in, parts_of
 from napari_diptomo.series.reading.file_selection import IMAGES
 from napari_diptomo.series.reading.image_stack import ImageStack
+from napari_diptomo.series.reading.lost_pixels import as_numbers
 from napari_diptomo.series.reading.one_tilt import angles_of, findings_of_one
 from napari_diptomo.series.reading.stored_axes import (
     pixel_size_of,
@@ -162,8 +163,9 @@ def _maps_of_stacks(read: Sequence[ImageStack], tables: Sequence[Path], source: 
     pixel_size = source.pixel_size or _pixel_size(stacks)
     if pixel_size is None:
         raise InputError(f'{first.path.name} has no pixel size in a unit of length; give the pixel size in nm.')
-    _check_finite(stacks, order)
     names = _channel_names(stacks)
+    numbers = as_numbers(stacks, order)
+    stacks = tuple(numbers.stacks)
     channels = [i for i, name in enumerate(names) if not is_picture(name)]
     pictures = [i for i in range(len(names)) if i not in channels]
     images = not channels or _are_images([stacks[i] for i in channels], [names[i] for i in channels], order, source)
@@ -180,6 +182,7 @@ def _maps_of_stacks(read: Sequence[ImageStack], tables: Sequence[Path], source: 
         pixel_size=pixel_size * source.binning,
         haadf=_binned(stacks[pictures[0]].data[order], source, np.mean) if pictures else None,
         transposed=source.tilt_axis == 'x',
+        missing=_missing([numbers.lost[i] for i in channels], order, source),
         notes={'angle_source': found.source},
         recipe=Recipe(source),
         findings=(
@@ -187,6 +190,7 @@ def _maps_of_stacks(read: Sequence[ImageStack], tables: Sequence[Path], source: 
             *findings_of_one(found.angles, found.source),
             *_unique(finding for stack in stacks for finding in stack.findings),
             *([_BRIGHT_FIELD] if any(names[i].casefold() in BRIGHT_FIELD for i in channels) else []),
+            *numbers.finding(names),
         ),
         evidence=found.evidence_in(order),
         positions=tuple(int(number) for number in order),
@@ -314,17 +318,6 @@ def read_stacks(path: Path) -> list[ImageStack]:
     return read_tiff(path) if path.suffix.lower() in _TIFF else _read_signals(path)
 
 
-def _check_finite(stacks: Sequence[ImageStack], used: np.ndarray) -> None:
-    for stack in stacks:
-        spoilt = [int(i) + 1 for i in np.sort(used) if not np.isfinite(stack.data[i]).all()]
-        if spoilt:
-            where = f'{", ".join(map(str, spoilt[:6]))}{" and more" if len(spoilt) > 6 else ""}'
-            raise InputError(
-                f'{stack.path.name} holds values that are not numbers (NaN or infinite), in image {where} of {len(stack.data)}; '
-                'correct those images, or leave their tilts out.'
-            )
-
-
 def _read_signals(path: Path) -> list[ImageStack]:
     """The maps of a file: all that are named after elements, with a picture of their shape; else one stack."""
     every = hyperspy_adapter.open_signals(path)
@@ -410,6 +403,15 @@ def _label(metadata: dict[str, Any]) -> str:
         if len(sample.get(key, ())) == 1:
             return str(sample[key][0])
     return title if title in ELEMENTS else ''
+
+
+def _missing(lost: Sequence[np.ndarray | None], order: np.ndarray, source: Source) -> np.ndarray | None:
+    """Pixels (channel, tilt, y, x) that any lost one is part of; None without any."""
+    known = next((one for one in lost if one is not None), None)
+    if known is None:
+        return None
+    nothing = np.zeros_like(known)
+    return np.stack([_binned((nothing if one is None else one)[order], source, np.any) for one in lost])
 
 
 def _binned(stack: np.ndarray, source: Source, reduce: Any) -> np.ndarray:
