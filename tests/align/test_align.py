@@ -63,7 +63,8 @@ def test_shifts_are_found_with_counting_noise(seed):
     shifts = jitter(seed)
     images = np.random.default_rng(seed).poisson(blobs(ANGLES, shifts, seed=seed))
     aligned = Align().run(series_of(images))
-    assert (rms_error(aligned, shifts) < 0.3).all()
+    # Without the moments of the images the first is off by 0.21.
+    assert (rms_error(aligned, shifts) < 0.15).all()
 
 
 def test_matching_corrects_what_height_does_to_the_chain():
