@@ -16,7 +16,7 @@ import numpy as np
 from _alignment_peers import PEERS
 from napari_diptomo import load_tilt_series
 from napari_diptomo.align import Align
-from napari_diptomo.align.held_out_tilts import _reconstructed
+from napari_diptomo.align.held_out_tilts import _SIRT
 from napari_diptomo.align.specimen_motion import smallest_shifts
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.geometry.rigid_motion import without_rigid_motion
@@ -34,7 +34,7 @@ def residual(images: np.ndarray, angles: np.ndarray, shifts: np.ndarray) -> floa
     padded = np.pad(images, rows).astype(np.float32)
     measured = np.pad(np.ones(images.shape[:2], np.float32), rows[:2])
     beam = ParallelBeam(angles, (_SIZE, padded.shape[1], 3 * _SIZE // 2), shifts, columns=_SIZE)
-    volume, _ = _reconstructed(padded, measured, beam, _ITERATIONS)
+    volume = _SIRT(measured, beam).volume(padded, _ITERATIONS)
     left = beam.project(volume)[0][:, _PAD:-_PAD] - images
     return float(100 * np.sqrt((left**2).sum() / (images**2).sum()))
 

@@ -23,7 +23,7 @@ ANGLES = np.arange(-40.0, 41.0, 5.0)
 OPENNCEM = Path(__file__).parents[2].parent / 'shared' / 'data' / 'openncem-edx'
 
 
-def blobs(angles, shifts, *, axis=0.0, width=40.0, height=30.0, depth=30.0, number=15, size=64, peak=30.0, seed=0):
+def blobs(angles, shifts, *, axis=0.0, width=30.0, height=24.0, depth=24.0, number=15, size=48, peak=30.0, seed=0):
     """Noise-free projections (tilt, y, x) of random blobs in a box."""
     rng = np.random.default_rng(seed)
     x, y, z = (rng.uniform(-extent / 2, extent / 2, number) for extent in (width, height, depth))
@@ -63,7 +63,8 @@ def test_shifts_are_found_with_counting_noise(seed):
     shifts = jitter(seed)
     images = np.random.default_rng(seed).poisson(blobs(ANGLES, shifts, seed=seed))
     aligned = Align().run(series_of(images))
-    assert (rms_error(aligned, shifts) < 0.3).all()
+    # Without the moments of the images the first is off by 0.21.
+    assert (rms_error(aligned, shifts) < 0.15).all()
 
 
 def test_matching_corrects_what_height_does_to_the_chain():
@@ -99,7 +100,7 @@ def test_hidden_axis_without_jitter():
     aligned = Align().run(series_of(images))
     assert (rms_error(aligned, still, axis=8.0) < 0.15).all()
     assert aligned.axis_shift == pytest.approx(8.0, abs=2.5)
-    apart = Align(find_axis=False).run(series_of(images))
+    apart = Align(find_axis=False, axis_rotation=aligned.axis_rotation).run(series_of(images))
     assert apart.axis_shift == 0
     np.testing.assert_allclose(offsets(apart), offsets(aligned), atol=1e-9)
 
@@ -124,7 +125,7 @@ def test_haadf_is_the_reference_where_there_is_one():
 
 def test_counts_stay_and_the_recipe_records_the_alignment():
     maps = series_of(np.random.default_rng(0).poisson(blobs(ANGLES, jitter(0))).astype(np.float32))
-    step = Align(rounds=1)
+    step = Align(rounds=1, axis_rotation=0.0)
     aligned = step.run(maps)
     assert np.array_equal(aligned.data, maps.data)
     assert aligned.recipe.steps == (step,)
@@ -137,8 +138,8 @@ def test_order_of_the_tilts_does_not_matter():
     images = blobs(ANGLES, jitter(6), seed=6)
     order = np.random.default_rng(0).permutation(len(ANGLES))
     sorted_, mixed = (
-        Align(rounds=2).run(series_of(images)),
-        Align(rounds=2).run(series_of(images[order], ANGLES[order])),
+        Align(rounds=2, axis_rotation=0.0).run(series_of(images)),
+        Align(rounds=2, axis_rotation=0.0).run(series_of(images[order], ANGLES[order])),
     )
     np.testing.assert_allclose(mixed.shifts, sorted_.shifts[order], atol=1e-6)
 
@@ -181,7 +182,7 @@ def test_axis_is_determined_only_where_it_shows():
 
 def test_a_tilt_that_does_not_belong_is_named():
     images = blobs(ANGLES, np.zeros((len(ANGLES), 2)))
-    images[-1] = np.roll(images[-1], (28, 28), axis=(0, 1))
+    images[-1] = np.roll(images[-1], (21, 21), axis=(0, 1))
     aligned = Align(rounds=0, max_shift=0.2).run(series_of(images))
     assert aligned.notes['align']['doubtful_angles'] == [40.0]
 
@@ -248,13 +249,15 @@ def test_openncem_haadf_and_x_rays_agree():
 def test_outlier_pixels_displace_nothing():
     """Three pixels in three images outweighed the whole specimen: shifts went wrong by 10 pixels."""
     shifts = jitter(1, amplitude=2.0)
-    images = np.random.default_rng(0).poisson(blobs(ANGLES, shifts)).astype(np.float32)
+    images = np.random.default_rng(0).poisson(blobs(ANGLES, shifts, width=40, height=30, depth=30, size=64))
+    images = images.astype(np.float32)
     spoilt = images.copy()
     spoilt[2, 9, 12], spoilt[5, 40, 33], spoilt[0, 1, 1] = 1e6, 3e4, 1e5
-    clean, other = Align().run(series_of(images)), Align().run(series_of(spoilt))
+    step = Align(axis_rotation=0.0)
+    clean, other = step.run(series_of(images)), step.run(series_of(spoilt))
     assert np.abs(offsets(other) - offsets(clean)).max() < 0.25
     np.testing.assert_array_equal(other.data[0], spoilt)
-    haadf = Align().run(series_of(images, haadf=spoilt))
+    haadf = step.run(series_of(images, haadf=spoilt))
     assert np.abs(offsets(haadf) - offsets(clean)).max() < 0.25
 
 

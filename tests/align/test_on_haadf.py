@@ -15,19 +15,19 @@ from napari_diptomo.series import with_haadf, with_own_haadf
 from napari_diptomo.simulate.haadf import HAADFModel, haadf_series
 from napari_diptomo.simulate.specimens import porous
 
-ANGLES, TILTS = np.arange(-40.0, 41.0, 10.0), np.arange(-70.0, 71.0, 7.0)
+ANGLES, TILTS = np.arange(-40.0, 41.0, 10.0), np.arange(-70.0, 71.0, 10.0)
 SHIFTS = np.random.default_rng(2).normal(0, 1.5, (len(ANGLES), 2))
 MODEL = HAADFModel(damping=0.1, misregistration=1.5, unmapped=0.05)
 
 
 @lru_cache
-def lamella() -> tuple[MapSeries, HAADFSeries, np.ndarray]:
-    """Maps displaced by SHIFTS, images of half the pixel size, and the displacements of these in their pixels."""
-    phantom = simulate.lamella(32)
+def lamella(size: int = 24, finer: int = 2) -> tuple[MapSeries, HAADFSeries, np.ndarray]:
+    """Maps displaced by SHIFTS, images of half the pixel size, and the displacements of these in pixels of the maps."""
+    phantom = simulate.lamella(size)
     maps = simulate.tilt_series(phantom, ANGLES, peak_counts=20, shifts=SHIFTS).maps
     made = haadf_series(phantom, TILTS, MODEL, seed=1)
-    fine = np.repeat(np.repeat(made.images, 2, axis=1), 2, axis=2)
-    return maps, HAADFSeries(fine, TILTS, maps.pixel_size / 2), made.shifts
+    fine = np.repeat(np.repeat(made.images, finer, axis=1), finer, axis=2)
+    return maps, HAADFSeries(fine, TILTS, maps.pixel_size / finer), made.shifts
 
 
 @lru_cache
@@ -49,10 +49,10 @@ def test_both_are_in_one_frame() -> None:
     true = np.concatenate([SHIFTS, lamella()[2]])
     angles = np.concatenate([ANGLES, TILTS])
     found = np.concatenate([whole_shifts(maps), whole_shifts(haadf) / 2])
-    # No image shows where the specimen is: one motion for all.
+    # No image shows where the specimen is: one motion for all. Each in a frame of its own, they are off by 0.20 and 0.13.
     off = found - true - rigid_motion(found - true, angles)
-    assert np.sqrt((off[: len(ANGLES)] ** 2).mean()) < 0.3
-    assert np.sqrt((off[len(ANGLES) :] ** 2).mean()) < 0.3
+    assert np.sqrt((off[: len(ANGLES)] ** 2).mean()) < 0.12
+    assert np.sqrt((off[len(ANGLES) :] ** 2).mean()) < 0.08
     assert maps.axis_shift == pytest.approx(haadf.axis_shift / 2)
     assert maps.axis_rotation == haadf.axis_rotation
 
@@ -61,7 +61,7 @@ def test_the_numbers_are_a_finding_and_notes() -> None:
     maps = aligned()
     (finding,) = [finding for finding in maps.findings if finding.about == 'HAADF series']
     assert finding.level == 'note'
-    assert finding.sentence.startswith('The 21 images of the HAADF series are aligned')
+    assert finding.sentence.startswith('The 15 images of the HAADF series are aligned')
     assert 'the 9 tilts of the maps are placed on it' in finding.sentence
     assert finding.evidence['correlation'] > 0.9
     assert maps.notes['align']['haadf']['placed'] is True
@@ -70,15 +70,15 @@ def test_the_numbers_are_a_finding_and_notes() -> None:
 
 
 def test_the_same_step_again_gives_the_same() -> None:
-    maps, haadf, _ = lamella()
-    again = Align().run(with_haadf(maps, haadf))
-    np.testing.assert_array_equal(again.shifts, aligned().shifts)
-    np.testing.assert_array_equal(again.haadf_series.shifts, aligned().haadf_series.shifts)
+    maps, haadf, _ = lamella(finer=1)
+    one, again = (Align(rounds=4).run(with_haadf(maps, haadf)) for _ in range(2))
+    np.testing.assert_array_equal(again.shifts, one.shifts)
+    np.testing.assert_array_equal(again.haadf_series.shifts, one.haadf_series.shifts)
 
 
 def test_few_counts_are_placed_as_well_as_by_themselves() -> None:
     """At one count in the brightest pixel: what the maps say of themselves is not spoilt by the placing."""
-    _, haadf, _ = lamella()
+    _, haadf, _ = lamella(32, finer=1)
     maps = simulate.tilt_series(simulate.lamella(32), ANGLES, peak_counts=1, shifts=SHIFTS).maps
 
     def error(series: MapSeries) -> float:
@@ -107,7 +107,7 @@ def test_corrections_by_hand_are_in_that_frame() -> None:
 
 
 def test_images_of_another_specimen_leave_the_maps_alone() -> None:
-    maps, _, _ = lamella()
+    maps, _, _ = lamella(32, finer=1)
     other = haadf_series(porous(32), TILTS, HAADFModel(), seed=3)
     found = Align().run(with_haadf(maps, HAADFSeries(other.images, TILTS, maps.pixel_size)))
     np.testing.assert_allclose(found.shifts, Align(axis_rotation=found.axis_rotation).run(maps).shifts)
@@ -141,7 +141,7 @@ def test_more_images_of_the_same_scan_than_maps() -> None:
 def test_missing_pixels_are_no_structure() -> None:
     maps, haadf, _ = lamella()
     missing = np.zeros(haadf.images.shape, bool)
-    missing[:, 5:12, 40:60] = True
+    missing[:, 4:9, 30:45] = True
     images = np.where(missing, np.nan, haadf.images)
     found = Align().run(with_haadf(maps, replace(haadf, images=images, missing=missing)))
     off = found.haadf_series.shifts - aligned().haadf_series.shifts
@@ -163,5 +163,5 @@ def test_shifts_of_a_file_are_taken_as_they_are(tmp_path) -> None:  # type: igno
 
 def test_another_field_is_a_doubt() -> None:
     maps, haadf, _ = lamella()
-    found = Align().run(with_haadf(maps, replace(haadf, pixel_size=maps.pixel_size / 20)))
+    found = Align(rounds=0).run(with_haadf(maps, replace(haadf, pixel_size=maps.pixel_size / 20)))
     assert any('cover' in finding.sentence and finding.step == 'Align' for finding in found.findings)

@@ -75,7 +75,7 @@ def test_maps_that_are_compared_are_judged_by_themselves():
 
 @pytest.mark.parametrize('build, most', [(simulate.needle, 0.25), (simulate.eels_phantom, 0.03)])
 def test_images_with_a_dark_level_are_aligned_with_their_moments(build, most):
-    images = haadf_series(build(48), ANGLES, DARK, seed=2)
+    images = haadf_series(build(32), ANGLES, DARK, seed=2)
     aligned = Align(axis_rotation=0.0).run(series_of(images.images))
     shifts = np.array(aligned.shifts)
     shifts[:, 1] += aligned.axis_shift * (1 - np.cos(np.deg2rad(ANGLES)))

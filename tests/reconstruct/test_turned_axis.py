@@ -39,7 +39,7 @@ def error(step, maps: MapSeries) -> float:
         SIRT(iterations=30),
         PoissonEM(iterations=30),
         TotalVariation(iterations=60),
-        DIPmTV(preset='fast', iterations=100, widths=(16, 16), skips=(4, 4), seed=0),
+        DIPmTV(preset='fast', iterations=80, widths=(16, 16), skips=(4, 4), seed=0),
     ],
     ids=lambda step: type(step).__name__,
 )

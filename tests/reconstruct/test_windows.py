@@ -54,7 +54,7 @@ def totals(volume, maps):
         pytest.param(PoissonEM(iterations=30), 0.03, id='Poisson EM'),
         pytest.param(SIRT(iterations=30), 0.05, id='SIRT'),
         pytest.param(TotalVariation(weight=0.05, iterations=150), 0.03, id='TV'),
-        pytest.param(DIPmTV(iterations=150, widths=(8, 16), skips=(4, 4)), 0.03, id='DIPm-TV'),
+        pytest.param(DIPmTV(iterations=80, widths=(8, 16), skips=(4, 4)), 0.03, id='DIPm-TV'),
     ],
 )
 def test_every_method_keeps_the_totals_of_each_element(many, step, tolerance):
@@ -102,7 +102,7 @@ def test_published_settings_take_windows(many):
 
 
 def test_the_reported_deviance_is_per_datum_like_the_held_out_one(many):
-    volume = DIPmTV(iterations=60, widths=(8, 16), skips=(4, 4), averaging=0.0).run(many)
+    volume = DIPmTV(iterations=30, widths=(8, 16), skips=(4, 4), averaging=0.0).run(many)
     data, held_out = volume.scores['data'][-1], volume.scores['validation'][-1]
     # The same model judged on the counts that were fitted and on those that were not: 5 windows for 3 channels is no factor.
     assert data == pytest.approx(held_out, rel=0.5)

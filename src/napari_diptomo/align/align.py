@@ -11,7 +11,7 @@ from napari_diptomo.align.aligned_frame import Frame, finite
 from napari_diptomo.align.alignment_findings import alignment_findings, doubtful_tilts
 from napari_diptomo.align.axis_rotation import Rotation, rotation_in
 from napari_diptomo.align.extended_specimen import extended_findings, extended_specimen
-from napari_diptomo.align.held_out_tilts import Geometry, compared, predicted
+from napari_diptomo.align.held_out_tilts import Geometry, Prediction, compared, predicted
 from napari_diptomo.align.image_correlation import FINE
 from napari_diptomo.align.neighbour_votes import voted_shifts
 from napari_diptomo.align.on_haadf import (
@@ -287,7 +287,7 @@ class Align(Step):
 
     def _refined(self, images: ComparedImages, start: Refined, watch: Watch) -> tuple[Refined, Rotation | None]:
         done = len(images.angles) - 1
-        found = self._matched(images, start.geometry, self.rounds, watch, done)
+        found = self._matched(images, start.geometry, self.rounds, watch, done, start.prediction)
         if self.axis_rotation is not None or self.shifts_file or self.rounds == 0 or found.stopped:
             return found, None
         # Mass that comes into the field with tilt is taken for a rotation, and what is beyond hides one.
@@ -300,15 +300,24 @@ class Align(Step):
         again = self._matched(images, turned, self.rounds - found.rounds, watch, done + found.rounds)
         return replace(again, rounds=found.rounds + again.rounds), rotation
 
-    def _matched(self, images: ComparedImages, geometry: Geometry, rounds: int, watch: Watch, done: int) -> Refined:
-        found = refined(images.small, geometry, self.upsampling, rounds, watch, done)
+    def _matched(
+        self,
+        images: ComparedImages,
+        geometry: Geometry,
+        rounds: int,
+        watch: Watch,
+        done: int,
+        prediction: Prediction | None = None,
+    ) -> Refined:
+        found = refined(images.small, geometry, self.upsampling, rounds, watch, done, prediction)
         if not images.within or self.rounds == 0 or found.stopped:
             return found
         return weighed_with_moments(images.small, found, self.upsampling)
 
 
 def _score(small: np.ndarray, here: Refined, upsampling: int) -> float:
-    return compared(small, predicted(small, here.geometry), upsampling, FINE).score
+    prediction = here.prediction or predicted(small, here.geometry)
+    return compared(small, prediction, upsampling, FINE).score
 
 
 def _method(start_name: str, found: Refined) -> str:

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from napari_diptomo.align.held_out_tilts import Geometry, filled, predicted
+from napari_diptomo.align.held_out_tilts import Geometry, LeftOut, filled
 from napari_diptomo.align.image_correlation import FINE, prepared
 from napari_diptomo.align.moment_conditions import moment_rotation
 
@@ -95,10 +95,12 @@ def predicted_rotation(images: np.ndarray, geometry: Geometry) -> Rotation:
 def _of_volumes(images: np.ndarray, geometry: Geometry) -> Rotation:
     """The rotation about which volumes of this depth predict best."""
     losses: dict[int, np.ndarray] = {}
+    # The images are turned, not the volume: one geometry for all.
+    left_out = LeftOut(images.shape, replace(geometry, rotation=0.0))
 
     def loss(k: int) -> np.ndarray:
         if k not in losses:
-            losses[k] = _losses(images, geometry, k * _STEP)
+            losses[k] = _losses(_turned(images, geometry.shifts, k * _STEP), left_out)
         return losses[k]
 
     best = 0
@@ -124,11 +126,10 @@ def _vertex(angles: np.ndarray, losses: np.ndarray) -> Rotation:
     return Rotation(float(angle), float(error))
 
 
-def _losses(images: np.ndarray, geometry: Geometry, angle: float) -> np.ndarray:
-    """Share of each image that the other tilts do not explain, (tilt,), if the axis is turned by ``angle`` degrees."""
-    turned = _turned(images, geometry.shifts, angle)
-    prediction = predicted(turned, replace(geometry, rotation=0.0), finely=True)
-    found = np.empty(len(images))
+def _losses(turned: np.ndarray, left_out: LeftOut) -> np.ndarray:
+    """Share of each image that the other tilts do not explain, (tilt,)."""
+    prediction = left_out.predicted(turned, finely=True)
+    found = np.empty(len(turned))
     for t, rows in enumerate(prediction.rows):
         image, expected = (prepared(filled(one[t], rows), FINE) for one in (turned, prediction.images))
         basis, _ = np.linalg.qr(np.stack([a.ravel() for a in (expected, *np.gradient(expected))], axis=1))

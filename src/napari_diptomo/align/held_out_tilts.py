@@ -96,8 +96,9 @@ def height_of(images: np.ndarray, geometry: Geometry) -> float:
     is, so the planes are weighted by the energy of their detail.
     """
     every = np.ones(len(images), bool)
-    beam = _beam(images, geometry, every)
-    volume, _ = _reconstructed(images.astype(np.float32), np.ones(images.shape[:2], np.float32), beam, _SIRT_ITERATIONS)
+    beam = _beam(images.shape, geometry, every)
+    sirt = _SIRT(np.ones(images.shape[:2], np.float32), beam)
+    volume = sirt.volume(images.astype(np.float32), _SIRT_ITERATIONS)
     beyond = (beam.shape[2] - images.shape[2]) // 2
     planes = volume[0, :, :, beyond : beyond + images.shape[2]]
     energy = np.array([(prepared(plane) ** 2).sum() for plane in planes])
@@ -122,24 +123,46 @@ def predicted(images: np.ndarray, geometry: Geometry, *, finely: bool = False) -
     finely : bool
         Whether from a volume with all its detail: of shifts that are nearly right. Of others it shows their error as detail.
     """
-    numbers = np.arange(len(images))
-    groups = min(_GROUPS if len(images) <= _MANY else _GROUPS_OF_MANY, len(images))
-    # Rows that shifts bring in from beyond the images at rest have their position too.
-    y, x = np.abs(geometry.shifts).max(axis=0)
-    beyond = int(np.ceil(y + (images.shape[2] / 2 + x) * abs(np.sin(np.deg2rad(geometry.rotation)))))
-    rows = ((0, 0), (beyond, beyond), (0, 0))
-    padded, measured = np.pad(images, rows).astype(np.float32), np.pad(np.ones(images.shape[:2], np.float32), rows[:2])
-    inner = slice(beyond, beyond + images.shape[1])
-    found, seen = np.empty(images.shape, np.float32), np.empty(images.shape[:2], bool)
-    iterations = _FINELY if finely else _SIRT_ITERATIONS
-    for group in range(groups):
-        out = numbers % groups == group
-        beam = _beam(padded, geometry, ~out)
-        volume, rows_of = _reconstructed(padded[~out], measured[~out], beam, iterations, accelerated=finely)
-        left_out = _beam(padded, geometry, out)
-        found[out] = left_out.project(volume)[0, :, inner]
-        seen[out] = _rows_seen(left_out, rows_of)[:, inner]
-    return Prediction(found, seen)
+    return LeftOut(images.shape, geometry).predicted(images, finely=finely)
+
+
+class LeftOut:
+    """Prediction of left-out tilts in one geometry, to be used for images of one shape again and again.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the images (tilt, y, x); ascending tilts.
+    geometry : Geometry
+    """
+
+    def __init__(self, shape: tuple[int, ...], geometry: Geometry) -> None:
+        tilts, ny, nx = shape
+        # Rows that shifts bring in from beyond the images at rest have their position too.
+        y, x = np.abs(geometry.shifts).max(axis=0)
+        beyond = int(np.ceil(y + (nx / 2 + x) * abs(np.sin(np.deg2rad(geometry.rotation)))))
+        self._rows, self._inner = ((0, 0), (beyond, beyond), (0, 0)), slice(beyond, beyond + ny)
+        measured = np.pad(np.ones((tilts, ny), np.float32), self._rows[:2])
+        padded = (tilts, ny + 2 * beyond, nx)
+        groups = min(_GROUPS if tilts <= _MANY else _GROUPS_OF_MANY, tilts)
+        self._groups: list[tuple[np.ndarray, _SIRT, ParallelBeam]] = []
+        self._seen = np.empty((tilts, ny), bool)
+        for group in range(groups):
+            out = np.arange(tilts) % groups == group
+            sirt = _SIRT(measured[~out], _beam(padded, geometry, ~out))
+            left_out = _beam(padded, geometry, out)
+            self._seen[out] = _rows_seen(left_out, sirt.rows_of)[:, self._inner]
+            self._groups.append((out, sirt, left_out))
+
+    def predicted(self, images: np.ndarray, *, finely: bool = False) -> Prediction:
+        """Every image as a volume made without it shows it, as `predicted`."""
+        padded = np.pad(images, self._rows).astype(np.float32)
+        found = np.empty(images.shape, np.float32)
+        iterations = _FINELY if finely else _SIRT_ITERATIONS
+        for out, sirt, left_out in self._groups:
+            volume = sirt.volume(padded[~out], iterations, accelerated=finely)
+            found[out] = left_out.project(volume)[0, :, self._inner]
+        return Prediction(found, self._seen)
 
 
 def projected(
@@ -162,9 +185,9 @@ def projected(
     callable
         Takes shifts (tilt, 2) of the other tilts and gives their images.
     """
-    beam = _beam(images, geometry, np.ones(len(images), bool))
-    measured = np.ones(images.shape[:2], np.float32)
-    volume, rows = _reconstructed(images.astype(np.float32), measured, beam, iterations)
+    beam = _beam(images.shape, geometry, np.ones(len(images), bool))
+    sirt = _SIRT(np.ones(images.shape[:2], np.float32), beam)
+    volume, rows = sirt.volume(images.astype(np.float32), iterations), sirt.rows_of
 
     def at(shifts: np.ndarray) -> Prediction:
         depth, rows_of_it, width = beam.shape
@@ -219,8 +242,9 @@ def _compared(
     return score, move, errors
 
 
-def _beam(images: np.ndarray, geometry: Geometry, tilts: np.ndarray) -> ParallelBeam:
-    _, ny, nx = images.shape
+def _beam(images: tuple[int, ...], geometry: Geometry, tilts: np.ndarray) -> ParallelBeam:
+    """Of those of the images (tilt, y, x) whose tilts are chosen (tilt,)."""
+    _, ny, nx = images
     # Tilted and shifted images look beyond the field of zero tilt: mass there must have its position.
     beyond = nx * (1 / max(np.cos(np.deg2rad(np.abs(geometry.angles).max())), 0.1) - 1)
     width = nx + 2 * int(np.ceil(min(beyond, nx) / 2 + 4 + np.abs(geometry.shifts[:, 1]).max()))
@@ -230,26 +254,37 @@ def _beam(images: np.ndarray, geometry: Geometry, tilts: np.ndarray) -> Parallel
     )
 
 
-def _reconstructed(
-    images: np.ndarray, measured: np.ndarray, beam: ParallelBeam, iterations: int, accelerated: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
-    """A volume (1, z, y, x) by SIRT from the measured rows (tilt, y), and its rows (y,) that some image shows.
+class _SIRT:
+    """SIRT from the measured rows (tilt, y) of images, and ``rows_of`` (y,) the volume: those that some image shows.
 
     SIRT is a gradient descent in weighted norms, so it is accelerated as such: A. Beck, M. Teboulle, SIAM J. Imaging Sci. 2
     (2009) 183, equations 4.1-4.3.
     """
-    weight = measured[None, :, :, None] * beam.covered_pixels[None]
-    weight = np.broadcast_to(weight, (1, *images.shape)).astype(np.float32)
-    rows = _inverse(beam.project(np.ones((1, *beam.shape), np.float32))) * weight
-    columns = _inverse(beam.backproject(weight))
-    x = before = np.zeros((1, *beam.shape), np.float32)
-    inertia = 1.0
-    for _ in range(iterations):
-        later = (1 + np.sqrt(1 + 4 * inertia**2)) / 2
-        ahead = x + np.float32((inertia - 1) / later) * (x - before) if accelerated else x
-        before, inertia = x, later
-        x = np.maximum(ahead + columns * beam.backproject(rows * (images[None] - beam.project(ahead))), 0)
-    return x, (columns[0] > 0).any(axis=(0, 2))
+
+    def __init__(self, measured: np.ndarray, beam: ParallelBeam) -> None:
+        self._beam = beam
+        weight = measured[None, :, :, None] * beam.covered_pixels[None]
+        weight = np.broadcast_to(weight, (1, *beam.sinogram_shape)).astype(np.float32)
+        self._rows = _inverse(beam.project(np.ones((1, *beam.shape), np.float32))) * weight
+        self._columns = _inverse(beam.backproject(weight))
+        self.rows_of = (self._columns[0] > 0).any(axis=(0, 2))
+
+    def volume(self, images: np.ndarray, iterations: int, accelerated: bool = False) -> np.ndarray:
+        """A volume (1, z, y, x) of images (tilt, y, x)."""
+        x = before = np.zeros((1, *self._beam.shape), np.float32)
+        inertia = 1.0
+        for _ in range(iterations):
+            later = (1 + np.sqrt(1 + 4 * inertia**2)) / 2
+            ahead = x + np.float32((inertia - 1) / later) * (x - before) if accelerated else x
+            before, inertia = x, later
+            left = self._beam.project(ahead)
+            np.subtract(images[None], left, out=left)
+            left *= self._rows
+            x = self._beam.backproject(left)
+            x *= self._columns
+            x += ahead
+            np.maximum(x, 0, out=x)
+        return x
 
 
 def _rows_seen(beam: ParallelBeam, rows: np.ndarray) -> np.ndarray:

@@ -21,7 +21,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from napari_diptomo.align.held_out_tilts import DEPTHS, Comparison, Geometry, compared, depth_of, height_of, predicted
+from napari_diptomo.align.held_out_tilts import (
+    DEPTHS,
+    Comparison,
+    Geometry,
+    Prediction,
+    compared,
+    depth_of,
+    height_of,
+    predicted,
+)
 from napari_diptomo.align.image_correlation import FINE
 from napari_diptomo.align.moment_conditions import Moves, moment_moves, weighed
 from napari_diptomo.align.specimen_motion import smallest_shifts
@@ -55,6 +64,8 @@ class Refined:
         By the user.
     errors : ndarray (tilt, 2), optional
         Standard errors of the shifts where the moments of the images had a say, pixels (y, x).
+    prediction : Prediction, optional
+        Of the images in this geometry, without their finest detail: it need not be made again.
     """
 
     geometry: Geometry
@@ -62,6 +73,7 @@ class Refined:
     rounds: int = 0
     stopped: bool = False
     errors: np.ndarray | None = None
+    prediction: Prediction | None = None
 
 
 def best_start(
@@ -93,7 +105,10 @@ def best_start(
     name = max(judged, key=lambda key: judged[key].comparison.score)
     start = deep[name]
     depths = list(dict.fromkeys(depth_of(images, share) for share in DEPTHS))
-    tried = [_judged(images, replace(start, depth=depth), upsampling) for depth in depths]
+    tried = [
+        judged[name] if depth == start.depth else _judged(images, replace(start, depth=depth), upsampling)
+        for depth in depths
+    ]
     best = max(range(len(depths)), key=lambda k: tried[k].comparison.score)
     # Mass in the middle needs less depth, but the detail of a thick body need not be in its middle.
     level = replace(start, shifts=smallest_shifts(start.shifts, angles, height_of(images, start)))
@@ -101,7 +116,15 @@ def best_start(
     return name, max(tried, key=lambda one: one.comparison.score)
 
 
-def refined(images: np.ndarray, start: Geometry, upsampling: int, rounds: int, watch: Watch, done: int) -> Refined:
+def refined(
+    images: np.ndarray,
+    start: Geometry,
+    upsampling: int,
+    rounds: int,
+    watch: Watch,
+    done: int,
+    prediction: Prediction | None = None,
+) -> Refined:
     """Improve shifts by projection matching.
 
     Parameters
@@ -117,6 +140,8 @@ def refined(images: np.ndarray, start: Geometry, upsampling: int, rounds: int, w
         Steps once per round.
     done : int
         Steps of ``watch`` that lie behind.
+    prediction : Prediction, optional
+        Of the images at the start, without their finest detail, where it is known.
 
     Returns
     -------
@@ -128,7 +153,7 @@ def refined(images: np.ndarray, start: Geometry, upsampling: int, rounds: int, w
     for fine, finely, surer in _STAGES:
         if taken >= rounds:
             break
-        here = _judged(images, geometry, upsampling, fine, finely)
+        here = _judged(images, geometry, upsampling, fine, finely, None if finely else prediction)
         while taken < rounds:
             taken += 1
             tried = _judged(images, _moved(here), upsampling, fine, finely)
@@ -138,8 +163,9 @@ def refined(images: np.ndarray, start: Geometry, upsampling: int, rounds: int, w
                 rounds, stopped = taken, True
             if not better:
                 break
-        geometry = here.geometry
-    return replace(_judged(images, geometry, upsampling, FINE), rounds=taken, stopped=stopped)
+        if here.geometry is not geometry or not finely:
+            geometry, prediction = here.geometry, here.prediction
+    return replace(_judged(images, geometry, upsampling, FINE, prediction=prediction), rounds=taken, stopped=stopped)
 
 
 def weighed_with_moments(images: np.ndarray, found: Refined, upsampling: int) -> Refined:
@@ -165,14 +191,23 @@ def weighed_with_moments(images: np.ndarray, found: Refined, upsampling: int) ->
         moments = moment_moves(images, geometry.angles, geometry.shifts, geometry.rotation)
         both, _beyond = weighed(matched, moments, geometry.angles)
         here = _judged(images, replace(geometry, shifts=geometry.shifts + both.moves), upsampling, FINE)
-        found = replace(found, geometry=here.geometry, comparison=here.comparison, errors=both.errors)
+        found = replace(here, rounds=found.rounds, stopped=found.stopped, errors=both.errors)
     return found
 
 
 def _judged(
-    images: np.ndarray, geometry: Geometry, upsampling: int, fine: float = JUDGING, finely: bool = False
+    images: np.ndarray,
+    geometry: Geometry,
+    upsampling: int,
+    fine: float = JUDGING,
+    finely: bool = False,
+    prediction: Prediction | None = None,
 ) -> Refined:
-    return Refined(geometry, compared(images, predicted(images, geometry, finely=finely), upsampling, fine))
+    """Geometry and comparison, with a prediction that is known already or made now."""
+    if prediction is None:
+        prediction = predicted(images, geometry, finely=finely)
+    comparison = compared(images, prediction, upsampling, fine)
+    return Refined(geometry, comparison, prediction=None if finely else prediction)
 
 
 def _moved(here: Refined) -> Geometry:

@@ -63,6 +63,8 @@ _TRIAL_STEPS = 5
 #: By how much a placement has to explain the images better than one turned by 90 degrees, the same face up, tilts as they
 #: are named: a specimen can look alike from several sides, and can be its own mirror image.
 _TURNED, _OVER, _MIRRORED = 0.08, 0.03, 0.05
+#: Projectors of other depths whose matrices are kept for the next step.
+_KEPT = 3
 #: Misfit of another placement over that of the one taken up to which it is named.
 _ALSO = 1.08
 #: Ratio between pixel sizes that are tried, how far they go, and the steps of each.
@@ -412,6 +414,7 @@ class _Fit:
         self._data = maps.data if maps.background is None else maps.data - maps.background
         self._variance = noise_variance(maps)
         self.errors = np.full(6, np.inf)
+        self._projectors: list[ReinsertedProjector] = []
 
     def step(self) -> None:
         """One Gauss-Newton step."""
@@ -459,7 +462,12 @@ class _Fit:
 
     def _projector(self, placed: Reinsertion) -> ReinsertedProjector:
         _, z, y, x = self._x.shape
-        return reinserted_projector(replace(self._maps, reinsertion=placed), (z, y, x), self._voxel)
+        maps = replace(self._maps, reinsertion=placed)
+        found = reinserted_projector(maps, (z, y, x), self._voxel, like=self._projectors)
+        # Tips by parts of a degree need a volume deeper by a voxel, or not: a few shapes come again and again.
+        if all(found.beam is not other.beam for other in self._projectors):
+            self._projectors = [found, *self._projectors[:_KEPT]]
+        return found
 
     @torch.no_grad()
     def _images(self, projector: ReinsertedProjector) -> np.ndarray:

@@ -13,6 +13,7 @@ Formulas: projections of a second tilt series (`ReinsertedProjector`).
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -63,11 +64,18 @@ class ReinsertedProjector:
         pixel_size: float,
         device: torch.device | str = 'cpu',
     ) -> None:
-        self.beam, self._shape = beam, shape
+        self.beam, self._shape, self._sizes = beam, shape, (voxel_size, pixel_size)
         self._projector = TorchProjector(beam, device)
         #: Of the path: a volume holds counts per voxel of its own.
         self._path = pixel_size / voxel_size
         self._grid = torch.as_tensor(_grid(beam.shape, reinsertion, shape, voxel_size, pixel_size), device=device)
+
+    def placed(self, reinsertion: Reinsertion) -> ReinsertedProjector:
+        """The same series and volumes with the specimen placed otherwise; the matrices of the beam are shared."""
+        other = copy.copy(self)
+        grid = _grid(self.beam.shape, reinsertion, self._shape, *self._sizes)
+        other._grid = torch.as_tensor(grid, device=self._grid.device)
+        return other
 
     def resampled(self, volume: torch.Tensor) -> torch.Tensor:
         """T x: (channel, z, y, x) in the first frame to (channel, z, y, x) in the second; zero outside."""

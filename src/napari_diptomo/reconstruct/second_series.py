@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -104,7 +105,11 @@ def of_second_axis(finding: Finding) -> Finding:
 
 
 def reinserted_projector(
-    maps: MapSeries, shape: tuple[int, int, int], voxel_size: float, device: torch.device | str = 'cpu'
+    maps: MapSeries,
+    shape: tuple[int, int, int],
+    voxel_size: float,
+    device: torch.device | str = 'cpu',
+    like: Sequence[ReinsertedProjector] = (),
 ) -> ReinsertedProjector:
     """From a volume (z, y, x) of the first series to the images of the second.
 
@@ -118,10 +123,15 @@ def reinserted_projector(
         Of it, nm.
     device : torch.device or str
         Where to compute.
+    like : sequence of ReinsertedProjector
+        Of the same series and volume, the specimen placed otherwise: matrices of one are used again where they fit.
     """
     reinsertion = maps.reinsertion or Reinsertion()
     rows, columns = maps.data.shape[2:]
     there = reinserted_shape(shape, reinsertion, (rows, columns), voxel_size / maps.pixel_size)
+    for other in like:
+        if other.beam.shape == there:
+            return other.placed(reinsertion)
     beam = ParallelBeam(maps.angles, there, maps.shifts, maps.axis_shift, columns, axis_rotation=maps.axis_rotation)
     return ReinsertedProjector(beam, reinsertion, shape, voxel_size, maps.pixel_size, device)
 

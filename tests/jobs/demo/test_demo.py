@@ -13,8 +13,7 @@ from napari_diptomo.series import Finding, InputError, MapSeries, Recipe, Remedy
 from napari_diptomo.simulate import demo_series
 
 
-@pytest.fixture
-def small(monkeypatch):
+def make_small(monkeypatch):
     from napari_diptomo.reconstruct import DIPmTV
 
     monkeypatch.setattr(workflow, '_FAST_PIXELS', 16)
@@ -22,12 +21,24 @@ def small(monkeypatch):
     monkeypatch.setattr(workflow, '_dip', lambda settings: quick)
 
 
-def test_the_demo_leaves_volume_recipe_figures_and_scores(small, tmp_path, monkeypatch):
-    opened = []
-    monkeypatch.setattr(workflow, 'open_napari', opened.append)
-    monkeypatch.setenv('DISPLAY', ':99')
-    result = run_demo(DemoSettings(output=tmp_path / 'out', fast=True))
-    folder = tmp_path / 'out'
+@pytest.fixture
+def small(monkeypatch):
+    make_small(monkeypatch)
+
+
+@pytest.fixture(scope='module')
+def demo(tmp_path_factory):
+    """The demo run once: its result, its folder, and what it opened."""
+    folder, opened = tmp_path_factory.mktemp('demo') / 'out', []
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        make_small(monkeypatch)
+        monkeypatch.setattr(workflow, 'open_napari', opened.append)
+        monkeypatch.setenv('DISPLAY', ':99')
+        return run_demo(DemoSettings(output=folder, fast=True)), folder, opened
+
+
+def test_the_demo_leaves_volume_recipe_figures_and_scores(small, demo):
+    result, folder, opened = demo
     assert opened == [folder / 'volume.hspy']
     for name in ('slices.png', 'maps.png', 'spectrum.png', 'convergence.png'):
         assert (folder / name).read_bytes().startswith(b'\x89PNG')
@@ -53,11 +64,11 @@ def test_the_demo_leaves_volume_recipe_figures_and_scores(small, tmp_path, monke
     assert result.alignment_error < 0.4
 
 
-def test_the_recipe_of_the_demo_runs(small, tmp_path):
+def test_the_recipe_of_the_demo_runs(demo):
     from napari_diptomo.jobs import run
 
-    first = run_demo(DemoSettings(output=tmp_path, fast=True, show=False))
-    again = run(tmp_path / 'recipe.json')
+    first, folder, _ = demo
+    again = run(folder / 'recipe.json')
     np.testing.assert_allclose(again.data, first.volumes['DIPm-TV'].data, rtol=1e-4, atol=1e-4)
 
 

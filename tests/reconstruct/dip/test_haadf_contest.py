@@ -39,6 +39,15 @@ def maps(specimen, simulated):
     return replace(simulated.maps, haadf_series=HAADFSeries(recorded.images, WIDE, simulated.maps.pixel_size))
 
 
+@pytest.fixture(scope='module')
+def small():
+    """For fits of networks, of which the course is looked at, and what is equal to the bit."""
+    specimen = facetted(16, seed=21)
+    simulated = tilt_series(specimen, TILTS, 40, 1).maps
+    recorded = haadf_series(specimen, WIDE, HAADFModel(damping=0.1, misregistration=0.5), seed=2)
+    return replace(simulated, haadf_series=HAADFSeries(recorded.images, WIDE, simulated.pixel_size))
+
+
 @pytest.mark.parametrize(('lost', 'damping'), [(0.1, 0.215), (0.5, 1.594)])
 def test_weights_and_damping_follow_from_the_projections_of_a_volume(specimen, simulated, lost, damping):
     recorded = haadf_series(specimen, WIDE, HAADFModel(damping=lost, misregistration=0.5), seed=2)
@@ -63,8 +72,8 @@ def test_the_better_volume_wins_and_a_worse_one_is_named_so(maps, simulated):
     assert same.helps and same.gain == 0
 
 
-def test_a_run_fits_with_and_without_and_says_what_it_found(maps):
-    volume = DIPmTV(iterations=40, **SMALL).run(maps)
+def test_a_run_fits_with_and_without_and_says_what_it_found(small):
+    volume = DIPmTV(iterations=24, **SMALL).run(small)
     numbers = volume.notes['haadf']
     assert len(numbers['angles']) == len(numbers['shifts']) == len(WIDE)
     assert numbers['used'] == (numbers['gain'] > -numbers['error'])
@@ -75,31 +84,31 @@ def test_a_run_fits_with_and_without_and_says_what_it_found(maps):
     else:
         assert {entry['output'] for entry in volume.notes['contest']} == {ALONE, 'softplus', 'mean'}
         assert 'left out' in note.sentence
-    again = DIPmTV(iterations=40, **SMALL).run(maps)
+    again = DIPmTV(iterations=24, **SMALL).run(small)
     np.testing.assert_array_equal(again.data, volume.data)
 
 
-def test_images_that_speak_against_the_counts_leave_the_volume_of_the_maps(maps, monkeypatch):
+def test_images_that_speak_against_the_counts_leave_the_volume_of_the_maps(small, monkeypatch):
     monkeypatch.setattr(haadf_verdict, '_TOLERATED', -1e9)
-    volume = DIPmTV(iterations=30, **SMALL).run(maps)
-    np.testing.assert_array_equal(volume.data, DIPmTV(iterations=30, haadf=False, **SMALL).run(maps).data)
+    volume = DIPmTV(iterations=30, **SMALL).run(small)
+    np.testing.assert_array_equal(volume.data, DIPmTV(iterations=30, haadf=False, **SMALL).run(small).data)
     assert volume.notes['haadf']['used'] is False
     assert {entry['output'] for entry in volume.notes['contest']} == {ALONE, 'softplus', 'mean'}
     assert any('HAADF images are left out' in finding.sentence for finding in volume.findings)
 
 
-def test_without_the_tick_or_the_images_nothing_changes(maps):
+def test_without_the_tick_or_the_images_nothing_changes(small):
     step = DIPmTV(iterations=25, **SMALL)
-    plain = step.run(replace(maps, haadf_series=None))
-    unticked = DIPmTV(iterations=25, haadf=False, **SMALL).run(maps)
+    plain = step.run(replace(small, haadf_series=None))
+    unticked = DIPmTV(iterations=25, haadf=False, **SMALL).run(small)
     np.testing.assert_array_equal(plain.data, unticked.data)
     assert 'haadf' not in plain.notes
 
 
-def test_images_that_contradict_are_left_out_before_any_fit(maps):
-    inverted = replace(maps.haadf_series, images=maps.haadf_series.images.max() - maps.haadf_series.images)
-    volume = DIPmTV(iterations=25, **SMALL).run(replace(maps, haadf_series=inverted))
-    plain = DIPmTV(iterations=25, **SMALL).run(replace(maps, haadf_series=None))
+def test_images_that_contradict_are_left_out_before_any_fit(small):
+    inverted = replace(small.haadf_series, images=small.haadf_series.images.max() - small.haadf_series.images)
+    volume = DIPmTV(iterations=25, **SMALL).run(replace(small, haadf_series=inverted))
+    plain = DIPmTV(iterations=25, **SMALL).run(replace(small, haadf_series=None))
     np.testing.assert_array_equal(volume.data, plain.data)
     assert any('darker where the maps hold more' in finding.sentence for finding in volume.findings)
 
@@ -133,23 +142,23 @@ class Resumes(Observer):
 
 
 @pytest.mark.parametrize(('at', 'used'), [(10, None), (50, None), (70, None)])
-def test_a_run_that_is_ended_keeps_what_is_complete(maps, at, used):
-    volume = DIPmTV(iterations=30, **SMALL).run(maps, Ends(at))
+def test_a_run_that_is_ended_keeps_what_is_complete(small, at, used):
+    volume = DIPmTV(iterations=30, **SMALL).run(small, Ends(at))
     assert np.isfinite(volume.data).all() and volume.data.max() > 0
     assert ('haadf' in volume.notes) == (at > 60)
 
 
-def test_a_resumed_run_ends_with_the_same_volume(maps):
+def test_a_resumed_run_ends_with_the_same_volume(small):
     step, keeps = DIPmTV(iterations=30, precision='float32', **SMALL), Keeps()
     keeps.save_state = lambda state, kept=keeps.states: kept.append(
         copy.deepcopy(state()) if len(kept) in (40, 70) else None
     )
-    whole = step.run(maps, keeps)
+    whole = step.run(small, keeps)
     for state in [state for state in keeps.states if state is not None]:
-        np.testing.assert_array_equal(step.run(maps, Resumes(state)).data, whole.data)
+        np.testing.assert_array_equal(step.run(small, Resumes(state)).data, whole.data)
 
 
-def test_every_network_has_the_weights_of_the_same_volume(maps, monkeypatch):
+def test_every_network_has_the_weights_of_the_same_volume(small, monkeypatch):
     begun = []
 
     def doubled(problem, alone):
@@ -158,7 +167,7 @@ def test_every_network_has_the_weights_of_the_same_volume(maps, monkeypatch):
 
     monkeypatch.setattr(haadf_verdict, 'intensity_of_volume', doubled)
     monkeypatch.setattr(haadf_verdict, '_TOLERATED', 1e9)
-    DIPmTV(iterations=10, **SMALL).run(maps)
+    DIPmTV(iterations=10, **SMALL).run(small)
     # Calibrated anew from what was calibrated before, the second network, and a resumed run, would have other weights.
     assert all(intensity is begun[0] for intensity in begun)
 
@@ -172,43 +181,43 @@ def test_the_estimate_of_memory_has_the_images_and_one_more_channel(maps):
     assert DIPmTV(haadf=False).memory_bytes(maps) == alone
 
 
-def test_an_ensemble_asks_the_held_out_counts_once_and_fits_the_images_in_every_member(maps, monkeypatch):
+def test_an_ensemble_asks_the_held_out_counts_once_and_fits_the_images_in_every_member(small, monkeypatch):
     # Fits of 10 iterations are far from their ends, where images mostly help.
     monkeypatch.setattr(haadf_verdict, '_TOLERATED', 1e9)
-    volume = DIPmTV(preset='best', ensemble=2, iterations=10, **SMALL).run(maps)
+    volume = DIPmTV(preset='best', ensemble=2, iterations=10, **SMALL).run(small)
     assert volume.std is not None and volume.notes['output'] == 'shares'
     assert volume.notes['haadf']['used'] is True
     (note,) = [finding for finding in volume.findings if '15 HAADF images' in finding.sentence]
     assert 'the held-out counts are predicted' in note.sentence
 
 
-def test_an_ensemble_whose_images_harm_is_that_of_the_maps_alone(maps, monkeypatch):
+def test_an_ensemble_whose_images_harm_is_that_of_the_maps_alone(small, monkeypatch):
     monkeypatch.setattr(haadf_verdict, '_TOLERATED', -1e9)
     step = DIPmTV(preset='best', ensemble=2, iterations=10, precision='float32', **SMALL)
-    volume = step.run(maps)
-    alone = step.model_copy(update={'haadf': False}).run(maps)
+    volume = step.run(small)
+    alone = step.model_copy(update={'haadf': False}).run(small)
     np.testing.assert_array_equal(volume.data, alone.data)
     np.testing.assert_array_equal(volume.std, alone.std)
     assert volume.notes['haadf']['used'] is False
     assert any('are left out' in finding.sentence for finding in volume.findings if finding.level == 'doubt')
 
 
-def test_an_ensemble_with_images_resumes_among_the_fits_that_judge_and_among_its_members(maps):
+def test_an_ensemble_with_images_resumes_among_the_fits_that_judge_and_among_its_members(small):
     step, keeps = DIPmTV(preset='best', ensemble=2, iterations=6, precision='float32', **SMALL), Keeps()
     keeps.save_state = lambda state, kept=keeps.states: kept.append(
         copy.deepcopy(state()) if len(kept) in (3, 9, 15, 21) else None
     )
-    whole = step.run(maps, keeps)
+    whole = step.run(small, keeps)
     states = [state for state in keeps.states if state is not None]
     assert len(states) == 4
     for state in states:
-        found = step.run(maps, Resumes(state))
+        found = step.run(small, Resumes(state))
         np.testing.assert_array_equal(found.data, whole.data)
         np.testing.assert_array_equal(found.std, whole.std)
 
 
-def test_an_ensemble_ended_while_the_images_are_judged_is_one_fit(maps):
-    volume = DIPmTV(preset='best', ensemble=3, iterations=20, **SMALL).run(maps, Ends(8))
+def test_an_ensemble_ended_while_the_images_are_judged_is_one_fit(small):
+    volume = DIPmTV(preset='best', ensemble=3, iterations=20, **SMALL).run(small, Ends(8))
     assert volume.std is None
     assert volume.notes['ensemble'] == {'asked': 3, 'members': 1}
 

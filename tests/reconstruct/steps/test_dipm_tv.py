@@ -48,7 +48,7 @@ def test_it_is_nearer_the_truth_than_sirt(maps, truth):
     def rms(volume):
         return float(np.sqrt(((volume.data - truth) ** 2).mean()))
 
-    assert rms(DIPmTV(iterations=250, **SMALL).run(maps)) < 0.8 * rms(SIRT(iterations=100, holdout=0.1).run(maps))
+    assert rms(DIPmTV(iterations=120, **SMALL).run(maps)) < 0.8 * rms(SIRT(iterations=100, holdout=0.1).run(maps))
 
 
 def test_the_result_is_the_average_that_predicts_the_held_out_counts_best(maps):

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from napari.layers import Image, Labels, Shapes
 from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton
 
 from napari_diptomo.assess import consistency, half_resolution, line_profile, phases_by_clustering
+from napari_diptomo.jobs import movie
 from napari_diptomo.jobs.assess_volume import halving_step
 from napari_diptomo.reconstruct import SIRT
 from napari_diptomo.series import MapSeries, Recipe, Volume
@@ -397,7 +399,8 @@ def test_report_and_movie_are_written(
     written = (tmp_path / 'cell.html').read_text(encoding='utf-8')
     assert f'{page.judged.consistency.misfit[0].mean():.2f}' in written and '<h2>Resolution</h2>' in written
     assert (tmp_path / 'cell.pdf').exists() and (tmp_path / 'cell_figures' / 'fsc.csv').exists()
-    monkeypatch.setattr('napari_diptomo.widgets.tasks.judging.Path', Path)
+    # A turn in ten frames: movies are looked at where they are made.
+    monkeypatch.setattr(movie, 'MovieSettings', partial(movie.MovieSettings, seconds=0.5, size=64))
     monkeypatch.setattr(QFileDialog, 'getSaveFileName', lambda *a, **k: (str(tmp_path / 'cell.gif'), 'GIF (*.gif)'))
     buttons['Write m&ovie…'].click()
     settled(dock, timeout=180_000)
