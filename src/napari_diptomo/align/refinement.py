@@ -163,6 +163,7 @@ def refined(
                 rounds, stopped = taken, True
             if not better:
                 break
+        # In all detail no prediction is kept, so one of the same geometry without it stays in use.
         if here.geometry is not geometry or not finely:
             geometry, prediction = here.geometry, here.prediction
     return replace(_judged(images, geometry, upsampling, FINE, prediction=prediction), rounds=taken, stopped=stopped)

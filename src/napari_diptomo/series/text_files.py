@@ -6,11 +6,14 @@ in which a word stands that such a file is known to hold, for example the one fo
 
 from __future__ import annotations
 
+import math
 import re
 
 #: Western European, Cyrillic, Greek, Central European; Japanese, Chinese, Korean.
 _CODE_PAGES = ('cp1252', 'cp1251', 'cp1253', 'cp1250', 'cp932', 'gb18030', 'cp949')
 _MARKS = ((b'\xef\xbb\xbf', 'utf-8-sig'), (b'\xff\xfe', 'utf-16'), (b'\xfe\xff', 'utf-16'))
+_DECIMAL_COMMA = re.compile(r'[+-]?\d*,\d+(e[+-]?\d+)?', re.IGNORECASE)
+_NUMBER = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?', re.IGNORECASE)
 _CONTROL = re.compile('[\0-\x08\x0e-\x1f]')
 
 
@@ -59,3 +62,23 @@ def _printable(content: bytes, encoding: str) -> str | None:
     except UnicodeDecodeError:
         return None
     return None if _CONTROL.search(text) else text
+
+
+def has_decimal_comma(text: str) -> bool:
+    """Whether a text is a number with a decimal comma."""
+    return _DECIMAL_COMMA.fullmatch(text) is not None
+
+
+def number_in(text: str) -> float | None:
+    """The number that a text is, with a decimal point or comma; None where it is none.
+
+    Examples
+    --------
+    >>> number_in('-40,5'), number_in('1e3'), number_in('nan'), number_in('40 deg')
+    (-40.5, 1000.0, None, None)
+    """
+    if has_decimal_comma(text):
+        text = text.replace(',', '.')
+    # float() would take nan, infinity and 1_000 as well.
+    value = float(text) if _NUMBER.fullmatch(text) else math.inf
+    return value if math.isfinite(value) else None

@@ -38,6 +38,9 @@ def opened(folder, energy: dict[str, Any], *, channels: int = 1024, name: str = 
         (X_RAYS_IN_EV, {'channels': 256, 'title': 'EDS Spectrum Image'}, 'keV', (-0.2, 2.35)),
         (X_RAYS_IN_EV, {'channels': 256, 'name': 'EDX'}, 'keV', (-0.2, 2.35)),
         (X_RAYS_IN_EV, {'channels': 256, 'title': 'EDX and EELS'}, 'eV', (-200, 2350)),
+        # Named after a session or a holder: from 0 to 10 keV in steps of 10 eV nothing else is recorded.
+        (X_RAYS_IN_EV, {'name': 'EELS day 2'}, 'keV', (-0.2, 10.03)),
+        ({'units': 'keV', 'scale': 0.01, 'offset': -0.1}, {'title': 'EELS'}, 'keV', (-0.1, 10.13)),
     ],
 )
 def test_the_kind_and_its_unit(tmp_path, energy, keywords, unit, ends):

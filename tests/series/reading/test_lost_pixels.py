@@ -66,6 +66,17 @@ def test_images_of_a_detector_keep_their_level_beside_lost_pixels(tmp_path):
     np.testing.assert_allclose(maps.data[0, :, 2:], whole.data[0, :, 2:], atol=8)
 
 
+def test_a_picture_beside_maps_has_no_lost_pixels(tmp_path):
+    # In the fit of a HAADF series made of it they would be intensities like others.
+    data = np.random.default_rng(0).poisson(6, (4, 12, 10)).astype(np.float32)
+    picture = data.copy()
+    picture[1, 0, :3] = np.nan
+    files = [written(tmp_path / 'Fe.hspy', data), written(tmp_path / 'HAADF.hspy', picture)]
+    with pytest.raises(InputError, match=r'HAADF.hspy holds values that are not numbers .*, in image 2 of 4'):
+        load_tilt_series(files, angles=ANGLES, pixel_size=2.0)
+    assert load_tilt_series(files, angles=ANGLES, pixel_size=2.0, unused=[1]).haadf is not None
+
+
 def test_the_volume_is_that_of_the_other_pixels(tmp_path):
     specimen = simulate.lamella(16)
     counts = simulate.tilt_series(specimen, ANGLES, peak_counts=50, seed=1).maps

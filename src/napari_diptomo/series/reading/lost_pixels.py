@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,14 +21,14 @@ class Numbers:
 
     Attributes
     ----------
-    stacks : list of ImageStack
+    stacks : tuple of ImageStack
         The lowest number of its image in place of each that is none.
-    lost : list of ndarray of bool (tilt, y, x), or None
+    lost : tuple of ndarray of bool (tilt, y, x), or None
         Of each stack, where that was done.
     """
 
-    stacks: list[ImageStack]
-    lost: list[np.ndarray | None]
+    stacks: tuple[ImageStack, ...]
+    lost: tuple[np.ndarray | None, ...]
 
     def finding(self, names: Sequence[str]) -> tuple[Finding, ...]:
         """A note on stacks with such pixels; ``names`` are those of all stacks."""
@@ -43,7 +43,7 @@ class Numbers:
         return (Finding('note', 'pixels without a number', sentence, {'largest share': worst}),)
 
 
-def as_numbers(stacks: Sequence[ImageStack], used: np.ndarray) -> Numbers:
+def as_numbers(stacks: Sequence[ImageStack], used: np.ndarray, whole: Collection[int] = ()) -> Numbers:
     """Stacks with numbers everywhere, and where they had none.
 
     Parameters
@@ -51,17 +51,21 @@ def as_numbers(stacks: Sequence[ImageStack], used: np.ndarray) -> Numbers:
     stacks : sequence of ImageStack
     used : ndarray (tilt,)
         Numbers of the images that are in use.
+    whole : collection of int
+        Places of the stacks in which no pixel can be marked as lost.
 
     Raises
     ------
     InputError
-        An image in use that holds hardly any number.
+        An image in use that holds hardly any number, or in such a stack one without.
     """
-    found = [_of_stack(stack, used) for stack in stacks]
-    return Numbers([stack for stack, _ in found], [lost for _, lost in found])
+    stacks, lost = zip(
+        *(_of_stack(stack, used, 0.0 if i in whole else _MAY_BE_LOST) for i, stack in enumerate(stacks)), strict=True
+    )
+    return Numbers(tuple(stacks), tuple(lost))
 
 
-def _of_stack(stack: ImageStack, used: np.ndarray) -> tuple[ImageStack, np.ndarray | None]:
+def _of_stack(stack: ImageStack, used: np.ndarray, may_be_lost: float) -> tuple[ImageStack, np.ndarray | None]:
     if stack.data.dtype.kind != 'f':
         return stack, None
     lost = ~np.isfinite(stack.data)
@@ -71,7 +75,7 @@ def _of_stack(stack: ImageStack, used: np.ndarray) -> tuple[ImageStack, np.ndarr
     if not lost.any():
         return stack, None
     shares = lost.mean(axis=(1, 2))
-    spoilt = [int(i) + 1 for i in np.flatnonzero(shares > _MAY_BE_LOST)]
+    spoilt = [int(i) + 1 for i in np.flatnonzero(shares > may_be_lost)]
     if spoilt:
         where = f'{", ".join(map(str, spoilt[:6]))}{" and more" if len(spoilt) > 6 else ""}'
         raise InputError(

@@ -164,10 +164,11 @@ def _maps_of_stacks(read: Sequence[ImageStack], tables: Sequence[Path], source: 
     if pixel_size is None:
         raise InputError(f'{first.path.name} has no pixel size in a unit of length; give the pixel size in nm.')
     names = _channel_names(stacks)
-    numbers = as_numbers(stacks, order)
-    stacks = tuple(numbers.stacks)
     channels = [i for i, name in enumerate(names) if not is_picture(name)]
     pictures = [i for i in range(len(names)) if i not in channels]
+    # Pictures beside maps have no pixels that are marked as missing.
+    numbers = as_numbers(stacks, order, pictures if channels else ())
+    stacks = numbers.stacks
     images = not channels or _are_images([stacks[i] for i in channels], [names[i] for i in channels], order, source)
     if not channels:
         channels, pictures = pictures, []

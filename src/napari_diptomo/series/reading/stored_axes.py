@@ -174,10 +174,10 @@ def is_eels(signal: StoredSignal) -> bool:
     if str(signal.metadata.get('Signal', {}).get('quantity', '')).startswith('X-rays'):
         return False
     axis, factor = signal.axes[-1], _in_ev(signal.axes[-1])
-    called = _called(signal)
-    if called:
+    called, energy = _called(signal), axis.values * (factor or 1.0)
+    # A name of a session, say, does not make losses of energies that only X-rays have.
+    if called == 'X-rays' or (called == 'losses' and not _like_x_rays(energy)):
         return called == 'losses'
-    energy = axis.values * (factor or 1.0)
     if factor == 1000.0:
         # With eV the name of the axis says nothing: readers call every such axis so.
         fine = _channel(energy) < _LOSSES_STEP and energy.max() < _LOSSES_TO

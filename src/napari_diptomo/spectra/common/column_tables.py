@@ -17,13 +17,11 @@ import numpy as np
 
 from napari_diptomo.series import InputError
 from napari_diptomo.series.reading.inspection import check_is_file
-from napari_diptomo.series.text_files import decoded
+from napari_diptomo.series.text_files import decoded, number_in
 
 _ENERGY = re.compile(r'energ|loss|\bk?ev\b|^\s*e\s*$', re.IGNORECASE)
 _EV = re.compile(r'\bm?ev\b', re.IGNORECASE)
 _KEV = re.compile(r'\bkev\b', re.IGNORECASE)
-_DECIMAL_COMMA = re.compile(r'[+-]?\d*,\d+(e[+-]?\d+)?', re.IGNORECASE)
-
 #: Energies that all are below it, with no unit, are in keV: no edge is there in eV.
 _LEAST_EV = 5.0
 
@@ -122,9 +120,4 @@ def _numbers(path: Path, rows: Sequence[Sequence[str]], columns: int) -> np.ndar
 
 
 def _number(text: str) -> float | None:
-    text = text.strip().strip('"')
-    try:
-        value = float(text.replace(',', '.') if _DECIMAL_COMMA.fullmatch(text) else text)
-    except ValueError:
-        return None
-    return value if np.isfinite(value) else None
+    return number_in(text.strip().strip('"'))

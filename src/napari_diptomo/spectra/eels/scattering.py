@@ -57,6 +57,7 @@ from napari_diptomo.series import InputError
 from napari_diptomo.spectra.common.energy_axis import channel_width
 from napari_diptomo.spectra.common.exspy_adapter import fourier_log, fourier_ratio
 from napari_diptomo.spectra.common.power_law import falling_tail, log_log_line
+from napari_diptomo.spectra.eels.calibration.zero_loss import peak_width
 
 #: The zero loss is looked for within this of zero; behind its tail losses begin, eV.
 _ZERO, _LEAST_LOSS = 5.0, 2.0
@@ -196,7 +197,7 @@ def _fourier_log(energy: np.ndarray, spectrum: np.ndarray, zero: np.ndarray) -> 
     continued = np.concatenate([spectrum, _faded_tail(energy, spectrum, step)])
     ratio = fft.rfft(continued, length) / fft.rfft(zero, length)
     # Above these frequencies the smoothing leaves nothing, and the ratio is noise.
-    width = max(_SMOOTH, _fwhm(zero, step))
+    width = max(_SMOOTH, step * _fwhm(zero))
     smooth = np.exp(-((np.pi * frequency * width) ** 2) / (4 * np.log(2)))
     kept = smooth > 1e-4
     log = np.zeros_like(ratio)
@@ -207,17 +208,10 @@ def _fourier_log(energy: np.ndarray, spectrum: np.ndarray, zero: np.ndarray) -> 
     return losses, np.maximum(single, 0)
 
 
-def _fwhm(peak: np.ndarray, step: float) -> float:
-    """Width of a peak at half of its height, eV: where its flanks, taken as straight, cross it."""
-    top = int(peak.argmax())
-    half = 0.5 * float(peak[top])
-    left, right = (int((flank < half).argmax()) for flank in (peak[top::-1], peak[top:]))
-    if not left or not right:
-        return 0.0
-    ends = [n - 1 + (a - half) / (a - b) for n, a, b in (
-        (left, peak[top - left + 1], peak[top - left]), (right, peak[top + right - 1], peak[top + right])
-    )]  # fmt: skip
-    return float(sum(ends)) * step
+def _fwhm(peak: np.ndarray) -> float:
+    """Channels between the flanks of a peak at half of its height; 0 where it has one flank only."""
+    top, low = int(peak.argmax()), peak < 0.5 * peak.max()
+    return peak_width(peak, 0.5) if low[:top].any() and low[top:].any() else 0.0
 
 
 def zero_loss_of_sum(energy: np.ndarray, spectrum: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.files import check_is_file
 from napari_diptomo.series.reading.angles.mdoc import parse_mdoc
 from napari_diptomo.series.reading.current_file import reads
-from napari_diptomo.series.text_files import decoded
+from napari_diptomo.series.text_files import decoded, has_decimal_comma, number_in
 
 SUFFIXES = {'.rawtlt', '.tlt', '.csv', '.tsv', '.txt', '.mdoc'}
 #: Formats that hold tilt angles and nothing else.
@@ -65,8 +65,6 @@ _UNIT_BEHIND = re.compile(r'(?<=\d)\s*(deg(?:ree)?s?|\N{DEGREE SIGN}|m?rad)(?=$|
 _DASH = re.compile('^[\u2010-\u2013\N{MINUS SIGN}\ufe63\uff0d]')
 _SIGN_APART = re.compile(r'(^|[;,\t])[ ]*([+-])[ ]+(?=\d)')
 _DATE = re.compile(r'\d+([-./:])\d+\1\d+|\d:\d')
-_DECIMAL_COMMA = re.compile(r'[+-]?\d*,\d+(e[+-]?\d+)?', re.IGNORECASE)
-_NUMBER = re.compile(r'[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?', re.IGNORECASE)
 #: All angles in one line, as Python and Matlab write them.
 _LISTED = re.compile(r'^(?:[^\W\d]\w*\s*=)?\s*[\[(]([^\[\]()]*)[\])];?\s*$')
 #: All that is in the rows below the last one of a spreadsheet.
@@ -333,7 +331,7 @@ def _commas_are_decimal(lines: list[str]) -> bool:
             return False
         rows = rows[1:]
     cells = [cell for row in rows for cell in row if ',' in cell]
-    if not all(_DECIMAL_COMMA.fullmatch(_bare(cell)) for cell in cells):
+    if not all(has_decimal_comma(_bare(cell)) for cell in cells):
         return False
     if all(len(row) > 1 for row in rows):
         return True
@@ -495,11 +493,7 @@ def _bare(cell: str) -> str:
 
 
 def _number(cell: str) -> float | None:
-    text = _bare(cell)
-    if _DECIMAL_COMMA.fullmatch(text):
-        text = text.replace(',', '.')
-    # float() would take nan, infinity and 1_000 as well.
-    return float(text) if _NUMBER.fullmatch(text) else None
+    return number_in(_bare(cell))
 
 
 def _counts_rows(column: Sequence[float | None]) -> bool:

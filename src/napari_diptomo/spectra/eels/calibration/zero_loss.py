@@ -156,17 +156,29 @@ def _width(spectra: np.ndarray, peak: np.ndarray, share: float) -> float:
     around = peak[:, None] + np.arange(-reach, reach + 1)
     mean = np.take_along_axis(spectra, around, axis=1).mean(axis=0, dtype=float)
     mean = mean - min(float(np.median(mean[: max(reach // 4, 1)])), 0.0)
-    level = share * mean.max()
-    top = int(mean.argmax())
+    return max(peak_width(mean, share), 1.0)
+
+
+def peak_width(peak: np.ndarray, share: float) -> float:
+    """Channels between the flanks of a peak at a share of its height.
+
+    Parameters
+    ----------
+    peak : ndarray (channel,)
+        Counts above what it stands on.
+    share : float
+    """
+    level = share * peak.max()
+    top = int(peak.argmax())
     left, right = top, top
-    while left > 0 and mean[left] > level:
+    while left > 0 and peak[left] > level:
         left -= 1
-    while right < len(mean) - 1 and mean[right] > level:
+    while right < len(peak) - 1 and peak[right] > level:
         right += 1
     # A flank between two channels is taken to be straight.
-    rise = (level - mean[left]) / max(mean[left + 1] - mean[left], 1e-12)
-    fall = (level - mean[right]) / max(mean[right - 1] - mean[right], 1e-12)
-    return float(max((right - fall) - (left + rise), 1.0))
+    rise = (level - peak[left]) / max(peak[left + 1] - peak[left], 1e-12)
+    fall = (level - peak[right]) / max(peak[right - 1] - peak[right], 1e-12)
+    return float((right - fall) - (left + rise))
 
 
 def _saturation(spectra: np.ndarray, peak: np.ndarray, bright: np.ndarray, fwhm: float) -> tuple[np.ndarray, float]:
