@@ -4,6 +4,8 @@ BIN := .venv/bin
 STAMP := .venv/.up-to-date
 DOCS_STAMP := .venv/.docs-up-to-date
 PACKAGE_STAMP := .venv/.package-up-to-date
+# Images of containers set it; each of the computing processes would then compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help env system demo test lint bench docs package clean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -44,6 +45,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if {'make_napari_viewer', 'make_napari_viewer_proxy'} & set(getattr(item, 'fixturenames', ())):
             item.add_marker(skip)
+
+
+def pytest_collection_finish() -> None:
+    # napari's fixture collects garbage four times around each window. What all imports have brought is none, and made
+    # that a fifth of the time of the tests with windows.
+    gc.collect()
+    gc.freeze()
 
 
 def _has_screen() -> bool:

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.fft import fftn, ifftn
 from scipy.ndimage import maximum_filter, minimum_filter
-from scipy.stats import norm, spearmanr
 
 from napari_diptomo.assess._arrays import as_channels, same_shape
 from napari_diptomo.assess.resolution import TiltRange, measured_frequencies
@@ -87,6 +86,9 @@ def judge_spread(
     if not where.any():
         raise InputError('No voxel is left to judge the error bars by; choose a larger part of the volume.')
     error, spread = np.abs(volume - truth)[where], std[where]
+    # Half a second to import, in every computing process.
+    from scipy.stats import norm, spearmanr
+
     # Quantiles of the two-sided interval; rounding shall not push an exact volume out of an empty one.
     coverage = {q: float((error <= norm.ppf((1 + q) / 2) * spread + 1e-12).mean()) for q in levels}
     ranked = float(np.ptp(error)) > 0 and float(np.ptp(spread)) > 0

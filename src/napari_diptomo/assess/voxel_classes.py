@@ -19,7 +19,6 @@ from scipy.ndimage import (
     median,
 )
 from scipy.ndimage import maximum as largest
-from scipy.signal import fftconvolve
 
 from napari_diptomo.assess._arrays import as_channels
 
@@ -131,6 +130,9 @@ def _crowding(above: np.ndarray, parts: np.ndarray, count: int) -> np.ndarray:
     """Median number of neighbours within `_WINDOW` voxels, per part, (part,)."""
     axis = np.arange(-_WINDOW, _WINDOW + 1) ** 2
     ball = axis[:, None, None] + axis[:, None] + axis <= _WINDOW**2
+    # Half a second to import, in every computing process.
+    from scipy.signal import fftconvolve
+
     neighbours = fftconvolve(above.astype(np.float32), ball.astype(np.float32), mode='same')
     return np.asarray(median(neighbours, parts, np.arange(1, count + 1)))
 

@@ -220,7 +220,8 @@ for preset in ('fast', 'balanced'):
 def test_equal_seeds_give_equal_bits_in_poisoned_memory_on_any_processor(instructions, tmp_path):
     environment = {**os.environ, 'XDG_CACHE_HOME': str(tmp_path)}
     if instructions:
-        # Has no effect on processors that do not have them.
+        if 'AVX512' not in torch.backends.cpu.get_cpu_capability():
+            pytest.skip('this processor has AVX2 at most: a limit changes nothing')
         environment['ONEDNN_MAX_CPU_ISA'] = instructions
     ended = subprocess.run([sys.executable, '-c', TWICE], env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

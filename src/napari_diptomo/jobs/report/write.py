@@ -285,6 +285,8 @@ def _rendered(figure: ReportFigure) -> tuple[bytes, str]:
         figure.draw(sheet)
         picture, vector = io.BytesIO(), io.StringIO()
         sheet.savefig(picture, format='png', dpi=_DPI)
+        # The layout is found: finding it takes as long as drawing.
+        sheet.set_layout_engine('none')
         # Without a date the same data give the same file.
         sheet.savefig(vector, format='svg', metadata={'Date': None}, dpi=_DPI)
     return picture.getvalue(), vector.getvalue()

@@ -27,7 +27,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.signal import fftconvolve
 from scipy.special import erf
 
 from napari_diptomo.spectra.edx.detector import Detector, channel_edges
@@ -98,6 +97,9 @@ def sum_peaks(energy: np.ndarray, spectrum: np.ndarray, detector: Detector | Non
     step = float(np.mean(np.diff(true)))
     grid = np.arange(true[0], true[-1], step)
     counts = np.interp(grid, true, np.maximum(spectrum, 0.0))
+    # Half a second to import, in every computing process.
+    from scipy.signal import fftconvolve
+
     both = np.maximum(fftconvolve(counts, counts), 0.0)
     sums = 2 * grid[0] + step * np.arange(len(both))
     shape = np.interp(true, sums, both, left=0.0, right=0.0)

@@ -13,7 +13,6 @@ thickness, and what is left of the total of the metal was up to a tenth where ca
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import spearmanr
 
 from napari_diptomo.series import Finding, Remedy
 from napari_diptomo.spectra.eels.calibration.calibrated_series import CalibratedSeries
@@ -84,6 +83,9 @@ def _of_contamination(t_over_lambda: np.ndarray) -> tuple[Finding, ...]:
     thin = [float(np.median(one[_thinnest(one)])) for one in t_over_lambda if _thinnest(one).any()]
     if len(thin) < max(_LEAST_TILTS, len(t_over_lambda)):
         return ()
+    # Half a second to import, in every computing process.
+    from scipy.stats import spearmanr
+
     order = np.arange(len(thin))
     # Of the tilts in their order, which is that of acquisition or its reverse in a series from one side to the other.
     trend = float(spearmanr(order, thin).statistic) if np.ptp(thin) > 0 else 0.0
