@@ -284,3 +284,13 @@ def test_a_child_loads_neither_torch_nor_hyperspy_by_itself():
     script = 'import sys, napari_diptomo.jobs.child; print(sorted({"torch", "hyperspy"} & set(sys.modules)))'
     out = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, check=True).stdout
     assert out.strip() == '[]'
+
+
+def test_steps_and_judges_load_no_statistics_before_they_need_them():
+    # Each takes half a second or more, in every run.
+    script = (
+        'import sys, napari_diptomo.assess, napari_diptomo.spectra\n'
+        'print(sorted({"scipy.stats", "scipy.signal", "matplotlib", "hyperspy", "sklearn"} & set(sys.modules)))'
+    )
+    out = subprocess.run([sys.executable, '-c', script], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == '[]'
