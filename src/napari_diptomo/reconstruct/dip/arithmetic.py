@@ -261,7 +261,8 @@ def _pass(module: nn.Module, x: torch.Tensor, grad: torch.Tensor) -> list[torch.
     _poison(sizes, x)
     y = module(x)
     _poison(sizes, x)
-    y.backward(grad)
+    # The gradient of the sum is `grad` itself; handed to `backward` it makes torch import sympy, which takes a second.
+    (y * grad).sum().backward()
     results = [y, x.grad, *(p.grad for p in module.parameters())]
     return [r.detach().float().cpu() for r in results if r is not None]
 

@@ -16,12 +16,16 @@ normalisation have no such structure: they go by Adam with a fifth of the rate.
 convolution's weight, orthogonalises in bfloat16 (here in float32), which would change every
 volume, and came with torch 2.9, where this package works from torch 2.2 on.
 
-Formulas: orthogonalised momentum, Muon (`orthogonalise`).
+None of them is a `torch.optim.Optimizer`: the first of these in a process imports torch's compiler,
+which takes two to five seconds, a third of the wait for the first preview. Adam is that of torch to
+the last bit.
+
+Formulas: orthogonalised momentum, Muon (`orthogonalise`); Adam (`Adam`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -33,33 +37,111 @@ _ITERATIONS = 5
 _MOMENTUM = 0.95
 
 
-class Muon(torch.optim.Optimizer):
-    """Muon for parameters of two or more dimensions.
+class Optimiser:
+    """Parameters, their step size, and what is remembered of the gradients of each.
 
     Parameters
     ----------
     parameters : iterable of Parameter
-        Weights; all axes but the first are flattened.
     lr : float
-        Spectral size of a step.
+        Step size.
+
+    Attributes
+    ----------
+    param_groups : list of dict
+        One group, as in `torch.optim`: its ``params`` and its ``lr``, which may be set.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float) -> None:
-        super().__init__(parameters, {'lr': lr})
+        self.param_groups: list[dict[str, Any]] = [{'params': list(parameters), 'lr': lr}]
+        self._memory: list[dict[str, Any]] = [{} for _ in self.param_groups[0]['params']]
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+    def step(self) -> None:
         """One update from the gradients at hand."""
-        for group in self.param_groups:
-            for weight in group['params']:
-                if weight.grad is None:
-                    continue
-                state: dict[str, Any] = self.state[weight]
-                momentum = state.setdefault('momentum', torch.zeros_like(weight))
-                momentum.mul_(_MOMENTUM).add_(weight.grad)
-                ahead = (weight.grad + _MOMENTUM * momentum).flatten(1)
-                size = group['lr'] * max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
-                weight.add_(orthogonalise(ahead).reshape(weight.shape), alpha=-size)
+        group = self.param_groups[0]
+        moving = [(p, one) for p, one in zip(group['params'], self._memory, strict=True) if p.grad is not None]
+        if moving:
+            with torch.no_grad():
+                self._move([p for p, _ in moving], [one for _, one in moving], group['lr'])
+
+    def _move(self, parameters: list[nn.Parameter], memory: list[dict[str, Any]], rate: float) -> None:
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that `load_state_dict` needs, laid out as in `torch.optim`."""
+        group = {'lr': self.param_groups[0]['lr'], 'params': list(range(len(self._memory)))}
+        return {'state': {n: dict(one) for n, one in enumerate(self._memory) if one}, 'param_groups': [group]}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` gave, or torch's optimiser of the same kind."""
+        group = self.param_groups[0]
+        group['lr'] = saved['param_groups'][0]['lr']
+        for n, parameter in enumerate(group['params']):
+            kept = dict(saved['state'].get(n, {}))
+            if 'step' in kept:
+                kept['step'] = int(kept['step'])
+            self._memory[n] = {
+                name: value.to(parameter.device, copy=True) if isinstance(value, torch.Tensor) else value
+                for name, value in kept.items()
+            }
+
+
+class Muon(Optimiser):
+    """Orthogonalised momentum, for parameters of two or more dimensions, whose axes but the first are flattened.
+
+    The step size is spectral: that of the largest singular value.
+    """
+
+    def _move(self, parameters: list[nn.Parameter], memory: list[dict[str, Any]], rate: float) -> None:
+        for weight, one in zip(parameters, memory, strict=True):
+            assert weight.grad is not None
+            momentum = one.setdefault('momentum', torch.zeros_like(weight))
+            momentum.mul_(_MOMENTUM).add_(weight.grad)
+            ahead = (weight.grad + _MOMENTUM * momentum).flatten(1)
+            size = rate * max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
+            weight.add_(orthogonalise(ahead).reshape(weight.shape), alpha=-size)
+
+
+class Adam(Optimiser):
+    """Adam (Kingma and Ba 2015, arXiv 1412.6980), with torch's defaults.
+
+    Parameters
+    ----------
+    parameters : iterable of Parameter
+    lr : float
+        Step size.
+    betas : tuple of float
+        Memory of the means of the gradients and of their squares.
+    eps : float
+        Added to the root of the latter.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(parameters, lr)
+        self._betas, self._eps = betas, eps
+
+    def _move(self, parameters: list[nn.Parameter], memory: list[dict[str, Any]], rate: float) -> None:
+        first, second = self._betas
+        for parameter, one in zip(parameters, memory, strict=True):
+            if not one:
+                one |= {'step': 0, 'exp_avg': torch.zeros_like(parameter), 'exp_avg_sq': torch.zeros_like(parameter)}
+            one['step'] += 1
+        means, squares = [one['exp_avg'] for one in memory], [one['exp_avg_sq'] for one in memory]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        torch._foreach_lerp_(means, gradients, 1 - first)
+        torch._foreach_mul_(squares, second)
+        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - second)
+        roots = torch._foreach_sqrt(squares)
+        torch._foreach_div_(roots, [(1 - second ** one['step']) ** 0.5 for one in memory])
+        torch._foreach_add_(roots, self._eps)
+        sizes = [-rate / (1 - first ** one['step']) for one in memory]
+        torch._foreach_addcdiv_([p.data for p in parameters], means, roots, sizes)
 
 
 def orthogonalise(matrix: torch.Tensor) -> torch.Tensor:
@@ -74,7 +156,7 @@ def orthogonalise(matrix: torch.Tensor) -> torch.Tensor:
     return x if wide else x.T
 
 
-def optimisers(network: nn.Module, kind: str, learning_rate: float) -> list[torch.optim.Optimizer]:
+def optimisers(network: nn.Module, kind: str, learning_rate: float) -> list[Optimiser]:
     """The optimisers of a network, each parameter in one of them.
 
     Parameters
@@ -87,10 +169,10 @@ def optimisers(network: nn.Module, kind: str, learning_rate: float) -> list[torc
         Of Muon (and a fifth of it for the rest), or of Adam.
     """
     if kind == 'adam':
-        return [torch.optim.Adam(network.parameters(), lr=learning_rate)]
+        return [Adam(network.parameters(), lr=learning_rate)]
     matrices: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         is_matrix = parameter.dim() > 1 and not name.startswith('head')
         (matrices if is_matrix else rest).append(parameter)
-    return [Muon(matrices, learning_rate), torch.optim.Adam(rest, lr=learning_rate / 5, betas=(0.9, 0.99))]
+    return [Muon(matrices, learning_rate), Adam(rest, lr=learning_rate / 5, betas=(0.9, 0.99))]
