@@ -86,6 +86,17 @@ def first_run(tmp_path_factory):
     return folder, result
 
 
+@pytest.fixture(scope='module')
+def json_run(tmp_path_factory):
+    """As `first_run`, of the maps alone and said as JSON."""
+    folder = tmp_path_factory.mktemp('json')
+    write_maps(folder)
+    recipe = write_recipe(folder / 'j.json', {'step': 'SIRT', 'iterations': 5, 'device': 'cpu'})
+    result = cli('run', recipe, '--json')
+    assert result.exit_code == 0, result.output
+    return folder, result
+
+
 def test_run_writes_the_volume_next_to_the_recipe_and_says_how_it_agrees(first_run):
     tmp_path, result = first_run
     assert 'first.hspy' in result.stdout.replace('\n', '')
@@ -299,8 +310,8 @@ def test_calibrate_measures_factors_on_a_standard(tmp_path):
     assert_one_line(cli('calibrate', 'standard.hspy', '-c', 'GeTe', '--method', 'magic'), 'magic is no method')
 
 
-def test_a_volume_is_exported_filmed_and_reported(maps_file, first_run, tmp_path):
-    shutil.copy(first_run[0] / 'first.hspy', tmp_path)
+def test_a_volume_is_exported_filmed_and_reported(maps_file, json_run, tmp_path):
+    shutil.copy(json_run[0] / 'j.hspy', tmp_path / 'first.hspy')
     for arguments, file in (
         (('export', 'first.hspy', 'first.ome.zarr'), 'first.ome.zarr/zarr.json'),
         (('export', 'first.ome.zarr', 'first.vti'), 'first.vti'),
@@ -417,10 +428,8 @@ def test_info_as_json(maps_file):
     assert found['shape'] == {'channel': 2, 'tilt': 5, 'y': 8, 'x': 8}
 
 
-def test_run_and_assess_as_json(maps_file, tmp_path):
-    recipe = write_recipe(tmp_path / 'j.json', {'step': 'SIRT', 'iterations': 5, 'device': 'cpu'})
-    result = cli('run', recipe, '--json')
-    assert result.exit_code == 0, result.output
+def test_run_and_assess_as_json(json_run):
+    tmp_path, result = json_run
     found = json.loads(result.stdout)
     from napari_diptomo.series import load
 
@@ -429,7 +438,9 @@ def test_run_and_assess_as_json(maps_file, tmp_path):
     assert found['projection_correlation'] == pytest.approx(volume.notes['projection_correlation'])
     assert [f['sentence'] for f in found['findings']] and found['recipe']['steps'][0]['step'] == 'SIRT'
 
-    assessed = cli('assess', str(tmp_path / 'j.hspy'), '--maps', str(maps_file), '--halves', 'none', '--json')
+    assessed = cli(
+        'assess', str(tmp_path / 'j.hspy'), '--maps', str(tmp_path / 'maps.hspy'), '--halves', 'none', '--json'
+    )
     assert assessed.exit_code == 0, assessed.output
     consistency = json.loads(assessed.stdout)['consistency']
     assert set(consistency) == {'Ge', 'Te'}
