@@ -35,7 +35,10 @@ def series(channels, shape, angles, seed=0):
 @pytest.mark.parametrize(
     'method',
     [
-        lambda depth: DIPmTV(thickness=depth, iterations=30, averaging=0.8, precision='float32', device='cpu'),
+        # As many levels as by default, each of which halves the lengths.
+        lambda depth: DIPmTV(
+            thickness=depth, iterations=30, averaging=0.8, widths=(8, 16, 16, 16), precision='float32', device='cpu'
+        ),
         lambda depth: SIRT(thickness=depth, iterations=30, device='cpu'),
         lambda depth: PoissonEM(thickness=depth, iterations=30, device='cpu'),
         lambda depth: TotalVariation(thickness=depth, iterations=40, device='cpu'),

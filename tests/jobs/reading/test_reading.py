@@ -46,8 +46,9 @@ def reader():
     reader.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope='module')
 def strange():
+    """Each test begins with whatever process the one before left it: a reader starts another where there is none."""
     reader = IsolatedReader(STRANGE)
     yield reader
     reader.close()
@@ -183,7 +184,6 @@ def test_a_file_that_breaks_its_reader_is_one_sentence(strange, tmp_path, monkey
     assert_same(open_source(good), strange.open(good))
 
 
-@pytest.mark.skipif(sys.platform == 'win32', reason='signals of POSIX')
 @pytest.mark.skipif(sys.platform == 'win32', reason='signals of POSIX')
 def test_a_file_that_has_just_broken_its_reader_does_not_break_another(strange, tmp_path, monkeypatch):
     paths = spectra(tmp_path, 'segfault')
@@ -323,7 +323,7 @@ def test_nothing_is_left(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='signals of POSIX')
-def test_a_killed_parent_leaves_nothing(tmp_path):
+def test_a_process_that_opens_files_imports_no_reader_and_leaves_nothing_when_killed(tmp_path):
     paths = spectra(tmp_path)
     # Folders of its own: other programs that read files have theirs in /dev/shm, too.
     temporary, memory = tmp_path / 'temporary', tmp_path / 'memory'
@@ -336,16 +336,19 @@ def test_a_killed_parent_leaves_nothing(tmp_path):
         'from napari_diptomo.series import Source\n'
         f'series = isolated.open_isolated(Source(paths={tuple(paths)!r}, angles={ANGLES!r}))\n'
         'np.asarray(series.counts[0])\n'
+        'print([m for m in ("hyperspy", "rsciio", "h5py") if m in sys.modules])\n'
         'print(isolated.the_reader().pid, flush=True)\n'
         'time.sleep(100)\n'
     )
     environment = {**os.environ, 'TMPDIR': str(temporary)}
     with subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True, env=environment) as parent:
+        imported = parent.stdout.readline()
         child = psutil.Process(int(parent.stdout.readline()))
         assert list(memory.iterdir()) and list(temporary.iterdir())
         # A batch system and `timeout` signal the whole group first.
         child.terminate()
         parent.send_signal(signal.SIGKILL)
+    assert imported.strip() == '[]'
     psutil.wait_procs([child], 10)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
     assert list(temporary.iterdir()) == []
@@ -361,20 +364,6 @@ def test_a_forgotten_series_is_forgotten_there_too(reader, tmp_path, monkeypatch
     del series
     gc.collect()
     assert {'do': 'drop', 'drop': [number]} in said
-
-
-def test_the_viewers_process_imports_no_reader(tmp_path):
-    paths = spectra(tmp_path)
-    code = (
-        'import sys\n'
-        'from napari_diptomo.jobs.reading.isolated import open_isolated\n'
-        'from napari_diptomo.series import Source\n'
-        f'series = open_isolated(Source(paths={tuple(paths)!r}, angles={ANGLES!r}))\n'
-        'series.counts[0].compute()\n'
-        'print([m for m in ("hyperspy", "rsciio", "h5py") if m in sys.modules])\n'
-    )
-    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.strip() == '[]'
 
 
 def test_patience_and_memory_follow_the_files(tmp_path, monkeypatch):

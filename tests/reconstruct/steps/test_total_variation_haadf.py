@@ -11,7 +11,7 @@ from napari_diptomo.assess import psnr
 from napari_diptomo.reconstruct import TotalVariation, haadf_verdict
 from napari_diptomo.reconstruct.haadf_verdict import Verdict
 from napari_diptomo.reconstruct.tv import haadf_contest
-from napari_diptomo.series import Cancelled, MapSeries, Observer, Progress, Request
+from napari_diptomo.series import Cancelled, MapSeries, Observer, Progress, Request, Volume
 from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.series.steps import step_from_dict
 from napari_diptomo.simulate import facetted, interdiffusion, tilt_series
@@ -39,6 +39,18 @@ def maps(simulated) -> MapSeries:
 @pytest.fixture(scope='module')
 def alone_psnr(maps, simulated) -> float:
     return float(psnr(TotalVariation(haadf=False, **LONG).run(maps).data, simulated.truth.data).mean())
+
+
+@pytest.fixture(scope='module')
+def plain(maps) -> Volume:
+    return TotalVariation(**QUICK).run(replace(maps, haadf_series=None))
+
+
+@pytest.fixture(scope='module', params=[0.0, 0.1])
+def unweighed(request, maps) -> tuple[TotalVariation, Volume]:
+    """A step that looks for its weight, and what it makes of the maps alone."""
+    step = TotalVariation(iterations=40, holdout=request.param)
+    return step, step.model_copy(update={'haadf': False}).run(maps)
 
 
 def said(volume) -> list[str]:
@@ -80,10 +92,10 @@ def test_all_counts_are_fitted_in_the_end_and_the_curves_are_joined(maps):
     np.testing.assert_array_equal(again.data, volume.data)
 
 
-def test_images_that_harm_leave_the_volume_of_the_maps(maps, monkeypatch):
+def test_images_that_harm_leave_the_volume_of_the_maps(maps, plain, monkeypatch):
     monkeypatch.setattr(haadf_verdict, '_TOLERATED', -1e9)
     volume = TotalVariation(**QUICK).run(maps)
-    np.testing.assert_array_equal(volume.data, TotalVariation(haadf=False, **QUICK).run(maps).data)
+    np.testing.assert_array_equal(volume.data, plain.data)
     assert volume.notes['haadf']['used'] is False
     assert 'are left out: with them the held-out counts are predicted worse' in said(volume)[0]
 
@@ -110,28 +122,26 @@ def test_images_that_help_with_a_tenth_weigh_a_third_where_it_does_no_harm(maps,
 
 
 @pytest.mark.parametrize('wrong', [lambda images: images.max() - images, lambda images: images[::-1]])
-def test_a_contradiction_is_left_out_before(maps, wrong):
+def test_a_contradiction_is_left_out_before(maps, plain, wrong):
     other = replace(maps, haadf_series=replace(maps.haadf_series, images=wrong(maps.haadf_series.images)))
     volume = TotalVariation(**QUICK).run(other)
-    np.testing.assert_array_equal(volume.data, TotalVariation(**QUICK).run(replace(maps, haadf_series=None)).data)
+    np.testing.assert_array_equal(volume.data, plain.data)
     assert 'it is left out' in said(volume)[0] and 'haadf' not in volume.notes
 
 
-def test_without_series_or_tick_nothing_changes(maps):
-    plain = TotalVariation(**QUICK).run(replace(maps, haadf_series=None))
+def test_without_series_or_tick_nothing_changes(maps, plain):
     np.testing.assert_array_equal(TotalVariation(haadf=False, **QUICK).run(maps).data, plain.data)
     assert 'haadf' not in plain.notes and 'fit' not in plain.scores
 
 
 @pytest.mark.parametrize('is_used', [True, False])
-@pytest.mark.parametrize('holdout', [0.0, 0.1])
-def test_the_weight_is_the_one_that_the_maps_alone_ask_for(maps, monkeypatch, is_used, holdout):
+def test_the_weight_is_the_one_that_the_maps_alone_ask_for(maps, unweighed, monkeypatch, is_used):
     monkeypatch.setattr(haadf_contest, 'haadf_helps', lambda *_: Verdict(5.0 if is_used else -5.0, 1.0))
-    step = TotalVariation(iterations=40, holdout=holdout)
-    given, alone = step.run(maps), step.model_copy(update={'haadf': False}).run(maps)
+    step, alone = unweighed
+    given = step.run(maps)
     assert given.notes['weight_curve'] == alone.notes['weight_curve']
     assert given.notes['weight'] == alone.notes['weight'] != 0.6
-    assert given.notes['held_out_share'] == pytest.approx(holdout)
+    assert given.notes['held_out_share'] == pytest.approx(step.holdout)
     assert given.notes['haadf']['used'] is is_used
     assert np.array_equal(given.data, alone.data) is not is_used
 
