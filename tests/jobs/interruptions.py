@@ -63,15 +63,16 @@ SIGNALS = {'TERM': signal.SIGTERM, 'INT twice': signal.SIGINT, 'KILL': signal.SI
 
 @dataclass(frozen=True)
 class Blow:
-    """How a run is interrupted: after ``seconds``, or by itself at a ``point`` of the final save."""
+    """How a run is interrupted: after ``seconds``, by itself at a ``point`` of the final save, or once it is ``computing``."""
 
     kind: str
     target: str = 'parent'
     seconds: float = 0.0
     point: str = ''
+    computing: bool = False
 
     def __str__(self) -> str:
-        when = self.point or f'{self.seconds:.2f} s'
+        when = self.point or ('the first iterations' if self.computing else f'{self.seconds:.2f} s')
         return f'{self.kind} to the {self.target} at {when}'
 
 
@@ -140,6 +141,9 @@ class Bench:
             code = self.run(AT_POINT=blow.point, WITH_SIGNAL=str(int(SIGNALS[blow.kind])))
         else:
             process = self.start()
+            if blow.computing:
+                while not self.has_state() and process.poll() is None:
+                    time.sleep(0.01)
             time.sleep(blow.seconds)
             target = psutil.Process(process.pid)
             if blow.target == 'child':
@@ -153,6 +157,11 @@ class Bench:
         while self.processes() and time.monotonic() < end:
             time.sleep(0.05)
         return code
+
+    def has_state(self) -> bool:
+        """Whether a checkpoint holds weights already, and not only the recipe."""
+        path = self.folder / 'out' / 'v.hspy.checkpoint'
+        return path.exists() and path.stat().st_size > 50_000
 
     def processes(self) -> list[psutil.Process]:
         """Processes of this bench that still run."""
@@ -181,6 +190,8 @@ class Bench:
             return f'still running: {self.processes()}'
         before = self.said
         # Before it has begun to compute there is nothing to resume: it is run again.
+        if blow.computing and not self.has_state():
+            return 'it had ended before'
         begun = any((self.folder / 'out').iterdir()) or any((self.folder / 'state').rglob('*.npz'))
         if self.run(*(['--resume'] if begun else [])) != 0:
             return f'was not resumed: {self.said} after {before}'
