@@ -19,7 +19,7 @@ from napari_diptomo.widgets.tasks.opening import look_over
 
 ENDLESS = DIPmTV(preset='fast', iterations=5000, widths=(8, 8), skips=(2, 2))
 # A network takes seconds to begin, and only some tests look at what it alone shows.
-QUICK = SIRT(iterations=100_000, holdout=0.0)
+QUICK = SIRT(iterations=10_000, holdout=0.0)
 NOTE = Finding('note', 'angles', 'Nobody could check them.', step='Align')
 
 
