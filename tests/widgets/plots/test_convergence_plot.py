@@ -9,6 +9,7 @@ from napari_diptomo.reconstruct import SIRT
 from napari_diptomo.series import Progress, Recipe, Volume
 from napari_diptomo.widgets.plots.convergence_plot import ConvergencePlot
 from napari_diptomo.widgets.tasks.opening import look_over
+from napari_diptomo.widgets.theme import plot_colours
 
 
 @pytest.fixture
@@ -199,3 +200,31 @@ def test_they_come_from_the_computing_process(dock, maps, settled):
     known = [point.by_channel for point in run.convergence if point.by_channel]
     assert known and tuple(known[-1]) == ('Ge', 'Te')
     assert all(known[-1][name] < known[0][name] for name in known[0]) or len(known) == 1
+
+
+def test_the_lower_plot_has_its_place_at_once(plot, qtbot):
+    plot.show()
+    plot.add(1, {'data': 3.0}, None)
+    plot.redraw()
+    qtbot.waitUntil(lambda: plot.terms.geometry().height() < 10)
+    plot.clear_curves()
+    plot.add(1, {'data': 3.0, 'tv': 0.1}, None)
+    plot.redraw()
+    # Nothing of Qt's loop has run since: a window that paints now must not show one plot on the other.
+    assert plot.terms.geometry().height() > 50
+
+
+def test_titles_are_as_legible_as_the_numbers(plot):
+    plot.add(1, {'data': 3.0, 'tv': 0.1}, None)
+    plot.redraw()
+    for one in (plot.deviances, plot.terms):
+        assert one.titleLabel.opts['color'] == plot_colours().text
+
+
+@pytest.mark.parametrize(
+    ('value', 'shown'),
+    [(1e-4, '10⁻⁴'), (0.005, '0.005'), (20.0, '20'), (1e3, '1000'), (5e3, '5000'), (1e4, '10⁴'), (2e12, '2·10¹²')],
+)
+def test_numbers_of_a_logarithmic_axis_are_no_wider_than_it(plot, value, shown):
+    axis = plot.deviances.getAxis('left')
+    assert axis.logTickStrings([np.log10(value)], 1.0, 1.0) == [shown]

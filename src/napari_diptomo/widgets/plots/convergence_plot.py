@@ -25,6 +25,8 @@ _LABELS = {_FITTED: 'fitted', _HELD_OUT: 'held-out'}
 _HUES = {_FITTED: HUES[0], _HELD_OUT: HUES[3]}
 #: Decades on the axis below which more numbers have their place.
 _LITTLE = 0.8
+#: Digits of an exponent.
+_RAISED = str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹')
 #: Before the number of a fit in its name, behind what it was fitted with.
 _NUMBER = ', fit '
 #: Before the name of a channel in the names of its curves.
@@ -37,7 +39,16 @@ class _LogAxis(pg.AxisItem):
     def logTickStrings(self, values: Any, scale: float, spacing: Any) -> list[str]:
         labelled = (1, 2, 3, 4, 5, 7, 10) if self.range[1] - self.range[0] < _LITTLE else (1, 2, 5, 10)
         mantissas = (round(10 ** (value % 1)) for value in values)
-        return [f'{10.0**value:.3g}' if m in labelled else '' for value, m in zip(values, mantissas, strict=True)]
+        return [_short(10.0**value) if m in labelled else '' for value, m in zip(values, mantissas, strict=True)]
+
+
+def _short(value: float) -> str:
+    """A number of an axis: pyqtgraph leaves out what is wider than the axis, as ``1e+03`` would be."""
+    if 1e-3 <= value < 9999.5:
+        return f'{value:.3g}' if value < 999.5 else f'{value:.0f}'
+    mantissa, _, exponent = f'{value:.0e}'.partition('e')
+    power = f'10{str(int(exponent)).translate(_RAISED)}'
+    return power if mantissa == '1' else f'{mantissa}·{power}'
 
 
 class ConvergencePlot(ThemedPlot):
@@ -216,6 +227,8 @@ class ConvergencePlot(ThemedPlot):
         self.ci.layout.setRowStretchFactor(1, 0 if alone else 2)
         self.deviances.setLabel('bottom', 'iteration' if alone else None)
         self.deviances.getAxis('bottom').showLabel(alone)
+        # Painted before Qt comes to it, a plot that was hidden would lie on the other.
+        self.ci.layout.activate()
 
     def _write_titles(self, shown: set[str]) -> None:
         """Above each plot what its curves are; ``shown`` of the upper one."""

@@ -49,6 +49,8 @@ class ThemedPlot(pg.GraphicsLayoutWidget):
                 axis = plot.getAxis(side)
                 axis.setPen(colours.text)
                 axis.setTextPen(colours.text)
+            # The grey of pyqtgraph is hardly read in the light theme. Later titles keep the colour.
+            plot.titleLabel.setText(plot.titleLabel.text, color=colours.text)
             legend = plot.legend
             if legend is not None:
                 legend.setLabelTextColor(colours.text)
