@@ -197,8 +197,8 @@ def extended_findings(maps: MapSeries, found: Extended | None) -> tuple[Finding,
         evidence['height of its middle, nm'] = slab.height * pixel
         sentence += (
             f' Its parallax suggests a thickness of about {_two_digits(slab.thickness * pixel)} ± {_two_digits(slab.error * pixel)} nm, too '
-            'much where tilts do not fit together: with a margin '
-            f'{changes["thickness"]:g} nm; where you know it better, give it.'
+            f'large where tilts do not fit together; with a margin, {changes["thickness"]:g} nm. Where you know it better, give '
+            'your own value.'
         )
     elif found.is_slab:
         sentence += ' Its images do not show its thickness: give it where it is known.'

@@ -192,7 +192,7 @@ def _damage(found: DoseHalves) -> tuple[Finding, ...]:
     worst = int(np.abs(z).argmax())
     name, before, after = found.channels[worst], *found.shares[worst, :2]
     evidence = {'change': float(difference[worst]), 'error': float(found.share_error[worst]), 'total': found.total}
-    change = f'{name} has {before:.1%} of all in the first half of the dose and {after:.1%} in the second ({difference[worst]:+.1%} +- {found.share_error[worst]:.1%})'
+    change = f'{name} has {before:.1%} of all in the first half of the dose and {after:.1%} in the second ({difference[worst]:+.1%} ± {found.share_error[worst]:.1%})'
     if abs(z[worst]) > _SIGNIFICANT and abs(difference[worst]) > _LEAST:
         return (
             Finding(

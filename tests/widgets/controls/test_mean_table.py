@@ -44,3 +44,11 @@ def test_many_elements_stand_below_each_other(qtbot: Any) -> None:
     assert texts(table)[0] == ['O at.%', '65.0 ± 0.2', '-']
     assert table.item(0, 2).toolTip() == 'no voxel has enough counts'
     assert table.item(7, 1).toolTip() == '120 voxels'
+
+
+def test_an_error_that_is_known_is_never_zero(qtbot: Any) -> None:
+    found = RegionComposition(('O', 'Ni'), np.array([99.7, 0.31]), np.array([0.6, 0.03]), np.zeros(2), 'at.%', 120)
+    table = MeanTable()
+    qtbot.addWidget(table)
+    table.show_regions({'Specimen': found})
+    assert texts(table) == [['Specimen', '99.7 ± 0.6', '0.310 ± 0.030']]

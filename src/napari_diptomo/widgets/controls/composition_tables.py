@@ -9,6 +9,8 @@ import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
+from napari_diptomo.jobs.numbers import with_error
+
 _FIXED = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
 _FACTOR = 2
 #: Elements that stand side by side in a dock.
@@ -118,9 +120,14 @@ def _mean(found: Any, channel: int) -> QTableWidgetItem:
         shown = cell('-', right=True)
         shown.setToolTip(found)
         return shown
-    shown = cell(f'{found.percent[channel]:.1f} ± {found.standard_error[channel]:.1f}', right=True)
+    shown = cell(percent_with_error(found.percent[channel], found.standard_error[channel]), right=True)
     shown.setToolTip(f'{found.voxels} voxel{"s" * (found.voxels != 1)}')
     return shown
+
+
+def percent_with_error(value: float, error: float) -> str:
+    """A tenth of a percent, or as many digits as a smaller error has meaning for: no error that is known is 0.0."""
+    return with_error(value, error) if 0 < error < 0.05 else f'{value:.1f} ± {error:.1f}'
 
 
 def plain(table: QTableWidget) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
-from napari_diptomo.widgets.controls.composition_tables import cell, fit_height, plain
+from napari_diptomo.widgets.controls.composition_tables import cell, fit_height, percent_with_error, plain
 from napari_diptomo.widgets.controls.judged_tables import dotted, short
 from napari_diptomo.widgets.tasks.composition_diagram import SelectedRegion
 
@@ -77,7 +77,7 @@ def _texts(region: SelectedRegion) -> list[str]:
     found = region.composition
     pairs = zip(found.percent, found.standard_error, strict=True)
     means = [
-        f'{value:.1f} ± {error:.1f}' if np.isfinite(error) else _plain(value, found.unit) for value, error in pairs
+        percent_with_error(value, error) if np.isfinite(error) else _plain(value, found.unit) for value, error in pairs
     ]
     return [str(found.voxels), short(region.volume), *means]
 

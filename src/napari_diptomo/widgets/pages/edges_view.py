@@ -10,6 +10,7 @@ from napari.components import ViewerModel
 from qtpy.QtWidgets import QWidget
 
 from napari_diptomo.jobs.colours import colours
+from napari_diptomo.jobs.numbers import grouped
 from napari_diptomo.series import Observer, SpectralTiltSeries
 from napari_diptomo.widgets.pages.edx_spectrum import SpectrumView
 from napari_diptomo.widgets.tasks.edge_spectra import edge_energies, explaining_edges, summing_edges
@@ -60,7 +61,7 @@ class EdgesView(SpectrumView):
 
     def in_words(self, explained: Any) -> str:
         """Counts of the edges in a sentence."""
-        sums = ', '.join(f'{name} {counts:.3g}' for name, counts in explained.sums.items())
+        sums = ', '.join(f'{name} {grouped(counts, 3)}' for name, counts in explained.sums.items())
         return f'counts above the background: {sums}. χ² in front of the edges {explained.chi2:.3g}.'
 
     def regions(self) -> tuple[np.ndarray, ...]:

@@ -10,6 +10,7 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_diptomo.jobs.numbers import grouped
 from napari_diptomo.series import Observer, SpectralTiltSeries
 from napari_diptomo.widgets.controls.parts import words
 from napari_diptomo.widgets.layers.region_of_interest import Region
@@ -229,7 +230,7 @@ class SpectrumView(QWidget):
         if self._series is None:
             return
         self.plot.set_spectrum(self.energy, counts, self._series.energy_unit)
-        self.note.setText(f'{self._asked.named(self._series)}: {counts.sum():.4g} counts.')
+        self.note.setText(f'{self._asked.named(self._series)}: {grouped(counts.sum())} counts.')
         if self._fits:
             self._fitted.ask(self.fitting(self._series, self._asked))
 
@@ -249,6 +250,6 @@ def describe(explained: Explanation) -> str:
     """Counts, chi-square and the energy where the fit is worst, in a sentence."""
     worst = int(np.abs(explained.residual).argmax())
     return (
-        f'{explained.counts.sum():.4g} counts; χ² {explained.chi2:.3g}, largest residual at '
+        f'{grouped(explained.counts.sum())} counts; χ² {explained.chi2:.3g}, largest residual at '
         f'{explained.energy[worst]:.2f} keV ({explained.residual[worst]:+.1f} standard deviations).'
     )

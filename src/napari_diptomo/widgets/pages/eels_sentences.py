@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_diptomo.jobs.numbers import grouped
+
 if TYPE_CHECKING:
     from napari_diptomo.series import MapSeries
     from napari_diptomo.spectra.eels.calibration import CalibratedSeries
@@ -32,7 +34,7 @@ def describe_range(part: ExplainedRange) -> str:
     worst = int(np.abs(residual).argmax())
     family = f', background {part.background_model}' if part.background_model else ''
     return (
-        f'{part.counts.sum():.4g} counts{family}; χ² {part.chi2:.3g}, largest residual at {part.energy[worst]:.1f} eV '
+        f'{grouped(part.counts.sum())} counts{family}; χ² {part.chi2:.3g}, largest residual at {part.energy[worst]:.1f} eV '
         f'({residual[worst]:+.1f} standard deviations).'
     )
 
@@ -67,7 +69,8 @@ def describe_oxides(made: MadeOxides) -> str:
     parts = []
     if len(means):
         statistical = float(np.sqrt((means[:, 1] ** 2).sum())) / len(means)
-        parts.append(f'All tilts: {_state(float(means[:, 0].mean()), statistical, float(means[:, 2].mean()))}.')
+        state = _state(float(means[:, 0].mean()), statistical, float(means[:, 2].mean()), 'background and standards')
+        parts.append(f'All tilts: {state}.')
     chi2 = {family: float(np.mean(values)) for family, values in notes['background']['chi2'].items()}
     best = notes['background']['family']
     parts.append(f'Background: {best}, χ² of the sums {chi2[best]:.3g}{_others(chi2, best)}.')
@@ -81,7 +84,7 @@ def describe_edges(maps: MapSeries) -> str:
     """Sums of the maps of edges, white lines or references, and what follows from them."""
     unit = maps.notes.get('unit', 'counts')
     named = [(name, maps.data[i]) for i, name in enumerate(maps.channels)]
-    sums = ', '.join(f'{name} {data.sum():.4g}' for name, data in named if name != _THICKNESS)
+    sums = ', '.join(f'{name} {grouped(data.sum())}' for name, data in named if name != _THICKNESS)
     parts = [f'All pixels and tilts, {unit}: {sums}.']
     parts += [f'{name} {data.mean():.2f} on average.' for name, data in named if name == _THICKNESS]
     if 'composition' in maps.notes:
@@ -110,12 +113,12 @@ def describe_calibration(calibrated: CalibratedSeries) -> str:
     return ' '.join([*parts, *calibrated.notes.get('warnings', ())])
 
 
-def _state(valence: float, statistical: float, systematic: float) -> str:
-    """Value and both errors, as the share of Fe2+ where there is such a thing."""
+def _state(valence: float, statistical: float, systematic: float, source: str = 'the choice of the background') -> str:
+    """Value and both errors, the second by its source; as the share of Fe2+ where there is such a thing."""
     share = (
         f'share of 2+ ions {3 - valence:.3f} (mean valence {valence:.3f})' if 2 <= valence <= 3 else f'{valence:.3f}'
     )
-    return f'{share} ± {statistical:.3f} by counting, ± {systematic:.3f} by the choice of the background'
+    return f'{share} ± {statistical:.3f} by counting, ± {systematic:.3f} by {source}'
 
 
 def _compared(weights: Mapping[Any, float]) -> str:

@@ -12,6 +12,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_diptomo.jobs.colours import colours
+from napari_diptomo.jobs.numbers import grouped
 from napari_diptomo.series import Observer, SpectralTiltSeries
 from napari_diptomo.widgets.controls.parts import words
 from napari_diptomo.widgets.pages.edx_spectrum import SpectrumView
@@ -159,7 +160,7 @@ class EELSView(SpectrumView):
         self.plot.set_spectrum(part.energy, part.counts, 'eV')
         where = self._asked.named(series)
         if not np.isfinite(part.model).any():
-            self.note.setText(f'{where}: {part.counts.sum():.4g} counts. {found.why_not}')
+            self.note.setText(f'{where}: {grouped(part.counts.sum())} counts. {found.why_not}')
             return
         self.plot.set_explained(FittedWindow.of(part), self.hues)
         self.plot.set_others(part.energy, part.backgrounds)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 #: How to read an error; maps and volumes share the words.
 READING = (
-    'A share of 0.3 ± 0.1 says: about three in ten of the iron atoms there are Fe²⁺, and in a third of all such places '
-    'the truth is farther than 0.1 from this value. FeO has 1, Fe3O4 has 1/3. Two places differ where their shares are '
+    'A share of 0.3 ± 0.1 means that about three in ten of the iron atoms there are Fe²⁺; at one position in three the '
+    'truth is farther than 0.1 from the value given. FeO has 1, Fe3O4 has 1/3. Two positions differ where their shares are '
     'farther apart than both errors together.'
 )
 
@@ -131,7 +131,7 @@ def describe_states(result: Volume) -> str:
     parts = [f'Mean over the metal: {means}.']
     shared = notes.get('error_shared_by_all')
     if shared:
-        parts.append(f'The choice of the background makes all of it uncertain by ± {shared:.2g} in valence.')
+        parts.append(f'The background and the standards make all of it uncertain by ± {shared:.2g} in valence.')
     parts.append(f'Errors of single voxels: {notes["errors"]}.')
     parts.append(f'{100 * notes["masked_share"]:.0f} % of the voxels are masked: no metal, or too uncertain.')
     return ' '.join(parts)

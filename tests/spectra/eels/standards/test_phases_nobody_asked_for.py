@@ -74,7 +74,7 @@ def test_the_other_metal_of_a_core_loss_is_named_with_its_phase():
     found = standards()
     found.notes['other_metals'] = [lines, lines | {'element': 'Co', 'significance': 1.0}]
     sentences = [one.sentence for one in unexpected_phases(found)]
-    assert any('Mn-L2,3 at 641 eV' in one and '6.5% +- 0.3% of the metal in Fe3O4' in one for one in sentences)
+    assert any('Mn-L2,3 at 641 eV' in one and '6.5% ± 0.3% of the metal in Fe3O4' in one for one in sentences)
     assert any('No further metal' in one and 'Co 0.4%' in one for one in sentences)
 
 

@@ -42,7 +42,7 @@ def _purity(names: Sequence[str], notes: dict[str, Any]) -> tuple[Finding, ...]:
     first, second = notes[key], notes[f'{reduced}_in_the_purest_{oxidised}']
     sure = notes[f'probability_of_pure_{reduced}']
     sentence = (
-        f'The purest pixels hold {first[0]:.2f} +- {first[1]:.2f} and {second[0]:.2f} +- {second[1]:.2f} of their iron in {reduced}, by leading '
+        f'The purest pixels hold {first[0]:.2f} ± {first[1]:.2f} and {second[0]:.2f} ± {second[1]:.2f} of their iron in {reduced}, by leading '
         f'edge, contrast and rim; pure {reduced} has a probability of {sure:.0%}. The standards of {reduced} and {oxidised} are uncertain by '
         f'{errors[0]:.2f} and {errors[1]:.2f} of the other oxide, alike in all pixels; it is in the errors.'
     )
@@ -62,7 +62,7 @@ def _references(notes: dict[str, Any]) -> tuple[Finding, ...]:
     (shift, error), chi2 = notes['references']['shift'], notes['references']['chi2']
     doubtful = chi2 > _MISFIT or abs(shift) > _FAR
     sentence = (
-        f'The references were moved by {shift:+.2f} +- {error:.2f} eV and fit with chi2 {chi2:.2f} per channel; the error of both is in the '
+        f'The references were moved by {shift:+.2f} ± {error:.2f} eV and fit with chi2 {chi2:.2f} per channel; the error of both is in the '
         'errors of the maps. That both references share one axis is taken for granted.'
     )
     if doubtful:

@@ -80,7 +80,7 @@ def _oxidised_further(names: Sequence[str], notes: dict[str, Any]) -> tuple[Find
                 'doubt',
                 'a phase that was not asked for',
                 f'The purest pixels lie {beyond:.1f} standard deviations beyond all mixtures of {reduced} and {oxidised}: the purest {oxidised} '
-                f'holds less Fe2+ than {oxidised} has (leading edge {share:.2f} +- {error:.2f}). It looks like Fe2O3, haematite or '
+                f'holds less Fe2+ than {oxidised} has (leading edge {share:.2f} ± {error:.2f}). It looks like Fe2O3, haematite or '
                 f'maghemite, at least in part. Its map then means Fe3+ in any oxide and not {oxidised}, a third of it is no Fe2+, and the mean '
                 'valence is too low; compare with references of Fe2O3, or record L2,3 with twice the dose.',
                 evidence,
@@ -97,7 +97,7 @@ def _oxidised_further(names: Sequence[str], notes: dict[str, Any]) -> tuple[Find
             'note',
             'phases that were not asked for',
             f'{oxidised} is taken to be stoichiometric. Fe2O3 below {reduced} and {oxidised} below less {reduced} are one and the same: with '
-            f'{same:.0%} of their iron in {reduced} the purest pixels could hold Fe2O3 instead, {noticed} (leading edge {share:.2f} +- '
+            f'{same:.0%} of their iron in {reduced} the purest pixels could hold Fe2O3 instead, {noticed} (leading edge {share:.2f} ± '
             f'{error:.2f}).',
             evidence | {'share with Fe2O3': same, 'noticed below': least},
         ),
@@ -167,7 +167,7 @@ def _in_the_core_loss(names: Sequence[str], notes: dict[str, Any]) -> tuple[Find
 
 def _named(names: Sequence[str], one: dict[str, Any]) -> Finding:
     parts = ' and '.join(
-        f'{share:.1%} +- {error:.1%} of the metal in {name}'
+        f'{share:.1%} ± {error:.1%} of the metal in {name}'
         for name, share, error in zip(names, one['shares'], one['errors'], strict=True)
     )
     return Finding(
