@@ -89,7 +89,7 @@ def test_noise_being_reached_is_reported_and_keeps_no_better_iterate_away(proble
     validation = best.scores['validation']
     assert best.iteration == 1 + int(np.argmin(validation))
     assert best.iteration > 1
-    assert 'within their noise since 1' in best.notes(3)['stopping']
+    assert 'within their noise since iteration 1' in best.notes(3)['stopping']
     assert 'might help' not in best.notes(3)['stopping']
 
 

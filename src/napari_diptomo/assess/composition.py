@@ -320,8 +320,8 @@ class Composition(Step):
             threshold = f'fewer than {self.least_counts:g} pooled counts per tilt'
         else:
             threshold = (
-                f'pooled counts known to worse than {100 * self.largest_error:g} %, or less than '
-                f'{100 * self.least_share:g} % of the typical voxel of the specimen'
+                f'pooled counts with an error above {100 * self.largest_error:g} %, or fewer than '
+                f'{100 * self.least_share:g} % of those of the typical voxel of the specimen'
             )
         return {
             'method': self.method,

@@ -39,7 +39,7 @@ _LEAST_COEFFICIENTS = 6
 DIRECTIONS = tuple(range(-90, 90, 15))
 _NOTE = (
     'Two halves of the counts share the missing wedge, the prior, the support and the alignment: where these are wrong the '
-    'halves agree on the same error. The resolution is how far noise lets the eye trust detail, and no proof of it.'
+    'halves agree on the same error. The resolution says down to what size noise lets detail be trusted; it does not prove the detail.'
 )
 
 

@@ -31,7 +31,7 @@ _MOST_NAMED = 4
 _NOTE = (
     'Each tilt is predicted by a volume of the other tilts ({method}): 1 is the noise of its image alone, what lies above is '
     'what the other tilts do not determine, and a volume whose own misfit is far below that of the prediction has fitted this '
-    'image as well as the specimen; what lies in the missing wedge no tilt tests.'
+    'image as well as the specimen; no tilt tests what lies in the missing wedge.'
 )
 
 

@@ -242,7 +242,7 @@ class Best:
         which = f'iterate {self.iteration} of {ended}' if self.iteration < ended else 'the last iterate'
         reason = f'{which} {_WORDS[self.rule]}'
         if self.noise_reached is not None:
-            return f'{reason} (the data are fitted to within their noise since {self.noise_reached})'
+            return f'{reason} (the data are fitted to within their noise since iteration {self.noise_reached})'
         if self.iteration == ended and self.rule == 'held-out' and self.has_gained():
             reason += ': more iterations might help'
         return reason
