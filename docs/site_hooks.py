@@ -28,6 +28,8 @@ TOP_PAGES = {
     'CODE_OF_CONDUCT.md': 'code-of-conduct.md',
 }
 LINK = re.compile(r'(!?)\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)')
+#: Kind of an output that only a running notebook can show.
+WIDGET = 'application/vnd.jupyter.widget-view+json'
 #: Code, where brackets are no links.
 CODE = re.compile(r'(```.*?```|`[^`\n]*`)', re.DOTALL)
 
@@ -105,10 +107,18 @@ def executed(path: Path) -> tuple[str, dict[str, bytes]]:
     ExecutePreprocessor(timeout=600, kernel_name='python3').preprocess(
         notebook, {'metadata': {'path': str(path.parent)}}
     )
+    drop_bars(notebook)
     exporter = MarkdownExporter()
     text, resources = exporter.from_notebook_node(notebook, {'output_files_dir': f'{path.stem}_files'})
     text += f'\n\nThis page is the notebook `docs/notebooks/{path.name}`, executed when the site was built.\n'
     return text, resources['outputs']
+
+
+def drop_bars(notebook: Any) -> None:
+    """Take bars of progress out of the outputs: on a page they would stand still where they were first shown."""
+    for cell in notebook['cells']:
+        if 'outputs' in cell:
+            cell['outputs'] = [out for out in cell['outputs'] if WIDGET not in out.get('data', {})]
 
 
 def on_page_markdown(markdown: str, page: Page, config: Any, files: Files) -> str:

@@ -65,6 +65,21 @@ def test_the_site_fetches_nothing_from_elsewhere():
     assert 'http' not in config
 
 
+def test_code_is_legible_on_the_dark_site():
+    """Numbers, constants and links of the theme lie just below the contrast of 4.5 that axe asks for."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    css = (ROOT / 'docs' / 'assets' / 'site.css').read_text(encoding='utf-8')
+    for name in ('code-hl-number', 'code-hl-constant', 'typeset-a'):
+        found = re.search(rf'scheme="slate"[^}}]*--md-{name}-color: (#[0-9a-f]{{6}});', css)
+        assert found, name
+        assert (luminance(found[1]) + 0.05) / (luminance('#272a35') + 0.05) > 4.6, name
+
+
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning(tmp_path):
     pytest.importorskip('mkdocs', reason='`make docs` installs it')
@@ -74,6 +89,16 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert {'index.html', 'contributing.html', 'edx.html'} <= set(pages)
     for name, page in pages.items():
         assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="?https?:', page), name
+
+
+def test_no_bar_of_progress_is_left_on_the_pages_of_the_notebooks():
+    pytest.importorskip('mkdocs', reason='`make docs` installs it')
+    hooks = module(ROOT / 'docs' / 'site_hooks.py')
+    bar = {'data': {'application/vnd.jupyter.widget-view+json': {}, 'text/plain': 'EDX maps:  53%|#####2    | 18/34'}}
+    line = {'name': 'stdout', 'text': 'EDX maps: 6 s; no findings'}
+    notebook = {'cells': [{'source': 'a'}, {'outputs': [bar, line]}]}
+    hooks.drop_bars(notebook)
+    assert notebook['cells'] == [{'source': 'a'}, {'outputs': [line]}]
 
 
 def test_links_of_the_readme_are_absolute_once_the_address_is_known():

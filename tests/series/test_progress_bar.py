@@ -50,7 +50,7 @@ def notebook(monkeypatch, widgets):
 def test_the_line_counts_the_findings_and_says_the_gravest():
     line = found_line('Align', FOUND, 12.34)
     assert line == 'Align: 12.3 s; 1 doubt, 2 notes: doubt (width, Align): It seems too narrow.'
-    assert found_line('SIRT', (), 2) == 'SIRT: 2 s; nothing to remark'
+    assert found_line('SIRT', (), 2) == 'SIRT: 2 s; no findings'
     assert found_line('SIRT', FOUND[:1], 2) == 'SIRT: 2 s; 1 note'
 
 
@@ -127,6 +127,25 @@ def test_a_notebook_without_ipywidgets_gets_the_bar_of_the_terminal(monkeypatch,
     assert out.err == ''
 
 
+def test_what_ends_before_its_last_round_is_done(monkeypatch, capsys):
+    notebook(monkeypatch, widgets=None)
+    monkeypatch.setattr(progress_bar, '_PATIENCE', 0)
+    with progress_bar.progress_bar() as bar:
+        bar.report(Progress('Align', 26, 32))
+        bar.say_found('Align', ())
+    last = capsys.readouterr().out.replace('\r', '\n').splitlines()[-2]
+    assert '100%' in last and '26/26' in last
+
+
+def test_what_breaks_is_not_done(monkeypatch, capsys):
+    notebook(monkeypatch, widgets=None)
+    monkeypatch.setattr(progress_bar, '_PATIENCE', 0)
+    with pytest.raises(InputError), progress_bar.progress_bar() as bar:
+        bar.report(Progress('Align', 26, 32))
+        raise InputError('no')
+    assert '26/26' not in capsys.readouterr().out
+
+
 def test_a_program_with_windows_alone_has_no_standard_error(monkeypatch):
     monkeypatch.setattr(sys, 'stderr', None)
     assert progress_bar.progress_bar() is None
@@ -144,7 +163,7 @@ def test_a_terminal_without_unicode_gets_signs_that_it_has():
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, env=environment, timeout=60)
     assert done.returncode == 0, done.stderr
     shown = done.stderr.decode('ascii')
-    assert '1/3' in shown and '\x1b[3' not in shown
+    assert '1/1' in shown and '\x1b[3' not in shown
 
 
 def test_stages_follow_one_another(terminal):

@@ -48,7 +48,7 @@ class ProgressBar(Observer):
 
     def report(self, progress: Progress) -> None:
         if self._bar is None or progress.stage != self._stage:
-            self._close()
+            self._close(done=True)
             self._stage = progress.stage
             self._bar = _kind()(total=progress.total, desc=progress.stage, file=_stream(), delay=_PATIENCE)
         self._bar.total = progress.total
@@ -65,12 +65,15 @@ class ProgressBar(Observer):
         findings : iterable of Finding
             Its own.
         """
-        self._close()
+        self._close(done=True)
         seconds, self._begun = time.monotonic() - self._begun, time.monotonic()
         print(found_line(title, findings, seconds), file=_stream())
 
-    def _close(self) -> None:
+    def _close(self, done: bool = False) -> None:
         if self._bar is not None:
+            if done:
+                # What ended by itself before its last round has not failed: a notebook would show the bar in red.
+                self._bar.total = self._bar.n
             self._bar.close()
             self._bar = None
 
@@ -122,7 +125,7 @@ def found_line(title: str, findings: Iterable[Finding], seconds: float) -> str:
     """
     weighed = by_weight(findings)
     gravest = f': {weighed[0]}' if weighed and weighed[0].level != 'note' else ''
-    return f'{title}: {seconds:.3g} s; {counted(weighed) or "nothing to remark"}{gravest}'
+    return f'{title}: {seconds:.3g} s; {counted(weighed) or "no findings"}{gravest}'
 
 
 def in_notebook() -> bool:

@@ -1,4 +1,4 @@
-"""What the Maps page says of spectra, in the words and numbers of the field."""
+"""Sentences of the Maps page about spectra, in the words and numbers of the field."""
 
 from __future__ import annotations
 
