@@ -5,23 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import pytest
 import torch
 
 import wider_priors
 from napari_diptomo.reconstruct.problem import Problem
-from napari_diptomo.reconstruct.tv.norms import EPSILON, gradient, joint_tv, norm
 from napari_diptomo.simulate import lamella, tilt_series
-
-
-def test_nuclear_norm_is_the_sum_of_singular_values():
-    u = 3 * torch.rand((3, 5, 6, 7), generator=torch.Generator().manual_seed(0))
-    assert float(wider_priors.nuclear_tv(u)) == pytest.approx(float(norm(gradient(u), 'nuclear').mean()), rel=0.01)
-
-
-def test_nuclear_norm_of_one_channel_is_the_joint_norm():
-    u = 3 * torch.rand((1, 5, 6, 7), generator=torch.Generator().manual_seed(0))
-    assert float(wider_priors.nuclear_tv(u)) == pytest.approx(float(joint_tv(u)), abs=2 * EPSILON)
 
 
 def test_a_volume_turned_about_the_axis_is_seen_by_tilts_that_are_turned():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_diptomo import simulate
 from napari_diptomo.reconstruct import TotalVariation
 from napari_diptomo.reconstruct.haadf_weights import Intensity
 from napari_diptomo.reconstruct.prepare import prepare
@@ -17,7 +18,7 @@ from napari_diptomo.reconstruct.tv.haadf_rows import HAADFRows
 from napari_diptomo.reconstruct.tv.norms import gradient, norm
 from napari_diptomo.reconstruct.tv.primal_dual import PrimalDual
 from napari_diptomo.series.haadf import HAADFSeries
-from napari_diptomo.simulate import facetted, tilt_series
+from napari_diptomo.simulate import facetted, lamella, tilt_series
 from napari_diptomo.simulate.haadf import HAADFModel, haadf_series
 
 TILTS, WIDE = np.arange(-40, 41, 20.0), np.arange(-60, 61, 20.0)
@@ -99,3 +100,33 @@ def test_the_numbers_of_the_images_come_to_rest(problem: Problem) -> None:
     assert sum(refits) == 15 and not any(refits[301:])
     rows.restart()
     assert any(rows.after(rows.start) for _ in range(20))
+
+
+def test_a_bright_particle_in_no_map_is_followed() -> None:
+    """A radius of 1.6 voxels, 8 times as bright as the specimen: before, it was not, and the images misfitted by 8 %."""
+    specimen, wide = lamella(24, seed=21), np.arange(-70, 71, 10.0)
+    recorded = haadf_series(specimen, wide, HAADFModel(damping=0.1), seed=2)
+    bright = np.tensordot(recorded.weights, specimen.fine, 1)
+    dust = 8 * np.percentile(bright[bright > 0], 90) * _ball(bright.shape, 1.6 * specimen.supersample)
+    images = recorded.images + simulate.project(replace(specimen, fine=dust[None], channels=('dust',)), wide)[0]
+    maps = tilt_series(specimen, np.arange(-40, 41, 10.0), 40, 1).maps
+    beside = replace(maps, haadf_series=HAADFSeries(images, wide, maps.pixel_size))
+    problem = prepare(beside, TotalVariation().problem_settings())
+    typical = typical_density(problem)
+    rows = HAADFRows(problem, typical, short_sirt(problem, 10))
+    solver = PrimalDual(problem, typical, 0.5, True, 'joint', rows)
+    for _ in range(300):
+        solver.step()
+    volume = solver.u * rows.scale
+    near = torch.as_tensor(_ball(volume.shape[1:], 3.0))
+    brightness = rows.observation.brightness(volume)
+    true = dust.sum() / (bright.sum() + dust.sum())
+    assert float(volume[-1][near].sum() / brightness.sum()) == pytest.approx(true, rel=0.1)
+    assert float((brightness - volume[-1])[near].sum() / brightness.sum()) < 0.1 * true
+    assert rows.observation.misfit < 0.02
+
+
+def _ball(shape: tuple[int, ...], radius: float) -> np.ndarray:
+    """Whether a voxel lies within a radius, in voxels of the grid, of one corner of the field."""
+    part = np.array([3, 5, 18]) / 24
+    return sum((a + 0.5 - c * n) ** 2 for a, c, n in zip(np.indices(shape), part, shape, strict=True)) < radius**2

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_diptomo.reconstruct.tv.norms import EPSILON, channel_sum_tv, gradient, joint_tv, norm, project
+from napari_diptomo.reconstruct.tv import norms
+from napari_diptomo.reconstruct.tv.norms import (
+    EPSILON,
+    channel_sum_tv,
+    gradient,
+    joint_tv,
+    norm,
+    nuclear_tv,
+    project,
+)
 
 COUPLINGS = ('joint', 'channels', 'nuclear')
 #: A singular value of zero is the root of an eigenvalue known to 1e-8 of the largest.
@@ -96,7 +105,47 @@ def test_the_norm_of_the_network_is_that_of_the_solver():
     assert float(channel_sum_tv(u)) == pytest.approx(4 * 5 * 6.0 + 4 * 5 * 5 * 1e-9**0.5, rel=1e-9)
 
 
-def test_the_smoothed_norm_has_a_gradient_where_the_volume_is_flat():
+@pytest.mark.parametrize('smoothed', [joint_tv, nuclear_tv])
+def test_the_smoothed_norm_has_a_gradient_where_the_volume_is_flat(smoothed):
     u = torch.zeros(2, 3, 3, 3, dtype=torch.float64, requires_grad=True)
-    joint_tv(u).backward()
+    value = smoothed(u)
+    value.backward()
+    assert float(value.detach()) == pytest.approx(0, abs=1e-12)
     assert torch.equal(u.grad, torch.zeros_like(u))
+
+
+def by_torch(u: torch.Tensor) -> torch.Tensor:
+    """The smoothed nuclear norm from torch's own eigenvalues, whose gradient torch finds."""
+    jacobian = gradient(u).permute(2, 3, 4, 0, 1).flatten(0, 2)
+    squares = torch.linalg.eigvalsh(jacobian @ jacobian.mT + EPSILON**2 / 3 * torch.eye(3, dtype=u.dtype))
+    return squares.sqrt().sum(1).mean() - 3**0.5 * EPSILON
+
+
+@pytest.mark.parametrize('channels', [2, 3, 5])
+@pytest.mark.parametrize('height', [1.0, 1e-3])
+def test_the_smoothed_nuclear_norm_is_that_of_torchs_eigenvalues(channels, height):
+    drawn = height * torch.rand((channels, 4, 5, 6), generator=torch.Generator().manual_seed(channels))
+    drawn[:, 2:] = height  # flat, and an edge that all channels share
+    ours, theirs = (drawn.double().requires_grad_() for _ in range(2))
+    value, known = nuclear_tv(ours), by_torch(theirs)
+    assert float(value.detach()) == pytest.approx(float(known.detach()), rel=1e-6, abs=1e-9)
+    (3 * value).backward()
+    (3 * known).backward()
+    torch.testing.assert_close(ours.grad, theirs.grad, rtol=0, atol=1e-4 * float(theirs.grad.abs().max()))
+
+
+@pytest.mark.parametrize('values', [(2, 2, 2), (2, 2, 0.1), (2, 0.1, 0.1), (1, 1.0001, 0.9999), (3, 0, 0), (0, 0, 0)])
+def test_the_slope_of_the_smoothed_nuclear_norm_where_singular_values_meet(values):
+    """It is U s / sqrt(s^2 + d) V^T."""
+    generator = torch.Generator().manual_seed(1)
+    left, right = (torch.linalg.qr(torch.randn((60, 3, 3), generator=generator))[0] for _ in range(2))
+    given, d = torch.tensor(values, dtype=torch.float32), EPSILON**2 / 3
+    jacobian = (left * given @ right).permute(1, 2, 0).reshape(3, 3, 3, 4, 5).requires_grad_()
+    norms._SmoothTrace.apply(jacobian, d).sum().backward()
+    known = (left * (given / (given.square() + d).sqrt()) @ right).permute(1, 2, 0).reshape(3, 3, 3, 4, 5)
+    torch.testing.assert_close(jacobian.grad, known, rtol=0, atol=1e-3)
+
+
+def test_the_smoothed_nuclear_norm_of_one_channel_is_the_joint_one():
+    u = torch.rand((1, 4, 5, 6), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(nuclear_tv(u), joint_tv(u))

@@ -30,7 +30,7 @@ from napari_diptomo.reconstruct.dip.sum_rule import sum_rule_of
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.sirt_iteration import typical_density
 from napari_diptomo.reconstruct.stopping import Best, rule_for
-from napari_diptomo.reconstruct.tv.norms import channel_sum_tv, joint_tv
+from napari_diptomo.reconstruct.tv.norms import channel_sum_tv, joint_tv, nuclear_tv
 from napari_diptomo.series import InputError, ReconstructionError
 
 #: Iterations of a fit whose length nothing chooses, because no counts are held out.
@@ -97,6 +97,11 @@ class PriorFit:
         self.best = Best(problem, self.poisson, every, rule, settings.averaging)
         self.longest = planned_iterations(settings, problem)
 
+    def _total_variation(self, seen: torch.Tensor) -> torch.Tensor:
+        if self.settings.tv == 'channel sum':
+            return channel_sum_tv(seen)
+        return self.problem.filling * (nuclear_tv if self.settings.tv == 'nuclear' else joint_tv)(seen)
+
     def compute_in(self, number_type: torch.dtype) -> None:
         """Continue in another number type, all layers checked in it."""
         self.arithmetic = arithmetic_for(self.network, tuple(self.z.shape), number_type)
@@ -140,7 +145,7 @@ class PriorFit:
         u = self.network(torch.add(self.z, self._fresh(), alpha=jitter))
         data = self._data_term(u)
         seen = problem.regular(u if self.haadf is None else self.haadf.in_typical_units(u))
-        tv = settings.tv_weight * (problem.filling * joint_tv(seen) if settings.tv == 'joint' else channel_sum_tv(seen))
+        tv = settings.tv_weight * self._total_variation(seen)
         objective = data + tv + self._known(u, done)
         if not torch.isfinite(objective):
             raise Diverged(f'The fit diverged at iteration {self.iteration + 1}.')

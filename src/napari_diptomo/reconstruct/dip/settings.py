@@ -120,8 +120,8 @@ class FitSettings:
         See there.
     data_term : {'auto', 'poisson', 'gaussian', 'normalised L2', 'normalised L1'}
         Statistics of the data; the normalised ones are those of the source papers.
-    tv : {'joint', 'channel sum'}
-        Total variation of all channels in one norm, or of their sum as published.
+    tv : {'joint', 'nuclear', 'channel sum'}
+        Norm of the total variation, see `tv.norms`; 'channel sum' as published.
     tv_weight : float
         Of it in the objective.
     scale : {'density', 'maximum'}

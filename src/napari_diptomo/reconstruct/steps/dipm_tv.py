@@ -163,8 +163,11 @@ class DIPmTV(ShiftRefining):
         "Statistics of the data: Poisson for counts, gaussian with the maps' variance otherwise.",
         advanced=True,
     )
-    tv: Literal['joint', 'channel sum'] = param(
-        'joint', 'Total variation of all channels in one norm, or of their sum as published.', advanced=True
+    tv: Literal['joint', 'nuclear', 'channel sum'] = param(
+        'joint',
+        'What channels share: joint favours edges at the same position, nuclear also in the same direction; channel sum is '
+        'the total variation of their sum, as published.',
+        advanced=True,
     )
     widths: tuple[int, ...] = param((16, 32, 64, 64), 'Channels of the network at each level.', advanced=True)
     skips: tuple[int, ...] = param((4, 4, 4, 4), 'Channels of the skip connection at each level.', advanced=True)

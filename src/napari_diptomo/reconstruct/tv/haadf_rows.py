@@ -8,6 +8,14 @@ a least-squares term of the volume, whose proximal step is that of `primal_dual`
 it is Gauss and Newton's, and p0, offsets, gains, displacements and variances are brought up to date between iterations,
 `_REFITS` times. What follows is the minimum of a convex objective.
 
+What no map holds is nearly free in the prior during the first refits. A small bright particle would be dear: as long as it is not
+followed its images misfit, and images that misfit have too little weight for it ever to be. Afterwards an edge of it costs
+
+    q_v |grad m|,    q_v = 1 / max(1, m_v / b)
+
+with the brightest m of voxel v and its neighbours at that time and b a few times typical matter: at the full price a particle
+that has been followed would be moved into an element of little mass and much intensity.
+
 Formulas: rows of HAADF images (`HAADFRows`).
 """
 
@@ -25,6 +33,12 @@ _EVERY, _REFITS = 20, 15
 #: What no map holds, relative to the brightness of typical matter: its scale in the prior. At 0.3, as with a network, thin
 #: skins cost so much that their intensity went into the elements: 0.6 to 1.1 dB less on simulated specimens.
 _UNMAPPED = 0.6
+#: Its price in the prior at first, and for how many refits. At 0.3 a particle of 8 % of the intensity was not followed; longer
+#: gains nothing.
+_AT_FIRST, _CHEAP = 0.15, 5
+#: b of the module's formula, in units of its scale. From 1 to 4 a specimen with particles gains 1.5 dB, at infinity 1.1 dB; facets
+#: without any lose 0.1 dB at 2 (lamella and facets, 30 counts).
+_BRIGHT = 4.0
 
 
 class HAADFRows:
@@ -47,6 +61,8 @@ class HAADFRows:
         Typical densities, and what no map holds typically.
     start : Tensor (channel and unmapped, z, y, x)
         The volume in units of `scale`, nothing unmapped.
+    price : Tensor
+        q of the module's formula, (1, 1, 1) or (z, y, x).
     """
 
     def __init__(self, problem: Problem, typical: torch.Tensor, x: torch.Tensor) -> None:
@@ -56,6 +72,7 @@ class HAADFRows:
             data.series, data.intensity, problem.beam.shape, problem.device, problem.data_size, data.trust
         )
         self.scale = self.observation.typical(typical, _UNMAPPED)
+        self.price = torch.full_like(self.scale[-1], _AT_FIRST)
         self._problem, self._iteration = problem, 0
         self.start = torch.cat([x, torch.zeros_like(x[:1])]) / self.scale
         self.observation.refit(problem.inside(self.start * self.scale), move=False)
@@ -86,6 +103,9 @@ class HAADFRows:
         self._iteration += 1
         if self._iteration % _EVERY or self._iteration > _EVERY * _REFITS:
             return False
+        if self._iteration == _EVERY * _CHEAP:
+            brightest = torch.nn.functional.max_pool3d(u[None, -1:], 3, 1, 1)[0, 0]
+            self.price = (_BRIGHT / brightest.clamp_min(_BRIGHT)).to(u)
         self.observation.refit(self._volume(u))
         self._linearise(u)
         return True

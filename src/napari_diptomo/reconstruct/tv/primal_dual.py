@@ -99,10 +99,14 @@ class PrimalDual:
         """The channels of the maps of ``u``."""
         return u[: len(self._scale)]
 
+    def _priced(self, u: torch.Tensor) -> torch.Tensor:
+        """``u`` as the prior counts it."""
+        return u if self.images is None else torch.cat([u[:-1], self.images.price * u[-1:]])
+
     @property
     def roughness(self) -> float:
         """The term of the total variation per datum, its weight included."""
-        jacobian = gradient(self._problem.regular(self.u))
+        jacobian = gradient(self._problem.regular(self._priced(self.u)))
         return self._bound * float(norm(jacobian, self._coupling).sum()) / self._problem.data_size
 
     def move_to(self, problem: Problem) -> None:
@@ -144,19 +148,19 @@ class PrimalDual:
         columns = self._columns
         if self.images is not None:
             columns = self.images.with_columns(columns)
-        self._tau = 1 / (columns + 6 * balance)
+        self._tau = 1 / (columns + 6 * balance * self._priced(torch.ones_like(self.u)))
 
     def step(self) -> None:
         """One iteration."""
         problem = self._problem
         signal = self._weight * problem.forward(self._mapped(self._ahead) * self._scale)
         self._dual_data = problem.mask * self._proximal(self._dual_data + self._sigma_data * signal)
-        moved = self._dual_gradient + self._sigma_gradient * gradient(problem.regular(self._ahead))
+        moved = self._dual_gradient + self._sigma_gradient * gradient(problem.regular(self._priced(self._ahead)))
         self._dual_gradient = project(moved, self._bound, self._coupling)
         slope = problem.adjoint(self._weight * self._dual_data) * self._scale
         if self.images is not None:
             slope = self.images.with_slope(slope, self._ahead)
-        slope = slope + problem.regular(gradient_adjoint(self._dual_gradient))
+        slope = slope + self._priced(problem.regular(gradient_adjoint(self._dual_gradient)))
         new = (self.u - self._tau * slope).clamp_min(0)
         self._ahead = 2 * new - self.u
         self.u = new
