@@ -21,7 +21,7 @@ the eigenvalues r >= s >= t of R the divided differences of 1 / sqrt are
 
     f[a] = 1 / r,   f[a, b] = -1 / (r s (r + s)),   f[a, b, c] = (r + s + t) / (r s t (r + s) (s + t) (r + t)).
 
-Formulas: joint norm of total variation (`joint_norm`); nuclear norm of the Jacobian (`norm`); that of a network
+Formulas: joint norm of total variation (`joint_norm`); nuclear norm of the Jacobian (`norm`); smoothed nuclear norm
 (`nuclear_tv`); projection on the dual ball (`project`); forward differences and their adjoint (`gradient_adjoint`).
 """
 
