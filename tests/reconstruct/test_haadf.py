@@ -130,6 +130,13 @@ def test_images_that_look_past_the_volume_are_left_out_by_name():
     assert none is None and finding.level == 'doubt' and 'The 0 that are left' in finding.sentence
 
 
+def test_images_that_all_lie_within_the_volume_are_left_as_they_are():
+    images = HAADFSeries(np.random.default_rng(0).random((3, 12, 40)), np.array([-20.0, 0.0, 20.0]))
+    data = HAADFData(images, Intensity(np.ones(1), np.ones(1), 0.0))
+    # 20 + 8 sin(20 deg) is less than 48 cos(20 deg).
+    assert seen_within(data, (16, 12, 96)) == (data, ())
+
+
 def test_images_of_a_wider_specimen_are_explained_at_tilts_beyond_those_of_its_maps():
     texture = ndimage.gaussian_filter(np.random.default_rng(4).standard_normal((2, 6, 12, 216)), (0, 1, 2, 2))
     wide = 20 * np.maximum(texture / texture.std(), 0)
