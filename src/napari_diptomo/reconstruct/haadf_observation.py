@@ -16,6 +16,8 @@ misfit,
 where f >= 1 is how many pixels share one error of the model: errors that stretch over many pixels are counted once. A
 misfit counts as it is, so images that contradict the maps lose their weight by themselves.
 
+Bright particles that no map holds can be given beforehand (`HAADFData.particles`); their path is added to that of the volume.
+
 Formulas: HAADF intensity of a volume, and its variance from the misfit (`HAADFObservation`).
 """
 
@@ -61,11 +63,14 @@ class HAADFData:
         Per count of the maps.
     trust : float
         Share of their likelihood that they get.
+    particles : Tensor (z, y, x), optional
+        Intensity per voxel of bright matter that no map holds, where it is known (`tv.bright_particles`).
     """
 
     series: HAADFSeries
     intensity: Intensity
     trust: float = TRUST
+    particles: torch.Tensor | None = None
 
 
 class HAADFObservation:
@@ -110,8 +115,9 @@ class HAADFObservation:
         device: torch.device,
         data_size: float,
         trust: float = TRUST,
+        particles: torch.Tensor | None = None,
     ) -> None:
-        self.series, self.device = series, device
+        self.series, self.device, self._particles = series, device, particles
         self._shape, self._data_size, self._trust = shape, data_size, trust
         self._images = torch.as_tensor(series.images, device=device)
         self.weights = torch.as_tensor(intensity.weights, dtype=torch.float32, device=device)
@@ -140,6 +146,7 @@ class HAADFObservation:
             axis_rotation=s.axis_rotation,
         )
         self._projector, self._placed = TorchProjector(beam, self.device), self.shifts.copy()
+        self._path_of_particles = None if self._particles is None else self._projector.project(self._particles[None])[0]
 
     @property
     def positive_weights(self) -> torch.Tensor:
@@ -210,10 +217,11 @@ class HAADFObservation:
 
     def path(self, x: torch.Tensor) -> torch.Tensor:
         """Undamped intensity (tilt, y, u) along each path through a volume (channel and unmapped, z, y, x)."""
-        return self._projector.project(self.brightness(x)[None])[0]
+        path = self._projector.project(self.brightness(x)[None])[0]
+        return path if self._path_of_particles is None else path + self._path_of_particles
 
     def path_adjoint(self, p: torch.Tensor) -> torch.Tensor:
-        """The adjoint of `path`."""
+        """The adjoint of the part of `path` that is linear in the volume."""
         back = self._projector.backproject(p[None])
         return torch.cat([self.weights[:, None, None, None] * back, back])
 
@@ -225,11 +233,13 @@ class HAADFObservation:
         x : Tensor (channel and unmapped, z, y, x)
             The volume that was fitted.
         """
+        bright = self.brightness(x).sum()
+        further = bright.new_zeros(()) if self._particles is None else self._particles.sum()
         return {
             'angles': [float(angle) for angle in self.series.angles],
             'weights': [float(weight) for weight in self.weights],
             'damping': self.damping,
-            'unmapped': float(x[-1].sum() / self.brightness(x).sum().clamp_min(1e-12)),
+            'unmapped': float((x[-1].sum() + further) / (bright + further).clamp_min(1e-12)),
             'shifts': self.shifts.round(3).tolist(),
             'shift_errors': self.shift_errors.round(3).tolist(),
             'misfit': self.misfit,

@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from napari_diptomo.reconstruct import DIPmTV, haadf_verdict
+from napari_diptomo.reconstruct.dip import haadf_contest, haadf_fit
 from napari_diptomo.reconstruct.dip.fit import WITH_HAADF, planned_iterations
 from napari_diptomo.reconstruct.dip.haadf_contest import ALONE, FIRST, SECOND
 from napari_diptomo.reconstruct.haadf_calibration import intensity_of_volume
+from napari_diptomo.reconstruct.haadf_observation import HAADFObservation
 from napari_diptomo.reconstruct.haadf_verdict import haadf_helps
 from napari_diptomo.series import Observer, Request
 from napari_diptomo.series.haadf import HAADFSeries
@@ -178,6 +180,23 @@ def test_every_network_has_the_weights_of_the_same_volume(small, monkeypatch):
     DIPmTV(iterations=6, **SMALL).run(small)
     # Calibrated anew from what was calibrated before, the second network, and a resumed run, would have other weights.
     assert all(intensity is begun[0] for intensity in begun)
+
+
+@pytest.mark.parametrize('further', [{}, {'preset': 'best', 'ensemble': 2}])
+def test_every_network_with_images_is_given_the_particles(small, monkeypatch, further):
+    particles, given = torch.zeros(16, 16, 16), []
+    particles[3, 4, 5] = 0.1
+
+    class Recorded(HAADFObservation):
+        def __init__(self, *args, particles=None, **kwargs):
+            given.append(particles)
+            super().__init__(*args, particles=particles, **kwargs)
+
+    monkeypatch.setattr(haadf_contest, 'bright_particles', lambda problem, x, poisson: particles)
+    monkeypatch.setattr(haadf_fit, 'HAADFObservation', Recorded)
+    monkeypatch.setattr(haadf_verdict, '_TOLERATED', 1e9)
+    DIPmTV(iterations=6, **SMALL, **further).run(small)
+    assert len(given) >= 2 and all(one is particles for one in given)
 
 
 def test_the_estimate_of_memory_has_the_images_and_one_more_channel(maps):

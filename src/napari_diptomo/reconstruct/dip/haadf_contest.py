@@ -1,8 +1,9 @@
 r"""HAADF images only where the held-out counts do not speak against them.
 
 A network is fitted to the maps alone, another, of the same random numbers, with the images, and the held-out counts give
-their verdict (`haadf_verdict`). Unless it speaks against the images, a second network is fitted with them and the better of
-the two, or their mean, is the result; otherwise the result is what the maps give alone (`contest`).
+their verdict (`haadf_verdict`). Unless it speaks against the images, a second network is fitted with them and the better of the two, or
+their mean, is the result; otherwise the result is what the maps give alone (`contest`). The first volume says what a count of
+each channel is worth in the images, and where bright particles lie that no map holds (`tv.bright_particles`).
 """
 
 from __future__ import annotations
@@ -12,12 +13,15 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+import torch
+
 from napari_diptomo.reconstruct.data_terms import is_poisson
 from napari_diptomo.reconstruct.dip.contest import Candidate, choose, fit_candidate, heads_of, preview_of
 from napari_diptomo.reconstruct.dip.settings import FitSettings
 from napari_diptomo.reconstruct.haadf_verdict import Verdict, against, calibrated, findings_on, haadf_helps
 from napari_diptomo.reconstruct.joined_run import JoinedRun
 from napari_diptomo.reconstruct.problem import Problem
+from napari_diptomo.reconstruct.tv.bright_particles import bright_particles
 from napari_diptomo.reconstruct.volume import Solution
 from napari_diptomo.series import Finding, Observer
 
@@ -80,7 +84,7 @@ class ImagesJudge:
 
     @cached_property
     def _calibrated(self) -> Problem:
-        return calibrated(self.problem, self.done[0].x)
+        return _known_from(self._settings, self.problem, self.done[0].x)
 
     def applied(self, problem: Problem) -> Problem:
         """A member's problem with the images as the maps calibrate them, or without."""
@@ -88,7 +92,9 @@ class ImagesJudge:
             return problem.with_haadf(None)
         calibrated = self._calibrated.haadf
         assert calibrated is not None
-        return problem.with_haadf(replace(problem.haadf, intensity=calibrated.intensity))
+        return problem.with_haadf(
+            replace(problem.haadf, intensity=calibrated.intensity, particles=calibrated.particles)
+        )
 
     def judged(self, notes: Mapping[str, Any], channels: Sequence[str]) -> tuple[dict[str, Any], tuple[Finding, ...]]:
         """Numbers of the images and what is said of them, from the notes of the ensemble."""
@@ -115,9 +121,11 @@ def fit_with_haadf(settings: FitSettings, problem: Problem, observer: Observer |
     done: list[Candidate] = []
     if run.resumed is not None:
         done = [Candidate.restored(state, problem.device) for state in run.resumed['candidates']]
+    given = problem
     while len(done) < _FITS and not run.finished:
-        # From the problem as it came, so that every network, of a resumed run too, has the same weights.
-        given = calibrated(problem, done[0].x) if done else problem
+        if done and given is problem:
+            # From the first volume alone, so that every network, of a resumed run too, has the same weights.
+            given = _known_from(settings, problem, done[0].x)
         name, of, head, member = _next(settings, given, alone, done)
         run.begin(len(done), lambda: {'candidates': [c.state() for c in done]}, preview_of(problem, done[:1]))
         found = replace(fit_candidate(settings, of, head, member, run), output=name)
@@ -126,6 +134,14 @@ def fit_with_haadf(settings: FitSettings, problem: Problem, observer: Observer |
         if len(done) == 2 and _is_decided(settings, problem, alone, done):
             break
     return _result(settings, problem, alone, done)
+
+
+def _known_from(settings: FitSettings, problem: Problem, x: torch.Tensor) -> Problem:
+    """The problem with what a volume of the maps alone says of the images: intensity per count, and particles in no map."""
+    found = calibrated(problem, x)
+    assert found.haadf is not None
+    particles = bright_particles(found, x, is_poisson(problem, settings.data_term))
+    return found.with_haadf(replace(found.haadf, particles=particles))
 
 
 def _next(

@@ -31,8 +31,14 @@ class HAADFFit:
 
     def __init__(self, problem: Problem, typical: torch.Tensor, output: str) -> None:
         assert problem.haadf is not None
+        data = problem.haadf
         self.observation = HAADFObservation(
-            problem.haadf.series, problem.haadf.intensity, problem.beam.shape, problem.device, problem.data_size
+            data.series,
+            data.intensity,
+            problem.beam.shape,
+            problem.device,
+            problem.data_size,
+            particles=data.particles,
         )
         weights = self.observation.positive_weights
         self._typical = self.observation.typical(typical, _UNMAPPED)

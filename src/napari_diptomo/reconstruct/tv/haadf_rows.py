@@ -38,7 +38,7 @@ _UNMAPPED = 0.6
 _AT_FIRST, _CHEAP = 0.15, 5
 #: b of the module's formula, in units of its scale. From 1 to 4 a specimen with particles gains 1.5 dB, at infinity 1.1 dB; facets
 #: without any lose 0.1 dB at 2 (lamella and facets, 30 counts).
-_BRIGHT = 4.0
+BRIGHT = 4.0
 
 
 class HAADFRows:
@@ -105,7 +105,7 @@ class HAADFRows:
             return False
         if self._iteration == _EVERY * _CHEAP:
             brightest = torch.nn.functional.max_pool3d(u[None, -1:], 3, 1, 1)[0, 0]
-            self.price = (_BRIGHT / brightest.clamp_min(_BRIGHT)).to(u)
+            self.price = (BRIGHT / brightest.clamp_min(BRIGHT)).to(u)
         self.observation.refit(self._volume(u))
         self._linearise(u)
         return True
