@@ -243,9 +243,9 @@ def _beside_others(known: dict[str, Any]) -> list[str]:
     lines += [
         'The objective of Schwartz et al. takes powers of densities, the images are simulated as sums over atoms; it was solved',
         'for 7 to 20 pairs of weights for each row, and the pair with the best PSNR is shown; atomic numbers and scale of the',
-        'images are the true ones. Ours choose nothing by the truth in a run; three constants of total variation with images, the',
-        'scale of what no map holds and the second and third weight of the images, were chosen on these specimens and on',
-        'interdiffusion 22 with the truth at hand. Lamella 13, above, had no part in that.',
+        'images are the true ones. Ours choose nothing by the truth in a run; five constants of total variation with images, the',
+        'scale of what no map holds, its price at first and where it is bright, and the second and third weight of the images, were',
+        'chosen on these specimens and on interdiffusion 22 with the truth at hand. Lamella 12, above, had no part in that.',
         '',
         f'| specimen | peak | HAADF | {" | ".join(_COMPARED)} |',
         '|---' * (3 + len(_COMPARED)) + '|',
