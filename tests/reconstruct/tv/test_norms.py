@@ -124,9 +124,9 @@ def by_torch(u: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize('channels', [2, 3, 5])
 @pytest.mark.parametrize('height', [1.0, 1e-3])
 def test_the_smoothed_nuclear_norm_is_that_of_torchs_eigenvalues(channels, height):
-    drawn = height * torch.rand((channels, 4, 5, 6), generator=torch.Generator().manual_seed(channels))
-    drawn[:, 2:] = height  # flat, and an edge that all channels share
-    ours, theirs = (drawn.double().requires_grad_() for _ in range(2))
+    sampled = height * torch.rand((channels, 4, 5, 6), generator=torch.Generator().manual_seed(channels))
+    sampled[:, 2:] = height  # flat, and an edge that all channels share
+    ours, theirs = (sampled.double().requires_grad_() for _ in range(2))
     value, known = nuclear_tv(ours), by_torch(theirs)
     assert float(value.detach()) == pytest.approx(float(known.detach()), rel=1e-6, abs=1e-9)
     (3 * value).backward()

@@ -2,7 +2,7 @@
 
 A network that has to predict them beside everything else does not, and their misfit costs the images their weight in the whole
 volume. Total variation follows them (`haadf_rows`): from a volume of the maps alone it is minimised with the images for a while,
-and what its unmapped channel holds beyond that of usual matter is taken as given.
+and what its unmapped channel holds beyond that of typical matter is taken as given.
 """
 
 from __future__ import annotations
