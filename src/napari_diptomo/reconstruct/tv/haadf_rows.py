@@ -94,6 +94,11 @@ class HAADFRows:
         whole[:-1] += mapped
         return whole
 
+    @property
+    def is_priced(self) -> bool:
+        """Whether an iteration has been made since what no map holds has its price for good."""
+        return self._iteration > _EVERY * _CHEAP
+
     def restart(self) -> None:
         """Refit the images' numbers as often again: the objective has changed."""
         self._iteration = 0

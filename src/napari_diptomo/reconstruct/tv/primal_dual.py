@@ -168,8 +168,12 @@ class PrimalDual:
         if self._age % WINDOW == 0:
             self.change = float((new - self._seen).norm() / new.norm().clamp_min(1e-30))
             self._seen = new
-        if self.images is not None and self.images.after(new):
-            self._set_step(2 * self._sigma_gradient)
+        if self.images is not None:
+            if self.images.after(new):
+                self._set_step(2 * self._sigma_gradient)
+            if not self.images.is_priced:
+                # What is still under way to another objective has not converged.
+                self.change = float('inf')
 
     def _proximal(self, moved: torch.Tensor) -> torch.Tensor:
         sigma = self._sigma_data
