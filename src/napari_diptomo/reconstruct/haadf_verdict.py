@@ -21,6 +21,7 @@ import torch
 
 from napari_diptomo.reconstruct.haadf_calibration import intensity_of_volume
 from napari_diptomo.reconstruct.haadf_observation import TRUST
+from napari_diptomo.reconstruct.haadf_particles import finding_on
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.stopping import paired_gain
 from napari_diptomo.series import Finding
@@ -108,7 +109,7 @@ def findings_on(numbers: Mapping[str, Any], channels: Sequence[str], verdict: Ve
         findings.append(
             Finding('doubt', 'HAADF series', words, {'tilts': len(odd), 'worst': float(each.max() / np.median(each))})
         )
-    return tuple(findings)
+    return (*findings, *finding_on(numbers.get('particles', ())))
 
 
 def _compared(verdict: Verdict) -> str:

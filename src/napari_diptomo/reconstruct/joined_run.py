@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_diptomo.series import Finding, Observer, Progress, Request
+from napari_diptomo.series import Finding, Observer, Progress, Request, Watch
 
 
 def append_curves(curves: dict[str, list[float]], scores: Mapping[str, list[float]], before: int) -> None:
@@ -66,6 +66,7 @@ class JoinedRun(Observer):
         self._preview: Callable[[], np.ndarray | None] = lambda: None
         self._record: Callable[[], Mapping[str, Any]] = dict
         self.finished = False
+        self._reported: Progress | None = None
         state = self._observer.load_state()
         self.resumed: Mapping[str, Any] | None = None if state is None else state['record']
         self._fit: dict[str, Any] | None = None if state is None else dict(state['fit'])
@@ -102,17 +103,29 @@ class JoinedRun(Observer):
         self._seconds = self._seconds_before + progress.seconds
         self._latest = self._iterations_before + progress.iteration
         mean = self._preview() if progress.preview is not None else None
-        self._observer.report(
-            replace(
-                progress,
-                iteration=self._latest,
-                # A member that ended early has used up less than its share.
-                total=self._iterations_before + sum(self._lengths[self._member :]),
-                seconds=self._seconds,
-                preview=progress.preview if mean is None else mean,
-                message=f'{self._what}fit {self._member + 1} of {self._members}',
-            )
+        reported = replace(
+            progress,
+            iteration=self._latest,
+            # A member that ended early has used up less than its share.
+            total=self._iterations_before + sum(self._lengths[self._member :]),
+            seconds=self._seconds,
+            preview=progress.preview if mean is None else mean,
+            message=f'{self._what}fit {self._member + 1} of {self._members}',
         )
+        self._reported = replace(reported, preview=None)
+        self._observer.report(reported)
+
+    def meanwhile(self, what: str) -> Callable[[], bool]:
+        """Say what is done between two members; the result, called now and then, says whether to end it.
+
+        Raises
+        ------
+        Cancelled
+            By the result, when the observer cancels.
+        """
+        if self._reported is not None:
+            self._observer.report(replace(self._reported, losses={}, validation=None, message=what))
+        return Watch(self, what if self._reported is None else self._reported.stage, 0).obey
 
     def note(self, notes: Mapping[str, Any]) -> None:
         """Pass it on."""

@@ -265,13 +265,18 @@ class Problem:
         both.mask = self.mask * other.mask
         return both
 
+    @property
+    def margins(self) -> tuple[int, int]:
+        """Voxels by which the volume that the user sees is wider at either end, along z and x; negative ones are cut off."""
+        nz, _, nx = self.beam.shape
+        return (self._whole[0] - nz) // 2, (self.beam.columns - nx) // 2
+
     def frame(self, x: torch.Tensor) -> np.ndarray:
         """The volume as the user sees it: zero outside the support, cut to the field, in the unit of the user's data.
 
         A float32 copy on the host, (channel, z, y, x).
         """
         x = self.inside(x.detach()) * self.unit[:, None, None, None]
-        nz, nx = (self._whole[0] - x.shape[1]) // 2, (self.beam.columns - x.shape[3]) // 2
-        # Negative margins cut.
+        nz, nx = self.margins
         x = torch.nn.functional.pad(x.float(), (nx, nx, 0, 0, nz, nz))
         return np.array(x.cpu().numpy(), np.float32, order='C', copy=True)

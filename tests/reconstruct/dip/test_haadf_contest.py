@@ -16,7 +16,7 @@ from napari_diptomo.reconstruct.dip.haadf_contest import ALONE, FIRST, SECOND
 from napari_diptomo.reconstruct.haadf_calibration import intensity_of_volume
 from napari_diptomo.reconstruct.haadf_observation import HAADFObservation
 from napari_diptomo.reconstruct.haadf_verdict import haadf_helps
-from napari_diptomo.series import Observer, Request
+from napari_diptomo.series import Cancelled, Observer, Request
 from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.simulate import facetted, tilt_series
 from napari_diptomo.simulate.haadf import HAADFModel, haadf_series
@@ -192,11 +192,54 @@ def test_every_network_with_images_is_given_the_particles(small, monkeypatch, fu
             given.append(particles)
             super().__init__(*args, particles=particles, **kwargs)
 
-    monkeypatch.setattr(haadf_contest, 'bright_particles', lambda problem, x, poisson: particles)
+    monkeypatch.setattr(haadf_contest, 'bright_particles', lambda *_: particles)
     monkeypatch.setattr(haadf_fit, 'HAADFObservation', Recorded)
     monkeypatch.setattr(haadf_verdict, '_TOLERATED', 1e9)
     DIPmTV(iterations=6, **SMALL, **further).run(small)
     assert len(given) >= 2 and all(one is particles for one in given)
+
+
+class Asked(Observer):
+    """Answers what is asked while particles are looked for."""
+
+    def __init__(self, answer):
+        self.answer, self.messages = answer, []
+
+    def report(self, progress):
+        self.messages.append((progress.message, progress.iteration, progress.total))
+
+    def request(self):
+        return self.answer if 'particles' in self.messages[-1][0] else Request.GO
+
+
+@pytest.mark.parametrize('further', [{}, {'preset': 'best', 'ensemble': 2}])
+def test_the_search_for_particles_says_so_and_obeys(small, further):
+    step = DIPmTV(iterations=6, **SMALL, **further)
+    finishes = Asked(Request.FINISH)
+    volume = step.run(small, finishes)
+    assert finishes.messages[-1] == ('looking for bright particles that no map holds', *finishes.messages[-2][1:])
+    # What was complete then.
+    assert np.isfinite(volume.data).all() and volume.data.max() > 0 and 'haadf' not in volume.notes
+    with pytest.raises(Cancelled):
+        step.run(small, Asked(Request.CANCEL))
+
+
+@pytest.mark.parametrize('further', [{}, {'preset': 'best', 'ensemble': 2}])
+def test_a_resumed_run_looks_for_no_particles_again(small, monkeypatch, further):
+    particles = torch.zeros(16, 16, 16)
+    particles[3, 4, 5] = 0.1
+    searches = []
+    monkeypatch.setattr(haadf_contest, 'bright_particles', lambda *_: searches.append(1) or particles)
+    monkeypatch.setattr(haadf_verdict, '_TOLERATED', 1e9)
+    step, states = DIPmTV(iterations=6, precision='float32', **SMALL, **further), []
+    keeps = Keeps()
+    keeps.save_state = lambda state: states.append(copy.deepcopy(state()))
+    whole = step.run(small, keeps)
+    assert len(searches) == 1
+    # In the first network with images: the questions of a search would be asked twice.
+    resumed = step.run(small, Resumes(states[8]))
+    assert len(searches) == 1
+    np.testing.assert_array_equal(resumed.data, whole.data)
 
 
 def test_the_estimate_of_memory_has_the_images_and_one_more_channel(maps):

@@ -11,6 +11,8 @@ import torch
 from napari_diptomo import simulate
 from napari_diptomo.reconstruct import TotalVariation
 from napari_diptomo.reconstruct.dip.haadf_fit import HAADFFit
+from napari_diptomo.reconstruct.haadf_particles import finding_on, listed
+from napari_diptomo.reconstruct.haadf_verdict import findings_on
 from napari_diptomo.reconstruct.haadf_weights import Intensity
 from napari_diptomo.reconstruct.prepare import prepare
 from napari_diptomo.reconstruct.problem import Problem
@@ -158,6 +160,61 @@ def test_a_bright_particle_is_found_before_a_network_is_fitted(dusty: tuple[Prob
     brightness = np.tensordot(problem.haadf.intensity.weights, short_sirt(problem, 10).numpy(), 1).sum()
     share = float(found.sum() / (found.sum() + brightness))
     assert 0.6 * true < share < 1.1 * true
+
+
+def test_a_particle_in_no_map_is_named_with_its_place(dusty: tuple[Problem, float]) -> None:
+    problem, true = dusty
+    typical = typical_density(problem)
+    rows = HAADFRows(problem, typical, short_sirt(problem, 10))
+    solver = PrimalDual(problem, typical, 0.3, True, images=rows)
+    for _ in range(200):
+        solver.step()
+    noted = rows.notes(solver.u)
+    ((*place, share),) = noted['particles']
+    # A voxel's centre is half a voxel from its corner.
+    assert place == pytest.approx([2.5, 4.5, 17.5], abs=0.6)
+    assert 0.6 * true < share < 1.1 * true
+    (doubt,) = [found for found in findings_on(noted, problem.maps.channels, None) if found.about == 'particles']
+    assert doubt.level == 'doubt'
+    at = ', '.join(f'{c:.0f}' for c in place)
+    assert f'1 bright particle that no map holds, with {share:.1%} of the intensity at z, y, x = {at} (voxels)' in (
+        doubt.sentence
+    )
+    # A network is given them, and names them too.
+    given = problem.with_haadf(replace(problem.haadf, particles=rows.particles(solver.u)))
+    x = torch.cat([short_sirt(problem, 10)] * 2)[: problem.channels + 1]
+    ((*same, _),) = HAADFFit(given, typical, 'softplus').notes(x)['particles']
+    assert same == place
+
+
+def test_places_of_particles_are_those_of_the_volume_that_is_seen(dusty: tuple[Problem, float]) -> None:
+    """The solvers' volume is wider where the specimen goes on beyond the field, and lower where it is known to be thin."""
+    seen, _ = dusty
+    beyond = prepare(seen.maps, TotalVariation(beyond_field=True).problem_settings())
+    nz, nx = beyond.margins
+    assert nx < 0 or nz < 0
+    particles = torch.zeros(beyond.beam.shape)
+    particles[3 - nz, 5, 18 - nx] = 1
+    ((*place, share),) = listed(beyond, particles, 3.0)
+    assert place == [3, 5, 18] and share == 0.25
+    # That is where the volume has it.
+    volume = beyond.frame(particles.expand(beyond.channels, *particles.shape))
+    assert volume[0, 3, 5, 18] > 0 and np.count_nonzero(volume[0]) == 1
+
+
+def test_touching_voxels_are_one_particle_and_the_brightest_comes_first(problem: Problem) -> None:
+    particles = torch.zeros(problem.beam.shape)
+    particles[2, 3, 4], particles[3, 4, 5] = 1.0, 1.0
+    particles[9, 9, 9], particles[0, 0, 15] = 6.0, 4e-3
+    found = listed(problem, particles, 2.0)
+    # The last has a share of 4e-4: a misfit that was followed.
+    assert [place for *place, _ in found] == [[9, 9, 9], [2.5, 3.5, 4.5]]
+    assert [share for *_, share in found] == pytest.approx([0.6, 0.2], rel=1e-3)
+    (doubt,) = finding_on(found)
+    assert '2 bright particles' in doubt.sentence and '80.0% of the intensity' in doubt.sentence
+    assert 'z, y, x = 9, 9, 9; 2, 4, 4 (voxels)' in doubt.sentence
+    assert 'the brightest' in finding_on([[i, 0, 0, 0.1] for i in range(5)])[0].sentence
+    assert listed(problem, None, 1.0) == [] and finding_on([]) == ()
 
 
 def test_images_without_particles_hold_none(problem: Problem) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -51,24 +51,27 @@ class ImagesJudge:
     fits = 2
 
     def __init__(self, settings: FitSettings, problem: Problem) -> None:
-        self._settings, self.problem = settings, problem
+        self._settings, self.problem, self._known = settings, problem, problem
         self._alone = problem.with_haadf(None)
         self.done: list[Candidate] = []
 
-    def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`."""
-        self.done = [Candidate.restored(state, self.problem.device) for state in states]
+        self.done = _restored(state, self.problem)
+        self._known = _known_again(state, self.problem, self.done)
 
-    def state(self) -> list[dict[str, Any]]:
+    def state(self) -> dict[str, Any]:
         """For a checkpoint."""
-        return [candidate.state() for candidate in self.done]
+        return _state(self.done, self._known, self.problem)
 
     def judge(self, run: JoinedRun) -> None:
         """Do the fits that are missing; ``finish`` ends it before."""
         while len(self.done) < self.fits and not run.finished:
+            if self.done and self._known is self.problem:
+                self._known = _known_from(self._settings, self.problem, self.done[0].x, run)
+                continue
             run.begin(len(self.done), lambda: {'images': self.state()}, preview_of(self.problem, self.done[:1]))
-            given = self._calibrated if self.done else self.problem
-            name, of, head, member = _next(self._settings, given, self._alone, self.done)
+            name, of, head, member = _next(self._settings, self._known, self._alone, self.done)
             found = replace(fit_candidate(self._settings, of, head, member, run), output=name)
             if not run.finished or not self.done:
                 self.done.append(found)
@@ -82,19 +85,13 @@ class ImagesJudge:
         """Of the held-out counts, once both fits are done."""
         return _verdict(self._settings, self.problem, self.done)
 
-    @cached_property
-    def _calibrated(self) -> Problem:
-        return _known_from(self._settings, self.problem, self.done[0].x)
-
     def applied(self, problem: Problem) -> Problem:
         """A member's problem with the images as the maps calibrate them, or without."""
         if problem.haadf is None or not self.verdict.helps:
             return problem.with_haadf(None)
-        calibrated = self._calibrated.haadf
-        assert calibrated is not None
-        return problem.with_haadf(
-            replace(problem.haadf, intensity=calibrated.intensity, particles=calibrated.particles)
-        )
+        known = self._known.haadf
+        assert known is not None
+        return problem.with_haadf(replace(problem.haadf, intensity=known.intensity, particles=known.particles))
 
     def judged(self, notes: Mapping[str, Any], channels: Sequence[str]) -> tuple[dict[str, Any], tuple[Finding, ...]]:
         """Numbers of the images and what is said of them, from the notes of the ensemble."""
@@ -119,15 +116,17 @@ def fit_with_haadf(settings: FitSettings, problem: Problem, observer: Observer |
     run = JoinedRun(_FITS, settings.longest, observer)
     alone = problem.with_haadf(None)
     done: list[Candidate] = []
+    known = problem
     if run.resumed is not None:
-        done = [Candidate.restored(state, problem.device) for state in run.resumed['candidates']]
-    given = problem
+        done = _restored(run.resumed, problem)
+        known = _known_again(run.resumed, problem, done)
     while len(done) < _FITS and not run.finished:
-        if done and given is problem:
-            # From the first volume alone, so that every network, of a resumed run too, has the same weights.
-            given = _known_from(settings, problem, done[0].x)
-        name, of, head, member = _next(settings, given, alone, done)
-        run.begin(len(done), lambda: {'candidates': [c.state() for c in done]}, preview_of(problem, done[:1]))
+        if done and known is problem:
+            # From the first volume alone, so that every network has the same weights.
+            known = _known_from(settings, problem, done[0].x, run)
+            continue
+        name, of, head, member = _next(settings, known, alone, done)
+        run.begin(len(done), partial(_state, done, known, problem), preview_of(problem, done[:1]))
         found = replace(fit_candidate(settings, of, head, member, run), output=name)
         if not run.finished or not done:
             done.append(found)
@@ -136,12 +135,37 @@ def fit_with_haadf(settings: FitSettings, problem: Problem, observer: Observer |
     return _result(settings, problem, alone, done)
 
 
-def _known_from(settings: FitSettings, problem: Problem, x: torch.Tensor) -> Problem:
+def _known_from(settings: FitSettings, problem: Problem, x: torch.Tensor, run: JoinedRun) -> Problem:
     """The problem with what a volume of the maps alone says of the images: intensity per count, and particles in no map."""
     found = calibrated(problem, x)
-    assert found.haadf is not None
-    particles = bright_particles(found, x, is_poisson(problem, settings.data_term))
-    return found.with_haadf(replace(found.haadf, particles=particles))
+    ends = run.meanwhile('looking for bright particles that no map holds')
+    return _with_particles(found, bright_particles(found, x, is_poisson(problem, settings.data_term), ends))
+
+
+def _with_particles(problem: Problem, particles: torch.Tensor | None) -> Problem:
+    assert problem.haadf is not None
+    return problem.with_haadf(replace(problem.haadf, particles=particles))
+
+
+def _state(done: Sequence[Candidate], known: Problem, problem: Problem) -> dict[str, Any]:
+    """Of complete fits, and of the particles once they have been looked for."""
+    state: dict[str, Any] = {'candidates': [candidate.state() for candidate in done]}
+    if known is not problem:
+        assert known.haadf is not None
+        state['particles'] = known.haadf.particles
+    return state
+
+
+def _restored(state: Mapping[str, Any], problem: Problem) -> list[Candidate]:
+    return [Candidate.restored(candidate, problem.device) for candidate in state['candidates']]
+
+
+def _known_again(state: Mapping[str, Any], problem: Problem, done: Sequence[Candidate]) -> Problem:
+    """What `_known_from` gave an interrupted run; the problem itself where it had not come so far."""
+    if 'particles' not in state:
+        return problem
+    particles = state['particles']
+    return _with_particles(calibrated(problem, done[0].x), None if particles is None else particles.to(problem.device))
 
 
 def _next(

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from napari_diptomo.reconstruct.haadf_observation import HAADFObservation
+from napari_diptomo.reconstruct.haadf_particles import with_particles
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.sirt_iteration import short_sirt
 
@@ -31,7 +32,7 @@ class HAADFFit:
 
     def __init__(self, problem: Problem, typical: torch.Tensor, output: str) -> None:
         assert problem.haadf is not None
-        data = problem.haadf
+        data, self._problem = problem.haadf, problem
         self.observation = HAADFObservation(
             data.series,
             data.intensity,
@@ -67,8 +68,11 @@ class HAADFFit:
         return self.observation.term(x)
 
     def notes(self, average: torch.Tensor) -> dict[str, Any]:
-        """See `HAADFObservation.notes`."""
-        return self.observation.notes(average)
+        """See `HAADFObservation.notes`; and ``particles`` as `haadf_particles.listed` has them."""
+        haadf = self._problem.haadf
+        assert haadf is not None
+        further = self.observation.brightness(average)
+        return with_particles(self.observation.notes(average), self._problem, haadf.particles, further)
 
     def after(self, iteration: int, average: torch.Tensor) -> None:
         """Refit the images' numbers where it is time."""

@@ -7,21 +7,25 @@ and what its unmapped channel holds beyond that of typical matter is taken as gi
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.sirt_iteration import typical_density
-from napari_diptomo.reconstruct.tv.haadf_rows import BRIGHT, HAADFRows
+from napari_diptomo.reconstruct.tv.haadf_rows import HAADFRows
 from napari_diptomo.reconstruct.tv.primal_dual import PrimalDual
 
 #: Weight of the total variation, and iterations.
 _WEIGHT, _ITERATIONS = 0.3, 200
-#: Brightness of a particle over that of the mapped elements in the same voxel, at least.
-_ALONE = 4.0
+#: Iterations between two questions.
+_EVERY = 10
 
 
 @torch.no_grad()
-def bright_particles(problem: Problem, x: torch.Tensor, poisson: bool) -> torch.Tensor | None:
+def bright_particles(
+    problem: Problem, x: torch.Tensor, poisson: bool, ends: Callable[[], bool] = lambda: False
+) -> torch.Tensor | None:
     """Intensity per voxel (z, y, x) of what is too bright for the unmapped channel of a network; None where nothing is.
 
     Parameters
@@ -32,15 +36,15 @@ def bright_particles(problem: Problem, x: torch.Tensor, poisson: bool) -> torch.
         Volume of the maps alone.
     poisson : bool
         Statistics of the maps.
+    ends : callable
+        Asked now and then: whether to end here, with nothing found.
     """
     typical = typical_density(problem)
     rows = HAADFRows(problem, typical, x)
     solver = PrimalDual(problem, typical, _WEIGHT, poisson, images=rows)
-    for _ in range(_ITERATIONS):
+    for iteration in range(_ITERATIONS):
         solver.step()
-    volume = problem.inside(solver.u * rows.scale)
-    unmapped, mapped = volume[-1], rows.observation.brightness(volume) - volume[-1]
-    found = (unmapped - BRIGHT * rows.scale[-1]).clamp_min(0)
-    # Among mapped matter it is more likely an element whose counts are worth more than was thought.
-    found = torch.where(unmapped > _ALONE * mapped, found, 0)
+        if iteration % _EVERY == 0 and ends():
+            return None
+    found = rows.particles(solver.u)
     return found if found.any() else None
