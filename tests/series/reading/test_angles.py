@@ -28,6 +28,10 @@ BCF = [Path(name) for name in ('-10.bcf', '-5.bcf', '0.bcf', '10.bcf')]
         (['001_-40.0.emd', '002_-35.0.emd', '003_0.emd'], (-40, -35, 0)),
         (['map 1410 -40.emd', 'map 1432 10.emd'], (-40, 10)),
         (['run/-40/map.bcf', 'run/10/map.bcf'], (-40, 10)),
+        (['GST -40p5.emd', 'GST 3p0.emd'], (-40.5, 3)),
+        (['GST_-40d5.emd', 'GST_-37d25.emd', 'GST_3d0.emd'], (-40.5, -37.25, 3)),
+        (['m40d5.emd', 'p3d0.emd'], (-40.5, 3)),
+        (['stack3d-40.emd', 'stack3d5.emd', 'stack3d+10.emd'], (-40, 5, 10)),
     ],
 )
 def test_names_give_angles(names, expected):

@@ -33,8 +33,8 @@ _SIGN_BEHIND = re.compile(
 )
 _LETTERS = {'m', 'n', 'p'}
 _TILT_WORD = re.compile(r'(tilt|angle|alpha|theta|winkel|kipp\w*|inclin\w*)[ _=-]*$', re.IGNORECASE)
-#: A decimal point that may be in no file name: 40p5.
-_POINT = re.compile(r'(?<=\d)p(?=\d)', re.IGNORECASE)
+#: A decimal point that may be in no file name: 40p5, and 40d5, but not stack3d5.
+_POINT = re.compile(r'(\d)p(?=\d)|((?<![a-z0-9])[mnp]?\d{1,2})d(?=\d{1,2}(?!\d))', re.IGNORECASE)
 _LARGEST = 90.0
 #: Degrees by which one angle differs that stands twice in a name.
 _SAME = 0.5
@@ -113,7 +113,7 @@ def sign_first(name: str) -> str:
 
 
 def _fields(name: str) -> list[_Field]:
-    name = sign_first(_POINT.sub('.', name))
+    name = sign_first(_POINT.sub(lambda match: f'{match[1] or match[2]}.', name))
     fields = []
     for match in _NUMBER.finditer(name):
         sign = (match['sign'] or '').lower().rstrip(' _')
