@@ -32,11 +32,15 @@ PHRASES = {
     r'\breturned, as asked\b': 'iterations',
     r'"""What\b': 'a noun phrase',
 }
-#: A phrase may also be part of a name.
-REFUSED = {
-    re.compile(phrase.replace(' ', r'[\s_]+').replace(r'\b', r'(?:\b|(?<=_)|(?=_))'), re.IGNORECASE): instead
+#: A phrase may also be part of a name. Before each what is quickly seen to be absent: the phrase wherever words begin.
+REFUSED = [
+    (
+        re.compile(phrase.replace(r'\b', '').replace(' ', r'[\s_]+'), re.IGNORECASE),
+        re.compile(phrase.replace(' ', r'[\s_]+').replace(r'\b', r'(?:\b|(?<=_)|(?=_))'), re.IGNORECASE),
+        instead,
+    )
     for phrase, instead in PHRASES.items()
-}
+]
 #: Words that no name is made of; alone they are `codespell`'s.
 PARTS = frozenset(
     [
@@ -73,7 +77,8 @@ def found_in(text: str) -> list[str]:
     joined = re.sub(r'\n\s*#:? ', ' ', joined)
     phrases = [
         f'{" ".join(match.group().split())} -> {instead}'
-        for phrase, instead in REFUSED.items()
+        for anywhere, phrase, instead in REFUSED
+        if anywhere.search(joined)
         for match in phrase.finditer(joined)
     ]
     names = (name for name in re.findall(r'\w+', text) if '_' in name and PARTS.intersection(name.lower().split('_')))

@@ -12,4 +12,6 @@ fi
 # Dependency groups need pip 25.1; Python 3.11 brings an older one.
 .venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
 echo 'Installing napari-diptomo and what it needs: some minutes the first time'
-.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[all]' --group dev
+.venv/bin/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[all]' --group dev
+# pip compiles on one core, for two minutes, tests of other packages too. Their templates of code compile for nobody.
+.venv/bin/python -m compileall -qq -j 0 -x 'site-packages/.*/tests/' .venv/lib || true

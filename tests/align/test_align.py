@@ -58,11 +58,12 @@ def rms_error(maps, shifts, axis=0.0):
     return np.sqrt((without_rigid_motion(offsets(maps) - wanted, maps.angles) ** 2).mean(axis=0))
 
 
-@pytest.mark.parametrize('seed', [0, 1, 2])
-def test_shifts_are_found_with_counting_noise(seed):
+# The rotation of the axis is looked for in one of the three: that is half of the time.
+@pytest.mark.parametrize(('seed', 'rotation'), [(0, None), (1, 0.0), (2, 0.0)])
+def test_shifts_are_found_with_counting_noise(seed, rotation):
     shifts = jitter(seed)
     images = np.random.default_rng(seed).poisson(blobs(ANGLES, shifts, seed=seed))
-    aligned = Align().run(series_of(images))
+    aligned = Align(axis_rotation=rotation).run(series_of(images))
     # Without the moments of the images the first is off by 0.21.
     assert (rms_error(aligned, shifts) < 0.15).all()
 
@@ -72,7 +73,9 @@ def test_matching_corrects_what_height_does_to_the_chain():
     series = simulated.series
     x_rays = series.counts[..., 60:].sum(axis=-1)
     maps = MapSeries(x_rays[None], series.angles, ('all',), series.pixel_size, haadf=series.haadf)
-    chained, matched = (rms_error(Align(rounds=rounds).run(maps), simulated.shifts) for rounds in (0, 8))
+    chained, matched = (
+        rms_error(Align(rounds=rounds, axis_rotation=0.0).run(maps), simulated.shifts) for rounds in (0, 8)
+    )
     assert (matched < 0.6 * chained).all()
     assert (matched < 0.15).all()
 
@@ -88,7 +91,7 @@ def test_an_extended_lamella_at_rest_does_not_run_away():
 def test_the_sign_says_where_the_specimen_sits(tilt):
     shifts = np.zeros((len(ANGLES), 2))
     shifts[tilt] = 3.0, -2.0
-    aligned = Align().run(series_of(blobs(ANGLES, shifts, depth=2.0)))
+    aligned = Align(axis_rotation=0.0).run(series_of(blobs(ANGLES, shifts, depth=2.0)))
     others = [tilt - 1, tilt + 1]
     step = aligned.shifts[tilt] - aligned.shifts[others].mean(axis=0)
     np.testing.assert_allclose(step, (3.0, -2.0), atol=0.3)
@@ -108,7 +111,7 @@ def test_hidden_axis_without_jitter():
 def test_the_specimen_comes_to_the_middle_height():
     """A flat specimen at height z in the images as they are is at height 0 with the shifts found."""
     high = 6.0 * np.stack([np.zeros(len(ANGLES)), np.sin(np.deg2rad(ANGLES))], axis=1)
-    aligned = Align().run(series_of(blobs(ANGLES, high, depth=0.5, number=25)))
+    aligned = Align(axis_rotation=0.0).run(series_of(blobs(ANGLES, high, depth=0.5, number=25)))
     sine = np.sin(np.deg2rad(ANGLES))
     assert (offsets(aligned)[:, 1] @ sine) / (sine @ sine) == pytest.approx(6.0, abs=1.0)
 
@@ -117,7 +120,7 @@ def test_haadf_is_the_reference_where_there_is_one():
     shifts = jitter(5)
     haadf = 1000 + 50 * blobs(ANGLES, shifts, seed=5)
     maps = series_of(np.random.default_rng(5).poisson(0.5, haadf.shape), haadf=haadf)
-    aligned = Align().run(maps)
+    aligned = Align(axis_rotation=0.0).run(maps)
     assert aligned.notes['align']['reference'] == 'HAADF images'
     assert (rms_error(aligned, shifts) < 0.3).all()
     assert Align(reference='maps', rounds=0).run(maps).notes['align']['reference'] == 'sum of the maps'
@@ -135,11 +138,12 @@ def test_counts_stay_and_the_recipe_records_the_alignment():
 
 
 def test_order_of_the_tilts_does_not_matter():
-    images = blobs(ANGLES, jitter(6), seed=6)
-    order = np.random.default_rng(0).permutation(len(ANGLES))
+    angles = ANGLES[::2]
+    images = blobs(angles, jitter(6)[::2], seed=6)
+    order = np.random.default_rng(0).permutation(len(angles))
     sorted_, mixed = (
-        Align(rounds=2, axis_rotation=0.0).run(series_of(images)),
-        Align(rounds=2, axis_rotation=0.0).run(series_of(images[order], ANGLES[order])),
+        Align(rounds=2, axis_rotation=0.0).run(series_of(images, angles)),
+        Align(rounds=2, axis_rotation=0.0).run(series_of(images[order], angles[order])),
     )
     np.testing.assert_allclose(mixed.shifts, sorted_.shifts[order], atol=1e-6)
 
@@ -148,13 +152,14 @@ def test_large_images_are_binned_for_matching_only():
     angles = np.arange(-40.0, 41.0, 10.0)
     shifts = jitter(7, 12.0, len(angles))
     images = blobs(angles, shifts, size=201, width=120, height=120, depth=60, number=40, seed=7)
-    aligned = Align().run(series_of(images, angles))
+    aligned = Align(axis_rotation=0.0).run(series_of(images, angles))
     assert (rms_error(aligned, shifts) < 0.6).all()
 
 
 def test_same_input_same_result():
-    images = np.random.default_rng(8).poisson(blobs(ANGLES, jitter(8)))
-    first, second = (Align(rounds=3).run(series_of(images)).shifts for _ in range(2))
+    angles = ANGLES[::2]
+    images = np.random.default_rng(8).poisson(blobs(angles, jitter(8)[::2]))
+    first, second = (Align(rounds=3).run(series_of(images, angles)).shifts for _ in range(2))
     assert np.array_equal(first, second)
 
 
@@ -218,11 +223,12 @@ class Recorder(Observer):
 
 
 def test_progress_finish_and_cancel():
-    maps = series_of(blobs(ANGLES, jitter(1), seed=1))
+    angles = ANGLES[::2]
+    maps = series_of(blobs(angles, jitter(1)[::2], seed=1), angles)
     recorder = Recorder()
     Align(rounds=2).run(maps, recorder)
-    assert [p.iteration for p in recorder.seen] == list(range(1, len(ANGLES) + 2))
-    assert {p.total for p in recorder.seen} == {len(ANGLES) + 1}
+    assert [p.iteration for p in recorder.seen] == list(range(1, len(angles) + 2))
+    assert {p.total for p in recorder.seen} == {len(angles) + 1}
     finished = Align(rounds=50).run(maps, Recorder(Request.FINISH))
     assert finished.notes['align']['rounds'] < 3
     with pytest.raises(Cancelled):

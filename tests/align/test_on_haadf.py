@@ -102,7 +102,7 @@ def test_corrections_by_hand_are_in_that_frame() -> None:
     np.testing.assert_allclose(scores, [row['score'] for row in maps.notes['align']['tilts']], atol=0.01)
     base, haadf, _ = lamella()
     triple = (ANGLES[3], -2.0, 1.0)
-    with_hand = Align(by_hand=triple).run(with_haadf(base, haadf))
+    with_hand = Align(by_hand=triple, axis_rotation=maps.axis_rotation).run(with_haadf(base, haadf))
     np.testing.assert_allclose(with_hand.shifts, moved.shifts, atol=1e-6)
 
 
@@ -143,7 +143,9 @@ def test_missing_pixels_are_no_structure() -> None:
     missing = np.zeros(haadf.images.shape, bool)
     missing[:, 4:9, 30:45] = True
     images = np.where(missing, np.nan, haadf.images)
-    found = Align().run(with_haadf(maps, replace(haadf, images=images, missing=missing)))
+    found = Align(axis_rotation=aligned().axis_rotation).run(
+        with_haadf(maps, replace(haadf, images=images, missing=missing))
+    )
     off = found.haadf_series.shifts - aligned().haadf_series.shifts
     assert np.abs(off - rigid_motion(off, TILTS)).max() < 0.6
 

@@ -54,7 +54,7 @@ def totals(volume, maps):
         pytest.param(PoissonEM(iterations=30), 0.03, id='Poisson EM'),
         pytest.param(SIRT(iterations=30), 0.05, id='SIRT'),
         pytest.param(TotalVariation(weight=0.05, iterations=150), 0.03, id='TV'),
-        pytest.param(DIPmTV(iterations=80, widths=(8, 16), skips=(4, 4)), 0.03, id='DIPm-TV'),
+        pytest.param(DIPmTV(iterations=50, widths=(8, 16), skips=(4, 4)), 0.03, id='DIPm-TV'),
     ],
 )
 def test_every_method_keeps_the_totals_of_each_element(many, step, tolerance):
