@@ -129,8 +129,8 @@ def _of_maps(maps: MapSeries) -> dict[str, str]:
 
 def _tilts(angles: np.ndarray) -> str:
     if len(angles) == 1:
-        return f'1 tilt at {angles[0]:g} deg'
-    return f'{len(angles)} tilts, {angles.min():g} to {angles.max():g} deg'
+        return f'1 tilt at {angles[0]:g}°'
+    return f'{len(angles)} tilts, {angles.min():g}° to {angles.max():g}°'
 
 
 def _names(names: tuple[str, ...]) -> str:

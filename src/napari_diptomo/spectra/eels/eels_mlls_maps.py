@@ -83,7 +83,7 @@ class MLLSMaps(Step):
     regions: tuple[str, ...] = param(
         (),
         'References from pixels of this series: NAME = rows 10-20 columns 5-12, or NAME = polygon 3 4 3 9 8 9 (row and column of '
-        'each corner); at 0 behind it takes the tilt at 0 deg alone.',
+        'each corner); at 0 behind it takes the tilt at 0° alone.',
     )
     background: Literal['power law', 'exponential', 'sum of power laws', 'log-polynomial'] = param(
         'power law', 'Background model, fitted together with the references.'

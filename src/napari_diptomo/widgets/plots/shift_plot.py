@@ -32,7 +32,7 @@ class ShiftPlot(ThemedPlot):
             f'<span style="color: {HUES[1]}">■ along the axis (y)</span>',
             size='9pt',
         )
-        self.plot.setLabel('bottom', 'tilt / deg')
+        self.plot.setLabel('bottom', 'tilt / °')
         self.plot.setLabel('left', 'shift / nm')
         self.plot.showGrid(y=True, alpha=0.2)
         self.setToolTip('Drag a point up or down to correct the shift of its tilt.')
