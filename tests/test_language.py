@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,9 +121,17 @@ def sentences(path: Path) -> Iterator[str]:
         if id(node) in silent or id(node) in within:
             continue
         if isinstance(node, ast.JoinedStr):
-            yield ''.join(str(part.value) if isinstance(part, ast.Constant) else '{0}' for part in node.values)
+            yield ''.join(
+                str(part.value) if isinstance(part, ast.Constant) else _stands_for(part) for part in node.values
+            )
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.value
+
+
+def _stands_for(part: Any) -> str:
+    """A placeholder, with a percent sign where the number is formatted with one."""
+    style = ast.unparse(part.format_spec) if part.format_spec is not None else ''
+    return '{0}%' if style.strip('f"\'').endswith('%') else '{0}'
 
 
 def test_angles_have_their_sign_wherever_they_are_read() -> None:
@@ -134,6 +143,16 @@ def test_angles_have_their_sign_wherever_they_are_read() -> None:
         if page.name not in AS_RECORDED:
             spelled[page.name] = [match.group() for match in DEGREES.finditer(page.read_text(encoding='utf-8'))]
     assert {name: found for name, found in spelled.items() if found} == {}
+
+
+def test_percent_stands_behind_a_space() -> None:
+    close = re.compile(r'(?:\d|\})%(?![(\w])')
+    found = {
+        path.name: texts
+        for path in (ROOT / 'src').rglob('*.py')
+        if (texts := [text for text in sentences(path) if close.search(text)])
+    }
+    assert found == {}
 
 
 @pytest.mark.parametrize('name', ALLOWED)

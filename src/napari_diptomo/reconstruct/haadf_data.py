@@ -163,18 +163,16 @@ def usable_pixels(series: HAADFSeries) -> tuple[HAADFSeries, tuple[Finding, ...]
         findings.append(
             _note(
                 'saturated',
-                f'{saturated.mean():.1%} of the HAADF pixels are saturated; they carry no weight.',
+                f'{100 * saturated.mean():.1f} % of the HAADF pixels are saturated; they carry no weight.',
                 saturated.mean(),
             )
         )
     elif saturated is not None:
-        sentence = f'{saturated.mean():.0%} of the HAADF pixels are saturated; record them with less gain.'
+        sentence = f'{100 * saturated.mean():.0f} % of the HAADF pixels are saturated; record them with less gain.'
         findings.append(Finding('doubt', 'HAADF series', sentence, {'saturated': float(saturated.mean())}))
     if 0 < static.mean() < _FEW:
         missing |= ndimage.binary_dilation(static, np.ones((3, 3)))[None]
-        words = (
-            f'{static.mean():.1%} of the HAADF pixels show the same at every tilt, as text does; they carry no weight.'
-        )
+        words = f'{100 * static.mean():.1f} % of the HAADF pixels show the same at every tilt, as text does; they carry no weight.'
         findings.append(_note('static', words, static.mean()))
     return replace(series, missing=missing if missing.any() else None), tuple(findings)
 

@@ -140,7 +140,7 @@ def on_pixels_of(series: HAADFSeries, maps: MapSeries) -> HAADFSeries:
     missing = share < _COVERED
     if missing.mean() > 1 - _LEFT:
         raise InputError(
-            f'The HAADF images cover {1 - missing.mean():.0%} of the field of the maps; check their pixel size '
+            f'The HAADF images cover {100 * (1 - missing.mean()):.0f} % of the field of the maps; check their pixel size '
             f'({series.pixel_size:.4g} nm, the maps have {maps.pixel_size:.4g} nm), or leave them out.'
         )
     return replace(

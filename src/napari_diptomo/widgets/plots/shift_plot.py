@@ -27,10 +27,10 @@ class ShiftPlot(ThemedPlot):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
         self.plot = self.plots[0]
-        self.plot.setTitle(
+        self.set_title(
+            self.plot,
             f'<span style="color: {HUES[0]}">● across the axis (x)</span> &nbsp; '
             f'<span style="color: {HUES[1]}">■ along the axis (y)</span>',
-            size='9pt',
         )
         self.plot.setLabel('bottom', 'tilt / °')
         self.plot.setLabel('left', 'shift / nm')

@@ -91,7 +91,7 @@ def survey_warnings(looks: Sequence[TiltSurvey], angles: np.ndarray) -> list[str
     if cut:
         share = max(float(look.zero.saturated.mean()) for look in looks)
         found.append(
-            f'The zero loss is saturated at {", ".join(cut)}, in up to {share:.0%} of the pixels: their thickness is '
+            f'The zero loss is saturated at {", ".join(cut)}, in up to {100 * share:.0f} % of the pixels: their thickness is '
             'not known; record the low loss with a shorter exposure.'
         )
     negative = [(look.dark, f'{angle:g}°') for look, angle in zip(looks, angles, strict=True) if look.dark < 0]
