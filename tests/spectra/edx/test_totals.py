@@ -40,7 +40,7 @@ def test_what_rises_with_the_tilt_is_stray_and_its_rise_is_reported():
     rows = totals_of(2e4 * SLAB, 6e4 * SLAB, 1e6 * rise, 3e4 * SLAB)
     found = check_totals(rows, ANGLES, ('Ge', 'Sb', 'Ti_K', 'Te'))
     assert [t.behaves for t in found] == [True, True, False, True]
-    assert 'Ti-K rises 5.6 times from 0 to -60' in found[2].sentence
+    assert 'Ti-K rises 5.6 times from 0° to -60°' in found[2].sentence
     assert '°: a projection of the specimen cannot' in found[2].sentence
     np.testing.assert_allclose(found[0].expected, 2e4 * SLAB, rtol=0.06)
 
