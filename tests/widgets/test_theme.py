@@ -58,14 +58,15 @@ def test_text_follows_the_theme(theme: Any, qtbot: Any) -> None:
     plot.add(1, {'data': 3.0, 'tv': 0.1}, None)
     plot.redraw()
     dark = plot.deviances.titleLabel.text
-    assert '#00d896' in label.text() and HUES[0] in dark
+    assert '#00d896"> Sb' in label.text() and HUES[0] in dark
     theme.theme = 'light'
     label.follow_theme()
-    assert '#00d896' not in label.text() and HUES[0] not in plot.deviances.titleLabel.text
+    assert '#00d896"> Sb' not in label.text() and '#00d896">●' in label.text(), 'its curve has that colour still'
+    assert HUES[0] not in plot.deviances.titleLabel.text
     assert legible_text(dark) == plot.deviances.titleLabel.text
     theme.theme = 'dark'
     label.follow_theme()
-    assert '#00d896' in label.text() and plot.deviances.titleLabel.text == dark
+    assert '#00d896"> Sb' in label.text() and plot.deviances.titleLabel.text == dark
     plot.cleanup()
 
 

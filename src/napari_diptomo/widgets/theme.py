@@ -41,7 +41,7 @@ def plot_colours() -> PlotColours:
 LEGIBLE = 4.5
 #: Part of a colour's brightness that is kept at each step to a legible one.
 _DARKER = 0.95
-_COLOUR = re.compile(r'color: (#[0-9a-f]{6})\b')
+_COLOURED = re.compile(r'<span style="color: (#[0-9a-f]{6})">([●■]?)')
 
 
 def legible(hue: str, background: str | None = None) -> str:
@@ -73,8 +73,14 @@ def contrast(one: str, other: str) -> float:
 
 
 def legible_text(html: str) -> str:
-    """Rich text with each colour in it as `legible` has it."""
-    return _COLOUR.sub(lambda match: f'color: {legible(match.group(1))}', html)
+    """Rich text with each colour in it as `legible` has it; signs that stand for a curve keep its own."""
+    return _COLOURED.sub(_legible_span, html)
+
+
+def _legible_span(match: re.Match[str]) -> str:
+    hue, sign = match.groups()
+    kept = f'<span style="color: {hue}">{sign}</span>' if sign else ''
+    return f'{kept}<span style="color: {legible(hue)}">'
 
 
 def _rgb(hue: str) -> tuple[float, ...]:

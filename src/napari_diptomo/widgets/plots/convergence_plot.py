@@ -21,7 +21,7 @@ _QUANTITY = 'deviance per datum'
 _NOTHING_YET = 'The curves come with the first iterations.'
 #: Length of ticks, pixels, inwards as those of pyqtgraph.
 _TICKS = -5
-_LABELS = {_FITTED: 'fitted', _HELD_OUT: 'held-out'}
+_LABELS = {_FITTED: 'fitted', _HELD_OUT: 'held-out', 'tv': 'total variation'}
 _HUES = {_FITTED: HUES[0], _HELD_OUT: HUES[3]}
 #: Decades on the axis below which more numbers have their place.
 _LITTLE = 0.8
