@@ -74,7 +74,7 @@ def beside_others(images: np.ndarray, angles: np.ndarray) -> dict[str, float]:
 
 
 def needle() -> dict[str, float]:
-    """ETSpy's HAADF series, 77 tilts over +-76 degrees; its axis runs along rows."""
+    """ETSpy's HAADF series, 77 tilts over ±76°; its axis runs along rows."""
     import hyperspy.api as hs
     from etspy import datasets
 

@@ -30,10 +30,10 @@ Written by `python benchmarks/quality.py --report` from benchmarks/results/quali
 
 Specimens of known truth, simulated on a grid twice as fine as the one they are reconstructed on, with Poisson noise. EDX
 is energy-dispersive X-ray spectroscopy, EELS electron energy-loss spectroscopy. The peak is the expected count of the
-brightest pixel. At +-40 degrees in steps of 5: four random Ge-Sb-Te lamellae (layers, soft segregation, particles,
+brightest pixel. At ±40° in steps of 5: four random Ge-Sb-Te lamellae (layers, soft segregation, particles,
 voids), the EDX phantom of the source papers, and four specimens of other generators (a porous body of two intergrown
 phases crossed by rods, facetted core-shell particles, a smooth interdiffusion, a needle with precipitates of one voxel
-and of two), each with three channels of which C is rare. The EELS nanocube with its pore at nine tilts over +-70 degrees.
+and of two), each with three channels of which C is rare. The EELS nanocube with its pore at nine tilts over ±70°.
 The presets were chosen on lamella 1, which is not among these; lamellae 10 and 12 and both phantoms were used once, to
 keep or drop changes of fast that had gained there. {len(SEEDS)} noises each for SIRT, Poisson-EM, joint TV (Poisson) and
 the presets fast and balanced; one noise for the others, and for the weight by held-out counts.

@@ -1,6 +1,6 @@
 """Errors of the alignment on specimens of several kinds, beside StackReg and ETSpy.
 
-Each specimen is projected on a grid twice as fine as the images (48 x 48 pixels, 17 tilts over +-40 degrees), and every
+Each specimen is projected on a grid twice as fine as the images (48 x 48 pixels, 17 tilts over ±40°), and every
 image displaced at random by up to the jitter along x and y, with the tilt axis 3 pixels off the middle; the images see
 what comes into the field. The peak is the expected count of the brightest pixel. Errors are root mean squares over the
 tilts of the distance from the truth, in pixels, without what no image shows (a motion of the specimen): the median over
@@ -38,7 +38,7 @@ WRONG = 1.5  # pixels
 ROTATIONS = (0.0, 0.5, 1.0, 2.0, 3.0)  # degrees, at jitter 3 and peak 30
 ROTATION_TEXT = """The same specimens about an axis turned in the images by so many degrees; jitter 3 pixels, peak 30. Found and
 standard error, in degrees; ? where the images determine none. A point moves along the assumed axis by its distance from the
-middle times sin t sin r: .3 pixels at 10 pixels, 40 degrees and r = 3 degrees, so most specimens show it to a degree only."""
+middle times sin t sin r: .3 pixels at 10 pixels, 40° and r = 3°, so most specimens show it to a degree only."""
 #: Modules of the package that no shift depends on.
 _APART = {'__init__', 'by_hand', 'shift_files', 'alignment_findings', 'second_axis', 'second_motion'}
 
@@ -220,7 +220,7 @@ def rotation_section(results: dict[str, dict[str, Any]], seeds: int) -> list[str
     summary = (
         f'Of {len(ones)} series {len(ones) - len(pulls)} determine no rotation; of the others {100 * within[0]:.0f} % lie within one '
         f'standard error and {100 * within[1]:.0f} % within two, and the rms of error over standard error is {rms(np.array(pulls)):.2f}. '
-        f'Where the standard error is below .5 degrees ({len(precise)} series) the error is {np.median(precise):.2f} in the median and '
+        f'Where the standard error is below .5° ({len(precise)} series) the error is {np.median(precise):.2f} in the median and '
         f'{max(precise):.2f} at most. The rotation is used (*) in {sum(one["used"] != 0 for _, one in ones)} series, and is then farther '
         f'from the truth than none in {harmful}.'
     )

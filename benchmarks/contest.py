@@ -2,7 +2,7 @@
 
 Each specimen is fitted as the preset `balanced` does it, one network per head, each for as long as the prediction of
 the held-out counts improves; the truth scores every tenth average on the way, and the three candidates: either network
-and their mean. 48^3 voxels, tilts of +-40 degrees in steps of 5 (nanocube: nine over +-70), peak 30, one noise. PSNR is
+and their mean. 48^3 voxels, tilts of ±40° in steps of 5 (nanocube: nine over ±70°), peak 30, one noise. PSNR is
 the peak signal-to-noise ratio, SSIM the structural similarity. Resumable; `--rivals` fits total variation alone,
 `--fits` the networks alone. Writes `results/contest.json`, `results/contest-rivals.json` and `docs/contest.md`.
 """

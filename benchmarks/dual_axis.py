@@ -1,6 +1,6 @@
 """Two tilt axes with the dose of one: how well the second series is placed, and what it is worth.
 
-Specimens are tilted by +-40 degrees in steps of 5, turned by about 90 degrees, tipped by a degree or two (standard deviation)
+Specimens are tilted by ±40° in steps of 5, turned by about 90°, tipped by a degree or two (standard deviation)
 and moved by a pixel or two, and tilted again. The first table has the errors of what is found of this motion, with the
 pulls (error over the stated one, root mean square); the second compares one axis with two axes of half the dose each, with
 the true motion and with the one found, and with two of the whole dose each. PSNR and SSIM are means over the channels.
@@ -122,7 +122,7 @@ def write() -> None:
     if any(case['reversed'] for cases in known['placed'].values() for case in cases):
         lines[-2] = 'Root mean square; in brackets the pulls. The sign of the tilts was wrong in some cases.'
     lines += [
-        '| specimen | peak | turn, deg | tip, deg | in the plane, pixels | along the beam, pixels |',
+        '| specimen | peak | turn, ° | tip, ° | in the plane, pixels | along the beam, pixels |',
         '|---' * 6 + '|',
     ]
     kinds = {'turn': [2], 'tip': [0, 1], 'plane': [3, 4], 'beam': [5]}

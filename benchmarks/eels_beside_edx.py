@@ -1,6 +1,6 @@
 """Maps of EELS beside maps of EDX: fitted together, or each by itself.
 
-All channels of a specimen but the last are counted as X-rays (17 tilts over +-40 degrees, 5 counts at the brightest pixel, 32
+All channels of a specimen but the last are counted as X-rays (17 tilts over ±40°, 5 counts at the brightest pixel, 32
 voxels along each edge). The last is a map by energy losses at the same tilts and pixels: 60 electrons at its brightest pixel on
 a background of 30 that a fit has subtracted, 8 units each, with its variance. "Together, least squares": one fit, each datum
 weighed by its variance. "Together, counts": the losses, too, are counts with a known background, as in the shifted Poisson

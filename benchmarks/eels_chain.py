@@ -1,7 +1,7 @@
 """The whole EELS chain on a simulated nanocube: dual-range spectra, standards from the data, maps, volume, oxidation state.
 
 A cube of FeO in Fe3O4 with an outer film of FeO of 2 voxels, a void in the Fe3O4
-and ligands, nine tilts over +-70 degrees, 2 000 Fe-M2,3 edge counts in the mean
+and ligands, nine tilts over ±70°, 2 000 Fe-M2,3 edge counts in the mean
 iron pixel, edge to background 0.3, core loss at one tilt. The seed determines the
 shapes of the edges, background and noise; the fit has no knowledge of them.
 `EELSOxidationMaps` with its defaults makes the maps, either of each oxide (`maps`)

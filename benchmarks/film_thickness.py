@@ -1,6 +1,6 @@
 """Thickness of films that extend beyond the field, found at Align, and bodies that end within it.
 
-Images of 48 pixels, tilted over +-40 degrees in steps of 5, displaced by up to 3 or 8 pixels along each axis, aligned by
+Images of 48 pixels, tilted over ±40° in steps of 5, displaced by up to 3 or 8 pixels along each axis, aligned by
 `Align` with its defaults. Films with spheres and soft texture, films of upright layers that run through, and films of soft
 structure alone; twice as wide as the images. The bodies are those of `alignment`. "In the volume" counts the films that the
 proposed thickness holds. The SIRT column is the peak signal-to-noise ratio of 60 iterations without noise in the shifts: as deep as

@@ -1,7 +1,7 @@
 """DIPm-TV in the geometry that the alignment found, beside the true one.
 
 Images displaced at random by up to 3 pixels along x and y, about a tilt axis that is turned in the images and stands 2 pixels
-off their middle, 30 counts at the brightest pixel, tilts of +-40 degrees in steps of 5. Nothing of it is written into the maps:
+off their middle, 30 counts at the brightest pixel, tilts of ±40° in steps of 5. Nothing of it is written into the maps:
 `Align` finds the shifts, the position of the axis and its rotation. What no image shows, a motion of the specimen, is taken out of the
 difference of the shifts, and each volume, which has its y along the axis of its geometry, is compared with the specimen
 turned by the difference of the two axes, on the simulation's twice finer grid. "Refined": the shifts found are refined together

@@ -1,6 +1,6 @@
 """SIRT, total variation, DIP and DIPm-TV on a real HAADF tilt series, from few tilts and from a narrow range.
 
-The series is ETSpy's aligned needle of layered material (NIST; 77 tilts over +-76 degrees, 3.36 nm per pixel), the
+The series is ETSpy's aligned needle of layered material (NIST; 77 tilts over ±76°, 3.36 nm per pixel), the
 experiment that of the first source paper (arXiv 2605.27139): subsets of the tilts are reconstructed and compared with
 the SIRT (100 iterations) of all 77 on the same grid. HAADF is high-angle annular dark-field imaging, DIP the deep image
 prior, PSNR the peak signal-to-noise ratio, SSIM the structural similarity. That reference is no truth: it has SIRT's
@@ -43,7 +43,7 @@ REFERENCE = SIRT(iterations=100)
 SIRT_ITERATIONS = (30, 100, 300, 1000)
 WEIGHTS = (1, 3, 10, 30, 100, 300)
 #: Of DIP and DIPm-TV. More iterations than the preset's were tried on slices 62 to 78 of the needle, which are not scored
-#: here: 800 gained up to 1 dB at +-60 degrees and lost 0.6 dB at +-30. On the slices that are scored 500 lost everywhere.
+#: here: 800 gained up to 1 dB at ±60° and lost 0.6 dB at ±30°. On the slices that are scored 500 lost everywhere.
 ENSEMBLE = 2
 DIP_WEIGHT = 10.0
 SEED = 0

@@ -1,8 +1,8 @@
 """Errors of maps that are placed on a HAADF series, on specimens of several kinds.
 
-Each specimen is projected to 48 x 48 pixels: element maps at 17 tilts over +-40 degrees with the expected count of the
-brightest pixel given, every tilt displaced at random by 2 pixels along x and y, and HAADF images at 29 tilts over +-70
-degrees, displaced by as much, damped by 10 %, with 5 % of the intensity from matter that no map holds. HAADF is high-angle
+Each specimen is projected to 48 x 48 pixels: element maps at 17 tilts over ±40° with the expected count of the
+brightest pixel given, every tilt displaced at random by 2 pixels along x and y, and HAADF images at 29 tilts over ±70°,
+displaced by as much, damped by 10 %, with 5 % of the intensity from matter that no map holds. HAADF is high-angle
 annular dark-field imaging. Errors are root mean squares over tilts and both axes, in pixels, without what no image shows, a
 motion of the specimen: of the maps alone, of the maps where each tilt is compared with projections of the HAADF series, of
 the average of both that Align makes, and of the images themselves. All but the first are in the one frame of maps and

@@ -1,11 +1,11 @@
 """HAADF images recorded with measured spectra, in the fit of their element maps.
 
-The series is openNCEM's (16 tilts from -40 to 35 degrees, X-ray spectra and a HAADF image at each, joined to 64 x 64
+The series is openNCEM's (16 tilts from -40° to 35°, X-ray spectra and a HAADF image at each, joined to 64 x 64
 pixels of 52 nm): silicate grains with metal in a lamella, beside a strap of platinum that the images show brightest,
 thick enough to damp them. C, O, Mg, Si, S, Fe, Ni and Pt are mapped; the detectors' gain is measured as of a slab, the
 tilts are aligned on the images. The volume is wider than the field and 400 nm thick: parallax suggests 480 +- 110,
 and left-out tilts are predicted best with 300 to 450. Nobody knows the truth. So maps are left out: of the tilts
-beyond +-20 degrees (`narrow`) or every second one (`half`), while all images stay; or a tenth of the photons of every
+beyond ±20° (`narrow`) or every second one (`half`), while all images stay; or a tenth of the photons of every
 tilt (`photons`). Figures are the misfit of the left-out maps in units of their noise, 1 for the truth, and by how
 many of its standard errors it is lower with the images (neighbouring pixels taken as independent). A last run leaves
 out platinum, so that most of what the images show is in no map. Writes
@@ -159,7 +159,7 @@ def write(known: dict[str, Any]) -> None:
     lines += [*CONCLUSION, '']
     lines += [
         '![Slices of three elements](images/haadf-measured.png)',
-        '*Total variation from the maps within +-20 degrees: the middle slice seen along the beam, and below it one across the tilt',
+        '*Total variation from the maps within ±20°: the middle slice seen along the beam, and below it one across the tilt',
         'axis (beam upwards, thickness shown twice as large).*',
     ]
     PAGE.write_text('\n'.join(lines) + '\n', encoding='utf-8')

@@ -115,8 +115,8 @@ def write() -> None:
     ]
     lines += [*(__doc__ or '').partition('\nResumable')[0].splitlines(), '']
     measured = (
-        f'Measured on {", ".join(sorted({r["processor"] for r in known.values()}))}; {SIZE} voxels along each edge, tilts of ±40 '
-        'degrees in steps of 5, the EELS phantom nine of ±70; DIPm-TV: preset fast, 100 iterations.'
+        f'Measured on {", ".join(sorted({r["processor"] for r in known.values()}))}; {SIZE} voxels along each edge, tilts of ±40° '
+        'in steps of 5, the EELS phantom nine of ±70°; DIPm-TV: preset fast, 100 iterations.'
     )
     lines += [measured, '']
     for method in METHODS:

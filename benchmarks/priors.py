@@ -1,7 +1,7 @@
 """Gain by prior knowledge in DIPm-TV, and the cost of wrong knowledge.
 
 Random Ge-Sb-Te lamellae of 48^3 voxels, simulated on a grid twice as fine, tilted
-over +-40 degrees in steps of 5, 30 counts at the brightest pixel, Poisson noise;
+over ±40° in steps of 5, 30 counts at the brightest pixel, Poisson noise;
 preset `balanced`. Each kind of knowledge is given as it is in the truth, as found
 from the counts where that is possible, and wrong. The densities of the pure
 elements are those of the lamellae; segregation makes the solid scatter about them,
@@ -161,7 +161,7 @@ def table(results: dict, seeds: Sequence[int]) -> list[str]:
 def found_slabs(results: dict, size: int, seeds: Sequence[int]) -> list[str]:
     """How well the slab was found from the counts."""
     lines = [
-        '| lamella | thickness found / true | tilt found, true (deg) | tip found, true (deg) |',
+        '| lamella | thickness found / true | tilt found, true (°) | tip found, true (°) |',
         '|---|---|---|---|',
     ]
     for seed in seeds:

@@ -1,6 +1,6 @@
 """The weight of the total variation: what each way of choosing it costs, in decibels and in iterations.
 
-Seven specimens of six kinds, tilts of +-40 degrees in steps of 5, one noise each; not every specimen at every dose. The oracle
+Seven specimens of six kinds, tilts of ±40° in steps of 5, one noise each; not every specimen at every dose. The oracle
 is the weight of a grid (a factor of sqrt 2 apart) whose volume is nearest to the truth by PSNR (peak signal-to-noise ratio).
 Loss is what a volume lacks to that of the oracle; SSIM is the structural similarity. Compared are: 0.6 for all, the former
 default; a law a m^b of the mean counts m, fitted to the oracle weights of the other specimens; the weight of the grid that the

@@ -1,6 +1,6 @@
 """Priors of other authors in the fit of the untrained network: what was tried, and what it gave.
 
-Four specimens of 32 voxels along each edge, tilts of +-40 degrees in steps of 5, 30 and 5 counts at the brightest pixel, preset
+Four specimens of 32 voxels along each edge, tilts of ±40° in steps of 5, 30 and 5 counts at the brightest pixel, preset
 `fast`. The network has noise as its input, and beside it, by row:
 
 - "backprojected maps": a short SIRT volume of the maps, which stays as it is;
@@ -11,7 +11,7 @@ Four specimens of 32 voxels along each edge, tilts of +-40 degrees in steps of 5
 
 "Nuclear norm" takes the vectorial total nuclear variation of the channels (K. M. Holt, 10.1109/TIP.2014.2332397) in place of the
 joint norm (`tv='nuclear'`), with the weight of the preset and with five times as much. "Equivariance" asks that a volume turned about the tilt axis
-by up to 90 degrees, projected at the tilts of the maps and back-projected, is predicted as turned (D. Chen et al., arXiv
+by up to 90°, projected at the tilts of the maps and back-projected, is predicted as turned (D. Chen et al., arXiv
 2103.14756): the measured cone of directions turns with it; its input is that of "backprojected maps". It costs twice the time.
 
 Gains are of the mean PSNR and SSIM over the channels, against the preset as it is with the same random numbers; "none, another

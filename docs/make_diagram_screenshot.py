@@ -25,7 +25,7 @@ _RADIUS = 0.07
 
 
 def specimen(side: int, peak: float) -> tuple[Volume, tuple[float, ...]]:
-    """A lamella of Ge, Sb and Te over +-60 degrees, reconstructed, and the k-factors that its counts were made with."""
+    """A lamella of Ge, Sb and Te over ±60°, reconstructed, and the k-factors that its counts were made with."""
     phantom = simulate.lamella(side, voxel_size=2.0)
     made = simulate.edx_tilt_series(phantom, np.arange(-60, 61, 10), peak_counts=peak, seed=1)
     maps = EDXMaps(elements=phantom.channels).run(made.series)

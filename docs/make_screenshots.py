@@ -48,7 +48,9 @@ class Tour:
 
     def open_dock(self) -> Any:
         """The dock, opened."""
-        return self.viewer.window.add_plugin_dock_widget('napari-diptomo', 'Tomography')[1]
+        from napari_diptomo.widgets.open_dock import open_dock
+
+        return open_dock(self.viewer)
 
     def settle(self, seconds: float = 1.0) -> None:
         """Let the window paint."""

@@ -199,7 +199,7 @@ def test_a_series_with_one_angle_is_refused_in_one_line_by_the_real_command(maps
 def test_info_shows_what_is_there(maps_file):
     result = cli('info', str(maps_file))
     assert result.exit_code == 0, result.output
-    for text in ('maps of Ge, Te', '5: -40, -20, 0, 20, 40 deg', '8 x 8 pixels', '2 nm', '16 x 16 nm'):
+    for text in ('maps of Ge, Te', '5: -40°, -20°, 0°, 20°, 40°', '8 x 8 pixels', '2 nm', '16 x 16 nm'):
         assert text in result.stdout
 
 
@@ -261,7 +261,7 @@ def test_info_describes_spectra_whose_range_is_too_short_for_elements(tmp_path):
         signal.save(tmp_path / f'{angle}deg.hspy')
     result = CliRunner().invoke(app, ['info', str(tmp_path)])
     assert result.exit_code == 0
-    assert '3: -10, 0, 10 deg' in result.output and 'not determined' in result.output
+    assert '3: -10°, 0°, 10°' in result.output and 'not determined' in result.output
 
 
 def test_info_on_spectra_names_the_source_of_the_angles_and_the_elements():
@@ -381,7 +381,7 @@ def test_info_names_the_haadf_series(maps_file, haadf_file):
     result = cli('info', str(maps_file), *options)
     assert result.exit_code == 0, result.output
     words = ' '.join(result.stdout.split())
-    assert '7 images from -60 to 60 deg, 2 of them at tilts beyond the spectra; 16 x 16 pixels of 1 nm' in words
+    assert '7 images from -60° to 60°, 2 of them at tilts beyond the spectra; 16 x 16 pixels of 1 nm' in words
     assert_one_line(cli('info', str(maps_file), '--haadf', str(haadf_file)), 'HAADF series: No tilt angles were found')
     assert_one_line(cli('info', str(maps_file), '--own-haadf'), 'No images were recorded with the spectra')
 

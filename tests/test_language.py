@@ -5,9 +5,11 @@ A phrase may be in a name, and run over the end of a line, of a comment line or 
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,6 +72,11 @@ ALLOWED = {
     'src/napari_diptomo/widgets/pages/eels_sentences.py': {'wanders_by'},
 }
 
+#: They get the sign of degrees where they are put into a sentence (`series.degrees`).
+SIGNED_LATER = {'{0} at {0} deg', '{0} deg'}
+#: Pages that quote sentences or rows as results recorded them.
+AS_RECORDED = {'haadf-fit.md', 'haadf-measured.md', 'priors.md'}
+
 
 def found_in(text: str) -> list[str]:
     """The refused phrases and names of a text, each with what is said instead."""
@@ -100,6 +107,57 @@ def test_the_words_are_those_of_the_field() -> None:
         allowed = ALLOWED.get(name, set())
         refused[name] = [f for f in found_in(path.read_text(encoding='utf-8')) if f.partition(' ->')[0] not in allowed]
     assert {name: found for name, found in refused.items() if found} == {}
+
+
+#: A number, or what stands for one in an f-string, with its unit in letters.
+DEGREES = re.compile(r'[\d}] (?:deg|degrees)\b(?!-)')
+
+
+def sentences(path: Path) -> Iterator[str]:
+    """What a module says: its strings, f-strings joined, but for docstrings."""
+    tree = ast.parse(path.read_text(encoding='utf-8'))
+    silent = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant | ast.JoinedStr)
+    }
+    within = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    for node in ast.walk(tree):
+        if id(node) in silent or id(node) in within:
+            continue
+        if isinstance(node, ast.JoinedStr):
+            yield ''.join(
+                str(part.value) if isinstance(part, ast.Constant) else _stands_for(part) for part in node.values
+            )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def _stands_for(part: Any) -> str:
+    """A placeholder, with a percent sign where the number is formatted with one."""
+    style = ast.unparse(part.format_spec) if part.format_spec is not None else ''
+    return '{0}%' if style.strip('f"\'').endswith('%') else '{0}'
+
+
+def test_angles_have_their_sign_wherever_they_are_read() -> None:
+    spelled = {}
+    for path in (ROOT / 'src').rglob('*.py'):
+        name = path.relative_to(ROOT).as_posix()
+        spelled[name] = [text for text in sentences(path) if DEGREES.search(text) and text not in SIGNED_LATER]
+    for page in (*(ROOT / 'docs').glob('*.md'), ROOT / 'README.md'):
+        if page.name not in AS_RECORDED:
+            spelled[page.name] = [match.group() for match in DEGREES.finditer(page.read_text(encoding='utf-8'))]
+    assert {name: found for name, found in spelled.items() if found} == {}
+
+
+def test_percent_stands_behind_a_space() -> None:
+    close = re.compile(r'(?:\d|\})%(?![(\w])')
+    found = {
+        path.name: texts
+        for path in (ROOT / 'src').rglob('*.py')
+        if (texts := [text for text in sentences(path) if close.search(text)])
+    }
+    assert found == {}
 
 
 @pytest.mark.parametrize('name', ALLOWED)

@@ -237,3 +237,24 @@ def test_the_device_setting_offers_what_the_steps_take():
     manifest = yaml.safe_load((Path(napari_diptomo.__file__).parent / 'napari.yaml').read_text(encoding='utf-8'))
     settings = manifest['contributions']['configurations']['compute']['properties']
     assert tuple(settings['device']['enum']) == device.choices
+
+
+def test_every_python_that_is_promised_is_tested_and_no_other():
+    workflow = (ROOT / '.github' / 'workflows' / 'tests.yml').read_text(encoding='utf-8')
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))['project']
+    promised = [c.rpartition(' ')[2] for c in project['classifiers'] if re.search(r':: 3\.\d+$', c)]
+    (tested,) = re.findall(r'python: \[(.*)\]', workflow)
+    assert promised == re.findall(r'"(3\.\d+)"', tested)
+
+
+def test_what_cannot_stand_beside_the_lowest_versions_is_not_installed_with_them():
+    """ETSpy wants a later h5py, and a package of which there is no build for Python 3.14."""
+    groups = tomllib.loads((ROOT / 'pyproject.toml').read_text(encoding='utf-8'))['dependency-groups']
+    workflow = (ROOT / '.github' / 'workflows' / 'tests.yml').read_text(encoding='utf-8')
+    assert '--constraint constraints-lowest.txt --editable ".[all]" --group test\n' in workflow
+    assert not any(str(one).startswith('etspy') for one in groups['test'])
+    included, etspy = groups['dev']
+    assert included == {'include-group': 'test'}
+    here = {'sys_platform': 'linux', 'platform_machine': 'x86_64'}
+    marker = Requirement(etspy).marker
+    assert [marker.evaluate({**here, 'python_version': python}) for python in ('3.13', '3.14')] == [True, False]

@@ -176,6 +176,14 @@ def test_actions_are_pinned_and_jobs_end(path):
             assert re.fullmatch(r'[\w./-]+@[0-9a-f]{40}', step.get('uses', 'a/b@' + 40 * '0')), step
 
 
+@pytest.mark.parametrize('path', WORKFLOWS, ids=lambda path: path.stem)
+def test_newer_runs_replace_older_ones_but_publish_to_the_end(path):
+    workflow = yaml.safe_load(path.read_text(encoding='utf-8'))
+    publishes = any('environment' in job for job in workflow['jobs'].values())
+    cancels = workflow['concurrency']['cancel-in-progress']
+    assert cancels in (False, "${{ github.event_name == 'pull_request' }}") if publishes else cancels is True
+
+
 def test_issue_forms_name_each_field():
     for path in (ROOT / '.github' / 'ISSUE_TEMPLATE').glob('[!c]*.yml'):
         form = yaml.safe_load(path.read_text(encoding='utf-8'))

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PYTHONS = ('3.11', '3.12', '3.13')
+PYTHONS = ('3.11', '3.12', '3.13', '3.14')
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ TARGETS = (
 )
 IMPOSSIBLE = {
     ('macOS 13, x86_64', '3.13'): 'torch has no builds for Intel Macs and Python 3.13',
+    ('macOS 13, x86_64', '3.14'): 'torch has no builds for Intel Macs and Python 3.14',
     ('Linux aarch64, glibc 2.17', '3.13'): 'torch has no builds for this glibc and Python 3.13',
+    ('Linux aarch64, glibc 2.17', '3.14'): 'h5py has no builds for this glibc and Python 3.14',
 }
 
 

@@ -90,7 +90,9 @@ def _read(paths: list[str]) -> list[Any]:
     if any(_for_the_dock(path) for name in paths for path in (Path(name), Path(name) / 'project.json')):
         _show_dock()
         if not _hand_to_dock(paths):
-            raise InputError(f'{Path(paths[0]).name} is opened by the dock: Plugins > Tomography, and drop it there.')
+            raise InputError(
+                f'{Path(paths[0]).name} is opened by the dock: Plugins > Tomography (DIPm-TV tomography), and drop it there.'
+            )
         return _NOTHING
     may_be_volume = len(paths) == 1 and Path(paths[0]).suffix.lower() in ('.hspy', '.zarr')
     if may_be_volume and saved_kind_isolated(paths[0]) == 'volume':
@@ -130,7 +132,9 @@ def _show_dock() -> None:
 
     viewer = napari.current_viewer()
     if viewer is not None:
-        viewer.window.add_plugin_dock_widget('napari-diptomo', 'Tomography')
+        from napari_diptomo.widgets.open_dock import open_dock
+
+        open_dock(viewer)
 
 
 def _hand_to_dock(paths: list[str]) -> bool:

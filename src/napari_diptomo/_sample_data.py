@@ -13,42 +13,42 @@ if TYPE_CHECKING:
 
 
 def lamella_maps() -> list[LayerTuple]:
-    """A Ge-Sb-Te lamella: 17 tilts over +-40 degrees, 30 counts at most, jitter of two pixels."""
+    """A Ge-Sb-Te lamella: 17 tilts over ±40°, 30 counts at most, jitter of two pixels."""
     from napari_diptomo.simulate import lamella
 
     return _maps(lamella(48, voxel_size=2.0), np.arange(-40.0, 41.0, 5.0), 'Ge-Sb-Te lamella')
 
 
 def nanocube_maps() -> list[LayerTuple]:
-    """A nanocube with an FeO core in an Fe3O4 shell: 9 tilts over +-70 degrees."""
+    """A nanocube with an FeO core in an Fe3O4 shell: 9 tilts over ±70°."""
     from napari_diptomo.simulate import eels_phantom
 
     return _maps(eels_phantom(48), np.linspace(-70.0, 70.0, 9), 'FeO/Fe3O4 nanocube')
 
 
 def nanocube_spectra() -> list[LayerTuple]:
-    """A nanocube of FeO and Fe3O4 with a void and ligands: low loss at 9 tilts over +-70 degrees, core loss at one."""
+    """A nanocube of FeO and Fe3O4 with a void and ligands: low loss at 9 tilts over ±70°, core loss at one."""
     from napari_diptomo.simulate import demo_eels
 
     return _spectra(demo_eels().series, 'FeO/Fe3O4 nanocube (all counts)')
 
 
 def lamella_spectra() -> list[LayerTuple]:
-    """EDX spectra of the Ge-Sb-Te lamella of a memory device: 17 tilts over +-40 degrees."""
+    """EDX spectra of the Ge-Sb-Te lamella of a memory device: 17 tilts over ±40°."""
     from napari_diptomo.simulate import demo_series
 
     return _spectra(demo_series().series, 'Ge-Sb-Te memory device (all counts)')
 
 
 def edx_phantom_maps() -> list[LayerTuple]:
-    """The EDX phantom of the source paper: a pierced bar with a sphere and an ellipsoid, 17 tilts over +-40 degrees."""
+    """The EDX phantom of the source paper: a pierced bar with a sphere and an ellipsoid, 17 tilts over ±40°."""
     from napari_diptomo.simulate import edx_phantom
 
     return _maps(edx_phantom(48), np.arange(-40.0, 41.0, 5.0), 'EDX phantom')
 
 
 def eels_phantom_maps() -> list[LayerTuple]:
-    """The EELS phantom of the source paper: the core-shell nanocube with a pore, 9 tilts over +-70 degrees."""
+    """The EELS phantom of the source paper: the core-shell nanocube with a pore, 9 tilts over ±70°."""
     from napari_diptomo.simulate import eels_phantom
 
     return _maps(eels_phantom(48, pore=True), np.linspace(-70.0, 70.0, 9), 'EELS phantom')

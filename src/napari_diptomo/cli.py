@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_diptomo import __version__
+from napari_diptomo._plain_terminal import tolerate
 
 app = typer.Typer(
     help='Spectroscopic electron tomography: from EDX and EELS tilt series to chemical volumes.',
@@ -44,6 +46,7 @@ def main(name: str | None = None) -> None:
     """Entry point of the ``diptomo`` command, under another name where one is given."""
     # See napari_diptomo.jobs.child_connection.patient_environment; the demo computes in this process.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    tolerate(sys.stdout, sys.stderr)
     app(prog_name=name)
 
 

@@ -195,7 +195,7 @@ def test_a_tilt_that_does_not_belong_is_named():
 def test_zero_maps():
     images = blobs(ANGLES, np.zeros((len(ANGLES), 2)))
     images[3] = 0
-    with pytest.raises(InputError, match='sum of the maps at -25 deg is empty'):
+    with pytest.raises(InputError, match='sum of the maps at -25° is empty'):
         Align().run(series_of(images))
 
 
@@ -276,7 +276,7 @@ def test_a_tilt_of_another_specimen_is_named_in_a_finding():
     aligned = Align(axis_rotation=0).run(series_of(np.random.default_rng(2).poisson(images)))
     (finding,) = [found for found in aligned.findings if found.about == 'tilts out of line']
     assert aligned.notes['align']['doubtful_angles'] == [15.0]
-    assert '15 deg' in finding.sentence and finding.level == 'doubt'
+    assert '15°' in finding.sentence and finding.level == 'doubt'
 
 
 def test_noise_is_said_to_determine_nothing():

@@ -75,7 +75,7 @@ def test_corrections_replace_the_earlier_ones(found: MapSeries) -> None:
 
 
 def test_a_shift_wider_than_the_images_is_refused(maps: MapSeries, found: MapSeries, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r'shift at 20 deg, .* is wider than the images of 40 x 40 pixels'):
+    with pytest.raises(InputError, match=r'shift at 20°, .* is wider than the images of 40 x 40 pixels'):
         corrected(found, moved(0.0, -60.0))
     with pytest.raises(InputError, match='wider than the images'):
         Align(rounds=0, by_hand=(20.0, 0.0, 60.0)).run(maps)

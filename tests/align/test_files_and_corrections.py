@@ -134,11 +134,11 @@ def test_files_that_belong_to_another_series_or_are_damaged(maps: MapSeries, tmp
     refused(tmp_path, 'a.xf', line * 4 + '1.1 0 0 1.1 2.0 3.0\n', 'stretches the images')
     refused(tmp_path, 'a.xf', line * 4 + '0.9 0.436 -0.436 0.9 2.0 3.0\n', 'another angle')
     refused(tmp_path, 'a.csv', 'angle,dx\n0,1\n', 'no column dy')
-    refused(tmp_path, 'a.csv', 'angle,dx,dy\n0,1,2\n', 'no shift for the tilt at -40 deg')
+    refused(tmp_path, 'a.csv', 'angle,dx,dy\n0,1,2\n', 'no shift for the tilt at -40°')
     refused(tmp_path, 'a.csv', 'angle,dx,dy\n1,1,2\n', 'no such tilt')
     refused(tmp_path, 'a.txt', line, 'no table of shifts')
     (tmp_path / 'b.tlt').write_text('\n'.join(str(angle) for angle in (-40, -20, 0, 20, 45)))
-    refused(tmp_path, 'b.xf', line * 5, 'tilt at 45 deg where the series has 40 deg')
+    refused(tmp_path, 'b.xf', line * 5, 'tilt at 45° where the series has 40°')
     with pytest.raises(InputError, match='There is no file'):
         read_shifts(tmp_path / 'none.xf', ANGLES)
     with pytest.raises(InputError, match='no known ending'):

@@ -118,7 +118,7 @@ def test_written_and_read_again(tmp_path, name):
     aligned = Align(shifts_file=str(path), rounds=0).run(maps_of())
     whole = SHIFTS + np.stack([np.zeros(5), 2.0 * (1 - np.cos(np.deg2rad(ANGLES)))], axis=1)
     np.testing.assert_allclose(aligned.shifts, whole, atol=1e-6)
-    with pytest.raises(InputError, match='turned by 2 degrees'):
+    with pytest.raises(InputError, match='turned by 2°'):
         write_shifts(maps_of(axis_rotation=2.0), tmp_path / name)
 
 
@@ -128,7 +128,7 @@ def test_what_is_no_alignment_is_one_sentence(tmp_path):
             read_shifts(tmp_path / name, ANGLES)
 
     etspy_file(tmp_path / 'turned.hspy', SHIFTS, tiltaxis=3.0)
-    refused('turned.hspy', 'has turned the images of turned.hspy by 3 degrees')
+    refused('turned.hspy', 'has turned the images of turned.hspy by 3°')
     etspy_file(tmp_path / 'few.hspy', SHIFTS[:3], ANGLES[:3])
     refused('few.hspy', 'shifts of 3 images, but the series 5 tilts')
     etspy_file(tmp_path / 'other.hspy', SHIFTS, ANGLES + 1)

@@ -36,7 +36,7 @@ def test_small_displacements_are_not_reported():
     extra = np.zeros((len(ANGLES), 2))
     extra[3], extra[9] = 0.05, 0.3
     (finding,) = unlike_findings(ANGLES, extra, np.hypot(extra, 0.02))
-    assert 'The image at 5 deg differs' in finding.sentence and '0.4 pixels' in finding.sentence
+    assert 'The image at 5° differs' in finding.sentence and '0.4 pixels' in finding.sentence
     assert finding.level == 'doubt' and finding.evidence['tilts'] == 1
     assert unlike_findings(ANGLES, extra / 3, np.hypot(extra, 0.02)) == ()
 
@@ -55,4 +55,4 @@ def test_tilts_at_which_crystals_light_up_have_an_error_that_holds():
     assert off[lit].min() > 0.2 and (off[lit] < 2 * said[lit]).all()
     assert np.median(said[~lit]) < 0.04
     (finding,) = [one for one in aligned.findings if one.about == 'tilts unlike the others']
-    assert '-40, -35, -10 deg' in finding.sentence
+    assert '-40°, -35°, -10°' in finding.sentence

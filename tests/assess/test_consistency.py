@@ -37,7 +37,7 @@ def test_a_tilt_that_was_moved_is_named(simulated):
     found = consistency(simulated.truth, replace(maps, data=data))
     (finding,) = found.findings
     assert (finding.level, finding.about) == ('doubt', 'tilts')
-    assert 'the tilt at -20 deg worse than the others' in finding.sentence
+    assert 'the tilt at -20° worse than the others' in finding.sentence
 
 
 def test_a_volume_that_explains_nothing_is_said_to(simulated):

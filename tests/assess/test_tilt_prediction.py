@@ -42,7 +42,7 @@ def test_a_tilt_of_something_else_is_not_foreseen_though_it_was_fitted(simulated
     found = predicted_tilts(maps, STEP, consistency(STEP.run(maps), maps))
     (finding,) = found.findings
     assert (finding.level, finding.about) == ('note', 'left-out tilts')
-    assert 'the tilt at -20 deg worse than the rest' in finding.sentence
+    assert 'the tilt at -20° worse than the rest' in finding.sentence
     pooled = found.misfit.mean(axis=0)
     assert pooled.argmax() == 5
     assert pooled[5] > 1.5 * found.fitted.mean(axis=0)[5]

@@ -125,7 +125,7 @@ def test_images_that_look_past_the_volume_are_left_out_by_name():
     np.testing.assert_array_equal(found.series.images, images.images[1:5])
     np.testing.assert_array_equal(found.series.shifts, images.shifts[1:5])
     assert not found.series.missing.all(axis=(1, 2)).any()
-    assert finding.level == 'note' and '-80, 80 deg look past' in finding.sentence and 'thickness' in finding.sentence
+    assert finding.level == 'note' and '-80°, 80° look past' in finding.sentence and 'thickness' in finding.sentence
     none, (finding,) = seen_within(replace(data, series=images.at(np.abs(angles) > 50)), (48, 12, 48))
     assert none is None and finding.level == 'doubt' and 'The 0 that are left' in finding.sentence
 

@@ -121,7 +121,7 @@ def test_a_dose_that_differs_between_tilts_is_doubted_with_its_remedy(series, st
     found = doubts(step.run(maps))
     assert set(found) == {'dose'}
     assert found['dose'].evidence['rms'] == pytest.approx(gain.std(), rel=0.3)
-    assert f'{ANGLES[np.abs(gain - gain.mean()).argmax()]:g} deg' in found['dose'].sentence
+    assert f'{ANGLES[np.abs(gain - gain.mean()).argmax()]:g}°' in found['dose'].sentence
     assert dict(found['dose'].remedy.changes) == {'fit_gain': True}
     assert not doubts(step.model_copy(update={'fit_gain': True}).run(maps))
 
@@ -149,8 +149,8 @@ def test_displaced_images_are_doubted_and_named(step):
     found = doubts(step.run(maps))
     assert 'alignment' in found
     named = found['alignment'].sentence.split('most at')[1]
-    assert '-25 deg' in named
-    assert '20 deg' in named
+    assert '-25°' in named
+    assert '20°' in named
     assert 'Align' in named
     assert not doubts(step.run(replace(maps, shifts=shifts)))
 

@@ -38,7 +38,7 @@ def test_small_angles_that_can_be_degrees_are_taken(angles):
 def test_angles_beyond_half_a_turn(maps):
     angles = maps.angles.copy()
     angles[3] = 350.0
-    with pytest.raises(InputError, match='tilt angle 350 is not between -180 and 180 degrees'):
+    with pytest.raises(InputError, match='tilt angle 350° is not between -180° and 180°'):
         replace(maps, angles=angles)
 
 
@@ -55,7 +55,7 @@ def test_two_exposures_at_one_angle_are_used_and_noted(maps, clean):
     volume = STEP.run(twice)
     note = next(f for f in volume.findings if f.about == 'repeated tilts')
     assert note.level == 'note'
-    assert 'more than one image at 0 deg' in note.sentence
+    assert 'more than one image at 0°' in note.sentence
     assert 'copied images' not in about(volume)
     assert not {'repeated tilts', 'copied images'} & set(about(STEP.run(maps)))
 
@@ -70,16 +70,14 @@ def test_one_image_entered_twice_is_a_doubt(maps, angle):
     )
     doubt = next(f for f in STEP.run(copied).findings if f.about == 'copied images')
     assert doubt.level == 'doubt'
-    assert f'images at 0 and {angle:g} deg are equal in every pixel' in doubt.sentence
+    assert f'images at 0° and {angle:g}° are equal in every pixel' in doubt.sentence
 
 
 @pytest.mark.parametrize('shift', [(0.0, 16.0), (-20.0, 0.0)])
 def test_a_shift_wider_than_the_image(maps, shift):
     shifts = np.zeros((9, 2))
     shifts[2] = shift
-    with pytest.raises(
-        InputError, match=rf'image at -20 deg is shifted by {shift[0]:g} pixels along y and {shift[1]:g}'
-    ):
+    with pytest.raises(InputError, match=rf'image at -20° is shifted by {shift[0]:g} pixels along y and {shift[1]:g}'):
         STEP.run(replace(maps, shifts=shifts))
     shifts[2] = [15.0, 15.0]
     assert np.isfinite(STEP.run(replace(maps, shifts=shifts)).data).all()
@@ -88,7 +86,7 @@ def test_a_shift_wider_than_the_image(maps, shift):
 def test_shifts_and_axis_that_are_no_numbers(maps):
     shifts = np.zeros((9, 2))
     shifts[8, 1] = np.nan
-    with pytest.raises(InputError, match='shift of the image at 40 deg is not a number'):
+    with pytest.raises(InputError, match='shift of the image at 40° is not a number'):
         replace(maps, shifts=shifts)
     with pytest.raises(InputError, match='position of the tilt axis is not a number'):
         replace(maps, axis_shift=np.inf)
@@ -98,12 +96,12 @@ def test_an_empty_image_and_an_empty_map(maps):
     data = maps.data.copy()
     data[1, 5] = 0
     doubt = next(f for f in STEP.run(replace(maps, data=data)).findings if f.about == 'empty maps')
-    assert 'not one count of B at 10 deg' in doubt.sentence
+    assert 'not one count of B at 10°' in doubt.sentence
     data[0, 5] = 0
     empty = replace(maps, data=data)
     volume = STEP.run(empty)
     note = next(f for f in volume.findings if f.about == 'empty images')
-    assert 'not one count in any channel at 10 deg' in note.sentence
+    assert 'not one count in any channel at 10°' in note.sentence
     rest = np.arange(9) != 5
     without = replace(empty, data=data[:, rest], angles=maps.angles[rest], shifts=None)
     np.testing.assert_array_equal(volume.data, STEP.run(without).data)

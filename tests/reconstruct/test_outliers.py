@@ -91,4 +91,4 @@ def test_windows_with_mixing(simulated):
     for truth, one, other in zip(simulated.truth.data, a.data, b.data, strict=True):
         assert psnr(other, truth) == pytest.approx(psnr(one, truth), abs=0.3)
     finding = next(f for f in b.findings if f.about == 'outlier pixels')
-    assert 'window 1 at -10 deg' in finding.sentence
+    assert 'window 1 at -10°' in finding.sentence

@@ -212,7 +212,7 @@ def test_the_notes_are_plain_values(found):
 def test_images_moved_too_far_are_doubted(found):
     far = {**found, 'moves': [[3.0, 0.0], *found['moves'][1:]]}
     note, doubt = findings_on(far)
-    assert note.level == 'note' and doubt.level == 'doubt' and 'at -40 deg by more than 2.5 pixels' in doubt.sentence
+    assert note.level == 'note' and doubt.level == 'doubt' and 'at -40° by more than 2.5 pixels' in doubt.sentence
     assert 'x +3.00' in findings_on(far, transposed=True)[0].sentence
 
 

@@ -84,5 +84,5 @@ def test_a_gain_that_the_maps_bring_is_kept():
 def test_a_tilt_without_counts_is_named(maps):
     data = maps.data.copy()
     data[:, 3] = 0
-    with pytest.raises(InputError, match='tilt at -10 degrees'):
+    with pytest.raises(InputError, match='tilt at -10°'):
         SIRT(iterations=1, fit_gain=True).run(replace(maps, data=data))

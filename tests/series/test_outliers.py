@@ -162,7 +162,7 @@ def test_the_finding_names_channels_tilts_and_numbers():
     (finding,) = findings
     assert (finding.level, finding.about) == ('note', 'outlier pixels')
     assert '2 pixels of the maps are outliers' in finding.sentence
-    assert f'{maps.channels[0]} at -20 deg, {maps.channels[2]} at 10 deg' in finding.sentence
+    assert f'{maps.channels[0]} at -20°, {maps.channels[2]} at 10°' in finding.sentence
     assert finding.evidence['pixels'] == 2
     assert finding.evidence['largest'] == 1e6
     assert finding.evidence[f'in {maps.channels[2]}'] == 1
@@ -199,7 +199,7 @@ def test_what_is_missing_may_be_no_number():
     assert maps.select(('B',)).missing.sum() == 24
     assert not outlier_pixels(maps).any()
     missing[:, 3] = True
-    with pytest.raises(InputError, match='All data at -10 deg are missing; leave this tilt out'):
+    with pytest.raises(InputError, match='All data at -10° are missing; leave this tilt out'):
         MapSeries(data, ANGLES, ('A', 'B'), missing=missing)
     with pytest.raises(InputError, match='mask of missing data'):
         MapSeries(np.ones((2, 9, 8, 8)), ANGLES, ('A', 'B'), missing=missing[:1])

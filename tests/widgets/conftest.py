@@ -13,6 +13,7 @@ from napari.utils.notifications import notification_manager
 
 from napari_diptomo.series import MapSeries
 from napari_diptomo.widgets.dock import TomographyDock
+from napari_diptomo.widgets.open_dock import open_dock as open_dock_of
 from napari_diptomo.widgets.preferences import LastUsed
 
 
@@ -89,7 +90,7 @@ def opened(qtbot: Any) -> Callable[[Any], Any]:
     """Opens the dock in a window as the menu does, and gives it."""
 
     def open_dock(window: Any) -> Any:
-        _, dock = window.window.add_plugin_dock_widget('napari-diptomo', 'Tomography')
+        dock = open_dock_of(window)
         qtbot.waitUntil(lambda: dock.session.window is not None, timeout=3_000)
         return dock
 

@@ -19,6 +19,7 @@ from napari_diptomo.series import MapSeries, Recipe, Source, SpectralTiltSeries,
 from napari_diptomo.spectra import EDXMaps
 from napari_diptomo.widgets.dock import TomographyDock
 from napari_diptomo.widgets.layers.image_layers import KEY
+from napari_diptomo.widgets.open_dock import NAME, open_dock
 from napari_diptomo.widgets.tasks.opening import look_over
 
 Settled = Callable[..., None]
@@ -166,7 +167,8 @@ def test_what_the_canvas_gets_goes_to_the_dock(make_napari_viewer: Any, tmp_path
     window.open(str(tmp_path / 'r.json'), plugin='napari-diptomo')
     session = session_of(window)
     qtbot.waitUntil(lambda: session.dock_open, timeout=5_000)
-    _, dock = window.window.add_plugin_dock_widget('napari-diptomo', 'Tomography')
+    dock = open_dock(window)
+    assert [name for name in window.window.dock_widgets if name.startswith('Tomography')] == [NAME]
     qtbot.waitUntil(lambda: 'r.json' in dock.run_bar.status.text(), timeout=5_000)
     window.open(str(tmp_path / 'v.hspy'), plugin='napari-diptomo')
     qtbot.waitUntil(lambda: len(dock.runs) == 1 and not dock.session.busy, timeout=30_000)

@@ -90,7 +90,7 @@ def test_opened_and_shown(
     series = dock.session.maps.haadf_series
     np.testing.assert_array_equal(series.angles, TILTS)
     assert series.pixel_size == pytest.approx(1.0)
-    words = 'HAADF series: 11 images from -70 to 70 deg, 6 of them at tilts beyond the spectra; 32 x 32 pixels of 1 nm'
+    words = 'HAADF series: 11 images from -70° to 70°, 6 of them at tilts beyond the spectra; 32 x 32 pixels of 1 nm'
     assert words in dock.open_page.opened.text()
     (layer,) = [layer for layer in viewer.layers if layer.metadata[KEY]['kind'] == 'haadf']
     assert not layer.visible
@@ -201,7 +201,7 @@ def test_aligned_fitted_and_compared(
     dock.stages.go_to(page)
     form = page.forms[step.title]
     form.set_value(step)
-    assert page.haadf.text().startswith('HAADF series: 11 images from -70 to 70 deg')
+    assert page.haadf.text().startswith('HAADF series: 11 images from -70° to 70°')
     assert page.haadf.text().endswith('in the frame of the maps.')
     assert not form.fields['haadf'].native.isHidden()
     page.method.setCurrentText('SIRT')

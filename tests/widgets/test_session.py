@@ -145,7 +145,7 @@ def test_a_result_that_came_while_no_dock_was_open_is_shown_by_the_next(
     close(dock)
     session = session_of(window)
     qtbot.waitUntil(lambda: not session.busy, timeout=20_000)
-    assert reported == ['Open: done. It is kept: open Plugins > Tomography again.']
+    assert reported == ['Open: done. It is kept: open Plugins > Tomography (DIPm-TV tomography) again.']
     again = opened(window)
     assert again.session.maps is maps
     assert again.stages.buttons[3].isEnabled()

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
+from napari.layers import Image
 from qtpy.QtCore import QPoint, Qt
 
-from napari_diptomo.series import Volume
+from napari_diptomo.assess import Composition
+from napari_diptomo.series import MapSeries, Volume
 from napari_diptomo.widgets.dock import TomographyDock
+from napari_diptomo.widgets.layers.composition_layers import composition_layers
 from napari_diptomo.widgets.layers.first_look import look_from_a_corner, specimen_box, volume_layers_seen
 from napari_diptomo.widgets.layers.volume_cut import cut
-from napari_diptomo.widgets.plots.slice_views import bar_length, outer_bounds, slice_colours
+from napari_diptomo.widgets.layers.volume_view import VolumeView
+from napari_diptomo.widgets.plots.slice_views import bar_length, outer_bounds, slice_colours, unit_of
 
 
 @pytest.fixture
@@ -137,8 +143,46 @@ def test_three_slices_are_linked(shown: TomographyDock, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: abs(slices.point[0] + 10.0) <= 1.0, timeout=3_000)
     slices.move_to((0.0, 24.0, 12.0))
     qtbot.waitUntil(lambda: 'Ge (SIRT): 1<' in slices.where.text, timeout=3_000)
+    assert slices.where.text.count('Counts per voxel<br>') == 1, 'the unit, once for both channels'
     click(shown.view_bar.buttons['Slices'], qtbot)
     assert shown.view_bar.slices is None
+
+
+@pytest.mark.parametrize(
+    ('notes', 'unit'),
+    [
+        ({'statistics': 'Poisson counts'}, 'Counts per voxel'),
+        ({'statistics': 'Gaussian, with the variance of the spectral fit'}, 'Counts per voxel'),
+        (
+            {'statistics': 'Gaussian, variance estimated from the scatter of the maps'},
+            'Values per voxel, in the unit of the maps',
+        ),
+        ({'composition': {'units': {'Ge': 'wt.%', 'Te': 'wt.%'}}}, 'wt.%'),
+        ({'statistics': 'Poisson counts', 'oxidation_state': {}}, ''),
+    ],
+)
+def test_values_have_the_unit_of_what_is_seen(
+    dock: TomographyDock, volume: Volume, notes: dict[str, Any], unit: str
+) -> None:
+    dock.runs.add(replace(volume, notes=notes), 'SIRT', shown=True)
+    assert [unit_of(layer) for layer in volume_layers_seen(dock.viewer)] == [unit, unit]
+
+
+def test_a_composition_says_percent_once(dock: TomographyDock, volume: Volume) -> None:
+    result = Composition(k_factors=(1.0, 1.0), largest_error=1.0).run(volume)
+    germanium = Image(composition_layers(result)[0][0], **composition_layers(result)[0][1])
+    assert germanium.name == 'Ge at.%' and unit_of(germanium) == ''
+
+
+def test_previews_of_maps_that_are_no_counts_have_their_unit(viewer: ViewerModel, maps: MapSeries) -> None:
+    for series, unit in (
+        (maps, 'Counts per voxel'),
+        (replace(maps, data=maps.data * 0.37), 'Values per voxel, in the unit of the maps'),
+    ):
+        view = VolumeView(viewer, series, 'SIRT', 1)
+        view.show(np.ones((2, 16, 16, 16), np.float32))
+        assert {unit_of(layer) for layer in view.layers} == {unit}
+        view.discard()
 
 
 def test_slices_have_the_colours_and_the_places_of_the_layers(shown: TomographyDock) -> None:

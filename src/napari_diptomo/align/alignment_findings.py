@@ -48,13 +48,13 @@ def alignment_findings(
     """
     found = []
     if doubtful.any() and not doubtful.all():
-        named = ', '.join(f'{angle:g}' for angle in angles[doubtful])
+        named = ', '.join(f'{angle:g}°' for angle in angles[doubtful])
         several = doubtful.sum() > 1
         found.append(
             Finding(
                 'doubt',
                 'tilts out of line',
-                f'The tilt{"s" if several else ""} at {named} deg {"do" if several else "does"} not fit what the other tilts '
+                f'The tilt{"s" if several else ""} at {named} {"do" if several else "does"} not fit what the other tilts '
                 'predict: look at the image, correct its shift, or leave it out.',
                 {
                     'tilts': float(doubtful.sum()),
@@ -79,7 +79,7 @@ def alignment_findings(
             Finding(
                 'note',
                 'tilt axis',
-                f'The tilt axis is turned by {rotation.angle:.2f} ± {rotation.uncertainty:.2f} degrees in the images; the volume '
+                f'The tilt axis is turned by {rotation.angle:.2f}° ± {rotation.uncertainty:.2f}° in the images; the volume '
                 'has its y along the axis. Where the microscope knows the angle better, give it (axis_rotation).',
                 {'rotation, deg': rotation.angle, 'standard error, deg': rotation.uncertainty},
             )

@@ -185,7 +185,7 @@ def extended_findings(maps: MapSeries, found: Extended | None) -> tuple[Finding,
             'counts from outside at the steepest tilt': found.outside,
         }
         sentence += (
-            f', as a slab does: at {found.steepest:g} deg about {100 * found.outside:.0f} % of the counts come from matter that '
+            f', as a slab does: at {found.steepest:g}° about {100 * found.outside:.0f} % of the counts come from matter that '
             'the image at zero tilt does not show, and a volume that ends at the edge cannot hold it.'
         )
     else:

@@ -84,7 +84,7 @@ def voted_shifts(
             near.append(_pair(band, cosines, i, i + 1))
             if i + 2 < len(images):
                 far.append(_pair(band, cosines, i, i + 2))
-        watch.step(i + 1, message=f'{angles[i + 1]:g} deg')
+        watch.step(i + 1, message=f'{angles[i + 1]:g}°')
     return [_votes(near, far, cosines, largest) for near, far in zip(neighbours, next_neighbours, strict=True)]
 
 

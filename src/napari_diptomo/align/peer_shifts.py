@@ -78,7 +78,7 @@ def read_etspy(path: Path) -> PeerShifts:
         turned, moved_x, moved_y = (float(kept.attrs.get(name, 0.0)) for name in ('tiltaxis', 'xshift', 'yshift'))
     if abs(turned) > _DEGREES:
         raise InputError(
-            f'ETSpy has turned the images of {path.name} by {turned:g} degrees; save the stack before that, and give the '
+            f'ETSpy has turned the images of {path.name} by {turned:g}°; save the stack before that, and give the '
             'rotation of the tilt axis here (axis_rotation).'
         )
     across, along = shifts[:, 0] - moved_y, shifts[:, 1] + moved_x

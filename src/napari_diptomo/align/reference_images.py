@@ -112,7 +112,7 @@ def _cleaned(maps: MapSeries, reference: Reference) -> tuple[np.ndarray, str, bo
     flat = [float(angle) for angle, image in zip(maps.angles, images, strict=True) if np.ptp(image) == 0]
     if flat:
         raise InputError(
-            f'The {what} at {flat[0]:g} deg is empty, so it cannot be aligned; leave this tilt out or '
+            f'The {what} at {flat[0]:g}° is empty, so it cannot be aligned; leave this tilt out or '
             'choose another reference.'
         )
     if haadf is None:

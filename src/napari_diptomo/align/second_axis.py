@@ -56,7 +56,7 @@ class SecondAxis(Step):
     turn: float | None = param(
         None,
         'By how much the specimen was turned in its plane between the series, positive clockwise in the images; empty: found. '
-        'Within 15 degrees is enough.',
+        'Within 15° is enough.',
         unit='deg',
         ge=-180.0,
         le=180.0,
@@ -203,9 +203,9 @@ def findings_on(found: SecondMotion, first: MapSeries, second: MapSeries) -> tup
         'agreement': found.agreement,
     }
     sentence = (
-        f'The second axis has {len(second.angles)} tilts from {second.angles.min():g} to {second.angles.max():g} deg. The specimen '
-        f'was turned by {placed.turn:.1f} ± {turn_error:.1g} deg in its plane{", upside down" if placed.upside_down else ""}, '
-        f'lies {placed.out_of_plane:.1f} deg out of it and is off by {moved:.1f} pixels; {dose:.2g} times the dose of the first.'
+        f'The second axis has {len(second.angles)} tilts from {second.angles.min():g}° to {second.angles.max():g}°. The specimen '
+        f'was turned by {placed.turn:.1f}° ± {turn_error:.1g}° in its plane{", upside down" if placed.upside_down else ""}, '
+        f'lies {placed.out_of_plane:.1f}° out of it and is off by {moved:.1f} pixels; {dose:.2g} times the dose of the first.'
     )
     doubts = [Finding('note', SecondAxis.title, sentence, evidence)]
     if found.agreement < _ALIKE:
@@ -216,7 +216,7 @@ def findings_on(found: SecondMotion, first: MapSeries, second: MapSeries) -> tup
         doubts.append(Finding('doubt', SecondAxis.title, words, evidence))
     elif turn_error > _UNSURE:
         words = (
-            f'The turn between the series is known to {turn_error:.0f} deg only: the images hold too few counts, or show too little '
+            f'The turn between the series is known to {turn_error:.0f}° only: the images hold too few counts, or show too little '
             'of the specimen.'
         )
         doubts.append(Finding('doubt', SecondAxis.title, words, evidence))
@@ -231,7 +231,7 @@ def findings_on(found: SecondMotion, first: MapSeries, second: MapSeries) -> tup
         doubts.append(Finding('doubt', SecondAxis.title, words, {'reversed': True}))
     if min(abs(placed.turn), 180 - abs(placed.turn)) < 30:
         words = (
-            f'The two axes lie {min(abs(placed.turn), 180 - abs(placed.turn)):.0f} deg apart: the second fills little of the '
+            f'The two axes lie {min(abs(placed.turn), 180 - abs(placed.turn)):.0f}° apart: the second fills little of the '
             'missing wedge of the first, which it does best at 90.'
         )
         doubts.append(Finding('doubt', SecondAxis.title, words, evidence))
@@ -253,7 +253,7 @@ def _contradicts(found: SecondMotion, first: MapSeries, second: MapSeries) -> li
     if found.better is not None:
         face = 'the other' if found.better.upside_down != found.reinsertion.upside_down else 'the same'
         words = (
-            f'The images of the two axes fit each other clearly better with the specimen turned by {found.better.turn:.0f} deg and '
+            f'The images of the two axes fit each other clearly better with the specimen turned by {found.better.turn:.0f}° and '
             f'{face} face up than with what was given; leave turn and face empty, so that they are found.'
         )
         doubts.append(Finding('doubt', SecondAxis.title, words, {'better turn': found.better.turn}))
@@ -270,12 +270,10 @@ def _looks_alike(found: SecondMotion) -> list[Finding]:
     """Notes on a specimen that looks alike from several sides, as a ball, a cube or a thin film does."""
     notes = []
     if found.others:
-        places = ', '.join(
-            f'{other.turn:.0f} deg{" upside down" if other.upside_down else ""}' for other in found.others
-        )
+        places = ', '.join(f'{other.turn:.0f}°{" upside down" if other.upside_down else ""}' for other in found.others)
         words = (
-            f'The specimen looks about as it does here turned by {places}; of such placements the one nearest to a turn by 90 '
-            'degrees was taken. Name the turn, and the face that was up, if it was another.'
+            f'The specimen looks about as it does here turned by {places}; of such placements the one nearest to a turn by 90° '
+            'was taken. Name the turn, and the face that was up, if it was another.'
         )
         notes.append(Finding('note', SecondAxis.title, words, {'other placements': len(found.others)}))
     if found.either_sign and not found.reversed:

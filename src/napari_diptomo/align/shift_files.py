@@ -123,7 +123,7 @@ def check_shift_file(path: Path, maps: MapSeries) -> None:
         )
     if path.suffix.lower() in ('.hspy', '.npz') and maps.axis_rotation:
         raise InputError(
-            f'The tilt axis is turned by {maps.axis_rotation:g} degrees, which shifts of ETSpy and tomviz cannot say; write .xf '
+            f'The tilt axis is turned by {maps.axis_rotation:g}°, which shifts of ETSpy and tomviz cannot say; write .xf '
             'or .csv.'
         )
     if not path.absolute().parent.is_dir():
@@ -230,7 +230,7 @@ def _matched(path: Path, theirs: np.ndarray, angles: np.ndarray) -> np.ndarray:
     if np.abs(theirs[order] - angles).max() > _SAME_ANGLE:
         off = int(np.abs(theirs[order] - angles).argmax())
         raise InputError(
-            f'{path.name} has a tilt at {theirs[order][off]:g} deg where the series has {angles[off]:g} deg; these are shifts '
+            f'{path.name} has a tilt at {theirs[order][off]:g}° where the series has {angles[off]:g}°; these are shifts '
             'of another series, or its angles have to be corrected.'
         )
     return order
@@ -257,7 +257,7 @@ def _read_csv(path: Path, angles: np.ndarray) -> np.ndarray:
     left = np.flatnonzero(np.isnan(shifts).any(axis=1))
     if left.size:
         raise InputError(
-            f'{path.name} has no shift for the tilt at {angles[left[0]]:g} deg; add it, or leave the tilt out.'
+            f'{path.name} has no shift for the tilt at {angles[left[0]]:g}°; add it, or leave the tilt out.'
         )
     return shifts
 

@@ -101,7 +101,7 @@ def corrections(triples: Sequence[float], angles: np.ndarray) -> np.ndarray:
     rows = np.reshape(np.asarray(triples, float), (-1, 3))
     for angle, *shift in rows:
         if not np.isfinite(shift).all():
-            raise InputError(f'The shift by hand at {angle:g} deg is not a number; correct it.')
+            raise InputError(f'The shift by hand at {angle:g}° is not a number; correct it.')
     found = np.zeros((len(angles), 2))
     for tilt, (_, dx, dy) in zip(tilts_at(rows[:, 0], angles), rows, strict=True):
         found[tilt] += (dy, dx)
@@ -171,7 +171,7 @@ def check_axis(shift: float, rotation: float, width: int) -> None:
         )
     if abs(rotation) > _LARGEST_ROTATION:
         raise InputError(
-            f'The tilt axis is turned by {rotation:.4g} degrees; beyond {_LARGEST_ROTATION:g} degrees exchange x and y instead.'
+            f'The tilt axis is turned by {rotation:.4g}°; beyond {_LARGEST_ROTATION:g}° exchange x and y instead.'
         )
 
 
@@ -196,7 +196,7 @@ def check_within_images(shifts: np.ndarray, angles: np.ndarray, shape: tuple[int
     if beyond.any():
         dy, dx = shifts[beyond][0]
         raise InputError(
-            f'The shift at {angles[beyond][0]:g} deg, {dx:.4g} and {dy:.4g} pixels in x and y, is wider than the images of '
+            f'The shift at {angles[beyond][0]:g}°, {dx:.4g} and {dy:.4g} pixels in x and y, is wider than the images of '
             f'{shape[1]} x {shape[0]} pixels; give a smaller one, or leave the tilt out.'
         )
 
@@ -226,7 +226,7 @@ def nearest_tilt(angle: float, angles: np.ndarray) -> int:
     i = int(np.abs(angles - angle).argmin())
     if not abs(angles[i] - angle) <= _SAME_ANGLE:
         raise InputError(
-            f'A shift is given for {angle:g} deg, but the series has no such tilt (the nearest is {angles[i]:g} deg); '
+            f'A shift is given for {angle:g}°, but the series has no such tilt (the nearest is {angles[i]:g}°); '
             'correct the angle, or leave the shift out.'
         )
     return i

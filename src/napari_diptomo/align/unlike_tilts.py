@@ -76,10 +76,10 @@ def unlike_findings(angles: np.ndarray, extra: np.ndarray, errors: np.ndarray) -
         return ()
     error = float(np.hypot(*errors[seen].T).max())
     others = float(np.median(np.hypot(*errors[~extra.any(axis=1)].T)))
-    named = ', '.join(f'{angle:g}' for angle in angles[seen])
+    named = ', '.join(f'{angle:g}°' for angle in angles[seen])
     several = seen.sum() > 1
     sentence = (
-        f'The image{"s" if several else ""} at {named} deg differ{"" if several else "s"} from what the other tilts predict in more '
+        f'The image{"s" if several else ""} at {named} differ{"" if several else "s"} from what the other tilts predict in more '
         f'than a displacement, as where a crystal lights up: {"their shifts are" if several else "its shift is"} known to about '
         f'{error:.1f} pixels, those of the others to {others:.2g}. Look at {"them" if several else "it"}, or leave '
         f'{"them" if several else "it"} out.'

@@ -197,13 +197,13 @@ def _tilts(found: Reprojection, misfit: np.ndarray, error: np.ndarray) -> list[F
     bad, pooled, middle = outlying.worst, outlying.pooled, outlying.middle
     if not bad.size:
         return []
-    named = ', '.join(f'{angles[t]:g}' for t in bad[:_MOST_NAMED]) + (', ...' if bad.size > _MOST_NAMED else '')
+    named = ', '.join(f'{angles[t]:g}°' for t in bad[:_MOST_NAMED]) + (', ...' if bad.size > _MOST_NAMED else '')
     several = bad.size > 1
     return [
         Finding(
             'doubt',
             'tilts',
-            f'The volume explains the {"tilts" if several else "tilt"} at {named} deg worse than the others '
+            f'The volume explains the {"tilts" if several else "tilt"} at {named} worse than the others '
             f'({pooled[bad[0]]:.2f} against {middle:.2f} times the noise): check {"their" if several else "its"} alignment, '
             f'angle and dose, or leave {"them" if several else "it"} out.',
             {'misfit': float(pooled[bad[0]]), 'of the others': float(middle), 'tilts': float(bad.size)},

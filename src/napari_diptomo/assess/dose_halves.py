@@ -192,12 +192,12 @@ def _damage(found: DoseHalves) -> tuple[Finding, ...]:
     worst = int(np.abs(z).argmax())
     name, before, after = found.channels[worst], *found.shares[worst, :2]
     evidence = {'change': float(difference[worst]), 'error': float(found.share_error[worst]), 'total': found.total}
-    change = f'{name} has {before:.1%} of all in the first half of the dose and {after:.1%} in the second ({difference[worst]:+.1%} ± {found.share_error[worst]:.1%})'
+    change = f'{name} has {100 * before:.1f} % of all in the first half of the dose and {100 * after:.1f} % in the second ({100 * difference[worst]:+.1f} ± {100 * found.share_error[worst]:.1f} %)'
     if abs(z[worst]) > _SIGNIFICANT and abs(difference[worst]) > _LEAST:
         return (
             Finding(
                 'doubt', 'damage by the beam',
-                f'{change}: the beam changes the specimen. Without dose it would be {found.shares[worst, 2]:.1%}, if the change goes '
+                f'{change}: the beam changes the specimen. Without dose it would be {100 * found.shares[worst, 2]:.1f} %, if the change goes '
                 'with the dose. Use the first frames alone, and see in the maps of the change where it happens.',
                 evidence,
             ),
@@ -205,7 +205,7 @@ def _damage(found: DoseHalves) -> tuple[Finding, ...]:
     return (
         Finding(
             'note', 'damage by the beam',
-            f'No damage: {change}; changes from {max(_SIGNIFICANT * float(found.share_error.max()), _LEAST):.1%} on would be seen.',
+            f'No damage: {change}; changes from {100 * max(_SIGNIFICANT * float(found.share_error.max()), _LEAST):.1f} % on would be seen.',
             evidence,
         ),
     )  # fmt: skip

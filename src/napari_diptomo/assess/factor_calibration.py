@@ -302,7 +302,7 @@ class _Standard:
             'standard': str(self.known),
             'files': ', '.join(Path(path).name for path in files) or 'not known',
             'date': datetime.datetime.now().astimezone().date().isoformat(),
-            'images': f'{len(maps.angles)}, tilts {maps.angles.min():g} to {maps.angles.max():g} deg',
+            'images': f'{len(maps.angles)}, tilts {maps.angles.min():g}° to {maps.angles.max():g}°',
             'absorption': film,
         }
         if settings.method != 'Cliff-Lorimer':

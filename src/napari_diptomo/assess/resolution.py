@@ -273,12 +273,12 @@ def _tilt_range(tilts: TiltRange) -> tuple[float, float]:
     smallest, largest = (float(tilt) for tilt in np.asarray(tilts).ravel()[[0, -1]])
     if not -90 < smallest < largest < 90:
         raise InputError(
-            f'A tilt range goes from one angle up to another between -90 and 90 degrees, not from {smallest:g} to '
-            f'{largest:g}; give it as (smallest, largest).'
+            f'A tilt range goes from one angle up to another between -90° and 90°, not from {smallest:g}° to '
+            f'{largest:g}°; give it as (smallest, largest).'
         )
     return smallest, largest
 
 
 def _check_tilt(max_tilt: float) -> None:
     if not 0 < max_tilt < 90:
-        raise InputError(f'The largest tilt must lie between 0 and 90 degrees, not {max_tilt}; give it in degrees.')
+        raise InputError(f'The largest tilt must lie between 0° and 90°, not {max_tilt}; give it in degrees.')

@@ -159,14 +159,14 @@ def _surprises(angles: np.ndarray, misfit: np.ndarray, error: np.ndarray) -> tup
     if not found.worst.size:
         return ()
     worst = angles[inner][found.worst]
-    named = ', '.join(f'{angle:g}' for angle in worst[:_MOST_NAMED]) + (', ...' if worst.size > _MOST_NAMED else '')
+    named = ', '.join(f'{angle:g}°' for angle in worst[:_MOST_NAMED]) + (', ...' if worst.size > _MOST_NAMED else '')
     several = worst.size > 1
     return (
         Finding(
             # Faces that are seen edge-on at one tilt are not foreseen either, however good the data.
             'note',
             'left-out tilts',
-            f'The other tilts predict the {"tilts" if several else "tilt"} at {named} deg worse than the rest '
+            f'The other tilts predict the {"tilts" if several else "tilt"} at {named} worse than the rest '
             f'({found.pooled[found.worst[0]]:.2f} against {found.middle:.2f} times the noise): either {"they show" if several else "it shows"} '
             f'flat faces edge-on, as no other does, or {"their" if several else "its"} alignment, angle or dose is off.',
             {

@@ -82,7 +82,7 @@ def align_files(
 def _print(maps: MapSeries, written: Sequence[Path]) -> None:
     console = Console(highlight=False)
     doubtful = maps.notes['align']['doubtful_angles']
-    shown = Table('tilt / deg', 'dx / pixels', 'dy / pixels', 'score', 'error / pixels', '', box=None)
+    shown = Table('tilt / °', 'dx / pixels', 'dy / pixels', 'score', 'error / pixels', '', box=None)
     for row in tilt_shifts(maps):
         numbers = ('' if value is None else f'{value:.2f}' for value in (row.score, row.error))
         shown.add_row(
@@ -90,7 +90,7 @@ def _print(maps: MapSeries, written: Sequence[Path]) -> None:
         )
     console.print(shown)
     console.print(
-        f'Tilt axis: {maps.axis_shift:+.2f} pixels from the middle of the images, turned by {maps.axis_rotation:.2f} deg.'
+        f'Tilt axis: {maps.axis_shift:+.2f} pixels from the middle of the images, turned by {maps.axis_rotation:.2f}°.'
     )
     for path in written:
         console.print(f'Written: {path}', markup=False, soft_wrap=True)

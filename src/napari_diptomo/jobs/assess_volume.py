@@ -415,7 +415,7 @@ def _print(found: Assessment, console: Console) -> None:
 
 def _consistency_table(found: Consistency) -> Table:
     table = Table('element', 'misfit / noise', 'worst tilt', 'correlation', 'above the ceiling', box=None)
-    for row in consistency_rows(found, ' deg', ''):
+    for row in consistency_rows(found, '°', ''):
         table.add_row(*row)
     return table
 
@@ -456,7 +456,7 @@ def _resolution_table(found: HalfResolution) -> Table:
 
 def _prediction_table(found: TiltPrediction) -> Table:
     table = Table('element', 'left-out tilts / noise', 'worst tilt', 'fitted by the volume', box=None)
-    for row in prediction_rows(found, ' deg'):
+    for row in prediction_rows(found, '°'):
         table.add_row(*row)
     return table
 

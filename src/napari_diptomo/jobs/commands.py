@@ -342,8 +342,8 @@ def _list_specimens(specimens: Sequence[Specimen]) -> None:
 
 def facts(series: SpectralTiltSeries | MapSeries, elements: str = '', counts: float = np.nan) -> dict[str, str]:
     """Contents of a tilt series, in words, in the order of interest."""
-    tilts = ', '.join(f'{angle:g}' for angle in series.angles)
-    found = {'tilts': f'{len(series.angles)}: {tilts} deg'}
+    tilts = ', '.join(f'{angle:g}°' for angle in series.angles)
+    found = {'tilts': f'{len(series.angles)}: {tilts}'}
     if isinstance(series, MapSeries):
         kind = 'images' if 'images' in series.notes else 'maps'
         found = {'kind': f'{kind} of {", ".join(series.channels)}', **found}
@@ -381,11 +381,11 @@ def facts(series: SpectralTiltSeries | MapSeries, elements: str = '', counts: fl
 
 
 def _core_loss_facts(core: CoreLoss, angles: np.ndarray) -> str:
-    tilts = ', '.join(f'{angles[tilt]:g}' for tilt in core.tilts)
+    tilts = ', '.join(f'{angles[tilt]:g}°' for tilt in core.tilts)
     source = core.metadata.get('angle_source', '')
     low, high = core.energy[0], core.energy[-1]
     spectra = f'{len(core.energy)} channels, {low:.4g} to {high:.4g} eV'
-    return f'{spectra}, at {tilts} deg' + (f' ({source})' if source else '')
+    return f'{spectra}, at {tilts}' + (f' ({source})' if source else '')
 
 
 def _spectral_facts(series: SpectralTiltSeries, bar: TerminalBar) -> tuple[str, float]:

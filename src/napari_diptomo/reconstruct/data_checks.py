@@ -37,11 +37,11 @@ def without_empty_tilts(maps: MapSeries) -> tuple[MapSeries, tuple[Finding, ...]
         for name in names
         if getattr(maps, name) is not None
     }
-    listed = ', '.join(f'{angle:g}' for angle in maps.angles[empty][:6])
+    listed = ', '.join(f'{angle:g}°' for angle in maps.angles[empty][:6])
     finding = Finding(
         'note',
         'empty images',
-        f'There is not one count in any channel at {listed} deg, where the other images hold enough: '
+        f'There is not one count in any channel at {listed}, where the other images hold enough: '
         f'{"this tilt was" if empty.sum() == 1 else "these tilts were"} left out.',
         {'tilts left out': int(empty.sum())},
     )
@@ -61,7 +61,7 @@ def _copies(maps: MapSeries) -> Finding | None:
             pairs.append((first, t))
     if not pairs:
         return None
-    listed = ', '.join(f'{maps.angles[a]:g} and {maps.angles[b]:g} deg' for a, b in pairs[:3])
+    listed = ', '.join(f'{maps.angles[a]:g}° and {maps.angles[b]:g}°' for a, b in pairs[:3])
     return Finding(
         'doubt',
         'copied images',
@@ -75,11 +75,11 @@ def _repeats(maps: MapSeries) -> Finding | None:
     angles, number = np.unique(maps.angles, return_counts=True)
     if number.max() < 2:
         return None
-    listed = ', '.join(f'{angle:g}' for angle in angles[number > 1][:6])
+    listed = ', '.join(f'{angle:g}°' for angle in angles[number > 1][:6])
     return Finding(
         'note',
         'repeated tilts',
-        f'There is more than one image at {listed} deg: each was used as an exposure of its own. Correct the angles where '
+        f'There is more than one image at {listed}: each was used as an exposure of its own. Correct the angles where '
         'that is not meant.',
         {'repeated angles': int((number > 1).sum()), 'tilts': len(maps.angles)},
     )
@@ -93,7 +93,7 @@ def _empty(maps: MapSeries) -> Finding | None:
     absent = (filled == 0) & (np.median(filled, axis=1, keepdims=True) >= _BY_CHANCE)
     if not absent.any():
         return None
-    listed = ', '.join(f'{window_names(maps)[c]} at {maps.angles[t]:g} deg' for c, t in np.argwhere(absent)[:4])
+    listed = ', '.join(f'{window_names(maps)[c]} at {maps.angles[t]:g}°' for c, t in np.argwhere(absent)[:4])
     return Finding(
         'doubt',
         'empty maps',

@@ -233,7 +233,7 @@ def _tilts(tilts: np.ndarray, of: int) -> str:
     if len(tilts) == of:
         return 'at all tilts'
     if len(tilts) == 1:
-        return f'at {tilts[0]:g} deg'
+        return f'at {tilts[0]:g}°'
     if len(tilts) > 6:
-        return f'at {len(tilts)} of {of} tilts, from {tilts.min():g} to {tilts.max():g} deg'
-    return f'at {", ".join(f"{tilt:g}" for tilt in tilts)} deg'
+        return f'at {len(tilts)} of {of} tilts, from {tilts.min():g}° to {tilts.max():g}°'
+    return f'at {", ".join(f"{tilt:g}°" for tilt in tilts)}'

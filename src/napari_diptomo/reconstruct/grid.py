@@ -72,7 +72,7 @@ def _check_shifts(maps: MapSeries) -> None:
     for t in np.flatnonzero((np.abs(shifts) >= (ny, nx)).any(axis=1)):
         y, x = shifts[t]
         raise InputError(
-            f'The image at {maps.angles[t]:g} deg is shifted by {y:.4g} pixels along y and {x:.4g} along x, which is more '
+            f'The image at {maps.angles[t]:g}° is shifted by {y:.4g} pixels along y and {x:.4g} along x, which is more '
             f'than its {ny} x {nx} pixels (y, x), so it shows nothing of the volume; correct the shift, or leave this tilt out.'
         )
 

@@ -16,6 +16,7 @@ from napari_diptomo.reconstruct.haadf_weights import Intensity, intensity_per_co
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.sirt_iteration import short_sirt
 from napari_diptomo.series import Finding, InputError, MapSeries
+from napari_diptomo.series.degrees import with_degrees
 from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.series.haadf_of_series import on_pixels_of
 
@@ -112,7 +113,7 @@ def seen_within(data: HAADFData, shape: tuple[int, int, int]) -> tuple[HAADFData
     lost = ', '.join(f'{angle:g}' for angle in series.angles[~kept])
     several = 'Images' if (~kept).sum() > 1 else 'The image'
     sentence = (
-        f'{several} of the HAADF series at {lost} deg look past the volume through its sides and carry no weight; give the '
+        f'{several} of the HAADF series at {with_degrees(f"{lost} deg")} look past the volume through its sides and carry no weight; give the '
         'thickness of the specimen, so that the volume need not be as deep as the field is wide.'
     )
     evidence = {'left out': float((~kept).sum())}
@@ -162,18 +163,16 @@ def usable_pixels(series: HAADFSeries) -> tuple[HAADFSeries, tuple[Finding, ...]
         findings.append(
             _note(
                 'saturated',
-                f'{saturated.mean():.1%} of the HAADF pixels are saturated; they carry no weight.',
+                f'{100 * saturated.mean():.1f} % of the HAADF pixels are saturated; they carry no weight.',
                 saturated.mean(),
             )
         )
     elif saturated is not None:
-        sentence = f'{saturated.mean():.0%} of the HAADF pixels are saturated; record them with less gain.'
+        sentence = f'{100 * saturated.mean():.0f} % of the HAADF pixels are saturated; record them with less gain.'
         findings.append(Finding('doubt', 'HAADF series', sentence, {'saturated': float(saturated.mean())}))
     if 0 < static.mean() < _FEW:
         missing |= ndimage.binary_dilation(static, np.ones((3, 3)))[None]
-        words = (
-            f'{static.mean():.1%} of the HAADF pixels show the same at every tilt, as text does; they carry no weight.'
-        )
+        words = f'{100 * static.mean():.1f} % of the HAADF pixels show the same at every tilt, as text does; they carry no weight.'
         findings.append(_note('static', words, static.mean()))
     return replace(series, missing=missing if missing.any() else None), tuple(findings)
 
@@ -257,7 +256,7 @@ def _contradiction(
         )
     elif missed > _MISSED and far > _AWAY:
         sentence = (
-            f'HAADF images resemble maps of other tilts more than those of their own, {far:.0f} degrees away: the series is left '
+            f'HAADF images resemble maps of other tilts more than those of their own, {far:.0f}° away: the series is left '
             'out. Check its angles, their sign and their order.'
         )
     else:

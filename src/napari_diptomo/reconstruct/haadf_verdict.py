@@ -25,6 +25,7 @@ from napari_diptomo.reconstruct.haadf_particles import finding_on
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.stopping import paired_gain
 from napari_diptomo.series import Finding
+from napari_diptomo.series.degrees import with_degrees
 
 #: Standard errors by which the held-out deviance may be higher with the images than without.
 _TOLERATED = 1.0
@@ -90,22 +91,20 @@ def findings_on(numbers: Mapping[str, Any], channels: Sequence[str], verdict: Ve
         )
     displaced = float(np.sqrt(np.mean(np.square(numbers['shifts']))))
     sentence = (
-        f'{len(numbers["angles"])} HAADF images from {min(numbers["angles"]):g} to {max(numbers["angles"]):g} deg were fitted '
-        f'with the maps: {judged}. Intensity per count: {weights}; {numbers["unmapped"]:.0%} of it from matter that no map '
-        f'holds; displaced by {displaced:.2g} pixels rms; misfit {numbers["misfit"]:.1%} of the range.'
+        f'{len(numbers["angles"])} HAADF images from {min(numbers["angles"]):g}° to {max(numbers["angles"]):g}° were fitted '
+        f'with the maps: {judged}. Intensity per count: {weights}; {100 * numbers["unmapped"]:.0f} % of it from matter that no map '
+        f'holds; displaced by {displaced:.2g} pixels rms; misfit {100 * numbers["misfit"]:.1f} % of the range.'
     )
     evidence = {'misfit': numbers['misfit'], 'unmapped': numbers['unmapped'], 'displaced': displaced}
     findings = [Finding('note', 'HAADF series', sentence, evidence)]
     if numbers['misfit'] > _LARGE:
-        words = f'The HAADF images differ from what the volume makes expect by {numbers["misfit"]:.0%} of their range; they weigh little.'
+        words = f'The HAADF images differ from what the volume makes expect by {100 * numbers["misfit"]:.0f} % of their range; they weigh little.'
         findings.append(Finding('doubt', 'HAADF series', words, evidence))
     each = np.array(numbers['misfits'])
     odd = np.flatnonzero(each > _ODD * np.median(each))
     if odd.size:
         where = ', '.join(f'{numbers["angles"][i]:g}' for i in odd[:6])
-        words = (
-            f'HAADF images at {where} deg differ from the others (diffraction, displacement, dirt?); they weigh less.'
-        )
+        words = f'HAADF images at {with_degrees(f"{where} deg")} differ from the others (diffraction, displacement, dirt?); they weigh less.'
         findings.append(
             Finding('doubt', 'HAADF series', words, {'tilts': len(odd), 'worst': float(each.max() / np.median(each))})
         )

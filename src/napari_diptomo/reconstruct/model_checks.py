@@ -185,7 +185,7 @@ def _dose(problem: Problem, residuals: TiltResiduals, settings: ProblemSettings,
     return Finding(
         'doubt',
         'dose',
-        f'The dose differs between tilts by {100 * rms:.1f} % (root mean square), most at {at:g} deg '
+        f'The dose differs between tilts by {100 * rms:.1f} % (root mean square), most at {at:g}° '
         f'({100 * largest:+.1f} %), beyond what one volume and counting noise explain: {advice}.',
         {'rms': rms, 'largest': largest, 'tilt': float(at), 'standard deviations': sigmas},
         remedy,
@@ -211,7 +211,7 @@ def _alignment(problem: Problem, residuals: TiltResiduals) -> Finding | None:
     names = ('x', 'y') if problem.maps.transposed else ('y', 'x')
     angles = problem.maps.angles
     listed_tilts = ', '.join(
-        f'{angles[t]:g} deg ({names[0]} {residuals.shift[t, 0]:+z.1f}, {names[1]} {residuals.shift[t, 1]:+z.1f})'
+        f'{angles[t]:g}° ({names[0]} {residuals.shift[t, 0]:+z.1f}, {names[1]} {residuals.shift[t, 1]:+z.1f})'
         for t in worst
     )
     return Finding(

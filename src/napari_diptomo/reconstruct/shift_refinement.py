@@ -41,6 +41,7 @@ from napari_diptomo.reconstruct.sirt_iteration import typical_density
 from napari_diptomo.reconstruct.stopping import paired_gain
 from napari_diptomo.reconstruct.tv.primal_dual import PrimalDual
 from napari_diptomo.series import Finding, MapSeries, Observer, Watch
+from napari_diptomo.series.degrees import with_degrees
 
 #: Prior deviation of a shift and of the dose of a tilt.
 _SPREAD, _DOSE = 1.0, 0.03
@@ -264,7 +265,7 @@ def findings_on(found: Mapping[str, Any], transposed: bool = False) -> tuple[Fin
         for name, move, error in zip(names, moves[worst], errors[worst], strict=True)
     )
     sentence = (
-        f'Joint refinement moved the images by {rms:.2f} pixels (root mean square), most at {angles[worst]:g} deg ({where}): '
+        f'Joint refinement moved the images by {rms:.2f} pixels (root mean square), most at {angles[worst]:g}° ({where}): '
         f'held-out counts are predicted better by it ({found["gain"] / max(found["standard_error"], 1e-30):.1f} standard errors).'
     )
     note = Finding('note', 'joint refinement', sentence, evidence)
@@ -273,7 +274,7 @@ def findings_on(found: Mapping[str, Any], transposed: bool = False) -> tuple[Fin
         return (note,)
     listed = ', '.join(f'{angles[t]:g}' for t in far[np.argsort(-size[far])][:4]) + (', ...' if far.size > 4 else '')
     words = (
-        f'Joint refinement moved the images at {listed} deg by more than {_FAR:g} pixels, farther than what it starts from '
+        f'Joint refinement moved the images at {with_degrees(f"{listed} deg")} by more than {_FAR:g} pixels, farther than what it starts from '
         'should leave: look at these tilts, and run Align before it.'
     )
     return note, Finding('doubt', 'joint refinement', words, {**evidence, 'tilts': int(far.size)})

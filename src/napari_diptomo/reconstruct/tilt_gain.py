@@ -40,7 +40,7 @@ def fitted_gain(maps: MapSeries) -> np.ndarray:
     mass = _common_rows(signal.sum(axis=(0, 3)), np.asarray(maps.shifts)[:, 0])
     if not (mass > 0).all():
         worst = float(maps.angles[int(mass.argmin())])
-        raise InputError(f'The tilt at {worst:g} degrees holds no counts to fit a gain to; leave this tilt out.')
+        raise InputError(f'The tilt at {worst:g}° holds no counts to fit a gain to; leave this tilt out.')
     return mass / np.exp(np.log(mass).mean())
 
 

@@ -44,7 +44,7 @@ def check_angles(angles: np.ndarray) -> None:
         raise InputError('A tilt angle is not a number; give one angle in degrees for every image.')
     if angles.size and np.abs(angles).max() > _HALF_TURN:
         raise InputError(
-            f'The tilt angle {angles[np.abs(angles).argmax()]:g} is not between -180 and 180 degrees; correct the angles.'
+            f'The tilt angle {angles[np.abs(angles).argmax()]:g}° is not between -180° and 180°; correct the angles.'
         )
 
 
@@ -55,7 +55,7 @@ def check_degrees(angles: np.ndarray) -> None:
     if len(angles) > _LEAST_TILTS and _LEAST_RADIANS < largest <= _MOST_RADIANS and (angles != np.round(angles)).any():
         low, high = np.rad2deg(angles.min()), np.rad2deg(angles.max())
         raise InputError(
-            f'The tilt angles lie between {angles.min():.4g} and {angles.max():.4g} degrees, which is too little for a volume; '
+            f'The tilt angles lie between {angles.min():.4g}° and {angles.max():.4g}°, which is too little for a volume; '
             f'if they are radians, give them in degrees ({low:.4g} to {high:.4g}), e.g. with numpy.rad2deg.'
         )
 
@@ -65,7 +65,7 @@ def check_shifts(shifts: np.ndarray, angles: np.ndarray) -> None:
     bad = ~np.isfinite(shifts).all(axis=1)
     if bad.any():
         raise InputError(
-            f'The shift of the image at {angles[bad.argmax()]:g} deg is not a number; give it in pixels (y, x), or run Align.'
+            f'The shift of the image at {angles[bad.argmax()]:g}° is not a number; give it in pixels (y, x), or run Align.'
         )
 
 

@@ -420,7 +420,7 @@ class MapSeries(Saveable, HyperSpyView, Shown):
             raise InputError('The position of the tilt axis is not a number; give it in pixels, or run Align.')
         if not abs(self.axis_rotation) <= 45:
             raise InputError(
-                f'The tilt axis cannot be turned by {self.axis_rotation:g} degrees; give an angle within 45 degrees of the y '
+                f'The tilt axis cannot be turned by {self.axis_rotation:g}°; give an angle within 45° of the y '
                 'axis of the images, or swap their axes.'
             )
         check_positive('pixel size', self.pixel_size)
@@ -465,7 +465,7 @@ class MapSeries(Saveable, HyperSpyView, Shown):
         empty = np.flatnonzero(missing.all(axis=(0, 2, 3)))
         if empty.size:
             raise InputError(
-                f'All data at {np.asarray(self.angles, float)[empty[0]]:g} deg are missing; leave this tilt out.'
+                f'All data at {np.asarray(self.angles, float)[empty[0]]:g}° are missing; leave this tilt out.'
             )
         for name in ('data', 'variance', 'held_out', 'background'):
             value = getattr(self, name)

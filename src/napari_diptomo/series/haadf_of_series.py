@@ -140,7 +140,7 @@ def on_pixels_of(series: HAADFSeries, maps: MapSeries) -> HAADFSeries:
     missing = share < _COVERED
     if missing.mean() > 1 - _LEFT:
         raise InputError(
-            f'The HAADF images cover {1 - missing.mean():.0%} of the field of the maps; check their pixel size '
+            f'The HAADF images cover {100 * (1 - missing.mean()):.0f} % of the field of the maps; check their pixel size '
             f'({series.pixel_size:.4g} nm, the maps have {maps.pixel_size:.4g} nm), or leave them out.'
         )
     return replace(
@@ -173,14 +173,14 @@ def described(haadf: HAADFSeries, series: SpectralTiltSeries | MapSeries) -> str
     Returns
     -------
     str
-        ``'29 images from -70 to 70 deg, 14 of them at tilts beyond the spectra; 64 x 64 pixels of 0.5 nm'``.
+        ``'29 images from -70° to 70°, 14 of them at tilts beyond the spectra; 64 x 64 pixels of 0.5 nm'``.
     """
     low, high = haadf.angles.min(), haadf.angles.max()
     beyond = ((haadf.angles < series.angles.min() - _BEYOND) | (haadf.angles > series.angles.max() + _BEYOND)).sum()
     where = f', {beyond} of them at tilts beyond the spectra' if beyond else ', none at tilts beyond the spectra'
     _, rows, columns = haadf.images.shape
     return (
-        f'{len(haadf.angles)} images from {low:g} to {high:g} deg{where}; {columns} x {rows} pixels of '
+        f'{len(haadf.angles)} images from {low:g}° to {high:g}°{where}; {columns} x {rows} pixels of '
         f'{haadf.pixel_size:.4g} nm'
     )
 

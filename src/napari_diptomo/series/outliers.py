@@ -37,6 +37,7 @@ import numpy as np
 from scipy import ndimage
 
 from napari_diptomo.series.data import MapSeries
+from napari_diptomo.series.degrees import with_degrees
 from napari_diptomo.series.findings import Finding
 
 #: Times the third largest neighbour, and standard deviations, from which on a pixel is a candidate.
@@ -372,9 +373,9 @@ def _findings(maps: MapSeries, outliers: np.ndarray) -> tuple[Finding, ...]:
     y, x = reversed(place) if maps.transposed else place
     spread = named_places(outliers, maps.angles, names)
     what = (
-        f'1 pixel of the maps is an outlier ({spread}, y {y}, x {x}: {largest:.4g})'
+        f'1 pixel of the maps is an outlier ({with_degrees(spread)}, y {y}, x {x}: {largest:.4g})'
         if number == 1
-        else f'{number} pixels of the maps are outliers ({spread}; the largest {largest:.4g})'
+        else f'{number} pixels of the maps are outliers ({with_degrees(spread)}; the largest {largest:.4g})'
     )
     advice = ' Look at these images: so many point to the detector, or to the fit of the spectra.'
     return (

@@ -116,7 +116,9 @@ class Reinsertion:
 
     def described(self, angles: np.ndarray) -> str:
         """A second series in words, by its tilts (tilt,) in degrees."""
-        return f'{len(angles)} tilts from {angles.min():g} to {angles.max():g} deg, the specimen turned by {self.turn:.1f} deg'
+        return (
+            f'{len(angles)} tilts from {angles.min():g}° to {angles.max():g}°, the specimen turned by {self.turn:.1f}°'
+        )
 
     @property
     def out_of_plane(self) -> float:

@@ -118,6 +118,11 @@ class Parameter:
     file: bool = False
     typical: float | None = None
 
+    @property
+    def suffix(self) -> str:
+        """The unit as it stands behind a number: ``'°'``, ``' nm'``, nothing where there is none."""
+        return self.unit if self.unit in ('', '°') else f' {self.unit}'
+
 
 class Step(BaseModel):
     """A stage of the work with its parameters.
@@ -262,6 +267,7 @@ class Step(BaseModel):
                     if getattr(item, key, None) is not None:
                         limits[key] = getattr(item, key)
             annotation, typical = info.annotation, extra.get('typical')
+            unit = str(extra.get('unit', ''))
             found.append(
                 Parameter(
                     name=name,
@@ -269,7 +275,7 @@ class Step(BaseModel):
                     default=info.get_default(call_default_factory=True),
                     description=info.description or '',
                     label=str(extra.get('label', '')),
-                    unit=str(extra.get('unit', '')),
+                    unit={'deg': '°'}.get(unit, unit),
                     advanced=bool(extra.get('advanced', False)),
                     file=bool(extra.get('file', False)),
                     typical=float(typical) if isinstance(typical, int | float) else None,

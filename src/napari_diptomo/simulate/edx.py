@@ -411,5 +411,5 @@ def shadowing(angles: np.ndarray, depth: float, take_off: float = 18.0) -> np.nd
 
 
 def stray(angles: np.ndarray, at_zero: float, rise: float) -> np.ndarray:
-    """Counts per pixel and tilt of an element of grid or holder, at_zero * (1 + rise * (t / 40 deg)^2)."""
+    """Counts per pixel and tilt of an element of grid or holder, at_zero * (1 + rise * (t / 40°)^2)."""
     return at_zero * (1 + rise * (angles / 40) ** 2)

@@ -36,7 +36,9 @@ def ask_what_to_do(session: Session, dock: QWidget | None = None) -> QMessageBox
     box.setIcon(QMessageBox.Icon.Question)
     box.setText(f'{task.title} is still running.')
     if dock is None:
-        box.setInformativeText('The session is kept either way: open Plugins > Tomography to see it again.')
+        box.setInformativeText(
+            'The session is kept either way: open Plugins > Tomography (DIPm-TV tomography) to see it again.'
+        )
     keep = box.addButton('&Keep running', QMessageBox.ButtonRole.AcceptRole)
     if task.run is not None:
         finish: Any = box.addButton('&Stop and keep', QMessageBox.ButtonRole.ApplyRole)

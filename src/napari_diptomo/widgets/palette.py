@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from napari_diptomo.widgets.file_drops import hand_over
 from napari_diptomo.widgets.layers.image_layers import KEY
 from napari_diptomo.widgets.notifications import say_error
+from napari_diptomo.widgets.open_dock import open_dock
 
 _FORMATS = 'HyperSpy (*.hspy);;OME-Zarr, a folder (*.ome.zarr);;MRC (*.mrc);;TIFF of ImageJ (*.tif);;VTK (*.vti)'
 
@@ -21,7 +22,7 @@ def choose_and_open() -> None:
         return
     paths, _ = QFileDialog.getOpenFileNames(QApplication.activeWindow(), 'Open a tilt series, maps or a volume')
     if paths:
-        viewer.window.add_plugin_dock_widget('napari-diptomo', 'Tomography')
+        open_dock(viewer)
         hand_over(paths)
 
 

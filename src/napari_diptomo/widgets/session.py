@@ -317,7 +317,7 @@ class Session(QObject):
         if outcome.error is not None:
             say_error(outcome.error)
         elif not outcome.cancelled:
-            say(f'{outcome.title}: done. It is kept: open Plugins > Tomography again.')
+            say(f'{outcome.title}: done. It is kept: open Plugins > Tomography (DIPm-TV tomography) again.')
         self.waiting.append((task, outcome))
 
     def _forget(self) -> None:

@@ -55,8 +55,8 @@ def test_a_second_axis_and_haadf_images_are_named(volume: Volume, maps: MapSerie
     second = replace(maps, reinsertion=Reinsertion.turned(88.0))
     images = HAADFSeries(np.ones((2, 20, 20), np.float32), np.array([-70.0, 70.0]), 1.0)
     said = dict(facts(volume, replace(maps, second_axis=second, haadf_series=images)))
-    assert said['Second axis'] == '7 tilts from -60 to 60 deg, the specimen turned by 88.0 deg'
-    assert said['HAADF series'].startswith('2 images from -70 to 70 deg, 2 of them at tilts beyond')
+    assert said['Second axis'] == '7 tilts from -60° to 60°, the specimen turned by 88.0°'
+    assert said['HAADF series'].startswith('2 images from -70° to 70°, 2 of them at tilts beyond')
     assert not {'Second axis', 'HAADF series'} & set(dict(facts(volume, maps)))
 
 

@@ -93,7 +93,7 @@ def test_a_run_fits_with_and_without_and_says_what_it_found(small):
     (note, *_) = [finding for finding in volume.findings if finding.about == 'HAADF series']
     if numbers['used']:
         assert {entry['output'] for entry in volume.notes['contest']} == {FIRST, SECOND, 'mean'}
-        assert '15 HAADF images from -70 to 70 deg were fitted' in note.sentence
+        assert '15 HAADF images from -70° to 70° were fitted' in note.sentence
     else:
         assert {entry['output'] for entry in volume.notes['contest']} == {ALONE, 'softplus', 'mean'}
         assert 'left out' in note.sentence

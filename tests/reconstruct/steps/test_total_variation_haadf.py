@@ -77,7 +77,7 @@ def test_images_fill_the_wedge(maps, simulated, alone_psnr):
     assert numbers['used'] and len(numbers['weights']) == 3
     # A and B are no elements and begin alike; the simulator has 30 and 47 for them, a ratio of 2.1.
     assert 1.6 < numbers['weights'][1] / numbers['weights'][0] < 3.5
-    assert '15 HAADF images from -70 to 70 deg were fitted' in said(given)[0]
+    assert '15 HAADF images from -70° to 70° were fitted' in said(given)[0]
 
 
 def test_all_counts_are_fitted_in_the_end_and_the_curves_are_joined(maps):

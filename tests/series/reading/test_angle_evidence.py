@@ -70,7 +70,7 @@ def test_a_contradiction_has_both_sources(tmp_path):
 
 def test_what_lies_apart_by_an_offset_is_said_so(tmp_path):
     path = table(tmp_path, '\n'.join(str(angle + 90) for angle in NOMINAL))
-    with pytest.raises(Contradiction, match='90 deg apart throughout'):
+    with pytest.raises(Contradiction, match='90° apart throughout'):
         find_angles(5, tables=[path], files=files())
 
 
@@ -199,7 +199,7 @@ def test_names_with_blanks_umlauts_and_commas(tmp_path):
         ('-30\n-20\n0\n20', 'tilts.txt', 'has 4 angles for 5 files'),
         ('tilt\n-30\n-20\n0\n20', 'numbers.csv', 'has 4 angles for 5 files'),
         ('-30 5\n-20 5.5\n0 -3\n20 2\n30 1', 'angles.txt', 'several columns of numbers and no heading'),
-        ('5000\n6000\n7000\n8000\n9000', 'angles.txt', 'has the angle 9000 deg'),
+        ('5000\n6000\n7000\n8000\n9000', 'angles.txt', 'has the angle 9000°'),
         ('\x00\x01\x02\x03' * 20, 'x.tlt', 'is no text'),
         ('tilt,tilt angle\n-30,1\n-20,2\n0,3\n20,4\n30,5', 'a.csv', 'two columns of angles that differ'),
     ],
@@ -246,7 +246,7 @@ def test_mdoc_of_serialem(tmp_path):
 
 def test_an_mdoc_with_a_number_that_is_none(tmp_path):
     path = table(tmp_path, f'[ZValue = {"9" * 5000}]\nTiltAngle = 1\n[ZValue = 1]\nTiltAngle = nan\n', 'x.mdoc')
-    with pytest.raises(InputError, match='the angle nan deg'):
+    with pytest.raises(InputError, match='the angle nan°'):
         find_angles(2, tables=[path], noun='images')
 
 
@@ -332,7 +332,7 @@ def test_angles_of_computed_tomography_are_questioned(tmp_path):
     table(tmp_path, '\n'.join(str(27 + 10 * k) for k in range(13)), 'angles.txt')
     series = load_tilt_series(tmp_path, dark_level=0.0)
     doubt = next(finding for finding in series.findings if finding.about == 'tilt angles')
-    assert doubt.level == 'doubt' and 'no stage tilts to 147 deg' in doubt.sentence
+    assert doubt.level == 'doubt' and 'no stage tilts to 147°' in doubt.sentence
     assert doubt.evidence['angle offset, deg'] == -87
     moved = load_tilt_series(tmp_path, dark_level=0.0, angle_offset=-87)
     assert moved.angles.tolist() == list(range(-60, 61, 10))

@@ -107,7 +107,7 @@ def test_sources_are_compared_and_what_is_given_decides(tmp_path):
 def test_one_angle_in_all_metadata_is_distrusted_and_said_so():
     found = find_angles(4, metadata=[0.0, 0.01, 0.0, 0.0], files=BCF)
     assert found.angles.tolist() == [-10, -5, 0, 10]
-    assert found.source == 'from the file names (the metadata say 0 deg for every tilt and were not accepted)'
+    assert found.source == 'from the file names (the metadata say 0° for every tilt and were not accepted)'
     with pytest.raises(InputError, match='not accepted'):
         find_angles(2, metadata=[0.0, 0.0], files=[Path('a.emd'), Path('b.emd')])
 

@@ -206,7 +206,7 @@ def test_the_terminal_reports_the_core_loss(low):
     core = write(low.parent / 'core_+10deg.hspy', 9, CORE)
     result = CliRunner().invoke(app, ['info', str(low), '--core-loss', str(core)], env={'COLUMNS': '200'})
     assert result.exit_code == 0, result.output
-    assert '32 channels, 690 to 752 eV, at 10 deg (from the file names)' in result.stdout
+    assert '32 channels, 690 to 752 eV, at 10° (from the file names)' in result.stdout
     behind_zero = np.mean([expected(seed)[..., 11:].sum(-1).mean() for seed in range(3)])
     assert f'{behind_zero:.3g} per pixel and tilt' in result.stdout
 
@@ -227,9 +227,9 @@ def test_core_losses_that_do_not_belong(low):
         r'small_\+0deg\.hspy has 5 x 8 pixels', low, core_loss=write(there / 'small_+0deg.hspy', 1, CORE, shape=(8, 5))
     )
     refused('pixels of 3 nm', low, core_loss=write(there / 'wide_+0deg.hspy', 1, CORE, pixel=(3.0, 'nm')))
-    refused(r'is of 33 deg, .* nearest is 10', low, core_loss=write(there / 'cube_core_+33deg.hspy', 1, CORE))
+    refused(r'is of 33°, .* nearest is 10°', low, core_loss=write(there / 'cube_core_+33deg.hspy', 1, CORE))
     first, second = (write(there / 'k' / f'core{n}_+10deg.hspy', 1, CORE) for n in 'ab')
-    refused('both of the tilt at 10 deg', low, core_loss=[first, second], core_loss_angles=[10, 10])
+    refused('both of the tilt at 10°', low, core_loss=[first, second], core_loss_angles=[10, 10])
     refused('1 core-loss angles for 2 core-loss files', low, core_loss=[first, second], core_loss_angles=[10])
     refused('another energy calibration', low, core_loss=[
         write(there / 'm' / 'core_+10deg.hspy', 1, CORE), write(there / 'm' / 'core_+0deg.hspy', 1, {**CORE, 'offset': 700.0})

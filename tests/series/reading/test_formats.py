@@ -513,7 +513,7 @@ def test_a_single_image_in_mrc_is_one_tilt(tmp_path):
     maps = load_tilt_series(tmp_path / 'Fe.mrc', pixel_size=2.0)
     np.testing.assert_array_equal(maps.data, image[None, None])
     assert maps.channels == ('Fe',)
-    assert any('0 deg' in finding.sentence for finding in maps.findings)
+    assert any('0°' in finding.sentence for finding in maps.findings)
 
 
 def test_pixels_of_ome(tmp_path):

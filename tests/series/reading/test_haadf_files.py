@@ -295,4 +295,4 @@ def test_own_images_by_the_source(tmp_path: Path, maps_file: Path) -> None:
 def test_in_words(images: np.ndarray) -> None:
     maps = MapSeries(np.ones((1, 5, 8, 6)), ANGLES, ('Ge',), 2.0)
     words = described(HAADFSeries(images, TILTS, 1.25), maps)
-    assert words == '7 images from -60 to 60 deg, 4 of them at tilts beyond the spectra; 10 x 12 pixels of 1.25 nm'
+    assert words == '7 images from -60° to 60°, 4 of them at tilts beyond the spectra; 10 x 12 pixels of 1.25 nm'

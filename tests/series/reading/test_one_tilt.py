@@ -14,7 +14,7 @@ from napari_diptomo.series import InputError, SpectralTiltSeries, Volume, save
 from napari_diptomo.series.evidence import Contradiction
 from napari_diptomo.series.reading.one_tilt import angles_of, findings_of_one
 
-ASSUMED = 'taken as 0 deg'
+ASSUMED = 'taken as 0°'
 
 
 def note_of(series) -> str:
@@ -180,6 +180,6 @@ def test_a_stage_that_was_not_read_out_does_not_overrule_the_name(recorded, name
 
 
 def test_a_tilt_that_name_and_metadata_contradict_is_refused_with_both():
-    with pytest.raises(Contradiction, match=r'\(12 deg\) and of the file name \(-40 deg\) disagree') as refused:
+    with pytest.raises(Contradiction, match=r'\(12°\) and of the file name \(-40°\) disagree') as refused:
         angles_of(1, given=None, tables=(), metadata=(12.0,), files=(Path('GST_-40deg.bcf'),))
     assert [one.values.tolist() for one in refused.value.evidence] == [[12.0], [-40.0]]

@@ -387,7 +387,7 @@ def test_openncem_series():
     recorder = Recorder()
     series = load_tilt_series(OPENNCEM, binning=8, observer=recorder)
     assert series.angles.tolist() == list(range(-40, 40, 5))
-    assert 'file names' in series.angle_source and '0 deg for every tilt and were not accepted' in series.angle_source
+    assert 'file names' in series.angle_source and '0° for every tilt and were not accepted' in series.angle_source
     assert series.counts.shape == (16, 32, 32, 2048)
     assert series.pixel_size == pytest.approx(8 * 13.08, rel=1e-3)
     assert series.energy[0] == pytest.approx(-0.471, abs=1e-3)

@@ -67,7 +67,7 @@ def picture_in(html):
 def test_maps_in_two_lines(maps):
     assert repr(maps) == (
         'MapSeries (channel 2, tilt 3, y 8, x 12): Ge, Te; counts\n'
-        '  3 tilts, -40 to 40 deg; 2 nm per pixel; findings: 1 doubt, 1 note'
+        '  3 tilts, -40° to 40°; 2 nm per pixel; findings: 1 doubt, 1 note'
     )
 
 
@@ -81,7 +81,7 @@ def test_a_series_of_six_gigabytes_is_shown_without_reading_it():
     series = large_series()
     assert repr(series) == (
         'SpectralTiltSeries (tilt 15, y 448, x 448, energy 1024): EDX, 0 to 10.23 keV, 6.17 GB, lazy\n'
-        '  15 tilts, -70 to 70 deg; 1.5 nm per pixel; findings: none'
+        '  15 tilts, -70° to 70°; 1.5 nm per pixel; findings: none'
     )
     html = series._repr_html_()
     assert 'No picture' in html and '6.17 GB, lazy' in html
@@ -155,8 +155,8 @@ def test_what_was_transposed_on_loading_is_shown_as_in_the_files(maps, volume):
 
 def test_the_tilt_that_is_shown_is_the_nearest(maps):
     assert nearest(np.array(ANGLES), 27.0) == 2
-    assert of_maps(maps).view == 'counts at 0 deg'
-    assert of_maps(maps, -35).view == 'counts at -40 deg'
+    assert of_maps(maps).view == 'counts at 0°'
+    assert of_maps(maps, -35).view == 'counts at -40°'
 
 
 def test_a_figure_of_maps_has_all_together_then_each_with_a_scale_bar(maps):

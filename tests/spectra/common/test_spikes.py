@@ -68,7 +68,7 @@ def test_totals_are_those_without_the_spike(simulated, counts, spikes, deliver):
     assert finding.evidence['spikes'] == len(spikes)
     (t, y, x, k), value = max(spikes.items(), key=lambda item: item[1])
     energy = simulated.series.energy[k]
-    assert f'{ANGLES[t]:g} deg, pixel y {y}, x {x}, {energy:.3f} keV: {value} counts' in finding.sentence
+    assert f'{ANGLES[t]:g}°, pixel y {y}, x {x}, {energy:.3f} keV: {value} counts' in finding.sentence
 
 
 def test_the_data_of_the_user_stay_as_they_are(counts):
@@ -110,7 +110,7 @@ def test_one_value_that_is_no_count_costs_one_channel_of_one_pixel(simulated, co
     found = step.run(with_spikes(simulated, counts.astype(float), {(2, 5, 6, 370): value}))
     np.testing.assert_allclose(found.data.sum(axis=(1, 2, 3)), clean.data.sum(axis=(1, 2, 3)), rtol=2e-3)
     (note,) = [finding for finding in found.findings if finding.about == 'values that are no counts']
-    assert '1 value of the spectra is no count (0 deg, pixel y 5, x 6, 3.460 keV' in note.sentence
+    assert '1 value of the spectra is no count (0°, pixel y 5, x 6, 3.460 keV' in note.sentence
 
 
 @pytest.mark.parametrize('kind', [np.uint8, np.uint16])

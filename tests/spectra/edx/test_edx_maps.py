@@ -219,7 +219,7 @@ def test_saturation_outside_the_fit_is_of_no_matter():
 def test_an_empty_tilt_is_named():
     counts = spectra_of(ramps(5.0, n=8), poisson=0).repeat(3, axis=0)
     counts[2] = 0
-    with pytest.raises(InputError, match='at 20 degrees'):
+    with pytest.raises(InputError, match='at 20°'):
         EDXMaps(elements=GST).run(series_of(counts))
 
 

@@ -40,8 +40,8 @@ def test_what_rises_with_the_tilt_is_stray_and_its_rise_is_reported():
     rows = totals_of(2e4 * SLAB, 6e4 * SLAB, 1e6 * rise, 3e4 * SLAB)
     found = check_totals(rows, ANGLES, ('Ge', 'Sb', 'Ti_K', 'Te'))
     assert [t.behaves for t in found] == [True, True, False, True]
-    assert 'Ti-K rises 5.6 times from 0 to -60' in found[2].sentence
-    assert 'degrees: a projection of the specimen cannot' in found[2].sentence
+    assert 'Ti-K rises 5.6 times from 0° to -60°' in found[2].sentence
+    assert '°: a projection of the specimen cannot' in found[2].sentence
     np.testing.assert_allclose(found[0].expected, 2e4 * SLAB, rtol=0.06)
 
 
@@ -54,7 +54,7 @@ def test_a_family_that_rises_on_one_side_only_is_stray():
     one_side = 1 + 3 * np.clip(-ANGLES / 60, 0, 1) ** 2
     found = check_totals(totals_of(2e4 * np.ones(13), 3e4 * np.ones(13), 1e4 * one_side), ANGLES, ('Ge', 'Sb', 'Cu'))
     assert [t.behaves for t in found] == [True, True, False]
-    assert '-60 degrees' in found[2].sentence
+    assert '-60°' in found[2].sentence
 
 
 def test_noise_is_not_called_stray():

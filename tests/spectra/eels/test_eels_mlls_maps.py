@@ -159,7 +159,7 @@ def test_regions_as_they_are_written() -> None:
         ({'edge': 'Xx_L', 'regions': ('a = rows 0-1 columns 0-1',)}, 'no edge'),
         ({'edge': EDGE, 'regions': ('a = rows 0-1',)}, 'is no region'),
         ({'edge': EDGE, 'regions': ('a = rows 50-60 columns 0-1',)}, 'holds no pixel'),
-        ({'edge': EDGE, 'regions': ('a = rows 0-1 columns 0-1 at 30',)}, 'at 30 deg'),
+        ({'edge': EDGE, 'regions': ('a = rows 0-1 columns 0-1 at 30',)}, 'at 30°'),
         ({'edge': EDGE, 'regions': ('a = rows 0-1 columns 0-1',) * 2}, 'same name'),
         ({'edge': EDGE, 'references': ('nowhere.csv',)}, 'nowhere.csv'),
         ({'edge': 'Mn_L 800-820 830-860', 'regions': ('a = rows 0-1 columns 0-1',)}, 'do not hold'),

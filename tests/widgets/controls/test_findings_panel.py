@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 
 from napari_diptomo.reconstruct import SIRT
 from napari_diptomo.series import Finding, MapSeries, Observer, Remedy, Step, Volume
-from napari_diptomo.widgets.controls.findings_panel import COLOURS, FindingsPanel, Shown, Sign
+from napari_diptomo.widgets.controls.findings_panel import COLOURS, FindingsPanel, Shown, Sign, evidence
 from napari_diptomo.widgets.dock import TomographyDock
 from napari_diptomo.widgets.tasks.job import ThreadJob
 from napari_diptomo.widgets.tasks.opening import look_over
@@ -47,6 +47,12 @@ def press(dock: TomographyDock, qtbot: Any, finding: Finding) -> None:
     row = next(row for row in dock.findings.rows if row.finding == finding)
     assert row.button is not None
     qtbot.mouseClick(row.button, Qt.MouseButton.LeftButton)
+
+
+def test_evidence_in_degrees_has_their_sign() -> None:
+    found = Finding('doubt', 'angles', 'They differ.', {'largest difference, deg': 3.0, 'tilts': 5.0})
+    assert '<td>largest difference</td><td>&nbsp;&nbsp;3°</td>' in evidence(found)
+    assert '<td>tilts</td><td>&nbsp;&nbsp;5</td>' in evidence(found)
 
 
 def test_without_findings_there_is_no_panel(dock: TomographyDock, maps: MapSeries) -> None:

@@ -212,7 +212,7 @@ def test_sources_that_differ_have_columns(table):
     )
     table.show_found(np.array([0.0, 10.0, 20.0]), (0, 1, 2), said, 'from the table angles.csv, by file name')
     headings = [table.horizontalHeaderItem(i).text() for i in range(table.columnCount())]
-    assert headings == ['Use', 'File', 'Tilt / deg', '✓ angles.csv', 'Metadata']
+    assert headings == ['Use', 'File', 'Tilt / °', '✓ angles.csv', 'Metadata']
     assert 'These are used' in table.horizontalHeaderItem(3).toolTip()
     assert column(table, 4) == ['0', '', '15']
     assert table.item(2, 4).toolTip() == '-5° from the angle that is used'

@@ -16,6 +16,4 @@ def test_where_the_axis_is(maps: MapSeries) -> None:
     moved = replace(maps, shifts=shifts)
     assert describe_shifts(moved) == 'Largest shift 3 nm (1.5 pixels); tilt axis in the middle of the images.'
     moved = replace(maps, shifts=shifts, axis_shift=-0.5, axis_rotation=1.0)
-    assert describe_shifts(moved).endswith(
-        'tilt axis -1 nm (-0.5 pixels) from the middle of the images, turned by 1 deg.'
-    )
+    assert describe_shifts(moved).endswith('tilt axis -1 nm (-0.5 pixels) from the middle of the images, turned by 1°.')

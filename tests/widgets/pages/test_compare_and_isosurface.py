@@ -57,7 +57,8 @@ def test_two_runs_and_their_difference_lie_side_by_side(
     expected = shown.swapaxes(-1, -2) if transposed else shown
     np.testing.assert_allclose(viewer.layers['Te difference'].data, expected)
     assert viewer.layers['Te difference'].extent.world.tolist() == viewer.layers['Te (SIRT)'].extent.world.tolist()
-    assert 'Ge 1.000, Te 1.000' in part.note.text() and 'Ge 50 %, Te 50 %' in part.note.text()
+    said = part.note.text().replace('\N{NO-BREAK SPACE}', ' ')
+    assert 'Ge 1.000, Te 1.000' in said and 'Ge 50 %, Te 50 %' in said
     part.start.click()
     assert not grid.enabled and 'Te difference' not in viewer.layers
     assert [layer.name for layer in viewer.layers if layer.visible] == before

@@ -165,7 +165,7 @@ def test_a_tilt_that_does_not_belong_is_a_finding_below_the_page(
     wrong = replace(lamella_maps, data=data)
     finish(dock, wrong, STEP.run(wrong))
     judge(dock, settled)
-    assert any('the tilt at 0 deg worse than the others' in row.finding.sentence for row in dock.findings.rows)
+    assert any('the tilt at 0° worse than the others' in row.finding.sentence for row in dock.findings.rows)
 
 
 def test_residuals_lie_on_the_maps(

@@ -123,7 +123,7 @@ def test_undo_and_redo_by_keys_and_by_buttons(aligned: TomographyDock, qtbot: An
     qtbot.mouseClick(page.by_hand.redo, Qt.MouseButton.LeftButton)
     np.testing.assert_allclose(now(aligned) - found, moved(-0.5, 0.5), atol=1e-9)
     assert not page.by_hand.redo.isEnabled()
-    assert '10 deg' in page.by_hand.undo.toolTip()
+    assert '10°' in page.by_hand.undo.toolTip()
 
 
 def test_what_is_typed_is_the_shift_itself(aligned: TomographyDock, qtbot: Any, reported: list[str]) -> None:
@@ -225,8 +225,7 @@ def test_scores_follow_and_doubtful_tilts_are_marked(aligned: TomographyDock, qt
     assert float(table.item(ROW, 3).text()) < before - 0.1
     assert table.item(ROW, 4).text() == 'doubtful, by hand'
     assert any(
-        finding.about == 'tilts out of line' and '10 deg' in finding.sentence
-        for finding in aligned.align_page.findings()
+        finding.about == 'tilts out of line' and '10°' in finding.sentence for finding in aligned.align_page.findings()
     )
     press(qtbot, aligned, Qt.Key.Key_Z, CONTROL)
     qtbot.waitUntil(lambda: table.item(ROW, 4).text() == 'found', timeout=20_000)

@@ -38,4 +38,4 @@ def test_the_second_error_is_named_after_what_is_in_it() -> None:
 def test_the_error_that_all_voxels_share_is_named_after_what_is_in_it() -> None:
     notes = {'mean': {'mean valence': 2.2}, 'error_shared_by_all': 0.044, 'errors': 'counting', 'masked_share': 0.8}
     volume = SimpleNamespace(notes={'oxidation_state': notes})
-    assert 'The background and the standards make all of it uncertain by ± 0.044 in valence.' in describe_states(volume)
+    assert 'Background and standards contribute a systematic error of 0.044 in valence.' in describe_states(volume)

@@ -31,7 +31,7 @@ def test_deviances_share_one_plot_and_other_terms_have_their_own(plot):
     assert shown(plot.deviances) == [[3.0, 1.5, 1.0], [4.0, 2.0, pytest.approx(4 / 3)]]
     assert shown(plot.terms) == [pytest.approx([0.01, 0.02, 0.03])]
     assert 'fitted' in plot.deviances.titleLabel.text and 'held-out' in plot.deviances.titleLabel.text
-    assert 'tv' in plot.terms.titleLabel.text and 'held-out' not in plot.terms.titleLabel.text
+    assert 'total variation' in plot.terms.titleLabel.text and 'held-out' not in plot.terms.titleLabel.text
     assert 'deviance per datum' in plot.deviances.titleLabel.text
 
 

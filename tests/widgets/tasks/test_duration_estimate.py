@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from napari_diptomo.reconstruct import SIRT, DIPmTV, Reconstruction, TotalVariation
 from napari_diptomo.series import MapSeries, Progress
 from napari_diptomo.series.haadf import HAADFSeries
-from napari_diptomo.widgets.controls.run_bar import in_seconds, pace
+from napari_diptomo.widgets.controls.run_bar import RunBar, in_seconds, pace
 from napari_diptomo.widgets.tasks.duration_estimate import (
     Pace,
     duration,
@@ -44,6 +45,18 @@ def test_where_iterations_begin_anew_so_does_the_measurement() -> None:
     found = reports(1.0, 2.0, 3.0, 4.0)
     found.add(Progress('DIPm-TV', 1, 100, 50.0))
     assert found.seconds() is None
+
+
+def test_the_bar_says_what_it_counts(qtbot: Any) -> None:
+    bar = RunBar()
+    qtbot.addWidget(bar)
+    for report, shown in (
+        (Progress('DIPm-TV', 16, 160, 2.0, losses={'data': 1.0}), '16 / 160 iterations'),
+        (Progress('Totals', 3, 17, 6.0), '3 / 17 tilts'),
+        (Progress('Open', 0, 1, 0.0), '0 / 1 step'),
+    ):
+        bar.show_message(report)
+        assert bar.bar.format() == shown
 
 
 def test_the_bar_shows_no_time_before_the_pace_is_known() -> None:

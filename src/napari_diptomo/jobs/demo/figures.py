@@ -76,7 +76,7 @@ def maps_at_zero(path: Path, maps: MapSeries) -> Path:
         axis.set_title(name, color=_INK, fontsize=11, pad=6)
         axis.set_xlabel(note, color=_FAINT, fontsize=8, labelpad=3)
     _scale_bar(axes[0, 0], nx, ny, maps.pixel_size)
-    figure.suptitle(f'Tilt {maps.angles[tilt]:g} deg', color=_FAINT, fontsize=9)
+    figure.suptitle(f'Tilt {maps.angles[tilt]:g}°', color=_FAINT, fontsize=9)
     return _save(figure, path)
 
 

@@ -114,7 +114,7 @@ def _spectrum(series: SpectralTiltSeries, channels: tuple[str, ...], path: Path)
 
 def _page(result: DemoResult, scores: dict[str, Any]) -> str:
     maps = result.maps
-    tilts = f'{len(maps.angles)} tilts from {maps.angles.min():g} to {maps.angles.max():g} deg'
+    tilts = f'{len(maps.angles)} tilts from {maps.angles.min():g}° to {maps.angles.max():g}°'
     counts = ', '.join(f'{name} {value:.2g}' for name, value in scores['counts_per_pixel_and_tilt'].items())
     lines = [
         '# Demo',
@@ -140,7 +140,7 @@ def _page(result: DemoResult, scores: dict[str, Any]) -> str:
     low, high = float(maps.angles.min()), float(maps.angles.max())
     lines += [
         '',
-        f'Tilts end at {low:g} and {high:g} deg: detail along directions beyond them is determined by the prior, not by data.',
+        f'Tilts end at {low:g}° and {high:g}°: detail along directions beyond them is determined by the prior, not by data.',
     ]
     found = [f'- **{f.level}**{str(f).removeprefix(f.level)}' for f in findings_of(result)]
     lines += ['', FINDINGS, '', *found] if found else []

@@ -72,7 +72,7 @@ def correlation_figures(found: HalfResolution) -> list[ReportFigure]:
             name='fsc-directions',
             section='Resolution',
             caption='The same in cones of 20° about directions in the plane of x and z (z along the beam at zero tilt), '
-            f'against the spatial frequency, which is {frequency[-1]:.3g} nm⁻¹ at the rim. The tilts, {low:g} to {high:g}°, measure what lies between the two dashed '
+            f'against the spatial frequency, which is {frequency[-1]:.3g} nm⁻¹ at the rim. The tilts, {low:g}° to {high:g}°, measure what lies between the two dashed '
             'lines on the side of x; hatched: the missing wedge, about which the data say nothing. White line: where '
             'the correlation first falls below 0.143; grey: too few coefficients to say.',
             height=52.0 * rows,

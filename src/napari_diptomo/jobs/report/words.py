@@ -54,7 +54,7 @@ def facts(volume: Volume, maps: MapSeries | None) -> list[tuple[str, str]]:
         found += [
             (
                 'Tilts',
-                f'{len(angles)} from {angles.min():g} to {angles.max():g}°: {", ".join(f"{a:g}" for a in angles)}',
+                f'{len(angles)} from {angles.min():g}° to {angles.max():g}°: {", ".join(f"{a:g}°" for a in angles)}',
             ),
             ('Maps', f'{columns} × {rows} pixels of {maps.pixel_size:.4g} nm'),
             ('Counts', _counts(maps)),
@@ -147,7 +147,7 @@ def _step(step: Step | UnknownStep) -> tuple[str, str, str]:
 def _parameter(parameter: Parameter, value: Any) -> str:
     text = _value(value)
     # Words have no unit.
-    unit = f' {parameter.unit}' if parameter.unit and any(character.isdigit() for character in text) else ''
+    unit = parameter.suffix if any(character.isdigit() for character in text) else ''
     label = parameter.label or _words(parameter.name)
     return f'{label[:1].lower() if label[1:2].islower() else label[:1]}{label[1:]} {text}{unit}'
 

@@ -228,8 +228,8 @@ def _of_one(asked: int) -> dict[str, Any]:
 def _sentence(members: int, calibration: Calibration, tilts: Sequence[float]) -> str:
     error = f' ± {calibration.error:.2g}' if calibration.error else ''
     return (
-        f'standard deviation: {SHARE:.0%} of the spread of {members} fits times {calibration.factor:.2g}{error} '
+        f'standard deviation: {100 * SHARE:.0f} % of the spread of {members} fits times {calibration.factor:.2g}{error} '
         f'({calibration.source}), and what edges and small features lose in every fit alike: a peak of a single voxel may '
         f'be off by {HEIGHT:g} of its heights or be missing; detail in the missing wedge, beyond tilts of '
-        f'{tilts[0]:g} and {tilts[1]:g} degrees, is determined by the prior, and no data vouch for the standard deviation of it'
+        f'{tilts[0]:g}° and {tilts[1]:g}°, is determined by the prior, and no data vouch for the standard deviation of it'
     )

@@ -203,4 +203,4 @@ def _check_distinct(images: Sequence[_Image], tilts: Sequence[int], order: np.nd
         if tilts[k] == tilts[k - 1]:
             first, second = (images[order[i]].signal.path.name for i in (k - 1, k))
             where = f'{first} and {second}' if first != second else f'Two images of {first}'
-            raise InputError(f'{where} are both of the tilt at {angles[tilts[k]]:g} deg; give one core loss for it.')
+            raise InputError(f'{where} are both of the tilt at {angles[tilts[k]]:g}°; give one core loss for it.')

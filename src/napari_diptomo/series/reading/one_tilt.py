@@ -70,7 +70,7 @@ def _of_one(recorded: float | None, named: float | None, offset: float) -> Found
     """The angle of one image by its metadata and by its name; a stage that was not read out says 0 degrees."""
     if recorded and named is not None and abs(recorded - named) > STAGE:
         raise Contradiction(
-            f'The tilt of {_METADATA} ({recorded:g} deg) and of {_NAME} ({named:g} deg) disagree; give the right one.',
+            f'The tilt of {_METADATA} ({recorded:g}°) and of {_NAME} ({named:g}°) disagree; give the right one.',
             (Evidence(_METADATA, np.array([recorded])), Evidence(_NAME, np.array([named]))),
         )
     if recorded is None and named is None:
@@ -86,15 +86,13 @@ def findings_of_one(angles: np.ndarray, source: str) -> tuple[Finding, ...]:
         return ()
     doubtful = ''
     if source == _ASSUMED:
-        doubtful = ' Its tilt is in no file and was taken as 0 deg; give it where it matters.'
+        doubtful = ' Its tilt is in no file and was taken as 0°; give it where it matters.'
     elif source == f'from {_NAME}':
         doubtful = (
-            f' Its tilt of {angles[0]:g} deg is the number in its name; give another where that means something else.'
+            f' Its tilt of {angles[0]:g}° is the number in its name; give another where that means something else.'
         )
     elif source == f'from {_METADATA}' and angles[0] == 0:
-        doubtful = (
-            ' Its metadata say 0 deg, as they also do where the stage was not read out; give it where it matters.'
-        )
+        doubtful = ' Its metadata say 0°, as they also do where the stage was not read out; give it where it matters.'
     return (
         Finding(
             'note',

@@ -34,7 +34,7 @@ class Picture:
     pixel : float
         nm.
     view : str
-        What is seen, in words: ``'counts at 0 deg'``.
+        What is seen, in words: ``'counts at 0°'``.
     """
 
     images: np.ndarray
@@ -73,7 +73,7 @@ def of_maps(maps: MapSeries, tilt: float | None = None, channels: Sequence[str] 
         hues = (_GREY,) * len(names)
     images = _swapped(maps.data[index, place], maps.transposed)
     values = 'intensities' if 'images' in maps.notes else 'counts'
-    return Picture(images, names, hues, maps.pixel_size, f'{values} at {maps.angles[place]:g} deg')
+    return Picture(images, names, hues, maps.pixel_size, f'{values} at {maps.angles[place]:g}°')
 
 
 def of_volume(
@@ -132,7 +132,7 @@ def of_spectra(series: SpectralTiltSeries, tilt: float | None = None, *, cheap: 
         None where it would not be cheap.
     """
     place = nearest(series.angles, tilt)
-    at = f'at {series.angles[place]:g} deg'
+    at = f'at {series.angles[place]:g}°'
     if series.haadf is not None:
         image, name = series.haadf[place], 'HAADF'
     elif cheap and bytes_read(series.counts, place) > _MOST_READ:

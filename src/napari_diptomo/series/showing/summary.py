@@ -117,7 +117,7 @@ def _of_maps(maps: MapSeries) -> dict[str, str]:
     values = 'intensities' if 'images' in maps.notes else 'counts' if maps.variance is None else 'counts with variance'
     found = {
         'channels': _names(maps.channels),
-        'values': values + (f', {maps.held_out_share:.0%} held out' if maps.held_out is not None else ''),
+        'values': values + (f', {100 * maps.held_out_share:.0f} % held out' if maps.held_out is not None else ''),
         'tilts': _tilts(maps.angles),
         'size': f'{maps.pixel_size:.4g} nm per pixel',
     }
@@ -129,8 +129,8 @@ def _of_maps(maps: MapSeries) -> dict[str, str]:
 
 def _tilts(angles: np.ndarray) -> str:
     if len(angles) == 1:
-        return f'1 tilt at {angles[0]:g} deg'
-    return f'{len(angles)} tilts, {angles.min():g} to {angles.max():g} deg'
+        return f'1 tilt at {angles[0]:g}°'
+    return f'{len(angles)} tilts, {angles.min():g}° to {angles.max():g}°'
 
 
 def _names(names: tuple[str, ...]) -> str:

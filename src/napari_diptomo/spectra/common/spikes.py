@@ -167,7 +167,7 @@ def impossible_findings(impossible: Sequence[Spike], series: SpectralTiltSeries)
     number = len(impossible)
     values = f'{number} values of the spectra are no counts' if number > 1 else '1 value of the spectra is no count'
     sentence = (
-        f'{values} ({angle:g} deg, pixel y {y}, x {x}, {energy:.3f} keV: {first.counts:g}): '
+        f'{values} ({angle:g}°, pixel y {y}, x {x}, {energy:.3f} keV: {first.counts:g}): '
         f'{"they were" if number > 1 else "it was"} left out of the fit.'
     )
     evidence = {'values': number, 'tilt of the first, deg': angle, 'energy of the first, keV': energy}
@@ -182,7 +182,7 @@ def spike_findings(spikes: Sequence[Spike], series: SpectralTiltSeries) -> tuple
     y, x = (largest.x, largest.y) if series.transposed else (largest.y, largest.x)
     energy, angle = float(series.energy[largest.channel]), float(series.angles[largest.tilt])
     number, tilts = len(spikes), len({spike.tilt for spike in spikes})
-    where = f'{angle:g} deg, pixel y {y}, x {x}, {energy:.3f} keV: {largest.counts:g} counts'
+    where = f'{angle:g}°, pixel y {y}, x {x}, {energy:.3f} keV: {largest.counts:g} counts'
     what = (
         f'1 channel of one spectrum holds a spike ({where})'
         if number == 1

@@ -50,8 +50,8 @@ class DetectorPosition:
     azimuths_from: Origin
 
     def __str__(self) -> str:
-        each = ', '.join(f'{azimuth:g}' for azimuth in self.azimuths)
-        return f'elevation {self.elevation:g}° ({self.elevation_from}), azimuths {each}° ({self.azimuths_from})'
+        each = ', '.join(f'{azimuth:g}°' for azimuth in self.azimuths)
+        return f'elevation {self.elevation:g}° ({self.elevation_from}), azimuths {each} ({self.azimuths_from})'
 
 
 def recorded_position(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -119,8 +119,7 @@ def check_counts(sums: np.ndarray, series: SpectralTiltSeries, window: FitRange)
         raise InputError(f'The spectra hold no counts between {low:.2f} and {high:.2f} keV; check the files.')
     for t in np.flatnonzero(inside == 0):
         raise InputError(
-            f'The image at {series.angles[t]:g} degrees holds no counts between {low:.2f} and {high:.2f} keV; '
-            'leave it out.'
+            f'The image at {series.angles[t]:g}° holds no counts between {low:.2f} and {high:.2f} keV; leave it out.'
         )
     above = float(sums[:, series.energy > window.beam_energy].sum())
     if above > _FEW and above > _MOST_ABOVE_BEAM * (above + inside.sum()):
@@ -193,6 +192,6 @@ def check_saturation(spectra: sparse.csr_matrix, series: SpectralTiltSeries, til
     # Counts that merely come near the limit thin out towards it.
     if cut > 3 and 2 * cut > below:
         raise InputError(
-            f'The image at {series.angles[tilt]:g} degrees has {cut} channels at {limit}, the largest number that its '
+            f'The image at {series.angles[tilt]:g}° has {cut} channels at {limit}, the largest number that its '
             f'{kind.name} counts can hold, so photons are lost; save the spectra with more bits.'
         )

@@ -296,7 +296,7 @@ def _judge(
     else:
         factor = totals[at] / max(float(totals[zero]), 2 * float(noise[zero]))
         sentence = (
-            f'{spoken} rises {factor:.1f} times from {angles[zero]:g} to {angles[at]:g} degrees: a projection of the '
+            f'{spoken} rises {factor:.1f} times from {angles[zero]:g}° to {angles[at]:g}°: a projection of the '
             'specimen cannot; it comes from grid or holder, do not reconstruct it.'
         )
     return Totals(name, totals, expected, rise, behaves, sentence, weak)

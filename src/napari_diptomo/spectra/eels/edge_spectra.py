@@ -76,7 +76,7 @@ class EdgeSpectra:
         counts = np.asarray(part.compute(scheduler='synchronous') if hasattr(part, 'compute') else part, float)
         if not np.isfinite(counts).all():
             raise InputError(
-                f'The spectra at {self.series.angles[self.tilts[index]]:g} deg hold values that are no numbers; repair '
+                f'The spectra at {self.series.angles[self.tilts[index]]:g}° hold values that are no numbers; repair '
                 'them, or leave this tilt out.'
             )
         return counts.reshape(-1, len(self.energy))

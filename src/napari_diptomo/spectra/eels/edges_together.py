@@ -157,7 +157,7 @@ def _misfits(worst: dict[str, float], background: str) -> tuple[Finding, ...]:
     far = {name: share for name, share in worst.items() if share > _RESIDUAL}
     if not far:
         return ()
-    named = ', '.join(f'{name} {share:.0%}' for name, share in far.items())
+    named = ', '.join(f'{name} {100 * share:.0f} %' for name, share in far.items())
     sentence = (
         f'The sum of the pixels differs from background ({background}) and cross section by more than the edge bears: {named} of '
         'it. An edge that is not named, fine structure or plural scattering may be there; name it, leave out more, or take '

@@ -224,7 +224,9 @@ class EdgeMaps(Step):
         )
 
     def _doubt(self, doubtful: dict[str, BackgroundTest]) -> Finding:
-        named = ', '.join(f'{name} by {max(abs(t.other_law), abs(t.short_range)):.0%}' for name, t in doubtful.items())
+        named = ', '.join(
+            f'{name} by {100 * max(abs(t.other_law), abs(t.short_range)):.0f} %' for name, t in doubtful.items()
+        )
         evidence = {}
         for name, test in doubtful.items():
             evidence[f'{name}, other law'] = test.other_law
@@ -248,7 +250,7 @@ class EdgeMaps(Step):
                 f'Assumes a background of the model {self.background} and edges of the shape of their cross section: {fitted}. '
                 'By how much they are not is in no error of these maps.',
             )
-        moved = ', '.join(f'{name} {test.other_law:+.0%}' for name, test in tests.items())
+        moved = ', '.join(f'{name} {100 * test.other_law:+.0f} %' for name, test in tests.items())
         other = 'an exponential' if self.background == 'power law' else 'a power law'
         return Finding(
             'note',

@@ -83,7 +83,7 @@ class MLLSMaps(Step):
     regions: tuple[str, ...] = param(
         (),
         'References from pixels of this series: NAME = rows 10-20 columns 5-12, or NAME = polygon 3 4 3 9 8 9 (row and column of '
-        'each corner); at 0 behind it takes the tilt at 0 deg alone.',
+        'each corner); at 0 behind it takes the tilt at 0° alone.',
     )
     background: Literal['power law', 'exponential', 'sum of power laws', 'log-polynomial'] = param(
         'power law', 'Background model, fitted together with the references.'
@@ -228,14 +228,12 @@ class _Fitted:
         evidence = {'residual, share of the edge': share, 'at, eV': at, 'standard deviations': sigma}
         if share > _OTHER and sigma > _CERTAIN:
             sentence = (
-                f'The references do not explain the spectra: the residual of the sum reaches {share:.0%} of the edge at {at:.1f} eV. A state '
+                f'The references do not explain the spectra: the residual of the sum reaches {100 * share:.0f} % of the edge at {at:.1f} eV. A state '
                 'that is not among them, another thickness or a shift may be there; look at the residual map.'
             )
             found.append(Finding('doubt', 'residual of the references', sentence, evidence))
         else:
-            sentence = (
-                f'The residual of the sum stays below {max(share, 0.005):.1%} of the edge, at most at {at:.1f} eV.'
-            )
+            sentence = f'The residual of the sum stays below {100 * max(share, 0.005):.1f} % of the edge, at most at {at:.1f} eV.'
             found.append(Finding('note', 'residual of the references', sentence, evidence))
         return tuple(found)
 
@@ -255,7 +253,7 @@ class _Fitted:
         noisy = {name: float(share) for name, share in zip(names, open_, strict=True) if share > _NOISY}
         if not noisy:
             return []
-        named = ', '.join(f'{name} {share:.0%}' for name, share in noisy.items())
+        named = ', '.join(f'{name} {100 * share:.0f} %' for name, share in noisy.items())
         sentence = f'The noise of the references themselves leaves a share of the maps open, the same at all pixels: {named}. Take more pixels.'
         return [Finding('doubt', 'noise of the references', sentence, noisy)]
 

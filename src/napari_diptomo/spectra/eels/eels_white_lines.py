@@ -96,7 +96,7 @@ class WhiteLineMaps(Step):
                 own = white_line_maps(counts, spectra.energy, self.element, smooth=0.0)
                 tilts.append(white_line_maps(counts, spectra.energy, self.element, smooth=self.smooth))
             except InputError as error:
-                raise InputError(f'At {data.angles[spectra.tilts[i]]:g} deg: {error}') from error
+                raise InputError(f'At {data.angles[spectra.tilts[i]]:g}°: {error}') from error
             maps[:, i] = own.lines
             variance[:, i] = [expected_variance(raw) for raw in own.variance]
             watch.step(i + 1, message=f'white lines of tilt {i + 1} of {len(spectra.tilts)}')

@@ -148,7 +148,7 @@ def _of_region(text: str, spectra: EdgeSpectra, window: EdgeWindows) -> Referenc
         nearest = int(np.abs(angles - angle).argmin())
         if abs(angles[nearest] - angle) > _SAME_ANGLE:
             raise InputError(
-                f'The region {name} is at {angle:g} deg, and there are spectra at {", ".join(f"{a:g}" for a in angles)} deg; name one.'
+                f'The region {name} is at {angle:g}°, and there are spectra at {", ".join(f"{a:g}°" for a in angles)}; name one.'
             )
         tilts = [nearest]
     total = np.sum([spectra.tilt(i)[mask.ravel()].sum(axis=0) for i in tilts], axis=0)

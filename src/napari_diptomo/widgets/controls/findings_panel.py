@@ -20,6 +20,8 @@ from napari_diptomo.widgets.controls.parts import words
 #: On a light and on a dark theme.
 COLOURS = {'note': '#5b8def', 'doubt': '#e0a100', 'stop': '#b3261e'}
 _MARK = 16
+#: End of the names of evidence in degrees.
+_DEGREES = ', deg'
 #: Corners of the signs in a square of one: a triangle, an octagon; a note has a circle.
 _CORNERS = {
     'doubt': ((0.5, 0.04), (1.0, 0.94), (0.0, 0.94)),
@@ -212,7 +214,8 @@ class Sign(QWidget):
 def evidence(finding: Finding) -> str:
     """The numbers behind a finding and the step that found it, for its tooltip."""
     rows = [
-        f'<tr><td>{escape(name.replace("_", " "))}</td><td>&nbsp;&nbsp;{value:.4g}</td></tr>'
+        f'<tr><td>{escape(name.removesuffix(_DEGREES).replace("_", " "))}</td>'
+        f'<td>&nbsp;&nbsp;{value:.4g}{"°" if name.endswith(_DEGREES) else ""}</td></tr>'
         for name, value in finding.evidence.items()
     ]
     table = f'<table>{"".join(rows)}</table>' if rows else ''

@@ -106,7 +106,7 @@ class FloatEdit(RangedWidget[float]):
 
     def _show_unit(self, *_: Any) -> None:
         one = self._unit == 'voxels' and self.native.value() == 1
-        suffix = f' {"voxel" if one else self._unit}'
+        suffix = self._unit if self._unit == '°' else f' {"voxel" if one else self._unit}'
         if self.native.suffix() != suffix:
             self.native.setSuffix(suffix)
 
@@ -385,7 +385,6 @@ def tooltip(parameter: Parameter) -> str:
         parts.append(f'At least {low:g}.')
     elif high is not None:
         parts.append(f'At most {high:g}.')
-    unit = f' {parameter.unit}' if parameter.unit else ''
     if parameter.default not in (None, (), ''):
-        parts.append(f'Default {parameter.default}{unit}.')
+        parts.append(f'Default {parameter.default}{parameter.suffix}.')
     return '<qt>' + ' '.join(part for part in parts if part) + '</qt>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFrame, QLabel, QLayout, QScrollArea, QVBoxLayout, QWidget
 from superqt import QCollapsible
+
+from napari_diptomo.widgets.theme import legible_text
+
+_PERCENT = re.compile(r'(?<=\d) (?=%)')
 
 
 class Part(QWidget):
@@ -51,9 +56,27 @@ def _laid_out(layout: QLayout | None) -> Iterator[QWidget]:
             yield from _laid_out(widget.layout())
 
 
-def words(text: str) -> QLabel:
+class Words(QLabel):
+    """Text in which no line ends between a number and its percent sign, and colours of elements are legible."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._given = ''
+        self.setText(text)
+
+    def setText(self, text: str | None) -> None:
+        self._given = _PERCENT.sub('\N{NO-BREAK SPACE}', text or '')
+        super().setText(legible_text(self._given))
+
+    def follow_theme(self, event: Any = None) -> None:
+        """Take on the colours of the current theme."""
+        if 'color: #' in self._given:
+            super().setText(legible_text(self._given))
+
+
+def words(text: str) -> Words:
     """Text that wraps and never widens the dock."""
-    label = QLabel(text)
+    label = Words(text)
     label.setWordWrap(True)
     label.setMinimumWidth(10)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)

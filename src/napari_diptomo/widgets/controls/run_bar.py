@@ -138,7 +138,8 @@ class RunBar(QWidget):
     def _show_progress(self, progress: Progress) -> None:
         self.bar.setRange(0, max(progress.total, 1))
         self.bar.setValue(progress.iteration)
-        self.bar.setFormat(f'{progress.iteration} / {progress.total}')
+        counted = unit(progress) if progress.total == 1 else f'{unit(progress)}s'
+        self.bar.setFormat(f'{progress.iteration} / {progress.total} {counted}')
         if self.pause_button.isChecked() or not self.finish_button.isEnabled():
             return
         self.status.setText(pace(progress, self._pace.seconds()))
@@ -185,14 +186,18 @@ class RunBar(QWidget):
 def pace(progress: Progress, seconds: float | None = None) -> str:
     """``'DIPm-TV: 0.41 s per iteration, 2 min to go'``; no numbers before the pace, seconds per iteration, is known."""
     parts = [progress.message] if progress.message else []
-    unit = _UNITS.get(progress.stage, 'iteration' if progress.losses else 'step')
     if seconds:
-        parts.append(f'{in_seconds(seconds)} per {unit}')
+        parts.append(f'{in_seconds(seconds)} per {unit(progress)}')
         if progress.iteration < progress.total:
             parts.append(f'{duration(seconds * (progress.total - progress.iteration))} to go')
     elif progress.iteration:
-        parts.append(f'{unit} {progress.iteration} of {progress.total}')
+        parts.append(f'{unit(progress)} {progress.iteration} of {progress.total}')
     return f'{progress.stage}: {", ".join(parts)}' if parts else progress.stage
+
+
+def unit(progress: Progress) -> str:
+    """Unit that a stage counts: ``'iteration'``, ``'tilt'``, ``'frame'``, ``'step'``."""
+    return _UNITS.get(progress.stage, 'iteration' if progress.losses else 'step')
 
 
 def in_seconds(seconds: float) -> str:

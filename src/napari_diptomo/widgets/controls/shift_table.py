@@ -14,7 +14,7 @@ from napari_diptomo.widgets.controls.pasted_numbers import number_in
 if TYPE_CHECKING:
     from napari_diptomo.align import TiltShift
 
-_HEADINGS = ('Tilt / deg', 'dx / px', 'dy / px', 'Score', 'Source')
+_HEADINGS = ('Tilt / °', 'dx / px', 'dy / px', 'Score', 'Source')
 _ANGLE, _DX, _DY, _SCORE, _SOURCE = range(5)
 _FEWEST_SHOWN = 6
 #: Pixels per key, and with Shift.

@@ -340,7 +340,7 @@ class TiltTable(QTableWidget):
         self.blockSignals(True)
         shown = self._sources if self._differ() else ()
         self.setColumnCount(_SOURCES + len(shown))
-        self.setHorizontalHeaderLabels(['Use', 'File', 'Tilt / deg', *(self._heading(one) for one in shown)])
+        self.setHorizontalHeaderLabels(['Use', 'File', 'Tilt / °', *(self._heading(one) for one in shown)])
         for number, one in enumerate(shown, start=_SOURCES):
             heading: Any = self.horizontalHeaderItem(number)
             used = ' These are used.' if self._is_chosen(one) else ''

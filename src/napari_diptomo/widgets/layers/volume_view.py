@@ -52,6 +52,8 @@ class VolumeView:
         self._channels = like.channels
         self._transposed = like.transposed
         self._rows = like.data.shape[-1 if like.transposed else -2]
+        #: Of the previews, which have no notes yet: whether the maps are of some intensity, not of counts.
+        self._notes = {} if _counted(like) else {'images': 'no counts'}
         self._pixel_size = like.voxel_size if isinstance(like, Volume) else like.pixel_size
         self._method = method if run == 1 else f'{method}, run {run}'
         self._run = run
@@ -194,7 +196,9 @@ class VolumeView:
                 attenuation=image_layers.ATTENUATION,
                 gamma=image_layers.GAMMA,
                 contrast_limits=limits(name, data),
-                metadata={image_layers.KEY: {'kind': 'preview', 'channel': name, 'run': self._run}},
+                metadata={
+                    image_layers.KEY: {'kind': 'preview', 'channel': name, 'run': self._run, 'notes': self._notes}
+                },
                 **self._grid(data.shape),
             )
             self._layers[name] = layer
@@ -246,3 +250,9 @@ class VolumeView:
         middle = (factor - 1) / 2 * self._pixel_size
         grid['translate'] = (grid['translate'][0], middle, middle)
         return grid
+
+
+def _counted(like: MapSeries | Volume) -> bool:
+    if isinstance(like, Volume):
+        return True
+    return like.are_counts or (like.variance is not None and 'images' not in like.notes)

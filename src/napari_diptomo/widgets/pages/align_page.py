@@ -321,7 +321,7 @@ def by_hand_in(maps: MapSeries) -> tuple[float, ...]:
 
 def describe_shifts(maps: MapSeries) -> str:
     """The largest shift and the axis, in nm, pixels and degrees."""
-    turned = f', turned by {maps.axis_rotation:.2g} deg' if maps.axis_rotation else ''
+    turned = f', turned by {maps.axis_rotation:.2g}°' if maps.axis_rotation else ''
     largest = 0.0 if maps.shifts is None else float(np.abs(maps.shifts).max())
     axis = maps.axis_shift
     where = 'in' if abs(axis) < _NEGLIGIBLE else f'{axis * maps.pixel_size:+.3g} nm ({axis:+.2g} pixels) from'

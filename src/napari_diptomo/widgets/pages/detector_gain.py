@@ -125,7 +125,7 @@ class GainView(QWidget):
         plot = ThemedPlot()
         plot.setFixedHeight(_HEIGHT)
         plot.plots[0].setLabel('left', 'gain')
-        plot.plots[0].setLabel('bottom', 'tilt / deg')
+        plot.plots[0].setLabel('bottom', 'tilt / °')
         self._curve = plot.plots[0].plot(pen=HUES[0], symbol='o', symbolSize=5, symbolBrush=HUES[0])
         return plot
 

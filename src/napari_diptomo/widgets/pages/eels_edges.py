@@ -201,7 +201,7 @@ class EdgesPart(Part):
             self.found.setText('Suggested by the spectra; press to choose or leave out.')
         others = {e.edge: f' Near it are {", ".join(e.others)}.' if e.others else '' for e in found}
         self.picker.set_edges(
-            {e.edge: f'The counts rise by {e.rise:.0%} at {e.energy:.0f} eV.{others[e.edge]}' for e in found}
+            {e.edge: f'The counts rise by {100 * e.rise:.0f} % at {e.energy:.0f} eV.{others[e.edge]}' for e in found}
         )
         self._found = found
         self._suggest()

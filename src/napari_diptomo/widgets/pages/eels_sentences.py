@@ -93,7 +93,7 @@ def describe_edges(maps: MapSeries) -> str:
         worst = max(share['cross_section'] for _, share in shares)
         parts.append(f'{percent} at.%, ± {worst:.0f} by the cross sections.')
     if 'mlls' in maps.notes:
-        parts.append(f'Shares: {", ".join(f"{n} {s:.1%}" for n, s in maps.notes["mlls"]["shares"].items())}.')
+        parts.append(f'Shares: {", ".join(f"{n} {100 * s:.1f} %" for n, s in maps.notes["mlls"]["shares"].items())}.')
     if 'white_lines' in maps.notes:
         ratios = np.array(maps.notes['white_lines']['ratio'])
         parts.append(f'L3 / L2 {ratios[:, 0].min():.2f} to {ratios[:, 0].max():.2f} between tilts.')

@@ -131,7 +131,7 @@ def describe_states(result: Volume) -> str:
     parts = [f'Mean over the metal: {means}.']
     shared = notes.get('error_shared_by_all')
     if shared:
-        parts.append(f'The background and the standards make all of it uncertain by ± {shared:.2g} in valence.')
+        parts.append(f'Background and standards contribute a systematic error of {shared:.2g} in valence.')
     parts.append(f'Errors of single voxels: {notes["errors"]}.')
     parts.append(f'{100 * notes["masked_share"]:.0f} % of the voxels are masked: no metal, or too uncertain.')
     return ' '.join(parts)

@@ -93,14 +93,14 @@ class SecondAxisPart(Part):
 
 
 def describe(maps: MapSeries) -> str:
-    """``'Joined: 17 tilts from -40 to 40 deg, the specimen turned by 92.8 deg.'``; the finding on it says more."""
+    """``'Joined: 17 tilts from -40° to 40°, the specimen turned by 92.8°.'``; the finding on it says more."""
     second = maps.second_axis
     placed = None if second is None else second.reinsertion
     if second is None or placed is None:
         return _NONE
     return (
-        f'Joined: {len(second.angles)} tilts from {second.angles.min():g} to {second.angles.max():g} deg, the specimen turned '
-        f'by {placed.turn:.1f} deg.'
+        f'Joined: {len(second.angles)} tilts from {second.angles.min():g}° to {second.angles.max():g}°, the specimen turned '
+        f'by {placed.turn:.1f}°.'
     )
 
 

@@ -323,4 +323,4 @@ class _Change(QUndoCommand):
 
 
 def _named(maps: MapSeries, rows: Sequence[int]) -> str:
-    return f'{maps.angles[rows[0]]:g} deg' if len(rows) == 1 else f'{len(rows)} tilts'
+    return f'{maps.angles[rows[0]]:g}°' if len(rows) == 1 else f'{len(rows)} tilts'

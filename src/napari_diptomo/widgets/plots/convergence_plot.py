@@ -21,7 +21,7 @@ _QUANTITY = 'deviance per datum'
 _NOTHING_YET = 'The curves come with the first iterations.'
 #: Length of ticks, pixels, inwards as those of pyqtgraph.
 _TICKS = -5
-_LABELS = {_FITTED: 'fitted', _HELD_OUT: 'held-out'}
+_LABELS = {_FITTED: 'fitted', _HELD_OUT: 'held-out', 'tv': 'total variation'}
 _HUES = {_FITTED: HUES[0], _HELD_OUT: HUES[3]}
 #: Decades on the axis below which more numbers have their place.
 _LITTLE = 0.8
@@ -128,10 +128,10 @@ class ConvergencePlot(ThemedPlot):
         self._latest, self._part = None, 0
         self._returned.setVisible(False)
         for plot in self.plots:
-            plot.setTitle(None)
+            self.set_title(plot, None)
         # Numbers from 0 to 1 would be read as a result.
         self._show_numbers(False)
-        self.deviances.setTitle(_NOTHING_YET, size='9pt')
+        self.set_title(self.deviances, _NOTHING_YET)
 
     def add(
         self,
@@ -237,7 +237,7 @@ class ConvergencePlot(ThemedPlot):
             text = ' &nbsp; '.join(self._names[n] for n in names)
             if plot is self.deviances and any(weight for _, weight in self._begins):
                 text += ' &nbsp; by weight'
-            plot.setTitle(f'{quantity}: &nbsp; {text}' if names else None, size='9pt')
+            self.set_title(plot, f'{quantity}: &nbsp; {text}' if names else None)
 
     def _plot_of(self, name: str) -> pg.PlotItem:
         return self.deviances if name in _HUES or name.startswith(_CHANNEL) else self.terms

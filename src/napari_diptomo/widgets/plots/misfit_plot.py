@@ -23,7 +23,7 @@ class MisfitPlot(ThemedPlot):
     def __init__(self, label: str = 'misfit / noise', parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
         self.plot = self.plots[0]
-        self.plot.setLabel('bottom', 'tilt / deg')
+        self.plot.setLabel('bottom', 'tilt / °')
         self.plot.setLabel('left', label)
         self.plot.showGrid(y=True, alpha=0.2)
         self._truth = pg.InfiniteLine(1.0, angle=0)

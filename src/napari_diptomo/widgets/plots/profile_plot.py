@@ -47,7 +47,7 @@ class ProfilePlot(ThemedPlot):
             if np.isfinite(error).all():
                 self._add_band(profile.distance, values, error, hue)
             self._curves.append(self.plot.plot(profile.distance, values, pen=pg.mkPen(hue, width=2)))
-        self.plot.setTitle(' &nbsp; '.join(names), size='9pt')
+        self.set_title(self.plot, ' &nbsp; '.join(names))
 
     def clear_curves(self) -> None:
         """Show nothing."""
@@ -55,7 +55,7 @@ class ProfilePlot(ThemedPlot):
             self.plot.removeItem(curve)
         self._curves.clear()
         self.bands = 0
-        self.plot.setTitle(None)
+        self.set_title(self.plot, None)
 
     def _add_band(self, distance: np.ndarray, values: np.ndarray, error: np.ndarray, hue: str) -> None:
         ends = [pg.PlotCurveItem(distance, values + side * error, pen=pg.mkPen(None)) for side in (-1, 1)]

@@ -27,12 +27,12 @@ class ShiftPlot(ThemedPlot):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent=parent)
         self.plot = self.plots[0]
-        self.plot.setTitle(
+        self.set_title(
+            self.plot,
             f'<span style="color: {HUES[0]}">● across the axis (x)</span> &nbsp; '
             f'<span style="color: {HUES[1]}">■ along the axis (y)</span>',
-            size='9pt',
         )
-        self.plot.setLabel('bottom', 'tilt / deg')
+        self.plot.setLabel('bottom', 'tilt / °')
         self.plot.setLabel('left', 'shift / nm')
         self.plot.showGrid(y=True, alpha=0.2)
         self.setToolTip('Drag a point up or down to correct the shift of its tilt.')

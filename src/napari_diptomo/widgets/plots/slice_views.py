@@ -13,6 +13,7 @@ from qtpy.QtCore import QEvent, QObject, QRectF, Qt, QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_diptomo.widgets.layers.first_look import volume_layers_seen
+from napari_diptomo.widgets.layers.image_layers import KEY
 from napari_diptomo.widgets.theme import plot_colours
 
 #: Axes to the right and downwards, and the one that is cut; of (z, y, x).
@@ -23,6 +24,8 @@ _NICE = (1, 2, 5)
 _SEEN = {'inserted', 'removed', 'visible', 'data', 'contrast_limits', 'gamma', 'colormap', 'opacity'}
 #: Of the width of a view that its scale bar takes at most.
 _BAR = 0.3
+#: Ends of what a volume says about its statistics where the maps were no counts.
+_NOT_COUNTED = ('measured on the images', 'scatter of the maps')
 
 
 class SliceViews(QWidget):
@@ -201,17 +204,42 @@ class SliceViews(QWidget):
             self._later.start()
 
     def _values(self, layers: Sequence[Any]) -> str:
-        """Values of all channels at the point, each in its colour: the key to the slices."""
+        """Values of all channels at the point with their unit, each in its colour: the key to the slices."""
         lines = [
             ', '.join(f'{name} {value:.3g}' for name, value in zip(_AXES[::-1], self.point[::-1], strict=True)) + ' nm'
         ]
+        heading = ''
         for layer in layers:
+            unit = unit_of(layer)
+            if unit != heading:
+                heading = unit
+                lines.append(escape(unit))
             index = tuple(round(float(v)) for v in layer.world_to_data(self.point))
             inside = all(0 <= i < n for i, n in zip(index, layer.data.shape, strict=True))
             value = f'{float(layer.data[index]):.3g}' if inside else 'outside'
             red, green, blue = (round(255 * float(part)) for part in layer.colormap.colors[-1][:3])
             lines.append(f'<span style="color: rgb({red},{green},{blue})">■</span> {escape(layer.name)}: {value}')
         return '<br>'.join(lines)
+
+
+def unit_of(layer: Any) -> str:
+    """In what the values of a layer of a volume are, in words; empty where its name says it or they have no unit.
+
+    Parameters
+    ----------
+    layer : Image
+        With the record of one channel of a volume, or of a preview.
+    """
+    record = layer.metadata.get(KEY, {})
+    notes = record.get('notes', {})
+    if record.get('kind') in ('composition', 'oxidation') or 'oxidation_state' in notes:
+        # Names are 'Ge at.%', 'Density g/cm^3', 'mean valence'.
+        return ''
+    if 'composition' in notes:
+        return str(notes['composition'].get('units', {}).get(record.get('channel'), 'at.%'))
+    # Of images of some intensity, not of counts.
+    unknown = 'images' in notes or str(notes.get('statistics', '')).endswith(_NOT_COUNTED)
+    return 'Values per voxel, in the unit of the maps' if unknown else 'Counts per voxel'
 
 
 def slice_colours(layer: Any, axis: int, place: float) -> np.ndarray:

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_diptomo.widgets.plots.spectrum_contents import Explanation, Mark
 from napari_diptomo.widgets.plots.themed_plot import ThemedPlot
-from napari_diptomo.widgets.theme import plot_colours
+from napari_diptomo.widgets.theme import legible, plot_colours
 
 _HEIGHT = 350
 #: Of a label, as a share of the height and of the width of the plot.
@@ -143,6 +143,7 @@ class SpectrumPlot(ThemedPlot):
         self._residual.setPen(pg.mkPen(pale, width=1))
         for line in self._limits:
             line.setPen(pg.mkPen(colours.warning if line.value() else colours.text, width=1))
+        self._draw_marks()
 
     def mouseDoubleClickEvent(self, event: Any) -> None:
         self.show_all()
@@ -233,7 +234,7 @@ class SpectrumPlot(ThemedPlot):
         self._add(pg.PlotCurveItem([energy, energy], [bottom, peak], pen=pen))
 
     def _label(self, mark: Mark, height: float) -> None:
-        text = pg.TextItem(mark.label, color=mark.colour, anchor=(0.5, 0.85))
+        text = pg.TextItem(mark.label, color=legible(mark.colour), anchor=(0.5, 0.85))
         text.setPos(mark.energy, height)
         self._add(text)
 

@@ -13,7 +13,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
-from napari_diptomo.widgets.theme import plot_colours
+from napari_diptomo.widgets.theme import legible_text, plot_colours
 
 _HEIGHT = 170
 
@@ -26,6 +26,8 @@ class ThemedPlot(pg.GraphicsLayoutWidget):
         self.setFixedHeight(_HEIGHT)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.plots: list[pg.PlotItem] = []
+        #: Titles as they were given, in the colours of the curves.
+        self._titles: dict[pg.PlotItem, str] = {}
         for row in range(rows):
             plot = self.addPlot(row=row, col=0)
             plot.setMenuEnabled(False)
@@ -50,10 +52,20 @@ class ThemedPlot(pg.GraphicsLayoutWidget):
                 axis.setPen(colours.text)
                 axis.setTextPen(colours.text)
             # The grey of pyqtgraph is hardly read in the light theme. Later titles keep the colour.
-            plot.titleLabel.setText(plot.titleLabel.text, color=colours.text)
+            title = self._titles.get(plot)
+            shown = plot.titleLabel.text if title is None else legible_text(title)
+            plot.titleLabel.setText(shown, color=colours.text)
             legend = plot.legend
             if legend is not None:
                 legend.setLabelTextColor(colours.text)
+
+    def set_title(self, plot: pg.PlotItem, html: str | None) -> None:
+        """The title of a plot, whose colours are those of curves, legible on the background; None for none."""
+        if html is None:
+            self._titles.pop(plot, None)
+        else:
+            self._titles[plot] = html
+        plot.setTitle(None if html is None else legible_text(html), size='9pt')
 
     def cleanup(self) -> None:
         """Stop following the theme: the setting outlives the window."""

@@ -27,7 +27,7 @@ class TotalsPlot(ThemedPlot):
         super().__init__(parent=parent)
         self.setFixedHeight(_HEIGHT)
         self.plot = self.plots[0]
-        self.plot.setLabel('bottom', 'tilt / deg')
+        self.plot.setLabel('bottom', 'tilt / °')
         self.plot.setLabel('left', 'relative total')
         self.plot.showGrid(y=True, alpha=0.2)
         self._curves: list[Any] = []

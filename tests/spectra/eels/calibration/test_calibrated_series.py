@@ -290,7 +290,7 @@ def test_a_dark_level_is_subtracted(dark):
     assert abs(left.mean()) < 0.5
     assert bool(found.notes['warnings']) == (dark < 0)
     if dark < 0:
-        assert found.notes['warnings'][0].startswith('The dark level is negative at -30, 0, 30 deg')
+        assert found.notes['warnings'][0].startswith('The dark level is negative at -30°, 0°, 30°')
     kept = calibrate(SpectralTiltSeries(counts, series.energy, series.angles, 1.0, 'eV'), remove_dark=False)
     assert kept.series.counts.compute()[..., :12].mean() == pytest.approx(dark, abs=0.5)
 
@@ -347,14 +347,14 @@ def changed(series: SpectralTiltSeries, **values) -> SpectralTiltSeries:
 
 def test_a_series_without_zero_loss(made):
     series = made[0]
-    refused('no zero loss at -30 deg: the energies go from 20 ', changed(series, energy=series.energy + 28))
+    refused('no zero loss at -30°: the energies go from 20 ', changed(series, energy=series.energy + 28))
     plasmon = changed(series, counts=series.counts[..., 60:], energy=series.energy[60:] - 15)
-    refused('no zero loss at -30 deg: the highest peak', plasmon)
+    refused('no zero loss at -30°: the highest peak', plasmon)
     refused('X-rays', changed(series, energy=series.energy / 1000, energy_unit='keV'))
     refused('not evenly spaced', changed(series, energy=np.sort(series.energy**3)))
     empty = series.counts.compute()
     empty[2] = 0
-    refused('hardly any counts near 0 eV at 30 deg', changed(series, counts=empty))
+    refused('hardly any counts near 0 eV at 30°', changed(series, counts=empty))
     refused('lies in neither range', series, edges=[('O-K', 532.0)])
     refused('Ti-L3 is not seen', series, edges=[('Ti-L3', 755.0)])
 
@@ -367,7 +367,7 @@ def test_a_zero_loss_at_the_end_of_the_range(made):
 def test_vacuum_only():
     thickness = np.broadcast_to(np.linspace(0.0, 0.8, SHAPE[2]), SHAPE).copy()
     thickness[2] = 0
-    refused('tilt at 30 deg shows nothing but vacuum', make_series(thickness=thickness)[0])
+    refused('tilt at 30° shows nothing but vacuum', make_series(thickness=thickness)[0])
     thickness[2, 4:7, 4:7] = 0.1
     assert calibrate(make_series(thickness=thickness)[0]).t_over_lambda[2].max() > 0.05
 
@@ -378,7 +378,7 @@ def test_a_saturated_zero_loss_leaves_the_thickness_unknown_and_a_broad_one_is_r
     found = calibrate(cut)
     saturated = np.isnan(found.t_over_lambda)
     assert saturated[:, :, :4].all() and not saturated[:, :, -1].any(), 'the thick side has fewer counts at zero'
-    assert found.notes['warnings'][0].startswith('The zero loss is saturated at -30, 0, 30 deg')
+    assert found.notes['warnings'][0].startswith('The zero loss is saturated at -30°, 0°, 30°')
     assert np.abs(found.zero_loss - shifts).max() < 0.1
     energy = series.energy
     broad = np.minimum(low_loss(energy, shifts, 0.4, 1e7), 500.0)
@@ -420,7 +420,7 @@ def test_progress_is_reported_and_cancelling_obeyed(made):
     observer = Stop()
     with pytest.raises(Cancelled):
         calibrate(made[0], observer)
-    assert observer.seen == ['zero loss at -30 deg', 'zero loss at 0 deg']
+    assert observer.seen == ['zero loss at -30°', 'zero loss at 0°']
 
 
 MEASURED = Path(__file__).parents[5] / 'shared' / 'data' / 'spectra'

@@ -37,7 +37,7 @@ def test_fe2o3_that_passes_for_magnetite_is_not_said_to_be_unlikely():
     (note,) = [
         one for one in unexpected_phases(standards(leading_edge=(-0.03, 0.04))) if 'stoichiometric' in one.sentence
     ]
-    assert 'with 31% of their iron in FeO the purest pixels could hold Fe2O3 instead' in note.sentence
+    assert 'with 31 % of their iron in FeO the purest pixels could hold Fe2O3 instead' in note.sentence
     assert note.evidence['noticed below'] == pytest.approx(0.26, abs=0.005)
     # Nothing is noticed, whatever the share, when the error is as large as what a third of Fe2+ makes.
     (note,) = [one for one in unexpected_phases(standards(leading_edge=(0.3, 0.2))) if 'stoichiometric' in one.sentence]
@@ -74,8 +74,8 @@ def test_the_other_metal_of_a_core_loss_is_named_with_its_phase():
     found = standards()
     found.notes['other_metals'] = [lines, lines | {'element': 'Co', 'significance': 1.0}]
     sentences = [one.sentence for one in unexpected_phases(found)]
-    assert any('Mn-L2,3 at 641 eV' in one and '6.5% ± 0.3% of the metal in Fe3O4' in one for one in sentences)
-    assert any('No further metal' in one and 'Co 0.4%' in one for one in sentences)
+    assert any('Mn-L2,3 at 641 eV' in one and '6.5 ± 0.3 % of the metal in Fe3O4' in one for one in sentences)
+    assert any('No further metal' in one and 'Co 0.4 %' in one for one in sentences)
 
 
 def test_ends_beyond_all_mixtures_look_like_fe2o3_even_where_the_first_is_no_pure_feo():

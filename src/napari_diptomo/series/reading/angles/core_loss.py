@@ -97,7 +97,7 @@ def _tilt_at(angle: float, name: str, low: OpenedSpectra) -> int:
     nearest = int(np.abs(angles - angle).argmin())
     if not abs(angles[nearest] - angle) <= _NEAR:
         raise InputError(
-            f'{name} is of {angle:g} deg, and the series has no such tilt (the nearest is {angles[nearest]:g} deg); '
+            f'{name} is of {angle:g}°, and the series has no such tilt (the nearest is {angles[nearest]:g}°); '
             'leave it out, or give the right core-loss angles.'
         )
     return nearest

@@ -197,7 +197,7 @@ def _hear_metadata(heard: _Heard, series: _Series, sources: Mapping[str, Sequenc
         if series.count > 1 and np.ptp(finite) < _STILL:
             # One or two angles of many say nothing of whether the stage was read out.
             if finite.size == series.count:
-                heard.doubt = f' (the metadata say {known[0]:g} deg for every tilt and were not accepted)'
+                heard.doubt = f' (the metadata say {known[0]:g}° for every tilt and were not accepted)'
             continue
         if finite.size < series.count:
             heard.doubt = ' (the metadata give an angle for some files only)'
@@ -422,7 +422,7 @@ def _contradiction(one: Evidence, other: Evidence, series: _Series) -> Contradic
     alike = len(one.values) == len(other.values)
     offset = constant_offset(one.values, other.values) if alike else None
     worst = int(np.nanargmax(np.abs(one.values - other.values))) if alike else 0
-    by = '' if offset is None or abs(offset) <= STAGE else f', {abs(offset):.4g} deg apart throughout'
+    by = '' if offset is None or abs(offset) <= STAGE else f', {abs(offset):.4g}° apart throughout'
     return Contradiction(
         f'The tilt angles of {one.source} ({one.some(worst)}) and of {other.source} ({other.some(worst)}) disagree{by}; '
         f'give the right ones {series.order}, or as a table with {"file name and " if series.files else ""}angle.',
@@ -437,7 +437,7 @@ def _differs(answer: Evidence, other: Evidence, series: _Series) -> Finding:
         'doubt',
         'tilt angles',
         f'{answer.source[0].upper()}{answer.source[1:]} were taken, and {other.source} say otherwise: '
-        f'{answer.values[worst]:g} and {other.values[worst]:g} deg for {series.name(worst)}. Check which is right.',
+        f'{answer.values[worst]:g}° and {other.values[worst]:g}° for {series.name(worst)}. Check which is right.',
         {'largest difference, deg': float(difference[worst])},
     )
 
@@ -483,7 +483,7 @@ def _counted(found: FoundAngles, series: _Series) -> Finding | None:
         'doubt',
         'tilt angles',
         f'The names {", ".join(file.name for file in series.files[:3])}, ... were taken for tilts from '
-        f'{found.angles.min():g} to {found.angles.max():g} deg, all on one side, and nothing confirms it; if they number the '
+        f'{found.angles.min():g}° to {found.angles.max():g}°, all on one side, and nothing confirms it; if they number the '
         'files, give the angles.',
         {'tilts': float(series.count)},
     )
@@ -514,11 +514,11 @@ def _checked(found: FoundAngles, series: _Series, offset: float) -> FoundAngles:
     if np.abs(angles).max() > 180:
         worst = angles[np.abs(angles).argmax()]
         raise InputError(
-            f'The tilt angle {worst:g} deg ({found.source}) is not between -180 and 180; correct it, or give the offset '
-            f'to the untilted specimen, e.g. {-(angles.min() + angles.max()) / 2 + offset:g} deg.'
+            f'The tilt angle {worst:g}° ({found.source}) is not between -180° and 180°; correct it, or give the offset '
+            f'to the untilted specimen, e.g. {-(angles.min() + angles.max()) / 2 + offset:g}°.'
         )
     check_degrees(angles)
     evidence = tuple(Evidence(one.source, one.values + offset, one.kind) for one in found.evidence)
     doubt = doubtful_range(angles) or _counted(found, series) or _unsigned(found, series)
-    source = found.source + (f', with an offset of {offset:g} deg' if offset else '')
+    source = found.source + (f', with an offset of {offset:g}°' if offset else '')
     return FoundAngles(angles, source, evidence, (*found.findings, *([doubt] if doubt else [])))

@@ -130,7 +130,7 @@ class AngleTable:
             if len(angles) > 1:
                 low, high = min(angles), max(angles)
                 raise InputError(
-                    f'The table {self.path.name} has the angles {low:g} and {high:g} deg for {file.name}; '
+                    f'The table {self.path.name} has the angles {low:g}° and {high:g}° for {file.name}; '
                     'correct its lines.'
                 )
             return next(iter(angles))
@@ -410,7 +410,7 @@ def _other_quantity(path: Path, title: str) -> str:
 def _checked(table: AngleTable) -> AngleTable | str:
     values = np.asarray(table.angles, float)
     if not np.isfinite(values).all() or np.abs(values).max() > _FULL_TURN:
-        return f'has the angle {values[np.abs(values).argmax()]:g} deg'
+        return f'has the angle {values[np.abs(values).argmax()]:g}°'
     return table
 
 

@@ -35,23 +35,23 @@ def doubtful_range(angles: np.ndarray) -> Finding | None:
     if abs(nearest - centre) <= 1.0:
         centre = nearest
     what = (
-        f'no stage tilts to {low if -low > high else high:g} deg'
+        f'no stage tilts to {low if -low > high else high:g}°'
         if beyond
-        else f'none is below {min(abs(low), abs(high)):g} deg'
+        else f'none is below {min(abs(low), abs(high)):g}°'
     )
     evidence = {'lowest, deg': low, 'highest, deg': high}
     if abs(centre) < 1.0:
         return Finding(
             'doubt',
             'tilt angles',
-            f'The angles go from {low:g} to {high:g} deg, and {what}; check that they are tilts in degrees.',
+            f'The angles go from {low:g}° to {high:g}°, and {what}; check that they are tilts in degrees.',
             evidence,
         )
     return Finding(
         'doubt',
         'tilt angles',
-        f'The angles go from {low:g} to {high:g} deg, and {what}: they seem to be counted from one end, as in computed '
-        f'tomography, and the volume will be turned about its axis. If {centre:g} deg is the untilted specimen, open with '
-        f'an angle offset of {-centre:g} deg ({low - centre:g} to {high - centre:g} deg).',
+        f'The angles go from {low:g}° to {high:g}°, and {what}: they seem to be counted from one end, as in computed '
+        f'tomography, and the volume will be turned about its axis. If {centre:g}° is the untilted specimen, open with '
+        f'an angle offset of {-centre:g}° ({low - centre:g}° to {high - centre:g}°).',
         evidence | {'angle offset, deg': -centre},
     )

@@ -191,14 +191,14 @@ def _look(
     watch = Watch(observer, 'Calibrate', len(series.angles))
     looks = []
     for t, angle in enumerate(series.angles):
-        name = f'at {angle:g} deg'
+        name = f'at {angle:g}°'
         looks.append(survey_tilt(np.asarray(series.counts[t]), series.energy, name, remove_spikes, remove_dark))
         watch.step(t + 1, message=f'zero loss {name}')
     for look, angle in zip(looks, series.angles, strict=True):
         width = look.zero.plateau * (series.energy[1] - series.energy[0])
         if width > _WIDEST_PLATEAU:
             raise InputError(
-                f'The zero loss at {angle:g} deg is saturated over {width:.2g} eV, so its position is not known; record the '
+                f'The zero loss at {angle:g}° is saturated over {width:.2g} eV, so its position is not known; record the '
                 'low loss with a shorter exposure, or leave this tilt out.'
             )
     return looks
@@ -210,7 +210,7 @@ def _thickness(looks: Sequence[TiltSurvey], angles: np.ndarray) -> tuple[float, 
     maps = [look.log_ratio(end) for look in looks]
     for look, found, angle in zip(looks, maps, angles, strict=True):
         if look.shows_vacuum(found):
-            raise InputError(f'The tilt at {angle:g} deg shows nothing but vacuum; leave it out.')
+            raise InputError(f'The tilt at {angle:g}° shows nothing but vacuum; leave it out.')
         found[look.zero.saturated] = np.nan
     return end, np.stack(maps)
 

@@ -87,17 +87,17 @@ class TiltSurvey:
 def survey_warnings(looks: Sequence[TiltSurvey], angles: np.ndarray) -> list[str]:
     """Sentences on what cannot be corrected."""
     found = []
-    cut = [f'{angle:g}' for look, angle in zip(looks, angles, strict=True) if look.zero.saturated.any()]
+    cut = [f'{angle:g}°' for look, angle in zip(looks, angles, strict=True) if look.zero.saturated.any()]
     if cut:
         share = max(float(look.zero.saturated.mean()) for look in looks)
         found.append(
-            f'The zero loss is saturated at {", ".join(cut)} deg, in up to {share:.0%} of the pixels: their thickness is '
+            f'The zero loss is saturated at {", ".join(cut)}, in up to {100 * share:.0f} % of the pixels: their thickness is '
             'not known; record the low loss with a shorter exposure.'
         )
-    negative = [(look.dark, f'{angle:g}') for look, angle in zip(looks, angles, strict=True) if look.dark < 0]
+    negative = [(look.dark, f'{angle:g}°') for look, angle in zip(looks, angles, strict=True) if look.dark < 0]
     if negative:
         found.append(
-            f'The dark level is negative at {", ".join(a for _, a in negative)} deg (down to '
+            f'The dark level is negative at {", ".join(a for _, a in negative)} (down to '
             f'{min(level for level, _ in negative):.3g} counts per channel): it is corrected here; take a new dark '
             'reference for the next series.'
         )

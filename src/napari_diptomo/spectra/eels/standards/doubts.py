@@ -43,7 +43,7 @@ def _purity(names: Sequence[str], notes: dict[str, Any]) -> tuple[Finding, ...]:
     sure = notes[f'probability_of_pure_{reduced}']
     sentence = (
         f'The purest pixels hold {first[0]:.2f} ± {first[1]:.2f} and {second[0]:.2f} ± {second[1]:.2f} of their iron in {reduced}, by leading '
-        f'edge, contrast and rim; pure {reduced} has a probability of {sure:.0%}. The standards of {reduced} and {oxidised} are uncertain by '
+        f'edge, contrast and rim; pure {reduced} has a probability of {100 * sure:.0f} %. The standards of {reduced} and {oxidised} are uncertain by '
         f'{errors[0]:.2f} and {errors[1]:.2f} of the other oxide, alike in all pixels; it is in the errors.'
     )
     large = float(errors.max()) > _LARGE
@@ -72,7 +72,7 @@ def _references(notes: dict[str, Any]) -> tuple[Finding, ...]:
     coarse = step > _STEP and missed > _MISSED
     if coarse:
         sentence += (
-            f' They are sampled in steps of {step:.2g} eV, and between two points L3 changes by up to {missed:.0%} of its height: '
+            f' They are sampled in steps of {step:.2g} eV, and between two points L3 changes by up to {100 * missed:.0f} % of its height: '
             'what it is there nobody knows, and the fraction may be off by a tenth. Give references with finer steps.'
         )
     evidence = {'shift': shift, 'chi2': chi2, 'step, eV': step}

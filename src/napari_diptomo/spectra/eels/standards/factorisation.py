@@ -313,7 +313,7 @@ def _check_two(factors: Factors, ends: np.ndarray, order: np.ndarray, edge: Core
     if significance < _LEAST_SIGNIFICANCE or contrast < _LEAST_CONTRAST:
         raise InputError(
             f'{edge.name} looks the same in all pixels: the outer thirds of them differ by {significance:.1f} standard deviations '
-            f'({_LEAST_SIGNIFICANCE:g} are needed) and the purest by {contrast:.1%} of their counts ({_LEAST_CONTRAST:.0%} are '
+            f'({_LEAST_SIGNIFICANCE:g} are needed) and the purest by {100 * contrast:.1f} % of their counts ({100 * _LEAST_CONTRAST:.0f} % are '
             f'needed). There is one phase here, one mixture, or too little dose; record {max(2.0, (_LEAST_SIGNIFICANCE / max(significance, 1.0)) ** 2):.0f} '
             f'times the dose in the core loss, or give references of {" and ".join(edge.phases)}, or standards stored from another series.'
         )

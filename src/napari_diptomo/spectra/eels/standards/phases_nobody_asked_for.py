@@ -88,7 +88,7 @@ def _oxidised_further(names: Sequence[str], notes: dict[str, Any]) -> tuple[Find
         )
     same, least = _reduced_below(share, error)
     noticed = (
-        f'with less than {least:.0%} it would have been noticed with a probability of 90 %'
+        f'with less than {100 * least:.0f} % it would have been noticed with a probability of 90 %'
         if least > 0
         else 'no share of it would have been noticed with certainty'
     )
@@ -97,7 +97,7 @@ def _oxidised_further(names: Sequence[str], notes: dict[str, Any]) -> tuple[Find
             'note',
             'phases that were not asked for',
             f'{oxidised} is taken to be stoichiometric. Fe2O3 below {reduced} and {oxidised} below less {reduced} are one and the same: with '
-            f'{same:.0%} of their iron in {reduced} the purest pixels could hold Fe2O3 instead, {noticed} (leading edge {share:.2f} ± '
+            f'{100 * same:.0f} % of their iron in {reduced} the purest pixels could hold Fe2O3 instead, {noticed} (leading edge {share:.2f} ± '
             f'{error:.2f}).',
             evidence | {'share with Fe2O3': same, 'noticed below': least},
         ),
@@ -132,7 +132,7 @@ def _third(names: Sequence[str], notes: dict[str, Any]) -> tuple[Finding, ...]:
             ),
         )
     seen = (
-        f'the metal itself, say, would have been found from {least:.1%} of the atoms on'
+        f'the metal itself, say, would have been found from {100 * least:.1f} % of the atoms on'
         if least < 1
         else 'at this dose none would have been found'
     )
@@ -151,7 +151,7 @@ def _in_the_core_loss(names: Sequence[str], notes: dict[str, Any]) -> tuple[Find
     found = [_named(names, one) for one in candidates if one['significance'] > CERTAIN]
     rest = [one for one in candidates if one['significance'] <= CERTAIN]
     if rest:
-        least = ', '.join(f'{one["element"]} {one["least"]:.1%}' for one in rest)
+        least = ', '.join(f'{one["element"]} {100 * one["least"]:.1f} %' for one in rest)
         found.append(
             Finding(
                 'note',
@@ -167,7 +167,7 @@ def _in_the_core_loss(names: Sequence[str], notes: dict[str, Any]) -> tuple[Find
 
 def _named(names: Sequence[str], one: dict[str, Any]) -> Finding:
     parts = ' and '.join(
-        f'{share:.1%} ± {error:.1%} of the metal in {name}'
+        f'{100 * share:.1f} ± {100 * error:.1f} % of the metal in {name}'
         for name, share, error in zip(names, one['shares'], one['errors'], strict=True)
     )
     return Finding(
@@ -201,7 +201,7 @@ def _other_metals(standards: Standards) -> tuple[Finding, ...]:
                 Finding(
                     'doubt',
                     'a metal that was not asked for',
-                    f'The standard of {holder} has {abs(excess):.1%} of its counts more than that of {other} at '
+                    f'The standard of {holder} has {100 * abs(excess):.1f} % of its counts more than that of {other} at '
                     f'{maximum + low:.0f}-{maximum + high:.0f} eV ({abs(significance):.1f} standard deviations): it looks like '
                     f'{what}-M2,3. Atoms of {element} in {holder} are then too many; look for {what}-L2,3 in a core '
                     'loss, or in X-rays.',
@@ -212,7 +212,7 @@ def _other_metals(standards: Standards) -> tuple[Finding, ...]:
             unseen[what] = least
     if unseen:
         named = ' and '.join(
-            f'{what} from {least:.0%}' if least < 1 else f'no {what}' for what, least in unseen.items()
+            f'{what} from {100 * least:.0f} %' if least < 1 else f'no {what}' for what, least in unseen.items()
         )
         found.append(
             Finding(
