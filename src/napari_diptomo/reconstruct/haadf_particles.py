@@ -49,14 +49,14 @@ def listed(problem: Problem, particles: torch.Tensor | None, further: float) -> 
 
 
 def finding_on(particles: Sequence[Sequence[float]]) -> tuple[Finding, ...]:
-    """What is said of the particles that `listed` gives: nothing where there are none."""
+    """Finding on the particles of `listed`; none where there are no particles."""
     if not particles:
         return ()
     share, several = sum(particle[3] for particle in particles), len(particles) > 1
     where = '; '.join(', '.join(f'{c:.0f}' for c in particle[:3]) for particle in particles[:_SHOWN])
     sentence = (
         f'The HAADF images show {len(particles)} bright particle{"s" if several else ""} that no map holds, with '
-        f'{share:.1%} of the intensity{", the brightest" if len(particles) > _SHOWN else ""} at z, y, x = {where} (voxels). '
+        f'{100 * share:.1f} % of the intensity{", the brightest" if len(particles) > _SHOWN else ""} at z, y, x = {where} (voxels). '
         'Dirt, or an element that was not mapped: look for its lines in the spectra.'
     )
     return (Finding('doubt', 'particles', sentence, {'particles': len(particles), 'share': share}),)

@@ -115,6 +115,24 @@ def test_images_that_speak_against_the_counts_leave_the_volume_of_the_maps(small
     assert any('HAADF images are left out' in finding.sentence for finding in volume.findings)
 
 
+@pytest.mark.parametrize('further', [{}, {'preset': 'best', 'ensemble': 2}])
+def test_a_fit_too_short_for_the_images_says_so(small, further):
+    step = DIPmTV(iterations=3, **SMALL, **further)
+    (note,) = [found for found in step.run(small).findings if found.about == 'length of the fit']
+    assert note.level == 'note' and note.sentence.startswith('A fit of 3 iterations hardly follows HAADF images.')
+    longer = step.model_copy(update=dict(note.remedy.changes))
+    assert longer.iterations == 320
+    without = step.run(replace(small, haadf_series=None))
+    assert not any(found.about == 'length of the fit' for found in without.findings)
+
+
+def test_which_fits_are_long_enough_for_the_images():
+    too_short = [DIPmTV(preset='fast'), DIPmTV(iterations=319)]
+    enough = [DIPmTV(), DIPmTV(preset='best'), DIPmTV(iterations=320)]
+    assert all(step.too_short_for_haadf for step in too_short)
+    assert not any(step.too_short_for_haadf for step in enough)
+
+
 def test_without_the_tick_or_the_images_nothing_changes(plain, unticked):
     np.testing.assert_array_equal(plain.data, unticked.data)
     assert 'haadf' not in plain.notes and 'haadf' not in unticked.notes

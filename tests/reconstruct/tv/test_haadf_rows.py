@@ -177,8 +177,9 @@ def test_a_particle_in_no_map_is_named_with_its_place(dusty: tuple[Problem, floa
     (doubt,) = [found for found in findings_on(noted, problem.maps.channels, None) if found.about == 'particles']
     assert doubt.level == 'doubt'
     at = ', '.join(f'{c:.0f}' for c in place)
-    assert f'1 bright particle that no map holds, with {share:.1%} of the intensity at z, y, x = {at} (voxels)' in (
-        doubt.sentence
+    assert (
+        f'1 bright particle that no map holds, with {100 * share:.1f} % of the intensity at z, y, x = {at} (voxels)'
+        in (doubt.sentence)
     )
     # A network is given them, and names them too.
     given = problem.with_haadf(replace(problem.haadf, particles=rows.particles(solver.u)))
@@ -188,7 +189,7 @@ def test_a_particle_in_no_map_is_named_with_its_place(dusty: tuple[Problem, floa
 
 
 def test_places_of_particles_are_those_of_the_volume_that_is_seen(dusty: tuple[Problem, float]) -> None:
-    """The solvers' volume is wider where the specimen goes on beyond the field, and lower where it is known to be thin."""
+    """The solvers' volume is wider where the specimen extends beyond the field, and lower where it is known to be thin."""
     seen, _ = dusty
     beyond = prepare(seen.maps, TotalVariation(beyond_field=True).problem_settings())
     nz, nx = beyond.margins
@@ -211,7 +212,7 @@ def test_touching_voxels_are_one_particle_and_the_brightest_comes_first(problem:
     assert [place for *place, _ in found] == [[9, 9, 9], [2.5, 3.5, 4.5]]
     assert [share for *_, share in found] == pytest.approx([0.6, 0.2], rel=1e-3)
     (doubt,) = finding_on(found)
-    assert '2 bright particles' in doubt.sentence and '80.0% of the intensity' in doubt.sentence
+    assert '2 bright particles' in doubt.sentence and '80.0 % of the intensity' in doubt.sentence
     assert 'z, y, x = 9, 9, 9; 2, 4, 4 (voxels)' in doubt.sentence
     assert 'the brightest' in finding_on([[i, 0, 0, 0.1] for i in range(5)])[0].sentence
     assert listed(problem, None, 1.0) == [] and finding_on([]) == ()

@@ -161,7 +161,7 @@ def _restored(state: Mapping[str, Any], problem: Problem) -> list[Candidate]:
 
 
 def _known_again(state: Mapping[str, Any], problem: Problem, done: Sequence[Candidate]) -> Problem:
-    """What `_known_from` gave an interrupted run; the problem itself where it had not come so far."""
+    """Result of `_known_from` in an interrupted run; the problem itself where it had not come so far."""
     if 'particles' not in state:
         return problem
     particles = state['particles']

@@ -31,7 +31,7 @@ from napari_diptomo.reconstruct.grid import volume_shape
 from napari_diptomo.reconstruct.settings import ProblemSettings
 from napari_diptomo.reconstruct.steps.base import haadf_field, with_default
 from napari_diptomo.reconstruct.steps.shift_refining import ShiftRefining
-from napari_diptomo.series import MapSeries, Observer, Volume, param
+from napari_diptomo.series import Finding, MapSeries, Observer, Remedy, Volume, param
 
 _PUBLISHED: dict[str, Any] = {
     'optimiser': 'adam',
@@ -56,6 +56,8 @@ _PUBLISHED: dict[str, Any] = {
     'stopping': 'last',
 }
 
+#: Iterations that a fit with HAADF images needs at least.
+_ENOUGH_WITH_HAADF = 320
 #: What each preset changes of the fields' defaults.
 PRESETS: dict[str, dict[str, Any]] = {
     'balanced': {},
@@ -315,4 +317,19 @@ class DIPmTV(ShiftRefining):
             problem = self.prepare(maps)
             fit = fit_chosen if problem.haadf is None else fit_with_haadf
             volume = self._volume(problem, fit(self.fit_settings(), problem, observer))
+        if 'haadf' in volume.notes and self.too_short_for_haadf:
+            volume = replace(volume, findings=(*volume.findings, self._short_fit()))
         return replace(volume, notes={**volume.notes, 'preset': self.preset})
+
+    @property
+    def too_short_for_haadf(self) -> bool:
+        """Whether the fits end before the network follows HAADF images."""
+        return self.iterations is not None and self.iterations < _ENOUGH_WITH_HAADF
+
+    def _short_fit(self) -> Finding:
+        sentence = (
+            f'A fit of {self.iterations} iterations hardly follows HAADF images. On simulated specimens they brought 0.3 to 0.9 dB '
+            f'with 160 iterations and 1.1 to 1.8 dB with {_ENOUGH_WITH_HAADF}. Joint TV takes less time and uses them.'
+        )
+        remedy = Remedy(f'Take {_ENOUGH_WITH_HAADF} iterations', 'DIPmTV', {'iterations': _ENOUGH_WITH_HAADF})
+        return Finding('note', 'length of the fit', sentence, {'iterations': float(self.iterations or 0)}, remedy)
