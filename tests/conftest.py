@@ -24,7 +24,6 @@ os.environ['XDG_CACHE_HOME'] = tempfile.mkdtemp(prefix='diptomo-test-cache-')
 os.environ['XDG_STATE_HOME'] = tempfile.mkdtemp(prefix='diptomo-test-state-')
 
 import numpy as np
-import psutil
 import pytest
 
 SHARED_DATA = Path(__file__).parents[1].parent / 'shared' / 'data'
@@ -37,13 +36,6 @@ def pytest_configure(config: pytest.Config) -> None:
     hands_out = getattr(config.option, 'numprocesses', None) and not hasattr(config, 'workerinput')
     if not hands_out and not _has_screen():
         os.environ.setdefault('QT_QPA_PLATFORM', 'offscreen')
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    # Tests wait for windows and for processes of their own: with one more than there are cores, none of these is idle then.
-    cores = psutil.cpu_count(logical=config.option.numprocesses == 'logical') or os.cpu_count() or 1
-    return int(cores) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -142,9 +142,9 @@ def test_elongation_leaves_out_what_is_below_the_threshold():
 
 
 def test_bad_input_is_one_sentence():
-    with pytest.raises(InputError, match='between 0 and 90'):
+    with pytest.raises(InputError, match='between 0° and 90°'):
         wedge_elongation(90)
-    with pytest.raises(InputError, match='from 40 to -40'):
+    with pytest.raises(InputError, match='from 40° to -40°'):
         measured_frequencies((4, 4, 4), (40, -40))
     with pytest.raises(InputError, match='no object'):
         elongation(np.zeros((4, 4, 4)))

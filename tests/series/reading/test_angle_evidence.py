@@ -381,7 +381,7 @@ def test_names_that_may_number_the_files_are_doubted(names, doubted):
 
 def test_a_full_turn_needs_its_offset(tmp_path):
     path = table(tmp_path, '\n'.join(str(10 * k) for k in range(36)), 'angles.txt')
-    with pytest.raises(InputError, match='not between -180 and 180; correct it, or give the offset'):
+    with pytest.raises(InputError, match='not between -180° and 180°; correct it, or give the offset'):
         find_angles(36, tables=[path], noun='tilts')
     assert find_angles(36, tables=[path], noun='tilts', offset=-175).angles[[0, -1]].tolist() == [-175, 175]
 

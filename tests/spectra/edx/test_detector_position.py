@@ -32,7 +32,7 @@ def test_what_a_file_records_is_used_before_what_is_assumed() -> None:
     assert (position.elevation, sorted(position.azimuths)) == (22.0, sorted(AZIMUTHS))
     assert (position.elevation_from, position.azimuths_from) == ('file', 'file')
     assert detector_position(recorded, 30.0, (0.0,)).elevation == 30.0
-    assert str(detector_position(recorded, 30.0)).startswith('elevation 30° (given), azimuths 135,')
+    assert str(detector_position(recorded, 30.0)).startswith('elevation 30° (given), azimuths 135°,')
     assert position_findings(recorded, position, (-40.0, 35.0)) == ()
 
 
