@@ -36,7 +36,15 @@ _ALSO = tuple(
 #: They estimate memory, report and check; no voxel depends on them.
 _SILENT = tuple(
     f'{PACKAGE}.reconstruct.{name}'
-    for name in ('data_checks', 'dip.network_memory', 'field_edges', 'joined_run', 'memory_check', 'model_checks')
+    for name in (
+        'data_checks',
+        'dip.network_memory',
+        'field_edges',
+        'haadf_particles',
+        'joined_run',
+        'memory_check',
+        'model_checks',
+    )
 )
 #: Modules that are imported only for an option, by the field of the step and the values that do without.
 _OPTIONAL: dict[str, tuple[str, tuple[Any, ...]]] = {

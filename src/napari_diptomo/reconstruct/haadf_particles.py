@@ -55,7 +55,7 @@ def finding_on(particles: Sequence[Sequence[float]]) -> tuple[Finding, ...]:
     share, several = sum(particle[3] for particle in particles), len(particles) > 1
     where = '; '.join(', '.join(f'{c:.0f}' for c in particle[:3]) for particle in particles[:_SHOWN])
     sentence = (
-        f'The HAADF images show {len(particles)} bright particle{"s" if several else ""} that no map holds, with '
+        f'The HAADF images show {len(particles)} bright particle{"s" if several else ""} that no map holds, with at least '
         f'{100 * share:.1f} % of the intensity{", the brightest" if len(particles) > _SHOWN else ""} at z, y, x = {where} (voxels). '
         'Dirt, or an element that was not mapped: look for its lines in the spectra.'
     )

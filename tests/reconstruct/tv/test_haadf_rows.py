@@ -178,7 +178,7 @@ def test_a_particle_in_no_map_is_named_with_its_place(dusty: tuple[Problem, floa
     assert doubt.level == 'doubt'
     at = ', '.join(f'{c:.0f}' for c in place)
     assert (
-        f'1 bright particle that no map holds, with {100 * share:.1f} % of the intensity at z, y, x = {at} (voxels)'
+        f'1 bright particle that no map holds, with at least {100 * share:.1f} % of the intensity at z, y, x = {at} (voxels)'
         in (doubt.sentence)
     )
     # A network is given them, and names them too.
