@@ -10,8 +10,9 @@ import pytest
 
 from napari_diptomo import Align, HAADFSeries, MapSeries, simulate
 from napari_diptomo.align.by_hand import corrected, judged
+from napari_diptomo.align.on_haadf import as_maps, with_alignment
 from napari_diptomo.geometry.rigid_motion import rigid_motion
-from napari_diptomo.series import with_haadf, with_own_haadf
+from napari_diptomo.series import Finding, with_haadf, with_own_haadf
 from napari_diptomo.simulate.haadf import HAADFModel, haadf_series
 from napari_diptomo.simulate.specimens import porous
 
@@ -55,6 +56,15 @@ def test_both_are_in_one_frame() -> None:
     assert np.sqrt((off[len(ANGLES) :] ** 2).mean()) < 0.08
     assert maps.axis_shift == pytest.approx(haadf.axis_shift / 2)
     assert maps.axis_rotation == haadf.axis_rotation
+
+
+def test_what_is_found_of_the_images_is_said_of_them_once() -> None:
+    haadf, turned = lamella()[1], Finding('note', 'tilt axis', 'The tilt axis is turned by 3°.')
+    shifts = np.zeros((len(TILTS), 2))
+    (found,) = with_alignment(
+        haadf, replace(as_maps(haadf), shifts=shifts, findings=(turned,), notes={'align': {}})
+    ).findings
+    assert str(found) == 'note (HAADF series): The tilt axis is turned by 3°.'
 
 
 def test_the_numbers_are_a_finding_and_notes() -> None:

@@ -101,9 +101,7 @@ def with_alignment(haadf: HAADFSeries, aligned: MapSeries) -> HAADFSeries:
         axis_shift=aligned.axis_shift,
         axis_rotation=aligned.axis_rotation,
         notes={**haadf.notes, 'align': aligned.notes['align']},
-        findings=tuple(
-            replace(one, about='HAADF series', sentence=f'HAADF series: {one.sentence}') for one in aligned.findings
-        ),
+        findings=tuple(replace(one, about='HAADF series') for one in aligned.findings),
     )
 
 
