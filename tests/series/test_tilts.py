@@ -21,7 +21,7 @@ from napari_diptomo.series import (
     open_source,
     save,
 )
-from napari_diptomo.series.tilts import in_use, repeats_in
+from napari_diptomo.series.tilts import angles_in_words, in_use, repeats_in
 from napari_diptomo.spectra import EDXMaps
 
 
@@ -277,3 +277,17 @@ def test_recipes_of_the_first_edition_use_all_tilts():
     other = Recipe(Source(unused=(2,), repeated='sum'))
     assert other.to_dict()['source']['unused'] == [2]
     assert Recipe.from_json(other.to_json()) == other
+
+
+@pytest.mark.parametrize(
+    ('angles', 'most', 'shown'),
+    [
+        ([-40, -4.5], None, '-40°, -4.5°'),
+        ([100 / 3, -0.0], None, '33.33°, 0°'),
+        ([1, 2, 3], 2, '1°, 2°, ...'),
+        ([1, 2], 2, '1°, 2°'),
+        ([], 2, ''),
+    ],
+)
+def test_angles_are_listed_each_with_its_sign_of_degrees(angles, most, shown):
+    assert angles_in_words(angles, most) == shown

@@ -7,6 +7,7 @@ import numpy as np
 from napari_diptomo.align.axis_rotation import Rotation
 from napari_diptomo.align.held_out_tilts import Comparison
 from napari_diptomo.series import Finding
+from napari_diptomo.series.tilts import angles_in_words
 
 #: A tilt is doubted when it is displaced against the prediction by so many pixels and standard errors,
 _DISPLACED, _SIGMAS = 1.0, 4.0
@@ -48,7 +49,7 @@ def alignment_findings(
     """
     found = []
     if doubtful.any() and not doubtful.all():
-        named = ', '.join(f'{angle:g}°' for angle in angles[doubtful])
+        named = angles_in_words(angles[doubtful])
         several = doubtful.sum() > 1
         found.append(
             Finding(

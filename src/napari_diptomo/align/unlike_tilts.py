@@ -19,6 +19,7 @@ import numpy as np
 
 from napari_diptomo.align.image_correlation import FINE, prepared
 from napari_diptomo.series import Finding
+from napari_diptomo.series.tilts import angles_in_words
 
 #: Misfit over its trend from which on a tilt is unlike the others: simulated images without diffraction had 2.8 at most.
 _UNLIKE = 3.0
@@ -76,7 +77,7 @@ def unlike_findings(angles: np.ndarray, extra: np.ndarray, errors: np.ndarray) -
         return ()
     error = float(np.hypot(*errors[seen].T).max())
     others = float(np.median(np.hypot(*errors[~extra.any(axis=1)].T)))
-    named = ', '.join(f'{angle:g}°' for angle in angles[seen])
+    named = angles_in_words(angles[seen])
     several = seen.sum() > 1
     sentence = (
         f'The image{"s" if several else ""} at {named} differ{"" if several else "s"} from what the other tilts predict in more '

@@ -23,6 +23,7 @@ from napari_diptomo.assess.csv_tables import write_table
 from napari_diptomo.assess.data_correlation import ceiling_excess, correlation_error, projection_correlation
 from napari_diptomo.assess.reprojection import Reprojection, reprojection
 from napari_diptomo.series import Finding, MapSeries, Volume
+from napari_diptomo.series.tilts import angles_in_words
 
 #: Standard errors above the other tilts, and part of the noise, from which on a tilt is doubted.
 _SIGMAS, _LEAST_EXCESS = 5.0, 0.1
@@ -197,7 +198,7 @@ def _tilts(found: Reprojection, misfit: np.ndarray, error: np.ndarray) -> list[F
     bad, pooled, middle = outlying.worst, outlying.pooled, outlying.middle
     if not bad.size:
         return []
-    named = ', '.join(f'{angles[t]:g}°' for t in bad[:_MOST_NAMED]) + (', ...' if bad.size > _MOST_NAMED else '')
+    named = angles_in_words(angles[bad], _MOST_NAMED)
     several = bad.size > 1
     return [
         Finding(

@@ -23,7 +23,7 @@ from napari_diptomo.assess.consistency import Consistency, consistency, outlying
 from napari_diptomo.assess.csv_tables import write_table
 from napari_diptomo.reconstruct import Reconstruction
 from napari_diptomo.series import Finding, InputError, MapSeries, Observer
-from napari_diptomo.series.tilts import in_use
+from napari_diptomo.series.tilts import angles_in_words, in_use
 
 #: Groups that are left out in turn, and the fewest tilts that can be divided so.
 _GROUPS, _LEAST_TILTS = 3, 4
@@ -159,7 +159,7 @@ def _surprises(angles: np.ndarray, misfit: np.ndarray, error: np.ndarray) -> tup
     if not found.worst.size:
         return ()
     worst = angles[inner][found.worst]
-    named = ', '.join(f'{angle:g}°' for angle in worst[:_MOST_NAMED]) + (', ...' if worst.size > _MOST_NAMED else '')
+    named = angles_in_words(worst, _MOST_NAMED)
     several = worst.size > 1
     return (
         Finding(

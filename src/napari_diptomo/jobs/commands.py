@@ -33,6 +33,7 @@ from napari_diptomo.series.files import sweep_partials
 from napari_diptomo.series.haadf_of_series import described
 from napari_diptomo.series.reading.file_selection import find_files
 from napari_diptomo.series.reading.specimens import Specimen, kind_of, specimens_in
+from napari_diptomo.series.tilts import angles_in_words
 
 #: Begins the sentence on elements that were not found.
 _UNKNOWN = 'not determined'
@@ -342,8 +343,7 @@ def _list_specimens(specimens: Sequence[Specimen]) -> None:
 
 def facts(series: SpectralTiltSeries | MapSeries, elements: str = '', counts: float = np.nan) -> dict[str, str]:
     """Contents of a tilt series, in words, in the order of interest."""
-    tilts = ', '.join(f'{angle:g}°' for angle in series.angles)
-    found = {'tilts': f'{len(series.angles)}: {tilts}'}
+    found = {'tilts': f'{len(series.angles)}: {angles_in_words(series.angles)}'}
     if isinstance(series, MapSeries):
         kind = 'images' if 'images' in series.notes else 'maps'
         found = {'kind': f'{kind} of {", ".join(series.channels)}', **found}
@@ -381,7 +381,7 @@ def facts(series: SpectralTiltSeries | MapSeries, elements: str = '', counts: fl
 
 
 def _core_loss_facts(core: CoreLoss, angles: np.ndarray) -> str:
-    tilts = ', '.join(f'{angles[tilt]:g}°' for tilt in core.tilts)
+    tilts = angles_in_words(angles[list(core.tilts)])
     source = core.metadata.get('angle_source', '')
     low, high = core.energy[0], core.energy[-1]
     spectra = f'{len(core.energy)} channels, {low:.4g} to {high:.4g} eV'

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_diptomo.series import Finding, MapSeries
 from napari_diptomo.series.outliers import window_names
+from napari_diptomo.series.tilts import angles_in_words
 
 #: Fewer counts than this can be alike in two images, or absent from one, by chance.
 _BY_CHANCE = 15
@@ -37,7 +38,7 @@ def without_empty_tilts(maps: MapSeries) -> tuple[MapSeries, tuple[Finding, ...]
         for name in names
         if getattr(maps, name) is not None
     }
-    listed = ', '.join(f'{angle:g}°' for angle in maps.angles[empty][:6])
+    listed = angles_in_words(maps.angles[empty], 6)
     finding = Finding(
         'note',
         'empty images',
@@ -75,7 +76,7 @@ def _repeats(maps: MapSeries) -> Finding | None:
     angles, number = np.unique(maps.angles, return_counts=True)
     if number.max() < 2:
         return None
-    listed = ', '.join(f'{angle:g}°' for angle in angles[number > 1][:6])
+    listed = angles_in_words(angles[number > 1], 6)
     return Finding(
         'note',
         'repeated tilts',

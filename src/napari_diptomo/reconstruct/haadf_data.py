@@ -16,9 +16,9 @@ from napari_diptomo.reconstruct.haadf_weights import Intensity, intensity_per_co
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.sirt_iteration import short_sirt
 from napari_diptomo.series import Finding, InputError, MapSeries
-from napari_diptomo.series.degrees import with_degrees
 from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.series.haadf_of_series import on_pixels_of
+from napari_diptomo.series.tilts import angles_in_words
 
 #: Tilts of images and maps that count as the same, degrees.
 _SAME = 0.75
@@ -110,10 +110,10 @@ def seen_within(data: HAADFData, shape: tuple[int, int, int]) -> tuple[HAADFData
     kept = (~series.missing).sum(axis=(1, 2)) > _LEAST_WITHIN * given
     if kept.all():
         return replace(data, series=series), ()
-    lost = ', '.join(f'{angle:g}' for angle in series.angles[~kept])
+    lost = angles_in_words(series.angles[~kept])
     several = 'Images' if (~kept).sum() > 1 else 'The image'
     sentence = (
-        f'{several} of the HAADF series at {with_degrees(f"{lost} deg")} look past the volume through its sides and carry no weight; give the '
+        f'{several} of the HAADF series at {lost} look past the volume through its sides and carry no weight; give the '
         'thickness of the specimen, so that the volume need not be as deep as the field is wide.'
     )
     evidence = {'left out': float((~kept).sum())}

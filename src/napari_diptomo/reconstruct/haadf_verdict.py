@@ -25,7 +25,7 @@ from napari_diptomo.reconstruct.haadf_particles import finding_on
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.stopping import paired_gain
 from napari_diptomo.series import Finding
-from napari_diptomo.series.degrees import with_degrees
+from napari_diptomo.series.tilts import angles_in_words
 
 #: Standard errors by which the held-out deviance may be higher with the images than without.
 _TOLERATED = 1.0
@@ -103,8 +103,8 @@ def findings_on(numbers: Mapping[str, Any], channels: Sequence[str], verdict: Ve
     each = np.array(numbers['misfits'])
     odd = np.flatnonzero(each > _ODD * np.median(each))
     if odd.size:
-        where = ', '.join(f'{numbers["angles"][i]:g}' for i in odd[:6])
-        words = f'HAADF images at {with_degrees(f"{where} deg")} differ from the others (diffraction, displacement, dirt?); they weigh less.'
+        where = angles_in_words(np.asarray(numbers['angles'])[odd], 6)
+        words = f'HAADF images at {where} differ from the others (diffraction, displacement, dirt?); they weigh less.'
         findings.append(
             Finding('doubt', 'HAADF series', words, {'tilts': len(odd), 'worst': float(each.max() / np.median(each))})
         )

@@ -41,7 +41,7 @@ from napari_diptomo.reconstruct.sirt_iteration import typical_density
 from napari_diptomo.reconstruct.stopping import paired_gain
 from napari_diptomo.reconstruct.tv.primal_dual import PrimalDual
 from napari_diptomo.series import Finding, MapSeries, Observer, Watch
-from napari_diptomo.series.degrees import with_degrees
+from napari_diptomo.series.tilts import angles_in_words
 
 #: Prior deviation of a shift and of the dose of a tilt.
 _SPREAD, _DOSE = 1.0, 0.03
@@ -272,9 +272,9 @@ def findings_on(found: Mapping[str, Any], transposed: bool = False) -> tuple[Fin
     far = np.flatnonzero(size > _FAR)
     if not far.size:
         return (note,)
-    listed = ', '.join(f'{angles[t]:g}' for t in far[np.argsort(-size[far])][:4]) + (', ...' if far.size > 4 else '')
+    listed = angles_in_words(angles[far[np.argsort(-size[far])]], 4)
     words = (
-        f'Joint refinement moved the images at {with_degrees(f"{listed} deg")} by more than {_FAR:g} pixels, farther than what it starts from '
+        f'Joint refinement moved the images at {listed} by more than {_FAR:g} pixels, farther than what it starts from '
         'should leave: look at these tilts, and run Align before it.'
     )
     return note, Finding('doubt', 'joint refinement', words, {**evidence, 'tilts': int(far.size)})

@@ -37,8 +37,8 @@ import numpy as np
 from scipy import ndimage
 
 from napari_diptomo.series.data import MapSeries
-from napari_diptomo.series.degrees import with_degrees
 from napari_diptomo.series.findings import Finding
+from napari_diptomo.series.tilts import angles_in_words
 
 #: Times the third largest neighbour, and standard deviations, from which on a pixel is a candidate.
 _RATIO, _SIGMAS = 4.0, 9.0
@@ -118,14 +118,14 @@ def without_outliers(maps: MapSeries, slack: float | None = None) -> tuple[MapSe
 
 
 def named_places(mask: np.ndarray, angles: np.ndarray, names: Sequence[str]) -> str:
-    """Channels and tilts of marked pixels (channel, tilt, y, x) in words: ``'Ge at -10 deg, Te at 3 tilts'``."""
+    """Channels and tilts of marked pixels (channel, tilt, y, x) in words: ``'Ge at -10°, Te at 3 tilts'``."""
     words = []
     for name, channel in zip(names, mask, strict=True):
         tilts = np.flatnonzero(channel.any(axis=(1, 2)))
         if len(tilts) > 3:
             words.append(f'{name} at {len(tilts)} tilts')
         elif len(tilts):
-            words.append(f'{name} at {", ".join(f"{angles[t]:g}" for t in tilts)} deg')
+            words.append(f'{name} at {angles_in_words(angles[tilts])}')
     return ', '.join(words[:4]) + (f' and {len(words) - 4} more' if len(words) > 4 else '')
 
 
@@ -373,9 +373,9 @@ def _findings(maps: MapSeries, outliers: np.ndarray) -> tuple[Finding, ...]:
     y, x = reversed(place) if maps.transposed else place
     spread = named_places(outliers, maps.angles, names)
     what = (
-        f'1 pixel of the maps is an outlier ({with_degrees(spread)}, y {y}, x {x}: {largest:.4g})'
+        f'1 pixel of the maps is an outlier ({spread}, y {y}, x {x}: {largest:.4g})'
         if number == 1
-        else f'{number} pixels of the maps are outliers ({with_degrees(spread)}; the largest {largest:.4g})'
+        else f'{number} pixels of the maps are outliers ({spread}; the largest {largest:.4g})'
     )
     advice = ' Look at these images: so many point to the detector, or to the fit of the spectra.'
     return (

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -54,6 +54,24 @@ def angle_in_words(angle: float) -> str:
     str
     """
     return f'{round(float(angle), 2) + 0.0:g}°'
+
+
+def angles_in_words(angles: Iterable[float], most: int | None = None) -> str:
+    """Angles as a sentence lists them: ``'-40°, 5°, ...'``.
+
+    Parameters
+    ----------
+    angles : iterable of float
+        Degrees.
+    most : int, optional
+        As many are named, three dots stand for the others.
+
+    Returns
+    -------
+    str
+    """
+    words = [angle_in_words(angle) for angle in angles]
+    return ', '.join(words[:most] + ['...'] * (most is not None and len(words) > most))
 
 
 def check_unused(unused: Sequence[int], count: int) -> None:
@@ -198,9 +216,7 @@ def _repeats(series: SpectralTiltSeries | MapSeries, unused: Sequence[int], repe
     several = [kept[list(group)] for group in repeats_in(series.angles[kept]) if len(group) > 1]
     if not several:
         return []
-    where = ', '.join(angle_in_words(series.angles[group[0]]) for group in several[:4]) + (
-        ', …' if len(several) > 4 else ''
-    )
+    where = angles_in_words((series.angles[group[0]] for group in several), 4)
     evidence = {'angles recorded more than once': len(several), 'tilts at these': sum(map(len, several))}
     if repeated == 'keep':
         sums = isinstance(series, MapSeries) or series.energy_unit == 'keV'

@@ -7,6 +7,7 @@ surface, so that edges carry no staircase of the grid they are painted on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -46,9 +47,13 @@ class Grid:
         """1 inside, 0 outside, a linear ramp one fine voxel wide between."""
         return np.clip(0.5 - distance / self.step, 0.0, 1.0).astype(np.float32)
 
-    def coordinates(self, centre: Point, rotation: Rotation | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Coordinates (z, y, x) in the frame of a shape at ``centre`` turned by ``rotation``."""
-        z, y, x = self.z - centre[0], self.y - centre[1], self.x - centre[2]
+    def coordinates(
+        self, centre: Point, rotation: Rotation | None = None, part: Sequence[slice] = (slice(None),) * 3
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Coordinates (z, y, x) in the frame of a shape at ``centre`` turned by ``rotation``, of all voxels or of a part."""
+        z = self.z[part[0]] - centre[0]
+        y = self.y[:, part[1]] - centre[1]
+        x = self.x[:, :, part[2]] - centre[2]
         if rotation is None:
             return z, y, x
         rows = rotation.as_matrix().T.astype(np.float32)
@@ -62,10 +67,21 @@ class Grid:
 
     def ellipsoid(self, centre: Point, radii: Point, rotation: Rotation | None = None) -> np.ndarray:
         """Occupancy of an ellipsoid with semi-axes ``radii`` (z, y, x)."""
-        axes = self.coordinates(centre, rotation)
+        shape = np.zeros(self.shape, np.float32)
+        part = self._around_ellipsoid(centre, np.asarray(radii, float), rotation)
+        axes = self.coordinates(centre, rotation, part)
         k0 = np.sqrt(sum(((a / r) ** 2 for a, r in zip(axes, radii, strict=True)), np.float32(0)))
         k1 = np.sqrt(sum(((a / r**2) ** 2 for a, r in zip(axes, radii, strict=True)), np.float32(0)))
-        return self.occupancy(k0 * (k0 - 1) / np.maximum(k1, 1e-6))
+        shape[part] = self.occupancy(k0 * (k0 - 1) / np.maximum(k1, 1e-6))
+        return shape
+
+    def _around_ellipsoid(self, centre: Point, radii: np.ndarray, rotation: Rotation | None) -> tuple[slice, ...]:
+        """The voxels outside of which its occupancy is 0."""
+        matrix = np.eye(3) if rotation is None else rotation.as_matrix()
+        # The distance is at least (k0 - 1) times the smallest semi-axis, and the ramp ends half a fine voxel outside.
+        reach = np.sqrt(((matrix * radii) ** 2).sum(axis=1)) * (1 + self.step / (2 * radii.min()))
+        ends = [np.searchsorted(self.x.ravel(), (c - r, c + r)) for c, r in zip(centre, reach, strict=True)]
+        return tuple(slice(max(low - 1, 0), high + 1) for low, high in ends)
 
     def cylinder(self, centre: Point, radius: float, axis: int) -> np.ndarray:
         """Occupancy of an endless cylinder along ``axis`` (0 z, 1 y, 2 x)."""

@@ -105,7 +105,7 @@ def fit_ensemble(
         if 'volumes' in run.resumed:
             record.restore(run.resumed)
     if judge is not None:
-        judge.judge(run)
+        judge.fit(run, lambda: {'images': judge.state()})
         if run.finished and record.members == 0:
             volume = volume_of(judge.problem, judge.result(), problem_settings, settings.title)
             return replace(volume, notes={**volume.notes, **_of_one(members)})
@@ -135,7 +135,7 @@ def fit_ensemble(
     volume = record.volume(template, members)
     if judge is None:
         return volume
-    numbers, said = judge.judged(volume.notes, volume.channels)
+    numbers, said = judge.judged(volume.notes)
     return replace(volume, notes={**volume.notes, 'haadf': numbers}, findings=(*volume.findings, *said))
 
 

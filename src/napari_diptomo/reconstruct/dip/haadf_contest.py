@@ -8,9 +8,9 @@ each channel is worth in the images, and where bright particles lie that no map 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -30,15 +30,17 @@ FIRST, SECOND, ALONE = 'shares, HAADF', 'shares, HAADF, second network', 'shares
 _FITS = 3
 
 
-class ImagesJudge:
-    """Asks the held-out counts of one split, once for all members of an ensemble, whether the images help.
+class Contest:
+    """Fits of the maps alone and with the images, in turn.
 
     Parameters
     ----------
     settings : FitSettings
         Of each fit.
     problem : Problem
-        With HAADF data and held-out counts.
+        With HAADF data.
+    fits : int
+        The most there are.
 
     Attributes
     ----------
@@ -48,42 +50,116 @@ class ImagesJudge:
         The fits that are complete: of the maps alone, then with the images.
     """
 
-    fits = 2
-
-    def __init__(self, settings: FitSettings, problem: Problem) -> None:
-        self._settings, self.problem, self._known = settings, problem, problem
+    def __init__(self, settings: FitSettings, problem: Problem, fits: int) -> None:
+        self._settings, self.problem, self.fits = settings, problem, fits
+        # Calibrated from the first volume alone, so that every network has the same weights.
+        self._known = problem
         self._alone = problem.with_haadf(None)
         self.done: list[Candidate] = []
 
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint: of complete fits, and of the particles once they have been looked for."""
+        state: dict[str, Any] = {'candidates': [candidate.state() for candidate in self.done]}
+        if self._known is not self.problem:
+            assert self._known.haadf is not None
+            state['particles'] = self._known.haadf.particles
+        return state
+
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from `state`."""
-        self.done = _restored(state, self.problem)
-        self._known = _known_again(state, self.problem, self.done)
+        device = self.problem.device
+        self.done = [Candidate.restored(candidate, device) for candidate in state['candidates']]
+        if 'particles' in state:
+            particles = state['particles']
+            found = calibrated(self.problem, self.done[0].x)
+            self._known = _with_particles(found, None if particles is None else particles.to(device))
 
-    def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
-        return _state(self.done, self._known, self.problem)
-
-    def judge(self, run: JoinedRun) -> None:
-        """Do the fits that are missing; ``finish`` ends it before."""
-        while len(self.done) < self.fits and not run.finished:
+    def fit(self, run: JoinedRun, state: Callable[[], Any]) -> None:
+        """Do the fits that are missing; ``finish`` ends it before, and ``state`` is what a checkpoint keeps."""
+        while len(self.done) < self.fits and not run.finished and not self._is_decided():
             if self.done and self._known is self.problem:
-                self._known = _known_from(self._settings, self.problem, self.done[0].x, run)
+                self._learn(run)
                 continue
-            run.begin(len(self.done), lambda: {'images': self.state()}, preview_of(self.problem, self.done[:1]))
-            name, of, head, member = _next(self._settings, self._known, self._alone, self.done)
+            run.begin(len(self.done), state, preview_of(self.problem, self.done[:1]))
+            name, of, head, member = self._next()
             found = replace(fit_candidate(self._settings, of, head, member, run), output=name)
             if not run.finished or not self.done:
                 self.done.append(found)
 
-    def result(self) -> Solution:
-        """Of a run that was ended before the first member."""
-        return _result(self._settings, self.problem, self._alone, self.done)
+    def _learn(self, run: JoinedRun) -> None:
+        """What the volume of the maps alone says of the images: intensity per count, and particles in no map."""
+        x = self.done[0].x
+        found = calibrated(self.problem, x)
+        ends = run.meanwhile('looking for bright particles that no map holds')
+        self._known = _with_particles(found, bright_particles(found, x, self._is_poisson, ends))
+
+    def _next(self) -> tuple[str, Problem, Any, int]:
+        """Name, problem, head and number of the next network."""
+        # The numbers of the networks are those of `contest`: images that are left out change nothing.
+        heads = heads_of(self._settings, self._alone)
+        if not self.done:
+            several = len(heads) > 1
+            return ALONE, self._alone, 'shares' if several else heads[0], int(several)
+        if len(self.done) == 1:
+            return FIRST, self._known, 'shares', 1
+        if self.verdict.helps:
+            return SECOND, self._known, 'shares', 0
+        return 'softplus', self._alone, 'softplus', 0
+
+    def _is_decided(self) -> bool:
+        """Whether no third network is needed: nothing can be compared, or one head alone is asked for."""
+        if len(self.done) != 2:
+            return False
+        if self.problem.held_out is None:
+            return True
+        return len(heads_of(self._settings, self._alone)) == 1 and not self.verdict.helps
+
+    @property
+    def _is_poisson(self) -> bool:
+        return is_poisson(self.problem, self._settings.data_term)
 
     @cached_property
     def verdict(self) -> Verdict:
-        """Of the held-out counts, once both fits are done."""
-        return _verdict(self._settings, self.problem, self.done)
+        """Of the held-out counts, once the first fit with the images is done."""
+        return haadf_helps(self.problem, self.done[1].x, self.done[0].x, self._is_poisson)
+
+    def result(self) -> Solution:
+        """What the held-out counts choose among the complete fits."""
+        if len(self.done) < 2:
+            return choose(self._settings, self._alone, self.done)
+        given, channels = self.done[1], self.problem.maps.channels
+        if self.problem.held_out is None:
+            said = findings_on(given.notes['haadf'], channels, None)
+            return Solution(given.x, given.scores, given.notes, (*given.findings, *said))
+        if self.verdict.helps:
+            found = choose(self._settings, self.problem, self.done[1:])
+        else:
+            found = choose(self._settings, self._alone, [*self.done[2:], self.done[0]])
+        numbers, said = self._judged({})
+        return replace(found, notes={**found.notes, 'haadf': numbers}, findings=(*found.findings, *said))
+
+    def _judged(self, numbers: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Finding, ...]]:
+        """Numbers of the images, ``numbers`` before those of their first fit, and what is said of them."""
+        verdict = self.verdict
+        note = {'gain': verdict.gain, 'error': verdict.error, 'used': verdict.helps}
+        numbers = {**self.done[1].notes['haadf'], **numbers, **note}
+        said = findings_on(numbers, self.problem.maps.channels, verdict) if verdict.helps else (against(verdict),)
+        return numbers, said
+
+
+class ImagesJudge(Contest):
+    """Asks the held-out counts of one split, once for all members of an ensemble, whether the images help.
+
+    Parameters
+    ----------
+    settings : FitSettings
+        Of each fit.
+    problem : Problem
+        With HAADF data and held-out counts.
+    """
+
+    def __init__(self, settings: FitSettings, problem: Problem) -> None:
+        super().__init__(settings, problem, 2)
 
     def applied(self, problem: Problem) -> Problem:
         """A member's problem with the images as the maps calibrate them, or without."""
@@ -93,12 +169,9 @@ class ImagesJudge:
         assert known is not None
         return problem.with_haadf(replace(problem.haadf, intensity=known.intensity, particles=known.particles))
 
-    def judged(self, notes: Mapping[str, Any], channels: Sequence[str]) -> tuple[dict[str, Any], tuple[Finding, ...]]:
+    def judged(self, notes: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[Finding, ...]]:
         """Numbers of the images and what is said of them, from the notes of the ensemble."""
-        verdict = self.verdict
-        note = {'gain': verdict.gain, 'error': verdict.error, 'used': verdict.helps}
-        numbers = {**self.done[1].notes['haadf'], **notes.get('haadf', {}), **note}
-        return numbers, findings_on(numbers, channels, verdict) if verdict.helps else (against(verdict),)
+        return self._judged(notes.get('haadf', {}))
 
 
 def fit_with_haadf(settings: FitSettings, problem: Problem, observer: Observer | None) -> Solution:
@@ -114,101 +187,13 @@ def fit_with_haadf(settings: FitSettings, problem: Problem, observer: Observer |
         Sees one run; ``finish`` keeps the fits that are complete, or the first one as far as it is.
     """
     run = JoinedRun(_FITS, settings.longest, observer)
-    alone = problem.with_haadf(None)
-    done: list[Candidate] = []
-    known = problem
+    contest = Contest(settings, problem, _FITS)
     if run.resumed is not None:
-        done = _restored(run.resumed, problem)
-        known = _known_again(run.resumed, problem, done)
-    while len(done) < _FITS and not run.finished:
-        if done and known is problem:
-            # From the first volume alone, so that every network has the same weights.
-            known = _known_from(settings, problem, done[0].x, run)
-            continue
-        name, of, head, member = _next(settings, known, alone, done)
-        run.begin(len(done), partial(_state, done, known, problem), preview_of(problem, done[:1]))
-        found = replace(fit_candidate(settings, of, head, member, run), output=name)
-        if not run.finished or not done:
-            done.append(found)
-        if len(done) == 2 and _is_decided(settings, problem, alone, done):
-            break
-    return _result(settings, problem, alone, done)
-
-
-def _known_from(settings: FitSettings, problem: Problem, x: torch.Tensor, run: JoinedRun) -> Problem:
-    """The problem with what a volume of the maps alone says of the images: intensity per count, and particles in no map."""
-    found = calibrated(problem, x)
-    ends = run.meanwhile('looking for bright particles that no map holds')
-    return _with_particles(found, bright_particles(found, x, is_poisson(problem, settings.data_term), ends))
+        contest.restore(run.resumed)
+    contest.fit(run, contest.state)
+    return contest.result()
 
 
 def _with_particles(problem: Problem, particles: torch.Tensor | None) -> Problem:
     assert problem.haadf is not None
     return problem.with_haadf(replace(problem.haadf, particles=particles))
-
-
-def _state(done: Sequence[Candidate], known: Problem, problem: Problem) -> dict[str, Any]:
-    """Of complete fits, and of the particles once they have been looked for."""
-    state: dict[str, Any] = {'candidates': [candidate.state() for candidate in done]}
-    if known is not problem:
-        assert known.haadf is not None
-        state['particles'] = known.haadf.particles
-    return state
-
-
-def _restored(state: Mapping[str, Any], problem: Problem) -> list[Candidate]:
-    return [Candidate.restored(candidate, problem.device) for candidate in state['candidates']]
-
-
-def _known_again(state: Mapping[str, Any], problem: Problem, done: Sequence[Candidate]) -> Problem:
-    """Result of `_known_from` in an interrupted run; the problem itself where it had not come so far."""
-    if 'particles' not in state:
-        return problem
-    particles = state['particles']
-    return _with_particles(calibrated(problem, done[0].x), None if particles is None else particles.to(problem.device))
-
-
-def _next(
-    settings: FitSettings, problem: Problem, alone: Problem, done: Sequence[Candidate]
-) -> tuple[str, Problem, Any, int]:
-    """Name, problem, head and number of the next network."""
-    # The numbers of the networks are those of `contest`: images that are left out change nothing.
-    if not done:
-        several = len(heads_of(settings, alone)) > 1
-        return ALONE, alone, 'shares' if several else heads_of(settings, alone)[0], int(several)
-    if len(done) == 1:
-        return FIRST, problem, 'shares', 1
-    if _verdict(settings, problem, done).helps:
-        return SECOND, problem, 'shares', 0
-    return 'softplus', alone, 'softplus', 0
-
-
-def _is_decided(settings: FitSettings, problem: Problem, alone: Problem, done: Sequence[Candidate]) -> bool:
-    """Whether no third network is needed: nothing can be compared, or one head alone is asked for."""
-    if problem.held_out is None:
-        return True
-    return len(heads_of(settings, alone)) == 1 and not _verdict(settings, problem, done).helps
-
-
-def _verdict(settings: FitSettings, problem: Problem, done: Sequence[Candidate]) -> Verdict:
-    return haadf_helps(problem, done[1].x, done[0].x, is_poisson(problem, settings.data_term))
-
-
-def _result(settings: FitSettings, problem: Problem, alone: Problem, done: Sequence[Candidate]) -> Solution:
-    if len(done) < 2:
-        return choose(settings, alone, done)
-    if problem.held_out is None:
-        given = done[1]
-        return Solution(
-            given.x,
-            given.scores,
-            given.notes,
-            (*given.findings, *findings_on(given.notes['haadf'], problem.maps.channels, None)),
-        )
-    verdict = _verdict(settings, problem, done)
-    note = {'gain': verdict.gain, 'error': verdict.error, 'used': verdict.helps}
-    kept = list(done[1:]) if verdict.helps else [*done[2:], done[0]]
-    found = choose(settings, problem if verdict.helps else alone, kept)
-    of = done[1].notes['haadf']
-    findings = findings_on(of, problem.maps.channels, verdict) if verdict.helps else (against(verdict),)
-    return replace(found, notes={**found.notes, 'haadf': {**of, **note}}, findings=(*found.findings, *findings))

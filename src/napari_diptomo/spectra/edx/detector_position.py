@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from napari_diptomo.series import Finding, Remedy
+from napari_diptomo.series.tilts import angles_in_words
 
 Origin = Literal['file', 'given', 'assumed']
 #: Of the four-quadrant detectors of which most elemental volumes are made.
@@ -50,7 +51,7 @@ class DetectorPosition:
     azimuths_from: Origin
 
     def __str__(self) -> str:
-        each = ', '.join(f'{azimuth:g}°' for azimuth in self.azimuths)
+        each = angles_in_words(self.azimuths)
         return f'elevation {self.elevation:g}° ({self.elevation_from}), azimuths {each} ({self.azimuths_from})'
 
 

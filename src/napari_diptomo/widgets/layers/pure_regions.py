@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_diptomo.jobs.colours import colours
 from napari_diptomo.series import InputError, SpectralTiltSeries
+from napari_diptomo.series.tilts import angles_in_words
 from napari_diptomo.widgets.layers.image_layers import tilt_axis
 
 _NAME = 'Pure pixels'
@@ -112,7 +113,7 @@ class PureRegions(QObject):
             name: recorded == value for value, name in enumerate(self._names, start=1) if (recorded == value).any()
         }
         if not masks:
-            where = ', '.join(f'{series.angles[tilt]:g}°' for tilt in series.core_loss.tilts)
+            where = angles_in_words(series.angles[list(series.core_loss.tilts)])
             raise InputError(
                 f'No pixel is painted at a tilt with a core loss ({where}); paint label 1 where there is only '
                 f'{self._names[0]}, 2 where there is only {self._names[1]}.'

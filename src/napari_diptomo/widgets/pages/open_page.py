@@ -26,7 +26,7 @@ from napari_diptomo.series import (
     Volume,
 )
 from napari_diptomo.series.haadf_of_series import described
-from napari_diptomo.series.tilts import angle_in_words, positions_of
+from napari_diptomo.series.tilts import angle_in_words, angles_in_words, positions_of
 from napari_diptomo.widgets.controls.core_loss_files import CoreLossFiles
 from napari_diptomo.widgets.controls.form_widgets import add_row, form_rows, source_parameters, widget_for
 from napari_diptomo.widgets.controls.haadf_files import HAADFFiles
@@ -600,6 +600,6 @@ def _describe_core_loss(series: SpectralTiltSeries) -> str:
         if series.energy[0] > 0:
             return f'A core loss alone, {series.energy[0]:.0f} to {series.energy[-1]:.0f} eV, without low loss.'
         return 'Low loss only, without core loss.'
-    tilts = ', '.join(f'{series.angles[tilt]:g}°' for tilt in core.tilts)
+    tilts = angles_in_words(series.angles[list(core.tilts)])
     where = 'all tilts' if len(core.tilts) == len(series.angles) else tilts
     return f'Core loss at {where}, {core.energy[0]:.0f} to {core.energy[-1]:.0f} eV.'

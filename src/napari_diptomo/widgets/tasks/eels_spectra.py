@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries
+from napari_diptomo.series.tilts import angles_in_words
 from napari_diptomo.widgets.tasks.edx_spectra import Selection
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def summing_core_loss(series: SpectralTiltSeries, selection: Selection) -> Calla
         if core is None:
             raise InputError('This series has no core loss; give its files on the page Open.')
         if selection.tilt is not None and selection.tilt not in core.tilts:
-            recorded = ', '.join(f'{series.angles[tilt]:g}°' for tilt in core.tilts)
+            recorded = angles_in_words(series.angles[list(core.tilts)])
             raise InputError(
                 f'There is no core loss at {series.angles[selection.tilt]:g}°, only at {recorded}; move the slider there or '
                 'look at all tilts.'
