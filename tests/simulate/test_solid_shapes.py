@@ -10,7 +10,8 @@ from napari_diptomo.simulate.solid_shapes import Grid
 
 
 @pytest.mark.parametrize(
-    ('centre', 'radii'), [((1.0, -2.0, 0.5), (2.0, 3.0, 7.0)), ((7.5, 7.0, -8.0), (4.0, 0.8, 2.5)), ((0, 0, 0), (1, 1, 1))]
+    ('centre', 'radii'),
+    [((1.0, -2.0, 0.5), (2.0, 3.0, 7.0)), ((7.5, 7.0, -8.0), (4.0, 0.8, 2.5)), ((0, 0, 0), (1, 1, 1))],
 )
 @pytest.mark.parametrize('rotation', [None, Rotation.from_euler('zyx', [20, 35, -70], degrees=True)])
 def test_an_ellipsoid_is_whole_though_computed_around_itself_alone(centre, radii, rotation):

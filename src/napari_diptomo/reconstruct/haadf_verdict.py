@@ -118,11 +118,15 @@ def _compared(verdict: Verdict) -> str:
     return f'{"better" if verdict.gain > 0 else "worse"} than without them ({abs(verdict.gain) / error:.1f} standard errors)'
 
 
-def against(verdict: Verdict) -> Finding:
-    """The finding on images that are left out."""
+def against(verdict: Verdict, is_short: bool = False) -> Finding:
+    """The finding on images that are left out, of a fit that is long enough for them or short."""
     sentence = (
         'The HAADF images are left out: with them the held-out counts are predicted worse '
-        f'({-verdict.gain / max(verdict.error, 1e-30):.1f} standard errors). Check that they are of this specimen, and their '
-        'angles.'
+        f'({-verdict.gain / max(verdict.error, 1e-30):.1f} standard errors). '
+        + (
+            'After so few iterations that says little of the images.'
+            if is_short
+            else 'Check that they are of this specimen, and their angles.'
+        )
     )
     return Finding('doubt', 'HAADF series', sentence, {'gain': verdict.gain, 'error': verdict.error})

@@ -112,7 +112,16 @@ def test_images_that_speak_against_the_counts_leave_the_volume_of_the_maps(small
     assert course == expected
     assert volume.notes['haadf']['used'] is False
     assert {entry['output'] for entry in volume.notes['contest']} == {ALONE, 'softplus', 'mean'}
-    assert any('HAADF images are left out' in finding.sentence for finding in volume.findings)
+    (doubt,) = [finding for finding in volume.findings if 'HAADF images are left out' in finding.sentence]
+    assert doubt.sentence.endswith('After so few iterations that says little of the images.')
+
+
+def test_images_that_a_long_fit_leaves_out_are_to_be_checked(small, monkeypatch):
+    monkeypatch.setattr(haadf_verdict, '_TOLERATED', -1e9)
+    monkeypatch.setattr(haadf_contest, 'ENOUGH_WITH_HAADF', 6)
+    volume = DIPmTV(iterations=6, **SMALL).run(small)
+    (doubt,) = [finding for finding in volume.findings if 'HAADF images are left out' in finding.sentence]
+    assert doubt.sentence.endswith('Check that they are of this specimen, and their angles.')
 
 
 @pytest.mark.parametrize('further', [{}, {'preset': 'best', 'ensemble': 2}])

@@ -17,7 +17,7 @@ import torch
 
 from napari_diptomo.reconstruct.data_terms import is_poisson
 from napari_diptomo.reconstruct.dip.contest import Candidate, choose, fit_candidate, heads_of, preview_of
-from napari_diptomo.reconstruct.dip.settings import FitSettings
+from napari_diptomo.reconstruct.dip.settings import ENOUGH_WITH_HAADF, FitSettings
 from napari_diptomo.reconstruct.haadf_verdict import Verdict, against, calibrated, findings_on, haadf_helps
 from napari_diptomo.reconstruct.joined_run import JoinedRun
 from napari_diptomo.reconstruct.problem import Problem
@@ -143,8 +143,9 @@ class Contest:
         verdict = self.verdict
         note = {'gain': verdict.gain, 'error': verdict.error, 'used': verdict.helps}
         numbers = {**self.done[1].notes['haadf'], **numbers, **note}
-        said = findings_on(numbers, self.problem.maps.channels, verdict) if verdict.helps else (against(verdict),)
-        return numbers, said
+        if verdict.helps:
+            return numbers, findings_on(numbers, self.problem.maps.channels, verdict)
+        return numbers, (against(verdict, self._settings.longest < ENOUGH_WITH_HAADF),)
 
 
 class ImagesJudge(Contest):

@@ -7,6 +7,8 @@ from typing import Literal
 
 #: Iterations of a fit at most where the held-out counts choose its length.
 LONGEST = 700
+#: Iterations that a fit with HAADF images needs at least (docs/haadf-fit.md).
+ENOUGH_WITH_HAADF = 320
 
 Output = Literal['auto', 'softplus', 'shares', 'square']
 

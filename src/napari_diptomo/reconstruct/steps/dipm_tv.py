@@ -21,6 +21,7 @@ import numpy as np
 from pydantic import model_validator
 
 from napari_diptomo.reconstruct.dip.settings import (
+    ENOUGH_WITH_HAADF,
     FitSettings,
     InputSettings,
     NetworkSettings,
@@ -56,8 +57,6 @@ _PUBLISHED: dict[str, Any] = {
     'stopping': 'last',
 }
 
-#: Iterations that a fit with HAADF images needs at least.
-_ENOUGH_WITH_HAADF = 320
 #: What each preset changes of the fields' defaults.
 PRESETS: dict[str, dict[str, Any]] = {
     'balanced': {},
@@ -324,12 +323,12 @@ class DIPmTV(ShiftRefining):
     @property
     def too_short_for_haadf(self) -> bool:
         """Whether the fits end before the network follows HAADF images."""
-        return self.iterations is not None and self.iterations < _ENOUGH_WITH_HAADF
+        return self.iterations is not None and self.iterations < ENOUGH_WITH_HAADF
 
     def _short_fit(self) -> Finding:
         sentence = (
             f'A fit of {self.iterations} iterations hardly follows HAADF images. On simulated specimens they brought 0.3 to 0.9 dB '
-            f'with 160 iterations and 1.1 to 1.8 dB with {_ENOUGH_WITH_HAADF}. Joint TV takes less time and uses them.'
+            f'with 160 iterations and 1.1 to 1.8 dB with {ENOUGH_WITH_HAADF}. Joint TV takes less time and uses them.'
         )
-        remedy = Remedy(f'Take {_ENOUGH_WITH_HAADF} iterations', 'DIPmTV', {'iterations': _ENOUGH_WITH_HAADF})
+        remedy = Remedy(f'Take {ENOUGH_WITH_HAADF} iterations', 'DIPmTV', {'iterations': ENOUGH_WITH_HAADF})
         return Finding('note', 'length of the fit', sentence, {'iterations': float(self.iterations or 0)}, remedy)
