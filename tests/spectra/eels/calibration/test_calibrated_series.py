@@ -11,7 +11,13 @@ from scipy.special import ndtr
 
 from napari_diptomo.series import Cancelled, CoreLoss, InputError, Observer, Request, SpectralTiltSeries
 from napari_diptomo.spectra.eels.calibration.calibrated_series import calibrate
-from napari_diptomo.spectra.eels.calibration.camera_artefacts import dark_level, gain_notes, gain_of, without_spikes
+from napari_diptomo.spectra.eels.calibration.camera_artefacts import (
+    dark_level,
+    gain_notes,
+    gain_of,
+    without_gain,
+    without_spikes,
+)
 from napari_diptomo.spectra.eels.calibration.known_features import Feature, corrected_axis, find_feature
 from napari_diptomo.spectra.eels.calibration.whole_channels import WholeChannelMoves
 from napari_diptomo.spectra.eels.calibration.zero_loss import find_zero_loss, settle
@@ -328,6 +334,40 @@ def test_the_gain_of_a_series_is_corrected():
     np.testing.assert_allclose(ratio[(clean.series.energy > 15) & (clean.series.energy < 35)], 1, atol=0.01)
     kept = calibrate(changed(series, counts=counts), correct_gain=False)
     assert kept.series.counts.dtype == counts.dtype
+
+
+@pytest.mark.parametrize('fwhm', [3.3, 2.0])
+def test_dead_channels_are_found_beside_others_of_wrong_gain_and_flanks_are_none(fwhm):
+    energy = -10 + 0.25 * np.arange(440)
+    # The zero loss, and an end without counts.
+    clean = 1e9 * np.exp(-0.5 * (energy / 0.3) ** 2) + 1e6 * ndtr((energy - 3) / 0.5) * np.exp(-energy / 20)
+    clean[430:] = 0
+    counts = np.random.default_rng(4).poisson(clean).astype(float)
+    near_zero = slice(32, 48)
+    assert gain_of(counts, fwhm, near_zero) is None
+    counts[[200, 300, 301]] = 0, 40, 0
+    found = gain_of(counts, fwhm, near_zero)
+    np.testing.assert_array_equal(np.flatnonzero(found == 0), [200, 300, 301])
+    np.testing.assert_array_equal(np.delete(found, [200, 300, 301]), 1)
+    filled = without_gain(counts[None, None], found)[0, 0]
+    np.testing.assert_allclose(filled[[200, 300, 301]], clean[[200, 300, 301]], rtol=0.02)
+
+
+def test_a_dead_channel_of_a_series_is_filled_and_named():
+    series, _, _ = make_series(electrons=1e6)
+    counts = series.counts.compute()
+    alive = calibrate(changed(series))
+    counts[..., 130] = 0
+    found = calibrate(changed(series, counts=counts))
+    (warning,) = found.notes['warnings']
+    assert (
+        warning
+        == f'A channel of the low loss (at {series.energy[130]:.4g} eV) counted nothing: it is filled from those beside.'
+    )
+    ratio = (
+        found.series.counts.compute().sum((0, 1, 2))[100:160] / alive.series.counts.compute().sum((0, 1, 2))[100:160]
+    )
+    np.testing.assert_allclose(ratio, 1, atol=0.01)
 
 
 # What can be wrong

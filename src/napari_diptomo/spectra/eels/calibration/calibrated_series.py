@@ -31,7 +31,13 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import CoreLoss, InputError, Observer, SpectralTiltSeries, Watch
-from napari_diptomo.spectra.eels.calibration.camera_artefacts import check_finite, gain_notes, gain_of, without_spikes
+from napari_diptomo.spectra.eels.calibration.camera_artefacts import (
+    check_finite,
+    dead_channels,
+    gain_notes,
+    gain_of,
+    without_spikes,
+)
 from napari_diptomo.spectra.eels.calibration.known_features import Feature, corrected_axis, find_features
 from napari_diptomo.spectra.eels.calibration.low_loss_survey import TiltSurvey, survey_tilt, survey_warnings
 from napari_diptomo.spectra.eels.calibration.whole_channels import Correction, WholeChannelMoves
@@ -155,6 +161,11 @@ def calibrate(
         'zero_loss_end': round(end, 3),
         'channels_cut_off': len(series.energy) - len(energy),
         'gain': gain_notes(gain),
+        'warnings': [
+            *notes['warnings'],
+            *dead_channels(gain, series.energy, 'low loss'),
+            *core_notes.pop('warnings', []),
+        ],
     }
     if core is not None:
         notes['core_loss'] = {'moved_with_the_low_loss': move_core_loss, **core_notes}
@@ -239,7 +250,8 @@ def _core_loss(
     gain = gain_of(total, fwhm / step) if correct_gain else None
     skip = tuple(slice(0, 0) if number else None for number in spikes)
     counts = Correction(moves, (0.0,) * len(spikes), skip, gain).lazy(core.counts)
-    notes = {'pixels_with_spikes': sum(spikes), 'gain': gain_notes(gain)}
+    said = dead_channels(gain, core.energy, 'core loss')
+    notes = {'pixels_with_spikes': sum(spikes), 'gain': gain_notes(gain), 'warnings': said}
     return replace(core, counts=counts, energy=core.energy[moves.kept]), step * moves.remainder, notes
 
 

@@ -1,4 +1,4 @@
-r"""Traces of the camera in the counts: spikes, a dark level, steps and single channels of wrong gain.
+r"""Traces of the camera in the counts: spikes, a dark level, steps, single channels of wrong gain and dead ones.
 
 *Spikes* (cosmic rays, X-rays) lie in one pixel and a few channels. A channel is
 compared with b, the mean of those three and four beside it on either side,
@@ -26,7 +26,9 @@ is the camera's where it exceeds its scatter by far and the j beside it do not g
 along. Two opposite jumps around one channel are that channel's gain; a jump
 alone is a step, as between the quadrants of a chip, and all channels behind it
 are divided by it. Its height is that of the cubic through d[k-4], d[k-3], d[k+3]
-and d[k+4], other jumps subtracted.
+and d[k+4], other jumps subtracted. A *dead channel* has a hundredth of the counts
+on both sides of it, or less: its gain is 0, and it is filled from the channels
+beside it.
 
 Formulas: gain of the camera (`gain_of`).
 """
@@ -58,6 +60,8 @@ _LEAST_FWHM = 3.0
 _CANCEL = 0.35
 #: Fewer counts in a channel do not determine its gain.
 _FEWEST = 1000.0
+#: A channel with less than this share of the counts on either side is dead.
+_DEAD = 0.01
 #: What is smaller is not worth touching the counts.
 _LEAST = 0.002
 
@@ -214,7 +218,7 @@ def _lone(counts: np.ndarray, standing: np.ndarray, scatter: float) -> np.ndarra
 
 
 def gain_of(total: np.ndarray, fwhm: float, zero_loss: slice = slice(0, 0)) -> np.ndarray | None:
-    """Gain of every channel, relative to those at the zero loss; None where there is nothing to correct.
+    """Gain of every channel, relative to those at the zero loss, 0 of dead ones; None where there is nothing to correct.
 
     Parameters
     ----------
@@ -225,7 +229,48 @@ def gain_of(total: np.ndarray, fwhm: float, zero_loss: slice = slice(0, 0)) -> n
     zero_loss : slice
         Channels that are left out: the zero loss.
     """
-    if fwhm < _LEAST_FWHM or len(total) < 3 * _AROUND:
+    if len(total) < 3 * _AROUND:
+        return None
+    dead = _dead(total)
+    if not dead.any():
+        return _gain_of_live(total, fwhm, zero_loss)
+    gain = _gain_of_live(_bridged(total, dead), fwhm, zero_loss)
+    gain = np.ones(len(total)) if gain is None else gain
+    gain[dead] = 0
+    return gain
+
+
+def without_gain(counts: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Spectra (y, x, energy) divided by the gain of their channels; dead channels are filled from those beside them."""
+    dead = gain == 0
+    return _bridged(counts / np.where(dead, 1, gain).astype(np.float32), dead)
+
+
+def _dead(total: np.ndarray) -> np.ndarray:
+    """Which channels (energy,) count nothing."""
+    near = np.lib.stride_tricks.sliding_window_view(np.pad(total, 4, mode='edge'), 9)
+    beside = np.minimum(np.median(near[:, :4], axis=1), np.median(near[:, 5:], axis=1))
+    # Of a camera that is noisier than counting, low channels need not be dead.
+    apart = np.abs(total - (near[:, 2] + near[:, 3] + near[:, 5] + near[:, 6]) / 4)
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(apart, _AROUND, mode='reflect'), 2 * _AROUND + 1)
+    scatter = 1.4826 * np.median(around, axis=1)
+    dead: np.ndarray = (beside > np.maximum(_FEWEST, _JUMP * scatter)) & (total < _DEAD * beside)
+    return dead
+
+
+def _bridged(spectra: np.ndarray, dead: np.ndarray) -> np.ndarray:
+    """A straight line over dead channels of spectra (..., energy)."""
+    live, filled = np.flatnonzero(~dead), spectra.copy()
+    for k in np.flatnonzero(dead):
+        after = live[np.searchsorted(live, k)]
+        before = live[np.searchsorted(live, k) - 1]
+        share = (k - before) / (after - before)
+        filled[..., k] = (1 - share) * spectra[..., before] + share * spectra[..., after]
+    return filled
+
+
+def _gain_of_live(total: np.ndarray, fwhm: float, zero_loss: slice) -> np.ndarray | None:
+    if fwhm < _LEAST_FWHM:
         return None
     enough = np.minimum(total[:-1], total[1:]) > _FEWEST
     enough[max(zero_loss.start - 1, 0) : zero_loss.stop] = False
@@ -257,6 +302,17 @@ def gain_notes(gain: np.ndarray | None) -> dict[str, float]:
         return {}
     changes = np.flatnonzero(np.diff(gain, prepend=gain[0]))
     return {str(int(channel)): round(float(gain[channel]), 4) for channel in changes}
+
+
+def dead_channels(gain: np.ndarray | None, energy: np.ndarray, where: str) -> list[str]:
+    """A sentence on channels that count nothing, by their energies as recorded (eV); none where there are none."""
+    if gain is None or gain.all():
+        return []
+    dead = np.flatnonzero(gain == 0)
+    named = ', '.join(f'{energy[k]:.4g}' for k in dead[:4]) + (', ...' if len(dead) > 4 else '')
+    words = 'A channel' if len(dead) == 1 else f'{len(dead)} channels'
+    filled = 'it is' if len(dead) == 1 else 'they are'
+    return [f'{words} of the {where} (at {named} eV) counted nothing: {filled} filled from those beside.']
 
 
 def _jumps(change: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.series import InputError
-from napari_diptomo.spectra.eels.calibration.camera_artefacts import without_spikes
+from napari_diptomo.spectra.eels.calibration.camera_artefacts import without_gain, without_spikes
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class Correction:
     spikes : tuple of slice or None
         Where a tilt has spikes: the channels in which they are not looked for.
     gain : ndarray (energy,), optional
-        Gain of each channel of the files, by which the counts are divided.
+        Gain of each channel of the files, by which the counts are divided; 0 of dead ones, which are filled.
     """
 
     moves: WholeChannelMoves
@@ -100,5 +100,5 @@ class Correction:
         if self.dark[tilt]:
             spectra = spectra.astype(dtype) - np.float32(self.dark[tilt])
         if self.gain is not None:
-            spectra = spectra / self.gain.astype(np.float32)
+            spectra = without_gain(spectra, self.gain)
         return np.ascontiguousarray(self.moves.apply(spectra, tilt), dtype=dtype)
