@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,14 @@ from napari.utils.notifications import notification_manager
 from napari_diptomo.series import MapSeries
 from napari_diptomo.widgets.dock import TomographyDock
 from napari_diptomo.widgets.open_dock import open_dock as open_dock_of
+from napari_diptomo.widgets.pages import reconstruct_page
 from napari_diptomo.widgets.preferences import LastUsed
+
+HERE = Path(__file__).parent
+JOBS = str(HERE.parent / 'jobs')
+for folder in (str(HERE), JOBS):
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +59,15 @@ def settled(qtbot: Any) -> Callable[..., None]:
         qtbot.waitUntil(lambda: not dock.session.busy, timeout=timeout)
 
     return wait
+
+
+@pytest.fixture
+def counting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs count in their process; see `counting_runs`."""
+    from counting_runs import CountingJob
+
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join(filter(None, [JOBS, os.environ.get('PYTHONPATH', '')])))
+    monkeypatch.setattr(reconstruct_page, 'ReconstructionJob', CountingJob)
 
 
 @pytest.fixture

@@ -111,7 +111,13 @@ def _pause_and_resume(dock: TomographyDock, qtbot: Any) -> None:
 
 
 def test_cancelled_killed_and_run_again(
-    dock: TomographyDock, maps: MapSeries, viewer: ViewerModel, qtbot: Any, settled: Settled, reported: list[str]
+    dock: TomographyDock,
+    maps: MapSeries,
+    viewer: ViewerModel,
+    counting: None,
+    qtbot: Any,
+    settled: Settled,
+    reported: list[str],
 ) -> None:
     dock.open_page.done(look_over(maps))
     choose(dock, ENDLESS)

@@ -255,9 +255,12 @@ from qtpy.QtWidgets import QApplication
 from napari_diptomo.reconstruct import DIPmTV
 from napari_diptomo.series import MapSeries
 from napari_diptomo.widgets.tasks.opening import look_over
+from napari_diptomo.widgets.pages import reconstruct_page
+from tests.widgets.counting_runs import CountingJob
 from tests.widgets.test_project import fill
 import napari_diptomo.jobs.child_job as process
 
+reconstruct_page.ReconstructionJob = CountingJob
 checkpointed = process.ChildJob.__init__
 def often(self, *given, **named):
     checkpointed(self, *given, **named | {'checkpoint_interval': 0.0})
@@ -287,7 +290,7 @@ until(lambda: False)
 
 @pytest.mark.skipif(not hasattr(signal, 'SIGKILL'), reason='needs POSIX signals')
 def test_after_a_crash_of_napari_all_is_there_and_the_run_resumes(
-    opened: Callable[[Any], Any], window: Any, qtbot: Any, state: Path, tmp_path: Path
+    opened: Callable[[Any], Any], window: Any, counting: None, qtbot: Any, state: Path, tmp_path: Path
 ) -> None:
     script = tmp_path / 'napari_that_dies.py'
     script.write_text(textwrap.dedent(SCRIPT))

@@ -55,7 +55,7 @@ def answer(box: QMessageBox, text: str, qtbot: Any) -> None:
 
 
 def test_a_dock_that_is_closed_and_opened_again_shows_the_running_job(
-    opened: Callable[[Any], Any], window: Any, maps: MapSeries, qtbot: Any
+    opened: Callable[[Any], Any], window: Any, maps: MapSeries, counting: None, qtbot: Any
 ) -> None:
     dock = opened(window)
     child = start(dock, maps, qtbot, ENDLESS)
@@ -84,7 +84,7 @@ def test_a_dock_that_is_closed_and_opened_again_shows_the_running_job(
 
 @pytest.mark.parametrize(('text', 'status'), [('Cancel the run', 'cancelled'), ('Stop and keep', 'stopped early')])
 def test_closing_the_dock_asks_what_to_do_with_the_run(
-    opened: Callable[[Any], Any], window: Any, maps: MapSeries, qtbot: Any, text: str, status: str
+    opened: Callable[[Any], Any], window: Any, maps: MapSeries, counting: None, qtbot: Any, text: str, status: str
 ) -> None:
     dock = opened(window)
     child = start(dock, maps, qtbot)
@@ -99,7 +99,7 @@ def test_closing_the_dock_asks_what_to_do_with_the_run(
 
 
 def test_the_question_goes_when_the_run_ends_by_itself(
-    opened: Callable[[Any], Any], window: Any, maps: MapSeries, qtbot: Any
+    opened: Callable[[Any], Any], window: Any, maps: MapSeries, counting: None, qtbot: Any
 ) -> None:
     dock = opened(window)
     start(dock, maps, qtbot)
