@@ -118,7 +118,13 @@ def test_true_shifts_are_kept_and_the_volume_is_the_same(specimen):
     assert finding.level == 'note' and 'the shifts of the alignment were kept' in finding.sentence
 
 
-@pytest.mark.parametrize('step', [TotalVariation(iterations=150), DIPmTV(**{**SMALL, 'iterations': 60})])
+@pytest.mark.parametrize(
+    'step',
+    [
+        TotalVariation(iterations=150),
+        pytest.param(DIPmTV(**{**SMALL, 'iterations': 60}), marks=pytest.mark.slow),
+    ],
+)
 def test_a_volume_gains_and_is_judged_in_its_own_geometry(step, displaced, tmp_path):
     simulated, shifts = displaced
     plain = step.run(simulated.maps)
@@ -136,6 +142,17 @@ def test_a_volume_gains_and_is_judged_in_its_own_geometry(step, displaced, tmp_p
     judged = consistency(opened, simulated.maps).misfit.mean()
     assert judged < consistency(plain, simulated.maps).misfit.mean() - 0.1
     assert judged == pytest.approx(consistency(volume, in_geometry_of(volume.notes, simulated.maps)).misfit.mean())
+
+
+def test_the_network_is_fitted_in_that_geometry(displaced, found, monkeypatch):
+    """To the last bit the volume of maps that had these shifts from the beginning."""
+    monkeypatch.setattr(shift_refinement, 'refined_shifts', lambda *_: found)
+    maps = displaced[0].maps
+    step = DIPmTV(**{**SMALL, 'iterations': 4, 'output': 'softplus'})
+    volume = step.model_copy(update={'refine_shifts': True}).run(maps)
+    np.testing.assert_array_equal(volume.data, step.run(in_geometry_of({NOTE: found}, maps)).data)
+    assert volume.notes[NOTE] == found
+    assert 'moved the images by' in next(f for f in volume.findings if f.about == 'joint refinement').sentence
 
 
 def test_nothing_changes_unless_it_is_asked_for(displaced):
