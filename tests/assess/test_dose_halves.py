@@ -8,6 +8,8 @@ import pytest
 from napari_diptomo import EELSOxidationMaps, simulate
 from napari_diptomo.assess import dose_halves
 from napari_diptomo.series import InputError, MapSeries
+from napari_diptomo.spectra.eels.calibration.calibrated_series import calibrate
+from napari_diptomo.spectra.eels.standards import find_standards
 
 CHANNELS = ('FeO', 'Fe3O4')
 
@@ -62,16 +64,15 @@ def test_drift_is_no_damage():
 
 
 def test_oxidation_maps_of_a_simulated_stack_show_reduction():
-    whole = simulate.oxide_nanocube(32, film=1.0, ligand=1.0)
     step = EELSOxidationMaps(background='power law', deliver='maps')
 
-    def maps(film, seed):
-        cube = whole if film == 1.0 else simulate.oxide_nanocube(32, film=film, ligand=1.0)
-        return step.run(simulate.eels_tilt_series(cube, [0.0], edge_counts=1e4, read_noise=0.0, seed=seed).series)
+    def calibrated(film):
+        cube = simulate.oxide_nanocube(26, film=film, ligand=1.0)
+        return calibrate(simulate.eels_tilt_series(cube, [0.0], edge_counts=1e4, read_noise=0.0, seed=5).series)
 
-    variation = maps(1.0, 5)
-    grown = maps(2.0, 5)
-    found = dose_halves(variation, grown)
+    variation, grown = calibrated(1.0), calibrated(2.0)
+    standards = find_standards(variation)
+    found = dose_halves(step.maps(variation, standards), step.maps(grown, standards))
     assert found.findings[0].level == 'doubt'
     assert found.shares[0, 1] - found.shares[0, 0] > 0.05
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import dask.array as da
 import numpy as np
@@ -44,6 +45,12 @@ def with_spikes(simulated, counts, spikes: dict):
     return replace(simulated.series, counts=da.from_array(spoilt))
 
 
+@pytest.fixture(scope='module')
+def clean_maps(simulated, counts):
+    """Gives the maps of the spectra as they were simulated."""
+    return cache(lambda step: step.run(with_spikes(simulated, counts, {})))
+
+
 @pytest.mark.parametrize('deliver', ['fitted maps', 'window counts'])
 @pytest.mark.parametrize(
     'spikes',
@@ -57,9 +64,9 @@ def with_spikes(simulated, counts, spikes: dict):
     ],
     ids=['beside the lines', 'in a line of Sb', 'borders', 'two channels wide', 'three channels wide', 'four'],
 )
-def test_totals_are_those_without_the_spike(simulated, counts, spikes, deliver):
+def test_totals_are_those_without_the_spike(simulated, counts, clean_maps, spikes, deliver):
     step = EDXMaps(elements=ELEMENTS, deliver=deliver)
-    clean = step.run(with_spikes(simulated, counts, {}))
+    clean = clean_maps(step)
     spoilt = step.run(with_spikes(simulated, counts, spikes))
     np.testing.assert_allclose(spoilt.data.sum((1, 2, 3)), clean.data.sum((1, 2, 3)), rtol=0.02)
     np.testing.assert_allclose(spoilt.data, clean.data, atol=3)
@@ -104,9 +111,9 @@ def test_counts_of_wide_channels_are_left_alone(simulated, counts):
 
 @pytest.mark.parametrize('value', [np.nan, np.inf, -1.0, -60000.0])
 @pytest.mark.parametrize('deliver', ['fitted maps', 'window counts'])
-def test_one_value_that_is_no_count_costs_one_channel_of_one_pixel(simulated, counts, value, deliver):
+def test_one_value_that_is_no_count_costs_one_channel_of_one_pixel(simulated, counts, clean_maps, value, deliver):
     step = EDXMaps(elements=ELEMENTS, deliver=deliver)
-    clean = step.run(with_spikes(simulated, counts, {}))
+    clean = clean_maps(step)
     found = step.run(with_spikes(simulated, counts.astype(float), {(2, 5, 6, 370): value}))
     np.testing.assert_allclose(found.data.sum(axis=(1, 2, 3)), clean.data.sum(axis=(1, 2, 3)), rtol=2e-3)
     (note,) = [finding for finding in found.findings if finding.about == 'values that are no counts']
@@ -114,9 +121,9 @@ def test_one_value_that_is_no_count_costs_one_channel_of_one_pixel(simulated, co
 
 
 @pytest.mark.parametrize('kind', [np.uint8, np.uint16])
-def test_a_pixel_that_is_full_in_all_channels_costs_one_pixel(simulated, counts, kind):
+def test_a_pixel_that_is_full_in_all_channels_costs_one_pixel(simulated, counts, clean_maps, kind):
     """As a dropped packet leaves it; one refused the whole series, as if its photons had been cut off."""
-    clean = EDXMaps(elements=ELEMENTS).run(with_spikes(simulated, counts, {}))
+    clean = clean_maps(EDXMaps(elements=ELEMENTS))
     spoilt = counts.astype(kind)
     spoilt[2, 5, 6, :] = np.iinfo(kind).max
     found = EDXMaps(elements=ELEMENTS).run(replace(simulated.series, counts=spoilt))

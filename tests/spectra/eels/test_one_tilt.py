@@ -11,7 +11,9 @@ from napari_diptomo import EELSOxidationMaps, simulate
 
 
 def test_maps_of_one_tilt_are_those_of_the_series():
-    series = simulate.demo_eels(size=32).series
+    series = simulate.eels_tilt_series(
+        simulate.oxide_nanocube(32), [-17.5, 0.0, 17.5], jitter=1.0, read_noise=0.0
+    ).series
     (tilt,) = series.core_loss.tilts
     one = replace(
         series,
