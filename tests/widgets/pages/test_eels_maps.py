@@ -19,7 +19,7 @@ from napari_diptomo.widgets.dock import TomographyDock
 from napari_diptomo.widgets.layers.pure_regions import PureRegions
 from napari_diptomo.widgets.pages.eels_maps import EELSMaps
 from napari_diptomo.widgets.pages.eels_spectrum import CORE, LOW
-from napari_diptomo.widgets.tasks.opening import look_over
+from napari_diptomo.widgets.tasks.opening import Opened, look_over
 
 Still = Callable[[EELSMaps], None]
 SQUARE = np.array([[10, 10], [10, 20], [20, 20], [20, 10]], float)
@@ -33,6 +33,12 @@ def series() -> SpectralTiltSeries:
     return eels_tilt_series(oxide_nanocube(32), np.array([-40.0, 0.0, 40.0]), seed=0, read_noise=0.0).series
 
 
+@pytest.fixture(scope='module')
+def opened(series: SpectralTiltSeries) -> Opened:
+    """Looked over once for all docks."""
+    return look_over(series)
+
+
 @pytest.fixture
 def still(qtbot: Any) -> Still:
     """Wait until the page shows what is asked for."""
@@ -44,8 +50,8 @@ def still(qtbot: Any) -> Still:
 
 
 @pytest.fixture
-def page(dock: TomographyDock, series: SpectralTiltSeries, still: Still) -> EELSMaps:
-    dock.open_page.done(look_over(series))
+def page(dock: TomographyDock, opened: Opened, still: Still) -> EELSMaps:
+    dock.open_page.done(opened)
     dock.stages.go_to(dock.maps_page)
     still(dock.maps_page.eels)
     return dock.maps_page.eels
