@@ -47,11 +47,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skip)
 
 
-def pytest_collection_finish() -> None:
+_frozen_modules = 0
+
+
+def pytest_runtest_setup() -> None:
     # napari's fixture collects garbage four times around each window. What all imports have brought is none, and made
-    # that a fifth of the time of the tests with windows.
-    gc.collect()
-    gc.freeze()
+    # that a fifth of the time of the tests with windows. Many modules are imported by tests only, torch and plots among them.
+    global _frozen_modules
+    if len(sys.modules) > _frozen_modules + 50:
+        gc.collect()
+        gc.freeze()
+        _frozen_modules = len(sys.modules)
 
 
 def _has_screen() -> bool:
