@@ -38,7 +38,8 @@ def recipe(tmp_path):
     values = {
         'napari-diptomo': 1,
         'source': {'paths': ['elsewhere.hspy']},
-        'steps': [{'step': 'SIRT', 'iterations': 3, 'device': 'cpu', 'holdout': 0.1}],
+        # A batch does not depend on the method, and this one does without torch.
+        'steps': [{'step': 'job_steps:Count', 'iterations': 3, 'size': 8}],
     }
     (tmp_path / 'r.json').write_text(json.dumps(values))
     return 'r.json'
