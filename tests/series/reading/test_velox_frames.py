@@ -51,9 +51,8 @@ def three_frames(measured, tmp_path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ('first', 'last', 'events'), [(0, None, 1050), (0, 1, 700), (1, None, 350), (1, 2, 300), (0, 3, 1050)]
-)
+# Both ends at once, and no end beside the number of all frames: that each is heeded alone is seen in these, too.
+@pytest.mark.parametrize(('first', 'last', 'events'), [(0, None, 1050), (1, 2, 300), (0, 3, 1050)])
 def test_the_events_of_the_frames_that_were_chosen_are_summed(three_frames, first, last, events):
     series = load_tilt_series(three_frames, first_frame=first, last_frame=last)
     # Six detectors.
