@@ -9,7 +9,6 @@ from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.reconstruct import DIPmTV
 from napari_diptomo.series import MapSeries
 
-
 # Of the two heads it is the softplus that stays empty.
 SMALL = {'output': 'softplus', 'widths': (16, 32), 'skips': (4, 4)}
 
