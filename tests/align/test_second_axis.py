@@ -54,7 +54,7 @@ def motion(pair):
 
 @pytest.fixture
 def known_motion(motion, monkeypatch):
-    """What is joined lies where `motion` says; gives what was asked for."""
+    """Joined maps lie where `motion` says; gives what was asked for."""
     asked = []
 
     def found(first, second, turn, upside_down, observer):

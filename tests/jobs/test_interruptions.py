@@ -29,7 +29,7 @@ def bench(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def counting(tmp_path_factory):
-    """What is saved and kept does not depend on the method, and this one does without torch."""
+    """A method without torch: what is saved and kept does not depend on it."""
     return Bench(tmp_path_factory.mktemp('counting'), {'step': 'job_steps:Count', 'iterations': 5})
 
 
