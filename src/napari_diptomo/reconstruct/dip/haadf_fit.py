@@ -26,8 +26,8 @@ class HAADFFit:
     observation : HAADFObservation
         The images and what is fitted to them.
     scale : Tensor (channel and unmapped, 1, 1, 1)
-        What the network's output is multiplied by. With the head ``shares`` it makes the total of the output the
-        brightness, so that the images determine the total and the counts its shares.
+        What the network's output is multiplied by. With the head ``shares`` it is the geometric mean of what typical densities
+        are, as without images, and of what makes the total of the output the brightness, which images determine by themselves.
     """
 
     def __init__(self, problem: Problem, typical: torch.Tensor, output: str) -> None:
@@ -51,7 +51,10 @@ class HAADFFit:
             half = bright.square().sum() / bright.sum().clamp_min(1e-12) / 2
         self.scale = self._typical
         if output == 'shares':
-            self.scale = torch.cat([half / weights, half[None]]).reshape(-1, 1, 1, 1)
+            # By the brightness alone, elements that a heavy one outshines were predicted worse than without images, however
+            # little these weighed: of a measured series with platinum by 9 standard errors, 3 better by the mean.
+            by_brightness = torch.cat([half / weights, half[None]]).reshape(-1, 1, 1, 1)
+            self.scale = (self._typical * by_brightness).sqrt()
         self._ratio = self.scale / self._typical
 
     @classmethod
