@@ -220,6 +220,7 @@ def write() -> None:
     lines += [*(__doc__ or '').partition(' Resumable')[0].splitlines(), '']
     lines += [
         f'Measured on {", ".join(sorted({r["processor"] for r in known.values()}))}; {SIZE} voxels along each edge where no other number stands.',
+        'Rows with a star were measured with an earlier version of the code.',
         '',
     ]
     for method, title in TITLES.items():
@@ -230,7 +231,7 @@ def write() -> None:
                 if {' | '.join((*g, f'{method}{each}')) for each in (kind, 'alone')} <= known.keys()
             ]
             if rows:
-                lines += _table(f'{title}{kind}', rows)
+                lines += _table(f'{title}{kind}', rows, version(method))
     lines += _beside_others(known)
     lines += _dose_saved(known)
     DOCS.write_text('\n'.join(lines), encoding='utf-8')
@@ -317,7 +318,8 @@ def _dose_saved(known: dict[str, Any]) -> list[str]:
     ]
 
 
-def _table(kind: str, rows: list[tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]]) -> list[str]:
+def _table(kind: str, rows: list[tuple[tuple[str, ...], dict[str, Any], dict[str, Any]]], now: str) -> list[str]:
+    """Rows with the images and without; ``now`` is the version of the code, and a row of an older one has a star."""
     lines = [f'## {kind[0].upper()}{kind[1:]}', '']
     lines += [
         '| specimen | peak | noise | maps alone | with HAADF | gain | held-out counts | other channels in pure ones |',
@@ -330,8 +332,9 @@ def _table(kind: str, rows: list[tuple[tuple[str, ...], dict[str, Any], dict[str
         verdict = f'{given["gain"]:+.1f} standard errors' if 'gain' in given else 'not asked: left out before'
         if given.get('used') is False:
             verdict += ', left out'
+        star = '' if given['version'] == alone['version'] == now else '*'
         lines.append(
-            f'| {name} | {peak} | {seed} | {alone["psnr"]:.2f} dB / {alone["ssim"]:.3f} | {given["psnr"]:.2f} dB / {given["ssim"]:.3f} '
+            f'| {name}{star} | {peak} | {seed} | {alone["psnr"]:.2f} dB / {alone["ssim"]:.3f} | {given["psnr"]:.2f} dB / {given["ssim"]:.3f} '
             f'| {given["psnr"] - alone["psnr"]:+.2f} dB / {given["ssim"] - alone["ssim"]:+.3f} | {verdict} | {cores} |'
         )
     for size, peak in sorted({(_specimen(g[0])[1], -int(g[1])) for g, _, _ in rows}):
