@@ -87,7 +87,7 @@ class Contest:
                 self.done.append(found)
 
     def _learn(self, run: JoinedRun) -> None:
-        """What the volume of the maps alone says of the images: intensity per count, and particles in no map."""
+        """Take intensity per count, and particles in no map, from the volume of the maps alone."""
         x = self.done[0].x
         found = calibrated(self.problem, x)
         ends = run.meanwhile('looking for bright particles that no map holds')
