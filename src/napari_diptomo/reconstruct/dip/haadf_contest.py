@@ -124,7 +124,7 @@ class Contest:
         return haadf_helps(self.problem, self.done[1].x, self.done[0].x, self._is_poisson)
 
     def result(self) -> Solution:
-        """What the held-out counts choose among the complete fits."""
+        """The choice of the held-out counts among the complete fits."""
         if len(self.done) < 2:
             return choose(self._settings, self._alone, self.done)
         given, channels = self.done[1], self.problem.maps.channels
