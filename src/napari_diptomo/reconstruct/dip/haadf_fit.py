@@ -52,7 +52,8 @@ class HAADFFit:
         self.scale = self._typical
         if output == 'shares':
             # By the brightness alone, elements that a heavy one outshines were predicted worse than without images, however
-            # little these weighed: of a measured series with platinum by 9 standard errors, 3 better by the mean.
+            # little these weighed: of a measured series with platinum by 9 standard errors after 320 iterations and by 10 with
+            # the preset balanced; by the mean better by 3, and worse by 3.
             by_brightness = torch.cat([half / weights, half[None]]).reshape(-1, 1, 1, 1)
             self.scale = (self._typical * by_brightness).sqrt()
         self._ratio = self.scale / self._typical
