@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_diptomo.align import Align
 from napari_diptomo.jobs import run
 from napari_diptomo.reconstruct import DIPmTV
 from napari_diptomo.series import InputError, MapSeries, Recipe, Source, UnknownStep, Volume, load
@@ -189,3 +190,9 @@ def test_a_step_says_which_stage_is_missing():
         EDXMaps(elements=('Ge',)).run(maps)
     with pytest.raises(InputError, match=r'^Align needs maps but is handed str; put EDXMaps before it'):
         Align().run('maps.hspy')
+
+
+def test_the_unit_of_a_parameter_is_a_sign_without_a_space() -> None:
+    (rotation,) = (parameter for parameter in Align.parameters() if parameter.name == 'axis_rotation')
+    assert (rotation.unit, rotation.suffix) == ('°', '°')
+    assert {p.suffix for p in Align.parameters() if p.unit not in ('', '°')} <= {' pixels', ' nm'}

@@ -243,7 +243,8 @@ def gain_of(total: np.ndarray, fwhm: float, zero_loss: slice = slice(0, 0)) -> n
 def without_gain(counts: np.ndarray, gain: np.ndarray) -> np.ndarray:
     """Spectra (y, x, energy) divided by the gain of their channels; dead channels are filled from those beside them."""
     dead = gain == 0
-    return _bridged(counts / np.where(dead, 1, gain).astype(np.float32), dead)
+    divided = counts / np.where(dead, 1, gain).astype(np.float32)
+    return _bridged(divided, dead) if dead.any() else divided
 
 
 def _dead(total: np.ndarray) -> np.ndarray:
