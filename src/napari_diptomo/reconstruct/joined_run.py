@@ -98,6 +98,10 @@ class JoinedRun(Observer):
         self._member, self._record, self._preview = member, record, preview
         self._seconds_before, self._iterations_before = self._seconds, self._latest
 
+    def plan(self, first: int, iterations: int) -> None:
+        """The members from the number ``first`` on take so many iterations at most."""
+        self._lengths[first:] = [iterations] * (self._members - first)
+
     def report(self, progress: Progress) -> None:
         """Pass it on as progress of the whole."""
         self._seconds = self._seconds_before + progress.seconds

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from napari_diptomo.reconstruct import DIPmTV, haadf_verdict
-from napari_diptomo.reconstruct.dip import haadf_contest, haadf_fit
-from napari_diptomo.reconstruct.dip.fit import WITH_HAADF, planned_iterations
+from napari_diptomo.reconstruct.dip import ensemble, haadf_contest, haadf_fit
 from napari_diptomo.reconstruct.dip.haadf_contest import ALONE, FIRST, SECOND
 from napari_diptomo.reconstruct.haadf_calibration import intensity_of_volume
 from napari_diptomo.reconstruct.haadf_observation import HAADFObservation
@@ -325,9 +324,61 @@ def test_an_ensemble_ended_while_the_images_are_judged_is_one_fit(small):
     assert volume.notes['ensemble'] == {'asked': 3, 'members': 1}
 
 
-def test_a_fit_with_images_is_as_long_as_planned_and_published_settings_take_none(maps):
-    step = DIPmTV(**SMALL)
-    assert planned_iterations(step.fit_settings(), step.prepare(maps)) == WITH_HAADF
+class Totals(Observer):
+    """What the run says it will take at most, of all its reports."""
+
+    def __init__(self):
+        self.totals = []
+
+    def report(self, progress):
+        self.totals.append(progress.total)
+
+
+@pytest.mark.parametrize('further', [{}, {'preset': 'best', 'ensemble': 2}])
+def test_fits_with_images_are_twice_as_long_as_that_of_the_maps_alone(small, monkeypatch, further):
+    asked, fit_candidate, fit_network = [], haadf_contest.fit_candidate, ensemble.fit_network
+
+    def short(settings, *others):
+        asked.append(settings.longest)
+        found = fit_candidate(replace(settings, iterations=6), *others)
+        return replace(found, notes={**found.notes, 'iterations': 450})
+
+    def short_member(settings, *others):
+        asked.append(settings.longest)
+        return fit_network(replace(settings, iterations=6), *others)
+
+    monkeypatch.setattr(haadf_contest, 'fit_candidate', short)
+    monkeypatch.setattr(ensemble, 'fit_network', short_member)
+    monkeypatch.setattr(haadf_verdict, '_TOLERATED', 1e9)
+    totals = Totals()
+    DIPmTV(**SMALL, **further).run(small, totals)
+    alone, *given = asked
+    assert alone == 700 and len(given) == (3 if further else 2) and set(given) == {900}
+    # Fits that ended before have taken 6 each.
+    assert {6 * done + 900 * (len(given) - done) for done in range(len(given))} <= {n - 6 for n in totals.totals[6:]}
+
+
+@pytest.mark.parametrize(('alone', 'given'), [(200, 800), (560, 1120)])
+def test_how_long_fits_with_images_are(alone, given):
+    assert DIPmTV().fit_settings().beside_images(alone).longest == given
+    assert DIPmTV(iterations=320).fit_settings().beside_images(alone).longest == 320
+
+
+def test_members_without_their_images_are_as_long_as_without(small, monkeypatch):
+    asked, fit_network = [], ensemble.fit_network
+    short = {'iterations': 6}
+    monkeypatch.setattr(haadf_verdict, '_TOLERATED', -1e9)
+    monkeypatch.setattr(
+        haadf_contest, 'fit_candidate', lambda s, *of, fit=haadf_contest.fit_candidate: fit(replace(s, **short), *of)
+    )
+    monkeypatch.setattr(
+        ensemble, 'fit_network', lambda s, *of: asked.append(s.longest) or fit_network(replace(s, **short), *of)
+    )
+    DIPmTV(preset='best', ensemble=2, **SMALL).run(small)
+    assert asked == [700, 700]
+
+
+def test_published_settings_take_no_images():
     assert DIPmTV(preset='published-edx').problem_settings().haadf is False
 
 

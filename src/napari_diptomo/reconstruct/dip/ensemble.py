@@ -109,6 +109,8 @@ def fit_ensemble(
         if run.finished and record.members == 0:
             volume = volume_of(judge.problem, judge.result(), problem_settings, settings.title)
             return replace(volume, notes={**volume.notes, **_of_one(members)})
+        settings = judge.of_members
+        run.plan(fits_before, settings.longest)
 
     def state() -> dict[str, Any]:
         return {**record.state(), **({} if judge is None else {'images': judge.state()})}

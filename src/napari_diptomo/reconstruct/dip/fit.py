@@ -35,8 +35,6 @@ from napari_diptomo.series import InputError, ReconstructionError
 
 #: Iterations of a fit whose length nothing chooses, because no counts are held out.
 WITHOUT_COUNTS = 350
-#: Iterations of a fit with HAADF images.
-WITH_HAADF = 500
 
 #: A start is steep when the first prediction is so many times further from the data than an empty volume. Fits up to 90
 #: times were sound, those from 560 times on were emptied; what a steep start gets cost 0.6 dB in fits at 55 times.
@@ -288,12 +286,7 @@ class PriorFit:
 
 
 def planned_iterations(settings: FitSettings, problem: Problem) -> int:
-    """Iterations of a fit at most; without held-out counts nothing would end one that is too long.
-
-    Held-out counts cannot say what HAADF images still have to give.
-    """
-    if settings.iterations is None and problem.haadf is not None:
-        return WITH_HAADF
+    """Iterations of a fit at most; without held-out counts nothing would end one that is too long."""
     if settings.iterations is None and rule_for(problem, settings.stopping) != 'held-out':
         return WITHOUT_COUNTS
     return settings.longest

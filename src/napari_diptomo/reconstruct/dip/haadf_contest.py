@@ -57,6 +57,11 @@ class Contest:
         self._alone = problem.with_haadf(None)
         self.done: list[Candidate] = []
 
+    @property
+    def beside_images(self) -> FitSettings:
+        """Of a fit with the images, once the maps alone have been fitted."""
+        return self._settings.beside_images(int(self.done[0].notes['iterations']))
+
     def state(self) -> dict[str, Any]:
         """For a checkpoint: of complete fits, and of the particles once they have been looked for."""
         state: dict[str, Any] = {'candidates': [candidate.state() for candidate in self.done]}
@@ -80,9 +85,11 @@ class Contest:
             if self.done and self._known is self.problem:
                 self._learn(run)
                 continue
-            run.begin(len(self.done), state, preview_of(self.problem, self.done[:1]))
             name, of, head, member = self._next()
-            found = replace(fit_candidate(self._settings, of, head, member, run), output=name)
+            settings = self._settings if of.haadf is None else self.beside_images
+            run.plan(len(self.done), settings.longest)
+            run.begin(len(self.done), state, preview_of(self.problem, self.done[:1]))
+            found = replace(fit_candidate(settings, of, head, member, run), output=name)
             if not run.finished or not self.done:
                 self.done.append(found)
 
@@ -161,6 +168,11 @@ class ImagesJudge(Contest):
 
     def __init__(self, settings: FitSettings, problem: Problem) -> None:
         super().__init__(settings, problem, 2)
+
+    @property
+    def of_members(self) -> FitSettings:
+        """Settings of the members."""
+        return self.beside_images if self.verdict.helps else self._settings
 
     def applied(self, problem: Problem) -> Problem:
         """A member's problem with the images as the maps calibrate them, or without."""

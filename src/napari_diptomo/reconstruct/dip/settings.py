@@ -9,6 +9,9 @@ from typing import Literal
 LONGEST = 700
 #: Iterations that a fit with HAADF images needs at least (docs/haadf-fit.md).
 ENOUGH_WITH_HAADF = 320
+#: Iterations of a fit with HAADF images where none are given: the fewest, and relative to a fit of the maps alone
+#: (docs/haadf-length.md).
+_FEWEST_WITH_HAADF, _TIMES_ALONE = 800, 2
 
 Output = Literal['auto', 'softplus', 'shares', 'square']
 
@@ -164,6 +167,16 @@ class FitSettings:
     def longest(self) -> int:
         """Iterations of a fit at most."""
         return LONGEST if self.iterations is None else self.iterations
+
+    def beside_images(self, alone: int) -> FitSettings:
+        """The same fit with HAADF images, where that of the maps alone took so many iterations.
+
+        Held-out counts cannot say what images still have to give, but how long the maps alone take says how much there is to
+        learn.
+        """
+        if self.iterations is not None:
+            return self
+        return replace(self, iterations=max(_FEWEST_WITH_HAADF, _TIMES_ALONE * alone))
 
     def with_network(self, output: Output, seed: int) -> FitSettings:
         """The same fit of a network with another head and other random numbers."""

@@ -111,7 +111,10 @@ def _iterations(step: Reconstruction, maps: MapSeries) -> int:
     if settings is not None:
         return sum(settings().lengths(_fits_haadf(step, maps), not step.holdout))
     longest = int(getattr(step, 'longest', None) or getattr(step, 'iterations', 0) or 0)
-    return longest * _fits(step, maps)
+    fits = _fits(step, maps)
+    if hasattr(step, 'fit_settings') and _fits_haadf(step, maps):
+        return longest + (fits - 1) * step.fit_settings().beside_images(longest).longest
+    return longest * fits
 
 
 def _fits(step: Reconstruction, maps: MapSeries) -> int:
