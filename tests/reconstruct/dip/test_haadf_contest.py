@@ -325,7 +325,7 @@ def test_an_ensemble_ended_while_the_images_are_judged_is_one_fit(small):
 
 
 class Totals(Observer):
-    """What the run says it will take at most, of all its reports."""
+    """Greatest total among the reports of a run."""
 
     def __init__(self):
         self.totals = []
