@@ -31,6 +31,8 @@ from napari_diptomo.series.tilts import angles_in_words
 _TOLERATED = 1.0
 #: Misfit of a tilt over the median from which it is named, and misfit over the images' range from which they are doubted.
 _ODD, _LARGE = 2.0, 0.12
+#: Share of the intensity in no map from which the images are doubted.
+_FOREIGN = 0.3
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,12 @@ def findings_on(numbers: Mapping[str, Any], channels: Sequence[str], verdict: Ve
     findings = [Finding('note', 'HAADF series', sentence, evidence)]
     if numbers['misfit'] > _LARGE:
         words = f'The HAADF images differ from what the volume makes expect by {100 * numbers["misfit"]:.0f} % of their range; they weigh little.'
+        findings.append(Finding('doubt', 'HAADF series', words, evidence))
+    if numbers['unmapped'] > _FOREIGN:
+        words = (
+            f'{100 * numbers["unmapped"]:.0f} % of the HAADF intensity come from matter that no map holds: map what is bright in '
+            'the images, or check that they are of this specimen.'
+        )
         findings.append(Finding('doubt', 'HAADF series', words, evidence))
     each = np.array(numbers['misfits'])
     odd = np.flatnonzero(each > _ODD * np.median(each))

@@ -29,6 +29,8 @@ _SMOOTH, _BEFORE, _SMOOTHER = 1.5, 1.0, 2.0
 #: none, and at most.
 _SPREAD, _DAMPED, _MOST_DAMPED = 0.5, 0.2, 1.0
 _ROUNDS = 3
+#: Slope of damped images at no intensity over that of a straight line, at most: with the largest damping it is about 2.
+_STEEP = 5.0
 #: Exponent of the atomic number that the weights begin with; that of channels that are no elements.
 GAMMA, _UNKNOWN = 1.7, 30
 
@@ -135,7 +137,9 @@ def _weights(
         residual = float(((h - found @ a) ** 2).sum() / max(inside.sum(), 1)) * 4 * np.pi * _SMOOTH**2
         matrix = gram + residual / (_SPREAD * max(float(found.mean()), 1e-30)) ** 2 * ratios
         lowest, largest = np.linalg.eigvalsh(matrix)[[0, -1]]
-        matrix += max(0.0, 1e-6 * largest - lowest) * np.eye(len(a))
+        # Where the counts are noise alone, less than nothing is left of them.
+        least = max(1e-6 * max(abs(lowest), abs(largest)), 1e-30)
+        matrix += max(0.0, least - lowest) * np.eye(len(a))
         lower = np.linalg.cholesky(matrix)
         found, _ = nnls(lower.T, np.linalg.solve(lower, right))
     return found * start, np.sqrt(residual * np.diag(np.linalg.inv(matrix))) * start
@@ -167,6 +171,8 @@ def _damping(
         ]
     )
     straight = float(a[0] @ _centred(h, inside).ravel()) / max(float(gram[0, 0]), 1e-30)
+    if straight <= 0:
+        return 1e-6, 0.0
     residual = ((_centred(h, inside).ravel() - straight * a[0]) ** 2).mean() * 4 * np.pi * (_BEFORE**2 + _SMOOTHER**2)
     prior = residual / (_DAMPED * straight**2) ** 2
     scale, k = 1.0, 0.0
@@ -175,5 +181,8 @@ def _damping(
         third = k**2 * scale**3 * cubes / 6
         right = a @ _centred(h - third, inside).ravel()
         scale, bent = np.linalg.solve(gram + np.diag([0.0, prior]), right)
+        if not 0 < scale < _STEEP * straight:
+            # Images that the counts do not explain bend somehow; the iteration diverges.
+            return straight, 0.0
         k = float(np.clip(bent / max(scale, 1e-6) ** 2, 0.0, _MOST_DAMPED))
     return max(float(scale if k else straight), 1e-6), k / top

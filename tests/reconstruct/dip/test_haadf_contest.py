@@ -127,7 +127,9 @@ def test_images_that_a_long_fit_leaves_out_are_to_be_checked(small, monkeypatch)
 def test_a_fit_too_short_for_the_images_says_so(small, further):
     step = DIPmTV(iterations=3, **SMALL, **further)
     (note,) = [found for found in step.run(small).findings if found.about == 'length of the fit']
-    assert note.level == 'note' and note.sentence.startswith('A fit of 3 iterations hardly follows HAADF images.')
+    assert note.level == 'note' and note.sentence.startswith(
+        'A fit that ends after iteration 3 hardly follows HAADF images.'
+    )
     longer = step.model_copy(update=dict(note.remedy.changes))
     assert longer.iterations == 320
     without = step.run(replace(small, haadf_series=None))

@@ -327,8 +327,8 @@ class DIPmTV(ShiftRefining):
 
     def _short_fit(self) -> Finding:
         sentence = (
-            f'A fit of {self.iterations} iterations hardly follows HAADF images. On simulated specimens they brought 0.3 to 0.9 dB '
-            f'with 160 iterations and 1.1 to 1.8 dB with {ENOUGH_WITH_HAADF}. Joint TV takes less time and uses them.'
+            f'A fit that ends after iteration {self.iterations} hardly follows HAADF images. On simulated specimens they brought '
+            f'0.3 to 0.9 dB with 160 iterations and 1.1 to 1.8 dB with {ENOUGH_WITH_HAADF}. Joint TV takes less time and uses them.'
         )
         remedy = Remedy(f'Take {ENOUGH_WITH_HAADF} iterations', 'DIPmTV', {'iterations': ENOUGH_WITH_HAADF})
         return Finding('note', 'length of the fit', sentence, {'iterations': float(self.iterations or 0)}, remedy)
