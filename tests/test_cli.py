@@ -414,9 +414,7 @@ def source_of_run(monkeypatch, folder, *options, **fields):
     return seen[0]
 
 
-def test_an_option_about_the_haadf_series_leaves_the_others_to_the_recipe(
-    maps_file, haadf_file, tmp_path, monkeypatch
-):
+def test_an_option_about_the_haadf_series_leaves_the_others_to_the_recipe(maps_file, haadf_file, tmp_path, monkeypatch):
     kept = source_of_run(monkeypatch, tmp_path, '--haadf-pixel-size', '2', **HAADF_OF_RECIPE)
     assert (kept.haadf, kept.haadf_pixel_size) == ((str(haadf_file),), 2.0)
     assert kept.haadf_angles == HAADF_OF_RECIPE['haadf_angles']

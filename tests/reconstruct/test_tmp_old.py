@@ -1,0 +1,143 @@
+"""Images that show the specimen of the maps are taken whatever they lack; of others it is said how they would agree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from napari_diptomo.reconstruct.haadf_data import prepare_haadf
+from napari_diptomo.reconstruct.haadf_verdict import findings_on
+from napari_diptomo.reconstruct.haadf_weights import intensity_per_count
+from napari_diptomo.series import MapSeries
+from napari_diptomo.series.haadf import HAADFSeries
+from napari_diptomo.simulate import facetted, lamella, porous, tilt_series
+from napari_diptomo.simulate.haadf import HAADFModel, haadf_series
+
+TILTS = np.arange(-40, 41, 10.0)
+WIDE = np.arange(-70, 71, 10.0)
+
+
+def recorded(build, seed=2, angles=WIDE):
+    """Maps of a specimen at 30 counts, and its HAADF series, each image displaced by up to a pixel."""
+    phantom = build(32, seed=21)
+    images = haadf_series(phantom, angles, HAADFModel(damping=0.1, misregistration=0.5, unmapped=0.05), seed=seed)
+    return tilt_series(phantom, TILTS, 30, 1).maps, HAADFSeries(images.images, images.angles)
+
+
+def prepared(maps, haadf):
+    data, findings = prepare_haadf(
+        replace(maps, haadf_series=replace(haadf, pixel_size=haadf.pixel_size * maps.pixel_size))
+    )
+    return data, [finding.sentence for finding in findings if finding.level == 'doubt']
+
+
+@pytest.mark.parametrize('build', [lamella, facetted, porous])
+def test_images_displaced_by_known_shifts_are_taken(build):
+    maps, haadf = recorded(build)
+    before, _ = prepared(maps, haadf)
+    moves = np.random.default_rng(0).normal(0, 4.0, (len(WIDE), 2))
+    moved = [ndimage.shift(i, m, order=1, mode='nearest') for i, m in zip(haadf.images, moves, strict=True)]
+    data, doubts = prepared(maps, replace(haadf, images=np.stack(moved), shifts=moves))
+    assert data is not None and doubts == []
+    np.testing.assert_allclose(data.intensity.weights, before.intensity.weights, rtol=0.3)
+    np.testing.assert_allclose(data.series.shifts - before.series.shifts, moves, atol=0.9)
+
+
+def test_maps_displaced_by_known_shifts_are_compared_where_they_lie():
+    maps, haadf = recorded(lamella)
+    moves = np.random.default_rng(3).integers(-4, 5, (len(TILTS), 2)).astype(float)
+    moved = np.stack([np.roll(maps.data[:, t], m.astype(int), (1, 2)) for t, m in enumerate(moves)], 1)
+    data, doubts = prepared(replace(maps, data=moved, shifts=moves), haadf)
+    assert data is not None and doubts == []
+
+
+@pytest.mark.parametrize(
+    ('build', 'lost'),
+    [(lamella, np.s_[:, 9]), (facetted, np.s_[:, :, 5:9]), (porous, np.s_[:, :12, :12]), (lamella, np.s_[7])],
+)
+def test_images_with_pixels_missing_are_taken(build, lost):
+    maps, haadf = recorded(build)
+    missing = np.zeros(haadf.images.shape, bool)
+    missing[lost] = True
+    data, doubts = prepared(maps, replace(haadf, images=np.where(missing, np.nan, haadf.images), missing=missing))
+    assert data is not None and doubts == []
+
+
+@pytest.mark.parametrize(
+    ('build', 'angles'),
+    [(porous, np.arange(-68, 69, 5.0)), (lamella, np.arange(-65, 66, 10.0)), (facetted, np.arange(-70, 46, 5.0))],
+)
+def test_images_at_other_tilts_than_the_maps_are_taken(build, angles):
+    data, doubts = prepared(*recorded(build, angles=angles))
+    assert data is not None and doubts == []
+
+
+def turned(images, degrees):
+    return ndimage.rotate(images, degrees, (1, 2), reshape=False, order=1, mode='nearest')
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (lambda h: replace(h, angles=-h.angles), 'when the sign of its tilts is reversed'),
+        (lambda h: replace(h, angles=h.angles + 10), 'when its angles are 10° lower'),
+        (lambda h: replace(h, angles=h.angles - 10), 'when its angles are 10° higher'),
+        (lambda h: replace(h, images=h.images[:, :, ::-1]), 'when its x axis is reversed'),
+        (lambda h: replace(h, images=h.images[:, ::-1]), 'when its y axis is reversed'),
+        (lambda h: replace(h, images=h.images[:, ::-1, ::-1]), 'turned by 180°'),
+        (lambda h: replace(h, images=h.images.swapaxes(1, 2)), 'when x and y of its images are swapped'),
+        (lambda h: replace(h, images=h.images.swapaxes(1, 2)[:, ::-1]), 'turned by 90°'),
+        (lambda h: replace(h, images=turned(h.images, 8)), 'turned by 8°'),
+        (lambda h: replace(h, pixel_size=0.8), 'when its pixels are 1.25 times as large'),
+        (lambda h: replace(h, pixel_size=1.25), 'when its pixels are 0.8 times as large'),
+        (lambda h: replace(h, pixel_size=2.0), 'when its pixels are 0.5 times as large'),
+    ],
+)
+def test_another_reading_of_the_series_that_agrees_better_is_named(change, words):
+    maps, haadf = recorded(facetted)
+    data, (doubt,) = prepared(maps, change(haadf))
+    assert data is None and words in doubt
+    after, before = (float(word) for word in doubt.partition('correlation ')[2].partition(')')[0].split(' instead of '))
+    assert after > 0.85 and after > before
+
+
+def test_maps_that_are_not_square_are_compared_in_their_middle_square_with_axes_swapped():
+    maps, haadf = recorded(facetted)
+    narrow = MapSeries(maps.data[:, :, 4:28], maps.angles, maps.channels)
+    data, doubts = prepared(narrow, haadf)
+    assert data is not None and doubts == []
+    data, (doubt,) = prepared(narrow, replace(haadf, images=haadf.images.swapaxes(1, 2)))
+    assert data is None and 'when x and y of its images are swapped' in doubt
+
+
+def test_images_of_a_tenth_of_the_field_show_something_else():
+    maps, haadf = recorded(facetted)
+    data, (doubt,) = prepared(maps, replace(haadf, pixel_size=10.0))
+    assert data is None and 'does not show what the maps show' in doubt and 'pixel size' in doubt
+
+
+@pytest.mark.parametrize('sign', [-1.0, 1.0])
+def test_intensities_of_images_that_the_counts_do_not_explain_are_numbers(sign):
+    maps, haadf = recorded(lamella)
+    at_maps = haadf.images[3:-3]
+    other = sign * np.exp(at_maps[:, ::-1] / at_maps.std()) + at_maps
+    found = intensity_per_count(maps.data, maps.data, other, np.ones(3))
+    assert np.isfinite([*found.weights, *found.errors, found.damping]).all()
+
+
+@pytest.mark.parametrize('unmapped', [0.2, 0.4])
+def test_images_of_matter_that_is_mostly_in_no_map_are_doubted(unmapped):
+    numbers = {
+        'weights': [1.0, 2.0],
+        'angles': [-10.0, 0.0, 10.0],
+        'shifts': np.zeros((3, 2)),
+        'unmapped': unmapped,
+        'misfit': 0.03,
+        'misfits': [0.03, 0.03, 0.03],
+    }
+    note, *doubts = findings_on(numbers, ['Si', 'Fe'], None)
+    assert note.level == 'note'
+    assert [doubt.sentence.startswith('40 % of the HAADF intensity') for doubt in doubts] == [True] * (unmapped > 0.3)
