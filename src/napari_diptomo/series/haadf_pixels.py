@@ -80,7 +80,8 @@ def usable_pixels(series: HAADFSeries) -> tuple[HAADFSeries, tuple[Finding, ...]
     """
     if series.notes.get(JUDGED):
         return series, ()
-    series, findings = _with_contents(series)
+    series, noticed = with_contents(series)
+    findings = list(noticed)
     images, missing = series.images, _missing_of(series)
     missing, static = _static(images, missing)
     # What stands in for a spike disturbs no range and no mean; the brightest of all would hide where a detector ends.
@@ -95,17 +96,26 @@ def _missing_of(series: HAADFSeries) -> np.ndarray:
     return np.zeros(series.images.shape, bool) if series.missing is None else series.missing.copy()
 
 
-def _with_contents(series: HAADFSeries) -> tuple[HAADFSeries, list[Finding]]:
-    """The series without images that hold nothing, and which these are."""
-    missing = _missing_of(series)
-    top = np.max(series.images, where=~missing, initial=-np.inf)
-    blank = _blank(series.images, missing, top)
-    if 0 < blank.sum() < len(blank):
-        # The text in an image without contents is the same as in all others.
-        text = _text(series.images[~blank], missing[~blank])
-        blank |= _blank(series.images, missing | text, top)
+def with_contents(series: HAADFSeries) -> tuple[HAADFSeries, tuple[Finding, ...]]:
+    """A HAADF series without images that hold nothing, and a finding where there are any.
+
+    Parameters
+    ----------
+    series : HAADFSeries
+
+    Returns
+    -------
+    HAADFSeries
+    tuple of Finding
+
+    Raises
+    ------
+    InputError
+        Fewer than three are left.
+    """
+    blank = blank_images(series.images, _missing_of(series))
     if not blank.any():
-        return series, []
+        return series, ()
     several = blank.sum() > 1
     which = f'{"All" if blank.all() else "The"} image{"s" if several else ""} of the HAADF series'
     sentence = (
@@ -117,7 +127,29 @@ def _with_contents(series: HAADFSeries) -> tuple[HAADFSeries, list[Finding]]:
             f'{sentence}, which leaves {(~blank).sum()}; give three or more that show the specimen, or leave the series out.'
         )
     sentence = f'{sentence}: {"they were" if several else "it was"} left out.'
-    return series.at(~blank), [_note('left out', sentence, float(blank.sum()))]
+    return series.at(~blank), (_note('left out', sentence, float(blank.sum())),)
+
+
+def blank_images(images: np.ndarray, missing: np.ndarray | None = None) -> np.ndarray:
+    """Images without contents: constant but for burnt-in text, saturated, or without a number.
+
+    Parameters
+    ----------
+    images : ndarray (tilt, y, x)
+    missing : ndarray of bool (tilt, y, x), optional
+
+    Returns
+    -------
+    ndarray of bool (tilt,)
+    """
+    gone = np.zeros(images.shape, bool) if missing is None else missing
+    top = np.max(images, where=~gone, initial=-np.inf)
+    blank = _blank(images, gone, top)
+    if 0 < blank.sum() < len(blank):
+        # The text in an image without contents is the same as in all others.
+        text = _text(images[~blank], gone[~blank])
+        blank |= _blank(images, gone | text, top)
+    return blank
 
 
 def _blank(images: np.ndarray, missing: np.ndarray, top: float) -> np.ndarray:
