@@ -397,6 +397,58 @@ def test_run_takes_a_haadf_series_that_its_result_names(first_run):
     assert_one_line(cli('run', str(folder / 'first.json'), '--haadf', 'nothing.tif'), 'nothing.tif')
 
 
+HAADF_OF_RECIPE = {'haadf': ('images/HAADF.tif',), 'haadf_angles': tuple(range(-60, 61, 20)), 'haadf_pixel_size': 1.0}
+
+
+def source_of_run(monkeypatch, folder, *options, **fields):
+    """The source that `run` would open, of a recipe with these fields."""
+    from napari_diptomo.jobs import commands
+
+    source = Source(paths=('maps.hspy',), **fields)
+    values = {'napari-diptomo': 1, 'source': source.model_dump(mode='json'), 'steps': [{'step': 'SIRT'}]}
+    (folder / 'r.json').write_text(json.dumps(values))
+    seen = []
+    monkeypatch.setattr(commands, '_run', lambda recipe, *others: seen.append(recipe.source))
+    result = cli('run', 'r.json', *options)
+    assert result.exit_code == 0, result.output
+    return seen[0]
+
+
+def test_an_option_about_the_haadf_series_leaves_the_others_to_the_recipe(maps_file, haadf_file, tmp_path, monkeypatch):
+    kept = source_of_run(monkeypatch, tmp_path, '--haadf-pixel-size', '2', **HAADF_OF_RECIPE)
+    assert (kept.haadf, kept.haadf_pixel_size) == ((str(haadf_file),), 2.0)
+    assert kept.haadf_angles == HAADF_OF_RECIPE['haadf_angles']
+    kept = source_of_run(monkeypatch, tmp_path, '--haadf-angles', 'tilts.csv', **HAADF_OF_RECIPE)
+    assert (kept.haadf, kept.haadf_angles, kept.haadf_pixel_size) == (
+        (str(haadf_file),),
+        str(tmp_path / 'tilts.csv'),
+        1.0,
+    )
+    # Other images bring angles and pixels of their own.
+    shutil.copy(haadf_file, 'other.tif')
+    other = source_of_run(monkeypatch, tmp_path, '--haadf', 'other.tif', **HAADF_OF_RECIPE)
+    assert (other.haadf, other.haadf_angles, other.haadf_pixel_size) == ((str(tmp_path / 'other.tif'),), None, None)
+    own = source_of_run(monkeypatch, tmp_path, '--own-haadf', **HAADF_OF_RECIPE)
+    assert (own.haadf, own.haadf_angles, own.haadf_pixel_size, own.own_haadf) == ((), None, None, True)
+
+
+@pytest.mark.parametrize(
+    ('options', 'text'),
+    [
+        (('--haadf', 'nope'), 'nope; correct --haadf.'),
+        (('--haadf', 'images', '--haadf-angles', 'nope.csv'), 'correct --haadf-angles.'),
+        (('--haadf', 'images', '--haadf-pixel-size', '0'), 'not 0; correct --haadf-pixel-size.'),
+        (('--haadf', 'images', '--haadf-pixel-size', '-2'), 'not -2; correct --haadf-pixel-size.'),
+        (('--haadf-pixel-size', '1'), '--haadf-pixel-size was given, and there are no files'),
+        (('--own-haadf', '--haadf-angles', '-60 0 60'), '--haadf-angles was given, and there are no files'),
+    ],
+)
+@pytest.mark.parametrize('command', ['run', 'info'])
+def test_wrong_options_about_the_haadf_series_are_one_line(maps_file, haadf_file, tmp_path, command, options, text):
+    named = write_recipe(tmp_path / 'r.json', {'step': 'SIRT'}) if command == 'run' else str(maps_file)
+    assert_one_line(cli(command, named, *options), text)
+
+
 def test_the_version():
     from napari_diptomo import __version__
 

@@ -369,12 +369,12 @@ def calibrate(
 def _haadf(files: list[Path] | None, angles: str | None, pixel_size: float | None, own: bool) -> dict[str, Any]:
     """The fields of a `Source` about the HAADF series, those that were given."""
     given = {
-        'haadf': tuple(str(file.absolute()) for file in files or ()),
+        'haadf': tuple(str(file.absolute()) for file in files) if files else None,
         'haadf_angles': _angles(angles),
         'haadf_pixel_size': pixel_size,
-        'own_haadf': own,
+        'own_haadf': own or None,
     }
-    return {name: value for name, value in given.items() if value}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _angles(text: str | None) -> str | tuple[float, ...] | None:

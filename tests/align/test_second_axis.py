@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from napari_diptomo import SIRT, Align, SecondAxis, TotalVariation, simulate
+from napari_diptomo import SIRT, Align, HAADFSeries, SecondAxis, TotalVariation, simulate
 from napari_diptomo.align import second_motion as motions
 from napari_diptomo.align.by_hand import corrected, with_axis
 from napari_diptomo.align.second_axis import joined
 from napari_diptomo.assess import consistency, psnr
 from napari_diptomo.assess.reprojection import reprojection
-from napari_diptomo.series import InputError, MapSeries, load
+from napari_diptomo.series import InputError, MapSeries, load, with_haadf
 from napari_diptomo.series.reinsertion import Reinsertion
 from napari_diptomo.simulate import second_tilt_series
+from napari_diptomo.simulate.haadf import haadf_series
 
 ANGLES = np.arange(-40, 41, 5.0)
 
@@ -385,3 +386,21 @@ def test_a_series_whose_axes_were_swapped_on_loading_is_not_said_to_have_a_wrong
     found = joined(first.maps, mirrored)
     assert not [f.sentence for f in found.findings if f.level == 'doubt']
     np.testing.assert_array_equal(found.second_axis.angles, -ANGLES)
+
+
+def test_the_haadf_series_of_the_first_axis_is_fitted_and_that_of_the_second_is_named(pair, known_motion):
+    phantom, _, first, second = pair
+    tilts = np.arange(-70, 71, 10.0)
+    haadf = HAADFSeries(haadf_series(phantom, tilts, seed=1).images, tilts, first.maps.pixel_size)
+    made = joined(with_haadf(first.maps, haadf), with_haadf(second.maps, haadf))
+    assert made.haadf_series is haadf
+    (doubt,) = [f.sentence for f in made.findings if 'is not used' in f.sentence]
+    assert doubt.startswith('The HAADF series of the second axis (15 images) is not used')
+    assert doubt.endswith('that of the first axis is.')
+    volume = TotalVariation(iterations=5, device='cpu').run(made)
+    assert volume.notes['haadf']['angles'] == tilts.tolist()
+    # Joined to another series it is said anew, not twice.
+    again = joined(made, with_haadf(second.maps, haadf))
+    assert sum('is not used' in f.sentence for f in again.findings) == 1
+    other_way = joined(first.maps, with_haadf(second.maps, haadf))
+    assert any('exchange the two series' in f.sentence for f in other_way.findings)

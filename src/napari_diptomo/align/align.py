@@ -40,7 +40,10 @@ from napari_diptomo.align.tilt_shifts import (
 from napari_diptomo.align.unlike_tilts import misfit_errors, unlike_findings
 from napari_diptomo.geometry.rigid_motion import without_rigid_motion
 from napari_diptomo.series import Finding, HAADFSeries, InputError, MapSeries, Observer, Step, Watch, param
+from napari_diptomo.series.haadf import named
 from napari_diptomo.series.haadf_of_series import own_images
+from napari_diptomo.series.haadf_pixels import with_contents
+from napari_diptomo.series.tilts import at_tilts
 
 #: Structures that neighbours are compared by, pixels (see `voted_shifts`): fine ones place best, coarse ones survive few counts.
 _BANDS = ((1.5, 6.0), (2.5, 8.0), (4.0, 12.0))
@@ -140,8 +143,12 @@ class Align(Step):
             aligned = self._aligned(maps, observer)
             return replace(aligned, haadf_series=following(haadf, aligned, which))
         alone = self.model_copy(update={'reference': 'haadf', 'shifts_file': '', 'by_hand': (), 'axis_by_hand': ()})
-        series = as_maps(haadf)
-        haadf = with_alignment(haadf, alone._aligned(series, observer))
+        haadf, blank = with_contents(haadf)
+        maps = replace(maps, findings=(*maps.findings, *blank))
+        try:
+            haadf = with_alignment(haadf, alone._aligned(as_maps(haadf), observer))
+        except InputError as error:
+            raise InputError(named(str(error))) from None
         beside = self
         if self.axis_rotation is None and not self.shifts_file:
             beside = self.model_copy(update={'axis_rotation': haadf.axis_rotation})
@@ -164,8 +171,9 @@ class Align(Step):
             beside = haadf_findings(haadf, of_haadf['haadf'], len(images.angles))
             if isinstance(placement, Placement) and placement.alike:
                 frame = self._joined(images, frame, placement, haadf.axis_shift * haadf.pixel_size / maps.pixel_size)
-        by_hand = corrections(self.by_hand, maps.angles)[images.order]
-        frame = self._corrected(images, frame, by_hand, start_name == 'file')
+        by_hand = corrections(self.by_hand, maps.angles)
+        frame = self._corrected(images, frame, by_hand[images.order], start_name == 'file')
+        shifts = self._of_all_tilts(images, frame, by_hand)
         doubtful = doubtful_tilts(frame.comparison) | np.isin(np.arange(len(images.angles)), unlike)
         source: ShiftSource = (
             'import'
@@ -184,7 +192,7 @@ class Align(Step):
             'source': source,
             'by_hand': list(self.by_hand),
             'axis_by_hand': list(self.axis_by_hand),
-            **frame.notes(images, by_hand, source),
+            **frame.notes(images, shifts, by_hand, source),
             'seconds': watch.seconds,
             **of_haadf,
         }
@@ -194,7 +202,7 @@ class Align(Step):
         alone = alignment_findings(images.angles, frame.in_pixels(n), doubtful, used)
         return replace(
             maps,
-            shifts=frame.shifts[np.argsort(images.order, kind='stable')],
+            shifts=shifts,
             axis_shift=frame.axis.shift,
             axis_rotation=frame.geometry.rotation,
             notes={**maps.notes, 'align': notes},
@@ -202,9 +210,22 @@ class Align(Step):
                 *maps.findings,
                 *alone,
                 *unlike_findings(images.angles, lit * n, frame.errors * n),
+                *images.blank_findings(),
                 *beside,
             ),
         )
+
+    def _of_all_tilts(self, images: ComparedImages, frame: Frame, by_hand: np.ndarray) -> np.ndarray:
+        """Shifts (tilt, 2) in the order of the series; those of tilts without contents as a file has them, or interpolated."""
+        shifts = np.zeros((len(images.all_angles), 2))
+        shifts[images.order] = frame.shifts
+        if images.blank.size:
+            known = np.array(by_hand)
+            if self.shifts_file:
+                known = known + read_shifts(self.shifts_file, images.all_angles).shifts
+            moved = images.spread(frame.shifts - known[images.order])
+            shifts[images.blank] = (moved + known)[images.blank]
+        return shifts
 
     def _frame(self, images: ComparedImages, found: Refined, as_given: np.ndarray | None) -> Frame:
         """The frame that was found, its axis apart from the shifts, or the shifts ``as_given`` (tilt, 2), binned pixels."""
@@ -261,6 +282,8 @@ class Align(Step):
     def _placed(self, maps: MapSeries, haadf: HAADFSeries, images: ComparedImages) -> Placement | str:
         """The tilts of the maps on the HAADF series, or why its images cannot be brought onto them."""
         try:
+            if images.blank.size:
+                return placed(at_tilts(maps, images.order), haadf, self.reference, images.binning, self.upsampling)
             return placed(maps, haadf, self.reference, images.binning, self.upsampling).in_order(images.order)
         except InputError as error:
             return str(error)

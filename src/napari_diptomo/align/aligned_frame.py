@@ -47,11 +47,13 @@ class Frame:
         """The excess of the compared geometry over the shifts (tilt, 2), pixels of the maps."""
         return np.asarray(self.geometry.shifts * binning - self.shifts)
 
-    def notes(self, images: ComparedImages, by_hand: np.ndarray, source: ShiftSource) -> dict[str, Any]:
-        """Its numbers, JSON-ready, tilts in the order of the series; ``by_hand`` (tilt, 2) is in that of the images."""
-        n, back = images.binning, np.argsort(images.order, kind='stable')
+    def notes(
+        self, images: ComparedImages, shifts: np.ndarray, by_hand: np.ndarray, source: ShiftSource
+    ) -> dict[str, Any]:
+        """Its numbers, JSON-ready; ``shifts`` and ``by_hand`` (tilt, 2) are those of the series, in its order."""
+        n = images.binning
         in_pixels = self.in_pixels(n)
-        tilts = tilt_table(images.angles, self.shifts, in_pixels, by_hand, source)
+        tilts = series_table(images, shifts, in_pixels, by_hand, source)
         return {
             'largest_shift': float(np.abs(self.shifts).max()),
             'rms_shift': float(np.sqrt((self.shifts**2).mean())),
@@ -61,9 +63,19 @@ class Frame:
             'axis_shift': self.axis.shift,
             'axis_uncertainty': finite(self.axis.uncertainty),
             'axis_rotation': self.geometry.rotation,
-            'compared_at': self.left_in(n)[back].tolist(),
-            'tilts': [tilts[i].to_dict() for i in back],
+            'compared_at': images.spread(self.left_in(n)).tolist(),
+            'tilts': [row.to_dict() for row in tilts],
         }
+
+
+def series_table(
+    images: ComparedImages, shifts: np.ndarray, comparison: Comparison, by_hand: np.ndarray, source: ShiftSource
+) -> list[TiltShift]:
+    """`tilt_table` of all tilts of a series in its order, those that were not compared without score."""
+    none = np.full(len(shifts), np.nan)
+    scores, errors = none.copy(), np.stack([none, none], axis=1)
+    scores[images.order], errors[images.order] = comparison.scores, comparison.errors
+    return tilt_table(images.all_angles, shifts, Comparison(scores, np.zeros_like(errors), errors), by_hand, source)
 
 
 def tilt_table(
@@ -75,7 +87,12 @@ def tilt_table(
     )
     return [
         TiltShift(
-            float(angle), float(dx), float(dy), float(score), finite(float(error)), 'by hand' if corrected else source
+            float(angle),
+            float(dx),
+            float(dy),
+            finite(float(score)),
+            finite(float(error)),
+            'by hand' if corrected else source,
         )
         for angle, (dy, dx), score, error, corrected in rows
     ]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from napari_diptomo.align.align import Align
-from napari_diptomo.align.aligned_frame import tilt_table
+from napari_diptomo.align.aligned_frame import series_table
 from napari_diptomo.align.alignment_findings import alignment_findings, doubtful_tilts
 from napari_diptomo.align.held_out_tilts import Comparison, Geometry, compared, predicted
 from napari_diptomo.align.image_correlation import FINE
@@ -179,9 +179,8 @@ def judged(maps: MapSeries, observer: Observer | None = None) -> MapSeries:
     step = align_step(maps)
     images = compared_images(maps, step.reference)
     small, angles, order, n = images.small, images.angles, images.order, images.binning
-    back = np.argsort(order, kind='stable')
-    by_hand = corrections_of(maps)[order]
-    left_in = np.reshape(align.get('compared_at', np.zeros((len(angles), 2))), (-1, 2))[order]
+    by_hand = corrections_of(maps)
+    left_in = np.reshape(align.get('compared_at', np.zeros((len(maps.angles), 2))), (-1, 2))[order]
     shifts = np.asarray(maps.shifts)[order]
     depth = int(align['depth']) // n if 'depth' in align else small.shape[2]
     placed = Geometry(angles, (shifts + left_in) / n, depth, maps.axis_rotation)
@@ -189,13 +188,13 @@ def judged(maps: MapSeries, observer: Observer | None = None) -> MapSeries:
     comparison = compared(small, predicted(small, placed), step.upsampling, FINE)
     in_pixels = Comparison(comparison.scores, comparison.moves * n, comparison.errors * n)
     # An image that was like no neighbour is doubted until somebody has looked at it.
-    unlike = np.isin(angles, align.get('unlike_angles', ())) & ~by_hand.any(axis=1)
+    unlike = np.isin(angles, align.get('unlike_angles', ())) & ~by_hand[order].any(axis=1)
     doubtful = doubtful_tilts(comparison) | unlike
-    rows = tilt_table(angles, shifts, in_pixels, by_hand, _source(align, np.zeros(2)))
+    rows = series_table(images, np.asarray(maps.shifts), in_pixels, by_hand, _source(align, np.zeros(2)))
     align |= {
         'correlation_after': comparison.score,
         'doubtful_angles': [float(angle) for angle in angles[doubtful]],
-        'tilts': [rows[i].to_dict() for i in back],
+        'tilts': [row.to_dict() for row in rows],
     }
     new = tuple(replace(one, step=_STEP) for one in alignment_findings(angles, in_pixels, doubtful, None))
     replaced = {'tilts out of line', 'alignment'}

@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from scipy import ndimage
 
 from napari_diptomo.align.held_out_tilts import Comparison, Geometry, Prediction, compared, projected
 from napari_diptomo.align.image_correlation import FINE
@@ -76,11 +77,7 @@ def as_maps(haadf: HAADFSeries) -> MapSeries:
     """The images as a series to align."""
     images = haadf.images
     if haadf.missing is not None:
-        # Nothing that is missing may pass for the darkest or the brightest there is.
-        levels = [
-            np.median(image[~out]) if (~out).any() else 0.0 for image, out in zip(images, haadf.missing, strict=True)
-        ]
-        images = np.where(haadf.missing, np.array(levels, np.float32)[:, None, None], images)
+        images = np.stack([_filled(image, out) for image, out in zip(images, haadf.missing, strict=True)])
     return MapSeries(
         images[None],
         haadf.angles,
@@ -91,6 +88,22 @@ def as_maps(haadf: HAADFSeries) -> MapSeries:
         axis_rotation=haadf.axis_rotation,
         haadf=images,
     )
+
+
+def _filled(image: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """An image (y, x) with the median of what surrounds it in place of each part that is missing.
+
+    Nothing that is missing may pass for the darkest or the brightest there is, and the saturated middle of a particle not for
+    a hole in it.
+    """
+    if not missing.any() or missing.all():
+        return image
+    parts, number = ndimage.label(missing, np.ones((3, 3)))
+    rims = np.where(missing, 0, ndimage.maximum_filter(parts, 3))
+    levels = np.asarray(ndimage.median(image, rims, np.arange(number + 1)))
+    # Of two parts that share a rim one may have none left.
+    levels[~np.isin(np.arange(number + 1), rims)] = np.median(image[~missing])
+    return np.where(missing, levels[parts], image).astype(image.dtype)
 
 
 def with_alignment(haadf: HAADFSeries, aligned: MapSeries) -> HAADFSeries:

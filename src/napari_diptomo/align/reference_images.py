@@ -20,9 +20,12 @@ import numpy as np
 from scipy import ndimage
 
 from napari_diptomo.reconstruct.field_edges import AT_EDGE, edges_of
-from napari_diptomo.series import InputError, MapSeries
+from napari_diptomo.series import Finding, InputError, MapSeries
 from napari_diptomo.series.detector_images import darkest_crowd
+from napari_diptomo.series.haadf import FEWEST
+from napari_diptomo.series.haadf_pixels import blank_images
 from napari_diptomo.series.outliers import without_outliers
+from napari_diptomo.series.tilts import angles_in_words, at_tilts
 
 Reference = Literal['auto', 'haadf', 'maps']
 #: Images are binned to at most this many pixels.
@@ -41,7 +44,7 @@ def uses_haadf(maps: MapSeries, reference: Reference) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class ComparedImages:
-    """The images that an alignment compares, tilts ascending.
+    """The images that an alignment compares, tilts ascending; HAADF images without contents are none of them.
 
     Attributes
     ----------
@@ -51,6 +54,8 @@ class ComparedImages:
         Degrees.
     order : ndarray (tilt,)
         Numbers of the tilts in their series.
+    all_angles : ndarray (tilt of the series,)
+        Degrees, of those without contents too, in the order of the series.
     binning : int
     shape : tuple of int
         Rows and columns of the images before they were binned.
@@ -63,10 +68,38 @@ class ComparedImages:
     small: np.ndarray
     angles: np.ndarray
     order: np.ndarray
+    all_angles: np.ndarray
     binning: int
     shape: tuple[int, int]
     name: str
     within: bool
+
+    @property
+    def blank(self) -> np.ndarray:
+        """Numbers of the tilts of the series without contents."""
+        return np.setdiff1d(np.arange(len(self.all_angles)), self.order)
+
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """Values of these tilts (tilt, ...) as those of all, in the order of the series: between neighbours interpolated."""
+        every = np.empty((len(self.all_angles), *values.shape[1:]))
+        every[self.order] = values
+        columns = values.reshape(len(values), -1)
+        between = [np.interp(self.all_angles[self.blank], self.angles, column) for column in columns.T]
+        every[self.blank] = np.stack(between, axis=-1).reshape(-1, *values.shape[1:])
+        return every
+
+    def blank_findings(self) -> tuple[Finding, ...]:
+        """A doubt where there are tilts without contents: nothing says where the specimen sits in them."""
+        if not self.blank.size:
+            return ()
+        several = self.blank.size > 1
+        sentence = (
+            f'The HAADF image{"s" if several else ""} at {angles_in_words(self.all_angles[self.blank], 6)} '
+            f'{"hold" if several else "holds"} nothing: the shift{"s" if several else ""} of '
+            f'{"these tilts lie" if several else "this tilt lies"} between those of the neighbours. Align by the maps, or leave '
+            f'the tilt{"s" if several else ""} out.'
+        )
+        return (Finding('doubt', 'blank images', sentence, {'images': float(self.blank.size)}),)
 
 
 def compared_images(maps: MapSeries, reference: Reference) -> ComparedImages:
@@ -77,12 +110,36 @@ def compared_images(maps: MapSeries, reference: Reference) -> ComparedImages:
     InputError
         As `reference_images`.
     """
-    images, name, within = _cleaned(maps, reference)
     order = np.argsort(maps.angles, kind='stable')
+    blank = _blank_tilts(maps, reference)
+    if blank.any():
+        order = order[~blank[order]]
+        images, name, within = _cleaned(at_tilts(maps, order), reference)
+    else:
+        images, name, within = _cleaned(maps, reference)
+        images = images[order]
     n = binning_of(images)
-    return ComparedImages(
-        binned(images[order], n), maps.angles[order], order, n, (images.shape[1], images.shape[2]), name, within
-    )
+    shape = images.shape[1], images.shape[2]
+    return ComparedImages(binned(images, n), maps.angles[order], order, maps.angles, n, shape, name, within)
+
+
+def _blank_tilts(maps: MapSeries, reference: Reference) -> np.ndarray:
+    """Tilts (tilt,) whose HAADF images hold nothing, where these are compared.
+
+    Raises
+    ------
+    InputError
+        Fewer than three others.
+    """
+    if maps.haadf is None or not uses_haadf(maps, reference):
+        return np.zeros(len(maps.angles), bool)
+    blank = blank_images(maps.haadf)
+    if blank.any() and (~blank).sum() < FEWEST:
+        raise InputError(
+            f'The HAADF images at {angles_in_words(maps.angles[blank], 6)} hold nothing, which leaves {(~blank).sum()} to align '
+            'the series by; choose the maps as reference.'
+        )
+    return blank
 
 
 def reference_images(maps: MapSeries, reference: Reference) -> tuple[np.ndarray, str]:

@@ -125,7 +125,7 @@ def joined(
     Returns
     -------
     MapSeries
-        The first series with `second_axis`; what was found is among its findings.
+        The first series with `second_axis` and with its own HAADF series; what was found is among its findings.
 
     Raises
     ------
@@ -152,7 +152,25 @@ def joined(
         reinsertion=found.reinsertion,
         haadf_series=None,
     )
-    return replace(plain, second_axis=placed, findings=(*plain.findings, *findings_on(found, first, second)))
+    noticed = (*findings_on(found, first, second), *_haadf_left_out(first, second))
+    return replace(plain, second_axis=placed, findings=(*plain.findings, *noticed))
+
+
+def _haadf_left_out(first: MapSeries, second: MapSeries) -> tuple[Finding, ...]:
+    """A doubt where the second series brings a HAADF series: images are fitted in the frame of the first."""
+    if second.haadf_series is None:
+        return ()
+    images = len(second.haadf_series.angles)
+    instead = (
+        'that of the first axis is.'
+        if first.haadf_series is not None
+        else 'exchange the two series, so that its maps are the first, to have it fitted.'
+    )
+    sentence = (
+        f'The HAADF series of the second axis ({images} images) is not used: images are fitted about the first axis only; '
+        f'{instead}'
+    )
+    return (Finding('doubt', SecondAxis.title, sentence, {'images': float(images)}),)
 
 
 def first_alone(maps: MapSeries) -> MapSeries:

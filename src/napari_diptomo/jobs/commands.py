@@ -13,6 +13,7 @@ from rich.table import Table
 from napari_diptomo.jobs import checkpoint, json_summaries, transfer, unsaved_results
 from napari_diptomo.jobs.child_job import ChildJob
 from napari_diptomo.jobs.error_sentences import explain
+from napari_diptomo.jobs.haadf_options import with_haadf_options
 from napari_diptomo.jobs.job_folders import sweep
 from napari_diptomo.jobs.output import output_path, reserved
 from napari_diptomo.jobs.reading.isolated import load_isolated, open_isolated
@@ -62,7 +63,8 @@ def run_recipe(
     resume : bool
         Continue an interrupted run of this recipe and output.
     haadf : mapping, optional
-        Fields of the source about a HAADF series, in place of those of the recipe.
+        Fields of the source about a HAADF series, in place of those of the recipe; see
+        `napari_diptomo.jobs.haadf_options.with_haadf_options`.
     as_json : bool
         Print what was made as JSON, and nothing else, on standard output.
 
@@ -119,8 +121,7 @@ def computed(
     """
     recipe = Recipe.load(path).resolved()
     if haadf:
-        others: dict[str, Any] = {'haadf': (), 'haadf_angles': None, 'haadf_pixel_size': None, 'own_haadf': False}
-        recipe = Recipe(recipe.source.model_copy(update={**others, **haadf}), recipe.steps)
+        recipe = Recipe(with_haadf_options(recipe.source, haadf), recipe.steps)
     _report_files(recipe, path, Console(highlight=False, stderr=quiet))
     output = output_path(recipe, path, output)
     plan = [Planned('Open', keeps=False), *(Planned(step.title or type(step).__name__) for step in recipe.steps)]
@@ -299,9 +300,8 @@ def show_info(
 ) -> None:
     """Print what a tilt series holds, in words or as JSON; of several specimens, which there are."""
     paths, core = (tuple(str(file) for file in listed) for listed in (files, core_loss))
-    source = Source(
-        paths=paths, angles=angles, core_loss=core, pixel_size=pixel_size, specimen=specimen, **(haadf or {})
-    )
+    plain = Source(paths=paths, angles=angles, core_loss=core, pixel_size=pixel_size, specimen=specimen)
+    source = with_haadf_options(plain, haadf or {})
     several = specimens_in(find_files(paths).data)
     if several and specimen is None:
         if as_json:

@@ -21,6 +21,14 @@ from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.evidence import Evidence
 from napari_diptomo.series.findings import Finding
 
+#: Images below which a HAADF series adds nothing to a fit.
+FEWEST = 3
+
+
+def named(sentence: str) -> str:
+    """A sentence of a check that serves other series too, as one about a HAADF series."""
+    return sentence if 'HAADF series' in sentence else f'HAADF series: {sentence}'
+
 
 @dataclass(frozen=True, eq=False)
 class HAADFSeries:
@@ -70,6 +78,12 @@ class HAADFSeries:
     evidence: tuple[Evidence, ...] = ()
 
     def __post_init__(self) -> None:
+        try:
+            self._check()
+        except InputError as error:
+            raise InputError(named(str(error))) from None
+
+    def _check(self) -> None:
         if np.ndim(self.images) != 3:
             raise InputError(
                 f'HAADF images need the axes (tilt, y, x), not {np.ndim(self.images)} axes; stack them so.'
@@ -106,4 +120,5 @@ class HAADFSeries:
             angles=self.angles[kept],
             shifts=self.shifts[kept],
             missing=None if self.missing is None else self.missing[kept],
+            evidence=tuple(Evidence(one.source, one.values[kept], one.kind) for one in self.evidence),
         )

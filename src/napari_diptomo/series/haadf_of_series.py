@@ -7,21 +7,22 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from napari_diptomo.series.array_checks import check_degrees
 from napari_diptomo.series.data import MapSeries, SpectralTiltSeries
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
-from napari_diptomo.series.haadf import HAADFSeries
+from napari_diptomo.series.haadf import FEWEST, HAADFSeries, named
 
 Series = TypeVar('Series', bound=SpectralTiltSeries | MapSeries)
 
-#: Images below which a HAADF series adds nothing to a fit.
-FEWEST = 3
 #: Share of the field of the spectra that the images should cover at least.
 _FIELD = 0.7
 #: Degrees by which an image lies beyond the tilts of the spectra.
 _BEYOND = 1.0
-#: Share of a pixel that must be covered, and of the field of the maps that must be left.
+#: Share of a pixel that the images must cover, and of the field of the maps that must be left.
 _COVERED, _LEFT = 0.999, 0.3
+#: Share of a binned pixel that must be known, or it is missing.
+KNOWN = 0.5
 
 
 def with_haadf(series: Series, haadf: HAADFSeries) -> Series:
@@ -42,7 +43,7 @@ def with_haadf(series: Series, haadf: HAADFSeries) -> Series:
     Raises
     ------
     InputError
-        Fewer than three images.
+        Fewer than three images, or angles that are all the same or seem to be radians.
 
     Examples
     --------
@@ -59,6 +60,15 @@ def with_haadf(series: Series, haadf: HAADFSeries) -> Series:
             f'The HAADF series has {len(haadf.angles)} image{"s" if len(haadf.angles) > 1 else ""}; three tilts or more add '
             'something to the spectra: give more, or leave it out.'
         )
+    if np.ptp(haadf.angles) == 0:
+        raise InputError(
+            f'All {len(haadf.angles)} images of the HAADF series have the tilt angle {haadf.angles[0]:g}°; give the angles at '
+            'which they were recorded, or leave it out.'
+        )
+    try:
+        check_degrees(haadf.angles)
+    except InputError as error:
+        raise InputError(named(str(error))) from None
     doubts = (*haadf.findings, *_of_field(series, haadf))
     return replace(series, haadf_series=haadf, findings=(*series.findings, *doubts))
 
@@ -137,7 +147,9 @@ def on_pixels_of(series: HAADFSeries, maps: MapSeries) -> HAADFSeries:
     there = np.ones(series.images.shape) if series.missing is None else 1.0 - series.missing
     share = np.einsum('ay,tyx,bx->tab', rows, there, columns, optimize=True)
     images = np.einsum('ay,tyx,bx->tab', rows, there * series.images, columns, optimize=True) / np.maximum(share, 1e-9)
-    missing = share < _COVERED
+    covered = rows.sum(axis=1)[:, None] * columns.sum(axis=1)
+    # Some pixels of many are missing for a fault of their own: the others show the same place.
+    missing = (covered < _COVERED) | (share <= KNOWN)
     if missing.mean() > 1 - _LEFT:
         raise InputError(
             f'The HAADF images cover {100 * (1 - missing.mean()):.0f} % of the field of the maps; check their pixel size '

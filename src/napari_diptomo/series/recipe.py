@@ -47,8 +47,8 @@ class Source(BaseModel):
     )
     angle_offset: float = param(
         0.0,
-        'Added to all tilt angles, for those that are not counted from the untilted specimen (0 to 180, as in computed '
-        'tomography).',
+        'Added to all tilt angles, those of a HAADF series too, for those that are not counted from the untilted specimen (0 '
+        'to 180, as in computed tomography).',
         unit='deg',
         ge=-360.0,
         le=360.0,

@@ -209,6 +209,22 @@ def in_use(series: Series, unused: Sequence[int] = (), repeated: str = 'keep') -
     return made if own_images(series) is None else with_own_haadf(replace(made, haadf_series=None))
 
 
+def at_tilts(maps: MapSeries, tilts: Sequence[int] | np.ndarray) -> MapSeries:
+    """Maps of some tilts; the HAADF series stays as it is.
+
+    Parameters
+    ----------
+    maps : MapSeries
+    tilts : sequence of int
+        Their numbers in the series, in the order that is wanted.
+
+    Returns
+    -------
+    MapSeries
+    """
+    return _maps_of(maps, tuple((int(tilt),) for tilt in tilts))
+
+
 def _repeats(series: SpectralTiltSeries | MapSeries, unused: Sequence[int], repeated: str) -> list[Finding]:
     """A finding about tilts in use that have one angle, where there are any."""
     positions = positions_of(series)

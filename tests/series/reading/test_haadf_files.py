@@ -25,6 +25,7 @@ from napari_diptomo.jobs import run, transfer
 from napari_diptomo.jobs.reading import open_isolated
 from napari_diptomo.series import InputError, Source, with_haadf, with_own_haadf
 from napari_diptomo.series.haadf_of_series import described, own_images
+from napari_diptomo.series.haadf_pixels import usable_pixels
 from napari_diptomo.series.tilts import in_use
 from napari_diptomo.simulate.core_loss import core_loss_tilt_series
 
@@ -100,7 +101,8 @@ def test_a_signal_of_hyperspy(images: np.ndarray) -> None:
         (2, [-20.0, 20.0], 'HAADF.tif', 'The HAADF series has 2 images; three tilts or more'),
         (7, None, 'HAADF.tif', 'HAADF series: No tilt angles were found for the 7 images of HAADF.tif'),
         (7, [1.0, 2.0], 'HAADF.tif', 'HAADF series: There are 2 angles for 7 images'),
-        (7, TILTS, 'Te.tif', 'HAADF series: Te.tif holds maps of elements, no images'),
+        (7, np.deg2rad(TILTS), 'HAADF.tif', 'HAADF series: The tilt angles lie between -1.047° and 1.047°'),
+        (7, ['tilts'] * 7, 'HAADF.tif', 'angles of the HAADF series hold something that is no number'),
     ],
 )
 def test_bad_input_in_one_sentence(
@@ -109,6 +111,73 @@ def test_bad_input_in_one_sentence(
     file = haadf_file(tmp_path, images[:number], name)
     with pytest.raises(InputError, match=sentence):
         load_tilt_series(maps_file, angles=ANGLES, haadf=file, haadf_angles=angles)
+
+
+def test_images_named_after_an_element_are_taken_and_maps_of_several_are_not(
+    tmp_path: Path, images: np.ndarray
+) -> None:
+    for angle, image in zip(TILTS, images, strict=True):
+        haadf_file(tmp_path, image[None], f'Au_{angle:+.0f}deg.tif')
+    found = load_haadf_series(tmp_path / 'haadf')
+    np.testing.assert_array_equal(found.images, images)
+    assert ['named as a map of Au would be' in f.sentence for f in found.findings] == [True]
+    (tmp_path / 'one').mkdir()
+    alone = write_maps(tmp_path / 'one' / 'Au.tif', images, 2.0)
+    np.testing.assert_array_equal(load_haadf_series(alone, angles=TILTS).images, images)
+    write_maps(tmp_path / 'one' / 'Pt.tif', images, 2.0)
+    with pytest.raises(InputError, match=r'HAADF series: Au.tif holds maps of elements'):
+        load_haadf_series(tmp_path / 'one', angles=TILTS)
+
+
+def test_series_in_memory_whose_angles_cannot_be_right(maps_file: Path, images: np.ndarray) -> None:
+    with pytest.raises(InputError, match='HAADF series: The tilt angle 300° is not'):
+        HAADFSeries(images, TILTS + 240, 2.0)
+    maps = load_tilt_series(maps_file, angles=ANGLES)
+    with pytest.raises(InputError, match=r'HAADF series: The tilt angles lie between -1\.047° and 1\.047°'):
+        with_haadf(maps, HAADFSeries(images, np.deg2rad(TILTS), 2.0))
+    with pytest.raises(InputError, match='All 7 images of the HAADF series have the tilt angle 5°'):
+        with_haadf(maps, HAADFSeries(images, np.full(7, 5.0), 2.0))
+
+
+def test_the_offset_of_the_holder_is_that_of_its_images_too(
+    tmp_path: Path, maps_file: Path, images: np.ndarray
+) -> None:
+    import hyperspy.api as hs
+
+    file = haadf_file(tmp_path, images)
+    series = load_tilt_series(maps_file, angles=ANGLES + 90, haadf=file, haadf_angles=TILTS + 90, angle_offset=-90)
+    np.testing.assert_array_equal(series.angles, ANGLES)
+    np.testing.assert_array_equal(series.haadf_series.angles, TILTS)
+    assert not [f for f in series.findings if f.about == 'tilt angles']
+    signal = hs.signals.Signal2D(images)
+    given = {'haadf_angles': TILTS + 90, 'haadf_pixel_size': 2.0, 'angle_offset': -90}
+    series = load_tilt_series(maps_file, angles=ANGLES + 90, haadf=signal, **given)
+    np.testing.assert_array_equal(series.haadf_series.angles, TILTS)
+    np.testing.assert_array_equal(load_haadf_series(file, TILTS + 90, angle_offset=-90).angles, TILTS)
+
+
+def test_the_offset_that_is_advised(tmp_path: Path, maps_file: Path, images: np.ndarray) -> None:
+    file = haadf_file(tmp_path, images)
+
+    def advice(about: str, **given: object) -> str:
+        series = load_tilt_series(maps_file, haadf=file, **given)
+        (found,) = [
+            f
+            for f in series.findings
+            if f.about == 'tilt angles' and f.sentence.startswith('HAADF') == (about == 'HAADF')
+        ]
+        return found.sentence
+
+    # An offset moves the spectra too, whose angles are right here.
+    alone = advice('HAADF', angles=ANGLES, haadf_angles=TILTS + 90)
+    assert 'open both with an angle offset of -90°; else give the angles of these images from -60° to 60°.' in alone
+    counted_right = advice('HAADF', angles=ANGLES + 90, haadf_angles=TILTS, angle_offset=-90)
+    assert 'the angle offset of -90° was added to them' in counted_right
+    assert 'give angles that are 90° higher' in counted_right
+    # What was added already is part of the offset that is needed.
+    assert 'with an angle offset of -90°' in advice(
+        'spectra', angles=ANGLES + 90, haadf_angles=TILTS + 20, angle_offset=-20
+    )
 
 
 def test_two_stacks_of_images_are_not_guessed(tmp_path: Path, images: np.ndarray) -> None:
@@ -152,6 +221,37 @@ def test_much_finer_images_are_binned_about_their_middle(tmp_path: Path, maps_fi
     assert series.haadf_series is not None
     assert series.haadf_series.pixel_size == pytest.approx(1.0)
     np.testing.assert_allclose(series.haadf_series.images, images, rtol=1e-5)
+
+
+def test_faults_of_much_finer_images_are_found_before_they_are_binned(
+    tmp_path: Path, maps_file: Path, images: np.ndarray
+) -> None:
+    noise = np.random.default_rng(4).normal(0, 1, (7, 96, 80))
+    fine = np.repeat(np.repeat(images, 8, axis=1), 8, axis=2) + noise
+    spoilt = fine.copy()
+    spoilt[:, 5, 5] *= 1e7  # in every image at another intensity
+    spoilt[3, 50, 42] = 1e9
+    spoilt[:, 90:93, 8:32] = 4000.0
+    spoilt[5] = 17.0
+    given = {'angles': ANGLES, 'haadf_angles': TILTS}
+    series = load_tilt_series(maps_file, haadf=haadf_file(tmp_path, spoilt, pixel=0.125), **given)
+    found = series.haadf_series
+    assert (found.pixel_size, len(found.angles)) == (pytest.approx(1.0), 6)
+    known = np.ones(found.images.shape, bool) if found.missing is None else ~found.missing
+    # A spike in 64 pixels costs none, and five rows of eight (the bar and its rim) cost the block.
+    expected = np.ones((12, 10), bool)
+    expected[11, 1:4] = False
+    np.testing.assert_array_equal(known, np.broadcast_to(expected, known.shape))
+    np.testing.assert_allclose(found.images[known], np.delete(images, 5, axis=0)[known], atol=1.0)
+    sentences = [f.sentence for f in series.findings if f.about == 'HAADF series']
+    assert [word for one in sentences for word in ('holds nothing', 'text', 'stand out singly') if word in one] == [
+        'holds nothing',
+        'text',
+        'stand out singly',
+    ]
+    assert 'at 40° holds nothing' in sentences[0]
+    # Once is enough.
+    assert usable_pixels(found) == (found, ())
 
 
 def test_a_smaller_field_and_bright_field_are_doubts(tmp_path: Path, maps_file: Path, images: np.ndarray) -> None:

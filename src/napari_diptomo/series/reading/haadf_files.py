@@ -10,16 +10,26 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from napari_diptomo.series.array_checks import check_positive
 from napari_diptomo.series.data import MapSeries, SpectralTiltSeries
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
-from napari_diptomo.series.haadf import HAADFSeries
-from napari_diptomo.series.haadf_of_series import with_haadf, with_own_haadf
+from napari_diptomo.series.haadf import HAADFSeries, named
+from napari_diptomo.series.haadf_of_series import KNOWN, with_haadf, with_own_haadf
+from napari_diptomo.series.haadf_pixels import usable_pixels
 from napari_diptomo.series.reading import hyperspy_adapter
+from napari_diptomo.series.reading.angles.tilt_range import range_beside_spectra
 from napari_diptomo.series.reading.element_names import BRIGHT_FIELD, parts_of
 from napari_diptomo.series.reading.file_selection import find_files
 from napari_diptomo.series.reading.image_stack import ImageStack
-from napari_diptomo.series.reading.map_stacks import is_of_element, is_picture, read_stacks, stack_of, tilted_stacks
+from napari_diptomo.series.reading.map_stacks import (
+    element_of,
+    is_of_element,
+    is_picture,
+    read_stacks,
+    stack_of,
+    tilted_stacks,
+)
 from napari_diptomo.series.reading.signals import signals_among
 from napari_diptomo.series.recipe import Source
 
@@ -27,7 +37,6 @@ Series = TypeVar('Series', bound=SpectralTiltSeries | MapSeries)
 PathLike = str | os.PathLike[str]
 
 TWO_HAADF = 'A HAADF series was given together with the images recorded with the spectra; choose one of them.'
-_PREFIX = 'HAADF series: '
 #: Pixels of the images that one of the maps is wide, at least, after images that are much finer were binned.
 _FINER = 2
 
@@ -36,6 +45,7 @@ def load_haadf_series(
     paths: PathLike | Sequence[PathLike] | Any,
     angles: Sequence[float] | PathLike | None = None,
     *,
+    angle_offset: float = 0.0,
     pixel_size: float | None = None,
     tilt_axis: Literal['y', 'x'] = 'y',
 ) -> HAADFSeries:
@@ -45,10 +55,12 @@ def load_haadf_series(
     ----------
     paths : path, HyperSpy signal, or sequence of them
         One stack (tilt, y, x), one image per tilt, or their folder, in any format that `load_tilt_series` reads; of several
-        detectors the one called HAADF.
+        detectors the one called HAADF. Maps of several elements are refused; images named after one are taken, with a note.
     angles : sequence of float or path, optional
         Degrees in the order of the files, or a table of them. Without it they are taken from tables, metadata and names, as
         for a tilt series.
+    angle_offset : float
+        Degrees, added to all angles: of a holder whose angles are not counted from the untilted specimen, as for the spectra.
     pixel_size : float, optional
         nm; without it as the files are calibrated.
     tilt_axis : {'y', 'x'}
@@ -57,7 +69,8 @@ def load_haadf_series(
     Returns
     -------
     HAADFSeries
-        Sorted by angle, intensities as recorded: the fit learns the dark level. Pixels that are no numbers are missing.
+        Sorted by angle, intensities as recorded: the fit learns the dark level. Pixels that are no numbers, or show nothing of
+        the specimen, are missing, and images without contents left out; see `napari_diptomo.series.haadf_pixels`.
 
     Raises
     ------
@@ -74,9 +87,12 @@ def load_haadf_series(
     """
     signals = signals_among(paths)
     listed = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if pixel_size is not None:
+        check_positive('pixel size of the HAADF series', pixel_size)
     source = Source(
         paths=() if signals else tuple(str(Path(path).absolute()) for path in listed),
-        angles=angles_given(angles),
+        angles=angles_given(angles, 'the HAADF series'),
+        angle_offset=angle_offset,
         pixel_size=pixel_size,
         tilt_axis=tilt_axis,
     )
@@ -91,7 +107,7 @@ def with_haadf_of(series: Series, source: Source) -> Series:
     series : SpectralTiltSeries or MapSeries
         As opened.
     source : Source
-        Where it comes from.
+        Where it comes from. Its angle offset is one of the holder: it is added to the angles of these images too.
 
     Raises
     ------
@@ -107,6 +123,7 @@ def with_haadf_of(series: Series, source: Source) -> Series:
     own = Source(
         paths=source.haadf,
         angles=source.haadf_angles,
+        angle_offset=source.angle_offset,
         pixel_size=source.haadf_pixel_size,
         tilt_axis='x' if series.transposed else 'y',
     )
@@ -115,13 +132,20 @@ def with_haadf_of(series: Series, source: Source) -> Series:
     return with_haadf(series, _no_finer(_read(own, (), (unbinned, pixels, source.binning)), series.pixel_size))
 
 
-def angles_given(angles: Sequence[float] | PathLike | None) -> tuple[float, ...] | str | None:
-    """Angles as a `Source` takes them: numbers, or the absolute path of a table."""
+def angles_given(
+    angles: Sequence[float] | PathLike | None, of: str = 'the tilt series'
+) -> tuple[float, ...] | str | None:
+    """Angles as a `Source` takes them: numbers, or the absolute path of a table; ``of`` names the series in an error."""
     if angles is None:
         return None
     if isinstance(angles, str | os.PathLike):
         return str(Path(angles).absolute())
-    return tuple(float(angle) for angle in angles)
+    try:
+        return tuple(float(angle) for angle in angles)
+    except (TypeError, ValueError):
+        raise InputError(
+            f'The angles of {of} hold something that is no number; give degrees, one for every image.'
+        ) from None
 
 
 def _read(
@@ -132,7 +156,7 @@ def _read(
         return _series(source, signals, spectra)
     except InputError as error:
         # A contradiction of the angles is one of these images: the columns of the dock show those of the spectra.
-        raise InputError(f'{_PREFIX}{error}') from error
+        raise InputError(named(str(error))) from error
 
 
 def _series(source: Source, signals: Sequence[Any], spectra: tuple[float, Sequence[int], int] | None) -> HAADFSeries:
@@ -146,14 +170,16 @@ def _series(source: Source, signals: Sequence[Any], spectra: tuple[float, Sequen
     else:
         files = find_files(source.paths)
         read, tables = [stack for path in files.data for stack in read_stacks(path)], files.tables
-    found = tilted_stacks(_pictures(read), tables, source)
+    pictures, doubts = _pictures(read)
+    found = tilted_stacks(pictures, tables, source)
     stack, order = found.stacks[0], found.order
     images = stack.data[order]
     pixel_size, assumed = _pixel_size(stack, source, spectra)
     missing = ~np.isfinite(images)
     if source.tilt_axis == 'x':
         images, missing = images.swapaxes(1, 2), missing.swapaxes(1, 2)
-    noticed = [*found.angles.findings, *stack.findings, *assumed]
+    of_angles = [range_beside_spectra(one, source.angle_offset) for one in found.angles.findings]
+    noticed = [*doubts, *of_angles, *stack.findings, *assumed]
     if any(part.casefold() in BRIGHT_FIELD for part in (*parts_of(stack.path.stem), *parts_of(stack.label))):
         noticed.append(
             Finding(
@@ -163,35 +189,43 @@ def _series(source: Source, signals: Sequence[Any], spectra: tuple[float, Sequen
                 'out of the fit. Give a dark-field series.',
             )
         )
-    return HAADFSeries(
+    recorded = HAADFSeries(
         np.ascontiguousarray(images),
         found.angles.angles[order],
         pixel_size,
         missing=missing if missing.any() else None,
         angle_source=found.angles.source,
-        findings=tuple(replace(one, sentence=_named(one.sentence), remedy=None) for one in noticed),
+        findings=tuple(replace(one, sentence=named(one.sentence), remedy=None) for one in noticed),
         evidence=found.angles.evidence_in(order),
     )
+    series, of_pixels = usable_pixels(recorded)
+    return replace(series, findings=(*series.findings, *of_pixels))
 
 
-def _named(sentence: str) -> str:
-    return sentence if 'HAADF series' in sentence else f'{_PREFIX}{sentence}'
-
-
-def _pictures(read: Sequence[ImageStack]) -> list[ImageStack]:
-    """The images of one detector: of those named after one the HAADF, else all that are no maps of elements."""
+def _pictures(read: Sequence[ImageStack]) -> tuple[list[ImageStack], list[Finding]]:
+    """The images of one detector, and doubts: of those named after one the HAADF, else all that are no maps of elements."""
     named = [stack for stack in read if is_picture(stack.path.stem) or is_picture(stack.label)]
     haadf = [stack for stack in named if 'haadf' in f'{stack.path.stem} {stack.label}'.casefold()]
     left = haadf or named or [stack for stack in read if not is_of_element(stack)]
+    doubts = []
     if not left:
-        raise InputError(
-            f'{read[0].path.name} holds maps of elements, no images; give the images of an annular dark-field detector.'
+        elements = {element_of(stack) for stack in read}
+        if len(elements) > 1:
+            raise InputError(
+                f'{read[0].path.name} holds maps of elements, no images; give the images of an annular dark-field detector.'
+            )
+        # Specimens are named after elements too.
+        left = list(read)
+        sentence = (
+            f'{read[0].path.name} is named as a map of {elements.pop()} would be, and was taken as images of a detector; if it '
+            'is that map, give other images.'
         )
+        doubts.append(Finding('note', 'HAADF series', sentence))
     several = [stack for stack in left if len(stack.data) > 1]
     if len(several) > 1:
         names = ', '.join(stack.path.name for stack in several[:3])
         raise InputError(f'there are {len(several)} stacks of images ({names}); give one.')
-    return several or left
+    return several or left, doubts
 
 
 def _pixel_size(
@@ -225,7 +259,15 @@ def _no_finer(haadf: HAADFSeries, pixel_size: float) -> HAADFSeries:
     def blocks(stack: np.ndarray) -> np.ndarray:
         return stack[:, y0 : y0 + y * n, x0 : x0 + x * n].reshape(tilts, y, n, x, n)
 
-    images = blocks(haadf.images).mean(axis=(2, 4), dtype=np.float64)
-    missing = None if haadf.missing is None else np.asarray(blocks(haadf.missing).any(axis=(2, 4)))
+    missing = None
+    if haadf.missing is None:
+        images = blocks(haadf.images).mean(axis=(2, 4), dtype=np.float64)
+    else:
+        # One hot pixel is no reason to lose a block.
+        there = blocks(~haadf.missing)
+        known = there.mean(axis=(2, 4))
+        images = blocks(haadf.images).mean(axis=(2, 4), dtype=np.float64, where=there)
+        missing = known <= KNOWN
+        images[missing] = 0
     assert haadf.shifts is not None, 'it has them'
     return replace(haadf, images=images, missing=missing, pixel_size=haadf.pixel_size * n, shifts=haadf.shifts / n)

@@ -94,7 +94,13 @@ def _fitting(read: list[ImageStack]) -> tuple[list[ImageStack], str]:
 
 def is_of_element(stack: ImageStack) -> bool:
     """Whether a stack is the map of an element, by its label or its name."""
-    return stack.label in ELEMENTS or element_in(parts_of(stack.path.stem)) in ELEMENTS
+    return element_of(stack) is not None
+
+
+def element_of(stack: ImageStack) -> str | None:
+    """The element that a stack is the map of, by its label or its name; None where it is of none."""
+    named = stack.label if stack.label in ELEMENTS else element_in(parts_of(stack.path.stem))
+    return named if named in ELEMENTS else None
 
 
 def maps_of_signals(signals: Sequence[StoredSignal], source: Source) -> MapSeries:

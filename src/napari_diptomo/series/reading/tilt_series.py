@@ -85,7 +85,8 @@ def load_tilt_series(
         per tilt or one stack, on the pixels of the low loss. Without it the core loss is taken from files that hold
         both (dual EELS): of two ranges of energy loss the one with 0 eV is the low loss.
     angle_offset : float
-        Degrees, added to all angles: of angles that are not counted from the untilted specimen.
+        Degrees, added to all angles: of angles that are not counted from the untilted specimen. It is one of the holder, and
+        is added to those of a HAADF series that is read here too.
     pixel_size : float, optional
         nm, before binning; without it as the files are calibrated.
     binning : int
@@ -166,7 +167,7 @@ def load_tilt_series(
         core_loss=() if core_loss is None or signals else _absolute(core_loss),
         core_loss_angles=None if core_loss_angles is None else tuple(np.ravel(core_loss_angles).astype(float).tolist()),
         haadf=() if haadf is None or isinstance(haadf, HAADFSeries) or given else _absolute(haadf),
-        haadf_angles=None if given else angles_given(haadf_angles),
+        haadf_angles=None if given else angles_given(haadf_angles, 'the HAADF series'),
         haadf_pixel_size=None if given else haadf_pixel_size,
         own_haadf=own_haadf,
         first_frame=first_frame,
@@ -183,7 +184,9 @@ def load_tilt_series(
     if not given:
         return series
     if not isinstance(haadf, HAADFSeries):
-        haadf = load_haadf_series(haadf, haadf_angles, pixel_size=haadf_pixel_size, tilt_axis=tilt_axis)
+        haadf = load_haadf_series(
+            haadf, haadf_angles, angle_offset=angle_offset, pixel_size=haadf_pixel_size, tilt_axis=tilt_axis
+        )
     return with_haadf(series, haadf)
 
 

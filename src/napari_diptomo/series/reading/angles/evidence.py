@@ -519,6 +519,6 @@ def _checked(found: FoundAngles, series: _Series, offset: float) -> FoundAngles:
         )
     check_degrees(angles)
     evidence = tuple(Evidence(one.source, one.values + offset, one.kind) for one in found.evidence)
-    doubt = doubtful_range(angles) or _counted(found, series) or _unsigned(found, series)
+    doubt = doubtful_range(angles, offset) or _counted(found, series) or _unsigned(found, series)
     source = found.source + (f', with an offset of {offset:g}°' if offset else '')
     return FoundAngles(angles, source, evidence, (*found.findings, *([doubt] if doubt else [])))
