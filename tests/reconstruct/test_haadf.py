@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.reconstruct import TotalVariation
-from napari_diptomo.reconstruct.haadf_data import prepare_haadf, seen_within, usable_pixels, within_volume
+from napari_diptomo.reconstruct.haadf_data import in_unit_range, prepare_haadf, seen_within, within_volume
 from napari_diptomo.reconstruct.haadf_images import TiltImages
 from napari_diptomo.reconstruct.haadf_observation import HAADFData, HAADFObservation
 from napari_diptomo.reconstruct.haadf_weights import Intensity, damped, intensity_per_count, powers_of_atomic_numbers
@@ -85,15 +85,14 @@ def test_images_of_finer_pixels_are_averaged_and_what_lies_outside_is_missing():
         on_pixels_of(replace(fine, pixel_size=0.1), maps)
 
 
-def test_saturated_pixels_and_burnt_in_text_carry_no_weight():
-    images = np.random.default_rng(0).normal(100, 5, (6, 40, 40))
-    images[:, 2:5, 2:12] = 255.0
-    images[3, 20:24, 20:24] = 260.0
-    images[4, 20:24, 20:24] = 260.0
-    found, findings = usable_pixels(HAADFSeries(images, np.arange(6.0)))
-    assert found.missing[:, 2:5, 2:12].all() and found.missing[3, 20:24, 20:24].all()
-    assert not found.missing[:, 30:].any()
-    assert {name for finding in findings for name in finding.evidence} == {'saturated', 'static'}
+def test_a_tiny_particle_on_clipped_black_is_not_empty():
+    images = np.full((3, 40, 40), 7.0)
+    images[:, 20:22, 20:22] = [[17.0, 27.0], [27.0, 27.0]]
+    found = in_unit_range(HAADFSeries(images, np.arange(3.0)))
+    np.testing.assert_allclose(found.images[0, 20:22, 20:22], [[0.5, 1.0], [1.0, 1.0]])
+    assert found.images.min() == 0
+    with pytest.raises(InputError, match='are empty'):
+        in_unit_range(HAADFSeries(np.full((3, 40, 40), 7.0), np.arange(3.0)))
 
 
 @pytest.mark.parametrize('rotation', [0.0, 8.0])

@@ -12,13 +12,11 @@ from napari_diptomo.reconstruct.haadf_agreement import Counts, contradiction
 from napari_diptomo.reconstruct.haadf_images import TiltImages
 from napari_diptomo.reconstruct.haadf_observation import HAADFData
 from napari_diptomo.series import Finding, InputError, MapSeries
-from napari_diptomo.series.haadf import HAADFSeries
+from napari_diptomo.series.haadf import FEWEST, HAADFSeries
 from napari_diptomo.series.haadf_of_series import on_pixels_of
+from napari_diptomo.series.haadf_pixels import usable_pixels
 from napari_diptomo.series.tilts import angles_in_words
 
-_FEWEST = 3
-#: Share of the pixels that may be saturated or static.
-_FEW = 0.2
 #: Share of the pixels of an image whose rays must stay within the volume.
 _LEAST_WITHIN = 0.05
 
@@ -43,7 +41,7 @@ def prepare_haadf(maps: MapSeries) -> tuple[HAADFData | None, tuple[Finding, ...
     assert maps.haadf_series is not None
     given, findings = usable_pixels(maps.haadf_series)
     series = in_unit_range(on_pixels_of(given, maps))
-    if len(series.angles) < _FEWEST:
+    if len(series.angles) < FEWEST:
         raise InputError(
             f'{len(series.angles)} HAADF images add nothing to a tilt series; give three tilts or more, or leave them out.'
         )
@@ -86,7 +84,7 @@ def seen_within(data: HAADFData, shape: tuple[int, int, int]) -> tuple[HAADFData
         'thickness of the specimen, so that the volume need not be as deep as the field is wide.'
     )
     evidence = {'left out': float((~kept).sum())}
-    if kept.sum() < _FEWEST:
+    if kept.sum() < FEWEST:
         sentence += f' The {kept.sum()} that are left add nothing: the series is left out.'
         return None, (Finding('doubt', 'HAADF series', sentence, evidence),)
     return replace(data, series=series.at(kept)), (Finding('note', 'HAADF series', sentence, evidence),)
@@ -119,41 +117,13 @@ def within_volume(series: HAADFSeries, shape: tuple[int, int, int]) -> HAADFSeri
     return replace(series, missing=outside if series.missing is None else series.missing | outside)
 
 
-def usable_pixels(series: HAADFSeries) -> tuple[HAADFSeries, tuple[Finding, ...]]:
-    """Saturated pixels, and those that show the same in every image (burnt-in text), as missing ones."""
-    images = series.images
-    top = images.max()
-    saturated = images == top if (images == top).mean() > 1e-4 and (images == top).sum() > 3 * len(images) else None
-    static = np.ptp(images, axis=0) == 0 if len(images) >= _FEWEST else np.zeros(images.shape[1:], bool)
-    missing = np.zeros(images.shape, bool) if series.missing is None else series.missing.copy()
-    findings = []
-    if saturated is not None and saturated.mean() < _FEW:
-        missing |= ndimage.binary_dilation(saturated, np.ones((1, 3, 3)))
-        findings.append(
-            _note(
-                'saturated',
-                f'{100 * saturated.mean():.1f} % of the HAADF pixels are saturated; they carry no weight.',
-                saturated.mean(),
-            )
-        )
-    elif saturated is not None:
-        sentence = f'{100 * saturated.mean():.0f} % of the HAADF pixels are saturated; record them with less gain.'
-        findings.append(Finding('doubt', 'HAADF series', sentence, {'saturated': float(saturated.mean())}))
-    if 0 < static.mean() < _FEW:
-        missing |= ndimage.binary_dilation(static, np.ones((3, 3)))[None]
-        words = f'{100 * static.mean():.1f} % of the HAADF pixels show the same at every tilt, as text does; they carry no weight.'
-        findings.append(_note('static', words, static.mean()))
-    return replace(series, missing=missing if missing.any() else None), tuple(findings)
-
-
-def _note(what: str, sentence: str, share: float) -> Finding:
-    return Finding('note', 'HAADF series', sentence, {what: float(share)})
-
-
 def in_unit_range(series: HAADFSeries) -> HAADFSeries:
     """The images less their lowest level, over their range."""
     seen = series.images if series.missing is None else series.images[~series.missing]
     low, high = np.percentile(seen, (2, 99.5))
+    if not high > low and seen.max() > low:
+        # A particle that fills less than a hundredth of the field, on the black that a detector ends at.
+        high = np.percentile(seen[seen > low], 99.5)
     if not high > low:
         raise InputError('The HAADF images are empty; give others, or leave them out.')
     return replace(series, images=(series.images - low) / (high - low))
