@@ -93,5 +93,5 @@ def _displaced(image: np.ndarray, seen: np.ndarray, move: np.ndarray) -> np.ndar
     image = image.astype(np.float64)
     if move.any():
         image = ndimage.shift(image, move, order=1, mode='nearest')
-        seen = ndimage.shift(seen.astype(np.float64), move, order=0) > 0.5
+        seen = ndimage.shift(seen.astype(np.float64), move, order=0, mode='grid-constant') > 0.5
     return np.where(seen, image, np.nan)
