@@ -9,7 +9,7 @@ holds. Two interpolations do, in the sum of all spectra:
 L is exact for a smooth background, G for a Gaussian. A superposition of lines
 lies between them or little beyond: by a share r of its counts that depends on
 the width of a line in channels alone. With s its standard deviation, r was less
-than 0.75 / s^3 above them and 0.4 / s^3 below in all superpositions that were tried.
+than 0.6 / s^3 above them and 0.4 / s^3 below in all superpositions that were tried.
 Coarse channels, of which a line has two or three, thus hardly show anything. So a
 channel is faulty when it exceeds both or falls short of both
 
@@ -17,7 +17,7 @@ channel is faulty when it exceeds both or falls short of both
   counting by as much more, and
 - by more than r, and 5 %, and
 - by half as much when it is compared with either side alone, with a and with where a
-  Gaussian goes on from there: at a step, where a discriminator cuts off the spectrum
+  Gaussian continues from there: at a step, where a discriminator cuts off the spectrum
   or the channels end, one side explains it; and
 - by a quarter as much when it is compared with b and d alone: between two faulty
   channels stands a sound one.
@@ -44,7 +44,7 @@ from napari_diptomo.series import Finding
 
 _SIGMAS, _LEAST_SHARE = 6.0, 0.05
 #: r s^3, too low and too high, for one channel and for two; a detector may be better than its metadata say by so much.
-_BEND, _SHARPER = {1: (0.4, 0.75), 2: (1.0, 2.0)}, 0.9
+_BEND, _SHARPER = {1: (0.4, 0.6), 2: (1.0, 1.5)}, 0.9
 #: keV; below lies the strobe peak.
 _LOWEST = 0.15
 #: Part of the departure that has to be left when one side alone is asked, and when the channels next to it are not.
@@ -101,16 +101,17 @@ def find_faulty(total: np.ndarray, energy: np.ndarray, width: np.ndarray) -> tup
     if len(total) < 8:
         return ()
     sigma = _SHARPER * width / (2.3548 * np.gradient(energy))
-    work, expected = np.asarray(total, float).copy(), {}
+    work = np.maximum(total, 0).astype(float)
     scatter = _scatter(work[energy > _LOWEST])
-    while True:
-        found = _worst(work, energy, sigma, scatter, list(expected))
-        if found is None:
-            break
-        channels, instead = found
-        expected.update(zip(channels, instead, strict=True))
-        work[channels] = instead
-    return tuple(FaultyChannel(int(k), float(energy[k]), float(total[k]), float(expected[k])) for k in sorted(expected))
+    found: list[tuple[int, int]] = []
+    while (worst := _worst(work, energy, sigma, scatter, found)) is not None:
+        found.append(worst)
+        # Those found before were compared with this one.
+        for first, number in found[::-1]:
+            *_, expected = _departures(work, np.array([first]), number)
+            work[first : first + number] = np.maximum(expected[:, 0], 0)
+    channels = sorted(first + i for first, number in found for i in range(number))
+    return tuple(FaultyChannel(k, float(energy[k]), float(total[k]), float(work[k])) for k in channels)
 
 
 def without_channels(spectra: sparse.csr_matrix, channels: Sequence[int]) -> sparse.csr_matrix:
@@ -159,13 +160,16 @@ def _in_words(channels: Sequence[FaultyChannel], name: str, amount: str) -> str:
 
 
 def _worst(
-    total: np.ndarray, energy: np.ndarray, sigma: np.ndarray, scatter: float, known: list[int]
-) -> tuple[list[int], np.ndarray] | None:
-    """The most significant channel, or, where no single one is faulty, two, with what they should hold."""
+    total: np.ndarray, energy: np.ndarray, sigma: np.ndarray, scatter: float, known: list[tuple[int, int]]
+) -> tuple[int, int] | None:
+    """The most significant channel or, where no single one is faulty, the first of two; and how many they are."""
+    taken = np.zeros(len(total), bool)
+    for start, length in known:
+        taken[start : start + length] = True
     for number in (1, 2):
         first = np.arange(3, len(total) - number - 2)
-        low, high, level, error, expected = _departures(total, first, number)
-        free = (energy[first] > _LOWEST) & ~np.isin(first, known) & ~np.isin(first + number - 1, known)
+        low, high, level, error, _ = _departures(total, first, number)
+        free = (energy[first] > _LOWEST) & ~taken[first] & ~taken[first + number - 1]
         least = _SIGMAS * scatter * error
         for departure, bend in zip((low, high), _BEND[number], strict=True):
             most = np.maximum(_LEAST_SHARE, bend / sigma[first] ** 3) * level
@@ -173,7 +177,7 @@ def _worst(
         significance = np.maximum(low, high) / error
         at = int(significance.argmax())
         if significance[at] > 0:
-            return list(range(int(first[at]), int(first[at]) + number)), np.maximum(expected[:, at], 0)
+            return int(first[at]), number
     return None
 
 
@@ -190,7 +194,7 @@ def _departures(total: np.ndarray, first: np.ndarray, number: int) -> tuple[np.n
         What the channels should hold.
     """
     here = np.sum([total[first + i] for i in range(number)], axis=0)
-    e, b, a, c, d, f = np.maximum([total[first + i] for i in (-3, -2, -1, number, number + 1, number + 2)], 0)
+    e, b, a, c, d, f = (total[first + i] for i in (-3, -2, -1, number, number + 1, number + 2))
     beside, weights = np.stack([b, a, c, d]), _CUBIC[number]
     linear = weights @ beside
     # One count more, so that empty channels have a logarithm.
@@ -203,7 +207,9 @@ def _departures(total: np.ndarray, first: np.ndarray, number: int) -> tuple[np.n
     high[(here - sides[1, 1] < _EITHER_SIDE * high) | (here - farther[0] < _FARTHER * high)] = 0
     level = np.maximum(here, most)
     error = np.sqrt(level + (weights.sum(axis=0) ** 2) @ beside + 1)
-    return low, high, level, error, (linear + geometric) / 2
+    # Near another faulty channel either cubic may be far off, but not both to the same side of a straight line.
+    line = a + np.arange(1, number + 1)[:, None] * (c - a) / (number + 1)
+    return low, high, level, error, np.median([linear, geometric, line], axis=0)
 
 
 def _beyond(near: np.ndarray, middle: np.ndarray, far: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,8 +12,8 @@ import numpy as np
 from napari_diptomo.series import SpectralTiltSeries
 
 _E_MN = 5.8987
-#: FWHM at Mn-Ka where the metadata do not say, and that of the electronics alone at least, eV.
-_USUAL, _LEAST = 130.0, 40.0
+#: FWHM that the electronics alone have at least, eV.
+_LEAST = 40.0
 
 
 def line_width(energy: np.ndarray | float, resolution: float) -> np.ndarray:
@@ -35,6 +35,6 @@ def line_width(energy: np.ndarray | float, resolution: float) -> np.ndarray:
     return np.sqrt(np.maximum(squared, _LEAST**2)) * 1e-3
 
 
-def recorded_resolution(series: SpectralTiltSeries) -> float:
-    """FWHM at Mn-Ka as the metadata of a series have it, eV; 130 where they do not."""
-    return float(series.metadata.get('energy_resolution_MnKa') or _USUAL)
+def recorded_resolution(series: SpectralTiltSeries, otherwise: float = 130.0) -> float:
+    """FWHM at Mn-Ka as the metadata of a series have it, eV; ``otherwise`` where they do not."""
+    return float(series.metadata.get('energy_resolution_MnKa') or otherwise)

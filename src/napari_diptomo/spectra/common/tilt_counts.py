@@ -34,6 +34,8 @@ from napari_diptomo.spectra.common.spikes import WIDEST, Spike, without_impossib
 
 #: Bytes of sparse spectra that one series may keep in memory.
 _BUDGET = 2 * 1024**3
+#: FWHM at Mn-Ka, eV, that a detector of which nothing is recorded may have.
+_SHARPEST = 125.0
 _KEPT: WeakKeyDictionary[SpectralTiltSeries, TiltCounts] = WeakKeyDictionary()
 _LOCK = threading.Lock()
 
@@ -223,10 +225,10 @@ def counts_of(series: SpectralTiltSeries) -> TiltCounts:
 
 
 def _fault_finder(series: SpectralTiltSeries) -> Callable[[np.ndarray], tuple[FaultyChannel, ...]] | None:
-    """What finds dead and hot channels; nothing where the axis does not say how wide a line is."""
+    """A function that finds dead and hot channels; None where the axis does not say how wide a line is."""
     if series.energy_unit != 'keV' or not (np.diff(series.energy) > 0).all():
         return None
-    width = line_width(series.energy, recorded_resolution(series))
+    width = line_width(series.energy, recorded_resolution(series, otherwise=_SHARPEST))
     return partial(find_faulty, energy=series.energy, width=width)
 
 

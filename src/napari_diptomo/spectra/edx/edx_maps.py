@@ -138,7 +138,8 @@ class EDXMaps(Step):
         maps = with_gain(maps, self.gain_from_totals, self.gain)
         position = recorded_position(data.metadata)
         notes = {**maps.notes, DETECTOR_NOTE: position} if position else maps.notes
-        faults = (*overflow, *faulty_findings(counts.faulty))
+        low, high = window.ends
+        faults = (*overflow, *faulty_findings([fault for fault in counts.faulty if low <= fault.energy <= high]))
         lone = (*impossible_findings(counts.impossible, data), *spike_findings(counts.spikes, data))
         return replace(maps, notes=notes, findings=(*maps.findings, *faults, *lone))
 
