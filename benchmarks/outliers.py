@@ -58,7 +58,8 @@ which only the first or the last image shows, at its edge; points in images that
 
 Pixels that you know to be bad are `MapSeries(..., missing=mask)`; where `missing` is true the data may be NaN. Single bad
 channels of spectra are found in the fit of the spectra (`napari_diptomo.spectra.common.spikes`,
-`spectra.eels.calibration.camera_artefacts`).
+`spectra.eels.calibration.camera_artefacts`), and so are channels of an EDX detector that are dead or hot in all spectra
+(`spectra.common.faulty_channels`): they are left out of the fit and named.
 
 Made by `benchmarks/outliers.py`"""
 

@@ -6,6 +6,9 @@ takes as an array. It is kept with the series for as long as that lives, so
 that the plot of the sum spectrum, the suggestion of elements and the fit do
 not read the files three times.
 
+Once all tilts are read their sum shows which channels of an EDX detector are
+dead or hot: from then on spectra and sums hold nothing there.
+
 Spectra of energy losses have counts in every channel, and with the noise of
 the read-out negative ones: they stay arrays.
 """
@@ -13,8 +16,9 @@ the read-out negative ones: they stay arrays.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -24,10 +28,14 @@ from scipy import sparse
 from napari_diptomo.series import InputError, Observer, SpectralTiltSeries, Watch
 from napari_diptomo.series.counts import thin
 from napari_diptomo.series.filled_channels import dense_spectra, filled_channels
+from napari_diptomo.spectra.common.faulty_channels import FaultyChannel, find_faulty, without_channels
+from napari_diptomo.spectra.common.resolution import line_width, recorded_resolution
 from napari_diptomo.spectra.common.spikes import WIDEST, Spike, without_impossible, without_spikes
 
 #: Bytes of sparse spectra that one series may keep in memory.
 _BUDGET = 2 * 1024**3
+#: FWHM at Mn-Ka, eV, that a detector of which nothing is recorded may have.
+_SHARPEST = 125.0
 _KEPT: WeakKeyDictionary[SpectralTiltSeries, TiltCounts] = WeakKeyDictionary()
 _LOCK = threading.Lock()
 
@@ -44,11 +52,20 @@ class TiltCounts:
     channel : float
         Width of the widest channel, keV. Where lines are several channels wide spikes can be distinguished from them, and
         are left out.
+    look : callable, optional
+        Finds dead and hot channels in the sum of all spectra, (energy,).
     """
 
-    def __init__(self, counts: Any, dense: bool = False, channel: float = np.inf) -> None:
+    def __init__(
+        self,
+        counts: Any,
+        dense: bool = False,
+        channel: float = np.inf,
+        look: Callable[[np.ndarray], tuple[FaultyChannel, ...]] | None = None,
+    ) -> None:
         self._counts = counts
-        self._dense, self._channel = dense, channel
+        self._dense, self._channel, self._look = dense, channel, look
+        self._faulty: tuple[FaultyChannel, ...] = ()
         self._spikes: dict[int, list[Spike]] = {}
         self._impossible: dict[int, list[Spike]] = {}
         self._kept: dict[int, Any] = {}
@@ -60,6 +77,8 @@ class TiltCounts:
         """The spectra of one tilt, (y * x, energy): a sparse matrix, or an array of energy losses."""
         if index not in self._kept:
             matrix = self._read(index)
+            if self._faulty:
+                matrix = without_channels(matrix, [fault.channel for fault in self._faulty])
             self.sums[index] = np.asarray(matrix.sum(axis=0, dtype=float)).ravel()
             self._summed.add(index)
             self._bytes += _bytes(matrix)
@@ -84,6 +103,11 @@ class TiltCounts:
         return spectra
 
     @property
+    def faulty(self) -> tuple[FaultyChannel, ...]:
+        """Dead and hot channels, which hold nothing in spectra and sums; empty until all tilts were read."""
+        return self._faulty
+
+    @property
     def spikes(self) -> list[Spike]:
         """Those of the tilts that were read."""
         return [spike for index in sorted(self._spikes) for spike in self._spikes[index]]
@@ -101,7 +125,17 @@ class TiltCounts:
                 self.tilt(index)
             if watch is not None:
                 watch.step(index + 1, message=f'spectra {index + 1} of {n}')
+        if self._look is not None:
+            look, self._look = self._look, None
+            self._leave_out(look(self.sums.sum(axis=0)))
         return self.sums
+
+    def _leave_out(self, faulty: tuple[FaultyChannel, ...]) -> None:
+        if not faulty:
+            return
+        self._faulty, channels = faulty, [fault.channel for fault in faulty]
+        self._kept = {index: without_channels(matrix, channels) for index, matrix in self._kept.items()}
+        self.sums[:, channels] = 0
 
 
 class CountsInUse(TiltCounts):
@@ -120,6 +154,12 @@ class CountsInUse(TiltCounts):
         self._whole, self._groups = whole, tuple(groups)
         self.sums = np.zeros(shape)
         self._summed = set()
+        self._look = None
+
+    def read(self, watch: Watch | None = None) -> np.ndarray:
+        """Sum spectrum of every tilt, (tilt, energy); all tilts are read, as all of them show what the detector does."""
+        self._whole.read()
+        return super().read(watch)
 
     def tilt(self, index: int) -> Any:
         """The spectra of one tilt, (y * x, energy)."""
@@ -130,6 +170,11 @@ class CountsInUse(TiltCounts):
         self.sums[index] = self._whole.sums[list(self._groups[index])].sum(axis=0)
         self._summed.add(index)
         return matrix
+
+    @property
+    def faulty(self) -> tuple[FaultyChannel, ...]:
+        """Dead and hot channels of all tilts."""
+        return self._whole.faulty
 
     @property
     def spikes(self) -> list[Spike]:
@@ -175,8 +220,16 @@ def counts_of(series: SpectralTiltSeries) -> TiltCounts:
             dense = series.energy_unit == 'eV'
             widths = np.diff(series.energy)
             channel = np.inf if dense or not widths.size else float(widths.max())
-            _KEPT[series] = TiltCounts(series.counts, dense, channel)
+            _KEPT[series] = TiltCounts(series.counts, dense, channel, _fault_finder(series))
         return _KEPT[series]
+
+
+def _fault_finder(series: SpectralTiltSeries) -> Callable[[np.ndarray], tuple[FaultyChannel, ...]] | None:
+    """A function that finds dead and hot channels; None where the axis does not say how wide a line is."""
+    if series.energy_unit != 'keV' or not (np.diff(series.energy) > 0).all():
+        return None
+    width = line_width(series.energy, recorded_resolution(series, otherwise=_SHARPEST))
+    return partial(find_faulty, energy=series.energy, width=width)
 
 
 def sum_spectrum(series: SpectralTiltSeries, observer: Observer | None = None) -> np.ndarray:

@@ -1,7 +1,6 @@
 r"""The response of a silicon drift detector to an X-ray line.
 
-*Width.* A Gaussian of FWHM(E)^2 = FWHM(Mn-Ka)^2 + 2.5 eV (E - E(Mn-Ka)), the
-relation that eXSpy uses.
+*Width.* A Gaussian of the FWHM of `napari_diptomo.spectra.common.resolution`.
 
 *Tail.* Some photons lose part of their charge and form an exponential tail to
 lower energies. Charge is lost near the surface of the crystal, so the share
@@ -18,7 +17,7 @@ of the line's photons, with w = 0.047 the K yield of silicon, r = 10.3 its jump
 at the edge and mu_K the absorption of its own Ka. mu(E) is a power law on
 either side of the edge through the values that NIST tabulates.
 
-Formulas: resolution and line shape of the detector (`Detector`).
+Formulas: line shape of the detector (`Detector`).
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import erf, log_ndtr
 
+from napari_diptomo.spectra.common.resolution import line_width
 from napari_diptomo.spectra.edx.lines import LineFamily
 
-_E_MN = 5.8987
 #: Length of the tail as a share of the line's energy.
 _TAIL_LENGTH = 0.04
 #: Silicon: Ka and edge, keV; K yield; jump; absorption of its Ka and just above its edge, cm^2/g.
@@ -60,6 +59,8 @@ class Detector:
         other energies in proportion to the absorption in silicon.
     escape : float
         Escape peaks relative to theory: 0 none, 1 as Reed and Ware have them.
+    left_out : tuple of float
+        Channels that count nothing, dead ones and hot ones that are left out: where they are on the axis, keV.
     """
 
     resolution: float = 130.0
@@ -69,6 +70,7 @@ class Detector:
     tail: float = 0.0
     surface: float = 0.0
     escape: float = 0.0
+    left_out: tuple[float, ...] = ()
 
     def true_energy(self, energy: np.ndarray) -> np.ndarray:
         """The energy that a position on the axis stands for.
@@ -98,8 +100,28 @@ class Detector:
         ndarray like energy
             FWHM, keV; `resolution` at Mn-Ka.
         """
-        squared = self.resolution**2 + 2.5e3 * (np.asarray(energy, float) - _E_MN)
-        return np.sqrt(np.maximum(squared, 40.0**2)) * 1e-3
+        return line_width(energy, self.resolution)
+
+    def counted(self, energy: np.ndarray, shapes: np.ndarray) -> np.ndarray:
+        """Shapes without what falls into channels that are left out.
+
+        Parameters
+        ----------
+        energy : ndarray (energy,)
+            Channel centres of the axis, keV.
+        shapes : ndarray (energy, ...)
+            Of lines or background.
+
+        Returns
+        -------
+        ndarray like shapes
+            Zero in these channels; the array given where no channel is left out.
+        """
+        if not self.left_out:
+            return shapes
+        shapes = shapes.copy()
+        shapes[np.isin(energy, self.left_out)] = 0
+        return shapes
 
     def shape(self, energy: np.ndarray, family: LineFamily) -> np.ndarray:
         """Probability of each channel for one photon of a family.
@@ -144,7 +166,7 @@ class Detector:
             shapes[:, escaping] += lost[escaping] * np.diff(
                 self._cumulative(edges, lines[escaping] - SI_KA, tails=False), axis=0
             )
-        return shapes
+        return self.counted(energy, shapes)
 
     def _cumulative(self, edges: np.ndarray, lines: np.ndarray, tails: bool = True) -> np.ndarray:
         sigma = self.fwhm(lines) / np.sqrt(8 * np.log(2))

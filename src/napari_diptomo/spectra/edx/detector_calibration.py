@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
@@ -148,7 +149,8 @@ def _refine_detector(
     root = _root(counts)
 
     def trial(x: np.ndarray) -> Detector:
-        return replace(detector, **dict(zip(names, map(float, centre + scale * x), strict=True)))
+        moved: dict[str, Any] = dict(zip(names, map(float, centre + scale * x), strict=True))
+        return replace(detector, **moved)
 
     def residual(x: np.ndarray) -> np.ndarray:
         fit = solve(counts, line_shapes(energy, families, trial(x)), smooth, iterations=1)

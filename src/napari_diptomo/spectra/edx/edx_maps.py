@@ -25,6 +25,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from napari_diptomo.series import InputError, MapSeries, Observer, SpectralTiltSeries, Step, Watch, param
+from napari_diptomo.spectra.common.faulty_channels import faulty_findings
 from napari_diptomo.spectra.common.spikes import impossible_findings, spike_findings
 from napari_diptomo.spectra.common.tilt_counts import counts_of
 from napari_diptomo.spectra.edx.detector_position import NOTE as DETECTOR_NOTE
@@ -122,8 +123,9 @@ class EDXMaps(Step):
         whole = FitRange.of(data, self.energy_min, self.energy_max)
         wanted = self._wanted(whole)
         watch = Watch(observer, self.title, 2 * len(data.angles))
-        sums = counts_of(data).read(watch)
-        window, overflow = without_overflow(whole, data, sums)
+        counts = counts_of(data)
+        sums = counts.read(watch)
+        window, overflow = without_overflow(whole.without(counts.faulty), data, sums)
         check_counts(sums, data, window)
         total = sums.sum(axis=0)[window.channels]
         if not wanted:
@@ -136,9 +138,10 @@ class EDXMaps(Step):
         maps = with_gain(maps, self.gain_from_totals, self.gain)
         position = recorded_position(data.metadata)
         notes = {**maps.notes, DETECTOR_NOTE: position} if position else maps.notes
-        counts = counts_of(data)
-        faults = (*overflow, *impossible_findings(counts.impossible, data), *spike_findings(counts.spikes, data))
-        return replace(maps, notes=notes, findings=(*maps.findings, *faults))
+        low, high = window.ends
+        faults = (*overflow, *faulty_findings([fault for fault in counts.faulty if low <= fault.energy <= high]))
+        lone = (*impossible_findings(counts.impossible, data), *spike_findings(counts.spikes, data))
+        return replace(maps, notes=notes, findings=(*maps.findings, *faults, *lone))
 
     def _settings(self) -> MapSettings:
         return MapSettings(self.fit, self.holdout, self.seed, self.background_order, self.calibrate)

@@ -64,6 +64,7 @@ def rank_elements(series: SpectralTiltSeries, observer: Observer | None = None) 
     window = FitRange.of(series)
     watch = Watch(observer, 'Elements', len(series.angles))
     sums = counts_of(series).read(watch)[:, window.channels]
+    window = window.without(counts_of(series).faulty)
     detector, found = survey(window.energy, sums.sum(axis=0), window.detector, window.beam_energy, least=DOUBTFUL)
     sure = [f for f in found if not f.doubtful]
     families = [x for f in sure for x in families_of(f.element, *window.ends, window.beam_energy)]

@@ -20,7 +20,7 @@ import numpy as np
 
 from napari_diptomo.series import Observer, SpectralTiltSeries
 from napari_diptomo.spectra.common.exspy_adapter import atomic_numbers
-from napari_diptomo.spectra.common.tilt_counts import sum_spectrum
+from napari_diptomo.spectra.common.tilt_counts import counts_of, sum_spectrum
 from napari_diptomo.spectra.edx.detector import Detector
 from napari_diptomo.spectra.edx.detector_calibration import calibrate_with_weights
 from napari_diptomo.spectra.edx.fit_range import FitRange
@@ -183,6 +183,7 @@ def suggest_elements(series: SpectralTiltSeries, observer: Observer | None = Non
     """
     window = FitRange.of(series)
     spectrum = sum_spectrum(series, observer)[window.channels]
+    window = window.without(counts_of(series).faulty)
     _, found = survey(window.energy, spectrum, window.detector, window.beam_energy)
     return tuple(f.element for f in found)
 

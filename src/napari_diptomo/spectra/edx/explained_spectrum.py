@@ -102,7 +102,7 @@ def explain(
     check_place(series, tilt, region)
     counts = counts_of(series)
     sums = counts.read(Watch(observer, 'Spectrum', len(series.angles)))
-    model = spectrum_model(sums.sum(axis=0)[window.channels], window, wanted)
+    model = spectrum_model(sums.sum(axis=0)[window.channels], window.without(counts.faulty), wanted)
     spectrum = _spectrum(counts, tilt, region)[window.channels]
     if not spectrum.any():
         raise InputError('There are no counts in the region; draw it over the specimen.')

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
 
 from napari_diptomo.series import Finding, InputError, SpectralTiltSeries
+from napari_diptomo.spectra.common.faulty_channels import FaultyChannel
+from napari_diptomo.spectra.common.resolution import recorded_resolution
 from napari_diptomo.spectra.edx.detector import Detector
 
 #: keV; outside of these no electron microscope works.
@@ -80,8 +83,11 @@ class FitRange:
                 f'between {low:g} and {high:g} keV; widen the energy range.'
             )
         channels = slice(int(inside[0]), int(inside[-1]) + 1)
-        resolution = float(series.metadata.get('energy_resolution_MnKa') or 130.0)
-        return cls(channels, energy[channels], Detector(resolution), beam_energy)
+        return cls(channels, energy[channels], Detector(recorded_resolution(series)), beam_energy)
+
+    def without(self, faulty: Sequence[FaultyChannel]) -> FitRange:
+        """The same for a detector that does not have its dead and hot channels, see `TiltCounts.faulty`."""
+        return replace(self, detector=replace(self.detector, left_out=tuple(fault.energy for fault in faulty)))
 
     @property
     def ends(self) -> tuple[float, float]:

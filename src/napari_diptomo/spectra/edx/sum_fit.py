@@ -82,7 +82,7 @@ def background_shapes(energy: np.ndarray, detector: Detector, beam_energy: float
     splines = BSpline.design_matrix(place, knots, 3).toarray()
     kramers = np.maximum(beam_energy - energy, 0.02 * beam_energy) / np.maximum(energy, 0.05)
     absorbed = np.exp(-((_ABSORPTION_EDGES / np.maximum(energy, 0.05)[:, None]) ** 3))
-    shapes = np.hstack([splines, absorbed]) * kramers[:, None]
+    shapes = detector.counted(energy, np.hstack([splines, absorbed]) * kramers[:, None])
     return shapes / shapes.sum(axis=0)
 
 

@@ -79,7 +79,7 @@ def system_signal(energy: np.ndarray, spectrum: np.ndarray, detector: Detector) 
         Widths and calibration.
     """
     made = {'sum peaks': sum_peaks(energy, spectrum, detector), 'strobe': strobe(energy, detector)}
-    columns = {name: shape for name, shape in made.items() if shape is not None}
+    columns = {name: detector.counted(energy, shape) for name, shape in made.items() if shape is not None}
     shapes = np.stack(list(columns.values()), axis=1) if columns else np.zeros((len(energy), 0))
     return SystemSignal(tuple(columns), shapes)
 

@@ -94,6 +94,7 @@ def confusing(series: SpectralTiltSeries, elements: tuple[str, ...]) -> Callable
 
         window = FitRange.of(series)
         spectrum = counts_of(series).read().sum(axis=0)[window.channels]
+        window = window.without(counts_of(series).faulty)
         model = spectrum_model(spectrum, window, tuple(dict.fromkeys(families_for(elements, *_range(series)))))
         fit = model.fit(spectrum)
         pixels = float(np.prod(series.counts.shape[:3]))
@@ -177,6 +178,7 @@ def totalling(series: SpectralTiltSeries, maps: MapSeries) -> Callable[[Observer
 
         window = FitRange.of(series)
         spectrum = counts_of(series).read().sum(axis=0)[window.channels]
+        window = window.without(counts_of(series).faulty)
         wanted = tuple(dict.fromkeys(families_for(maps.channels, *_range(series))))
         model = spectrum_model(spectrum, window, wanted)
         totals, errors = family_totals(series, model, observer)
