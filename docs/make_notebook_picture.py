@@ -21,8 +21,8 @@ OUTPUT = Path(__file__).parent / 'images' / 'notebook.png'
 #: Lines up the pages as the cells of a notebook.
 PAGE = '<html><body style="font: 14px sans-serif; margin: 10px">{}</body></html>'
 CELL = '<div style="margin: 0 0 14px"><code style="color: #555">{}</code><div style="margin-top: 4px">{}</div></div>'
-#: Milliseconds from the page's last byte until it is drawn.
-DRAWN = 1500
+#: Milliseconds from the page's last byte until it is painted.
+PAINTED = 1500
 
 
 def photographed(page: str) -> Image.Image:
@@ -44,7 +44,7 @@ def photographed(page: str) -> Image.Image:
             view.grab().save(str(shot))
             app.quit()
 
-        view.loadFinished.connect(lambda: QTimer.singleShot(DRAWN, take))
+        view.loadFinished.connect(lambda: QTimer.singleShot(PAINTED, take))
         view.load(QUrl.fromLocalFile(str(source)))
         view.show()
         app.exec()
