@@ -1,4 +1,4 @@
-"""Whether HAADF images show the specimen of the maps, the same way round, at the same tilts and on the same scale.
+"""Whether HAADF images show the specimen of the maps, the same way round and at the same tilts.
 
 Weighted counts are correlated with the images. Where another reading of the series (an axis or the sign of its tilts reversed,
 its images turned, its angles off, its pixels of another size) agrees with the maps clearly better than the series as it was
@@ -98,7 +98,7 @@ class Counts:
 
 
 class _Spectra:
-    """What the masked correlation of an image with others takes of it (Padfield 2012, IEEE Trans. Image Process. 21, 2706)."""
+    """Transforms of an image for its masked correlation with others (Padfield 2012, IEEE Trans. Image Process. 21, 2706)."""
 
     def __init__(self, image: np.ndarray, seen: np.ndarray) -> None:
         ny, nx = image.shape
