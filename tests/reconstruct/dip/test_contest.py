@@ -40,9 +40,9 @@ def deviance(maps, volume):
 
 
 def test_the_volume_is_that_which_predicts_the_held_out_counts_best(maps):
-    both = DIPmTV(iterations=40, **SMALL).run(maps)
-    softplus = DIPmTV(iterations=40, output='softplus', **SMALL).run(maps)
-    shares = DIPmTV(iterations=40, output='shares', seed=500, **SMALL)
+    both = DIPmTV(iterations=20, **SMALL).run(maps)
+    softplus = DIPmTV(iterations=20, output='softplus', **SMALL).run(maps)
+    shares = DIPmTV(iterations=20, output='shares', seed=500, **SMALL)
     course = {entry['output']: entry['held_out_deviance'] for entry in both.notes['contest']}
     assert set(course) == {*HEADS, 'mean'}
     assert both.notes['output'] == min(course, key=course.get)
@@ -51,7 +51,7 @@ def test_the_volume_is_that_which_predicts_the_held_out_counts_best(maps):
     assert course['softplus'] == pytest.approx(softplus.notes['held_out_deviance'])
     # The same counts are held out from both networks, whatever their own seed.
     problem = DIPmTV(**SMALL).prepare(maps)
-    alone = contest.fit_candidate(DIPmTV(iterations=40, **SMALL).fit_settings(), problem, 'shares', 1, None)
+    alone = contest.fit_candidate(DIPmTV(iterations=20, **SMALL).fit_settings(), problem, 'shares', 1, None)
     assert alone.notes['held_out_deviance'] == pytest.approx(course['shares'])
     assert shares.seed == 500
 
@@ -102,7 +102,7 @@ def test_a_fit_ends_when_the_held_out_counts_gain_no_more(maps):
 
 
 def test_a_given_number_of_iterations_is_kept(maps):
-    assert DIPmTV(output='softplus', iterations=200, **SMALL).run(maps).notes['iterations'] == 200
+    assert DIPmTV(output='softplus', iterations=140, **SMALL).run(maps).notes['iterations'] == 140
 
 
 def test_the_course_is_one_run_to_who_watches(maps):

@@ -47,7 +47,7 @@ def test_a_strong_bound_is_kept_to(maps):
 
     def overfull(kind):
         fields = {'sum_rule': kind, 'densities': (2.0,), 'sum_rule_weight': 20.0}
-        volume = DIPmTV(iterations=60, **SMALL, **fields).run(alone)
+        volume = DIPmTV(iterations=40, **SMALL, **fields).run(alone)
         return float(above_full(torch.as_tensor(volume.data[0] / 2)).mean())
 
     assert overfull('bound') < 0.2 * overfull('none')
