@@ -277,7 +277,7 @@ def contradiction(maps: MapSeries, images: TiltImages, counts: Counts) -> Findin
 
 
 def _advice(maps: MapSeries, reading: _Reading) -> str:
-    """What to do so that a series from files is read so."""
+    """How a series from files is opened so that it is read so."""
     source = maps.recipe.source if maps.recipe else Source()
     if reading.orientation == 'as recorded' or source.own_haadf:
         return 'Check its angles, its pixel size, how its images lie, and that it is of this specimen.'

@@ -1,4 +1,4 @@
-"""How the images of a HAADF series lie against the maps, and what is done to them on loading so that they lie alike."""
+"""How the images of a HAADF series lie against the maps, and their change on loading so that they lie alike."""
 
 from __future__ import annotations
 
