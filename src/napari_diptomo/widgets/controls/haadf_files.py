@@ -35,7 +35,7 @@ class HAADFFiles(FilesBeside):
         self.row.insertWidget(2, self.folder)
         for widget, label, field in (
             (self.size_row, 'Its pixel size', self.pixel_size),
-            (self.orientation_row, 'Its orientation', self.orientation),
+            (self.orientation_row, 'Orientation', self.orientation),
         ):
             row = QHBoxLayout(widget)
             row.setContentsMargins(0, 0, 0, 0)
