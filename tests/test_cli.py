@@ -397,7 +397,12 @@ def test_run_takes_a_haadf_series_that_its_result_names(first_run):
     assert_one_line(cli('run', str(folder / 'first.json'), '--haadf', 'nothing.tif'), 'nothing.tif')
 
 
-HAADF_OF_RECIPE = {'haadf': ('images/HAADF.tif',), 'haadf_angles': tuple(range(-60, 61, 20)), 'haadf_pixel_size': 1.0}
+HAADF_OF_RECIPE = {
+    'haadf': ('images/HAADF.tif',),
+    'haadf_angles': tuple(range(-60, 61, 20)),
+    'haadf_pixel_size': 1.0,
+    'haadf_orientation': 'reverse y',
+}
 
 
 def source_of_run(monkeypatch, folder, *options, **fields):
@@ -416,7 +421,9 @@ def source_of_run(monkeypatch, folder, *options, **fields):
 
 def test_an_option_about_the_haadf_series_leaves_the_others_to_the_recipe(maps_file, haadf_file, tmp_path, monkeypatch):
     kept = source_of_run(monkeypatch, tmp_path, '--haadf-pixel-size', '2', **HAADF_OF_RECIPE)
-    assert (kept.haadf, kept.haadf_pixel_size) == ((str(haadf_file),), 2.0)
+    assert (kept.haadf, kept.haadf_pixel_size, kept.haadf_orientation) == ((str(haadf_file),), 2.0, 'reverse y')
+    kept = source_of_run(monkeypatch, tmp_path, '--haadf-orientation', 'turn left', **HAADF_OF_RECIPE)
+    assert (kept.haadf, kept.haadf_pixel_size, kept.haadf_orientation) == ((str(haadf_file),), 1.0, 'turn left')
     assert kept.haadf_angles == HAADF_OF_RECIPE['haadf_angles']
     kept = source_of_run(monkeypatch, tmp_path, '--haadf-angles', 'tilts.csv', **HAADF_OF_RECIPE)
     assert (kept.haadf, kept.haadf_angles, kept.haadf_pixel_size) == (
@@ -428,6 +435,7 @@ def test_an_option_about_the_haadf_series_leaves_the_others_to_the_recipe(maps_f
     shutil.copy(haadf_file, 'other.tif')
     other = source_of_run(monkeypatch, tmp_path, '--haadf', 'other.tif', **HAADF_OF_RECIPE)
     assert (other.haadf, other.haadf_angles, other.haadf_pixel_size) == ((str(tmp_path / 'other.tif'),), None, None)
+    assert other.haadf_orientation == 'as recorded'
     own = source_of_run(monkeypatch, tmp_path, '--own-haadf', **HAADF_OF_RECIPE)
     assert (own.haadf, own.haadf_angles, own.haadf_pixel_size, own.own_haadf) == ((), None, None, True)
 
@@ -440,6 +448,8 @@ def test_an_option_about_the_haadf_series_leaves_the_others_to_the_recipe(maps_f
         (('--haadf', 'images', '--haadf-pixel-size', '0'), 'not 0; correct --haadf-pixel-size.'),
         (('--haadf', 'images', '--haadf-pixel-size', '-2'), 'not -2; correct --haadf-pixel-size.'),
         (('--haadf-pixel-size', '1'), '--haadf-pixel-size was given, and there are no files'),
+        (('--haadf-orientation', 'turn left'), '--haadf-orientation was given, and there are no files'),
+        (('--haadf', 'images', '--haadf-orientation', 'left'), '"turn left", "turn right", "swap x and y"'),
         (('--own-haadf', '--haadf-angles', '-60 0 60'), '--haadf-angles was given, and there are no files'),
     ],
 )

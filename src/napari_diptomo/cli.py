@@ -32,6 +32,13 @@ HAADFFiles = Annotated[
 ]
 HAADFAngles = Annotated[str | None, typer.Option(help='Tilts of the HAADF series in degrees, or a table file of them.')]
 HAADFPixelSize = Annotated[float | None, typer.Option(help='Pixel size of the HAADF series in nm.')]
+HAADFOrientation = Annotated[
+    str | None,
+    typer.Option(
+        help='What is done to the images of the HAADF series so that they lie as the spectra do: "as recorded", "reverse x", '
+        '"reverse y", "turn by 180", "turn left", "turn right", "swap x and y" or "swap and turn by 180".'
+    ),
+]
 OwnHAADF = Annotated[
     bool, typer.Option('--own-haadf', help='Take the images recorded with the spectra as HAADF series.')
 ]
@@ -82,6 +89,7 @@ def run(
     haadf: HAADFFiles = None,
     haadf_angles: HAADFAngles = None,
     haadf_pixel_size: HAADFPixelSize = None,
+    haadf_orientation: HAADFOrientation = None,
     own_haadf: OwnHAADF = False,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -94,7 +102,7 @@ def run(
     with _one_line_errors(debug, as_json):
         from napari_diptomo.jobs.commands import run_recipe
 
-        beside = _haadf(haadf, haadf_angles, haadf_pixel_size, own_haadf)
+        beside = _haadf(haadf, haadf_angles, haadf_pixel_size, haadf_orientation, own_haadf)
         run_recipe(recipe, output, resume=resume, haadf=beside, as_json=as_json)
 
 
@@ -148,6 +156,7 @@ def info(
     haadf: HAADFFiles = None,
     haadf_angles: HAADFAngles = None,
     haadf_pixel_size: HAADFPixelSize = None,
+    haadf_orientation: HAADFOrientation = None,
     own_haadf: OwnHAADF = False,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -156,7 +165,7 @@ def info(
     with _one_line_errors(debug, as_json):
         from napari_diptomo.jobs.commands import show_info
 
-        beside = _haadf(haadf, haadf_angles, haadf_pixel_size, own_haadf)
+        beside = _haadf(haadf, haadf_angles, haadf_pixel_size, haadf_orientation, own_haadf)
         show_info(
             files,
             angles,
@@ -366,12 +375,15 @@ def calibrate(
         run_calibration(source, composition, output, settings)
 
 
-def _haadf(files: list[Path] | None, angles: str | None, pixel_size: float | None, own: bool) -> dict[str, Any]:
+def _haadf(
+    files: list[Path] | None, angles: str | None, pixel_size: float | None, orientation: str | None, own: bool
+) -> dict[str, Any]:
     """The fields of a `Source` about the HAADF series, those that were given."""
     given = {
         'haadf': tuple(str(file.absolute()) for file in files) if files else None,
         'haadf_angles': _angles(angles),
         'haadf_pixel_size': pixel_size,
+        'haadf_orientation': orientation,
         'own_haadf': own or None,
     }
     return {name: value for name, value in given.items() if value is not None}

@@ -233,7 +233,7 @@ def test_a_checkpoint_from_before_the_haadf_series_continues(tmp_path):
     recipe = Recipe(steps=(DIPmTV(preset='fast'),))
     old = recipe.to_dict()
     del old['steps'][0]['haadf']
-    for name in ('haadf', 'haadf_angles', 'haadf_pixel_size', 'own_haadf'):
+    for name in ('haadf', 'haadf_angles', 'haadf_pixel_size', 'haadf_orientation', 'own_haadf'):
         del old['source'][name]
     path = tmp_path / 'run.checkpoint'
     path.write_text(json.dumps({'format': 2, 'recipe': json.dumps(old)}))

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 from scipy import ndimage
 
 from napari_diptomo.reconstruct.haadf_agreement import Counts
 from napari_diptomo.reconstruct.haadf_data import prepare_haadf
 from napari_diptomo.reconstruct.haadf_verdict import findings_on
 from napari_diptomo.reconstruct.haadf_weights import intensity_per_count
-from napari_diptomo.series import MapSeries
+from napari_diptomo.series import MapSeries, load_tilt_series
 from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.simulate import facetted, lamella, porous, tilt_series
 from napari_diptomo.simulate.haadf import HAADFModel, haadf_series
@@ -90,7 +91,7 @@ def turned(images, degrees):
         (lambda h: replace(h, images=h.images[:, ::-1]), 'when its y axis is reversed'),
         (lambda h: replace(h, images=h.images[:, ::-1, ::-1]), 'turned by 180°'),
         (lambda h: replace(h, images=h.images.swapaxes(1, 2)), 'when x and y of its images are swapped'),
-        (lambda h: replace(h, images=h.images.swapaxes(1, 2)[:, ::-1]), 'turned by 90°'),
+        (lambda h: replace(h, images=h.images.swapaxes(1, 2)[:, ::-1]), 'turned by 90° to the right'),
         (lambda h: replace(h, images=turned(h.images, 8)), 'turned by 8°'),
         (lambda h: replace(h, pixel_size=0.8), 'when its pixels are 1.25 times as large'),
         (lambda h: replace(h, pixel_size=1.25), 'when its pixels are 0.8 times as large'),
@@ -103,6 +104,46 @@ def test_another_reading_of_the_series_that_agrees_better_is_named(change, words
     assert data is None and words in doubt
     after, before = (float(word) for word in doubt.partition('correlation ')[2].partition(')')[0].split(' instead of '))
     assert after > 0.85 and after > before
+
+
+def as_file(path, stack):
+    calibration = {'axes': 'ZYX', 'unit': 'nm'}
+    tifffile.imwrite(path, stack.astype(np.float32), imagej=True, resolution=(1, 1), metadata=calibration)
+    return path
+
+
+@pytest.mark.parametrize(
+    ('recorded_as', 'choice'),
+    [
+        (lambda i: i[:, :, ::-1], 'reverse x'),
+        (lambda i: i[:, ::-1], 'reverse y'),
+        (lambda i: i[:, ::-1, ::-1], 'turn by 180'),
+        # Row 0 becomes the last column: turned clockwise, so it has to be turned left.
+        (lambda i: i.swapaxes(1, 2)[:, :, ::-1], 'turn left'),
+        (lambda i: i.swapaxes(1, 2)[:, ::-1], 'turn right'),
+        (lambda i: i.swapaxes(1, 2), 'swap x and y'),
+        (lambda i: i.swapaxes(1, 2)[:, ::-1, ::-1], 'swap and turn by 180'),
+    ],
+)
+def test_the_orientation_that_is_named_cures_the_series(tmp_path, recorded_as, choice):
+    maps, haadf = recorded(facetted)
+    files = [as_file(tmp_path / f'{name}.tif', stack) for name, stack in zip(maps.channels, maps.data, strict=True)]
+    (tmp_path / 'haadf').mkdir()
+    file = as_file(tmp_path / 'haadf' / 'HAADF.tif', recorded_as(haadf.images))
+
+    def opened(orientation):
+        series = load_tilt_series(files, angles=TILTS, haadf=file, haadf_angles=WIDE, haadf_orientation=orientation)
+        data, findings = prepare_haadf(series)
+        return data, [finding.sentence for finding in findings if finding.level == 'doubt']
+
+    data, (doubt,) = opened('as recorded')
+    assert data is None and f'open it again with the orientation "{choice}".' in doubt
+    data, doubts = opened(choice)
+    assert data is not None and doubts == []
+    # Opened with a wrong one, the finding still names the one that is right.
+    wrong = 'turn left' if choice != 'turn left' else 'reverse y'
+    data, (doubt,) = opened(wrong)
+    assert data is None and f'open it again with the orientation "{choice}".' in doubt
 
 
 def test_maps_that_are_not_square_are_compared_in_their_middle_square_with_axes_swapped():

@@ -122,6 +122,26 @@ def test_ticks_and_clearing(dock: TomographyDock, folder: Path, qtbot: Any, sett
     assert dock.session.maps.haadf_series is None
 
 
+def test_the_orientation_is_opened_with_and_kept(
+    dock: TomographyDock, folder: Path, qtbot: Any, settled: Settled
+) -> None:
+    open_both(dock, folder, qtbot, settled)
+    before = dock.session.maps.haadf_series.images
+    beside = dock.open_page.haadf
+    assert not beside.orientation_row.isHidden()
+    beside.orientation.native.setCurrentText('turn left')
+    assert 'Changed since it was opened' in dock.open_page.opened.text()
+    qtbot.mouseClick(dock.run_bar.run_button, Qt.MouseButton.LeftButton)
+    settled(dock)
+    np.testing.assert_array_equal(dock.session.maps.haadf_series.images, np.rot90(before, 1, (1, 2)))
+    source = dock.open_page.source()
+    assert source.haadf_orientation == 'turn left'
+    beside.clear()
+    assert (beside.orientation.value, beside.orientation_row.isHidden()) == ('as recorded', True)
+    beside.set_values(source)
+    assert beside.values()['haadf_orientation'] == 'turn left'
+
+
 def test_bad_input_is_one_sentence(
     dock: TomographyDock, folder: Path, qtbot: Any, settled: Settled, reported: list[str]
 ) -> None:

@@ -7,15 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from napari_diptomo.series import InputError, Source
+from napari_diptomo.series.haadf_orientation import ORIENTATIONS
 
 #: The option that gives each field of a source.
 OPTIONS = {
     'haadf': '--haadf',
     'haadf_angles': '--haadf-angles',
     'haadf_pixel_size': '--haadf-pixel-size',
+    'haadf_orientation': '--haadf-orientation',
     'own_haadf': '--own-haadf',
 }
-_NONE: dict[str, Any] = {'haadf': (), 'haadf_angles': None, 'haadf_pixel_size': None, 'own_haadf': False}
+_NONE: dict[str, Any] = {
+    'haadf': (),
+    'haadf_angles': None,
+    'haadf_pixel_size': None,
+    'haadf_orientation': 'as recorded',
+    'own_haadf': False,
+}
 
 
 def with_haadf_options(source: Source, given: Mapping[str, Any]) -> Source:
@@ -26,8 +34,8 @@ def with_haadf_options(source: Source, given: Mapping[str, Any]) -> Source:
     source : Source
         Of a recipe, or of the files of a command.
     given : mapping
-        Fields of a source by their names, those of `OPTIONS` that were given. Other images bring their angles and their
-        pixel size: those of the source are kept only with its own files.
+        Fields of a source by their names, those of `OPTIONS` that were given. Other images bring their angles,
+        their pixel size and their orientation: those of the source are kept only with its own files.
 
     Returns
     -------
@@ -36,7 +44,7 @@ def with_haadf_options(source: Source, given: Mapping[str, Any]) -> Source:
     Raises
     ------
     InputError
-        A file that does not exist, a pixel size that is none, or angles or a pixel size without files.
+        A file that does not exist, a pixel size or an orientation that is none, or one of them, or angles, without files.
     """
     if not given:
         return source
@@ -50,6 +58,12 @@ def with_haadf_options(source: Source, given: Mapping[str, Any]) -> Source:
         raise InputError(
             f'The pixel size of the HAADF series must be a positive length in nm, not {size:g}; correct '
             f'{OPTIONS["haadf_pixel_size"]}.'
+        )
+    orientation = given.get('haadf_orientation')
+    if orientation is not None and orientation not in ORIENTATIONS:
+        choices = ', '.join(f'"{one}"' for one in ORIENTATIONS)
+        raise InputError(
+            f'"{orientation}" is no orientation of a HAADF series; give one of {choices} with {OPTIONS["haadf_orientation"]}.'
         )
     others = _NONE if given.get('haadf') or given.get('own_haadf') else {}
     fields = {**source.model_dump(), **others, **given}

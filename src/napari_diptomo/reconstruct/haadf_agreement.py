@@ -17,7 +17,8 @@ from scipy import ndimage
 from napari_diptomo.reconstruct.data_split import noise_variance
 from napari_diptomo.reconstruct.haadf_images import TiltImages
 from napari_diptomo.reconstruct.haadf_weights import Intensity, intensity_per_count, powers_of_atomic_numbers
-from napari_diptomo.series import Finding, MapSeries
+from napari_diptomo.series import Finding, MapSeries, Source
+from napari_diptomo.series.haadf_orientation import SWAPPING, Orientation, followed_by, oriented
 
 #: Correlation of images and weighted counts below which they show different things; displacement tried, pixels.
 _ALIKE, _REACH = 0.3, 4
@@ -138,15 +139,25 @@ class _Reading:
     sign, off : float
         Angles are these times those of the maps, plus degrees.
     images : callable
-        Of images (tilt, y, x); those of the middle square where axes are swapped.
-    swapped : bool
+        Of images (tilt, y, x).
+    orientation : str
+        What is done to the images besides; to those of the middle square where axes are swapped.
     """
 
     words: str
     sign: float = 1.0
     off: float = 0.0
     images: Callable[[np.ndarray], np.ndarray] = np.asarray
-    swapped: bool = False
+    orientation: Orientation = 'as recorded'
+
+    @property
+    def swapped(self) -> bool:
+        return self.orientation in SWAPPING
+
+    def of(self, images: np.ndarray) -> np.ndarray:
+        """Images (tilt, y, x) read so."""
+        read = self.images(images)
+        return oriented(_square(read) if self.swapped else read, self.orientation)
 
 
 def _blocks(stack: np.ndarray, n: int) -> np.ndarray:
@@ -159,10 +170,6 @@ def _square(stack: np.ndarray) -> np.ndarray:
     ny, nx = stack.shape[-2:]
     n = min(ny, nx)
     return stack[..., (ny - n) // 2 :, (nx - n) // 2 :][..., :n, :n]
-
-
-def _transposed(stack: np.ndarray) -> np.ndarray:
-    return _square(stack).swapaxes(-2, -1)
 
 
 def _enlarged(factor: float) -> Callable[[np.ndarray], np.ndarray]:
@@ -190,24 +197,18 @@ def _turned(degrees: float) -> Callable[[np.ndarray], np.ndarray]:
 
 _READINGS = (
     _Reading('when the sign of its tilts is reversed', sign=-1.0),
-    _Reading('when its x axis is reversed', images=lambda i: i[:, :, ::-1]),
-    _Reading('when its y axis is reversed', images=lambda i: i[:, ::-1]),
-    _Reading('when its images are turned by 180°', images=lambda i: i[:, ::-1, ::-1]),
-    _Reading('when its x axis and the sign of its tilts are reversed', sign=-1.0, images=lambda i: i[:, :, ::-1]),
-    _Reading('when its y axis and the sign of its tilts are reversed', sign=-1.0, images=lambda i: i[:, ::-1]),
+    _Reading('when its x axis is reversed', orientation='reverse x'),
+    _Reading('when its y axis is reversed', orientation='reverse y'),
+    _Reading('when its images are turned by 180°', orientation='turn by 180'),
+    _Reading('when its x axis and the sign of its tilts are reversed', sign=-1.0, orientation='reverse x'),
+    _Reading('when its y axis and the sign of its tilts are reversed', sign=-1.0, orientation='reverse y'),
     _Reading(
-        'when its images are turned by 180° and the sign of its tilts is reversed',
-        sign=-1.0,
-        images=lambda i: i[:, ::-1, ::-1],
+        'when its images are turned by 180° and the sign of its tilts is reversed', sign=-1.0, orientation='turn by 180'
     ),
-    _Reading('when x and y of its images are swapped', images=_transposed, swapped=True),
-    _Reading('when its images are turned by 90°', images=lambda i: _transposed(i)[:, ::-1], swapped=True),
-    _Reading('when its images are turned by 90°', images=lambda i: _transposed(i)[:, :, ::-1], swapped=True),
-    _Reading(
-        'when x and y of its images are swapped and both reversed',
-        images=lambda i: _transposed(i)[:, ::-1, ::-1],
-        swapped=True,
-    ),
+    _Reading('when x and y of its images are swapped', orientation='swap x and y'),
+    _Reading('when its images are turned by 90° to the left', orientation='turn left'),
+    _Reading('when its images are turned by 90° to the right', orientation='turn right'),
+    _Reading('when x and y of its images are swapped and both reversed', orientation='swap and turn by 180'),
     *(
         _Reading(f'when its angles are {abs(off):g}° {"lower" if off > 0 else "higher"}', off=off)
         for off in (-20.0, -10.0, -5.0, 5.0, 10.0, 20.0)
@@ -258,7 +259,7 @@ def contradiction(maps: MapSeries, images: TiltImages, counts: Counts) -> Findin
         reading, before, after = better
         sentence = (
             f'The HAADF series agrees with the maps better {reading.words} (correlation {after:.3f} instead of {round(before, 3) + 0.0:.3f}): it '
-            'is left out. Check its angles, its pixel size, how its images lie, and that it is of this specimen.'
+            f'is left out. {_advice(maps, reading)}'
         )
     elif alike < _ALIKE or better is not None:
         sentence = (
@@ -275,6 +276,17 @@ def contradiction(maps: MapSeries, images: TiltImages, counts: Counts) -> Findin
     return Finding('doubt', 'HAADF series', sentence, numbers)
 
 
+def _advice(maps: MapSeries, reading: _Reading) -> str:
+    """How a series from files is opened so that it is read so."""
+    source = maps.recipe.source if maps.recipe else Source()
+    if reading.orientation == 'as recorded' or source.own_haadf:
+        return 'Check its angles, its pixel size, how its images lie, and that it is of this specimen.'
+    # The images are as the files were opened: one choice has to do both.
+    choice = followed_by(source.haadf_orientation, reading.orientation)
+    sign = ' and its angles with the sign reversed' if reading.sign < 0 else ''
+    return f'If it is of this specimen, open it again with the orientation "{choice}"{sign}.'
+
+
 class _Comparison:
     """A series with its readings, and counts on pixels that are enough to compare."""
 
@@ -285,7 +297,7 @@ class _Comparison:
     def read(self, reading: _Reading, projected: bool) -> np.ndarray:
         """Images (tilt, y, x) at the tilts of the maps."""
         found = self._images.at(self._angles(reading), np.asarray(self._maps.shifts), projected)
-        return reading.images(_blocks(found, self._n).mean(axis=(-3, -1)))
+        return reading.of(_blocks(found, self._n).mean(axis=(-3, -1)))
 
     def better_reading(self) -> tuple[_Reading, float, float] | None:
         """That which agrees most, with the mean correlations as given and so read; None where none agrees better."""

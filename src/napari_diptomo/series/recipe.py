@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.files import check_is_file, replacing_text
+from napari_diptomo.series.haadf_orientation import Orientation
 from napari_diptomo.series.steps import Step, UnknownStep, param, read_step, validation_sentence
 
 FORMAT = 1
@@ -122,6 +123,12 @@ class Source(BaseModel):
     )
     haadf_pixel_size: float | None = param(
         None, 'Pixel size of the HAADF series; empty: as its files say.', unit='nm', gt=0.0, advanced=True
+    )
+    haadf_orientation: Orientation = param(
+        'as recorded',
+        'What is done to the images of the HAADF series so that they lie as the spectra do, displayed with x to the right and '
+        'y downwards; left is by 90° anticlockwise, right by 90° clockwise.',
+        advanced=True,
     )
     own_haadf: bool = param(
         False,

@@ -25,6 +25,7 @@ from napari_diptomo.jobs import run, transfer
 from napari_diptomo.jobs.reading import open_isolated
 from napari_diptomo.series import InputError, Source, with_haadf, with_own_haadf
 from napari_diptomo.series.haadf_of_series import described, own_images
+from napari_diptomo.series.haadf_orientation import Orientation
 from napari_diptomo.series.haadf_pixels import usable_pixels
 from napari_diptomo.series.tilts import in_use
 from napari_diptomo.simulate.core_loss import core_loss_tilt_series
@@ -276,6 +277,47 @@ def test_axes_are_swapped_with_those_of_the_maps(tmp_path: Path, maps_file: Path
     np.testing.assert_array_equal(again.haadf_series.images, images.swapaxes(1, 2))
 
 
+@pytest.mark.parametrize(
+    ('orientation', 'expected'),
+    [
+        ('as recorded', [[0, 1, 2], [3, 4, 5]]),
+        ('reverse x', [[2, 1, 0], [5, 4, 3]]),
+        ('reverse y', [[3, 4, 5], [0, 1, 2]]),
+        ('turn by 180', [[5, 4, 3], [2, 1, 0]]),
+        ('turn left', [[2, 5], [1, 4], [0, 3]]),
+        ('turn right', [[3, 0], [4, 1], [5, 2]]),
+        ('swap x and y', [[0, 3], [1, 4], [2, 5]]),
+        ('swap and turn by 180', [[5, 2], [4, 1], [3, 0]]),
+    ],
+)
+def test_what_an_orientation_does_to_images_as_displayed(
+    tmp_path: Path, orientation: Orientation, expected: list[list[int]]
+) -> None:
+    picture = np.arange(6.0).reshape(2, 3)
+    enlarged = np.stack([np.kron(picture + k, np.ones((4, 4))) for k in range(3)])
+    file = haadf_file(tmp_path, enlarged)
+    read = load_haadf_series(file, angles=[-10, 0, 10], orientation=orientation)
+    np.testing.assert_array_equal(read.images[0, ::4, ::4], expected)
+    # After the transposition of images whose tilt axis is along x.
+    read = load_haadf_series(file, angles=[-10, 0, 10], tilt_axis='x', orientation='turn right')
+    np.testing.assert_array_equal(read.images[0, ::4, ::4], [[2, 1, 0], [5, 4, 3]])
+
+
+def test_images_without_a_pixel_size_are_compared_with_the_spectra_as_they_are_oriented(tmp_path: Path) -> None:
+    import tifffile
+
+    maps = write_maps(tmp_path / 'Ge.tif', np.random.default_rng(0).random((5, 12, 8)).astype(np.float32), 2.0)
+    (tmp_path / 'haadf').mkdir()
+    images = np.random.default_rng(1).random((5, 8, 12)).astype(np.float32)
+    tifffile.imwrite(tmp_path / 'haadf' / 'HAADF.tif', images)
+    given = {'angles': ANGLES, 'haadf': tmp_path / 'haadf' / 'HAADF.tif', 'haadf_angles': ANGLES}
+    series = load_tilt_series(maps, **given, haadf_orientation='turn left')
+    assert series.haadf_series is not None
+    assert series.haadf_series.pixel_size == pytest.approx(2.0)
+    with pytest.raises(InputError, match='no pixel size'):
+        load_tilt_series(maps, **given)
+
+
 def with_all(tmp_path: Path, maps_file: Path, images: np.ndarray) -> MapSeries:
     images[0, 0, 0] = np.nan
     file = haadf_file(tmp_path, images)
@@ -320,7 +362,7 @@ def test_a_recipe_opens_it_again(tmp_path: Path, maps_file: Path, images: np.nda
     file = haadf_file(tmp_path, images)
     table = tmp_path / 'tilts.csv'
     table.write_text(''.join(f'{angle}\n' for angle in TILTS))
-    series = load_tilt_series(maps_file, angles=ANGLES, haadf=file, haadf_angles=table)
+    series = load_tilt_series(maps_file, angles=ANGLES, haadf=file, haadf_angles=table, haadf_orientation='turn left')
     assert series.recipe is not None
     saved = series.recipe.save(tmp_path / 'recipe.json')
     # Files in its folder are named relative to it.

@@ -16,6 +16,7 @@ from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.haadf import HAADFSeries, named
 from napari_diptomo.series.haadf_of_series import KNOWN, with_haadf, with_own_haadf
+from napari_diptomo.series.haadf_orientation import SWAPPING, Orientation, oriented
 from napari_diptomo.series.haadf_pixels import usable_pixels
 from napari_diptomo.series.reading import hyperspy_adapter
 from napari_diptomo.series.reading.angles.tilt_range import range_beside_spectra
@@ -48,6 +49,7 @@ def load_haadf_series(
     angle_offset: float = 0.0,
     pixel_size: float | None = None,
     tilt_axis: Literal['y', 'x'] = 'y',
+    orientation: Orientation = 'as recorded',
 ) -> HAADFSeries:
     """Open a HAADF series that is to be fitted beside the maps of a spectral tilt series.
 
@@ -65,6 +67,10 @@ def load_haadf_series(
         nm; without it as the files are calibrated.
     tilt_axis : {'y', 'x'}
         Direction of the tilt axis in the images; along x they are transposed.
+    orientation : {'as recorded', 'reverse x', 'reverse y', 'turn by 180', 'turn left', 'turn right', 'swap x and y', \
+'swap and turn by 180'}
+        What is done to the images, after ``tilt_axis``, so that they lie as the spectra do: displayed with x to the right and y
+        downwards, left is by 90° anticlockwise and right by 90° clockwise.
 
     Returns
     -------
@@ -95,6 +101,7 @@ def load_haadf_series(
         angle_offset=angle_offset,
         pixel_size=pixel_size,
         tilt_axis=tilt_axis,
+        haadf_orientation=orientation,
     )
     return _read(source, signals)
 
@@ -126,6 +133,7 @@ def with_haadf_of(series: Series, source: Source) -> Series:
         angle_offset=source.angle_offset,
         pixel_size=source.haadf_pixel_size,
         tilt_axis='x' if series.transposed else 'y',
+        haadf_orientation=source.haadf_orientation,
     )
     unbinned = series.pixel_size / source.binning
     pixels = series.data.shape[2:] if isinstance(series, MapSeries) else series.counts.shape[1:3]
@@ -178,6 +186,7 @@ def _series(source: Source, signals: Sequence[Any], spectra: tuple[float, Sequen
     missing = ~np.isfinite(images)
     if source.tilt_axis == 'x':
         images, missing = images.swapaxes(1, 2), missing.swapaxes(1, 2)
+    images, missing = (oriented(stack, source.haadf_orientation) for stack in (images, missing))
     of_angles = [range_beside_spectra(one, source.angle_offset) for one in found.angles.findings]
     noticed = [*doubts, *of_angles, *stack.findings, *assumed]
     if any(part.casefold() in BRIGHT_FIELD for part in (*parts_of(stack.path.stem), *parts_of(stack.label))):
@@ -193,7 +202,7 @@ def _series(source: Source, signals: Sequence[Any], spectra: tuple[float, Sequen
         np.ascontiguousarray(images),
         found.angles.angles[order],
         pixel_size,
-        missing=missing if missing.any() else None,
+        missing=np.ascontiguousarray(missing) if missing.any() else None,
         angle_source=found.angles.source,
         findings=tuple(replace(one, sentence=named(one.sentence), remedy=None) for one in noticed),
         evidence=found.angles.evidence_in(order),
@@ -235,7 +244,8 @@ def _pixel_size(
     known = source.pixel_size or stack.pixel_size
     if known is not None:
         return known, []
-    shape = stack.data.shape[:0:-1] if source.tilt_axis == 'x' else stack.data.shape[1:]
+    swapped = (source.tilt_axis == 'x') != (source.haadf_orientation in SWAPPING)
+    shape = stack.data.shape[:0:-1] if swapped else stack.data.shape[1:]
     if spectra is None or tuple(size // spectra[2] for size in shape) != tuple(spectra[1]):
         raise InputError(f'{stack.path.name} has no pixel size in a unit of length; give the pixel size in nm.')
     sentence = (

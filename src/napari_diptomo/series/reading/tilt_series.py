@@ -15,6 +15,7 @@ from napari_diptomo.series.errors import InputError
 from napari_diptomo.series.findings import Finding
 from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.series.haadf_of_series import with_haadf
+from napari_diptomo.series.haadf_orientation import Orientation
 from napari_diptomo.series.observe import Observer, Watch
 from napari_diptomo.series.reading import hyperspy_adapter
 from napari_diptomo.series.reading.core_loss import with_core_loss
@@ -52,6 +53,7 @@ def load_tilt_series(
     haadf: HAADFSeries | PathLike | Sequence[PathLike] | Any | None = None,
     haadf_angles: Sequence[float] | PathLike | None = None,
     haadf_pixel_size: float | None = None,
+    haadf_orientation: Orientation = 'as recorded',
     own_haadf: bool = False,
     first_frame: int = 0,
     last_frame: int | None = None,
@@ -112,6 +114,8 @@ def load_tilt_series(
         Their angles in degrees, or a table.
     haadf_pixel_size : float, optional
         nm; without it as their files are calibrated.
+    haadf_orientation : str
+        What is done to them so that they lie as the spectra do; see ``orientation`` of `load_haadf_series`.
     own_haadf : bool
         Take the images that were recorded with the spectra.
     first_frame, last_frame : int, optional
@@ -169,6 +173,7 @@ def load_tilt_series(
         haadf=() if haadf is None or isinstance(haadf, HAADFSeries) or given else _absolute(haadf),
         haadf_angles=None if given else angles_given(haadf_angles, 'the HAADF series'),
         haadf_pixel_size=None if given else haadf_pixel_size,
+        haadf_orientation='as recorded' if given else haadf_orientation,
         own_haadf=own_haadf,
         first_frame=first_frame,
         last_frame=last_frame,
@@ -185,7 +190,12 @@ def load_tilt_series(
         return series
     if not isinstance(haadf, HAADFSeries):
         haadf = load_haadf_series(
-            haadf, haadf_angles, angle_offset=angle_offset, pixel_size=haadf_pixel_size, tilt_axis=tilt_axis
+            haadf,
+            haadf_angles,
+            angle_offset=angle_offset,
+            pixel_size=haadf_pixel_size,
+            tilt_axis=tilt_axis,
+            orientation=haadf_orientation,
         )
     return with_haadf(series, haadf)
 
@@ -388,7 +398,7 @@ def _saved_series(files: Sequence[Path], kinds: Mapping[Path, str], source: Sour
         return None
     if len(files) > 1:
         raise InputError(f'{path.name} is a saved {kinds[path]} among other files; open it alone.')
-    beside = ('haadf', 'haadf_angles', 'haadf_pixel_size', 'own_haadf')
+    beside = ('haadf', 'haadf_angles', 'haadf_pixel_size', 'haadf_orientation', 'own_haadf')
     plain = Source(paths=source.paths, **{name: getattr(source, name) for name in beside})
     if source.model_copy(update={'unused': (), 'repeated': 'keep'}) != plain:
         raise InputError(f'{path.name} was saved with its angles and pixels; open it without angles, size or binning.')

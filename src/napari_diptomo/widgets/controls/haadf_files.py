@@ -13,7 +13,7 @@ from napari_diptomo.widgets.preferences import LastUsed
 
 
 class HAADFFiles(FilesBeside):
-    """Names files of a HAADF series, with tilts and pixel size where these do not say them; or takes the spectra's own images."""
+    """Names files of a HAADF series, with tilts, pixel size and orientation where these do not say them; or takes the spectra's own images."""
 
     field = 'haadf'
     name = 'HAADF series'
@@ -26,19 +26,26 @@ class HAADFFiles(FilesBeside):
         self.own.setToolTip(tooltip(declared['own_haadf']))
         self.pixel_size = widget_for(declared['haadf_pixel_size'])
         self.size_row = QWidget()
+        self.orientation = widget_for(declared['haadf_orientation'])
+        self.orientation_row = QWidget()
         self.folder = QPushButton('Folder…')
         super().__init__(last_used, parent)
         self.folder.setAccessibleName('Choose the folder of a HAADF series')
         self.folder.clicked.connect(self._choose_folder)
         self.row.insertWidget(2, self.folder)
-        row = QHBoxLayout(self.size_row)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(QLabel('Its pixel size'))
-        row.addWidget(self.pixel_size.native, 1)
-        self.column.addWidget(self.size_row)
+        for widget, label, field in (
+            (self.size_row, 'Its pixel size', self.pixel_size),
+            (self.orientation_row, 'Orientation', self.orientation),
+        ):
+            row = QHBoxLayout(widget)
+            row.setContentsMargins(0, 0, 0, 0)
+            row.addWidget(QLabel(label))
+            row.addWidget(field.native, 1)
+            self.column.addWidget(widget)
         self.column.addWidget(self.own)
         self.own.toggled.connect(self._own_toggled)
         self.pixel_size.changed.connect(self._angles_changed)
+        self.orientation.changed.connect(self._angles_changed)
         self._show()
 
     def values(self) -> dict[str, Any]:
@@ -53,7 +60,12 @@ class HAADFFiles(FilesBeside):
             return {'own_haadf': True}
         if not self._paths:
             return {}
-        return {'haadf': self._paths, 'haadf_angles': self.tilts(), 'haadf_pixel_size': self.pixel_size.value}
+        return {
+            'haadf': self._paths,
+            'haadf_angles': self.tilts(),
+            'haadf_pixel_size': self.pixel_size.value,
+            'haadf_orientation': self.orientation.value,
+        }
 
     def set_values(self, source: Source) -> None:
         """Show what a source says; tables of angles are listed among the files."""
@@ -63,12 +75,14 @@ class HAADFFiles(FilesBeside):
         self.add_paths([*source.haadf, *table])
         self.angles.value = angles if isinstance(angles, tuple) else ()
         self.pixel_size.value = source.haadf_pixel_size
+        self.orientation.value = source.haadf_orientation
         self.own.setChecked(source.own_haadf)
 
     def clear(self) -> None:
         """Forget all of it."""
         self.own.setChecked(False)
         self.pixel_size.value = None
+        self.orientation.value = 'as recorded'
         super().clear()
 
     def _show(self) -> None:
@@ -76,6 +90,7 @@ class HAADFFiles(FilesBeside):
         for widget, shown in (
             (self.own, not files),
             (self.size_row, files),
+            (self.orientation_row, files),
             (self.folder, not files and not self.own.isChecked()),
             (self.add, not self.own.isChecked()),
             (self.note, not self.own.isChecked()),
