@@ -84,7 +84,7 @@ KINDS: dict[str, tuple[Change, str]] = {
     'x reversed': (lambda s, _: replace(s, images=s.images[:, :, ::-1]), 'its x axis'),
     'y reversed': (lambda s, _: replace(s, images=s.images[:, ::-1]), 'its y axis'),
     'turned by 180°': (lambda s, _: replace(s, images=s.images[:, ::-1, ::-1]), 'turned by 180°'),
-    'turned by 90°': (lambda s, _: replace(s, images=s.images.swapaxes(1, 2)[:, ::-1]), 'turned by 90°'),
+    'turned by 90°': (lambda s, _: replace(s, images=s.images.swapaxes(1, 2)[:, ::-1]), 'turned by 90° to the right'),
     'turned by 5°': (_turned(5), 'turned by'),
     'x and y swapped': (lambda s, _: replace(s, images=s.images.swapaxes(1, 2)), 'swapped'),
     'angles 10° too high': (lambda s, _: replace(s, angles=s.angles + 10), 'lower'),
