@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.series import MapSeries
 
 ANGLES = np.arange(-40, 41, 10.0)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Tests of other folders leave two in their process; beside a second process these took five times as long."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
