@@ -203,3 +203,14 @@ def test_images_of_matter_that_is_mostly_in_no_map_are_doubted(unmapped):
     note, *doubts = findings_on(numbers, ['Si', 'Fe'], None)
     assert note.level == 'note'
     assert [doubt.sentence.startswith('40 % of the HAADF intensity') for doubt in doubts] == [True] * (unmapped > 0.3)
+
+
+def test_mirrored_images_that_are_dark_where_the_maps_hold_more_are_no_bright_field():
+    rows = np.arange(32)[:, None]
+    body = ndimage.gaussian_filter(np.random.default_rng(5).random((len(TILTS), 32, 32)), (1, 3, 3))
+    clean = np.where(rows < 16, 5 + 200 * (body - body.min()), 0.0)
+    maps = MapSeries(np.random.default_rng(6).poisson(clean)[None], TILTS, ('Fe',))
+    data, (doubt,) = prepared(maps, HAADFSeries(clean[:, ::-1], TILTS))
+    assert data is None and 'when its y axis is reversed' in doubt and 'bright field' not in doubt
+    data, (*_, doubt) = prepared(maps, HAADFSeries(clean.max() - clean, TILTS))
+    assert data is None and 'bright field' in doubt
