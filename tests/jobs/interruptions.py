@@ -58,6 +58,8 @@ checkpoint.remove = around(real_remove, 'before remove', 'after remove')
 app(sys.argv[1:])
 """
 POINTS = [f'{when} {what}' for what in ('save', 'reserve', 'sync', 'replace', 'remove') for when in ('before', 'after')]
+#: Where the result is not yet in its place, so that its checkpoint alone holds what was computed.
+UNSAVED = POINTS[: POINTS.index('after replace')]
 SIGNALS = {'TERM': signal.SIGTERM, 'INT twice': signal.SIGINT, 'KILL': signal.SIGKILL}
 
 
@@ -123,6 +125,10 @@ class Bench:
         return self.start(*options, **environment).wait(300)
 
     @property
+    def checkpoint(self) -> Path:
+        return self.output.with_name(f'{self.output.name}.checkpoint')
+
+    @property
     def said(self) -> str:
         return (self.folder / 'said.txt').read_text()
 
@@ -160,8 +166,7 @@ class Bench:
 
     def has_state(self) -> bool:
         """Whether a checkpoint holds weights already, and not only the recipe."""
-        path = self.folder / 'out' / 'v.hspy.checkpoint'
-        return path.exists() and path.stat().st_size > 50_000
+        return self.checkpoint.exists() and self.checkpoint.stat().st_size > 50_000
 
     def processes(self) -> list[psutil.Process]:
         """Processes of this bench that still run."""
@@ -192,6 +197,8 @@ class Bench:
         # Before it has begun to compute there is nothing to resume: it is run again.
         if blow.computing and not self.has_state():
             return 'it had ended before'
+        if blow.point in UNSAVED and not self.checkpoint.exists():
+            return f'the checkpoint is gone: {before}'
         begun = any((self.folder / 'out').iterdir()) or any((self.folder / 'state').rglob('*.npz'))
         if self.run(*(['--resume'] if begun else [])) != 0:
             return f'was not resumed: {self.said} after {before}'
