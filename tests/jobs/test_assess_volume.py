@@ -80,6 +80,7 @@ def test_fast_halves_keep_the_grid_of_the_volume():
     step = DIPmTV(thickness=40.0, beyond_field=True)
     fast = halving_step(step, 'fast')
     assert (type(fast), fast.thickness, fast.beyond_field) == (SIRT, 40.0, True)
+    assert step.haadf and not fast.haadf, 'images would be the same in both halves'
     assert halving_step(step, 'own') is step
     # Halves have the geometry of the volume; refined by themselves they would differ by it.
     assert halving_step(step.model_copy(update={'refine_shifts': True}), 'own') == step

@@ -19,7 +19,7 @@ from napari_diptomo.series import InputError, MapSeries
 from napari_diptomo.series.elements import ATOMIC_NUMBERS, atomic_number
 from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.series.haadf_of_series import on_pixels_of
-from napari_diptomo.simulate import facetted, lamella, porous, tilt_series
+from napari_diptomo.simulate import facetted, interdiffusion, lamella, needle, porous, tilt_series
 from napari_diptomo.simulate.haadf import HAADFModel, haadf_series
 
 TILTS = np.arange(-40, 41, 10.0)
@@ -60,6 +60,18 @@ def test_weights_are_found_from_noisy_counts_whatever_they_begin_with(build, sta
     # Least squares without the noise in mind are 10 to 30 % too low here.
     np.testing.assert_allclose(found.weights[strong], truth[strong], rtol=0.12)
     np.testing.assert_array_less(np.abs(found.weights - truth), 5 * found.errors + 0.08 * truth)
+    assert found.damping * images.max() < 0.15
+
+
+@pytest.mark.parametrize('build', [interdiffusion, needle, porous])
+def test_a_start_that_is_wrong_by_an_order_of_magnitude_is_left(build):
+    """As of light elements with few counts per atom, and of channels that are called as an element and are none."""
+    simulated = tilt_series(build(20, seed=22), np.arange(-40, 41, 10.0), 30, 5)
+    truth = np.array([1.0, 2.2, 1.4])
+    images = np.tensordot(truth, simulated.clean, 1)
+    found = intensity_per_count(simulated.maps.data, simulated.maps.data, images, np.array([20.0, 1.0, 1.3]))
+    strong = simulated.clean.sum(axis=(1, 2, 3)) > 0.15 * simulated.clean.sum()
+    np.testing.assert_allclose(found.weights[strong], truth[strong], rtol=0.15)
     assert found.damping * images.max() < 0.15
 
 

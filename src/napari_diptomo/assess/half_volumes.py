@@ -38,8 +38,8 @@ _LEAST_COEFFICIENTS = 6
 #: Directions in the plane of x and z, degrees from x towards z: 0 is across the beam, 90 along it.
 DIRECTIONS = tuple(range(-90, 90, 15))
 _NOTE = (
-    'Two halves of the counts share the missing wedge, the prior, the support and the alignment: where these are wrong the '
-    'halves agree on the same error. The resolution says down to what size noise lets detail be trusted; it does not prove the detail.'
+    'Two halves of the counts share the missing wedge, the prior, the support, the alignment and HAADF images that are fitted '
+    'beside them: where these are wrong the halves agree on the same error. The resolution says down to what size noise lets detail be trusted; it does not prove the detail.'
 )
 
 

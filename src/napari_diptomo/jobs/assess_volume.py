@@ -134,7 +134,8 @@ def halving_step(step: Reconstruction, halves: str) -> Reconstruction:
         # Halves have the geometry of the volume, or they would differ by what each refined.
         return step.model_copy(update={'refine_shifts': False}) if getattr(step, 'refine_shifts', False) else step
     shared = {name: getattr(step, name) for name in Reconstruction.model_fields if name in SIRT.model_fields}
-    return SIRT(**{**shared, 'iterations': _FAST_ITERATIONS})
+    # Of the counts alone: HAADF images would be the same in both halves, and at the tilts that are left out.
+    return SIRT(**{**shared, 'iterations': _FAST_ITERATIONS, 'haadf': False})
 
 
 def prediction_of(

@@ -41,6 +41,8 @@ _GAIN_SPREAD, _SHIFT_SPREAD, _FARTHEST = 0.03, 0.7, 3.0
 _STEP, _STILL = 0.5, 0.02
 #: The variance falls at most by this factor from one refit to the next.
 _FALL = 0.5
+#: Least variance, of images that a volume explains exactly.
+_EXACT = 1e-8
 #: Share of their likelihood that the images get: weights that are wrong by a few percent are wrong in all pixels alike, which
 #: no residual shows. At 1 the held-out counts of a porous body were predicted worse than without images (by 4 standard
 #: errors), at 0.3 and 0.1 better (5); 0.1 gains half as much (docs/haadf-fit.md).
@@ -206,6 +208,11 @@ class HAADFObservation:
         if np.abs(self.shifts - self._placed).max() > _STILL:
             self._place()
 
+    @torch.no_grad()
+    def measure(self, x: torch.Tensor) -> None:
+        """Measure the misfit of a volume (channel and unmapped, z, y, x); nothing else is fitted."""
+        self._measure(self.path(x))
+
     def paths(self, x: torch.Tensor) -> np.ndarray:
         """Projections (channel, tilt, y, u) of a volume where the images are, float64 on the host."""
         return np.asarray(self._projector.project(x).double().cpu().numpy())
@@ -288,7 +295,7 @@ class HAADFObservation:
         blocks = torch.nn.functional.avg_pool2d(residual[:, None], min(_BLOCK, *residual.shape[1:]))
         alike = _BLOCK**2 * float(blocks.square().mean() / residual.square().mean().clamp_min(1e-30))
         self.shared = min(max(alike, 1.0), float(_BLOCK**2))
-        now = self.shared * 0.5 * (each + each.mean())
+        now = (self.shared * 0.5 * (each + each.mean())).clamp_min(_EXACT)
         self.variance = torch.where(torch.isfinite(self.variance), torch.maximum(now, _FALL * self.variance), now)
 
     def state(self) -> dict[str, Any]:

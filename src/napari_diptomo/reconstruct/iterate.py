@@ -8,7 +8,8 @@ iterations of SIRT and Poisson EM (`FixedPoint`), the primal-dual method of tota
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -141,12 +142,59 @@ class FixedPoint(Iterated):
         return fit_terms(self._problem, self._expected, self._poisson)
 
 
+@dataclass(frozen=True)
+class FixedPointMethod:
+    """A method that repeats an update of the volume.
+
+    Attributes
+    ----------
+    title : str
+        Its name.
+    kind : {'SIRT', 'EM'}
+        Of its steps.
+    iterations : int
+        At most.
+    poisson : bool
+        Which deviance judges.
+    start : callable
+        From a problem to the volume (channel, z, y, x) that it begins with.
+    update : callable
+        From a problem to its update.
+    """
+
+    title: str
+    kind: Literal['SIRT', 'EM']
+    iterations: int
+    poisson: bool
+    start: Callable[[Problem], torch.Tensor]
+    update: Callable[[Problem], Update]
+
+
 @torch.no_grad()
 def solve_fixed_point(
-    problem: Problem, x: torch.Tensor, update: Update, iterations: int, poisson: bool, watch: Watch
+    problem: Problem, method: FixedPointMethod, watch: Watch, beside: Callable[[Update], Update] | None = None
 ) -> Solution:
-    """Repeat an update from the volume ``x`` and return the best iterate; see `FixedPoint`."""
-    method = FixedPoint(problem, x, update, iterations, poisson)
-    iterate(method, watch)
-    best = method.best
-    return Solution(best.x, best.scores, {**best.notes(method.iteration), 'seconds': watch.seconds})
+    """Repeat the update of a method and return the best iterate; see `FixedPoint`.
+
+    Parameters
+    ----------
+    problem : Problem
+        Data and forward model.
+    method : FixedPointMethod
+        What is repeated.
+    watch : Watch
+        Reports the iterations.
+    beside : callable, optional
+        Adds to the update, as `haadf_image_steps.ImageSteps.beside` does.
+    """
+    update = method.update(problem)
+    run = FixedPoint(
+        problem,
+        method.start(problem),
+        update if beside is None else beside(update),
+        method.iterations,
+        method.poisson,
+    )
+    iterate(run, watch)
+    best = run.best
+    return Solution(best.x, best.scores, {**best.notes(run.iteration), 'seconds': watch.seconds})

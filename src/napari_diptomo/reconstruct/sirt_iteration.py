@@ -16,6 +16,11 @@ from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.series import InputError
 
 
+def empty_start(problem: Problem) -> torch.Tensor:
+    """The volume (channel, z, y, x) that SIRT begins with."""
+    return problem.zeros()
+
+
 def sirt_update(problem: Problem) -> Update:
     """One SIRT iteration on the fitted data, as a function of the volume and the data expected of it."""
     rows = _inverse(problem.forward(problem.zeros() + 1)) * problem.mask

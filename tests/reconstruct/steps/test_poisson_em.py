@@ -12,7 +12,7 @@ from napari_diptomo import Recipe
 from napari_diptomo.geometry import ParallelBeam
 from napari_diptomo.reconstruct import PoissonEM
 from napari_diptomo.reconstruct.em_iteration import em_update, uniform_start
-from napari_diptomo.reconstruct.iterate import solve_fixed_point
+from napari_diptomo.reconstruct.iterate import FixedPointMethod, solve_fixed_point
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.series import InputError, MapSeries, Watch
 
@@ -144,6 +144,6 @@ def test_it_is_a_step_of_recipes(maps):
 def test_iterating_from_the_solution_stays_there(maps, truth, clean):
     """The truth is a fixed point where the data are its own: x / (A^T 1) * A^T (A x / A x) = x."""
     problem = Problem(replace(maps, data=np.round(clean * 1000)))
-    x = torch.as_tensor(truth) * 1000
-    found = solve_fixed_point(problem, x, em_update(problem), 3, True, Watch(None, 'EM', 3))
+    method = FixedPointMethod('EM', 'EM', 3, True, lambda _: torch.as_tensor(truth) * 1000, em_update)
+    found = solve_fixed_point(problem, method, Watch(None, 'EM', 3))
     np.testing.assert_allclose(problem.frame(found.x), 1000 * truth, rtol=2e-3)

@@ -82,7 +82,8 @@ def test_no_feasible_neighbour_is_better(problem: Problem, coupling: str) -> Non
     def objective(u: torch.Tensor) -> float:
         m, y = problem.expected(u[:-1] * typical).double(), problem.fit.double()
         half = m - y - torch.xlogy(y, m.clamp_min(1e-12)) + torch.xlogy(y, y)
-        tv = norm(gradient(u), coupling).double().mean()
+        # What no map holds has a price of its own where it is bright.
+        tv = norm(gradient(torch.cat([u[:-1], rows.price * u[-1:]])), coupling).double().mean()
         images = float(seen.term(u * rows.scale)) * problem.data_size
         return float(half.sum()) + images + 0.5 * problem.data_size * float(tv)
 

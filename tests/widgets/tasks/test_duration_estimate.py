@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_diptomo.reconstruct import SIRT, DIPmTV, Reconstruction, TotalVariation
+from napari_diptomo.reconstruct import SIRT, DIPmTV, PoissonEM, Reconstruction, TotalVariation
 from napari_diptomo.series import MapSeries, Progress
 from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.widgets.controls.run_bar import RunBar, in_seconds, pace
@@ -149,6 +149,9 @@ def test_of_a_graphics_card_nothing_is_said_before_a_run(
         (TotalVariation(iterations=100), 40, 80),
         (TotalVariation(iterations=100, holdout=0.1), 40, 70),
         (TotalVariation(iterations=200, haadf=False), 80, 80),
+        (SIRT(iterations=100), 10, 30),
+        (SIRT(iterations=100, haadf=False), 10, 10),
+        (PoissonEM(iterations=100, holdout=0.1), 10, 20),
     ],
 )
 def test_as_many_fits_as_there_will_be(maps: MapSeries, step: Reconstruction, alone: int, with_haadf: int) -> None:
@@ -156,7 +159,8 @@ def test_as_many_fits_as_there_will_be(maps: MapSeries, step: Reconstruction, al
 
     Any other run asks for up to three networks beside a HAADF series, without held-out counts for two. Total variation is
     solved with three weights of the images at most, and once more with all counts where they are held out for the images.
-    Three weights of the total variation are compared where none is given.
+    Three weights of the total variation are compared where none is given. SIRT and Poisson EM are run without the images, with
+    them, and once more with all counts where some are held out for the images.
     """
     pictures = HAADFSeries(np.ones((3, 16, 20), np.float32), np.linspace(-60, 60, 3), 2.0)
     for data, seconds in ((maps, alone), (replace(maps, haadf_series=pictures), with_haadf)):
@@ -169,4 +173,4 @@ def test_the_pace_of_a_run_with_images_is_its_own(maps: MapSeries) -> None:
     beside = replace(maps, haadf_series=pictures)
     assert kind_of(DIPmTV(), beside) == 'DIPm-TV balanced auto HAADF'
     assert kind_of(DIPmTV(haadf=False), beside) == kind_of(DIPmTV(), maps) == 'DIPm-TV balanced auto'
-    assert kind_of(SIRT(), beside) == 'SIRT auto'
+    assert (kind_of(SIRT(), beside), kind_of(SIRT(), maps)) == ('SIRT auto HAADF', 'SIRT auto')

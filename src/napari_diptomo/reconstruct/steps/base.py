@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -12,7 +11,7 @@ from pydantic import model_validator
 from napari_diptomo.reconstruct.grid import check_alike, check_maps, volume_shape
 from napari_diptomo.reconstruct.memory_check import Estimate, MemoryNeed, advising_when_memory_runs_out, check_memory
 from napari_diptomo.reconstruct.settings import ProblemSettings, SupportSettings
-from napari_diptomo.series import Finding, MapSeries, Observer, Remedy, Step, Volume, param
+from napari_diptomo.series import MapSeries, Observer, Step, Volume, param
 from napari_diptomo.series.reinsertion import Reinsertion, reinserted_shape
 
 if TYPE_CHECKING:
@@ -157,23 +156,7 @@ class Reconstruction(Step):
             When the observer cancels.
         """
         with advising_when_memory_runs_out(self._memory_need(), data):
-            volume = super().run(data, observer, progress=progress)
-        return replace(volume, findings=(*volume.findings, *self._unused_haadf(data)))
-
-    def _unused_haadf(self, maps: MapSeries) -> tuple[Finding, ...]:
-        """A doubt where the maps bring a HAADF series and this method fits the maps alone."""
-        if maps.haadf_series is None or self.problem_settings().haadf or not getattr(self, 'haadf', True):
-            return ()
-        images = len(maps.haadf_series.angles)
-        # The published objectives of DIPm-TV have no place for it either.
-        by = 'this preset; balanced fits' if hasattr(self, 'haadf') else 'this method; DIPm-TV and Joint TV fit'
-        remedy = (
-            Remedy('Choose balanced', 'DIPmTV', {'preset': 'balanced'})
-            if hasattr(self, 'haadf')
-            else Remedy('Choose DIPm-TV', 'DIPmTV')
-        )
-        sentence = f'The HAADF series ({images} images) is not used by {by} it beside the maps.'
-        return (Finding('doubt', 'HAADF series', sentence, {'images': images}, remedy, step=type(self).__name__),)
+            return super().run(data, observer, progress=progress)
 
     def problem_settings(self) -> ProblemSettings:
         """The fields that say how the maps become a problem."""

@@ -316,9 +316,22 @@ class DIPmTV(ShiftRefining):
             problem = self.prepare(maps)
             fit = fit_chosen if problem.haadf is None else fit_with_haadf
             volume = self._volume(problem, fit(self.fit_settings(), problem, observer))
-        if 'haadf' in volume.notes and self.too_short_for_haadf:
-            volume = replace(volume, findings=(*volume.findings, self._short_fit()))
-        return replace(volume, notes={**volume.notes, 'preset': self.preset})
+        return replace(
+            volume,
+            notes={**volume.notes, 'preset': self.preset},
+            findings=(*volume.findings, *self._on_haadf(maps, 'haadf' in volume.notes)),
+        )
+
+    def _on_haadf(self, maps: MapSeries, is_fitted: bool) -> tuple[Finding, ...]:
+        """Findings on a series that the preset leaves out, or that the fit is too short for."""
+        if is_fitted:
+            return (self._short_fit(),) if self.too_short_for_haadf else ()
+        if maps.haadf_series is None or not self.haadf or self.problem_settings().haadf:
+            return ()
+        images = len(maps.haadf_series.angles)
+        sentence = f'The HAADF series ({images} images) is not used by this preset; balanced fits it beside the maps.'
+        remedy = Remedy('Choose balanced', 'DIPmTV', {'preset': 'balanced'})
+        return (Finding('doubt', 'HAADF series', sentence, {'images': images}, remedy),)
 
     @property
     def too_short_for_haadf(self) -> bool:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from napari_diptomo.reconstruct.steps.base import Reconstruction
-from napari_diptomo.series import InputError, MapSeries, Observer, Volume, Watch, param
+from napari_diptomo.reconstruct.steps.fixed_point import FixedPointStep
+from napari_diptomo.series import InputError, param
 
 if TYPE_CHECKING:
+    from napari_diptomo.reconstruct.iterate import FixedPointMethod
     from napari_diptomo.reconstruct.problem import Problem
 
 
-class PoissonEM(Reconstruction):
+class PoissonEM(FixedPointStep):
     """Poisson maximum likelihood by expectation maximisation (MLEM), for counts.
 
     Notes
@@ -41,15 +42,12 @@ class PoissonEM(Reconstruction):
 
     iterations: int = param(50, 'Iterations at most; more sharpen and add noise.', ge=1, le=10_000)
 
-    def _run(self, maps: MapSeries, observer: Observer | None) -> Volume:
+    def _method(self, problem: Problem) -> FixedPointMethod:
         from napari_diptomo.reconstruct.em_iteration import em_update, uniform_start
-        from napari_diptomo.reconstruct.iterate import solve_fixed_point
+        from napari_diptomo.reconstruct.iterate import FixedPointMethod
 
-        problem = self.prepare(maps)
         _check_counts(problem)
-        watch = Watch(observer, self.title, self.iterations)
-        start, update = uniform_start(problem), em_update(problem)
-        return self._volume(problem, solve_fixed_point(problem, start, update, self.iterations, True, watch))
+        return FixedPointMethod(self.title, 'EM', self.iterations, True, uniform_start, em_update)
 
 
 def _check_counts(problem: Problem) -> None:

@@ -7,13 +7,17 @@ predicts them best is returned.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from napari_diptomo.reconstruct.steps.base import Reconstruction
-from napari_diptomo.series import MapSeries, Observer, Volume, Watch, param
+from napari_diptomo.reconstruct.steps.fixed_point import FixedPointStep
+from napari_diptomo.series import param
+
+if TYPE_CHECKING:
+    from napari_diptomo.reconstruct.iterate import FixedPointMethod
+    from napari_diptomo.reconstruct.problem import Problem
 
 
-class SIRT(Reconstruction):
+class SIRT(FixedPointStep):
     """Non-negative SIRT, every channel alike.
 
     Notes
@@ -38,15 +42,11 @@ class SIRT(Reconstruction):
 
     iterations: int = param(100, 'Iterations at most; more sharpen and add noise.', ge=1, le=10_000)
 
-    def _run(self, maps: MapSeries, observer: Observer | None) -> Volume:
+    def _method(self, problem: Problem) -> FixedPointMethod:
         from napari_diptomo.reconstruct.data_terms import is_poisson
-        from napari_diptomo.reconstruct.iterate import solve_fixed_point
-        from napari_diptomo.reconstruct.sirt_iteration import sirt_update
+        from napari_diptomo.reconstruct.iterate import FixedPointMethod
+        from napari_diptomo.reconstruct.sirt_iteration import empty_start, sirt_update
 
-        problem = self.prepare(maps)
-        watch = Watch(observer, self.title, self.iterations)
-        poisson = is_poisson(problem, 'auto')
-        update = sirt_update(problem)
-        return self._volume(
-            problem, solve_fixed_point(problem, problem.zeros(), update, self.iterations, poisson, watch)
+        return FixedPointMethod(
+            self.title, 'SIRT', self.iterations, is_poisson(problem, 'auto'), empty_start, sirt_update
         )

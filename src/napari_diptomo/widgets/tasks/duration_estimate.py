@@ -119,6 +119,10 @@ def _iterations(step: Reconstruction, maps: MapSeries) -> int:
 
 def _fits(step: Reconstruction, maps: MapSeries) -> int:
     """Networks or volumes that are fitted one after the other, at most."""
+    from napari_diptomo.reconstruct.steps.fixed_point import FixedPointStep
+
+    if isinstance(step, FixedPointStep):
+        return step.fits(_fits_haadf(step, maps))
     ensemble = int(getattr(step, 'ensemble', 1))
     if ensemble > 1:
         # Two fits before the members ask whether the images help.

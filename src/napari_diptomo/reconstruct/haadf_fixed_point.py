@@ -1,0 +1,85 @@
+r"""SIRT and Poisson EM with HAADF images, only where the held-out counts do not speak against them.
+
+A volume of the maps alone is found first; its projections say what a count of each channel is worth in the images
+(`haadf_calibration`). From an empty one another is found with a step on the images after each on the maps
+(`haadf_image_steps`), and the held-out counts give their verdict on the two (`haadf_verdict`). Where the user holds no counts out
+a tenth of them is, for the verdict alone, and the volume that is returned is fitted to all counts, with the images or without.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from napari_diptomo.reconstruct.haadf_image_steps import ImageSteps
+from napari_diptomo.reconstruct.haadf_verdict import Verdict, against, calibrated, findings_on, haadf_helps
+from napari_diptomo.reconstruct.iterate import FixedPointMethod, solve_fixed_point
+from napari_diptomo.reconstruct.joined_solutions import JoinedSolutions
+from napari_diptomo.reconstruct.problem import Problem
+from napari_diptomo.reconstruct.volume import Solution
+from napari_diptomo.series import Observer, Watch
+
+
+@torch.no_grad()
+def solve_with_haadf(
+    problem: Problem, judged: Problem, method: FixedPointMethod, observer: Observer | None
+) -> Solution:
+    """The volume with the images or without, as the held-out counts choose.
+
+    Parameters
+    ----------
+    problem : Problem
+        With HAADF data; what the result is fitted to.
+    judged : Problem
+        The same with held-out counts; ``problem`` itself where it has some.
+    method : FixedPointMethod
+        Of each solution.
+    observer : Observer, optional
+        Sees one run; ``finish`` keeps what is complete, or the first or last solution as far as it is.
+    """
+    solutions = 2 + (problem is not judged)
+    run = JoinedSolutions((method.iterations,) * solutions, method.title, observer)
+    alone = _maps_alone(run, judged, method, 0)
+    if run.finished:
+        return run.result(alone)
+    known = calibrated(judged, alone.x)
+    beside = _beside(run, known, method, alone, 1)
+    if run.finished:
+        return run.result(alone)
+    verdict = haadf_helps(known, beside.x, alone.x, method.poisson)
+    if problem is judged:
+        chosen = beside if verdict.helps else alone
+    elif verdict.helps:
+        chosen = _beside(run, problem.with_haadf(known.haadf), method, beside, 2)
+    else:
+        chosen = _maps_alone(run, problem, method, 2)
+    return run.result(_judged(chosen, beside, verdict, problem))
+
+
+def _maps_alone(run: JoinedSolutions, problem: Problem, method: FixedPointMethod, place: int) -> Solution:
+    by_itself = problem.with_haadf(None)
+
+    def solver(watch: Watch) -> Solution:
+        return solve_fixed_point(by_itself, method, watch)
+
+    return run.solve(place, 'maps alone', solver)
+
+
+def _beside(
+    run: JoinedSolutions, problem: Problem, method: FixedPointMethod, earlier: Solution, place: int
+) -> Solution:
+    """With the images, whose offset and gain are fitted to an earlier solution first."""
+    images = ImageSteps(problem, earlier.x, method.kind)
+    found = run.solve(
+        place, 'with HAADF', lambda watch: solve_fixed_point(problem, method, watch, beside=images.beside)
+    )
+    return replace(found, notes={**found.notes, 'haadf': images.notes(found.x)})
+
+
+def _judged(chosen: Solution, beside: Solution, verdict: Verdict, problem: Problem) -> Solution:
+    """The chosen solution with what is said of the images."""
+    of_images = {**beside.notes['haadf'], **chosen.notes.get('haadf', {})}
+    numbers = {**of_images, 'gain': verdict.gain, 'error': verdict.error, 'used': verdict.helps}
+    findings = findings_on(numbers, problem.maps.channels, verdict) if verdict.helps else (against(verdict),)
+    return replace(chosen, notes={**chosen.notes, 'haadf': numbers}, findings=(*chosen.findings, *findings))

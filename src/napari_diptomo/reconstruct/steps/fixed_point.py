@@ -1,0 +1,63 @@
+"""Steps that repeat an update of the volume: SIRT and Poisson EM, with HAADF images beside the maps or without."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from napari_diptomo.reconstruct.settings import ProblemSettings
+from napari_diptomo.reconstruct.steps.base import Reconstruction, haadf_field
+from napari_diptomo.series import MapSeries, Observer, Volume, Watch
+
+if TYPE_CHECKING:
+    from napari_diptomo.reconstruct.iterate import FixedPointMethod
+    from napari_diptomo.reconstruct.problem import Problem
+
+#: Fraction held out to judge HAADF images.
+_HOLDOUT = 0.1
+
+
+class FixedPointStep(Reconstruction):
+    """A step that repeats an update of the volume."""
+
+    haadf: bool = haadf_field()
+
+    def problem_settings(self) -> ProblemSettings:
+        """See `Reconstruction.problem_settings`."""
+        return replace(super().problem_settings(), haadf=self.haadf)
+
+    def fits(self, with_images: bool) -> int:
+        """Volumes that are found one after the other.
+
+        Parameters
+        ----------
+        with_images : bool
+            A HAADF series is fitted beside the maps: the held-out counts judge it, held out for that alone or for the result too.
+        """
+        return (2 if self.holdout else 3) if with_images else 1
+
+    @abstractmethod
+    def _method(self, problem: Problem) -> FixedPointMethod:
+        """The method of a problem.
+
+        Raises
+        ------
+        InputError
+            Data that the method does not suit.
+        """
+
+    def _run(self, maps: MapSeries, observer: Observer | None) -> Volume:
+        from napari_diptomo.reconstruct.haadf_fixed_point import solve_with_haadf
+        from napari_diptomo.reconstruct.iterate import solve_fixed_point
+        from napari_diptomo.reconstruct.prepare import prepare
+
+        problem = self.prepare(maps)
+        method = self._method(problem)
+        if problem.haadf is None:
+            watch = Watch(observer, method.title, method.iterations)
+            return self._volume(problem, solve_fixed_point(problem, method, watch))
+        judged = problem
+        if problem.held_out is None:
+            judged = prepare(maps, replace(self.problem_settings(), holdout=_HOLDOUT))
+        return self._volume(problem, solve_with_haadf(problem, judged, method, observer))
