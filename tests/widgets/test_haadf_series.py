@@ -12,7 +12,8 @@ from napari.components import ViewerModel
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
-from napari_diptomo import DIPmTV, MapSeries, TotalVariation, simulate
+from napari_diptomo import SIRT, DIPmTV, MapSeries, PoissonEM, TotalVariation, simulate
+from napari_diptomo.reconstruct import Reconstruction
 from napari_diptomo.series import Source
 from napari_diptomo.simulate.haadf import HAADFModel, haadf_series
 from napari_diptomo.widgets.dock import TomographyDock
@@ -240,21 +241,23 @@ def test_aligned_fitted_and_compared(
     assert (button.isHidden(), button.text()) == (False, 'Run with HAADF to compare')
 
 
-def test_total_variation_takes_the_series_too(dock: TomographyDock, folder: Path, qtbot: Any, settled: Settled) -> None:
+@pytest.mark.parametrize('step', [TotalVariation(iterations=20), SIRT(iterations=10), PoissonEM(iterations=10)])
+def test_other_methods_take_the_series_too(
+    dock: TomographyDock, folder: Path, qtbot: Any, settled: Settled, step: Reconstruction
+) -> None:
     open_both(dock, folder, qtbot, settled)
     page = dock.reconstruct_page
     dock.stages.go_to(page)
-    step = TotalVariation(iterations=20)
     page.method.setCurrentText(step.title)
     form = page.forms[step.title]
     form.set_value(step)
     assert not form.fields['haadf'].native.isHidden() and form.fields['haadf'].value is True
     assert not page.haadf.isHidden()
     _, second = run_with_and_without(dock, qtbot, settled)
-    assert second.title == 'Joint TV without HAADF'
+    assert second.title == f'{step.title} without HAADF'
     # All counts are fitted: none to compare both by, but there is the other run.
     assert page.haadf_button.isHidden()
-    assert 'Run 1 (Joint TV) is the same with HAADF series. Choose it' in page.note.text()
+    assert f'Run 1 ({step.title}) is the same with HAADF series. Choose it' in page.note.text()
 
 
 def test_without_a_series_nothing_is_asked(dock: TomographyDock, maps: MapSeries) -> None:

@@ -18,7 +18,7 @@ from napari_diptomo.reconstruct.iterate import FixedPointMethod, solve_fixed_poi
 from napari_diptomo.reconstruct.joined_solutions import JoinedSolutions
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.volume import Solution
-from napari_diptomo.series import Observer, Watch
+from napari_diptomo.series import Observer
 
 
 @torch.no_grad()
@@ -40,40 +40,34 @@ def solve_with_haadf(
     """
     solutions = 2 + (problem is not judged)
     run = JoinedSolutions((method.iterations,) * solutions, method.title, observer)
-    alone = _maps_alone(run, judged, method, 0)
+    alone = _maps_alone(run, judged, method, 0, 'maps alone')
     if run.finished:
         return run.result(alone)
     known = calibrated(judged, alone.x)
-    beside = _beside(run, known, method, alone, 1)
+    beside = _beside(run, known, method, alone, 1, 'with HAADF')
     if run.finished:
         return run.result(alone)
     verdict = haadf_helps(known, beside.x, alone.x, method.poisson)
     if problem is judged:
         chosen = beside if verdict.helps else alone
     elif verdict.helps:
-        chosen = _beside(run, problem.with_haadf(known.haadf), method, beside, 2)
+        chosen = _beside(run, problem.with_haadf(known.haadf), method, beside, 2, 'all counts')
     else:
-        chosen = _maps_alone(run, problem, method, 2)
+        chosen = _maps_alone(run, problem, method, 2, 'all counts')
     return run.result(_judged(chosen, beside, verdict, problem))
 
 
-def _maps_alone(run: JoinedSolutions, problem: Problem, method: FixedPointMethod, place: int) -> Solution:
+def _maps_alone(run: JoinedSolutions, problem: Problem, method: FixedPointMethod, place: int, what: str) -> Solution:
     by_itself = problem.with_haadf(None)
-
-    def solver(watch: Watch) -> Solution:
-        return solve_fixed_point(by_itself, method, watch)
-
-    return run.solve(place, 'maps alone', solver)
+    return run.solve(place, what, lambda watch: solve_fixed_point(by_itself, method, watch))
 
 
 def _beside(
-    run: JoinedSolutions, problem: Problem, method: FixedPointMethod, earlier: Solution, place: int
+    run: JoinedSolutions, problem: Problem, method: FixedPointMethod, earlier: Solution, place: int, what: str
 ) -> Solution:
     """With the images, whose offset and gain are fitted to an earlier solution first."""
     images = ImageSteps(problem, earlier.x, method.kind)
-    found = run.solve(
-        place, 'with HAADF', lambda watch: solve_fixed_point(problem, method, watch, beside=images.beside)
-    )
+    found = run.solve(place, what, lambda watch: solve_fixed_point(problem, method, watch, beside=images.beside))
     return replace(found, notes={**found.notes, 'haadf': images.notes(found.x)})
 
 

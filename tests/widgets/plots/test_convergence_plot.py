@@ -116,6 +116,13 @@ def test_weights_that_were_tried_stand_above_their_curves(plot):
     plot.redraw()
     assert plot.weights == ['0.5 HAADF']
     plot.clear_curves()
+    for place, fit in enumerate(('maps alone, fit 1 of 3', 'with HAADF, fit 2 of 3', 'all counts, fit 3 of 3')):
+        for i in range(1, 101):
+            plot.add(100 * place + i, {'data': 1.0}, None, fit)
+    plot.redraw()
+    assert plot.weights == ['maps alone', 'with HAADF', 'all counts']
+    assert 'by weight' not in plot.deviances.titleLabel.text
+    plot.clear_curves()
     for i, fit in ((1, 'fit 1 of 2'), (2, 'fit 2 of 2')):
         plot.add(i, {'data': float(i)}, None, fit)
     plot.redraw()

@@ -117,6 +117,13 @@ class Reconstruction(Step):
         advanced=True,
     )
 
+    haadf: bool = param(
+        True,
+        'Fit the HAADF series that came with the maps, where there is one: worth most at tilts that the spectra lack. The '
+        'held-out counts decide whether it helps; without HAADF series nothing changes.',
+        label='Use HAADF series',
+    )
+
     @model_validator(mode='after')
     def _support_is_given(self) -> Self:
         if self.support == 'box' and len(self.support_box) != 6:
@@ -179,6 +186,7 @@ class Reconstruction(Step):
             seed=self.seed,
             device=self.device,
             step=type(self).__name__,
+            haadf=self.haadf,
         )
 
     def memory_bytes(self, maps: MapSeries) -> int:
@@ -276,16 +284,6 @@ class Reconstruction(Step):
         from napari_diptomo.reconstruct.volume import volume_of
 
         return volume_of(problem, solution, self.problem_settings(), self.title)
-
-
-def haadf_field() -> Any:
-    """The field of steps that fit a HAADF series beside the maps."""
-    return param(
-        True,
-        'Fit the HAADF series that came with the maps, where there is one: worth most at tilts that the spectra lack. The '
-        'held-out counts decide whether it helps; without HAADF series nothing changes.',
-        label='Use HAADF series',
-    )
 
 
 def with_default(name: str, default: Any) -> Any:

@@ -30,7 +30,7 @@ from napari_diptomo.reconstruct.dip.settings import (
 )
 from napari_diptomo.reconstruct.grid import volume_shape
 from napari_diptomo.reconstruct.settings import ProblemSettings
-from napari_diptomo.reconstruct.steps.base import haadf_field, with_default
+from napari_diptomo.reconstruct.steps.base import with_default
 from napari_diptomo.reconstruct.steps.shift_refining import ShiftRefining
 from napari_diptomo.series import Finding, MapSeries, Observer, Remedy, Volume, param
 
@@ -207,7 +207,6 @@ class DIPmTV(ShiftRefining):
         '(for images that are no counts), or the last; auto takes held-out counts where they can be trusted.',
         advanced=True,
     )
-    haadf: bool = haadf_field()
     ensemble: int = param(
         1,
         'Fits with other random numbers and other counts held out; from two on the volume is their mean and comes with a '

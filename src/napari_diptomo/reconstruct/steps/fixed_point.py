@@ -6,8 +6,7 @@ from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from napari_diptomo.reconstruct.settings import ProblemSettings
-from napari_diptomo.reconstruct.steps.base import Reconstruction, haadf_field
+from napari_diptomo.reconstruct.steps.base import Reconstruction
 from napari_diptomo.series import MapSeries, Observer, Volume, Watch
 
 if TYPE_CHECKING:
@@ -20,12 +19,6 @@ _HOLDOUT = 0.1
 
 class FixedPointStep(Reconstruction):
     """A step that repeats an update of the volume."""
-
-    haadf: bool = haadf_field()
-
-    def problem_settings(self) -> ProblemSettings:
-        """See `Reconstruction.problem_settings`."""
-        return replace(super().problem_settings(), haadf=self.haadf)
 
     def fits(self, with_images: bool) -> int:
         """Volumes that are found one after the other.

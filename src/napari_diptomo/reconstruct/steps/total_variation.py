@@ -14,7 +14,6 @@ from pydantic import model_validator
 
 from napari_diptomo.reconstruct.grid import volume_shape
 from napari_diptomo.reconstruct.settings import ProblemSettings
-from napari_diptomo.reconstruct.steps.base import haadf_field
 from napari_diptomo.reconstruct.steps.shift_refining import ShiftRefining
 from napari_diptomo.reconstruct.tv.settings import TVSettings
 from napari_diptomo.series import MapSeries, Observer, Volume, Watch, param
@@ -72,8 +71,6 @@ class TotalVariation(ShiftRefining):
         'auto', "Statistics of the data: Poisson for counts, gaussian with the maps' variance otherwise.", advanced=True
     )
 
-    haadf: bool = haadf_field()
-
     @model_validator(mode='before')
     @classmethod
     def _read_choose_weight(cls, values: Any) -> Any:
@@ -96,7 +93,7 @@ class TotalVariation(ShiftRefining):
 
     def problem_settings(self) -> ProblemSettings:
         """See `Reconstruction.problem_settings`; only held-out counts can choose a weight."""
-        settings = replace(super().problem_settings(), haadf=self.haadf)
+        settings = super().problem_settings()
         return settings if self.weight is not None else replace(settings, holdout=self.holdout or _HOLDOUT)
 
     def tv_settings(self) -> TVSettings:

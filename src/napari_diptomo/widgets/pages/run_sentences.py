@@ -10,7 +10,7 @@ from napari_diptomo.series.tilts import angle_in_words
 from napari_diptomo.widgets.run import Run, RunStatus
 
 if TYPE_CHECKING:
-    from napari_diptomo.reconstruct import DIPmTV, TotalVariation
+    from napari_diptomo.reconstruct import Reconstruction
 
 
 def describe_run(run: Run, has_preview: bool = False) -> str:
@@ -29,15 +29,14 @@ def describe_run(run: Run, has_preview: bool = False) -> str:
     return ''
 
 
-def haadf_counterpart(run: Run) -> DIPmTV | TotalVariation | None:
+def haadf_counterpart(run: Run) -> Reconstruction | None:
     """The step of a run with the HAADF series where it was without, or without where it was with; None where it has none."""
+    from napari_diptomo.reconstruct import Reconstruction
+
     steps = run.recipe.steps if run.recipe is not None else ()
     step = steps[-1] if steps else None
-    if run.maps is None or run.maps.haadf_series is None or getattr(step, 'haadf', None) is None:
+    if run.maps is None or run.maps.haadf_series is None or not isinstance(step, Reconstruction):
         return None
-    from napari_diptomo.reconstruct import DIPmTV, TotalVariation
-
-    assert isinstance(step, DIPmTV | TotalVariation), 'the steps with that field'
     # Not a copy: where this one was stopped by hand the other is not.
     return type(step)(**{**step.model_dump(), 'haadf': not step.haadf})
 

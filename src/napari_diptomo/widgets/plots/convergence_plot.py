@@ -149,7 +149,7 @@ class ConvergencePlot(ThemedPlot):
         if self._latest is not None and (fit != self._latest[1] or iteration <= self._latest[0]):
             self._part += 1
         if len(self._begins) <= self._part:
-            self._begins.append((iteration, _weight_of(fit)))
+            self._begins.append((iteration, _label_of(fit)))
         self._latest = iteration, fit
         values = dict(losses) if validation is None else {**losses, _HELD_OUT: validation}
         if by_channel:
@@ -235,7 +235,7 @@ class ConvergencePlot(ThemedPlot):
         for plot, quantity in ((self.deviances, _QUANTITY), (self.terms, 'other terms')):
             names = [n for n in self._names if self._plot_of(n) is plot and (n in shown or plot is self.terms)]
             text = ' &nbsp; '.join(self._names[n] for n in names)
-            if plot is self.deviances and any(weight for _, weight in self._begins):
+            if plot is self.deviances and any(label[:1].isdigit() for _, label in self._begins):
                 text += ' &nbsp; by weight'
             self.set_title(plot, f'{quantity}: &nbsp; {text}' if names else None)
 
@@ -243,6 +243,6 @@ class ConvergencePlot(ThemedPlot):
         return self.deviances if name in _HUES or name.startswith(_CHANNEL) else self.terms
 
 
-def _weight_of(fit: str) -> str:
-    """``'weight 0.35, fit 2 of 4'`` -> ``'0.35'``; empty where a fit has only its number."""
+def _label_of(fit: str) -> str:
+    """``'weight 0.35, fit 2 of 4'`` -> ``'0.35'``, ``'maps alone, fit 1 of 3'`` -> ``'maps alone'``; empty for a number alone."""
     return fit.rpartition(_NUMBER)[0].removeprefix('weight ').replace(' with ', ' ')

@@ -134,4 +134,4 @@ def _fits(step: Reconstruction, maps: MapSeries) -> int:
 
 
 def _fits_haadf(step: Reconstruction, maps: MapSeries) -> bool:
-    return maps.haadf_series is not None and hasattr(step, 'haadf') and step.problem_settings().haadf
+    return maps.haadf_series is not None and step.problem_settings().haadf
