@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import model_validator
@@ -134,6 +134,9 @@ class Reconstruction(Step):
             raise ValueError('the gain cannot be fitted for a specimen that extends beyond the field of view')
         return self
 
+    #: Volumes held for each channel while those with HAADF images and without are compared; measured.
+    _compared: ClassVar[float] = 0.0
+
     def run(self, data: Any, observer: Observer | None = None, *, progress: bool | None = None) -> Any:
         """Reconstruct the volume.
 
@@ -220,13 +223,14 @@ class Reconstruction(Step):
         return int(4 * (voxels * (3 + 3 * len(second.channels)) + 8 * second.data.size) + matrices)
 
     def _haadf_bytes(self, maps: MapSeries) -> float:
-        """Of images fitted beside the maps: their matrices, and the channel of what no map holds."""
+        """Of images fitted beside the maps: their matrices, the channel of what no map holds, volumes that are compared."""
         if maps.haadf_series is None or not self.problem_settings().haadf:
             return 0.0
         depth, _, width = shape = volume_shape(maps, self.thickness, self.beyond_field)
         tilts = len(maps.haadf_series.angles)
         images = 8.0 * tilts * np.prod(maps.data.shape[2:])
-        return float(4 * (np.prod(shape) * self._volumes(maps) + images) + 2 * 12 * 2.0 * tilts * depth * width)
+        volumes = self._volumes(maps) + self._compared * (len(maps.channels) + 1)
+        return float(4 * (np.prod(shape) * volumes + images) + 2 * 12 * 2.0 * tilts * depth * width)
 
     def _volumes(self, maps: MapSeries) -> float:
         """Volumes of all channels, float32, held at the same time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from napari_diptomo.reconstruct.steps.base import Reconstruction
 from napari_diptomo.series import MapSeries, Observer, Volume, Watch
@@ -19,6 +19,8 @@ _HOLDOUT = 0.1
 
 class FixedPointStep(Reconstruction):
     """A step that repeats an update of the volume."""
+
+    _compared: ClassVar[float] = 12.0
 
     def fits(self, with_images: bool) -> int:
         """Volumes that are found one after the other.

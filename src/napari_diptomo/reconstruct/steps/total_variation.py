@@ -9,10 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 from pydantic import model_validator
 
-from napari_diptomo.reconstruct.grid import volume_shape
 from napari_diptomo.reconstruct.settings import ProblemSettings
 from napari_diptomo.reconstruct.steps.shift_refining import ShiftRefining
 from napari_diptomo.reconstruct.tv.settings import TVSettings
@@ -46,6 +44,7 @@ class TotalVariation(ShiftRefining):
     """
 
     title: ClassVar[str] = 'Joint TV'
+    _compared: ClassVar[float] = 12.0
 
     weight: float | None = param(
         None,
@@ -84,12 +83,6 @@ class TotalVariation(ShiftRefining):
         # Measured; the eigenvalues of the nuclear norm are per voxel, whatever the number of channels. A search for the weight
         # keeps where the best one ended.
         return 19.0 + 10.0 * (self.weight is None) + (65.0 / len(maps.channels) if self.coupling == 'nuclear' else 0.0)
-
-    def _haadf_bytes(self, maps: MapSeries) -> float:
-        found = super()._haadf_bytes(maps)
-        # Measured: the volumes that are compared, and what goes back and forth between maps and images.
-        voxels = float(np.prod(volume_shape(maps, self.thickness, self.beyond_field)))
-        return found + 4 * 12.0 * (len(maps.channels) + 1) * voxels if found else found
 
     def problem_settings(self) -> ProblemSettings:
         """See `Reconstruction.problem_settings`; only held-out counts can choose a weight."""
