@@ -26,7 +26,7 @@ import numpy as np
 from _processor import processor
 from napari_diptomo import Align, EDXMaps, MapSeries, TotalVariation, Volume, load_tilt_series
 from napari_diptomo.assess.reprojection import reprojection
-from napari_diptomo.reconstruct import DIPmTV, Reconstruction
+from napari_diptomo.reconstruct import SIRT, DIPmTV, Reconstruction
 from napari_diptomo.series import with_haadf
 from napari_diptomo.series.tilts import in_use
 
@@ -39,6 +39,7 @@ SIZE: dict[str, Any] = {'beyond_field': True, 'thickness': 400.0}
 STEPS: dict[str, Reconstruction] = {
     'TV': TotalVariation(**SIZE),
     'DIPm-TV': DIPmTV(preset='balanced', **SIZE),
+    'SIRT': SIRT(holdout=0.1, **SIZE),
 }
 #: What we conclude; written by hand from the figures.
 CONCLUSION = (
