@@ -7,7 +7,6 @@ given, that reading is named.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -139,8 +138,8 @@ class _Reading:
         The series agrees better when they are true.
     sign, off : float
         Angles are these times those of the maps, plus degrees.
-    images : callable
-        Of images (tilt, y, x).
+    turn, size : float
+        The images are turned by this, degrees, and what they show is larger by this factor.
     orientation : str
         What is done to the images besides; to those of the middle square where axes are swapped.
     """
@@ -148,7 +147,8 @@ class _Reading:
     words: str
     sign: float = 1.0
     off: float = 0.0
-    images: Callable[[np.ndarray], np.ndarray] = np.asarray
+    turn: float = 0.0
+    size: float = 1.0
     orientation: Orientation = 'as recorded'
 
     @property
@@ -157,8 +157,13 @@ class _Reading:
 
     def of(self, images: np.ndarray) -> np.ndarray:
         """Images (tilt, y, x) read so."""
-        read = self.images(images)
+        read = _resampled(images, self.turn, self.size, moved=True)
         return oriented(_square(read) if self.swapped else read, self.orientation)
+
+    def unmoved(self, images: np.ndarray) -> np.ndarray:
+        """Images (tilt, y, x) as they are, of the size and with the interpolation of those that are read so."""
+        read = _resampled(images, self.turn, self.size, moved=False)
+        return _square(read) if self.swapped else read
 
 
 def _blocks(stack: np.ndarray, n: int) -> np.ndarray:
@@ -173,27 +178,21 @@ def _square(stack: np.ndarray) -> np.ndarray:
     return stack[..., (ny - n) // 2 :, (nx - n) // 2 :][..., :n, :n]
 
 
-def _enlarged(factor: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Of images on pixels that are larger than was said: what they show is larger."""
+def _resampled(images: np.ndarray, turn: float, size: float, moved: bool) -> np.ndarray:
+    """Images (tilt, y, x) turned about their middle, degrees, and made larger, not a number beyond their edge.
 
-    def enlarged(images: np.ndarray) -> np.ndarray:
-        middle = (np.array(images.shape[1:]) - 1) / 2
-        sampled = [
-            ndimage.affine_transform(image, np.full(2, 1 / factor), middle - middle / factor, order=1, cval=np.nan)
-            for image in images
-        ]
-        return np.stack(sampled)
-
-    return enlarged
-
-
-def _turned(degrees: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Of images turned about their middle."""
-
-    def turned(images: np.ndarray) -> np.ndarray:
-        return np.asarray(ndimage.rotate(images, degrees, (1, 2), reshape=False, order=1, cval=np.nan))
-
-    return turned
+    Interpolation takes noise out, and noisy images would agree better with the maps however they were turned. Not ``moved`` each
+    pixel is interpolated at the same fraction of a pixel, next to where it is: as much noise is taken out.
+    """
+    if turn == 0 and size == 1:
+        return images
+    grid = np.indices(images.shape[1:]).astype(np.float64)
+    middle = (np.array(images.shape[1:])[:, None, None] - 1) / 2
+    cosine, sine = np.cos(np.deg2rad(turn)) / size, np.sin(np.deg2rad(turn)) / size
+    wanted = np.tensordot([[cosine, sine], [-sine, cosine]], grid - middle, 1) + middle
+    if not moved:
+        wanted = grid + wanted - np.rint(wanted)
+    return np.stack([ndimage.map_coordinates(image, wanted, order=1, cval=np.nan) for image in images])
 
 
 _READINGS = (
@@ -215,11 +214,11 @@ _READINGS = (
         for off in (-20.0, -10.0, -5.0, 5.0, 10.0, 20.0)
     ),
     *(
-        _Reading(f'when its pixels are {factor:g} times as large', images=_enlarged(factor))
+        _Reading(f'when its pixels are {factor:g} times as large', size=factor)
         for factor in (0.5, 0.8, 0.9, 1.11, 1.25, 2.0)
     ),
     *(
-        _Reading(f'when its images are turned by {abs(angle):g}°', images=_turned(angle))
+        _Reading(f'when its images are turned by {abs(angle):g}°', turn=angle)
         for angle in (-16.0, -8.0, -4.0, 4.0, 8.0, 16.0)
     ),
 )
@@ -238,7 +237,7 @@ def contradiction(maps: MapSeries, images: TiltImages, counts: Counts) -> Findin
     """
     n = max(round(min(maps.data.shape[2:]) / _ENOUGH), 1)
     compared = _Comparison(maps, images, counts.binned(n), n)
-    own = compared.read(_Reading(''), not images.recorded(maps.angles).all())
+    own = compared.own(not images.recorded(maps.angles).all())
     seen = np.isfinite(own).mean(axis=(1, 2)) > _SEEN
     every = compared.counts.every_correlation(own)[seen]
     correlations = every[:, seen].diagonal()
@@ -293,12 +292,11 @@ class _Comparison:
 
     def __init__(self, maps: MapSeries, images: TiltImages, counts: Counts, n: int) -> None:
         self._maps, self._images, self.counts, self._n = maps, images, counts, n
-        self._given: dict[tuple[bool, bool], np.ndarray] = {}
+        self._given: dict[tuple[bool, bool, float, float], np.ndarray] = {}
 
-    def read(self, reading: _Reading, projected: bool) -> np.ndarray:
-        """Images (tilt, y, x) at the tilts of the maps."""
-        found = self._images.at(self._angles(reading), np.asarray(self._maps.shifts), projected)
-        return reading.of(_blocks(found, self._n).mean(axis=(-3, -1)))
+    def own(self, projected: bool) -> np.ndarray:
+        """Images (tilt, y, x) at the tilts of the maps, as they were given."""
+        return self._at(self._maps.angles, projected)
 
     def better_reading(self) -> tuple[_Reading, float, float] | None:
         """That which agrees most, with the mean correlations as given and so read; None where none agrees better."""
@@ -306,10 +304,10 @@ class _Comparison:
         for reading in _READINGS:
             compared = self.counts.square if reading.swapped else self.counts
             # Projections of a volume have less noise than images: both are of one kind.
-            angles = np.concatenate([self._maps.angles, self._angles(reading)])
-            projected = not self._images.recorded(angles).all()
-            images = self.read(reading, projected)
-            before, after = self._as_given(projected, reading.swapped), compared.correlations(images)
+            read_at = reading.sign * self._maps.angles + reading.off
+            projected = not self._images.recorded(np.concatenate([self._maps.angles, read_at])).all()
+            images = reading.of(self._at(read_at, projected))
+            before, after = self._as_given(reading, projected), compared.correlations(images)
             known = np.isfinite(images).mean(axis=(1, 2)) > _SEEN
             gain = (after - before)[known]
             if not known.any() or gain.mean() <= best or after[known].mean() < _ALIKE:
@@ -318,14 +316,14 @@ class _Comparison:
                 found, best = (reading, float(before[known].mean()), float(after[known].mean())), float(gain.mean())
         return found
 
-    def _angles(self, reading: _Reading) -> np.ndarray:
-        return reading.sign * self._maps.angles + reading.off
+    def _at(self, angles: np.ndarray, projected: bool) -> np.ndarray:
+        found = self._images.at(angles, np.asarray(self._maps.shifts), projected)
+        return np.asarray(_blocks(found, self._n).mean(axis=(-3, -1)))
 
-    def _as_given(self, projected: bool, square: bool) -> np.ndarray:
-        """Correlations (tilt,) without another reading."""
-        key = projected, square
+    def _as_given(self, reading: _Reading, projected: bool) -> np.ndarray:
+        """Correlations (tilt,) without the reading."""
+        key = projected, reading.swapped, reading.turn, reading.size
         if key not in self._given:
-            images = self.read(_Reading(''), projected)
-            counts = self.counts.square if square else self.counts
-            self._given[key] = counts.correlations(_square(images) if square else images)
+            counts = self.counts.square if reading.swapped else self.counts
+            self._given[key] = counts.correlations(reading.unmoved(self.own(projected)))
         return self._given[key]
