@@ -13,7 +13,14 @@ from dataclasses import replace
 import torch
 
 from napari_diptomo.reconstruct.haadf_image_steps import ImageSteps
-from napari_diptomo.reconstruct.haadf_verdict import Verdict, against, calibrated, findings_on, haadf_helps
+from napari_diptomo.reconstruct.haadf_verdict import (
+    Verdict,
+    against,
+    calibrated,
+    findings_on,
+    haadf_helps,
+    with_maps_alone,
+)
 from napari_diptomo.reconstruct.iterate import FixedPointMethod, solve_fixed_point
 from napari_diptomo.reconstruct.joined_solutions import JoinedSolutions
 from napari_diptomo.reconstruct.problem import Problem
@@ -42,11 +49,11 @@ def solve_with_haadf(
     run = JoinedSolutions((method.iterations,) * solutions, method.title, observer)
     alone = _maps_alone(run, judged, method, 0, 'maps alone')
     if run.finished:
-        return run.result(alone)
+        return run.result(with_maps_alone(alone))
     known = calibrated(judged, alone.x)
     beside = _beside(run, known, method, alone, 1, 'with HAADF')
     if run.finished:
-        return run.result(alone)
+        return run.result(with_maps_alone(alone))
     verdict = haadf_helps(known, beside.x, alone.x, method.poisson)
     if problem is judged:
         chosen = beside if verdict.helps else alone

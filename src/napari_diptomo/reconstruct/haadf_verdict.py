@@ -24,6 +24,7 @@ from napari_diptomo.reconstruct.haadf_observation import TRUST
 from napari_diptomo.reconstruct.haadf_particles import finding_on
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.stopping import paired_gain
+from napari_diptomo.reconstruct.volume import Solution
 from napari_diptomo.series import Finding
 from napari_diptomo.series.tilts import angles_in_words
 
@@ -138,3 +139,9 @@ def against(verdict: Verdict, is_short: bool = False) -> Finding:
         )
     )
     return Finding('doubt', 'HAADF series', sentence, {'gain': verdict.gain, 'error': verdict.error})
+
+
+def with_maps_alone(solution: Solution) -> Solution:
+    """The solution of a run that was ended before the images had been judged, with what is to be said of them."""
+    sentence = 'The run was ended before the HAADF images were in the volume: it is that of the maps alone.'
+    return replace(solution, findings=(*solution.findings, Finding('note', 'HAADF series', sentence)))

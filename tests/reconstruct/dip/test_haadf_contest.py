@@ -188,6 +188,8 @@ def test_a_run_that_is_ended_keeps_what_is_complete(small, at):
     volume = DIPmTV(iterations=12, **SMALL).run(small, Ends(at))
     assert np.isfinite(volume.data).all() and volume.data.max() > 0
     assert ('haadf' in volume.notes) == (at > 24)
+    said = [f.sentence for f in volume.findings if 'ended before the HAADF images' in f.sentence]
+    assert bool(said) == (at < 24)
 
 
 def test_a_resumed_run_ends_with_the_same_volume(small):

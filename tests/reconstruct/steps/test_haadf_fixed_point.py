@@ -117,6 +117,8 @@ def test_a_run_that_is_ended_keeps_what_is_complete(maps, kind: type[Reconstruct
     volume = kind(iterations=10).run(maps, Watches(at, Request.FINISH))
     assert np.isfinite(volume.data).all() and volume.data.max() > 0
     assert ('haadf' in volume.notes) == (at > 20)
+    assert ('ended before the HAADF images were in the volume' in said(volume)[0]) == (at < 20)
+    np.testing.assert_array_equal(volume.recipe.steps[-1].run(maps).data, volume.data)
     with pytest.raises(Cancelled):
         kind(iterations=10).run(maps, Watches(at, Request.CANCEL))
 

@@ -165,6 +165,7 @@ def test_a_run_that_is_ended_keeps_what_is_complete(maps, at):
     volume = TotalVariation(**QUICK).run(maps, Watches(at, Request.FINISH))
     assert np.isfinite(volume.data).all() and volume.data.max() > 0
     assert ('haadf' in volume.notes) == (at > 120)
+    assert ('ended before the HAADF images were in the volume' in said(volume)[0]) == (at < 120)
 
 
 def test_a_run_is_cancelled_in_any_of_its_parts(maps):

@@ -18,7 +18,14 @@ import torch
 from napari_diptomo.reconstruct.data_terms import is_poisson
 from napari_diptomo.reconstruct.dip.contest import Candidate, choose, fit_candidate, heads_of, preview_of
 from napari_diptomo.reconstruct.dip.settings import ENOUGH_WITH_HAADF, FitSettings
-from napari_diptomo.reconstruct.haadf_verdict import Verdict, against, calibrated, findings_on, haadf_helps
+from napari_diptomo.reconstruct.haadf_verdict import (
+    Verdict,
+    against,
+    calibrated,
+    findings_on,
+    haadf_helps,
+    with_maps_alone,
+)
 from napari_diptomo.reconstruct.joined_run import JoinedRun
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.tv.bright_particles import bright_particles
@@ -133,7 +140,7 @@ class Contest:
     def result(self) -> Solution:
         """The choice of the held-out counts among the complete fits."""
         if len(self.done) < 2:
-            return choose(self._settings, self._alone, self.done)
+            return with_maps_alone(choose(self._settings, self._alone, self.done))
         given, channels = self.done[1], self.problem.maps.channels
         if self.problem.held_out is None:
             said = findings_on(given.notes['haadf'], channels, None)

@@ -21,7 +21,14 @@ from dataclasses import dataclass, replace
 
 from napari_diptomo.reconstruct.data_terms import is_poisson
 from napari_diptomo.reconstruct.haadf_observation import TRUST
-from napari_diptomo.reconstruct.haadf_verdict import Verdict, against, calibrated, findings_on, haadf_helps
+from napari_diptomo.reconstruct.haadf_verdict import (
+    Verdict,
+    against,
+    calibrated,
+    findings_on,
+    haadf_helps,
+    with_maps_alone,
+)
 from napari_diptomo.reconstruct.problem import Problem
 from napari_diptomo.reconstruct.tv.joined_minimisations import JoinedMinimisations
 from napari_diptomo.reconstruct.tv.minimise import solver_of
@@ -56,13 +63,13 @@ def minimise_with_haadf(
     maps_alone, first = judged.with_haadf(None), -1 - TRUSTS - (problem is not judged)
     choice = chosen_or_given(maps_alone, settings, run)
     if choice.best is not None:
-        return run.result(choice.best)
+        return run.result(with_maps_alone(choice.best))
     alone = run.minimise(maps_alone, choice.solver_for(maps_alone, settings), settings, first)
     if run.finished:
-        return run.result(alone)
+        return run.result(with_maps_alone(alone))
     trials = _tried(run, calibrated(judged, alone.x), alone, settings, first + 1)
     if run.finished:
-        return run.result(alone)
+        return run.result(with_maps_alone(alone))
     used = _used(trials)
     shown = trials[0] if used is None else used
     if problem is judged:
