@@ -7,7 +7,7 @@ given, that reading is named.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -155,6 +155,10 @@ class _Reading:
     def swapped(self) -> bool:
         return self.orientation in SWAPPING
 
+    @property
+    def resamples(self) -> bool:
+        return self.turn != 0 or self.size != 1
+
     def of(self, images: np.ndarray) -> np.ndarray:
         """Images (tilt, y, x) read so."""
         read = _resampled(images, self.turn, self.size, moved=True)
@@ -182,7 +186,7 @@ def _resampled(images: np.ndarray, turn: float, size: float, moved: bool) -> np.
     """Images (tilt, y, x) turned about their middle, degrees, and made larger, not a number beyond their edge.
 
     Interpolation takes noise out, and noisy images would agree better with the maps however they were turned. Not ``moved`` each
-    pixel is interpolated at the same fraction of a pixel, next to where it is: as much noise is taken out.
+    pixel is interpolated at the same fraction of a pixel, next to where it is: as much noise is taken out, and detail is jagged.
     """
     if turn == 0 and size == 1:
         return images
@@ -321,9 +325,12 @@ class _Comparison:
         return np.asarray(_blocks(found, self._n).mean(axis=(-3, -1)))
 
     def _as_given(self, reading: _Reading, projected: bool) -> np.ndarray:
-        """Correlations (tilt,) without the reading."""
+        """Correlations (tilt,) without the reading: of the images as they are, or with its interpolation if that helps them."""
         key = projected, reading.swapped, reading.turn, reading.size
         if key not in self._given:
             counts = self.counts.square if reading.swapped else self.counts
             self._given[key] = counts.correlations(reading.unmoved(self.own(projected)))
+            if reading.resamples:
+                plain = replace(reading, turn=0.0, size=1.0)
+                self._given[key] = np.maximum(self._given[key], self._as_given(plain, projected))
         return self._given[key]

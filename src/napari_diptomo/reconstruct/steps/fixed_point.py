@@ -54,5 +54,7 @@ class FixedPointStep(Reconstruction):
             return self._volume(problem, solve_fixed_point(problem, method, watch))
         judged = problem
         if problem.held_out is None:
-            judged = prepare(maps, replace(self.problem_settings(), holdout=_HOLDOUT))
+            # The images have been compared with all counts.
+            split = prepare(replace(maps, haadf_series=None), replace(self.problem_settings(), holdout=_HOLDOUT))
+            judged = split.with_haadf(problem.haadf)
         return self._volume(problem, solve_with_haadf(problem, judged, method, observer))

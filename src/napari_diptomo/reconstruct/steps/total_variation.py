@@ -104,7 +104,9 @@ class TotalVariation(ShiftRefining):
         if self.weight is None and not self.holdout:
             problem = with_all_counts(judged)
         elif problem.haadf is not None and problem.held_out is None:
-            judged = prepare(maps, replace(self.problem_settings(), holdout=_HOLDOUT))
+            # The images have been compared with all counts.
+            split = prepare(replace(maps, haadf_series=None), replace(self.problem_settings(), holdout=_HOLDOUT))
+            judged = split.with_haadf(problem.haadf)
         if problem.haadf is not None:
             solution = minimise_with_haadf(problem, judged, settings, self.title, observer)
         elif self.weight is None:
