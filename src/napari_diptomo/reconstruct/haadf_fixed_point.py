@@ -2,8 +2,9 @@ r"""SIRT and Poisson EM with HAADF images, only where the held-out counts do not
 
 A volume of the maps alone is found first; its projections say what a count of each channel is worth in the images
 (`haadf_calibration`). From an empty one another is found with a step on the images after each on the maps
-(`haadf_image_steps`), and the held-out counts give their verdict on the two (`haadf_verdict`). Where the user holds no counts out
-a tenth of them is, for the verdict alone, and the volume that is returned is fitted to all counts, with the images or without.
+(`haadf_image_steps`), and the held-out counts give their verdict on the two (`haadf_verdict`); images that harm are tried with
+less weight (`haadf_trials`). Where the user holds no counts out a tenth of them is, for the verdict alone, and the volume that is
+returned is fitted to all counts, with the images or without.
 """
 
 from __future__ import annotations
@@ -13,14 +14,8 @@ from dataclasses import replace
 import torch
 
 from napari_diptomo.reconstruct.haadf_image_steps import ImageSteps
-from napari_diptomo.reconstruct.haadf_verdict import (
-    Verdict,
-    against,
-    calibrated,
-    findings_on,
-    haadf_helps,
-    with_maps_alone,
-)
+from napari_diptomo.reconstruct.haadf_trials import TRUSTS, explained, tried, used_trial
+from napari_diptomo.reconstruct.haadf_verdict import calibrated, haadf_helps, with_maps_alone
 from napari_diptomo.reconstruct.iterate import FixedPointMethod, solve_fixed_point
 from napari_diptomo.reconstruct.joined_solutions import JoinedSolutions
 from napari_diptomo.reconstruct.problem import Problem
@@ -45,23 +40,28 @@ def solve_with_haadf(
     observer : Observer, optional
         Sees one run; ``finish`` keeps what is complete, or the first or last solution as far as it is.
     """
-    solutions = 2 + (problem is not judged)
+    solutions = 1 + len(TRUSTS) + (problem is not judged)
     run = JoinedSolutions((method.iterations,) * solutions, method.title, observer)
     alone = _maps_alone(run, judged, method, 0, 'maps alone')
     if run.finished:
         return run.result(with_maps_alone(alone))
     known = calibrated(judged, alone.x)
-    beside = _beside(run, known, method, alone, 1, 'with HAADF')
+    trials = tried(
+        known,
+        lambda beside, number: _beside(run, beside, method, alone, 1 + number, 'with HAADF'),
+        lambda found: haadf_helps(known, found.x, alone.x, method.poisson),
+        lambda: run.finished,
+    )
     if run.finished:
         return run.result(with_maps_alone(alone))
-    verdict = haadf_helps(known, beside.x, alone.x, method.poisson)
+    used = used_trial(trials)
     if problem is judged:
-        chosen = beside if verdict.helps else alone
-    elif verdict.helps:
-        chosen = _beside(run, problem.with_haadf(known.haadf), method, beside, 2, 'all counts')
+        chosen = alone if used is None else used.solution
+    elif used is None:
+        chosen = _maps_alone(run, problem, method, -1, 'all counts')
     else:
-        chosen = _maps_alone(run, problem, method, 2, 'all counts')
-    return run.result(_judged(chosen, beside, verdict, problem))
+        chosen = _beside(run, problem.with_haadf(used.problem.haadf), method, used.solution, -1, 'all counts')
+    return run.result(explained(chosen, trials, problem.maps.channels))
 
 
 def _maps_alone(run: JoinedSolutions, problem: Problem, method: FixedPointMethod, place: int, what: str) -> Solution:
@@ -76,11 +76,3 @@ def _beside(
     images = ImageSteps(problem, earlier.x, method.kind)
     found = run.solve(place, what, lambda watch: solve_fixed_point(problem, method, watch, beside=images.beside))
     return replace(found, notes={**found.notes, 'haadf': images.notes(found.x)})
-
-
-def _judged(chosen: Solution, beside: Solution, verdict: Verdict, problem: Problem) -> Solution:
-    """The chosen solution with what is said of the images."""
-    of_images = {**beside.notes['haadf'], **chosen.notes.get('haadf', {})}
-    numbers = {**of_images, 'gain': verdict.gain, 'error': verdict.error, 'used': verdict.helps}
-    findings = findings_on(numbers, problem.maps.channels, verdict) if verdict.helps else (against(verdict),)
-    return replace(chosen, notes={**chosen.notes, 'haadf': numbers}, findings=(*chosen.findings, *findings))

@@ -11,6 +11,8 @@ All channels of a voxel get one factor: the images say how much is there, the ma
 turn, as in block-iterative methods (Hudson and Larkin 1994, 10.1109/42.363108): with both in one step, each weighed by its noise,
 SIRT gained 0.3 to 0.9 dB where it gains 0.4 to 3.6 (ten series, docs/haadf-fit.md).
 
+Images of less weight (`HAADFData.trust`) have r to the power of their share of it.
+
 What no map holds begins as next to nothing and grows where images ask for more than the maps allow.
 
 Formulas: SIRT and EM step on HAADF images (`ImageSteps`).
@@ -22,7 +24,7 @@ from typing import Any, Literal
 
 import torch
 
-from napari_diptomo.reconstruct.haadf_observation import HAADFObservation
+from napari_diptomo.reconstruct.haadf_observation import TRUST, HAADFObservation
 from napari_diptomo.reconstruct.iterate import Update
 from napari_diptomo.reconstruct.problem import Problem
 
@@ -53,7 +55,7 @@ class ImageSteps:
     def __init__(self, problem: Problem, x: torch.Tensor, kind: Literal['SIRT', 'EM']) -> None:
         assert problem.haadf is not None
         data = problem.haadf
-        self._problem, self._is_em = problem, kind == 'EM'
+        self._problem, self._is_em, self._power = problem, kind == 'EM', data.trust / TRUST
         self._images = HAADFObservation(
             data.series, data.intensity, problem.beam.shape, problem.device, problem.data_size, data.trust
         )
@@ -80,7 +82,7 @@ class ImageSteps:
 
     def step(self, x: torch.Tensor) -> torch.Tensor:
         """The volume (channel, z, y, x) after one step on the images."""
-        factor = self._factor(self._whole(x))
+        factor = self._factor(self._whole(x)) ** self._power
         self._unmapped = factor * self._unmapped
         return factor * x
 

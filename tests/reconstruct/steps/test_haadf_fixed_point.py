@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from napari_diptomo.assess import psnr
-from napari_diptomo.reconstruct import SIRT, PoissonEM, Reconstruction, haadf_verdict
+from napari_diptomo.reconstruct import SIRT, PoissonEM, Reconstruction, haadf_fixed_point
+from napari_diptomo.reconstruct.haadf_verdict import Verdict
 from napari_diptomo.series import Cancelled, MapSeries, Observer, Progress, Request, Volume
 from napari_diptomo.series.haadf import HAADFSeries
 from napari_diptomo.series.steps import step_from_dict
@@ -87,11 +88,27 @@ def test_all_counts_are_fitted_in_the_end_and_the_curves_are_joined(maps, kind: 
 def test_images_that_harm_leave_the_volume_of_the_maps(maps, kind: type[Reconstruction], holdout: float, monkeypatch):
     step = kind(iterations=10, holdout=holdout)
     alone = step.run(replace(maps, haadf_series=None))
-    monkeypatch.setattr(haadf_verdict, '_TOLERATED', -1e9)
+    monkeypatch.setattr(haadf_fixed_point, 'haadf_helps', lambda *_: Verdict(-5.0, 1.0))
     volume = step.run(maps)
     np.testing.assert_array_equal(volume.data, alone.data)
     assert volume.notes['haadf']['used'] is False
     assert 'are left out: with them the held-out counts are predicted worse' in said(volume)[0]
+
+
+def test_images_that_harm_at_full_weight_are_tried_with_less(maps, monkeypatch):
+    verdicts = [Verdict(-5.0, 1.0), Verdict(2.0, 1.0), *(Verdict(gain, 1.0) for gain in (-5.0, 0.9, 0.9))]
+    monkeypatch.setattr(haadf_fixed_point, 'haadf_helps', lambda *_: verdicts.pop(0))
+    step = SIRT(iterations=10, holdout=0.1)
+    volume = step.run(maps)
+    assert (volume.notes['haadf']['used'], volume.notes['haadf']['trust']) == (True, pytest.approx(0.1))
+    assert 'weighing 3 times less than by default' in said(volume)[0]
+    # Then to do no harm is not enough.
+    without = step.run(maps)
+    assert without.notes['haadf']['used'] is False
+    np.testing.assert_array_equal(without.data, step.model_copy(update={'haadf': False}).run(maps).data)
+    monkeypatch.setattr(haadf_fixed_point, 'haadf_helps', lambda *_: Verdict(5.0, 1.0))
+    full, alone = step.run(maps).data, without.data
+    assert 0.1 < np.linalg.norm(volume.data - alone) / np.linalg.norm(full - alone) < 0.9
 
 
 @pytest.mark.parametrize('wrong', [lambda images: images.max() - images, lambda images: images[::-1]])

@@ -149,9 +149,9 @@ def test_of_a_graphics_card_nothing_is_said_before_a_run(
         (TotalVariation(iterations=100), 40, 80),
         (TotalVariation(iterations=100, holdout=0.1), 40, 70),
         (TotalVariation(iterations=200, haadf=False), 80, 80),
-        (SIRT(iterations=100), 10, 30),
+        (SIRT(iterations=100), 10, 50),
         (SIRT(iterations=100, haadf=False), 10, 10),
-        (PoissonEM(iterations=100, holdout=0.1), 10, 20),
+        (PoissonEM(iterations=100, holdout=0.1), 10, 40),
     ],
 )
 def test_as_many_fits_as_there_will_be(maps: MapSeries, step: Reconstruction, alone: int, with_haadf: int) -> None:

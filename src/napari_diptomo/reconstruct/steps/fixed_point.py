@@ -23,14 +23,15 @@ class FixedPointStep(Reconstruction):
     _compared: ClassVar[float] = 12.0
 
     def fits(self, with_images: bool) -> int:
-        """Volumes that are found one after the other.
+        """Volumes that are found one after the other, at most.
 
         Parameters
         ----------
         with_images : bool
-            A HAADF series is fitted beside the maps: the held-out counts judge it, held out for that alone or for the result too.
+            A HAADF series is fitted beside the maps, in three weights at most; the counts that judge it are held out for that
+            alone or for the result too.
         """
-        return (2 if self.holdout else 3) if with_images else 1
+        return (4 if self.holdout else 5) if with_images else 1
 
     @abstractmethod
     def _method(self, problem: Problem) -> FixedPointMethod:
