@@ -6,7 +6,8 @@ image is displaced against the maps (half a pixel along x and along y, standard 
 from matter that no map holds (a third of it in three particles of 1.6 voxels, three times as bright at 48 voxels as at 32),
 offset and gain change from tilt to tilt, and the atomic numbers of half of the specimens'
 channels are unknown to the fit. The ideal one has a little noise only. PSNR and SSIM are means over the channels.
-The last column is what is read of the other channels in voxels that hold one alone, a voxel inside them.
+The last column is what is read of the other channels in voxels that hold one alone, a voxel inside them. SSIM begins at 0.80 to
+0.98 at 48 voxels: realistic images give 0.27 to 0.70 of what is missing to 1.
 
 Total variation chooses its weight by held-out counts, and is compared with the objective of fused multi-modal electron tomography
 (Schwartz et al. 2024), whose formula is theirs and whose program is ours, with weights that the truth chooses. Resumable;

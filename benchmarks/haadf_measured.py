@@ -50,6 +50,8 @@ CONCLUSION = (
     'With DIPm-TV iron, platinum and sulphur gain 1 to 3 %; silicon, magnesium and oxygen are the same within two standard',
     'errors, and of the narrow range nickel, of which there is next to nothing, is predicted worse by 0.4 %. With 500',
     'iterations instead of the 1120 of now the images of the narrow range were left out ([length of a fit](haadf-length.md)).',
+    'SIRT, whose steps on the images harm at full weight and are used with a third of it, predicts platinum of the narrow range better',
+    'by 10 % and iron by 5 %, oxygen worse by 3 % and carbon by 1 %.',
 )
 KINDS = ('narrow', 'half', 'photons')
 SHOWN = ('Pt', 'Si', 'Fe')
